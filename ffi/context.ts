@@ -1,0 +1,82 @@
+import type { Address } from "./generated/bindings.ts";
+import { KedgeError } from "./errors.ts";
+
+const CODES = ["OK", "INVALID", "BAD_INDEX", "UNSUPPORTED", "WORKSPACE", "OUT_OF_MEMORY", "DEVICE", "HANDLE"] as const;
+/** The name of a `kedge_code`. */
+export type StatusCode = typeof CODES[number];
+
+/** A `kedge_status` in host memory. */
+export class Status {
+  readonly bytes = new Uint8Array(512);
+  readonly #view = new DataView(this.bytes.buffer);
+
+  get code(): StatusCode {
+    return CODES[this.#view.getInt32(0, true)] ?? "DEVICE";
+  }
+
+  /** Bytes of workspace or memory that the failed call needed. */
+  get needed(): number {
+    return Number(this.#view.getBigInt64(8, true));
+  }
+
+  get message(): string {
+    const text = this.bytes.subarray(16);
+    const end = text.indexOf(0);
+    return new TextDecoder().decode(end < 0 ? text : text.subarray(0, end));
+  }
+
+  /** The failure as an exception: a caller's mistake is a RangeError, the rest a KedgeError. */
+  error(action: string): Error {
+    const message = `Cannot run ${action}: ${this.message}`;
+    switch (this.code) {
+      case "INVALID":
+      case "BAD_INDEX":
+        return new RangeError(message);
+      case "UNSUPPORTED":
+        return new KedgeError("Unsupported", message);
+      case "OUT_OF_MEMORY":
+        return new KedgeError("OutOfMemory", message, { asked: this.needed });
+      case "HANDLE":
+        return new KedgeError("Handle", message);
+      default:
+        return new KedgeError("Device", message);
+    }
+  }
+}
+
+/** A `kedge_context` in host memory. */
+export class Context {
+  readonly bytes = new Uint8Array(40);
+  readonly #view = new DataView(this.bytes.buffer);
+
+  constructor(ordinal: number) {
+    this.#view.setInt32(24, ordinal, true);
+    this.threads = 1;
+  }
+
+  set stream(address: Address) {
+    this.#view.setBigUint64(0, BigInt(address), true);
+  }
+
+  get threads(): number {
+    return this.#view.getInt32(28, true);
+  }
+
+  set threads(count: number) {
+    this.#view.setInt32(28, count, true);
+  }
+
+  /** Whether a row's bits depend on that row alone (KEDGE_BATCH_INVARIANT). */
+  set batchInvariant(value: boolean) {
+    this.#view.setInt32(32, value ? 1 : 0, true);
+  }
+
+  get workspace(): { address: Address; bytes: number } {
+    return { address: Number(this.#view.getBigUint64(8, true)), bytes: Number(this.#view.getBigInt64(16, true)) };
+  }
+
+  setWorkspace(address: Address, bytes: number): void {
+    this.#view.setBigUint64(8, BigInt(address), true);
+    this.#view.setBigInt64(16, BigInt(bytes), true);
+  }
+}

@@ -1,0 +1,37 @@
+/** What a caller may want to catch. A caller's own mistake is a `RangeError` or `TypeError` instead. */
+export type KedgeErrorCode =
+  | "BadCheckpoint"
+  | "BadData"
+  | "Build"
+  | "Device"
+  | "Diverged"
+  | "Handle"
+  | "OutOfMemory"
+  | "Unsupported";
+
+/**
+ * An error of the world rather than of the program: memory, devices, files, handles.
+ *
+ * @example
+ * ```ts
+ * import { KedgeError } from "./errors.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const error = new KedgeError("OutOfMemory", "Cannot allocate 2 GiB on cpu: 1 GiB is free", { asked: 2 ** 31 });
+ * assertEquals(error.code, "OutOfMemory");
+ * assertEquals(error.details.asked, 2 ** 31);
+ * ```
+ */
+export class KedgeError extends Error {
+  override readonly name = "KedgeError";
+
+  /**
+   * @param code What kind of failure this is.
+   * @param message "Cannot <action>: <state>", and what to do.
+   * @param details Facts of the failure by name, for programs.
+   * @param options As of `Error`.
+   */
+  constructor(readonly code: KedgeErrorCode, message: string, readonly details: Readonly<Record<string, unknown>> = {}, options?: ErrorOptions) {
+    super(message, options);
+  }
+}

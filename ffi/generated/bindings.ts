@@ -1,0 +1,403 @@
+// Generated from kernels/include/kedge.h by tools/generate_ffi.ts. Do not edit.
+// deno-fmt-ignore-file
+// deno-lint-ignore-file
+
+/** A device address: a CUDA or a host address as a number (they stay below 2^53); 0 is NULL. */
+export type Address = number;
+
+/** Loaded symbols, called with numbers: for 64-bit integers Deno's types ask for bigint, its calls take both, and numbers are exact below 2^53. */
+export type Symbols<Table> = { readonly [Name in keyof Table]: (...values: (number | BufferSource | null)[]) => number | bigint };
+
+export const opSymbols = {
+  kedge_abi_version: { parameters: [], result: "i32" },
+  kedge_noop: { parameters: ["buffer", "buffer"], result: "i32" },
+  kedge_fill: { parameters: ["buffer", "i32", "u64", "i64", "f64", "buffer"], result: "i32" },
+  kedge_copy: { parameters: ["buffer", "u64", "u64", "i64", "buffer"], result: "i32" },
+  kedge_copy_rows: { parameters: ["buffer", "u64", "i64", "u64", "i64", "i64", "i64", "buffer"], result: "i32" },
+  kedge_cast: { parameters: ["buffer", "u64", "i32", "u64", "i32", "i64", "buffer"], result: "i32" },
+  kedge_scale_add: { parameters: ["buffer", "i32", "u64", "u64", "i64", "f64", "u64", "f64", "buffer"], result: "i32" },
+  kedge_add: { parameters: ["buffer", "i32", "u64", "u64", "u64", "i64", "buffer"], result: "i32" },
+  kedge_mul: { parameters: ["buffer", "i32", "u64", "u64", "u64", "i64", "i32", "buffer"], result: "i32" },
+  kedge_dot: { parameters: ["buffer", "i32", "u64", "u64", "u64", "i64", "i32", "buffer"], result: "i32" },
+  kedge_gather_rows: { parameters: ["buffer", "i32", "u64", "i64", "u64", "i64", "u64", "i64", "i64", "i64", "i32", "buffer"], result: "i32" },
+  kedge_scatter_rows: { parameters: ["buffer", "i32", "u64", "i64", "u64", "i64", "u64", "i64", "i64", "i64", "buffer"], result: "i32" },
+  kedge_scatter_add_rows: { parameters: ["buffer", "i32", "u64", "i32", "i64", "u64", "i64", "u64", "i64", "i64", "i64", "buffer"], result: "i32" },
+  kedge_rmsnorm_fwd: { parameters: ["buffer", "i32", "u64", "u64", "u64", "u64", "u64", "u64", "i64", "i64", "f64", "buffer"], result: "i32" },
+  kedge_rmsnorm_bwd: { parameters: ["buffer", "i32", "u64", "u64", "u64", "u64", "u64", "u64", "u64", "i64", "i64", "i32", "buffer"], result: "i32" },
+  kedge_bias_add: { parameters: ["buffer", "i32", "u64", "i64", "u64", "i64", "u64", "i64", "i64", "buffer"], result: "i32" },
+  kedge_bias_grad: { parameters: ["buffer", "i32", "u64", "u64", "i64", "i64", "i64", "buffer"], result: "i32" },
+  kedge_rope_table: { parameters: ["buffer", "u64", "u64", "u64", "u64", "u64", "i64", "i64", "i64", "buffer"], result: "i32" },
+  kedge_rope: { parameters: ["buffer", "i32", "u64", "i64", "u64", "i64", "u64", "u64", "i64", "i64", "i64", "i32", "i32", "buffer"], result: "i32" },
+  kedge_attention_fwd: { parameters: ["buffer", "i32", "u64", "i64", "u64", "u64", "i64", "u64", "i64", "u64", "i64", "u64", "i64", "i64", "i64", "i64", "i64", "i64", "i64", "i64", "f64", "i32", "buffer"], result: "i32" },
+  kedge_attention_bwd: { parameters: ["buffer", "i32", "u64", "i64", "u64", "i64", "u64", "i64", "u64", "i64", "u64", "i64", "u64", "i64", "u64", "i64", "u64", "i64", "u64", "u64", "i64", "i64", "i64", "i64", "i64", "i64", "i64", "i64", "f64", "i32", "i32", "buffer"], result: "i32" },
+  kedge_connectivity: { parameters: ["buffer", "i32", "u64", "u64", "u64", "i64", "u64", "i64", "u64", "u64", "u64", "i64", "i64", "u64", "i64", "i64", "i64", "i64", "i64", "i64", "i64", "i64", "f64", "i32", "i32", "buffer"], result: "i32" },
+  kedge_decode_attention: { parameters: ["buffer", "i32", "u64", "i64", "u64", "u64", "u64", "i64", "u64", "i64", "u64", "i64", "u64", "i64", "u64", "i64", "u64", "i64", "i64", "i64", "i64", "i64", "i64", "i64", "f64", "i32", "buffer"], result: "i32" },
+  kedge_swiglu_fwd: { parameters: ["buffer", "i32", "u64", "i64", "u64", "i64", "u64", "i64", "i64", "i64", "buffer"], result: "i32" },
+  kedge_swiglu_bwd: { parameters: ["buffer", "i32", "u64", "i64", "u64", "i64", "u64", "i64", "u64", "i64", "u64", "i64", "i64", "i64", "i32", "buffer"], result: "i32" },
+  kedge_gelu_fwd: { parameters: ["buffer", "i32", "u64", "u64", "i64", "buffer"], result: "i32" },
+  kedge_gelu_bwd: { parameters: ["buffer", "i32", "u64", "u64", "u64", "i64", "i32", "buffer"], result: "i32" },
+  kedge_logprob_fwd: { parameters: ["buffer", "i32", "u64", "u64", "u64", "u64", "i64", "u64", "u64", "i64", "i64", "f64", "buffer"], result: "i32" },
+  kedge_logprob_bwd: { parameters: ["buffer", "i32", "u64", "i64", "u64", "i64", "u64", "u64", "u64", "u64", "u64", "u64", "i64", "i64", "f64", "buffer"], result: "i32" },
+  kedge_sample: { parameters: ["buffer", "i32", "u64", "u64", "u64", "u64", "u64", "i64", "u64", "u64", "u64", "u64", "u64", "u64", "u64", "i64", "i64", "buffer"], result: "i32" },
+  kedge_sum_squares: { parameters: ["buffer", "i32", "u64", "u64", "i64", "i32", "buffer"], result: "i32" },
+  kedge_clip_coefficient: { parameters: ["buffer", "u64", "u64", "f64", "f64", "buffer"], result: "i32" },
+  kedge_adamw: { parameters: ["buffer", "u64", "i32", "u64", "u64", "u64", "i32", "u64", "u64", "u64", "u64", "u64", "i64", "f64", "f64", "f64", "f64", "f64", "f64", "f64", "i32", "u64", "i64", "buffer"], result: "i32" },
+  kedge_gemm: { parameters: ["buffer", "i32", "u64", "i32", "i64", "u64", "i64", "i32", "u64", "i64", "i32", "i64", "i64", "i64", "f64", "f64", "buffer"], result: "i32" },
+  kedge_image_resize: { parameters: ["buffer", "u64", "i64", "i64", "u64", "i64", "i64", "i64", "buffer"], result: "i32" },
+  kedge_image_patches: { parameters: ["buffer", "i32", "u64", "u64", "i64", "i64", "i64", "i64", "i64", "i64", "buffer", "buffer", "buffer"], result: "i32" },
+} as const satisfies Deno.ForeignLibraryInterface;
+
+export const hostSymbols = {
+  kedge_segments_check: { parameters: ["buffer", "i64", "i64", "i64", "i32", "buffer"], result: "i32" },
+  kedge_gemm_packed_bytes: { parameters: ["i64", "i64"], result: "i64" },
+  kedge_gemm_pack: { parameters: ["buffer", "u64", "u64", "i64", "i32", "i64", "i64", "buffer"], result: "i32" },
+  kedge_gemm_packed: { parameters: ["buffer", "u64", "i64", "u64", "i64", "i32", "u64", "i64", "i64", "i64", "f64", "f64", "buffer"], result: "i32" },
+  kedge_host_alloc: { parameters: ["i64", "buffer", "buffer"], result: "i32" },
+  kedge_host_free: { parameters: ["u64", "buffer"], result: "i32" },
+  kedge_host_memory: { parameters: ["buffer", "buffer"], result: "i32" },
+  kedge_host_budget: { parameters: ["i64", "i32", "buffer"], result: "i32" },
+  kedge_host_trim: { parameters: ["buffer"], result: "i32" },
+  kedge_host_read: { parameters: ["buffer", "u64", "i64", "buffer"], result: "i32" },
+  kedge_host_write: { parameters: ["u64", "buffer", "i64", "buffer"], result: "i32" },
+  kedge_owner_open: { parameters: ["buffer", "buffer"], result: "i32" },
+  kedge_owner_close: { parameters: ["u32", "buffer"], result: "i32" },
+  kedge_owner_reclaim: { parameters: ["u32", "buffer", "i64", "buffer", "buffer"], result: "i32" },
+  kedge_owner_account: { parameters: ["u32", "buffer", "buffer"], result: "i32" },
+  kedge_handle_register: { parameters: ["u32", "u64", "i64", "i32", "buffer", "buffer"], result: "i32" },
+  kedge_handle_resolve: { parameters: ["u32", "u32", "u32", "buffer", "buffer"], result: "i32" },
+  kedge_handle_move: { parameters: ["u32", "u32", "u32", "u32", "u64", "buffer", "buffer"], result: "i32" },
+  kedge_handle_lend: { parameters: ["u32", "u32", "u32", "u32", "buffer"], result: "i32" },
+  kedge_handle_return: { parameters: ["u32", "u32", "u32", "u64", "buffer", "buffer"], result: "i32" },
+  kedge_handle_written: { parameters: ["u32", "u32", "u32", "u64", "buffer"], result: "i32" },
+  kedge_handle_release: { parameters: ["u32", "u32", "u32", "buffer", "buffer"], result: "i32" },
+  kedge_host_info: { parameters: ["buffer", "buffer"], result: "i32" },
+} as const satisfies Deno.ForeignLibraryInterface;
+
+/** The ops, bound to one context. Addresses are numbers; 0 stands for NULL. Each throws what `failed` throws. */
+export interface Ops {
+  /** KEDGE_ABI_VERSION of the built library. Never fails. */
+  abiVersion(): number;
+  /** Does nothing: measures a call. */
+  noop(): void;
+  /** x[i] = value. dtype: F32, BF16, I32 (value rounded to the nearest integer). */
+  fill(dtype: number, x: Address, n: number, value: number): void;
+  /** Copies `bytes` bytes between two places of this device. */
+  copy(dst: Address, src: Address, bytes: number): void;
+  /** Copies rows of row_bytes bytes between strided matrices; strides in BYTES, >= row_bytes. Concatenation, slices, splits. */
+  copyRows(dst: Address, dstStrideBytes: number, src: Address, srcStrideBytes: number, rows: number, rowBytes: number): void;
+  /** dst[i] = (dst_dtype) src[i], round to nearest even. F32, BF16, F16 in any pair; NaN stays NaN. */
+  cast(dst: Address, dstDtype: number, src: Address, srcDtype: number, n: number): void;
+  /** y = alpha * (factor ? *factor : 1) * x + beta * y. factor: f32[1] on the device, nullable. beta 0 does not read y. In place allowed (y == x). */
+  scaleAdd(dtype: number, y: Address, x: Address, n: number, alpha: number, factor: Address, beta: number): void;
+  /** out = a + b. In place allowed with a or b. */
+  add(dtype: number, out: Address, a: Address, b: Address, n: number): void;
+  /** out = a * b, or out += a * b with accumulate != 0. In place allowed with a or b. */
+  mul(dtype: number, out: Address, a: Address, b: Address, n: number, accumulate: number): void;
+  /** out[0] = sum_i a[i] * b[i], accumulated in f64; b nullable (then sum of a). out: f32[1]. accumulate: out[0] += the sum. */
+  dot(dtype: number, out: Address, a: Address, b: Address, n: number, accumulate: number): void;
+  /** out[i, :] = table[index[i], :]. out: [n, dim] stride out_stride; table: [table_rows, dim] stride table_stride; index: i32[n]. An index of -1 gives a row of zeros. accumulate: out += . The embedding forward, and the gradient of scatter_rows by its source. */
+  gatherRows(dtype: number, out: Address, outStride: number, table: Address, tableStride: number, index: Address, n: number, tableRows: number, dim: number, accumulate: number): void;
+  /** out[index[i], :] = src ? src[i, :] : 0. Indices must be distinct (-1 skips; not checked for duplicates on CUDA). Writes visual embeddings over placeholder rows, keys into a cache; with src NULL it clears those rows (the gradient of the overwritten base). */
+  scatterRows(dtype: number, out: Address, outStride: number, src: Address, srcStride: number, index: Address, n: number, outRows: number, dim: number): void;
+  /** out[index[i], :] += src[i, :], in the order of i for each row (indices may repeat; -1 skips). out: of out_dtype (F32 for a parameter gradient, or dtype); src of dtype. The embedding backward. */
+  scatterAddRows(dtype: number, out: Address, outDtype: number, outStride: number, src: Address, srcStride: number, index: Address, n: number, outRows: number, dim: number): void;
+  /** h = x + residual (h = x where residual is NULL); y = h * rstd * weight, rstd = 1 / sqrt(mean(h^2) + eps), mean over dim. x, residual, h_out, y: [rows, dim]; weight: [dim]; rstd: f32[rows]. h_out is required with residual, else nullable. eps > 0. In place allowed: h_out == x or h_out == residual. Zhang & Sennrich, arXiv 1910.07467. */
+  rmsnormFwd(dtype: number, y: Address, hOut: Address, rstd: Address, x: Address, residual: Address, weight: Address, rows: number, dim: number, eps: number): void;
+  /** Gradient by h (which is that by x and by residual alike) and weight. dx: [rows, dim]; dweight: f32[dim], added to, nullable; dh: gradient that reached h_out directly, [rows, dim], nullable, added into dx; h: the h of the forward. accumulate bit 0: dx. In place allowed: dx == dy or dx == dh (without accumulate). */
+  rmsnormBwd(dtype: number, dx: Address, dweight: Address, dy: Address, dh: Address, h: Address, weight: Address, rstd: Address, rows: number, dim: number, accumulate: number): void;
+  /** y[r, :] = x[r, :] + bias. In place allowed. */
+  biasAdd(dtype: number, y: Address, yStride: number, x: Address, xStride: number, bias: Address, rows: number, dim: number): void;
+  /** dbias[c] += sum_r dy[r, c]. dbias: f32[dim]. */
+  biasGrad(dtype: number, dbias: Address, dy: Address, dyStride: number, rows: number, dim: number): void;
+  /** cos/sin[t, i] of the f32 angle positions[axis[i], t] * inv_freq[i], i < half. cos, sin: f32[tokens, half]; positions: i32[axes, tokens]; axis: i32[half], values in [0, axes); inv_freq: f32[half]. Text M-RoPE: axis by section, axes = 3; 2-D vision: axis 0 (row) for the first half/2, 1 (column) for the rest. Su et al., arXiv 2104.09864; Qwen2-VL, arXiv 2409.12191. */
+  ropeTable(cos: Address, sin: Address, positions: Address, axis: Address, invFreq: Address, axes: number, tokens: number, half: number): void;
+  /** Rotates each head's pairs (i, i + head_dim/2): y1 = x1 cos - x2 sin, y2 = x2 cos + x1 sin; inverse != 0 turns back, which is the backward. x, y: [tokens, heads, head_dim] with strides; cos, sin: f32[tokens, head_dim/2]. accumulate bit 0: y. In place allowed. */
+  rope(dtype: number, y: Address, yStride: number, x: Address, xStride: number, cos: Address, sin: Address, tokens: number, heads: number, headDim: number, inverse: number, accumulate: number): void;
+  /** Packed sequences with shared prefixes. Tokens of all sequences lie behind one another, without padding. `segments`: i32[n_segments, 8], { q_start, q_len, kv_start, kv_len, parent, child_begin, child_end, 0 }. Segment s: query rows [q_start, q_start + q_len) see, first, all keys of segment `parent` (-1: none; a parent has no parent itself), then their own keys [kv_start, kv_start + kv_len), all of them, or with causal != 0 own key j for query i if j <= i + kv_len - q_len. The children of a segment (those with parent == s) are the segments [child_begin, child_end) (empty: 0, 0). Query ranges are disjoint; so are key ranges; with causal, q_len <= kv_len. A prompt with G responses: one parent and G children; a vision window: a segment of its own. Keys of a parent may come from a cache (q_len 0). Query rows of no segment are written as zeros in out (and -inf in lse); key rows of none get zero gradient. A query row that sees no key at all gives zeros and lse -inf. * q, out: [q_tokens, heads, head_dim]; k, v: [kv_tokens, kv_heads, head_dim]; lse: f32[q_tokens, heads], natural logarithm of the sum of exp(scale * q.k). heads % kv_heads == 0: query head h reads key head h / (heads / kv_heads). head_dim: a multiple of 4 in [4, 128] (CUDA: a multiple of 8 in [8, 128]). max_q, max_kv: upper bounds of q_len and kv_len over the segments (they size CUDA's grid). The CPU library validates the table; use kedge_segments_check for a table that goes to CUDA. Dao, arXiv 2307.08691 (algorithm); Prefix Grouper, arXiv 2506.05433 (shared prefix). */
+  attentionFwd(dtype: number, out: Address, outStride: number, lse: Address, q: Address, qStride: number, k: Address, kStride: number, v: Address, vStride: number, segments: Address, nSegments: number, maxQ: number, maxKv: number, qTokens: number, kvTokens: number, heads: number, kvHeads: number, headDim: number, scale: number, causal: number): void;
+  /** dq, dk, dv: shapes as q, k, v, strides of their own. A key's gradient sums over all query heads of its group and all segments that see it, in a fixed order. accumulate bits 0, 1, 2: dq, dk, dv. */
+  attentionBwd(dtype: number, dq: Address, dqStride: number, dk: Address, dkStride: number, dv: Address, dvStride: number, dout: Address, doutStride: number, q: Address, qStride: number, k: Address, kStride: number, v: Address, vStride: number, out: Address, outStride: number, lse: Address, segments: Address, nSegments: number, maxQ: number, maxKv: number, qTokens: number, kvTokens: number, heads: number, kvHeads: number, headDim: number, scale: number, causal: number, accumulate: number): void;
+  /** From a forward's q, k, lse. row_out: i32[q_tokens]: the output row of each query row, -1 to skip; distinct. */
+  connectivity(dtype: number, mass: Address, profile: Address, q: Address, qStride: number, k: Address, kStride: number, lse: Address, region: Address, rowOut: Address, regions: number, rowsOut: number, segments: Address, nSegments: number, maxQ: number, maxKv: number, qTokens: number, kvTokens: number, heads: number, kvHeads: number, headDim: number, scale: number, causal: number, renorm: number): void;
+  /** One new token per sequence over [shared prefix][own] in a cache. k_cache, v_cache: [cache_tokens, kv_heads, head_dim] with strides; the new token's key and value are already in the cache. groups: i32[n_groups, 4] { prefix_start, prefix_len, seq_begin, seq_end }: in order, they cover sequences [0, n) once. sequences: i32[n, 2] { own_start, own_len }, own_len counting the new token (0 allowed with a prefix). out, q: [n, heads, head_dim]. mass, profile, region as above, one row a sequence (row i = sequence i), region: i32[cache_tokens]; mass nullable: then no connectivity is computed. max_prefix, max_own: upper bounds that size CUDA's grid. Hydragen, arXiv 2402.05099. */
+  decodeAttention(dtype: number, out: Address, outStride: number, mass: Address, profile: Address, q: Address, qStride: number, kCache: Address, kStride: number, vCache: Address, vStride: number, region: Address, regions: number, groups: Address, nGroups: number, sequences: Address, n: number, maxPrefix: number, maxOwn: number, cacheTokens: number, heads: number, kvHeads: number, headDim: number, scale: number, renorm: number): void;
+  /** out = silu(gate) * up, silu(x) = x / (1 + exp(-x)). All [rows, dim] with strides, so that gate and up may be halves of one matrix. Shazeer, arXiv 2002.05202. */
+  swigluFwd(dtype: number, out: Address, outStride: number, gate: Address, gateStride: number, up: Address, upStride: number, rows: number, dim: number): void;
+  /** accumulate bits 0, 1: dgate, dup. In place allowed: dgate == gate and dup == up (without accumulate). */
+  swigluBwd(dtype: number, dgate: Address, dgateStride: number, dup: Address, dupStride: number, dout: Address, doutStride: number, gate: Address, gateStride: number, up: Address, upStride: number, rows: number, dim: number, accumulate: number): void;
+  /** y = x * Phi(x) = x / 2 * (1 + erf(x / sqrt 2)), exact, not the tanh form. In place allowed. Hendrycks & Gimpel, arXiv 1606.08415. */
+  geluFwd(dtype: number, y: Address, x: Address, n: number): void;
+  /** dx = dy * (Phi(x) + x phi(x)). accumulate bit 0: dx. In place allowed with dy or x (without accumulate). */
+  geluBwd(dtype: number, dx: Address, dy: Address, x: Address, n: number, accumulate: number): void;
+  /** With z = logits / temperature, suppressed entries left out: lse = log sum exp z, logprob = z[target] - lse, entropy = lse - sum p z (nats). logits: [n, vocab] with stride; target: i32[n] in [0, vocab) (a suppressed target gives -inf; -1 skips the row: logprob and entropy 0, gradient 0); suppress: u8[vocab], nonzero = suppressed, nullable. logprob, entropy (nullable), lse: f32[n]. temperature > 0. */
+  logprobFwd(dtype: number, logprob: Address, entropy: Address, lse: Address, logits: Address, logitsStride: number, target: Address, suppress: Address, n: number, vocab: number, temperature: number): void;
+  /** dlogits[i, v] = (dlogprob[i] * ([v = target] - p_v) - dentropy[i] * p_v * (log p_v + entropy[i])) / temperature, 0 where suppressed. dlogprob, dentropy: f32[n], the second nullable (then entropy may be NULL). In place allowed: dlogits == logits. */
+  logprobBwd(dtype: number, dlogits: Address, dlogitsStride: number, logits: Address, logitsStride: number, target: Address, lse: Address, entropy: Address, dlogprob: Address, dentropy: Address, suppress: Address, n: number, vocab: number, temperature: number): void;
+  /** Draws one token per row. Per-row arrays: temperature f32 (0 = greedy: the argmax, ties to the lower index, with statistics at temperature 1), top_k i32 (0 = off), top_p f32 in (0, 1] (1 = off), min_p f32 in [0, 1) (0 = off). Filters act in this order on the tempered, unsuppressed distribution: top-k keeps the k largest (ties: lower index first); top-p keeps, of what is left and renormalised, the shortest prefix by falling probability (ties: lower index first) whose sum reaches top_p, at least one; min-p keeps p >= min_p * max p. The draw inverts the CDF of the rest in index order at u = philox4x32-10(key = seed, counter = { position, sequence lo, sequence hi, 0 })[0] scaled to (0, 1): (x + 0.5) / 2^32. keys: u32[n, 4] { seed lo, seed hi, sequence lo, sequence hi }; position: i32[n]. Hence a sequence's draws do not depend on the batch. token: i32[n]; logprob: of the unfiltered distribution; filtered_logprob: of the filtered one (greedy: 0); entropy: of the unfiltered one; all f32[n], nullable except token and logprob. A row of which every logit is suppressed or that holds a NaN gives token -1 and NaN. Salmon et al., SC 2011 (Philox). */
+  sample(dtype: number, token: Address, logprob: Address, filteredLogprob: Address, entropy: Address, logits: Address, logitsStride: number, temperature: Address, topK: Address, topP: Address, minP: Address, keys: Address, position: Address, suppress: Address, n: number, vocab: number): void;
+  /** out[0] = (accumulate ? out[0] : 0) + sum x^2, in f64. out: f64[1]. */
+  sumSquares(dtype: number, out: Address, x: Address, n: number, accumulate: number): void;
+  /** out: f32[4] { norm = sqrt(sum_squares[0]) * grad_scale, coefficient, nonfinite, 0 }: coefficient = grad_scale * min(1, max_norm / (norm + 1e-6)), or grad_scale where max_norm <= 0; nonfinite = 1 where the norm is not finite, and coefficient is then 0. (torch.nn.utils.clip_grad_norm_) */
+  clipCoefficient(out: Address, sumSquares: Address, maxNorm: number, gradScale: number): void;
+  /** AdamW with decoupled decay (Loshchilov & Hutter, arXiv 1711.05101), as torch.optim.AdamW: with g = grad * coefficient, p -= lr * weight_decay * p;  m = beta1 m + (1 - beta1) g;  v = beta2 v + (1 - beta2) g^2; p -= lr * (m / bias1) / (sqrt(v / bias2) + eps),   bias_i = 1 - beta_i^step, computed by the caller in f64. master: f32[n], nullable; then param is what is updated. With master, param (param_dtype) is its rounded copy, to nearest even. grad: f32[n]. m, v: moment_dtype (F32 or BF16). clip: the f32[4] of kedge_clip_coefficient, nullable: if clip[2] != 0 nothing at all is changed, else coefficient = clip[1]. rounding of every bf16 value that is its own truth (moments; param without master): 0 nearest even, 1 stochastic, keyed by (seed, step, element), 2 Kahan, with the lost part kept in bf16: m_lost, v_lost, p_lost (each required where it applies, else nullable). The state may lie in pinned host memory. */
+  adamw(param: Address, paramDtype: number, master: Address, m: Address, v: Address, momentDtype: number, mLost: Address, vLost: Address, pLost: Address, grad: Address, clip: Address, n: number, lr: number, beta1: number, beta2: number, eps: number, weightDecay: number, bias1: number, bias2: number, rounding: number, seed: number, step: number): void;
+  /** C = alpha * op(A) op(B) + beta * C. op(A): [m, k], op(B): [k, n], C: [m, n]; A is stored [m, k], or [k, m] with trans_a != 0, with leading dimension lda; B likewise. beta 0 does not read C. An element's sum runs in an order that depends on k alone: not on m, n, the other rows, or the threads. CUDA: F32 on plain cores, BF16 on tensor cores (Kedge's batch-invariant GEMM; cuBLAS is the fast one). c_dtype: of C (dtype, or F32). */
+  gemm(dtype: number, c: Address, cDtype: number, ldc: number, a: Address, lda: number, transA: number, b: Address, ldb: number, transB: number, m: number, n: number, k: number, alpha: number, beta: number): void;
+  /** Resizes u8 pictures [height, width, channels] with Pillow's antialiased bicubic filter (a = -0.5; fixed-point coefficients of 22 bits, horizontal pass first, each pass rounded to u8): equal to PIL.Image.resize(BICUBIC) to the bit. channels 1..4, each on its own; sizes in [1, 65535]. */
+  imageResize(out: Address, outHeight: number, outWidth: number, image: Address, height: number, width: number, channels: number): void;
+  /** Cuts frames: u8[frames, height, width, 3] into Qwen2-VL patches, rescaled by 1/255 and normalised: (x / 255 - mean[c]) / std[c]. height, width: multiples of patch * merge; an incomplete last group of `temporal` frames repeats its last frame. out: dtype [ceil(frames / temporal) * (height / patch) * (width / patch), 3 * temporal * patch * patch]; rows run over (time, block row, block column, row in block, column in block), a block being merge x merge patches; columns over (channel, frame, y, x). */
+  imagePatches(dtype: number, out: Address, frames: Address, nFrames: number, height: number, width: number, patch: number, merge: number, temporal: number, mean: BufferSource | null, std: BufferSource | null): void;
+}
+
+/**
+ * Binds loaded symbols to a context and a status buffer.
+ *
+ * @param failed Called with the function's name while `status` holds a failure; it throws, or returns to have the call made again.
+ */
+export function bindOps(
+  symbols: Symbols<typeof opSymbols>,
+  context: Uint8Array<ArrayBuffer>,
+  status: Uint8Array<ArrayBuffer>,
+  failed: (name: string) => void,
+): Ops {
+  return {
+    abiVersion: () => Number(symbols.kedge_abi_version()),
+    noop: () => {
+      while (symbols.kedge_noop(context, status) !== 0) failed("noop");
+    },
+    fill: (dtype, x, n, value) => {
+      while (symbols.kedge_fill(context, dtype, x, n, value, status) !== 0) failed("fill");
+    },
+    copy: (dst, src, bytes) => {
+      while (symbols.kedge_copy(context, dst, src, bytes, status) !== 0) failed("copy");
+    },
+    copyRows: (dst, dstStrideBytes, src, srcStrideBytes, rows, rowBytes) => {
+      while (symbols.kedge_copy_rows(context, dst, dstStrideBytes, src, srcStrideBytes, rows, rowBytes, status) !== 0) failed("copyRows");
+    },
+    cast: (dst, dstDtype, src, srcDtype, n) => {
+      while (symbols.kedge_cast(context, dst, dstDtype, src, srcDtype, n, status) !== 0) failed("cast");
+    },
+    scaleAdd: (dtype, y, x, n, alpha, factor, beta) => {
+      while (symbols.kedge_scale_add(context, dtype, y, x, n, alpha, factor, beta, status) !== 0) failed("scaleAdd");
+    },
+    add: (dtype, out, a, b, n) => {
+      while (symbols.kedge_add(context, dtype, out, a, b, n, status) !== 0) failed("add");
+    },
+    mul: (dtype, out, a, b, n, accumulate) => {
+      while (symbols.kedge_mul(context, dtype, out, a, b, n, accumulate, status) !== 0) failed("mul");
+    },
+    dot: (dtype, out, a, b, n, accumulate) => {
+      while (symbols.kedge_dot(context, dtype, out, a, b, n, accumulate, status) !== 0) failed("dot");
+    },
+    gatherRows: (dtype, out, outStride, table, tableStride, index, n, tableRows, dim, accumulate) => {
+      while (symbols.kedge_gather_rows(context, dtype, out, outStride, table, tableStride, index, n, tableRows, dim, accumulate, status) !== 0) failed("gatherRows");
+    },
+    scatterRows: (dtype, out, outStride, src, srcStride, index, n, outRows, dim) => {
+      while (symbols.kedge_scatter_rows(context, dtype, out, outStride, src, srcStride, index, n, outRows, dim, status) !== 0) failed("scatterRows");
+    },
+    scatterAddRows: (dtype, out, outDtype, outStride, src, srcStride, index, n, outRows, dim) => {
+      while (symbols.kedge_scatter_add_rows(context, dtype, out, outDtype, outStride, src, srcStride, index, n, outRows, dim, status) !== 0) failed("scatterAddRows");
+    },
+    rmsnormFwd: (dtype, y, hOut, rstd, x, residual, weight, rows, dim, eps) => {
+      while (symbols.kedge_rmsnorm_fwd(context, dtype, y, hOut, rstd, x, residual, weight, rows, dim, eps, status) !== 0) failed("rmsnormFwd");
+    },
+    rmsnormBwd: (dtype, dx, dweight, dy, dh, h, weight, rstd, rows, dim, accumulate) => {
+      while (symbols.kedge_rmsnorm_bwd(context, dtype, dx, dweight, dy, dh, h, weight, rstd, rows, dim, accumulate, status) !== 0) failed("rmsnormBwd");
+    },
+    biasAdd: (dtype, y, yStride, x, xStride, bias, rows, dim) => {
+      while (symbols.kedge_bias_add(context, dtype, y, yStride, x, xStride, bias, rows, dim, status) !== 0) failed("biasAdd");
+    },
+    biasGrad: (dtype, dbias, dy, dyStride, rows, dim) => {
+      while (symbols.kedge_bias_grad(context, dtype, dbias, dy, dyStride, rows, dim, status) !== 0) failed("biasGrad");
+    },
+    ropeTable: (cos, sin, positions, axis, invFreq, axes, tokens, half) => {
+      while (symbols.kedge_rope_table(context, cos, sin, positions, axis, invFreq, axes, tokens, half, status) !== 0) failed("ropeTable");
+    },
+    rope: (dtype, y, yStride, x, xStride, cos, sin, tokens, heads, headDim, inverse, accumulate) => {
+      while (symbols.kedge_rope(context, dtype, y, yStride, x, xStride, cos, sin, tokens, heads, headDim, inverse, accumulate, status) !== 0) failed("rope");
+    },
+    attentionFwd: (dtype, out, outStride, lse, q, qStride, k, kStride, v, vStride, segments, nSegments, maxQ, maxKv, qTokens, kvTokens, heads, kvHeads, headDim, scale, causal) => {
+      while (symbols.kedge_attention_fwd(context, dtype, out, outStride, lse, q, qStride, k, kStride, v, vStride, segments, nSegments, maxQ, maxKv, qTokens, kvTokens, heads, kvHeads, headDim, scale, causal, status) !== 0) failed("attentionFwd");
+    },
+    attentionBwd: (dtype, dq, dqStride, dk, dkStride, dv, dvStride, dout, doutStride, q, qStride, k, kStride, v, vStride, out, outStride, lse, segments, nSegments, maxQ, maxKv, qTokens, kvTokens, heads, kvHeads, headDim, scale, causal, accumulate) => {
+      while (symbols.kedge_attention_bwd(context, dtype, dq, dqStride, dk, dkStride, dv, dvStride, dout, doutStride, q, qStride, k, kStride, v, vStride, out, outStride, lse, segments, nSegments, maxQ, maxKv, qTokens, kvTokens, heads, kvHeads, headDim, scale, causal, accumulate, status) !== 0) failed("attentionBwd");
+    },
+    connectivity: (dtype, mass, profile, q, qStride, k, kStride, lse, region, rowOut, regions, rowsOut, segments, nSegments, maxQ, maxKv, qTokens, kvTokens, heads, kvHeads, headDim, scale, causal, renorm) => {
+      while (symbols.kedge_connectivity(context, dtype, mass, profile, q, qStride, k, kStride, lse, region, rowOut, regions, rowsOut, segments, nSegments, maxQ, maxKv, qTokens, kvTokens, heads, kvHeads, headDim, scale, causal, renorm, status) !== 0) failed("connectivity");
+    },
+    decodeAttention: (dtype, out, outStride, mass, profile, q, qStride, kCache, kStride, vCache, vStride, region, regions, groups, nGroups, sequences, n, maxPrefix, maxOwn, cacheTokens, heads, kvHeads, headDim, scale, renorm) => {
+      while (symbols.kedge_decode_attention(context, dtype, out, outStride, mass, profile, q, qStride, kCache, kStride, vCache, vStride, region, regions, groups, nGroups, sequences, n, maxPrefix, maxOwn, cacheTokens, heads, kvHeads, headDim, scale, renorm, status) !== 0) failed("decodeAttention");
+    },
+    swigluFwd: (dtype, out, outStride, gate, gateStride, up, upStride, rows, dim) => {
+      while (symbols.kedge_swiglu_fwd(context, dtype, out, outStride, gate, gateStride, up, upStride, rows, dim, status) !== 0) failed("swigluFwd");
+    },
+    swigluBwd: (dtype, dgate, dgateStride, dup, dupStride, dout, doutStride, gate, gateStride, up, upStride, rows, dim, accumulate) => {
+      while (symbols.kedge_swiglu_bwd(context, dtype, dgate, dgateStride, dup, dupStride, dout, doutStride, gate, gateStride, up, upStride, rows, dim, accumulate, status) !== 0) failed("swigluBwd");
+    },
+    geluFwd: (dtype, y, x, n) => {
+      while (symbols.kedge_gelu_fwd(context, dtype, y, x, n, status) !== 0) failed("geluFwd");
+    },
+    geluBwd: (dtype, dx, dy, x, n, accumulate) => {
+      while (symbols.kedge_gelu_bwd(context, dtype, dx, dy, x, n, accumulate, status) !== 0) failed("geluBwd");
+    },
+    logprobFwd: (dtype, logprob, entropy, lse, logits, logitsStride, target, suppress, n, vocab, temperature) => {
+      while (symbols.kedge_logprob_fwd(context, dtype, logprob, entropy, lse, logits, logitsStride, target, suppress, n, vocab, temperature, status) !== 0) failed("logprobFwd");
+    },
+    logprobBwd: (dtype, dlogits, dlogitsStride, logits, logitsStride, target, lse, entropy, dlogprob, dentropy, suppress, n, vocab, temperature) => {
+      while (symbols.kedge_logprob_bwd(context, dtype, dlogits, dlogitsStride, logits, logitsStride, target, lse, entropy, dlogprob, dentropy, suppress, n, vocab, temperature, status) !== 0) failed("logprobBwd");
+    },
+    sample: (dtype, token, logprob, filteredLogprob, entropy, logits, logitsStride, temperature, topK, topP, minP, keys, position, suppress, n, vocab) => {
+      while (symbols.kedge_sample(context, dtype, token, logprob, filteredLogprob, entropy, logits, logitsStride, temperature, topK, topP, minP, keys, position, suppress, n, vocab, status) !== 0) failed("sample");
+    },
+    sumSquares: (dtype, out, x, n, accumulate) => {
+      while (symbols.kedge_sum_squares(context, dtype, out, x, n, accumulate, status) !== 0) failed("sumSquares");
+    },
+    clipCoefficient: (out, sumSquares, maxNorm, gradScale) => {
+      while (symbols.kedge_clip_coefficient(context, out, sumSquares, maxNorm, gradScale, status) !== 0) failed("clipCoefficient");
+    },
+    adamw: (param, paramDtype, master, m, v, momentDtype, mLost, vLost, pLost, grad, clip, n, lr, beta1, beta2, eps, weightDecay, bias1, bias2, rounding, seed, step) => {
+      while (symbols.kedge_adamw(context, param, paramDtype, master, m, v, momentDtype, mLost, vLost, pLost, grad, clip, n, lr, beta1, beta2, eps, weightDecay, bias1, bias2, rounding, seed, step, status) !== 0) failed("adamw");
+    },
+    gemm: (dtype, c, cDtype, ldc, a, lda, transA, b, ldb, transB, m, n, k, alpha, beta) => {
+      while (symbols.kedge_gemm(context, dtype, c, cDtype, ldc, a, lda, transA, b, ldb, transB, m, n, k, alpha, beta, status) !== 0) failed("gemm");
+    },
+    imageResize: (out, outHeight, outWidth, image, height, width, channels) => {
+      while (symbols.kedge_image_resize(context, out, outHeight, outWidth, image, height, width, channels, status) !== 0) failed("imageResize");
+    },
+    imagePatches: (dtype, out, frames, nFrames, height, width, patch, merge, temporal, mean, std) => {
+      while (symbols.kedge_image_patches(context, dtype, out, frames, nFrames, height, width, patch, merge, temporal, mean, std, status) !== 0) failed("imagePatches");
+    },
+  };
+}
+
+/** The host part of the CPU library. Addresses are numbers; 0 stands for NULL. Each throws what `failed` throws. */
+export interface Host {
+  /** Checks a segment table in host memory by the rules above; KEDGE_INVALID or KEDGE_BAD_INDEX names the segment. */
+  segmentsCheck(segments: BufferSource | null, nSegments: number, qTokens: number, kvTokens: number, causal: number): void;
+  /** B of kedge_gemm packed once for many products: the decode steps of a rollout read each weight hundreds of times between updates. kedge_gemm_packed gives the bits of kedge_gemm. packed: f32, 64-byte aligned, kedge_gemm_packed_bytes(n, k) bytes. */
+  gemmPackedBytes(n: number, k: number): number;
+  /** gemmPack */
+  gemmPack(packed: Address, b: Address, ldb: number, transB: number, n: number, k: number): void;
+  /** gemmPacked */
+  gemmPacked(c: Address, ldc: number, a: Address, lda: number, transA: number, packed: Address, m: number, n: number, k: number, alpha: number, beta: number): void;
+  /** Host memory, process-wide, 64-byte aligned, contents undefined; freed blocks are kept for reuse within the budget. out: the address. KEDGE_OUT_OF_MEMORY where used + bytes would pass the budget. bytes 0 gives a valid, distinct address. */
+  hostAlloc(bytes: number, out: BufferSource | null): void;
+  /** Frees what kedge_host_alloc gave; KEDGE_INVALID for any other address (also one freed already). */
+  hostFree(address: number): void;
+  /** out: i64[6] { used, peak, cached, budget, live allocations, allocations ever }, bytes. */
+  hostMemory(out: BufferSource | null): void;
+  /** Sets the budget (<= 0: 0.8 of what the machine or its cgroup has free now) and, where reset_peak != 0, peak = used. */
+  hostBudget(bytes: number, resetPeak: number): void;
+  /** Returns cached blocks to the system. */
+  hostTrim(): void;
+  /** Moves bytes between host arrays of the caller and addresses of this library; range-checked by the caller. */
+  hostRead(out: BufferSource | null, address: number, bytes: number): void;
+  /** hostWrite */
+  hostWrite(address: number, data: BufferSource | null, bytes: number): void;
+  /** The handle table: the process-wide truth about tensors that may cross threads. Thread-safe. An owner is an actor's account. A handle is { slot, generation }; it is stale from the moment it is freed or moved, and every use of a stale one is KEDGE_HANDLE, whose message says what became of it. open an account; the id is never reused. */
+  ownerOpen(owner: BufferSource | null): void;
+  /** Marks an owner dead: it can receive nothing more, what it had borrowed is returned. Idempotent. Its own handles stay until reclaimed. */
+  ownerClose(owner: number): void;
+  /** Takes up to `capacity` handles of a dead owner out of the table, for the caller to free: out u64[capacity, 4] { address, bytes, device, event }. count: how many. Handles lent to living borrowers are left: they go with their last return. Call until count is 0. */
+  ownerReclaim(owner: number, out: BufferSource | null, capacity: number, count: BufferSource | null): void;
+  /** out: i64[4] { bytes owned, handles owned, handles borrowed from others, handles lent to others }. An unknown owner is KEDGE_HANDLE. */
+  ownerAccount(owner: number, out: BufferSource | null): void;
+  /** Enters an address; device: -1 CPU, else the CUDA ordinal. out: u32[2] { slot, generation }. */
+  handleRegister(owner: number, address: number, bytes: number, device: number, out: BufferSource | null): void;
+  /** What a user (owner or borrower) needs: out u64[4] { address, bytes, event of the last write, owner }. */
+  handleResolve(user: number, slot: number, generation: number, out: BufferSource | null): void;
+  /** Moves to another living owner; not while lent. generation_out: u32[1], the new generation; the old one is stale. */
+  handleMove(from: number, to: number, slot: number, generation: number, event: number, generationOut: BufferSource | null): void;
+  /** Lends for reading to a living owner; may be lent to several at once. */
+  handleLend(from: number, to: number, slot: number, generation: number): void;
+  /** Ends a lend; event: recorded after the borrower's last read (0: none); it replaces the event of the handle. out: u64[4] as of reclaim, address 0 unless the owner died meanwhile and this was the last lend: the caller then frees it. */
+  handleReturn(borrower: number, slot: number, generation: number, event: number, out: BufferSource | null): void;
+  /** Notes the event after the owner's last write; not while lent. */
+  handleWritten(owner: number, slot: number, generation: number, event: number): void;
+  /** Takes a handle out of the table; not while lent. out: u64[4] { address, bytes, device, event }, for the caller to free. */
+  handleRelease(owner: number, slot: number, generation: number, out: BufferSource | null): void;
+  /** out: i32[4] { cores this process may use, OpenMP's own limit, SIMD width in bytes that the build used, 0 }. */
+  hostInfo(out: BufferSource | null): void;
+}
+
+/**
+ * Binds loaded symbols to a context and a status buffer.
+ *
+ * @param failed Called with the function's name while `status` holds a failure; it throws, or returns to have the call made again.
+ */
+export function bindHost(
+  symbols: Symbols<typeof hostSymbols>,
+  context: Uint8Array<ArrayBuffer>,
+  status: Uint8Array<ArrayBuffer>,
+  failed: (name: string) => void,
+): Host {
+  return {
+    segmentsCheck: (segments, nSegments, qTokens, kvTokens, causal) => {
+      while (symbols.kedge_segments_check(segments, nSegments, qTokens, kvTokens, causal, status) !== 0) failed("segmentsCheck");
+    },
+    gemmPackedBytes: (n, k) => Number(symbols.kedge_gemm_packed_bytes(n, k)),
+    gemmPack: (packed, b, ldb, transB, n, k) => {
+      while (symbols.kedge_gemm_pack(context, packed, b, ldb, transB, n, k, status) !== 0) failed("gemmPack");
+    },
+    gemmPacked: (c, ldc, a, lda, transA, packed, m, n, k, alpha, beta) => {
+      while (symbols.kedge_gemm_packed(context, c, ldc, a, lda, transA, packed, m, n, k, alpha, beta, status) !== 0) failed("gemmPacked");
+    },
+    hostAlloc: (bytes, out) => {
+      while (symbols.kedge_host_alloc(bytes, out, status) !== 0) failed("hostAlloc");
+    },
+    hostFree: (address) => {
+      while (symbols.kedge_host_free(address, status) !== 0) failed("hostFree");
+    },
+    hostMemory: (out) => {
+      while (symbols.kedge_host_memory(out, status) !== 0) failed("hostMemory");
+    },
+    hostBudget: (bytes, resetPeak) => {
+      while (symbols.kedge_host_budget(bytes, resetPeak, status) !== 0) failed("hostBudget");
+    },
+    hostTrim: () => {
+      while (symbols.kedge_host_trim(status) !== 0) failed("hostTrim");
+    },
+    hostRead: (out, address, bytes) => {
+      while (symbols.kedge_host_read(out, address, bytes, status) !== 0) failed("hostRead");
+    },
+    hostWrite: (address, data, bytes) => {
+      while (symbols.kedge_host_write(address, data, bytes, status) !== 0) failed("hostWrite");
+    },
+    ownerOpen: (owner) => {
+      while (symbols.kedge_owner_open(owner, status) !== 0) failed("ownerOpen");
+    },
+    ownerClose: (owner) => {
+      while (symbols.kedge_owner_close(owner, status) !== 0) failed("ownerClose");
+    },
+    ownerReclaim: (owner, out, capacity, count) => {
+      while (symbols.kedge_owner_reclaim(owner, out, capacity, count, status) !== 0) failed("ownerReclaim");
+    },
+    ownerAccount: (owner, out) => {
+      while (symbols.kedge_owner_account(owner, out, status) !== 0) failed("ownerAccount");
+    },
+    handleRegister: (owner, address, bytes, device, out) => {
+      while (symbols.kedge_handle_register(owner, address, bytes, device, out, status) !== 0) failed("handleRegister");
+    },
+    handleResolve: (user, slot, generation, out) => {
+      while (symbols.kedge_handle_resolve(user, slot, generation, out, status) !== 0) failed("handleResolve");
+    },
+    handleMove: (from, to, slot, generation, event, generationOut) => {
+      while (symbols.kedge_handle_move(from, to, slot, generation, event, generationOut, status) !== 0) failed("handleMove");
+    },
+    handleLend: (from, to, slot, generation) => {
+      while (symbols.kedge_handle_lend(from, to, slot, generation, status) !== 0) failed("handleLend");
+    },
+    handleReturn: (borrower, slot, generation, event, out) => {
+      while (symbols.kedge_handle_return(borrower, slot, generation, event, out, status) !== 0) failed("handleReturn");
+    },
+    handleWritten: (owner, slot, generation, event) => {
+      while (symbols.kedge_handle_written(owner, slot, generation, event, status) !== 0) failed("handleWritten");
+    },
+    handleRelease: (owner, slot, generation, out) => {
+      while (symbols.kedge_handle_release(owner, slot, generation, out, status) !== 0) failed("handleRelease");
+    },
+    hostInfo: (out) => {
+      while (symbols.kedge_host_info(out, status) !== 0) failed("hostInfo");
+    },
+  };
+}

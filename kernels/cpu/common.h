@@ -1,0 +1,114 @@
+// What the CPU kernels share: threads in fixed chunks, SIMD vectors, exp, bf16.
+#pragma once
+#include <omp.h>
+#include <stdint.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "../common/status.h"
+
+namespace kedge {
+
+// ---- threads ----
+// Runs body(chunk) for chunk in [0, chunks) on ctx->threads threads. Which thread runs a chunk is not fixed, so a chunk's result must depend on
+// the chunk alone: that is what makes bits equal for any number of threads. `work` is a guess of the total in element operations; little work
+// stays on the calling thread.
+template <class Body>
+inline void parallel(const kedge_context* ctx, int64_t chunks, int64_t work, Body&& body) {
+  int threads = std::min<int64_t>(ctx->threads, chunks);
+  if (threads <= 1 || work < 32768) {
+    for (int64_t c = 0; c < chunks; c++) body(c);
+    return;
+  }
+#pragma omp parallel for num_threads(threads) schedule(dynamic, 1)
+  for (int64_t c = 0; c < chunks; c++) body(c);
+}
+
+// Splits [0, n) into chunks of `size` (the last one shorter): body(begin, end).
+template <class Body>
+inline void parallel_range(const kedge_context* ctx, int64_t n, int64_t size, int64_t work_per_element, Body&& body) {
+  parallel(ctx, (n + size - 1) / size, n * work_per_element, [&](int64_t c) { body(c * size, std::min(n, (c + 1) * size)); });
+}
+
+// ---- SIMD: GCC vector extensions, so that one source serves x86-64 and arm64 ----
+#if defined(__AVX512F__)
+constexpr int kLanes = 16;
+#elif defined(__AVX__)
+constexpr int kLanes = 8;
+#else
+constexpr int kLanes = 4;
+#endif
+typedef float vf __attribute__((vector_size(kLanes * 4), aligned(4), may_alias));   // unaligned loads and stores
+typedef int32_t vi __attribute__((vector_size(kLanes * 4), aligned(4), may_alias));
+
+inline vf load(const float* p) { return *(const vf*)p; }
+inline void store(float* p, vf v) { *(vf*)p = v; }
+inline vf splat(float x) { return vf{} + x; }
+// Loads/stores the first `count` < kLanes lanes; the others read as `fill`.
+inline vf load_part(const float* p, int count, float fill = 0.f) {
+  float t[kLanes];
+  for (int i = 0; i < kLanes; i++) t[i] = fill;
+  memcpy(t, p, sizeof(float) * count);
+  return load(t);
+}
+inline void store_part(float* p, vf v, int count) { memcpy(p, &v, sizeof(float) * count); }
+inline vf select(vi mask, vf a, vf b) { return (vf)(((vi)a & mask) | ((vi)b & ~mask)); }
+inline vf vmax(vf a, vf b) { return select(a > b, a, b); }
+inline vf vmin(vf a, vf b) { return select(a < b, a, b); }
+// Sum and maximum over lanes, always by the same tree.
+inline float hsum(vf v) {
+  float t[kLanes];
+  store(t, v);
+  for (int w = kLanes / 2; w > 0; w /= 2)
+    for (int i = 0; i < w; i++) t[i] += t[i + w];
+  return t[0];
+}
+inline float hmax(vf v) {
+  float t[kLanes];
+  store(t, v);
+  for (int w = kLanes / 2; w > 0; w /= 2)
+    for (int i = 0; i < w; i++) t[i] = t[i] > t[i + w] ? t[i] : t[i + w];
+  return t[0];
+}
+
+// exp with < 1.5 ulp on [-87.3, 88.7]; 0 below, inf above, NaN stays NaN. Range reduction by ln 2 in two parts, then a degree-6 polynomial
+// (coefficients of Cephes expf).
+inline vf vexp(vf x) {
+  const vf lo = splat(-87.33654f), hi = splat(88.72283f);
+  vi below = x < lo, above = x > hi, nan = x != x;
+  vf c = vmin(vmax(x, lo), hi);
+  const vf magic = splat(12582912.f);  // 1.5 * 2^23: rounds to the nearest integer
+  vf n = (c * 1.44269504088896341f + magic) - magic;
+  vf r = c - n * 0.693359375f - n * -2.12194440e-4f;
+  vf p = splat(1.9875691500e-4f);
+  p = p * r + 1.3981999507e-3f;
+  p = p * r + 8.3334519073e-3f;
+  p = p * r + 4.1665795894e-2f;
+  p = p * r + 1.6666665459e-1f;
+  p = p * r + 5.0000001201e-1f;
+  p = p * r * r + r + 1.0f;
+  vi e = __builtin_convertvector(n, vi);
+  vi half = e >> 1;  // two factors, so that 2^128 does not overflow before the product
+  vf result = p * (vf)((half + 127) << 23) * (vf)((e - half + 127) << 23);
+  result = select(below, vf{}, result);
+  result = select(above, splat(INFINITY), result);
+  return select(nan, x, result);
+}
+
+// ---- bf16: the upper half of an f32, rounded to nearest even; NaN stays NaN ----
+inline uint16_t to_bf16(float x) {
+  uint32_t u;
+  memcpy(&u, &x, 4);
+  if ((u & 0x7fffffffu) > 0x7f800000u) return (uint16_t)((u >> 16) | 0x40);
+  return (uint16_t)((u + 0x7fffu + ((u >> 16) & 1)) >> 16);
+}
+inline float from_bf16(uint16_t b) {
+  uint32_t u = (uint32_t)b << 16;
+  float x;
+  memcpy(&x, &u, 4);
+  return x;
+}
+
+}  // namespace kedge

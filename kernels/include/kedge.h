@@ -1,0 +1,367 @@
+/* kedge.h: the one declaration of Kedge's kernels.
+ *
+ * Two libraries implement the ops declared here under the same names: kernels/cpu (C++17, OpenMP) and kernels/cuda (sm_80, sm_90a).
+ * The CPU library alone also implements the KEDGE_HOST_API part: host memory, the handle table, packed GEMM, facts of the machine.
+ *
+ * Conventions, stated once:
+ *
+ * Pointers. A plain pointer is a device address: host memory for the CPU library, CUDA memory (or pinned, mapped host memory) for the CUDA
+ *   one. KEDGE_IN/KEDGE_OUT mark arrays that are always host memory and are read or written before the call returns. "nullable" may be
+ *   NULL; any other NULL is KEDGE_INVALID unless the element count is 0. Data must be aligned to its element; more alignment is faster.
+ * Layout. Row-major. x: [rows, dim] with stride s has row r at x + r*s; strides count elements; a stride below the row's width is
+ *   KEDGE_INVALID. [tokens, heads, head_dim] with a stride keeps a token's heads contiguous, so that q, k, v may be slices of one matrix.
+ * Dtypes. `dtype` names the type of every activation and weight pointer declared void*. The CUDA library takes KEDGE_F32 and KEDGE_BF16 and
+ *   accumulates in f32. The CPU library computes in KEDGE_F32 and answers KEDGE_UNSUPPORTED to others, except in fill, copy, cast,
+ *   gather_rows, scatter_rows, scale_add and adamw, which take bf16 too. Statistics (lse, rstd, log-probs) are always f32.
+ * Gradients. Parameter gradients (dweight, dbias) are f32 and are added to: the caller zeroes them. Activation gradients are overwritten,
+ *   unless the op's `accumulate` says otherwise: a bit mask, bit i for the i-th activation gradient in the order of the arguments.
+ * Aliasing. Outputs must not overlap inputs or each other unless the op says "in place allowed" (then: the same address and stride).
+ * Empty. A count of 0 is valid and does nothing (sums then write 0 where they do not accumulate).
+ * Non-finite values pass through by IEEE rules; nothing is clamped unless stated. -ffast-math is not used.
+ * Determinism. Equal inputs give equal bits for any number of threads, on one device with one library: sums run in fixed chunks in a fixed
+ *   order; there are no float atomics.
+ * Workspace. Scratch comes from the context. An op that needs more returns KEDGE_WORKSPACE with status->needed set, before it has written
+ *   anything; the caller grows the workspace and calls again.
+ * Status. Every function returns status->code, 0 for success; on failure status->message says what was wrong, in UTF-8. CUDA launches are
+ *   asynchronous: only launch errors are returned. No function exits, aborts or prints. No C++ exception leaves a function.
+ * Bad indices. The CPU library checks them all (KEDGE_BAD_INDEX, nothing written). On CUDA a bad index gives a row of NaN and no write elsewhere.
+ */
+#ifndef KEDGE_H
+#define KEDGE_H
+
+#include <stdint.h>
+
+#ifdef __cplusplus
+#define KEDGE_API extern "C" __attribute__((visibility("default")))
+#else
+#define KEDGE_API
+#endif
+#define KEDGE_HOST_API KEDGE_API /* implemented by the CPU library only */
+#define KEDGE_IN                 /* host array, read before the call returns */
+#define KEDGE_OUT                /* host array, written before the call returns */
+
+#define KEDGE_ABI_VERSION 1
+
+typedef enum {
+  KEDGE_OK = 0,
+  KEDGE_INVALID = 1,       /* the caller's mistake: shape, stride, NULL, range of a scalar */
+  KEDGE_BAD_INDEX = 2,     /* an index array points outside its table */
+  KEDGE_UNSUPPORTED = 3,   /* dtype, head size or option that this library lacks */
+  KEDGE_WORKSPACE = 4,     /* grow the workspace to status->needed bytes and call again */
+  KEDGE_OUT_OF_MEMORY = 5, /* status->needed: bytes asked for */
+  KEDGE_DEVICE = 6,        /* the driver's words are in the message */
+  KEDGE_HANDLE = 7         /* stale, moved, freed, lent or foreign handle */
+} kedge_code;
+
+typedef enum { KEDGE_F32 = 0, KEDGE_BF16 = 1, KEDGE_F16 = 2, KEDGE_I32 = 3, KEDGE_I64 = 4, KEDGE_U8 = 5, KEDGE_F64 = 6 } kedge_dtype;
+
+/* 512 bytes, little-endian; the caller owns it, one per thread. */
+typedef struct {
+  int32_t code;
+  int32_t reserved;
+  int64_t needed;
+  char message[496]; /* NUL-terminated */
+} kedge_status;
+
+/* 40 bytes; one per thread and stream. */
+typedef struct {
+  void* stream;            /* cudaStream_t; NULL for the CPU or the default stream */
+  void* workspace;         /* device scratch, 256-byte aligned; used in stream order */
+  int64_t workspace_bytes;
+  int32_t device;          /* CUDA ordinal, set at the start of every op since calls may hop threads; -1 for the CPU */
+  int32_t threads;         /* CPU threads, >= 1 */
+  int32_t flags;           /* KEDGE_BATCH_INVARIANT */
+  int32_t reserved;
+} kedge_context;
+#define KEDGE_BATCH_INVARIANT 1 /* a row's bits depend on that row only, whatever else is in the batch (the CPU library always holds to it) */
+
+/* ------------------------------------------------------------------------------------------------ library ---- */
+
+/* KEDGE_ABI_VERSION of the built library. Never fails. */
+KEDGE_API int32_t kedge_abi_version(void);
+/* Does nothing: measures a call. */
+KEDGE_API int32_t kedge_noop(const kedge_context* ctx, kedge_status* status);
+
+/* ---------------------------------------------------------------------------------------------- elementwise ---- */
+
+/* x[i] = value. dtype: F32, BF16, I32 (value rounded to the nearest integer). */
+KEDGE_API int32_t kedge_fill(const kedge_context* ctx, int32_t dtype, void* x, int64_t n, double value, kedge_status* status);
+/* Copies `bytes` bytes between two places of this device. */
+KEDGE_API int32_t kedge_copy(const kedge_context* ctx, void* dst, const void* src, int64_t bytes, kedge_status* status);
+/* Copies rows of row_bytes bytes between strided matrices; strides in BYTES, >= row_bytes. Concatenation, slices, splits. */
+KEDGE_API int32_t kedge_copy_rows(const kedge_context* ctx, void* dst, int64_t dst_stride_bytes, const void* src, int64_t src_stride_bytes,
+                                  int64_t rows, int64_t row_bytes, kedge_status* status);
+/* dst[i] = (dst_dtype) src[i], round to nearest even. F32, BF16, F16 in any pair; NaN stays NaN. */
+KEDGE_API int32_t kedge_cast(const kedge_context* ctx, void* dst, int32_t dst_dtype, const void* src, int32_t src_dtype, int64_t n,
+                             kedge_status* status);
+/* y = alpha * (factor ? *factor : 1) * x + beta * y. factor: f32[1] on the device, nullable. beta 0 does not read y. In place allowed (y == x). */
+KEDGE_API int32_t kedge_scale_add(const kedge_context* ctx, int32_t dtype, void* y, const void* x, int64_t n, double alpha, const float* factor,
+                                  double beta, kedge_status* status);
+/* out = a + b. In place allowed with a or b. */
+KEDGE_API int32_t kedge_add(const kedge_context* ctx, int32_t dtype, void* out, const void* a, const void* b, int64_t n, kedge_status* status);
+/* out = a * b, or out += a * b with accumulate != 0. In place allowed with a or b. */
+KEDGE_API int32_t kedge_mul(const kedge_context* ctx, int32_t dtype, void* out, const void* a, const void* b, int64_t n, int32_t accumulate,
+                            kedge_status* status);
+/* out[0] = sum_i a[i] * b[i], accumulated in f64; b nullable (then sum of a). out: f32[1]. accumulate: out[0] += the sum. */
+KEDGE_API int32_t kedge_dot(const kedge_context* ctx, int32_t dtype, float* out, const void* a, const void* b, int64_t n, int32_t accumulate,
+                            kedge_status* status);
+
+/* ------------------------------------------------------------------------------------------- gather, scatter ---- */
+
+/* out[i, :] = table[index[i], :]. out: [n, dim] stride out_stride; table: [table_rows, dim] stride table_stride; index: i32[n].
+ * An index of -1 gives a row of zeros. accumulate: out += . The embedding forward, and the gradient of scatter_rows by its source. */
+KEDGE_API int32_t kedge_gather_rows(const kedge_context* ctx, int32_t dtype, void* out, int64_t out_stride, const void* table,
+                                    int64_t table_stride, const int32_t* index, int64_t n, int64_t table_rows, int64_t dim,
+                                    int32_t accumulate, kedge_status* status);
+/* out[index[i], :] = src ? src[i, :] : 0. Indices must be distinct (-1 skips; not checked for duplicates on CUDA). Writes visual embeddings over
+ * placeholder rows, keys into a cache; with src NULL it clears those rows (the gradient of the overwritten base). */
+KEDGE_API int32_t kedge_scatter_rows(const kedge_context* ctx, int32_t dtype, void* out, int64_t out_stride, const void* src, int64_t src_stride,
+                                     const int32_t* index, int64_t n, int64_t out_rows, int64_t dim, kedge_status* status);
+/* out[index[i], :] += src[i, :], in the order of i for each row (indices may repeat; -1 skips). out: of out_dtype (F32 for a parameter
+ * gradient, or dtype); src of dtype. The embedding backward. */
+KEDGE_API int32_t kedge_scatter_add_rows(const kedge_context* ctx, int32_t dtype, void* out, int32_t out_dtype, int64_t out_stride,
+                                         const void* src, int64_t src_stride, const int32_t* index, int64_t n, int64_t out_rows, int64_t dim,
+                                         kedge_status* status);
+
+/* ------------------------------------------------------------------------------------------------------ norms ---- */
+
+/* h = x + residual (h = x where residual is NULL); y = h * rstd * weight, rstd = 1 / sqrt(mean(h^2) + eps), mean over dim.
+ * x, residual, h_out, y: [rows, dim]; weight: [dim]; rstd: f32[rows]. h_out is required with residual, else nullable. eps > 0.
+ * In place allowed: h_out == x or h_out == residual. Zhang & Sennrich, arXiv 1910.07467. */
+KEDGE_API int32_t kedge_rmsnorm_fwd(const kedge_context* ctx, int32_t dtype, void* y, void* h_out, float* rstd, const void* x,
+                                    const void* residual, const void* weight, int64_t rows, int64_t dim, double eps, kedge_status* status);
+/* Gradient by h (which is that by x and by residual alike) and weight. dx: [rows, dim]; dweight: f32[dim], added to, nullable;
+ * dh: gradient that reached h_out directly, [rows, dim], nullable, added into dx; h: the h of the forward. accumulate bit 0: dx.
+ * In place allowed: dx == dy or dx == dh (without accumulate). */
+KEDGE_API int32_t kedge_rmsnorm_bwd(const kedge_context* ctx, int32_t dtype, void* dx, float* dweight, const void* dy, const void* dh,
+                                    const void* h, const void* weight, const float* rstd, int64_t rows, int64_t dim, int32_t accumulate,
+                                    kedge_status* status);
+/* y[r, :] = x[r, :] + bias. In place allowed. */
+KEDGE_API int32_t kedge_bias_add(const kedge_context* ctx, int32_t dtype, void* y, int64_t y_stride, const void* x, int64_t x_stride,
+                                 const void* bias, int64_t rows, int64_t dim, kedge_status* status);
+/* dbias[c] += sum_r dy[r, c]. dbias: f32[dim]. */
+KEDGE_API int32_t kedge_bias_grad(const kedge_context* ctx, int32_t dtype, float* dbias, const void* dy, int64_t dy_stride, int64_t rows,
+                                  int64_t dim, kedge_status* status);
+
+/* ----------------------------------------------------------------------------------------------------- rotary ---- */
+
+/* cos/sin[t, i] of the f32 angle positions[axis[i], t] * inv_freq[i], i < half. cos, sin: f32[tokens, half]; positions: i32[axes, tokens];
+ * axis: i32[half], values in [0, axes); inv_freq: f32[half]. Text M-RoPE: axis by section, axes = 3; 2-D vision: axis 0 (row) for the
+ * first half/2, 1 (column) for the rest. Su et al., arXiv 2104.09864; Qwen2-VL, arXiv 2409.12191. */
+KEDGE_API int32_t kedge_rope_table(const kedge_context* ctx, float* cos, float* sin, const int32_t* positions, const int32_t* axis,
+                                   const float* inv_freq, int64_t axes, int64_t tokens, int64_t half, kedge_status* status);
+/* Rotates each head's pairs (i, i + head_dim/2): y1 = x1 cos - x2 sin, y2 = x2 cos + x1 sin; inverse != 0 turns back, which is the backward.
+ * x, y: [tokens, heads, head_dim] with strides; cos, sin: f32[tokens, head_dim/2]. accumulate bit 0: y. In place allowed. */
+KEDGE_API int32_t kedge_rope(const kedge_context* ctx, int32_t dtype, void* y, int64_t y_stride, const void* x, int64_t x_stride,
+                             const float* cos, const float* sin, int64_t tokens, int64_t heads, int64_t head_dim, int32_t inverse,
+                             int32_t accumulate, kedge_status* status);
+
+/* -------------------------------------------------------------------------------------------------- attention ---- */
+
+/* Packed sequences with shared prefixes. Tokens of all sequences lie behind one another, without padding. `segments`: i32[n_segments, 8],
+ *   { q_start, q_len, kv_start, kv_len, parent, child_begin, child_end, 0 }.
+ * Segment s: query rows [q_start, q_start + q_len) see, first, all keys of segment `parent` (-1: none; a parent has no parent itself), then
+ * their own keys [kv_start, kv_start + kv_len), all of them, or with causal != 0 own key j for query i if j <= i + kv_len - q_len. The children of a
+ * segment (those with parent == s) are the segments [child_begin, child_end) (empty: 0, 0). Query ranges are disjoint; so are key ranges; with
+ * causal, q_len <= kv_len. A prompt with G responses: one parent and G children; a vision window: a segment of its own. Keys of a
+ * parent may come from a cache (q_len 0). Query rows of no segment are written as zeros in out (and -inf in lse); key rows of none get zero gradient.
+ * A query row that sees no key at all gives zeros and lse -inf.
+ *
+ * q, out: [q_tokens, heads, head_dim]; k, v: [kv_tokens, kv_heads, head_dim]; lse: f32[q_tokens, heads], natural logarithm of the sum of
+ * exp(scale * q.k). heads % kv_heads == 0: query head h reads key head h / (heads / kv_heads). head_dim: a multiple of 4 in [4, 128]
+ * (CUDA: a multiple of 8 in [8, 128]). max_q, max_kv: upper bounds of q_len and kv_len over the segments (they size CUDA's grid).
+ * The CPU library validates the table; use kedge_segments_check for a table that goes to CUDA. Dao, arXiv 2307.08691 (algorithm); Prefix
+ * Grouper, arXiv 2506.05433 (shared prefix). */
+KEDGE_API int32_t kedge_attention_fwd(const kedge_context* ctx, int32_t dtype, void* out, int64_t out_stride, float* lse, const void* q,
+                                      int64_t q_stride, const void* k, int64_t k_stride, const void* v, int64_t v_stride,
+                                      const int32_t* segments, int64_t n_segments, int64_t max_q, int64_t max_kv, int64_t q_tokens,
+                                      int64_t kv_tokens, int64_t heads, int64_t kv_heads, int64_t head_dim, double scale, int32_t causal,
+                                      kedge_status* status);
+/* dq, dk, dv: shapes as q, k, v, strides of their own. A key's gradient sums over all query heads of its group and all segments that see it, in
+ * a fixed order. accumulate bits 0, 1, 2: dq, dk, dv. */
+KEDGE_API int32_t kedge_attention_bwd(const kedge_context* ctx, int32_t dtype, void* dq, int64_t dq_stride, void* dk, int64_t dk_stride,
+                                      void* dv, int64_t dv_stride, const void* dout, int64_t dout_stride, const void* q, int64_t q_stride,
+                                      const void* k, int64_t k_stride, const void* v, int64_t v_stride, const void* out, int64_t out_stride,
+                                      const float* lse, const int32_t* segments, int64_t n_segments, int64_t max_q, int64_t max_kv,
+                                      int64_t q_tokens, int64_t kv_tokens, int64_t heads, int64_t kv_heads, int64_t head_dim, double scale,
+                                      int32_t causal, int32_t accumulate, kedge_status* status);
+
+/* Connectivity (shared/ATRL.md section 1), accumulated over calls (layers).
+ * region: i32[kv_tokens]: r >= 0: a visual token of region r < regions; -1: any other token; -2: a sink, in no sum.
+ * Per row and query head, with a the attention probabilities: m_r = sum of a over region r, m = sum_r m_r, n = sum of a over all keys not sinks
+ * (each summed directly). renorm 0 ("pooled"): mass[row] += { m, n }, profile[row, r] += m_r. renorm 1 ("row"): mass[row] += { m / max(n, 0.01), 1 },
+ * profile[row, r] += m_r / max(n, 0.01). After all layers, connectivity = mass[row, 0] / mass[row, 1] and profile / mass[row, 1].
+ * mass: f32[rows_out, 2]; profile: f32[rows_out, regions], nullable; both added to. */
+
+/* From a forward's q, k, lse. row_out: i32[q_tokens]: the output row of each query row, -1 to skip; distinct. */
+KEDGE_API int32_t kedge_connectivity(const kedge_context* ctx, int32_t dtype, float* mass, float* profile, const void* q, int64_t q_stride,
+                                     const void* k, int64_t k_stride, const float* lse, const int32_t* region, const int32_t* row_out,
+                                     int64_t regions, int64_t rows_out, const int32_t* segments, int64_t n_segments, int64_t max_q,
+                                     int64_t max_kv, int64_t q_tokens, int64_t kv_tokens, int64_t heads, int64_t kv_heads, int64_t head_dim,
+                                     double scale, int32_t causal, int32_t renorm, kedge_status* status);
+/* One new token per sequence over [shared prefix][own] in a cache. k_cache, v_cache: [cache_tokens, kv_heads, head_dim] with strides; the new
+ * token's key and value are already in the cache. groups: i32[n_groups, 4] { prefix_start, prefix_len, seq_begin, seq_end }: in order,
+ * they cover sequences [0, n) once. sequences: i32[n, 2] { own_start, own_len }, own_len counting the new token (0 allowed with a prefix).
+ * out, q: [n, heads, head_dim]. mass, profile, region as above, one row a sequence (row i = sequence i), region: i32[cache_tokens]; mass
+ * nullable: then no connectivity is computed. max_prefix, max_own: upper bounds that size CUDA's grid. Hydragen, arXiv 2402.05099. */
+KEDGE_API int32_t kedge_decode_attention(const kedge_context* ctx, int32_t dtype, void* out, int64_t out_stride, float* mass, float* profile,
+                                         const void* q, int64_t q_stride, const void* k_cache, int64_t k_stride, const void* v_cache,
+                                         int64_t v_stride, const int32_t* region, int64_t regions, const int32_t* groups, int64_t n_groups,
+                                         const int32_t* sequences, int64_t n, int64_t max_prefix, int64_t max_own, int64_t cache_tokens,
+                                         int64_t heads, int64_t kv_heads, int64_t head_dim, double scale, int32_t renorm,
+                                         kedge_status* status);
+
+/* ------------------------------------------------------------------------------------------------ activations ---- */
+
+/* out = silu(gate) * up, silu(x) = x / (1 + exp(-x)). All [rows, dim] with strides, so that gate and up may be halves of one matrix.
+ * Shazeer, arXiv 2002.05202. */
+KEDGE_API int32_t kedge_swiglu_fwd(const kedge_context* ctx, int32_t dtype, void* out, int64_t out_stride, const void* gate,
+                                   int64_t gate_stride, const void* up, int64_t up_stride, int64_t rows, int64_t dim, kedge_status* status);
+/* accumulate bits 0, 1: dgate, dup. In place allowed: dgate == gate and dup == up (without accumulate). */
+KEDGE_API int32_t kedge_swiglu_bwd(const kedge_context* ctx, int32_t dtype, void* dgate, int64_t dgate_stride, void* dup, int64_t dup_stride,
+                                   const void* dout, int64_t dout_stride, const void* gate, int64_t gate_stride, const void* up,
+                                   int64_t up_stride, int64_t rows, int64_t dim, int32_t accumulate, kedge_status* status);
+/* y = x * Phi(x) = x / 2 * (1 + erf(x / sqrt 2)), exact, not the tanh form. In place allowed. Hendrycks & Gimpel, arXiv 1606.08415. */
+KEDGE_API int32_t kedge_gelu_fwd(const kedge_context* ctx, int32_t dtype, void* y, const void* x, int64_t n, kedge_status* status);
+/* dx = dy * (Phi(x) + x phi(x)). accumulate bit 0: dx. In place allowed with dy or x (without accumulate). */
+KEDGE_API int32_t kedge_gelu_bwd(const kedge_context* ctx, int32_t dtype, void* dx, const void* dy, const void* x, int64_t n,
+                                 int32_t accumulate, kedge_status* status);
+
+/* ------------------------------------------------------------------------------------------- log-probabilities ---- */
+
+/* With z = logits / temperature, suppressed entries left out: lse = log sum exp z, logprob = z[target] - lse, entropy = lse - sum p z (nats).
+ * logits: [n, vocab] with stride; target: i32[n] in [0, vocab) (a suppressed target gives -inf; -1 skips the row: logprob and entropy 0, gradient 0);
+ * suppress: u8[vocab], nonzero = suppressed, nullable. logprob, entropy (nullable), lse: f32[n]. temperature > 0. */
+KEDGE_API int32_t kedge_logprob_fwd(const kedge_context* ctx, int32_t dtype, float* logprob, float* entropy, float* lse, const void* logits,
+                                    int64_t logits_stride, const int32_t* target, const uint8_t* suppress, int64_t n, int64_t vocab,
+                                    double temperature, kedge_status* status);
+/* dlogits[i, v] = (dlogprob[i] * ([v = target] - p_v) - dentropy[i] * p_v * (log p_v + entropy[i])) / temperature, 0 where suppressed.
+ * dlogprob, dentropy: f32[n], the second nullable (then entropy may be NULL). In place allowed: dlogits == logits. */
+KEDGE_API int32_t kedge_logprob_bwd(const kedge_context* ctx, int32_t dtype, void* dlogits, int64_t dlogits_stride, const void* logits,
+                                    int64_t logits_stride, const int32_t* target, const float* lse, const float* entropy,
+                                    const float* dlogprob, const float* dentropy, const uint8_t* suppress, int64_t n, int64_t vocab,
+                                    double temperature, kedge_status* status);
+
+/* Draws one token per row. Per-row arrays: temperature f32 (0 = greedy: the argmax, ties to the lower index, with statistics at temperature 1), top_k
+ * i32 (0 = off), top_p f32 in (0, 1] (1 = off), min_p f32 in [0, 1) (0 = off). Filters act in this order on the tempered, unsuppressed
+ * distribution: top-k keeps the k largest (ties: lower index first); top-p keeps, of what is left and renormalised, the shortest prefix by
+ * falling probability (ties: lower index first) whose sum reaches top_p, at least one; min-p keeps p >= min_p * max p. The draw inverts the CDF of the rest
+ * in index order at u = philox4x32-10(key = seed, counter = { position, sequence lo, sequence hi, 0 })[0] scaled to (0, 1): (x + 0.5) / 2^32.
+ * keys: u32[n, 4] { seed lo, seed hi, sequence lo, sequence hi }; position: i32[n]. Hence a sequence's draws do not depend on the batch.
+ * token: i32[n]; logprob: of the unfiltered distribution; filtered_logprob: of the filtered one (greedy: 0); entropy: of the unfiltered one;
+ * all f32[n], nullable except token and logprob. A row of which every logit is suppressed or that holds a NaN gives token -1 and NaN. Salmon et al.,
+ * SC 2011 (Philox). */
+KEDGE_API int32_t kedge_sample(const kedge_context* ctx, int32_t dtype, int32_t* token, float* logprob, float* filtered_logprob,
+                               float* entropy, const void* logits, int64_t logits_stride, const float* temperature, const int32_t* top_k,
+                               const float* top_p, const float* min_p, const uint32_t* keys, const int32_t* position,
+                               const uint8_t* suppress, int64_t n, int64_t vocab, kedge_status* status);
+
+/* ---------------------------------------------------------------------------------------------------- optimizer ---- */
+
+/* out[0] = (accumulate ? out[0] : 0) + sum x^2, in f64. out: f64[1]. */
+KEDGE_API int32_t kedge_sum_squares(const kedge_context* ctx, int32_t dtype, double* out, const void* x, int64_t n, int32_t accumulate,
+                                    kedge_status* status);
+/* out: f32[4] { norm = sqrt(sum_squares[0]) * grad_scale, coefficient, nonfinite, 0 }: coefficient = grad_scale * min(1, max_norm / (norm + 1e-6)),
+ * or grad_scale where max_norm <= 0; nonfinite = 1 where the norm is not finite, and coefficient is then 0. (torch.nn.utils.clip_grad_norm_) */
+KEDGE_API int32_t kedge_clip_coefficient(const kedge_context* ctx, float* out, const double* sum_squares, double max_norm, double grad_scale,
+                                         kedge_status* status);
+/* AdamW with decoupled decay (Loshchilov & Hutter, arXiv 1711.05101), as torch.optim.AdamW: with g = grad * coefficient,
+ *   p -= lr * weight_decay * p;  m = beta1 m + (1 - beta1) g;  v = beta2 v + (1 - beta2) g^2;
+ *   p -= lr * (m / bias1) / (sqrt(v / bias2) + eps),   bias_i = 1 - beta_i^step, computed by the caller in f64.
+ * master: f32[n], nullable; then param is what is updated. With master, param (param_dtype) is its rounded copy, to nearest even. grad: f32[n]. m, v: moment_dtype (F32
+ * or BF16). clip: the f32[4] of kedge_clip_coefficient, nullable: if clip[2] != 0 nothing at all is changed, else coefficient = clip[1].
+ * rounding of every bf16 value that is its own truth (moments; param without master): 0 nearest even, 1 stochastic, keyed by (seed, step, element), 2 Kahan,
+ * with the lost part kept in bf16: m_lost, v_lost, p_lost (each required where it applies, else nullable). The state may lie in pinned host memory. */
+KEDGE_API int32_t kedge_adamw(const kedge_context* ctx, void* param, int32_t param_dtype, float* master, void* m, void* v, int32_t moment_dtype,
+                              void* m_lost, void* v_lost, void* p_lost, const float* grad, const float* clip, int64_t n, double lr,
+                              double beta1, double beta2, double eps, double weight_decay, double bias1, double bias2, int32_t rounding,
+                              uint64_t seed, int64_t step, kedge_status* status);
+
+/* --------------------------------------------------------------------------------------------------------- GEMM ---- */
+
+/* C = alpha * op(A) op(B) + beta * C. op(A): [m, k], op(B): [k, n], C: [m, n]; A is stored [m, k], or [k, m] with trans_a != 0, with leading
+ * dimension lda; B likewise. beta 0 does not read C. An element's sum runs in an order that depends on k alone: not on m, n, the other rows, or the
+ * threads. CUDA: F32 on plain cores, BF16 on tensor cores (Kedge's batch-invariant GEMM; cuBLAS is the fast one). c_dtype: of C (dtype, or F32). */
+KEDGE_API int32_t kedge_gemm(const kedge_context* ctx, int32_t dtype, void* c, int32_t c_dtype, int64_t ldc, const void* a, int64_t lda,
+                             int32_t trans_a, const void* b, int64_t ldb, int32_t trans_b, int64_t m, int64_t n, int64_t k, double alpha,
+                             double beta, kedge_status* status);
+
+/* ------------------------------------------------------------------------------------------------------- images ---- */
+
+/* Resizes u8 pictures [height, width, channels] with Pillow's antialiased bicubic filter (a = -0.5; fixed-point coefficients of 22 bits, horizontal pass first,
+ * each pass rounded to u8): equal to PIL.Image.resize(BICUBIC) to the bit. channels 1..4, each on its own; sizes in [1, 65535]. */
+KEDGE_API int32_t kedge_image_resize(const kedge_context* ctx, uint8_t* out, int64_t out_height, int64_t out_width, const uint8_t* image,
+                                     int64_t height, int64_t width, int64_t channels, kedge_status* status);
+/* Cuts frames: u8[frames, height, width, 3] into Qwen2-VL patches, rescaled by 1/255 and normalised: (x / 255 - mean[c]) / std[c].
+ * height, width: multiples of patch * merge; an incomplete last group of `temporal` frames repeats its last frame. out: dtype
+ * [ceil(frames / temporal) * (height / patch) * (width / patch), 3 * temporal * patch * patch]; rows run over (time, block row, block column, row in block,
+ * column in block), a block being merge x merge patches; columns over (channel, frame, y, x). */
+KEDGE_API int32_t kedge_image_patches(const kedge_context* ctx, int32_t dtype, void* out, const uint8_t* frames, int64_t n_frames,
+                                      int64_t height, int64_t width, int64_t patch, int64_t merge, int64_t temporal, KEDGE_IN const float* mean,
+                                      KEDGE_IN const float* std, kedge_status* status);
+
+/* ================================================================================== the CPU library alone ==== */
+
+/* Checks a segment table in host memory by the rules above; KEDGE_INVALID or KEDGE_BAD_INDEX names the segment. */
+KEDGE_HOST_API int32_t kedge_segments_check(KEDGE_IN const int32_t* segments, int64_t n_segments, int64_t q_tokens, int64_t kv_tokens,
+                                            int32_t causal, kedge_status* status);
+
+/* B of kedge_gemm packed once for many products: the decode steps of a rollout read each weight hundreds of times between updates.
+ * kedge_gemm_packed gives the bits of kedge_gemm. packed: f32, 64-byte aligned, kedge_gemm_packed_bytes(n, k) bytes. */
+KEDGE_HOST_API int64_t kedge_gemm_packed_bytes(int64_t n, int64_t k);
+KEDGE_HOST_API int32_t kedge_gemm_pack(const kedge_context* ctx, float* packed, const float* b, int64_t ldb, int32_t trans_b, int64_t n,
+                                       int64_t k, kedge_status* status);
+KEDGE_HOST_API int32_t kedge_gemm_packed(const kedge_context* ctx, float* c, int64_t ldc, const float* a, int64_t lda, int32_t trans_a,
+                                         const float* packed, int64_t m, int64_t n, int64_t k, double alpha, double beta,
+                                         kedge_status* status);
+
+/* Host memory, process-wide, 64-byte aligned, contents undefined; freed blocks are kept for reuse within the budget. out: the address.
+ * KEDGE_OUT_OF_MEMORY where used + bytes would pass the budget. bytes 0 gives a valid, distinct address. */
+KEDGE_HOST_API int32_t kedge_host_alloc(int64_t bytes, KEDGE_OUT uint64_t* out, kedge_status* status);
+/* Frees what kedge_host_alloc gave; KEDGE_INVALID for any other address (also one freed already). */
+KEDGE_HOST_API int32_t kedge_host_free(uint64_t address, kedge_status* status);
+/* out: i64[6] { used, peak, cached, budget, live allocations, allocations ever }, bytes. */
+KEDGE_HOST_API int32_t kedge_host_memory(KEDGE_OUT int64_t* out, kedge_status* status);
+/* Sets the budget (<= 0: 0.8 of what the machine or its cgroup has free now) and, where reset_peak != 0, peak = used. */
+KEDGE_HOST_API int32_t kedge_host_budget(int64_t bytes, int32_t reset_peak, kedge_status* status);
+/* Returns cached blocks to the system. */
+KEDGE_HOST_API int32_t kedge_host_trim(kedge_status* status);
+/* Moves bytes between host arrays of the caller and addresses of this library; range-checked by the caller. */
+KEDGE_HOST_API int32_t kedge_host_read(KEDGE_OUT void* out, uint64_t address, int64_t bytes, kedge_status* status);
+KEDGE_HOST_API int32_t kedge_host_write(uint64_t address, KEDGE_IN const void* data, int64_t bytes, kedge_status* status);
+
+/* The handle table: the process-wide truth about tensors that may cross threads. Thread-safe. An owner is an actor's account. A handle is
+ * { slot, generation }; it is stale from the moment it is freed or moved, and every use of a stale one is KEDGE_HANDLE, whose message says what became of it.
+ *   open an account; the id is never reused. */
+KEDGE_HOST_API int32_t kedge_owner_open(KEDGE_OUT uint32_t* owner, kedge_status* status);
+/* Marks an owner dead: it can receive nothing more, what it had borrowed is returned. Idempotent. Its own handles stay until reclaimed. */
+KEDGE_HOST_API int32_t kedge_owner_close(uint32_t owner, kedge_status* status);
+/* Takes up to `capacity` handles of a dead owner out of the table, for the caller to free: out u64[capacity, 4] { address, bytes, device, event }.
+ * count: how many. Handles lent to living borrowers are left: they go with their last return. Call until count is 0. */
+KEDGE_HOST_API int32_t kedge_owner_reclaim(uint32_t owner, KEDGE_OUT uint64_t* out, int64_t capacity, KEDGE_OUT int64_t* count,
+                                           kedge_status* status);
+/* out: i64[4] { bytes owned, handles owned, handles borrowed from others, handles lent to others }. An unknown owner is KEDGE_HANDLE. */
+KEDGE_HOST_API int32_t kedge_owner_account(uint32_t owner, KEDGE_OUT int64_t* out, kedge_status* status);
+/* Enters an address; device: -1 CPU, else the CUDA ordinal. out: u32[2] { slot, generation }. */
+KEDGE_HOST_API int32_t kedge_handle_register(uint32_t owner, uint64_t address, int64_t bytes, int32_t device, KEDGE_OUT uint32_t* out,
+                                             kedge_status* status);
+/* What a user (owner or borrower) needs: out u64[4] { address, bytes, event of the last write, owner }. */
+KEDGE_HOST_API int32_t kedge_handle_resolve(uint32_t user, uint32_t slot, uint32_t generation, KEDGE_OUT uint64_t* out, kedge_status* status);
+/* Moves to another living owner; not while lent. generation_out: u32[1], the new generation; the old one is stale. */
+KEDGE_HOST_API int32_t kedge_handle_move(uint32_t from, uint32_t to, uint32_t slot, uint32_t generation, uint64_t event,
+                                         KEDGE_OUT uint32_t* generation_out, kedge_status* status);
+/* Lends for reading to a living owner; may be lent to several at once. */
+KEDGE_HOST_API int32_t kedge_handle_lend(uint32_t from, uint32_t to, uint32_t slot, uint32_t generation, kedge_status* status);
+/* Ends a lend; event: recorded after the borrower's last read (0: none); it replaces the event of the handle. out: u64[4] as of reclaim, address 0 unless the owner died
+ * meanwhile and this was the last lend: the caller then frees it. */
+KEDGE_HOST_API int32_t kedge_handle_return(uint32_t borrower, uint32_t slot, uint32_t generation, uint64_t event, KEDGE_OUT uint64_t* out,
+                                           kedge_status* status);
+/* Notes the event after the owner's last write; not while lent. */
+KEDGE_HOST_API int32_t kedge_handle_written(uint32_t owner, uint32_t slot, uint32_t generation, uint64_t event, kedge_status* status);
+/* Takes a handle out of the table; not while lent. out: u64[4] { address, bytes, device, event }, for the caller to free. */
+KEDGE_HOST_API int32_t kedge_handle_release(uint32_t owner, uint32_t slot, uint32_t generation, KEDGE_OUT uint64_t* out, kedge_status* status);
+
+/* out: i32[4] { cores this process may use, OpenMP's own limit, SIMD width in bytes that the build used, 0 }. */
+KEDGE_HOST_API int32_t kedge_host_info(KEDGE_OUT int32_t* out, kedge_status* status);
+
+#endif /* KEDGE_H */

@@ -1,0 +1,187 @@
+/**
+ * Writes `ffi/generated/`: the FFI symbol tables and typed bindings that mirror `kernels/include/kedge.h`, and the list of kernel sources that
+ * travel in the package. `--check` writes nothing and fails where a file on disk differs.
+ *
+ * @module
+ */
+import { dirname, join, relative } from "node:path";
+import { fileURLToPath as fromFileUrl } from "node:url";
+
+const ROOT = dirname(dirname(fromFileUrl(import.meta.url)));
+const GENERATED = "ffi/generated";
+
+interface Parameter {
+  name: string;
+  ffi: "buffer" | "u64" | "i64" | "i32" | "u32" | "f32" | "f64";
+  ts: string;
+}
+
+interface Declaration {
+  name: string;
+  host: boolean;
+  doc: string;
+  result: "i32" | "i64";
+  parameters: Parameter[];
+}
+
+/** Parses every `KEDGE_API` and `KEDGE_HOST_API` function of the header. Throws on a type that it does not know. */
+export function parseHeader(header: string): Declaration[] {
+  const declarations: Declaration[] = [];
+  const pattern = /(?:\/\*((?:(?!\*\/)[\s\S])*)\*\/\s*)?^(KEDGE_API|KEDGE_HOST_API)\s+(int32_t|int64_t)\s+(kedge_\w+)\(([^)]*)\)\s*;/gm;
+  for (const [, doc, api, result, name, list] of header.matchAll(pattern)) {
+    const parameters = list!.trim() === "void" ? [] : list!.split(",").map((text) => parseParameter(text.trim(), name!));
+    declarations.push({
+      name: name!,
+      host: api === "KEDGE_HOST_API",
+      doc: (doc ?? "").replace(/\n\s*\*?\s*/g, " ").trim(),
+      result: result === "int64_t" ? "i64" : "i32",
+      parameters,
+    });
+  }
+  return declarations;
+}
+
+function parseParameter(text: string, where: string): Parameter {
+  const match = /^(KEDGE_IN |KEDGE_OUT )?(.*?)(\w+)$/s.exec(text);
+  if (!match) throw new TypeError(`Cannot parse the parameter "${text}" of ${where}`);
+  const host = match[1] !== undefined, type = match[2]!.trim(), name = match[3]!;
+  if (type === "const kedge_context*" || type === "kedge_status*") return { name, ffi: "buffer", ts: "" };
+  if (type.endsWith("*")) return host ? { name, ffi: "buffer", ts: "BufferSource" } : { name, ffi: "u64", ts: "Address" };
+  const scalars: Record<string, Parameter["ffi"]> = {
+    int64_t: "i64",
+    uint64_t: "u64",
+    int32_t: "i32",
+    uint32_t: "u32",
+    float: "f32",
+    double: "f64",
+  };
+  const ffi = scalars[type];
+  if (!ffi) throw new TypeError(`Cannot map the type "${type}" of ${where}'s parameter ${name}`);
+  return { name, ffi, ts: "number" };
+}
+
+const camel = (name: string) => name.replace(/^kedge_/, "").replace(/_(\w)/g, (_, c: string) => c.toUpperCase());
+const argument = (name: string) => camel("kedge_" + name);
+
+function symbolTable(constant: string, declarations: Declaration[]): string {
+  const rows = declarations.map((d) => `  ${d.name}: { parameters: [${d.parameters.map((p) => `"${p.ffi}"`).join(", ")}], result: "${d.result}" },`);
+  return `export const ${constant} = {\n${rows.join("\n")}\n} as const satisfies Deno.ForeignLibraryInterface;\n`;
+}
+
+function bindings(kind: "Ops" | "Host", declarations: Declaration[]): string {
+  const symbols = kind === "Ops" ? "opSymbols" : "hostSymbols";
+  const members: string[] = [], functions: string[] = [];
+  for (const d of declarations) {
+    const own = d.parameters.filter((p) => p.name !== "ctx" && p.name !== "status");
+    const types = own.map((p) => `${argument(p.name)}: ${p.ts}${p.ts === "BufferSource" ? " | null" : ""}`).join(", ");
+    const call = d.parameters.map((p) => p.name === "ctx" ? "context" : p.name === "status" ? "status" : argument(p.name)).join(", ");
+    const names = own.map((p) => argument(p.name)).join(", ");
+    const checked = d.parameters.some((p) => p.name === "status");
+    members.push(`  /** ${d.doc.replaceAll("*/", "* /") || camel(d.name)} */\n  ${camel(d.name)}(${types}): ${checked ? "void" : "number"};`);
+    functions.push(
+      checked
+        ? `    ${camel(d.name)}: (${names}) => {\n      while (symbols.${d.name}(${call}) !== 0) failed("${camel(d.name)}");\n    },`
+        : `    ${camel(d.name)}: (${names}) => Number(symbols.${d.name}(${call})),`,
+    );
+  }
+  const subject = kind === "Ops" ? "The ops, bound to one context" : "The host part of the CPU library";
+  return `/** ${subject}. Addresses are numbers; 0 stands for NULL. Each throws what \`failed\` throws. */
+export interface ${kind} {
+${members.join("\n")}
+}
+
+/**
+ * Binds loaded symbols to a context and a status buffer.
+ *
+ * @param failed Called with the function's name while \`status\` holds a failure; it throws, or returns to have the call made again.
+ */
+export function bind${kind}(
+  symbols: Symbols<typeof ${symbols}>,
+  context: Uint8Array<ArrayBuffer>,
+  status: Uint8Array<ArrayBuffer>,
+  failed: (name: string) => void,
+): ${kind} {
+  return {
+${functions.join("\n")}
+  };
+}
+`;
+}
+
+function bindingsFile(declarations: Declaration[]): string {
+  const ops = declarations.filter((d) => !d.host), host = declarations.filter((d) => d.host);
+  return `// Generated from kernels/include/kedge.h by tools/generate_ffi.ts. Do not edit.
+// deno-fmt-ignore-file
+// deno-lint-ignore-file
+
+/** A device address: a CUDA or a host address as a number (they stay below 2^53); 0 is NULL. */
+export type Address = number;
+
+/** Loaded symbols, called with numbers: for 64-bit integers Deno's types ask for bigint, its calls take both, and numbers are exact below 2^53. */
+export type Symbols<Table> = { readonly [Name in keyof Table]: (...values: (number | BufferSource | null)[]) => number | bigint };
+
+${symbolTable("opSymbols", ops)}
+${symbolTable("hostSymbols", host)}
+${bindings("Ops", ops)}
+${bindings("Host", host)}`;
+}
+
+function kernelSources(): string[] {
+  const found: string[] = [];
+  const walk = (folder: string) => {
+    for (const entry of Deno.readDirSync(folder)) {
+      const path = join(folder, entry.name);
+      if (entry.isDirectory) walk(path);
+      else if (/\.(h|cuh|cpp|cu)$/.test(entry.name)) found.push(relative(ROOT, path));
+    }
+  };
+  walk(join(ROOT, "kernels"));
+  return found.sort();
+}
+
+function sourcesFile(paths: string[]): string {
+  const imports = paths.map((path, i) => `import s${i} from "../../${path}" with { type: "text" };`);
+  const entries = paths.map((path, i) => `  "${path}": s${i},`);
+  return `// Generated from kernels/ by tools/generate_ffi.ts. Do not edit.
+// deno-fmt-ignore-file
+// deno-lint-ignore-file
+${imports.join("\n")}
+
+/** The kernels' sources by their path in the package, so that they build wherever the package was imported from. */
+export const kernelSources: Readonly<Record<string, string>> = {
+${entries.join("\n")}
+};
+`;
+}
+
+/** The generated files by path: what they should hold now. */
+export function generate(): Record<string, string> {
+  const header = Deno.readTextFileSync(join(ROOT, "kernels/include/kedge.h"));
+  return {
+    [`${GENERATED}/bindings.ts`]: bindingsFile(parseHeader(header)),
+    [`${GENERATED}/sources.ts`]: sourcesFile(kernelSources()),
+  };
+}
+
+if (import.meta.main) {
+  const check = Deno.args.includes("--check");
+  let stale = 0;
+  for (const [path, text] of Object.entries(generate())) {
+    const file = join(ROOT, path);
+    let current = "";
+    try {
+      current = Deno.readTextFileSync(file);
+    } catch (error) {
+      if (!(error instanceof Deno.errors.NotFound)) throw error;
+    }
+    if (current === text) continue;
+    stale++;
+    if (check) console.error(`${path} is stale: run "deno task generate"`);
+    else {
+      Deno.mkdirSync(dirname(file), { recursive: true });
+      Deno.writeTextFileSync(file, text);
+      console.log(`wrote ${path}`);
+    }
+  }
+  if (check && stale > 0) Deno.exit(1);
+}
