@@ -1,0 +1,62 @@
+import { assertEquals } from "@std/assert";
+import { ROOT } from "./root.ts";
+import { importsOf, typescriptFiles } from "../tools/imports.ts";
+import { generate } from "../tools/generate_ffi.ts";
+
+const FLOORS: Readonly<Record<string, number>> = {
+  kernels: 0,
+  ffi: 1,
+  tensor: 2,
+  model: 3,
+  rl: 3,
+  data: 4,
+  actors: 5,
+  control: 6,
+  cli: 7,
+};
+// Folders beside the house: they may look into it, and nothing in it may look into them.
+const BESIDE = new Set(["tests", "bench", "examples", "docs", "tools"]);
+
+/** Why an import breaks the order of the floors; undefined where it does not. */
+function fault(from: string, to: string): string | undefined {
+  const [source, target] = [from.split("/")[0]!, to.split("/")[0]!];
+  if (BESIDE.has(source) || source === target) return undefined;
+  if (BESIDE.has(target)) return `${from} imports ${to}, which is no part of the library`;
+  if (from === "mod.ts") return undefined;
+  const [own, other] = [FLOORS[source], FLOORS[target]];
+  if (own === undefined) return `${from} stands on no floor`;
+  if (other === undefined) return `${from} imports ${to}, which stands on no floor`;
+  if (other > own) return `${from} (floor ${own}) imports ${to} (floor ${other})`;
+  if (other === own) return `${from} imports ${to}, a neighbour on floor ${own}`;
+  return undefined;
+}
+
+Deno.test("no file imports from a floor above its own, nor from a neighbour", () => {
+  const files = typescriptFiles(ROOT);
+  const faults = files.flatMap((file) => importsOf(file, Deno.readTextFileSync(`${ROOT}/${file}`)))
+    .map(({ from, to }) => fault(from, to)).filter((f) => f !== undefined);
+  assertEquals(faults, []);
+  assertEquals(files.some((file) => file.startsWith("tensor/")), true, "the walk must see the house");
+});
+
+Deno.test("the floor rule finds what it is there to find", () => {
+  assertEquals(fault("ffi/a.ts", "tensor/b.ts"), "ffi/a.ts (floor 1) imports tensor/b.ts (floor 2)");
+  assertEquals(fault("model/a.ts", "rl/b.ts"), "model/a.ts imports rl/b.ts, a neighbour on floor 3");
+  assertEquals(fault("tensor/a.ts", "tests/b.ts"), "tensor/a.ts imports tests/b.ts, which is no part of the library");
+  assertEquals(fault("tensor/a.ts", "ffi/b.ts"), undefined);
+  const source = 'import {\n  a,\n} from "../x/a.ts";\nexport * from "./b.ts"; await import("../c.ts");\n// import "./no.ts"\nimport "./side.ts";';
+  assertEquals(importsOf("d/e.ts", source).map((e) => e.to), ["x/a.ts", "d/b.ts", "c.ts", "d/side.ts"]);
+});
+
+Deno.test("Deno.dlopen is called inside ffi/ only", () => {
+  const name = ["Deno", "dlopen("].join(".");
+  const callers = typescriptFiles(ROOT).filter((file) => Deno.readTextFileSync(`${ROOT}/${file}`).includes(name));
+  assertEquals(callers.filter((file) => !file.startsWith("ffi/")), []);
+  assertEquals(callers.length > 0, true);
+});
+
+Deno.test("the generated files mirror kernels/", () => {
+  for (const [path, text] of Object.entries(generate())) {
+    assertEquals(Deno.readTextFileSync(`${ROOT}/${path}`) === text, true, `${path} is stale: run "deno task generate"`);
+  }
+});
