@@ -1,0 +1,154 @@
+// Connectivity from a forward's q, k and log-sum-exp: per row the mass of its attention on visual tokens without the sinks, and the profile over
+// regions; see kedge.h. One pass over the visible keys; probabilities are never stored.
+#include <new>
+
+#include "attention_plan.h"
+
+namespace kedge {
+namespace {
+
+constexpr int kItemPanels = 2;  // panels of one key head in an item
+
+// Chosen query rows [begin, end) of the list, all of one segment.
+struct Item {
+  int32_t segment;
+  int64_t begin, end;
+};
+
+struct Connectivity {
+  AttentionShape shape;
+  const Segment* segments;
+  float *mass, *profile;
+  const float *q, *k, *lse;
+  int64_t q_stride, k_stride;
+  const int32_t *region, *row_out;
+  int64_t regions, mass_rows;
+  bool by_row;
+  const int32_t* tokens;  // chosen query rows, counted from their segment's first
+
+  int64_t item_tokens() const { return std::max<int64_t>(1, kItemPanels * kPanel / shape.group()); }
+  int64_t scratch_floats() const {
+    return shape.dim * kPanel + mass_rows * kPanel + kTile * kPanel + item_tokens() * (1 + mass_rows);
+  }
+
+  // One panel over keys [start, start + length); s: the segment whose mask applies, null where all is visible. lanes: the panel's rows as tokens.
+  void over(const Segment* s, int64_t start, int64_t length, int64_t head, const int32_t* lanes, const float* log_sum, const float* panel,
+            float* sums, float* scores) const {
+    for (int64_t j = 0; j < length; j += kTile) {
+      int keys = (int)std::min<int64_t>(kTile, length - j);
+      Limits limits;
+      for (int i = 0; i < kPanel; i++)
+        limits.lane[i] = s ? (int32_t)std::clamp<int64_t>(s->visible(lanes[i], shape.causal) - j, 0, keys) : keys;
+      int seen = *std::max_element(limits.lane, limits.lane + kPanel);
+      if (seen == 0) return;
+      product<2, false>(seen, shape.dim, k + (start + j) * k_stride + head * shape.dim, k_stride, panel, kPanel, scores, kPanel, false);
+      MassSums to = { region + start + j, sums, mass_rows };
+      for (int i = 0; i < seen; i++) {
+        vf weight[2];
+        for (int v = 0; v < 2; v++) {
+          weight[v] = weight_of(load(scores + i * kPanel + v * kLanes) - load(log_sum + v * kLanes));
+          weight[v] = (vf)((vi)weight[v] & visible_lanes(limits, v, i));
+        }
+        add_mass<2>(to, i, weight);
+      }
+    }
+  }
+
+  void item(const Item& item, float* scratch) const {
+    const Segment& s = segments[item.segment];
+    int64_t group = shape.group(), dim = shape.dim, rows = (item.end - item.begin) * group, width = 1 + mass_rows;
+    float *panel = scratch, *sums = panel + dim * kPanel, *scores = sums + mass_rows * kPanel, *totals = scores + kTile * kPanel;
+    std::fill_n(totals, (item.end - item.begin) * width, 0.f);
+    for (int64_t head = 0; head < shape.kv_heads; head++)
+      for (int64_t first = 0; first < rows; first += kPanel) {
+        int count = (int)std::min<int64_t>(kPanel, rows - first);
+        int32_t lanes[kPanel];
+        float log_sum[kPanel];
+        for (int i = 0; i < kPanel; i++) {
+          int64_t row = first + std::min(i, count - 1);
+          lanes[i] = tokens[item.begin + row / group];
+          log_sum[i] = lse[(s.q_start + lanes[i]) * shape.heads + head * group + row % group];
+        }
+        pack_panel(panel, kPanel, count, dim, (float)shape.scale,
+                   [&](int i) { return q + (s.q_start + lanes[i]) * q_stride + (head * group + (first + i) % group) * dim; });
+        std::fill_n(sums, mass_rows * kPanel, 0.f);
+        if (s.parent >= 0) {
+          const Segment& parent = segments[s.parent];
+          over(nullptr, parent.kv_start, parent.kv_len, head, lanes, log_sum, panel, sums, scores);
+        }
+        over(&s, s.kv_start, s.kv_len, head, lanes, log_sum, panel, sums, scores);
+        for (int i = 0; i < count; i++) add_head(totals + (first + i) / group * width, sums + i, kPanel, mass_rows, 1.f, by_row);
+      }
+    for (int64_t i = item.begin; i < item.end; i++) {
+      int64_t row = row_out[s.q_start + tokens[i]];
+      add_totals(mass + 2 * row, profile ? profile + row * regions : nullptr, totals + (i - item.begin) * width, regions);
+    }
+  }
+};
+
+int32_t check_rows(const int32_t* row_out, int64_t q_tokens, int64_t rows_out, kedge_status* status) {
+  std::vector<int32_t> taken(rows_out, -1);
+  for (int64_t i = 0; i < q_tokens; i++) {
+    int64_t row = row_out[i];
+    if (row < -1 || row >= rows_out)
+      return fail(status, KEDGE_BAD_INDEX, "row_out[%lld] is %lld, not in [-1, %lld)", (long long)i, (long long)row, (long long)rows_out);
+    if (row < 0) continue;
+    if (taken[row] >= 0)
+      return fail(status, KEDGE_BAD_INDEX, "row_out[%d] and row_out[%lld] are both %lld", taken[row], (long long)i, (long long)row);
+    taken[row] = (int32_t)i;
+  }
+  return KEDGE_OK;
+}
+
+int32_t connectivity(const kedge_context* ctx, Connectivity& c, int64_t n, kedge_status* status) {
+  std::vector<int32_t> tokens;
+  std::vector<Item> items;
+  int64_t work = 0;
+  for (int64_t s = 0; s < n; s++) {
+    const Segment& x = c.segments[s];
+    int64_t keys = x.kv_len + (x.parent >= 0 ? c.segments[x.parent].kv_len : 0), first = (int64_t)tokens.size();
+    for (int32_t i = 0; i < x.q_len; i++)
+      if (c.row_out[x.q_start + i] >= 0) tokens.push_back(i);
+    int64_t end = (int64_t)tokens.size();
+    for (int64_t i = first; i < end; i += c.item_tokens()) items.push_back({ (int32_t)s, i, std::min(end, i + c.item_tokens()) });
+    work += (end - first) * keys * c.shape.heads * c.shape.dim;
+  }
+  int64_t scratch = round_up(c.scratch_floats(), 64);
+  KEDGE_REQUIRE_WORKSPACE(scratch * ctx->threads * (int64_t)sizeof(float));
+  c.tokens = tokens.data();
+  parallel(ctx, (int64_t)items.size(), work,
+           [&](int64_t i) { c.item(items[i], (float*)ctx->workspace + omp_get_thread_num() * scratch); });
+  return ok(status);
+}
+
+}  // namespace
+}  // namespace kedge
+
+KEDGE_API int32_t kedge_connectivity(const kedge_context* ctx, int32_t dtype, float* mass, float* profile, const void* q, int64_t q_stride,
+                                     const void* k, int64_t k_stride, const float* lse, const int32_t* region, const int32_t* row_out,
+                                     int64_t regions, int64_t rows_out, const int32_t* segments, int64_t n_segments, int64_t max_q,
+                                     int64_t max_kv, int64_t q_tokens, int64_t kv_tokens, int64_t heads, int64_t kv_heads, int64_t head_dim,
+                                     double scale, int32_t causal, int32_t renorm, kedge_status* status) {
+  using namespace kedge;
+  AttentionShape shape = { q_tokens, kv_tokens, heads, kv_heads, head_dim, max_q, max_kv, scale, causal != 0 };
+  try {
+    if (int32_t e = check_attention(dtype, shape, segments, n_segments, status)) return e;
+    KEDGE_REQUIRE(q_stride >= heads * head_dim && k_stride >= kv_heads * head_dim, "q_stride %lld is below %lld or k_stride %lld below %lld",
+                  (long long)q_stride, (long long)(heads * head_dim), (long long)k_stride, (long long)(kv_heads * head_dim));
+    KEDGE_REQUIRE(regions >= 0 && rows_out >= 0, "regions %lld, rows_out %lld: one is negative", (long long)regions, (long long)rows_out);
+    KEDGE_REQUIRE(renorm == 0 || renorm == 1, "renorm is %d, not 0 or 1", renorm);
+    KEDGE_REQUIRE((q && lse && row_out) || q_tokens == 0, "q, lse or row_out is NULL");
+    KEDGE_REQUIRE((k && region) || kv_tokens == 0, "k or region is NULL");
+    KEDGE_REQUIRE(mass || rows_out == 0, "mass is NULL");
+    if (int32_t e = check_rows(row_out, q_tokens, rows_out, status)) return e;
+    for (int64_t s = 0; s < n_segments; s++) {
+      const Segment& x = as_segments(segments)[s];
+      if (int32_t e = check_regions(region, x.kv_start, (int64_t)x.kv_start + x.kv_len, regions, status)) return e;
+    }
+    Connectivity c = { shape, as_segments(segments), mass, profile, (const float*)q, (const float*)k, lse, q_stride, k_stride, region, row_out,
+                       regions, 1 + (profile ? std::max<int64_t>(regions, 1) : 1), renorm == 1, nullptr };
+    return connectivity(ctx, c, n_segments, status);
+  } catch (const std::bad_alloc&) {
+    return fail(status, KEDGE_OUT_OF_MEMORY, "no memory to plan connectivity over %lld segments", (long long)n_segments);
+  }
+}

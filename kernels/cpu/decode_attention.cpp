@@ -1,0 +1,248 @@
+// Decode attention: one new token per sequence over [shared prefix][own] in a cache, connectivity in the same pass; see kedge.h. First all rows
+// (sequence, query head) of a group go over its prefix together and leave their state in the workspace, then each sequence goes on over its own keys.
+// The order of a row's sums is that of attention_fwd. Hydragen, arXiv 2402.05099.
+#include <new>
+#include <vector>
+
+#include "attention.h"
+
+namespace kedge {
+namespace {
+
+constexpr int kItemRows = 2 * kPanel;  // rows of a group that go over the prefix together
+
+struct Group {
+  int32_t prefix_start, prefix_len, seq_begin, seq_end;
+};
+struct Sequence {
+  int32_t own_start, own_len;
+};
+// Rows [begin, end) of group `group`, row = (sequence - seq_begin) * heads of the key head + head.
+struct Item {
+  int64_t group, begin, end;
+};
+
+struct Decode {
+  int64_t heads, kv_heads, dim;
+  float scale;
+  float* out;
+  const float *q, *k, *v;
+  int64_t out_stride, q_stride, k_stride, v_stride;
+  const int32_t* region;
+  int64_t mass_rows;  // rows of MassSums; 0: no connectivity
+  const Group* groups;
+  const Sequence* sequences;
+  float* states;  // workspace: [n, heads, state_floats()]: out, max, sum, mass sums
+
+  int64_t per_head() const { return heads / kv_heads; }
+  int64_t state_floats() const { return dim + 2 + mass_rows; }
+  int64_t panel_floats() const { return Panel::floats(dim) + mass_rows * kPanel; }
+  int64_t scratch_floats() const { return kItemRows / kPanel * panel_floats() + kTile * kPanel; }
+  float* state(int64_t sequence, int64_t head) const { return states + (sequence * heads + head) * state_floats(); }
+  Panel panel(float* scratch, int64_t i) const { return Panel(scratch + i * panel_floats(), dim); }
+  float* sums(float* scratch, int64_t i) const { return scratch + i * panel_floats() + Panel::floats(dim); }
+
+  // Tiles of keys [start, start + length) into `panels` panels of V vectors each.
+  template <int V>
+  void over(int64_t start, int64_t length, int64_t head, float* scratch, int64_t panels) const {
+    float* scores = scratch + kItemRows / kPanel * panel_floats();
+    for (int64_t j = 0; j < length; j += kTile)
+      for (int64_t p = 0; p < panels; p++) {
+        MassSums mass = { mass_rows ? region + start + j : nullptr, sums(scratch, p), mass_rows };
+        attend<V>(panel(scratch, p), dim, k + (start + j) * k_stride + head * dim, k_stride, v + (start + j) * v_stride + head * dim, v_stride,
+                  (int)std::min<int64_t>(kTile, length - j), nullptr, scores, mass_rows ? &mass : nullptr);
+      }
+  }
+
+  // The group's rows over the prefix; their states to the workspace.
+  template <int V>
+  void prefix(const Item& item, int64_t head, float* scratch) const {
+    constexpr int lanes = V * kLanes;
+    const Group& g = groups[item.group];
+    int64_t group = per_head(), panels = (item.end - item.begin + lanes - 1) / lanes;
+    auto place = [&](int64_t row) { return std::pair<int64_t, int64_t>(g.seq_begin + row / group, head * group + row % group); };
+    for (int64_t p = 0; p < panels; p++) {
+      Panel x = panel(scratch, p);
+      int64_t first = item.begin + p * lanes;
+      x.clear(dim);
+      std::fill_n(sums(scratch, p), mass_rows * kPanel, 0.f);
+      pack_panel(x.q, lanes, (int)std::min<int64_t>(lanes, item.end - first), dim, scale, [&](int lane) {
+        auto [sequence, h] = place(first + lane);
+        return q + sequence * q_stride + h * dim;
+      });
+    }
+    over<V>(g.prefix_start, g.prefix_len, head, scratch, panels);
+    float one[kPanel];
+    std::fill_n(one, kPanel, 1.f);
+    for (int64_t p = 0; p < panels; p++) {
+      Panel x = panel(scratch, p);
+      int64_t first = item.begin + p * lanes;
+      int count = (int)std::min<int64_t>(lanes, item.end - first);
+      auto row = [&](int lane) {
+        auto [sequence, h] = place(first + lane);
+        return state(sequence, h);
+      };
+      unpack_panel(x.out, lanes, count, dim, one, false, row);
+      for (int lane = 0; lane < count; lane++) {
+        float* to = row(lane) + dim;
+        to[0] = x.max[lane];
+        to[1] = x.sum[lane];
+        for (int64_t r = 0; r < mass_rows; r++) to[2 + r] = sums(scratch, p)[r * lanes + lane];
+      }
+    }
+  }
+
+  // Heads [first, first + count) of a key head's group, one sequence: on from the state over the sequence's own keys to the end.
+  template <int V>
+  void own(int64_t sequence, int64_t head, int64_t first, int count, float* scratch) const {
+    constexpr int lanes = V * kLanes;
+    Panel x = panel(scratch, 0);
+    float* mass = sums(scratch, 0);
+    int64_t h = head * per_head() + first;
+    x.clear(dim);
+    pack_panel(x.q, lanes, count, dim, scale, [&](int lane) { return q + sequence * q_stride + (h + lane) * dim; });
+    pack_panel(x.out, lanes, count, dim, 1.f, [&](int lane) { return state(sequence, h + lane); });
+    std::fill_n(mass, mass_rows * kPanel, 0.f);
+    for (int lane = 0; lane < count; lane++) {
+      const float* from = state(sequence, h + lane) + dim;
+      x.max[lane] = from[0];
+      x.sum[lane] = from[1];
+      for (int64_t r = 0; r < mass_rows; r++) mass[r * lanes + lane] = from[2 + r];
+    }
+    over<V>(sequences[sequence].own_start, sequences[sequence].own_len, head, scratch, 1);
+    float inverse[kPanel];
+    for (int i = 0; i < lanes; i++) inverse[i] = 1.f / x.sum[i];
+    unpack_panel(x.out, lanes, count, dim, inverse, false, [&](int lane) { return out + sequence * out_stride + (h + lane) * dim; });
+    for (int lane = 0; lane < count; lane++)
+      for (int64_t r = 0; r < mass_rows; r++) state(sequence, h + lane)[dim + 2 + r] = mass[r * lanes + lane] * inverse[lane];
+  }
+
+  void clear_states(int64_t sequence, int64_t head) const {
+    for (int64_t h = head * per_head(); h < (head + 1) * per_head(); h++) {
+      float* s = state(sequence, h);
+      std::fill_n(s, state_floats(), 0.f);
+      s[dim] = -kInfinity;
+    }
+  }
+};
+
+int32_t check_tables(const int32_t* groups, int64_t n_groups, const int32_t* sequences, int64_t n, int64_t max_prefix, int64_t max_own,
+                     int64_t cache_tokens, kedge_status* status) {
+  auto range = [&](const char* what, int64_t i, int64_t start, int64_t length, int64_t longest) {
+    if (start < 0 || length < 0 || start + length > cache_tokens)
+      return fail(status, KEDGE_BAD_INDEX, "%s %lld: keys [%lld, %lld) lie outside the cache's %lld", what, (long long)i, (long long)start,
+                  (long long)(start + length), (long long)cache_tokens);
+    if (length > longest)
+      return fail(status, KEDGE_INVALID, "%s %lld has %lld keys, the bound given is %lld", what, (long long)i, (long long)length,
+                  (long long)longest);
+    return (int32_t)KEDGE_OK;
+  };
+  int64_t next = 0;
+  for (int64_t i = 0; i < n_groups; i++) {
+    const Group& g = ((const Group*)groups)[i];
+    if (int32_t e = range("group", i, g.prefix_start, g.prefix_len, max_prefix)) return e;
+    KEDGE_REQUIRE(g.seq_begin == next && g.seq_end >= g.seq_begin && g.seq_end <= n,
+                  "group %lld covers sequences [%d, %d), expected a range from %lld within %lld", (long long)i, g.seq_begin, g.seq_end,
+                  (long long)next, (long long)n);
+    next = g.seq_end;
+    for (int64_t s = g.seq_begin; s < g.seq_end; s++) {
+      const Sequence& x = ((const Sequence*)sequences)[s];
+      if (int32_t e = range("sequence", s, x.own_start, x.own_len, max_own)) return e;
+      KEDGE_REQUIRE(x.own_len > 0 || g.prefix_len > 0, "sequence %lld has no keys", (long long)s);
+    }
+  }
+  KEDGE_REQUIRE(next == n, "the groups cover %lld of %lld sequences", (long long)next, (long long)n);
+  return KEDGE_OK;
+}
+
+int32_t decode(const kedge_context* ctx, Decode& d, int64_t n, int64_t n_groups, float* mass, float* profile, int64_t regions, bool by_row,
+               kedge_status* status) {
+  std::vector<Item> items;
+  int64_t prefix_work = 0, own_work = 0;
+  for (int64_t g = 0; g < n_groups; g++) {
+    const Group& x = d.groups[g];
+    int64_t rows = (x.seq_end - x.seq_begin) * d.per_head();
+    if (x.prefix_len > 0)
+      for (int64_t r = 0; r < rows; r += kItemRows) items.push_back({ g, r, std::min(r + kItemRows, rows) });
+    prefix_work += x.prefix_len * rows * d.kv_heads * d.dim;
+    for (int64_t s = x.seq_begin; s < x.seq_end; s++) own_work += (d.sequences[s].own_len + 8) * d.heads * d.dim;
+  }
+  std::vector<char> has_prefix(n);
+  for (int64_t g = 0; g < n_groups; g++)
+    std::fill(has_prefix.begin() + d.groups[g].seq_begin, has_prefix.begin() + d.groups[g].seq_end, d.groups[g].prefix_len > 0);
+
+  int64_t states = round_up(n * d.heads * d.state_floats(), 64);
+  int64_t scratch = round_up(std::max(d.scratch_floats(), 2 + regions), 64);
+  KEDGE_REQUIRE_WORKSPACE((states + scratch * ctx->threads) * (int64_t)sizeof(float));
+  d.states = (float*)ctx->workspace;
+  auto mine = [&] { return d.states + states + omp_get_thread_num() * scratch; };
+
+  parallel(ctx, (int64_t)items.size() * d.kv_heads, prefix_work, [&](int64_t c) {
+    const Item& item = items[c / d.kv_heads];
+    if (item.end - item.begin <= kLanes) d.prefix<1>(item, c % d.kv_heads, mine());
+    else d.prefix<2>(item, c % d.kv_heads, mine());
+  });
+  parallel(ctx, n * d.kv_heads, own_work, [&](int64_t c) {
+    int64_t sequence = c / d.kv_heads, head = c % d.kv_heads, group = d.per_head();
+    if (!has_prefix[sequence]) d.clear_states(sequence, head);
+    for (int64_t first = 0; first < group; first += kPanel) {
+      int count = (int)std::min<int64_t>(kPanel, group - first);
+      if (count <= kLanes) d.own<1>(sequence, head, first, count, mine());
+      else d.own<2>(sequence, head, first, count, mine());
+    }
+  });
+  if (!mass) return ok(status);
+  parallel(ctx, n, n * d.heads * d.mass_rows, [&](int64_t i) {
+    float* total = mine();
+    std::fill_n(total, 1 + d.mass_rows, 0.f);
+    for (int64_t h = 0; h < d.heads; h++) add_head(total, d.state(i, h) + d.dim + 2, 1, d.mass_rows, 1.f, by_row);
+    add_totals(mass + 2 * i, profile ? profile + i * regions : nullptr, total, regions);
+  });
+  return ok(status);
+}
+
+}  // namespace
+}  // namespace kedge
+
+KEDGE_API int32_t kedge_decode_attention(const kedge_context* ctx, int32_t dtype, void* out, int64_t out_stride, float* mass, float* profile,
+                                         const void* q, int64_t q_stride, const void* k_cache, int64_t k_stride, const void* v_cache,
+                                         int64_t v_stride, const int32_t* region, int64_t regions, const int32_t* groups, int64_t n_groups,
+                                         const int32_t* sequences, int64_t n, int64_t max_prefix, int64_t max_own, int64_t cache_tokens,
+                                         int64_t heads, int64_t kv_heads, int64_t head_dim, double scale, int32_t renorm,
+                                         kedge_status* status) {
+  using namespace kedge;
+  KEDGE_REQUIRE_DTYPE(dtype == KEDGE_F32, "the CPU computes attention in f32, dtype is %d", dtype);
+  KEDGE_REQUIRE(n >= 0 && n_groups >= 0 && cache_tokens >= 0 && regions >= 0, "n %lld, n_groups %lld, cache_tokens %lld, regions %lld: one is negative",
+                (long long)n, (long long)n_groups, (long long)cache_tokens, (long long)regions);
+  KEDGE_REQUIRE(heads > 0 && kv_heads > 0 && heads % kv_heads == 0, "heads %lld is not a multiple of kv_heads %lld", (long long)heads,
+                (long long)kv_heads);
+  KEDGE_REQUIRE_DTYPE(head_dim >= 4 && head_dim <= 128 && head_dim % 4 == 0, "head_dim %lld is not a multiple of 4 in [4, 128]",
+                      (long long)head_dim);
+  KEDGE_REQUIRE(std::isfinite(scale), "scale is %g", scale);
+  KEDGE_REQUIRE(std::min(q_stride, out_stride) >= heads * head_dim, "q_stride %lld or out_stride %lld is below the row's %lld",
+                (long long)q_stride, (long long)out_stride, (long long)(heads * head_dim));
+  KEDGE_REQUIRE(std::min(k_stride, v_stride) >= kv_heads * head_dim, "k_stride %lld or v_stride %lld is below the row's %lld",
+                (long long)k_stride, (long long)v_stride, (long long)(kv_heads * head_dim));
+  KEDGE_REQUIRE(renorm == 0 || renorm == 1, "renorm is %d, not 0 or 1", renorm);
+  KEDGE_REQUIRE((groups || n_groups == 0) && (sequences || n == 0), "groups or sequences is NULL");
+  KEDGE_REQUIRE((out && q && k_cache && v_cache) || n == 0, "out, q, k_cache or v_cache is NULL");
+  KEDGE_REQUIRE(!mass || region || n == 0, "region is NULL, mass is not");
+  if (int32_t e = check_tables(groups, n_groups, sequences, n, max_prefix, max_own, cache_tokens, status)) return e;
+  if (n == 0) return ok(status);
+  const Group* g = (const Group*)groups;
+  const Sequence* s = (const Sequence*)sequences;
+  if (mass)
+    for (int64_t i = 0; i < n_groups; i++) {
+      if (g[i].seq_end > g[i].seq_begin)
+        if (int32_t e = check_regions(region, g[i].prefix_start, g[i].prefix_start + g[i].prefix_len, regions, status)) return e;
+      for (int64_t j = g[i].seq_begin; j < g[i].seq_end; j++)
+        if (int32_t e = check_regions(region, s[j].own_start, s[j].own_start + s[j].own_len, regions, status)) return e;
+    }
+  try {
+    Decode d = { heads, kv_heads, head_dim, (float)scale, (float*)out, (const float*)q, (const float*)k_cache, (const float*)v_cache,
+                 out_stride, q_stride, k_stride, v_stride, region, mass ? 1 + (profile ? std::max<int64_t>(regions, 1) : 1) : 0, g, s, nullptr };
+    return decode(ctx, d, n, n_groups, mass, profile, regions, renorm == 1, status);
+  } catch (const std::bad_alloc&) {
+    return fail(status, KEDGE_OUT_OF_MEMORY, "no memory to plan attention of %lld sequences", (long long)n);
+  }
+}

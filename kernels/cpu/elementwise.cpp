@@ -1,0 +1,159 @@
+// Memory and elementwise ops: fill, copy, cast, scale, add, multiply, dot. All are bound by memory; chunks are small enough for the cores to share
+// the work and large enough to hide the cost of sharing it.
+#include "vectors.h"
+
+namespace kedge {
+namespace {
+
+constexpr int64_t kChunk = 32768;  // elements
+
+bool is_float(int32_t dtype) { return dtype == KEDGE_F32 || dtype == KEDGE_BF16; }
+
+template <class Dst, class Src>
+void cast(const kedge_context* ctx, void* dst_, const void* src_, int64_t n) {
+  Dst* dst = (Dst*)dst_;
+  const Src* src = (const Src*)src_;
+  parallel_range(ctx, n, kChunk, 1, [=](int64_t begin, int64_t end) {
+    each_vector(begin, end, [=](int64_t i, auto count) { store(dst + i, load(src + i, count), count); });
+  });
+}
+
+template <class Dst>
+void cast_from(const kedge_context* ctx, void* dst, const void* src, int32_t src_dtype, int64_t n) {
+  if (src_dtype == KEDGE_F32) cast<Dst, float>(ctx, dst, src, n);
+  if (src_dtype == KEDGE_BF16) cast<Dst, bf16>(ctx, dst, src, n);
+  if (src_dtype == KEDGE_F16) cast<Dst, f16>(ctx, dst, src, n);
+}
+
+void copy(const kedge_context* ctx, void* dst, const void* src, int64_t bytes) {
+  parallel_range(ctx, bytes, 1 << 20, 1, [=](int64_t begin, int64_t end) { memcpy((char*)dst + begin, (const char*)src + begin, end - begin); });
+}
+
+template <class T>
+void fill(const kedge_context* ctx, T* x, int64_t n, T value) {
+  parallel_range(ctx, n, kChunk, 1, [=](int64_t begin, int64_t end) { std::fill(x + begin, x + end, value); });
+}
+
+template <class T>
+void scale_add(const kedge_context* ctx, T* y, const T* x, int64_t n, float alpha, float beta) {
+  parallel_range(ctx, n, kChunk, 1, [=](int64_t begin, int64_t end) {
+    if (beta == 0) {
+      each_vector(begin, end, [=](int64_t i, auto count) { store(y + i, load(x + i, count) * alpha, count); });
+    } else {
+      each_vector(begin, end, [=](int64_t i, auto count) { store(y + i, load(x + i, count) * alpha + load(y + i, count) * beta, count); });
+    }
+  });
+}
+
+}  // namespace
+}  // namespace kedge
+
+using namespace kedge;
+
+KEDGE_API int32_t kedge_abi_version(void) { return KEDGE_ABI_VERSION; }
+
+KEDGE_API int32_t kedge_noop(const kedge_context*, kedge_status* status) { return ok(status); }
+
+KEDGE_API int32_t kedge_fill(const kedge_context* ctx, int32_t dtype, void* x, int64_t n, double value, kedge_status* status) {
+  KEDGE_REQUIRE_DTYPE(is_float(dtype) || dtype == KEDGE_I32, "fill takes f32, bf16 and i32, not dtype %d", dtype);
+  KEDGE_REQUIRE(n >= 0, "n is %lld", (long long)n);
+  if (n == 0) return ok(status);
+  KEDGE_REQUIRE(x, "x is NULL");
+  if (dtype == KEDGE_F32) fill(ctx, (float*)x, n, (float)value);
+  if (dtype == KEDGE_BF16) fill(ctx, (uint16_t*)x, n, to_bf16((float)value));
+  if (dtype == KEDGE_I32) {
+    double whole = std::nearbyint(value);
+    KEDGE_REQUIRE(whole >= INT32_MIN && whole <= INT32_MAX, "value %g does not fit i32", value);
+    fill(ctx, (int32_t*)x, n, (int32_t)whole);
+  }
+  return ok(status);
+}
+
+KEDGE_API int32_t kedge_copy(const kedge_context* ctx, void* dst, const void* src, int64_t bytes, kedge_status* status) {
+  KEDGE_REQUIRE(bytes >= 0, "bytes is %lld", (long long)bytes);
+  if (bytes == 0) return ok(status);
+  KEDGE_REQUIRE(dst && src, "dst or src is NULL");
+  copy(ctx, dst, src, bytes);
+  return ok(status);
+}
+
+KEDGE_API int32_t kedge_copy_rows(const kedge_context* ctx, void* dst, int64_t dst_stride, const void* src, int64_t src_stride, int64_t rows,
+                                  int64_t row_bytes, kedge_status* status) {
+  KEDGE_REQUIRE(rows >= 0 && row_bytes >= 0, "%lld rows of %lld bytes", (long long)rows, (long long)row_bytes);
+  KEDGE_REQUIRE(dst_stride >= row_bytes && src_stride >= row_bytes, "strides %lld and %lld are below the row's %lld bytes",
+                (long long)dst_stride, (long long)src_stride, (long long)row_bytes);
+  if (rows == 0 || row_bytes == 0) return ok(status);
+  KEDGE_REQUIRE(dst && src, "dst or src is NULL");
+  parallel_range(ctx, rows, std::max<int64_t>(1, (1 << 16) / row_bytes), row_bytes, [=](int64_t begin, int64_t end) {
+    for (int64_t r = begin; r < end; r++) memcpy((char*)dst + r * dst_stride, (const char*)src + r * src_stride, row_bytes);
+  });
+  return ok(status);
+}
+
+KEDGE_API int32_t kedge_cast(const kedge_context* ctx, void* dst, int32_t dst_dtype, const void* src, int32_t src_dtype, int64_t n,
+                             kedge_status* status) {
+  for (int32_t dtype : {dst_dtype, src_dtype})
+    KEDGE_REQUIRE_DTYPE(is_float(dtype) || dtype == KEDGE_F16, "cast takes f32, bf16 and f16, not dtype %d", dtype);
+  KEDGE_REQUIRE(n >= 0, "n is %lld", (long long)n);
+  if (n == 0) return ok(status);
+  KEDGE_REQUIRE(dst && src, "dst or src is NULL");
+  if (dst_dtype == src_dtype) copy(ctx, dst, src, n * (dst_dtype == KEDGE_F32 ? 4 : 2));
+  else if (dst_dtype == KEDGE_F32) cast_from<float>(ctx, dst, src, src_dtype, n);
+  else if (dst_dtype == KEDGE_BF16) cast_from<bf16>(ctx, dst, src, src_dtype, n);
+  else cast_from<f16>(ctx, dst, src, src_dtype, n);
+  return ok(status);
+}
+
+KEDGE_API int32_t kedge_scale_add(const kedge_context* ctx, int32_t dtype, void* y, const void* x, int64_t n, double alpha, const float* factor,
+                                  double beta, kedge_status* status) {
+  KEDGE_REQUIRE_DTYPE(is_float(dtype), "scale_add takes f32 and bf16, not dtype %d", dtype);
+  KEDGE_REQUIRE(n >= 0, "n is %lld", (long long)n);
+  if (n == 0) return ok(status);
+  KEDGE_REQUIRE(y && x, "y or x is NULL");
+  float scale = (float)(factor ? alpha * *factor : alpha);
+  if (dtype == KEDGE_F32) scale_add(ctx, (float*)y, (const float*)x, n, scale, (float)beta);
+  else scale_add(ctx, (bf16*)y, (const bf16*)x, n, scale, (float)beta);
+  return ok(status);
+}
+
+KEDGE_API int32_t kedge_add(const kedge_context* ctx, int32_t dtype, void* out, const void* a, const void* b, int64_t n, kedge_status* status) {
+  KEDGE_REQUIRE_DTYPE(dtype == KEDGE_F32, "add takes f32 on the CPU, not dtype %d", dtype);
+  KEDGE_REQUIRE(n >= 0, "n is %lld", (long long)n);
+  if (n == 0) return ok(status);
+  KEDGE_REQUIRE(out && a && b, "out, a or b is NULL");
+  float* o = (float*)out;
+  const float *x = (const float*)a, *y = (const float*)b;
+  parallel_range(ctx, n, kChunk, 1, [=](int64_t begin, int64_t end) {
+    each_vector(begin, end, [=](int64_t i, auto count) { store(o + i, load(x + i, count) + load(y + i, count), count); });
+  });
+  return ok(status);
+}
+
+KEDGE_API int32_t kedge_mul(const kedge_context* ctx, int32_t dtype, void* out, const void* a, const void* b, int64_t n, int32_t accumulate,
+                            kedge_status* status) {
+  KEDGE_REQUIRE_DTYPE(dtype == KEDGE_F32, "mul takes f32 on the CPU, not dtype %d", dtype);
+  KEDGE_REQUIRE(n >= 0, "n is %lld", (long long)n);
+  if (n == 0) return ok(status);
+  KEDGE_REQUIRE(out && a && b, "out, a or b is NULL");
+  float* o = (float*)out;
+  const float *x = (const float*)a, *y = (const float*)b;
+  parallel_range(ctx, n, kChunk, 1, [=](int64_t begin, int64_t end) {
+    if (accumulate) {
+      each_vector(begin, end, [=](int64_t i, auto c) { store(o + i, load(x + i, c) * load(y + i, c) + load(o + i, c), c); });
+    } else {
+      each_vector(begin, end, [=](int64_t i, auto c) { store(o + i, load(x + i, c) * load(y + i, c), c); });
+    }
+  });
+  return ok(status);
+}
+
+KEDGE_API int32_t kedge_dot(const kedge_context* ctx, int32_t dtype, float* out, const void* a, const void* b, int64_t n, int32_t accumulate,
+                            kedge_status* status) {
+  KEDGE_REQUIRE_DTYPE(dtype == KEDGE_F32, "dot takes f32 on the CPU, not dtype %d", dtype);
+  KEDGE_REQUIRE(n >= 0, "n is %lld", (long long)n);
+  KEDGE_REQUIRE(out, "out is NULL");
+  KEDGE_REQUIRE(n == 0 || a, "a is NULL");
+  double sum = sum_products(ctx, (const float*)a, (const float*)b, n);
+  out[0] = (float)(accumulate ? out[0] + sum : sum);
+  return ok(status);
+}

@@ -1,0 +1,62 @@
+// Rotary position embedding: tables of cos and sin, and the rotation of pairs (i, i + head_dim / 2). Su et al., arXiv 2104.09864; text M-RoPE and
+// 2-D vision positions: Qwen2-VL, arXiv 2409.12191.
+#include "vectors.h"
+
+using namespace kedge;
+
+KEDGE_API int32_t kedge_rope_table(const kedge_context* ctx, float* cos, float* sin, const int32_t* positions, const int32_t* axis,
+                                   const float* inv_freq, int64_t axes, int64_t tokens, int64_t half, kedge_status* status) {
+  KEDGE_REQUIRE(axes >= 0 && tokens >= 0 && half >= 0, "axes %lld, tokens %lld, half %lld", (long long)axes, (long long)tokens, (long long)half);
+  if (tokens == 0 || half == 0) return ok(status);
+  KEDGE_REQUIRE(cos && sin && positions && axis && inv_freq, "cos, sin, positions, axis or inv_freq is NULL");
+  for (int64_t i = 0; i < half; i++)
+    if (axis[i] < 0 || axis[i] >= axes)
+      return fail(status, KEDGE_BAD_INDEX, "axis[%lld] is %d, outside [0, %lld)", (long long)i, axis[i], (long long)axes);
+  parallel_range(ctx, tokens, std::max<int64_t>(1, 1024 / half), 16 * half, [=](int64_t begin, int64_t end) {
+    for (int64_t t = begin; t < end; t++) {
+      for (int64_t i = 0; i < half; i++) {
+        float angle = (float)positions[axis[i] * tokens + t] * inv_freq[i];
+        cos[t * half + i] = std::cos(angle);
+        sin[t * half + i] = std::sin(angle);
+      }
+    }
+  });
+  return ok(status);
+}
+
+KEDGE_API int32_t kedge_rope(const kedge_context* ctx, int32_t dtype, void* y_, int64_t y_stride, const void* x_, int64_t x_stride,
+                             const float* cos, const float* sin, int64_t tokens, int64_t heads, int64_t head_dim, int32_t inverse,
+                             int32_t accumulate, kedge_status* status) {
+  KEDGE_REQUIRE_DTYPE(dtype == KEDGE_F32, "rope takes f32 on the CPU, not dtype %d", dtype);
+  KEDGE_REQUIRE(tokens >= 0 && heads >= 0 && head_dim >= 0, "tokens %lld, heads %lld, head_dim %lld", (long long)tokens, (long long)heads,
+                (long long)head_dim);
+  KEDGE_REQUIRE(head_dim % 2 == 0, "head_dim %lld is odd", (long long)head_dim);
+  KEDGE_REQUIRE(y_stride >= heads * head_dim && x_stride >= heads * head_dim, "strides %lld and %lld are below heads * head_dim = %lld",
+                (long long)y_stride, (long long)x_stride, (long long)(heads * head_dim));
+  if (tokens == 0 || heads == 0 || head_dim == 0) return ok(status);
+  KEDGE_REQUIRE(y_ && x_ && cos && sin, "y, x, cos or sin is NULL");
+  int64_t half = head_dim / 2;
+  float* y = (float*)y_;
+  const float* x = (const float*)x_;
+  float sign = inverse ? -1.f : 1.f;
+  parallel_range(ctx, tokens, std::max<int64_t>(1, 4096 / (heads * head_dim)), 2 * heads * head_dim, [=](int64_t begin, int64_t end) {
+    for (int64_t t = begin; t < end; t++) {
+      const float *ct = cos + t * half, *st = sin + t * half;
+      for (int64_t h = 0; h < heads; h++) {
+        const float* in = x + t * x_stride + h * head_dim;
+        float* out = y + t * y_stride + h * head_dim;
+        each_vector(0, half, [=](int64_t i, auto count) {
+          vf c = load(ct + i, count), s = load(st + i, count) * sign, a = load(in + i, count), b = load(in + half + i, count);
+          vf first = a * c - b * s, second = b * c + a * s;
+          if (accumulate & 1) {
+            first += load(out + i, count);
+            second += load(out + half + i, count);
+          }
+          store(out + i, first, count);
+          store(out + half + i, second, count);
+        });
+      }
+    }
+  });
+  return ok(status);
+}
