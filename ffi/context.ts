@@ -67,6 +67,10 @@ export class Context {
   }
 
   /** Whether a row's bits depend on that row alone (KEDGE_BATCH_INVARIANT). */
+  get batchInvariant(): boolean {
+    return (this.#view.getInt32(32, true) & 1) !== 0;
+  }
+
   set batchInvariant(value: boolean) {
     this.#view.setInt32(32, value ? 1 : 0, true);
   }

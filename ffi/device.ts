@@ -63,6 +63,8 @@ export interface Device extends Disposable {
   readonly ops: Ops;
   /** The host part of kedge.h, the same for every device. */
   readonly host: Host;
+  /** Whether an op's row has bits that depend on that row only, whatever else is in the batch; default false; on the CPU it is always so. */
+  batchInvariant: boolean;
 
   /**
    * Allocates memory with undefined contents, 256-byte aligned on CUDA and 64-byte aligned on the CPU; 0 bytes give a valid address.

@@ -31,7 +31,12 @@ export class KedgeError extends Error {
    * @param details Facts of the failure by name, for programs.
    * @param options As of `Error`.
    */
-  constructor(readonly code: KedgeErrorCode, message: string, readonly details: Readonly<Record<string, unknown>> = {}, options?: ErrorOptions) {
+  constructor(
+    readonly code: KedgeErrorCode,
+    message: string,
+    readonly details: Readonly<Record<string, unknown>> = {},
+    options?: ErrorOptions,
+  ) {
     super(message, options);
   }
 }

@@ -3,13 +3,85 @@
 // deno-lint-ignore-file
 import s0 from "../../kernels/common/philox.h" with { type: "text" };
 import s1 from "../../kernels/common/status.h" with { type: "text" };
-import s2 from "../../kernels/cpu/common.h" with { type: "text" };
-import s3 from "../../kernels/include/kedge.h" with { type: "text" };
+import s2 from "../../kernels/cpu/activations.cpp" with { type: "text" };
+import s3 from "../../kernels/cpu/adamw.cpp" with { type: "text" };
+import s4 from "../../kernels/cpu/attention.h" with { type: "text" };
+import s5 from "../../kernels/cpu/attention_bwd.cpp" with { type: "text" };
+import s6 from "../../kernels/cpu/attention_fwd.cpp" with { type: "text" };
+import s7 from "../../kernels/cpu/attention_plan.h" with { type: "text" };
+import s8 from "../../kernels/cpu/bias.cpp" with { type: "text" };
+import s9 from "../../kernels/cpu/common.h" with { type: "text" };
+import s10 from "../../kernels/cpu/connectivity.cpp" with { type: "text" };
+import s11 from "../../kernels/cpu/decode_attention.cpp" with { type: "text" };
+import s12 from "../../kernels/cpu/elementwise.cpp" with { type: "text" };
+import s13 from "../../kernels/cpu/gemm.cpp" with { type: "text" };
+import s14 from "../../kernels/cpu/handle_table.h" with { type: "text" };
+import s15 from "../../kernels/cpu/handles.cpp" with { type: "text" };
+import s16 from "../../kernels/cpu/host_memory.cpp" with { type: "text" };
+import s17 from "../../kernels/cpu/image.cpp" with { type: "text" };
+import s18 from "../../kernels/cpu/logprob.cpp" with { type: "text" };
+import s19 from "../../kernels/cpu/machine.h" with { type: "text" };
+import s20 from "../../kernels/cpu/owners.cpp" with { type: "text" };
+import s21 from "../../kernels/cpu/rmsnorm.cpp" with { type: "text" };
+import s22 from "../../kernels/cpu/rope.cpp" with { type: "text" };
+import s23 from "../../kernels/cpu/rows.cpp" with { type: "text" };
+import s24 from "../../kernels/cpu/sample.cpp" with { type: "text" };
+import s25 from "../../kernels/cpu/segments.cpp" with { type: "text" };
+import s26 from "../../kernels/cpu/segments.h" with { type: "text" };
+import s27 from "../../kernels/cpu/softmax.h" with { type: "text" };
+import s28 from "../../kernels/cpu/vectors.h" with { type: "text" };
+import s29 from "../../kernels/cuda/activations.cu" with { type: "text" };
+import s30 from "../../kernels/cuda/bias.cu" with { type: "text" };
+import s31 from "../../kernels/cuda/columns.cuh" with { type: "text" };
+import s32 from "../../kernels/cuda/common.cuh" with { type: "text" };
+import s33 from "../../kernels/cuda/elementwise.cu" with { type: "text" };
+import s34 from "../../kernels/cuda/gemm.cu" with { type: "text" };
+import s35 from "../../kernels/cuda/mma.cuh" with { type: "text" };
+import s36 from "../../kernels/cuda/rmsnorm.cu" with { type: "text" };
+import s37 from "../../kernels/cuda/rope.cu" with { type: "text" };
+import s38 from "../../kernels/cuda/rows.cu" with { type: "text" };
+import s39 from "../../kernels/include/kedge.h" with { type: "text" };
 
 /** The kernels' sources by their path in the package, so that they build wherever the package was imported from. */
 export const kernelSources: Readonly<Record<string, string>> = {
   "kernels/common/philox.h": s0,
   "kernels/common/status.h": s1,
-  "kernels/cpu/common.h": s2,
-  "kernels/include/kedge.h": s3,
+  "kernels/cpu/activations.cpp": s2,
+  "kernels/cpu/adamw.cpp": s3,
+  "kernels/cpu/attention.h": s4,
+  "kernels/cpu/attention_bwd.cpp": s5,
+  "kernels/cpu/attention_fwd.cpp": s6,
+  "kernels/cpu/attention_plan.h": s7,
+  "kernels/cpu/bias.cpp": s8,
+  "kernels/cpu/common.h": s9,
+  "kernels/cpu/connectivity.cpp": s10,
+  "kernels/cpu/decode_attention.cpp": s11,
+  "kernels/cpu/elementwise.cpp": s12,
+  "kernels/cpu/gemm.cpp": s13,
+  "kernels/cpu/handle_table.h": s14,
+  "kernels/cpu/handles.cpp": s15,
+  "kernels/cpu/host_memory.cpp": s16,
+  "kernels/cpu/image.cpp": s17,
+  "kernels/cpu/logprob.cpp": s18,
+  "kernels/cpu/machine.h": s19,
+  "kernels/cpu/owners.cpp": s20,
+  "kernels/cpu/rmsnorm.cpp": s21,
+  "kernels/cpu/rope.cpp": s22,
+  "kernels/cpu/rows.cpp": s23,
+  "kernels/cpu/sample.cpp": s24,
+  "kernels/cpu/segments.cpp": s25,
+  "kernels/cpu/segments.h": s26,
+  "kernels/cpu/softmax.h": s27,
+  "kernels/cpu/vectors.h": s28,
+  "kernels/cuda/activations.cu": s29,
+  "kernels/cuda/bias.cu": s30,
+  "kernels/cuda/columns.cuh": s31,
+  "kernels/cuda/common.cuh": s32,
+  "kernels/cuda/elementwise.cu": s33,
+  "kernels/cuda/gemm.cu": s34,
+  "kernels/cuda/mma.cuh": s35,
+  "kernels/cuda/rmsnorm.cu": s36,
+  "kernels/cuda/rope.cu": s37,
+  "kernels/cuda/rows.cu": s38,
+  "kernels/include/kedge.h": s39,
 };

@@ -1,0 +1,74 @@
+/**
+ * The system's CBLAS, if there is one: the fast GEMM of training on the CPU.
+ *
+ * @module
+ */
+import { loadLibrary } from "./load.ts";
+
+/** A loaded CBLAS. */
+export interface Cblas {
+  /** Such as "OpenBLAS". */
+  readonly name: string;
+  /** What the loader was given. */
+  readonly path: string;
+  /** Row-major C = alpha op(A) op(B) + beta C, as of CBLAS; addresses are host addresses. */
+  // deno-fmt-ignore
+  readonly sgemm: (order: number, transA: number, transB: number, m: number, n: number, k: number, alpha: number, a: number, lda: number,
+    b: number, ldb: number, beta: number, c: number, ldc: number) => void;
+  /** Sets the threads of the whole process's library; undefined where it cannot be told. */
+  readonly setThreads?: (threads: number) => void;
+}
+
+const SGEMM = {
+  parameters: ["i32", "i32", "i32", "i32", "i32", "i32", "f32", "u64", "i32", "u64", "i32", "f32", "u64", "i32"],
+  result: "void",
+} as const;
+
+// Each by the names of its shared object. Reference CBLAS is not among them: it is slower than the built-in GEMM.
+const KNOWN: readonly { name: string; files: readonly string[]; threads: string }[] = [
+  { name: "Accelerate", files: ["/System/Library/Frameworks/Accelerate.framework/Accelerate"], threads: "" },
+  { name: "MKL", files: ["libmkl_rt.so.2", "libmkl_rt.so"], threads: "MKL_Set_Num_Threads" },
+  {
+    name: "OpenBLAS",
+    files: ["libopenblas.so.0", "libopenblas.so", "libopenblas.dylib", "/opt/homebrew/opt/openblas/lib/libopenblas.dylib"],
+    threads: "openblas_set_num_threads",
+  },
+  { name: "BLIS", files: ["libblis.so.4", "libblis.so"], threads: "bli_thread_set_num_threads" },
+];
+
+function load(path: string, name: string, threads: string): Cblas {
+  const sgemm = loadLibrary(path, { cblas_sgemm: SGEMM }).cblas_sgemm as unknown as Cblas["sgemm"];
+  if (!threads) return { name, path, sgemm };
+  try {
+    // BLIS takes a 64-bit count, the others an int: a register holds either.
+    const set = loadLibrary(path, { [threads]: { parameters: ["i64"], result: "void" } })[threads]!;
+    return { name, path, sgemm, setThreads: (count) => void set(count) };
+  } catch {
+    return { name, path, sgemm };
+  }
+}
+
+/**
+ * Loads a CBLAS.
+ *
+ * @param choice "auto": the first known one that loads, none if there is none; "builtin": none; else a path or file name, which must load.
+ * @throws {Error} The loader's, for a path that does not load.
+ */
+export function openCblas(choice: string): Cblas | undefined {
+  if (choice === "builtin") return undefined;
+  if (choice !== "auto") {
+    const known = KNOWN.find(({ name }) => choice.toLowerCase().includes(name === "MKL" ? "mkl_rt" : name.toLowerCase()));
+    return load(choice, known?.name ?? "CBLAS", known?.threads ?? "openblas_set_num_threads");
+  }
+  for (const { name, files, threads } of KNOWN) {
+    for (const file of files) {
+      if (file.endsWith(".dylib") !== (Deno.build.os === "darwin") && !file.includes(".framework/")) continue;
+      try {
+        return load(file, name, threads);
+      } catch {
+        continue; // not here, or without cblas_sgemm
+      }
+    }
+  }
+  return undefined;
+}

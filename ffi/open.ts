@@ -1,0 +1,34 @@
+/**
+ * Opens devices by name.
+ *
+ * @module
+ */
+import { CpuDevice, type CpuOptions } from "./cpu_device.ts";
+import { CudaDevice, type CudaOptions } from "./cuda_device.ts";
+import { Cudart } from "./cudart.ts";
+import type { Device as DeviceInterface } from "./device.ts";
+
+/** Options for whichever device is opened; each takes what concerns it. */
+export type OpenOptions = CpuOptions & Omit<CudaOptions, "ordinal">;
+
+/** A place where tensors live and ops run; see {@linkcode Device.open}. */
+export type Device = DeviceInterface;
+
+/**
+ * Opens a device.
+ *
+ * @param name "cuda:0", "cuda" (the same), "cpu", or "auto" (default): the first CUDA device if the driver lists one, else the CPU.
+ * @throws {KedgeError} `Device` where it is not there, `Build` with the compiler's words; with "auto" too: a device that is there and does not open is
+ *   not passed over in silence.
+ * @throws {RangeError} For another name.
+ */
+export function openDevice(name = "auto", options: OpenOptions = {}): CpuDevice | CudaDevice {
+  const match = /^(?:auto|cpu|cuda(?::(\d+))?)$/.exec(name);
+  if (!match) throw new RangeError(`Cannot open the device "${name}": the names are "auto", "cpu", "cuda" and "cuda:<number>"`);
+  if (name === "cpu") return CpuDevice.open(options);
+  if (name === "auto" && options.libraries?.cudart === undefined && !(Cudart.find()?.deviceCount)) return CpuDevice.open(options);
+  return CudaDevice.open({ ...options, ordinal: Number(match[1] ?? 0) });
+}
+
+/** Opens devices: `Device.open("auto")`. */
+export const Device: { readonly open: typeof openDevice } = { open: openDevice };
