@@ -13,14 +13,17 @@ struct Philox4 {
   uint32_t x[4];
 };
 
+KEDGE_BOTH inline void philox_round(uint32_t& c0, uint32_t& c1, uint32_t& c2, uint32_t& c3, uint32_t key0, uint32_t key1) {
+  uint64_t p0 = (uint64_t)0xD2511F53u * c0, p1 = (uint64_t)0xCD9E8D57u * c2;
+  c0 = (uint32_t)(p1 >> 32) ^ c1 ^ key0;
+  c1 = (uint32_t)p1;
+  c2 = (uint32_t)(p0 >> 32) ^ c3 ^ key1;
+  c3 = (uint32_t)p0;
+}
+
 KEDGE_BOTH inline Philox4 philox(uint32_t key0, uint32_t key1, uint32_t c0, uint32_t c1, uint32_t c2, uint32_t c3) {
   for (int round = 0; round < 10; round++) {
-    uint64_t p0 = (uint64_t)0xD2511F53u * c0, p1 = (uint64_t)0xCD9E8D57u * c2;
-    uint32_t n0 = (uint32_t)(p1 >> 32) ^ c1 ^ key0, n2 = (uint32_t)(p0 >> 32) ^ c3 ^ key1;
-    c1 = (uint32_t)p1;
-    c3 = (uint32_t)p0;
-    c0 = n0;
-    c2 = n2;
+    philox_round(c0, c1, c2, c3, key0, key1);
     key0 += 0x9E3779B9u;
     key1 += 0xBB67AE85u;
   }

@@ -1,0 +1,179 @@
+// SwiGLU (Shazeer, arXiv 2002.05202) and exact GELU (Hendrycks & Gimpel, arXiv 1606.08415), forward and backward.
+#include "common.cuh"
+
+namespace kedge {
+namespace {
+
+// sigmoid(x) and 1 - sigmoid(x), neither by cancellation, and no overflow on the way.
+__device__ __forceinline__ void sigmoids(float x, float& s, float& one_less_s) {
+  const float e = expf(-fabsf(x)), r = __fdividef(1.f, 1.f + e);  // 1 + e lies in [1, 2], where the fast division is good to 2 ulp
+  s = x >= 0.f ? r : e * r;
+  one_less_s = x >= 0.f ? e * r : r;
+}
+
+template <class T>
+struct SwigluFwd {
+  T* out;
+  const T *gate, *up;
+  int64_t out_stride, gate_stride, up_stride;
+  template <int W>
+  __device__ __forceinline__ void at(int64_t row, int64_t c) const {
+    float g[W], u[W];
+    load_vec(g, gate + row * gate_stride + c);
+    load_vec(u, up + row * up_stride + c);
+#pragma unroll
+    for (int j = 0; j < W; j++) {
+      float s, t;
+      sigmoids(g[j], s, t);
+      g[j] = g[j] * s * u[j];
+    }
+    store_vec(out + row * out_stride + c, g);
+  }
+};
+
+template <class T>
+struct SwigluBwd {
+  T *dgate, *dup;
+  const T *dout, *gate, *up;
+  int64_t dgate_stride, dup_stride, dout_stride, gate_stride, up_stride;
+  int accumulate;
+  template <int W>
+  __device__ __forceinline__ void at(int64_t row, int64_t c) const {
+    float d[W], g[W], u[W];
+    load_vec(d, dout + row * dout_stride + c);
+    load_vec(g, gate + row * gate_stride + c);
+    load_vec(u, up + row * up_stride + c);
+#pragma unroll
+    for (int j = 0; j < W; j++) {
+      float s, t;
+      sigmoids(g[j], s, t);
+      u[j] *= d[j] * s * (1.f + g[j] * t);
+      d[j] *= g[j] * s;
+    }
+    T *to_gate = dgate + row * dgate_stride + c, *to_up = dup + row * dup_stride + c;
+    if (accumulate & 1) {
+      load_vec(g, to_gate);
+#pragma unroll
+      for (int j = 0; j < W; j++) u[j] += g[j];
+    }
+    if (accumulate & 2) {
+      load_vec(g, to_up);
+#pragma unroll
+      for (int j = 0; j < W; j++) d[j] += g[j];
+    }
+    store_vec(to_gate, u);
+    store_vec(to_up, d);
+  }
+};
+
+// Phi(x), the normal distribution function; through erfc, since 1 + erf cancels for negative x.
+__device__ __forceinline__ float normal_cdf(float x) { return 0.5f * erfcf(-0.70710678118654752f * x); }
+
+template <class T>
+struct GeluFwd {
+  T* y;
+  const T* x;
+  template <int W>
+  __device__ __forceinline__ void at(int64_t i) const {
+    float v[W];
+    load_vec(v, x + i);
+#pragma unroll
+    for (int j = 0; j < W; j++) v[j] *= normal_cdf(v[j]);
+    store_vec(y + i, v);
+  }
+};
+
+template <class T, bool kAccumulate>
+struct GeluBwd {
+  T* dx;
+  const T *dy, *x;
+  template <int W>
+  __device__ __forceinline__ void at(int64_t i) const {
+    float v[W], d[W];
+    load_vec(v, x + i);
+    load_vec(d, dy + i);
+#pragma unroll
+    for (int j = 0; j < W; j++) d[j] *= normal_cdf(v[j]) + v[j] * (0.39894228040143268f * expf(-0.5f * v[j] * v[j]));
+    if constexpr (kAccumulate) {
+      load_vec(v, dx + i);
+#pragma unroll
+      for (int j = 0; j < W; j++) d[j] += v[j];
+    }
+    store_vec(dx + i, d);
+  }
+};
+
+}  // namespace
+}  // namespace kedge
+
+using namespace kedge;
+
+KEDGE_API int32_t kedge_swiglu_fwd(const kedge_context* ctx, int32_t dtype, void* out, int64_t out_stride, const void* gate,
+                                   int64_t gate_stride, const void* up, int64_t up_stride, int64_t rows, int64_t dim, kedge_status* status) {
+  KEDGE_REQUIRE_FLOAT(dtype);
+  KEDGE_REQUIRE(rows >= 0 && dim >= 0, "rows is %lld, dim %lld", (long long)rows, (long long)dim);
+  KEDGE_REQUIRE(out_stride >= dim && gate_stride >= dim && up_stride >= dim, "a stride of %lld, %lld, %lld is below dim %lld",
+                (long long)out_stride, (long long)gate_stride, (long long)up_stride, (long long)dim);
+  if (rows == 0 || dim == 0) return ok(status);
+  KEDGE_REQUIRE(out && gate && up, "out, gate or up is NULL");
+  KEDGE_SET_DEVICE();
+  with_dtype(dtype, [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    const bool wide = vector_rows<T>(out, out_stride) && vector_rows<T>(gate, gate_stride) && vector_rows<T>(up, up_stride);
+    for_rows<kVec<T>>(ctx, rows, dim, wide,
+                      SwigluFwd<T>{static_cast<T*>(out), static_cast<const T*>(gate), static_cast<const T*>(up), out_stride, gate_stride, up_stride});
+  });
+  return finish("swiglu_fwd", status);
+}
+
+KEDGE_API int32_t kedge_swiglu_bwd(const kedge_context* ctx, int32_t dtype, void* dgate, int64_t dgate_stride, void* dup, int64_t dup_stride,
+                                   const void* dout, int64_t dout_stride, const void* gate, int64_t gate_stride, const void* up,
+                                   int64_t up_stride, int64_t rows, int64_t dim, int32_t accumulate, kedge_status* status) {
+  KEDGE_REQUIRE_FLOAT(dtype);
+  KEDGE_REQUIRE(rows >= 0 && dim >= 0, "rows is %lld, dim %lld", (long long)rows, (long long)dim);
+  KEDGE_REQUIRE(dgate_stride >= dim && dup_stride >= dim && dout_stride >= dim && gate_stride >= dim && up_stride >= dim,
+                "a stride of %lld, %lld, %lld, %lld, %lld is below dim %lld", (long long)dgate_stride, (long long)dup_stride,
+                (long long)dout_stride, (long long)gate_stride, (long long)up_stride, (long long)dim);
+  if (rows == 0 || dim == 0) return ok(status);
+  KEDGE_REQUIRE(dgate && dup && dout && gate && up, "dgate, dup, dout, gate or up is NULL");
+  KEDGE_SET_DEVICE();
+  with_dtype(dtype, [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    const bool wide = vector_rows<T>(dgate, dgate_stride) && vector_rows<T>(dup, dup_stride) && vector_rows<T>(dout, dout_stride) &&
+                      vector_rows<T>(gate, gate_stride) && vector_rows<T>(up, up_stride);
+    for_rows<kVec<T>>(ctx, rows, dim, wide,
+                      SwigluBwd<T>{static_cast<T*>(dgate), static_cast<T*>(dup), static_cast<const T*>(dout), static_cast<const T*>(gate),
+                                   static_cast<const T*>(up), dgate_stride, dup_stride, dout_stride, gate_stride, up_stride, accumulate});
+  });
+  return finish("swiglu_bwd", status);
+}
+
+KEDGE_API int32_t kedge_gelu_fwd(const kedge_context* ctx, int32_t dtype, void* y, const void* x, int64_t n, kedge_status* status) {
+  KEDGE_REQUIRE_FLOAT(dtype);
+  KEDGE_REQUIRE(n >= 0, "n is %lld", (long long)n);
+  if (n == 0) return ok(status);
+  KEDGE_REQUIRE(y && x, "y or x is NULL");
+  KEDGE_SET_DEVICE();
+  with_dtype(dtype, [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    for_each<kVec<T>>(ctx, n, aligned16(y) && aligned16(x), GeluFwd<T>{static_cast<T*>(y), static_cast<const T*>(x)});
+  });
+  return finish("gelu_fwd", status);
+}
+
+KEDGE_API int32_t kedge_gelu_bwd(const kedge_context* ctx, int32_t dtype, void* dx, const void* dy, const void* x, int64_t n,
+                                 int32_t accumulate, kedge_status* status) {
+  KEDGE_REQUIRE_FLOAT(dtype);
+  KEDGE_REQUIRE(n >= 0, "n is %lld", (long long)n);
+  if (n == 0) return ok(status);
+  KEDGE_REQUIRE(dx && dy && x, "dx, dy or x is NULL");
+  KEDGE_SET_DEVICE();
+  with_dtype(dtype, [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    with_flag((accumulate & 1) != 0, [&](auto flag) {
+      for_each<kVec<T>>(ctx, n, aligned16(dx) && aligned16(dy) && aligned16(x),
+                        GeluBwd<T, decltype(flag)::value>{static_cast<T*>(dx), static_cast<const T*>(dy), static_cast<const T*>(x)});
+    });
+  });
+  return finish("gelu_bwd", status);
+}

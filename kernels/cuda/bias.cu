@@ -1,0 +1,70 @@
+// Bias: y = x + bias over rows, and its gradient, the sum over rows.
+#include "columns.cuh"
+
+namespace kedge {
+namespace {
+
+template <class T>
+struct BiasAdd {
+  T* y;
+  const T *x, *bias;
+  int64_t y_stride, x_stride;
+  template <int W>
+  __device__ __forceinline__ void at(int64_t row, int64_t c) const {
+    float v[W], b[W];
+    load_vec(v, x + row * x_stride + c);
+    load_vec(b, bias + c);
+#pragma unroll
+    for (int j = 0; j < W; j++) v[j] += b[j];
+    store_vec(y + row * y_stride + c, v);
+  }
+};
+
+template <class T>
+struct Rows {
+  const T* x;
+  int64_t stride;
+  template <int W>
+  __device__ __forceinline__ void at(float (&v)[W], int64_t row, int64_t c) const {
+    load_vec(v, x + row * stride + c);
+  }
+};
+
+}  // namespace
+}  // namespace kedge
+
+using namespace kedge;
+
+KEDGE_API int32_t kedge_bias_add(const kedge_context* ctx, int32_t dtype, void* y, int64_t y_stride, const void* x, int64_t x_stride,
+                                 const void* bias, int64_t rows, int64_t dim, kedge_status* status) {
+  KEDGE_REQUIRE_FLOAT(dtype);
+  KEDGE_REQUIRE(rows >= 0 && dim >= 0, "rows is %lld, dim %lld", (long long)rows, (long long)dim);
+  KEDGE_REQUIRE(y_stride >= dim && x_stride >= dim, "strides %lld and %lld are below dim %lld", (long long)y_stride, (long long)x_stride,
+                (long long)dim);
+  if (rows == 0 || dim == 0) return ok(status);
+  KEDGE_REQUIRE(y && x && bias, "y, x or bias is NULL");
+  KEDGE_SET_DEVICE();
+  with_dtype(dtype, [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    const bool wide = vector_rows<T>(y, y_stride) && vector_rows<T>(x, x_stride) && aligned16(bias);
+    for_rows<kVec<T>>(ctx, rows, dim, wide, BiasAdd<T>{static_cast<T*>(y), static_cast<const T*>(x), static_cast<const T*>(bias), y_stride, x_stride});
+  });
+  return finish("bias_add", status);
+}
+
+KEDGE_API int32_t kedge_bias_grad(const kedge_context* ctx, int32_t dtype, float* dbias, const void* dy, int64_t dy_stride, int64_t rows,
+                                  int64_t dim, kedge_status* status) {
+  KEDGE_REQUIRE_FLOAT(dtype);
+  KEDGE_REQUIRE(rows >= 0 && dim >= 0, "rows is %lld, dim %lld", (long long)rows, (long long)dim);
+  KEDGE_REQUIRE(dy_stride >= dim, "stride %lld is below dim %lld", (long long)dy_stride, (long long)dim);
+  if (rows == 0 || dim == 0) return ok(status);
+  KEDGE_REQUIRE(dbias && dy, "dbias or dy is NULL");
+  KEDGE_REQUIRE_WORKSPACE(column_workspace(rows, dim));
+  KEDGE_SET_DEVICE();
+  with_dtype(dtype, [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    const bool wide = dim % kVec<T> == 0 && vector_rows<T>(dy, dy_stride);
+    add_column_sums<kVec<T>>(ctx, dbias, rows, dim, wide, Rows<T>{static_cast<const T*>(dy), dy_stride});
+  });
+  return finish("bias_grad", status);
+}

@@ -1,0 +1,120 @@
+import type { Device } from "../ffi/device.ts";
+import { addRows, overlaps, type Slot } from "./gradient.ts";
+import { Tensor, type TensorOptions } from "./tensor.ts";
+import type { Value } from "./value.ts";
+
+/** What an op leaves on the tape. */
+export interface Recording {
+  /** For messages. */
+  readonly name: string;
+  readonly inputs: readonly Value[];
+  readonly outputs: readonly Value[];
+  /** What the backward reads, and the version of each when it was saved. */
+  readonly saved: readonly Tensor[];
+  readonly versions: readonly number[];
+  readonly backward: (run: Backward) => void;
+}
+
+/**
+ * One op's turn in a backward: its outputs' gradients in, its inputs' gradients out. Everything made here is freed after the turn.
+ *
+ * An op asks for a slot right before the kernel that fills it, since the second use of a value adds to the first.
+ */
+export class Backward implements Disposable {
+  readonly device: Device;
+  readonly #op: Recording;
+  readonly #upstream: (Tensor | undefined)[];
+  readonly #temporaries: Tensor[] = [];
+  readonly #after: (() => void)[] = [];
+
+  /** For the tape. Takes the gradients over. */
+  constructor(device: Device, op: Recording, upstream: (Tensor | undefined)[]) {
+    this.device = device;
+    this.#op = op;
+    this.#upstream = upstream;
+    for (const [i, tensor] of op.saved.entries()) {
+      if (tensor.live && tensor.storage.version !== op.versions[i]) {
+        throw new RangeError(`Cannot run the backward of ${op.name}: a tensor that it saved was changed in place since`);
+      }
+    }
+  }
+
+  /** The i-th saved tensor. */
+  saved(i: number): Tensor {
+    return this.#op.saved[i]!;
+  }
+
+  /** The gradient of the i-th output, contiguous, of its shape; undefined where none reached it. It stays this turn's. */
+  upstream(i: number): Tensor | undefined {
+    return this.#upstream[i];
+  }
+
+  /** Whether the gradient of the i-th output is nobody else's, so that it may be overwritten. */
+  exclusive(i: number): boolean {
+    return this.#upstream[i]?.storage.references === 1;
+  }
+
+  /** A tensor that is freed after this turn. */
+  temporary(shape: readonly number[], options: TensorOptions = {}): Tensor {
+    const tensor = Tensor.empty(this.device, shape, options);
+    this.#temporaries.push(tensor);
+    return tensor;
+  }
+
+  /** Where to write the gradient of an input, in the input's type; undefined where it needs none. */
+  slot(value: Value, options: { add?: boolean } = {}): Slot | undefined {
+    if (!value.requiresGrad) return undefined;
+    const { parameter } = value.root;
+    if (parameter && value.dtype === "f32") return parameter.slot(value.region, options);
+    return value.root.pending.slot(value.region, options);
+  }
+
+  /**
+   * Slots for a kernel that writes several gradients at once and needs all of them: an input that needs none, or whose gradient overlaps that of one
+   * before, gets a temporary, which is added when the kernel has run.
+   */
+  slots(values: readonly Value[]): Slot[] {
+    return values.map((value, i) => {
+      const clash = values.slice(0, i).some((v) => v.root === value.root && overlaps(v.region, value.region));
+      const slot = clash ? undefined : this.slot(value);
+      if (slot) return slot;
+      const tensor = this.temporary([value.rows, value.cols], { dtype: value.dtype });
+      if (value.requiresGrad) this.#after.push(() => this.hand(value, tensor));
+      return { address: tensor.address, stride: value.cols, dtype: value.dtype, accumulate: false };
+    });
+  }
+
+  /** As `slot`, for a weight: f32 for a parameter, whatever its type. `add`: the kernel can only add. `f32`: the kernel can only write f32. */
+  weightSlot(value: Value, options: { add?: boolean; f32?: boolean } = {}): Slot | undefined {
+    if (!value.requiresGrad) return undefined;
+    const { parameter } = value.root;
+    if (parameter) return parameter.slot(value.region, options);
+    if (value.dtype === "f32" || !options.f32) return this.slot(value, options);
+    const wide = this.temporary([value.rows, value.cols]);
+    wide.fill(0);
+    this.#after.push(() => {
+      using narrow = wide.cast(value.dtype);
+      this.hand(value, narrow);
+    });
+    return { address: wide.address, stride: value.cols, dtype: "f32", accumulate: true };
+  }
+
+  /** Gives an input a finished gradient; the tensor may go on being read, and is copied before anyone writes it. */
+  hand(value: Value, gradient: Tensor): void {
+    if (!value.requiresGrad) return;
+    const { parameter } = value.root;
+    if (!parameter || value.dtype !== "f32") return value.root.pending.hand(value.region, gradient);
+    using matrix = gradient.reshape([value.rows, value.cols]);
+    addRows(this.device, parameter.slot(value.region, { add: true }), matrix);
+  }
+
+  /** Ends the turn. */
+  finish(): void {
+    for (const run of this.#after) run();
+  }
+
+  [Symbol.dispose](): void {
+    for (const tensor of this.#temporaries) tensor[Symbol.dispose]();
+    for (const tensor of this.#upstream) tensor?.[Symbol.dispose]();
+  }
+}

@@ -1,0 +1,65 @@
+import { describe } from "../tensor.ts";
+import type { Value } from "../value.ts";
+import { dense, emptyLike } from "./place.ts";
+
+/** x Phi(x), exact. Hendrycks & Gimpel, arXiv 1606.08415. */
+export function gelu(x: Value): Value {
+  const input = dense(x);
+  const { device } = x;
+  const y = emptyLike(input);
+  device.ops.geluFwd(y.dtypeCode, y.address, input.tensor.address, y.size);
+  const [out] = x.tape.record({
+    name: "gelu",
+    inputs: [input],
+    outputs: [y],
+    save: [input.tensor],
+    backward: (run) => {
+      const dy = run.upstream(0)!;
+      const slot = run.slot(input)!;
+      device.ops.geluBwd(dy.dtypeCode, slot.address, dy.address, run.saved(0).address, dy.size, Number(slot.accumulate));
+    },
+  });
+  return out!;
+}
+
+/**
+ * silu(gate) * up; both may be column ranges of one matrix. Shazeer, arXiv 2002.05202.
+ *
+ * @param gate [rows, dim].
+ * @param up [rows, dim].
+ */
+export function swiglu(gate: Value, up: Value): Value {
+  const [rows, dim] = [gate.rows, gate.cols];
+  if (up.rows !== rows || up.cols !== dim || up.dtype !== gate.dtype) throw new RangeError(`Cannot gate ${describe(up)} by ${describe(gate)}: they differ`);
+  const { device, dtype } = gate;
+  const y = gate.tape.empty([rows, dim], dtype);
+  const [g, u] = [gate.tensor, up.tensor];
+  device.ops.swigluFwd(y.dtypeCode, y.address, dim, g.address, g.rowStride, u.address, u.rowStride, rows, dim);
+  const [out] = gate.tape.record({
+    name: "swiglu",
+    inputs: [gate, up],
+    outputs: [y],
+    save: [g, u],
+    backward: (run) => {
+      const [dy, sg, su] = [run.upstream(0)!, run.saved(0), run.saved(1)];
+      const [dg, du] = run.slots([gate, up]);
+      device.ops.swigluBwd(
+        dy.dtypeCode,
+        dg!.address,
+        dg!.stride,
+        du!.address,
+        du!.stride,
+        dy.address,
+        dim,
+        sg.address,
+        sg.rowStride,
+        su.address,
+        su.rowStride,
+        rows,
+        dim,
+        Number(dg!.accumulate) | (Number(du!.accumulate) << 1),
+      );
+    },
+  });
+  return out!;
+}

@@ -1,0 +1,32 @@
+import { describe } from "../tensor.ts";
+import type { Value } from "../value.ts";
+import { type Weight, weightOf } from "./linear.ts";
+import { emptyLike, inPlace } from "./place.ts";
+
+/**
+ * y[r, :] = x[r, :] + bias.
+ *
+ * @param x [rows, dim].
+ * @param bias [dim].
+ * @param options `inPlace`: y takes the memory of x, which then holds y's numbers too.
+ */
+export function addBias(x: Value, bias: Weight, options: { inPlace?: boolean } = {}): Value {
+  const b = weightOf(x, bias);
+  if (b.size !== x.cols || b.dtype !== x.dtype) throw new RangeError(`Cannot add bias ${describe(b)} to ${describe(x)}: it needs ${x.cols} elements`);
+  const { device } = x;
+  const source = x.tensor;
+  const y = options.inPlace ? inPlace(x) : emptyLike(x);
+  device.ops.biasAdd(y.dtypeCode, y.address, y.rowStride, source.address, source.rowStride, b.tensor.address, x.rows, x.cols);
+  const [out] = x.tape.record({
+    name: "addBias",
+    inputs: [x, b],
+    outputs: [y],
+    backward: (run) => {
+      const dy = run.upstream(0)!;
+      const db = run.weightSlot(b, { add: true, f32: true });
+      if (db) device.ops.biasGrad(dy.dtypeCode, db.address, dy.address, dy.rowStride, dy.rows, dy.cols);
+      run.hand(x, dy);
+    },
+  });
+  return out!;
+}

@@ -1,0 +1,72 @@
+import type { Parameter } from "../parameter.ts";
+import { describe } from "../tensor.ts";
+import { Value } from "../value.ts";
+import { addBias } from "./bias.ts";
+
+/** A weight: a parameter, or a value computed from some. */
+export type Weight = Parameter | Value;
+
+/** The weight as a value on the tape of `x`. */
+export function weightOf(x: Value, weight: Weight): Value {
+  return weight instanceof Value ? weight : x.tape.param(weight);
+}
+
+/**
+ * y = x W^T + bias, by the device's fastest GEMM.
+ *
+ * @param x [rows, in]; may be a column range.
+ * @param weight [out, in].
+ * @param options `bias`: [out].
+ * @returns [rows, out].
+ */
+export function linear(x: Value, weight: Weight, options: { bias?: Weight | null } = {}): Value {
+  const product = matmul(x, weightOf(x, weight), { transB: true });
+  if (!options.bias) return product;
+  const y = addBias(product, options.bias, { inPlace: true });
+  product[Symbol.dispose](); // y shares its memory
+  return y;
+}
+
+/**
+ * alpha op(a) op(b): [m, k] x [k, n]. With `transA`, a is stored [k, m]; with `transB`, b is stored [n, k]. The gradient of a parameter adds up in f32.
+ *
+ * @returns [m, n], of the inputs' type.
+ */
+export function matmul(a: Value, b: Value, options: { transA?: boolean; transB?: boolean; alpha?: number } = {}): Value {
+  const { transA = false, transB = false, alpha = 1 } = options;
+  const [m, k] = transA ? [a.cols, a.rows] : [a.rows, a.cols];
+  const [inner, n] = transB ? [b.cols, b.rows] : [b.rows, b.cols];
+  if (k !== inner || a.dtype !== b.dtype) {
+    throw new RangeError(`Cannot multiply ${describe(a)}${transA ? "^T" : ""} by ${describe(b)}${transB ? "^T" : ""}: sizes or types do not fit`);
+  }
+  const { dtype, device } = a;
+  const y = a.tape.empty([m, n], dtype);
+  const [ta, tb] = [a.tensor, b.tensor];
+  device.gemm({ dtype, a: ta.address, lda: ta.rowStride, transA, b: tb.address, ldb: tb.rowStride, transB, c: y.address, ldc: n, m, n, k, alpha });
+  const [out] = a.tape.record({
+    name: "matmul",
+    inputs: [a, b],
+    outputs: [y],
+    save: [ta, tb],
+    backward: (run) => {
+      const dy = { a: run.upstream(0)!.address, lda: n };
+      const [sa, sb] = [run.saved(0), run.saved(1)];
+      const wantedB = run.weightSlot(b);
+      if (wantedB) {
+        // db = op(a)^T dy, or its transpose where b is stored transposed.
+        const c = { dtype, cDtype: wantedB.dtype, c: wantedB.address, ldc: wantedB.stride, alpha, beta: wantedB.accumulate ? 1 : 0 };
+        const x = { address: sa.address, ld: sa.rowStride };
+        if (transB) device.gemm({ ...c, ...dy, transA: true, b: x.address, ldb: x.ld, transB: transA, m: n, n: k, k: m });
+        else device.gemm({ ...c, a: x.address, lda: x.ld, transA: !transA, b: dy.a, ldb: n, m: k, n, k: m });
+      }
+      const wantedA = run.weightSlot(a);
+      if (wantedA) {
+        const c = { dtype, cDtype: wantedA.dtype, c: wantedA.address, ldc: wantedA.stride, alpha, beta: wantedA.accumulate ? 1 : 0 };
+        const w = { address: sb.address, ld: sb.rowStride };
+        if (transA) device.gemm({ ...c, a: w.address, lda: w.ld, transA: transB, b: dy.a, ldb: n, transB: true, m: k, n: m, k: n });
+        else device.gemm({ ...c, ...dy, b: w.address, ldb: w.ld, transB: !transB, m, n: k, k: n });
+      }
+    },
+  });
+  return out!;
+}

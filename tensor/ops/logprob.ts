@@ -1,0 +1,190 @@
+import type { Device } from "../../ffi/device.ts";
+import { DTYPE_BYTES } from "../../ffi/device.ts";
+import type { Backward } from "../backward.ts";
+import { describe, Tensor } from "../tensor.ts";
+import type { Value } from "../value.ts";
+import { type Weight, weightOf } from "./linear.ts";
+
+/** Which token's log-probability, under which distribution. */
+export interface LogProbOptions {
+  /** i32 [n]; -1 skips the row: its results and gradients are 0. */
+  target: Tensor;
+  /** Divides the logits. Default 1. */
+  temperature?: number;
+  /** u8 [vocab]: tokens with a nonzero mark are left out of the distribution. */
+  suppress?: Tensor;
+}
+
+/** By row: f32 [n]. */
+export interface LogProb extends Readonly<Record<string, Value>> {
+  /** Of the target. */
+  logprob: Value;
+  /** Of the distribution, in nats. */
+  entropy: Value;
+}
+
+/**
+ * Log-probability of the target and entropy of the distribution, from logits.
+ *
+ * @param logits [n, vocab].
+ */
+export function logProb(logits: Value, options: LogProbOptions): LogProb {
+  const { target, temperature = 1, suppress } = options;
+  const [n, vocab] = [logits.rows, logits.cols];
+  check(target, { n, vocab, suppress });
+  const { device, tensor } = logits;
+  const [logprob, entropy] = [logits.tape.empty([n], "f32"), logits.tape.empty([n], "f32")];
+  using lse = Tensor.empty(device, [n]);
+  const [p, h, l, t, s] = [logprob.address, entropy.address, lse.address, target.address, suppress?.address ?? 0];
+  device.ops.logprobFwd(tensor.dtypeCode, p, h, l, tensor.address, tensor.rowStride, t, s, n, vocab, temperature);
+  const [first, second] = logits.tape.record({
+    name: "logProb",
+    inputs: [logits],
+    outputs: [logprob, entropy],
+    save: [tensor, target, lse, entropy, ...(suppress ? [suppress] : [])],
+    backward: (run) => {
+      const up = seeds(run, n);
+      const [x, tokens, sums, entropies] = [run.saved(0), run.saved(1), run.saved(2), run.saved(3)];
+      const mask = suppress ? run.saved(4).address : 0;
+      // The kernel overwrites; a gradient that is there already gets a part of its own added.
+      const part = run.temporary([n, vocab], { dtype: logits.dtype });
+      const into = { address: part.address, stride: vocab };
+      backward(device, { logits: x, into, target: tokens, lse: sums, entropy: entropies, ...up, mask, temperature });
+      run.hand(logits, part);
+    },
+  });
+  return { logprob: first!, entropy: second! };
+}
+
+/**
+ * Log-probability and entropy from hidden states and the output matrix, a few rows at a time, so that [n, vocab] never exists: the peak is the logits
+ * of one chunk. The backward computes them again. Logits are f32 whatever the type of the inputs.
+ *
+ * @param hidden [n, dim].
+ * @param weight [vocab, dim].
+ * @param options `chunk`: rows at a time; default what fits 64 MiB of logits, 16 at least.
+ */
+export function linearLogProb(hidden: Value, weight: Weight, options: LogProbOptions & { chunk?: number }): LogProb {
+  const w = weightOf(hidden, weight);
+  const { target, temperature = 1, suppress } = options;
+  const [n, dim, vocab] = [hidden.rows, hidden.cols, w.rows];
+  check(target, { n, vocab, suppress });
+  if (w.cols !== dim || w.dtype !== hidden.dtype) throw new RangeError(`Cannot project ${describe(hidden)} by ${describe(w)}: sizes or types do not fit`);
+  const chunk = Math.max(1, Math.min(n, options.chunk ?? Math.max(16, Math.floor(2 ** 24 / vocab))));
+  const { device } = hidden;
+  const [logprob, entropy] = [hidden.tape.empty([n], "f32"), hidden.tape.empty([n], "f32")];
+  using lse = Tensor.empty(device, [n]);
+  const forward = { device, vocab, dim, w: w.tensor };
+  {
+    const x = hidden.tensor;
+    using logits = Tensor.empty(device, [chunk, vocab]);
+    for (let start = 0; start < n; start += chunk) {
+      const rows = Math.min(chunk, n - start);
+      project(forward, { x, start, rows, logits });
+      const at = 4 * start;
+      const [p, h, l, t] = [logprob.address + at, entropy.address + at, lse.address + at, target.address + at];
+      device.ops.logprobFwd(0, p, h, l, logits.address, vocab, t, suppress?.address ?? 0, rows, vocab, temperature);
+    }
+  }
+  const [first, second] = hidden.tape.record({
+    name: "linearLogProb",
+    inputs: [hidden, w],
+    outputs: [logprob, entropy],
+    save: [hidden.tensor, w.tensor, target, lse, entropy, ...(suppress ? [suppress] : [])],
+    backward: (run) => {
+      const up = seeds(run, n);
+      const [x, weights, tokens, sums, entropies] = [run.saved(0), run.saved(1), run.saved(2), run.saved(3), run.saved(4)];
+      const mask = suppress ? run.saved(5).address : 0;
+      const logits = run.temporary([chunk, vocab]);
+      const [dh, dw] = [run.slot(hidden), run.weightSlot(w)];
+      const { dtype } = hidden;
+      const bytes = DTYPE_BYTES[dtype];
+      for (let start = 0; start < n; start += chunk) {
+        const rows = Math.min(chunk, n - start);
+        project({ ...forward, w: weights }, { x, start, rows, logits });
+        using part = logits.slice(0, rows);
+        const range = (tensor: Tensor) => tensor.slice(start, start + rows);
+        using t = range(tokens);
+        using l = range(sums);
+        using e = range(entropies);
+        using dlogprob = range(up.dlogprob);
+        using dentropy = up.dentropy && range(up.dentropy);
+        const into = { address: part.address, stride: vocab };
+        backward(device, { logits: part, into, target: t, lse: l, entropy: e, dlogprob, dentropy, mask, temperature });
+        using dlogits = dtype === "f32" ? part.view() : part.cast(dtype);
+        const a = { dtype, a: dlogits.address, lda: vocab };
+        if (dh) {
+          const c = dh.address + start * dh.stride * bytes;
+          const beta = Number(dh.accumulate);
+          device.gemm({ ...a, b: weights.address, ldb: weights.rowStride, c, ldc: dh.stride, m: rows, n: dim, k: vocab, beta });
+        }
+        if (dw) {
+          const b = x.address + start * x.rowStride * bytes;
+          const beta = Number(dw.accumulate || start > 0);
+          const c = { c: dw.address, cDtype: dw.dtype, ldc: dw.stride };
+          device.gemm({ ...a, transA: true, b, ldb: x.rowStride, ...c, m: vocab, n: dim, k: rows, beta });
+        }
+      }
+    },
+  });
+  return { logprob: first!, entropy: second! };
+}
+
+/** Logits f32 of rows [start, start + rows) of x. */
+function project(
+  { device, vocab, dim, w }: { device: Device; vocab: number; dim: number; w: Tensor },
+  { x, start, rows, logits }: { x: Tensor; start: number; rows: number; logits: Tensor },
+): void {
+  const a = x.address + start * x.rowStride * DTYPE_BYTES[x.dtype];
+  const b = { b: w.address, ldb: w.rowStride, transB: true };
+  device.gemm({ dtype: x.dtype, cDtype: "f32", a, lda: x.rowStride, ...b, c: logits.address, ldc: vocab, m: rows, n: vocab, k: dim });
+}
+
+interface Upstream {
+  dlogprob: Tensor;
+  dentropy: Tensor | undefined;
+}
+
+function seeds(run: Backward, n: number): Upstream {
+  const dlogprob = run.upstream(0) ?? run.temporary([n]);
+  if (!run.upstream(0)) dlogprob.fill(0);
+  return { dlogprob, dentropy: run.upstream(1) };
+}
+
+function backward(
+  device: Device,
+  parts: Upstream & {
+    logits: Tensor;
+    into: { address: number; stride: number };
+    target: Tensor;
+    lse: Tensor;
+    entropy: Tensor;
+    mask: number;
+    temperature: number;
+  },
+): void {
+  const { logits, into, target, lse, entropy, dlogprob, dentropy, mask, temperature } = parts;
+  device.ops.logprobBwd(
+    logits.dtypeCode,
+    into.address,
+    into.stride,
+    logits.address,
+    logits.rowStride,
+    target.address,
+    lse.address,
+    entropy.address,
+    dlogprob.address,
+    dentropy?.address ?? 0,
+    mask,
+    logits.rows,
+    logits.cols,
+    temperature,
+  );
+}
+
+function check(target: Tensor, { n, vocab, suppress }: { n: number; vocab: number; suppress: Tensor | undefined }): void {
+  if (target.dtype !== "i32" || target.size !== n || !target.contiguous) throw new RangeError(`Cannot take targets ${describe(target)}: it needs i32[${n}]`);
+  if (suppress && (suppress.dtype !== "u8" || suppress.size !== vocab)) {
+    throw new RangeError(`Cannot suppress by ${describe(suppress)}: it needs u8[${vocab}]`);
+  }
+}

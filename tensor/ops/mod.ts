@@ -1,0 +1,15 @@
+/**
+ * The differentiable ops. Each takes values of one tape and records itself; what an op needs of its inputs it keeps alive itself.
+ *
+ * @module
+ */
+export { gelu, swiglu } from "./activation.ts";
+export { attention, type AttentionOptions, type AttentionSeen } from "./attention.ts";
+export { addBias } from "./bias.ts";
+export { add, cast, mul, scale } from "./elementwise.ts";
+export { linear, matmul, type Weight } from "./linear.ts";
+export { linearLogProb, type LogProb, logProb, type LogProbOptions } from "./logprob.ts";
+export { type AddRmsnorm, addRmsnorm, rmsnorm } from "./norm.ts";
+export { dot, sum } from "./reduce.ts";
+export { rope, RopeTable } from "./rope.ts";
+export { concatRows, gatherRows, scatterRows } from "./rows.ts";

@@ -1,0 +1,105 @@
+import { DTYPE_BYTES } from "../../ffi/device.ts";
+import { describe, type Tensor } from "../tensor.ts";
+import type { Value } from "../value.ts";
+import { inPlace } from "./place.ts";
+
+/**
+ * out[i] = table[index[i]]; an index of -1 gives zeros. The embedding (with `tape.param(table)`) and any choice of rows; an index may repeat.
+ *
+ * @param table [rows, dim].
+ * @param index i32 [n].
+ * @returns [n, dim].
+ */
+export function gatherRows(table: Value, index: Tensor): Value {
+  checkIndex(index);
+  const { device, dtype, cols, rows } = table;
+  const source = table.tensor;
+  const out = table.tape.empty([index.size, cols], dtype);
+  device.ops.gatherRows(out.dtypeCode, out.address, cols, source.address, source.rowStride, index.address, index.size, rows, cols, 0);
+  const [gathered] = table.tape.record({
+    name: "gatherRows",
+    inputs: [table],
+    outputs: [out],
+    save: [index],
+    backward: (run) => {
+      const dy = run.upstream(0)!;
+      const into = run.weightSlot(table, { add: true })!;
+      const type = into.dtype === "f32" ? 0 : dy.dtypeCode;
+      const order = run.saved(0);
+      device.ops.scatterAddRows(dy.dtypeCode, into.address, type, into.stride, dy.address, cols, order.address, order.size, rows, cols);
+    },
+  });
+  return gathered!;
+}
+
+/**
+ * `base` with rows[i] written over row index[i] (-1: nowhere): visual embeddings over placeholders.
+ *
+ * @param base [n, dim].
+ * @param options `rows`: [m, dim]; `index`: i32 [m], distinct; `inPlace`: writes into the memory of `base`.
+ */
+export function scatterRows(base: Value, options: { rows: Value; index: Tensor; inPlace?: boolean }): Value {
+  const { rows, index } = options;
+  checkIndex(index);
+  if (rows.cols !== base.cols || rows.rows !== index.size || rows.dtype !== base.dtype) {
+    throw new RangeError(`Cannot write rows ${describe(rows)} over ${describe(base)} at ${index.size} places: sizes or types do not fit`);
+  }
+  const { device, cols } = base;
+  const out = options.inPlace ? inPlace(base) : base.tensor.copy();
+  const source = rows.tensor;
+  const n = index.size;
+  device.ops.scatterRows(out.dtypeCode, out.address, out.rowStride, source.address, source.rowStride, index.address, n, base.rows, cols);
+  const [written] = base.tape.record({
+    name: "scatterRows",
+    inputs: [base, rows],
+    outputs: [out],
+    save: [index],
+    backward: (run) => {
+      const dy = run.upstream(0)!;
+      const order = run.saved(0).address;
+      const part = run.slot(rows);
+      if (part) device.ops.gatherRows(dy.dtypeCode, part.address, part.stride, dy.address, cols, order, n, base.rows, cols, Number(part.accumulate));
+      if (!base.requiresGrad) return;
+      let rest = dy;
+      if (!run.exclusive(0)) (rest = run.temporary(dy.shape, { dtype: dy.dtype })).copyFrom(dy);
+      device.ops.scatterRows(rest.dtypeCode, rest.address, cols, 0, cols, order, n, base.rows, cols);
+      run.hand(base, rest);
+    },
+  });
+  return written!;
+}
+
+/** The rows of all, behind one another. */
+export function concatRows(parts: readonly Value[]): Value {
+  const first = parts[0];
+  if (!first) throw new RangeError("Cannot concatenate: there is nothing");
+  for (const part of parts) {
+    if (part.cols !== first.cols || part.dtype !== first.dtype) throw new RangeError(`Cannot concatenate ${describe(part)} to ${describe(first)}: they differ`);
+  }
+  const { device, dtype, cols } = first;
+  const starts = parts.map((_, i) => parts.slice(0, i).reduce((sum, part) => sum + part.rows, 0));
+  const rows = starts.at(-1)! + parts.at(-1)!.rows;
+  const out = first.tape.empty([rows, ...first.shape.slice(1)], dtype);
+  const bytes = DTYPE_BYTES[dtype];
+  for (const [i, { tensor }] of parts.entries()) {
+    const to = out.address + starts[i]! * cols * bytes;
+    device.ops.copyRows(to, cols * bytes, tensor.address, tensor.rowStride * bytes, tensor.rows, cols * bytes);
+  }
+  const [joined] = first.tape.record({
+    name: "concatRows",
+    inputs: parts,
+    outputs: [out],
+    backward: (run) => {
+      const dy = run.upstream(0)!;
+      for (const [i, part] of parts.entries()) {
+        using piece = dy.slice(starts[i]!, starts[i]! + part.rows);
+        run.hand(part, piece);
+      }
+    },
+  });
+  return joined!;
+}
+
+function checkIndex(index: Tensor): void {
+  if (index.dtype !== "i32" || !index.contiguous) throw new TypeError(`Cannot index rows by ${describe(index)}: it must be i32, without gaps`);
+}

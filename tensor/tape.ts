@@ -1,0 +1,336 @@
+import type { Device, DType } from "../ffi/device.ts";
+import { Backward, type Recording } from "./backward.ts";
+import type { Gradient } from "./gradient.ts";
+import type { Parameter, Parameters } from "./parameter.ts";
+import { describe, type Shape, Tensor } from "./tensor.ts";
+import { Value } from "./value.ts";
+
+/** What a scope may give back. */
+export type ValueTree = Value | readonly Value[] | Readonly<Record<string, Value>> | void;
+
+/** A gradient to start a backward from. */
+export interface Seed {
+  value: Value;
+  /** Of the value's shape and type; stays the caller's. */
+  gradient: Tensor;
+}
+
+/** What an op hands to {@linkcode Tape.record}. */
+export interface Op {
+  /** For messages. */
+  name: string;
+  /** Values that gradients may flow to. */
+  inputs: readonly Value[];
+  /** Taken over by the tape. */
+  outputs: readonly Tensor[];
+  /** What the backward reads; the tape takes references of its own, if it records at all. */
+  save?: readonly Tensor[];
+  /** Writes the inputs' gradients. Called once at most, and not where no gradient reached any output. */
+  backward: (run: Backward) => void;
+}
+
+/**
+ * Records differentiable ops and runs them backwards, once. It owns every value made on it: `using` frees all that is left. Without a gradient wanted
+ * (`record: false`, `noGrad`, or no input that requires one) an op saves nothing.
+ *
+ * Parameter gradients are added to, over tapes too; one tape is one micro-batch.
+ *
+ * @example
+ * ```ts
+ * import { openDevice } from "../ffi/open.ts";
+ * import { Tape } from "./tape.ts";
+ * import { Tensor } from "./tensor.ts";
+ * import { mul, sum } from "./ops/mod.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * using device = openDevice("cpu");
+ * using numbers = Tensor.from(device, [1, 2, 3]);
+ * using tape = new Tape(device);
+ * const x = tape.input(numbers);
+ * const loss = sum(mul(x, x));
+ * tape.backward(loss);
+ * assertEquals(loss.tensor.item(), 14);
+ * assertEquals([...x.gradient!.toArray()], [2, 4, 6]);
+ * ```
+ */
+export class Tape implements Disposable {
+  readonly #scopes: Set<Value>[] = [new Set()];
+  readonly #params = new Map<Parameter, Value>();
+  readonly #leaves: Value[] = [];
+  readonly #gradients = new Set<Gradient>();
+  readonly #owned: Tensor[] = [];
+  readonly #unfinished = new Set<Tensor>();
+  readonly #nodes: Node[] = [];
+  readonly #captures: Capture[] = [];
+  #recording: boolean;
+  #replays = 0;
+  #serial = 0;
+  #spent = false;
+
+  /** @param options `record: false` for inference: nothing is saved. */
+  constructor(readonly device: Device, options: { record?: boolean } = {}) {
+    this.#recording = options.record ?? true;
+  }
+
+  /** Whether ops are being recorded. */
+  get recording(): boolean {
+    return this.#recording;
+  }
+
+  /** Whether a checkpoint is running for the second time: what has an effect outside should then do nothing. */
+  get replaying(): boolean {
+    return this.#replays > 0;
+  }
+
+  /** The parameter as a value; the same one each time. */
+  param(parameter: Parameter): Value {
+    let value = this.#params.get(parameter);
+    if (!value) {
+      value = new Value(this, parameter.tensor.view(), { requiresGrad: parameter.requiresGrad, parameter });
+      this.#params.set(parameter, value);
+    }
+    return value;
+  }
+
+  /** All of them, by name. */
+  params(parameters: Parameters): Record<string, Value> {
+    return Object.fromEntries(Object.entries(parameters).map(([name, parameter]) => [name, this.param(parameter)]));
+  }
+
+  /** A tensor that takes part without a gradient; it stays the caller's. */
+  constant(tensor: Tensor): Value {
+    return new Value(this, tensor.view(), { requiresGrad: false, foreign: true });
+  }
+
+  /** A tensor whose gradient is wanted: `value.gradient` after the backward. It stays the caller's. */
+  input(tensor: Tensor): Value {
+    const value = new Value(this, tensor.view(), { requiresGrad: true, foreign: true });
+    this.#leaves.push(value);
+    return value;
+  }
+
+  /** Runs `fn` and frees every value that it made and does not return. Nothing changes for the backward. */
+  scope<T extends ValueTree>(fn: () => T): T {
+    const inner = new Set<Value>();
+    this.#scopes.push(inner);
+    let result: T | undefined;
+    try {
+      return result = fn();
+    } finally {
+      this.#scopes.pop();
+      const outer = this.#scopes.at(-1)!;
+      for (const value of flatten(result)) { if (inner.delete(value)) outer.add(value); }
+      for (const value of inner) value[Symbol.dispose]();
+    }
+  }
+
+  /** Runs `fn` in a scope without recording: its results are constants. */
+  noGrad<T extends ValueTree>(fn: () => T): T {
+    const before = this.#recording;
+    this.#recording = false;
+    try {
+      return this.scope(fn);
+    } finally {
+      this.#recording = before;
+    }
+  }
+
+  /**
+   * Runs `fn` in a scope and keeps its results only; the backward runs it again to have what it needs. `fn` must do the same both times; it may read
+   * any value of this tape. The gradients are those of the plain run, to the bit.
+   */
+  checkpoint<T extends ValueTree>(fn: () => T): T {
+    if (!this.#recording) return this.scope(fn);
+    const capture: Capture = { since: this.#serial, values: new Map() };
+    this.#captures.push(capture);
+    let plain: T;
+    try {
+      plain = this.noGrad(fn);
+    } finally {
+      this.#captures.pop();
+    }
+    const inputs = [...capture.values.keys()];
+    const versions = [...capture.values.values()];
+    const results = flatten(plain);
+    const outputs = this.record({
+      name: "checkpoint",
+      inputs,
+      outputs: results.map((value) => value.tensor.view()),
+      backward: (run) => this.#replay(run, { fn, inputs, versions }),
+    });
+    if (outputs.some((value) => value.requiresGrad)) this.#nodes.at(-1)!.pins = inputs.map((value) => (value.pin(), value));
+    for (const value of results) { if (value.serial >= capture.since) value[Symbol.dispose](); }
+    return rebuild(plain, outputs);
+  }
+
+  #replay(run: Backward, { fn, inputs, versions }: { fn: () => ValueTree; inputs: readonly Value[]; versions: readonly number[] }): void {
+    if (inputs.some((value, i) => value.tensor.storage.version !== versions[i])) {
+      throw new RangeError("Cannot run the backward of a checkpoint: a value that it reads was changed in place since");
+    }
+    const start = this.#nodes.length;
+    this.#recording = true;
+    this.#replays++;
+    try {
+      this.scope(() => {
+        for (const [i, value] of flatten(this.scope(fn)).entries()) {
+          const gradient = run.upstream(i);
+          if (gradient) run.hand(value, gradient);
+        }
+        run[Symbol.dispose](); // the seeds live on in the gradients that took them
+        this.#recording = false;
+        this.#run(start);
+      });
+    } finally {
+      this.#recording = false;
+      this.#replays--;
+    }
+  }
+
+  /**
+   * Runs the recorded ops backwards from a loss of one element, or from given gradients. Frees what it passes: intermediate values, what was saved,
+   * gradients; the values given here stay. A tape runs backward once.
+   *
+   * @throws {RangeError} where it has run before, or nothing that requires a gradient leads to a given value.
+   */
+  backward(from: Value | readonly Seed[]): void {
+    if (this.#spent) throw new RangeError("Cannot run backward: it has run, and what it needs is freed; record on another tape");
+    using one = from instanceof Value ? Tensor.full(this.device, from.shape, { dtype: from.dtype, value: 1 }) : undefined;
+    const seeds = from instanceof Value ? [{ value: from, gradient: one! }] : from;
+    for (const { value, gradient } of seeds) {
+      if (from instanceof Value && value.size !== 1) throw new RangeError(`Cannot run backward from ${describe(value)}: a loss has one element; give a gradient`);
+      if (value.tape !== this) throw new RangeError("Cannot run backward: the value is on another tape");
+      if (!value.requiresGrad) throw new RangeError(`Cannot run backward from ${describe(value)}: it depends on nothing that requires a gradient`);
+      if (gradient.size !== value.size || gradient.dtype !== value.dtype) {
+        throw new RangeError(`Cannot run backward: gradient ${describe(gradient)} for ${describe(value)}`);
+      }
+    }
+    this.#spent = true;
+    this.#recording = false;
+    for (const { value, gradient } of seeds) {
+      value.keep();
+      using matrix = gradient.reshape([value.rows, value.cols]);
+      value.root.pending.hand(value.region, matrix);
+    }
+    this.#run(0);
+    for (const leaf of this.#leaves) leaf.settle();
+    for (const [parameter, value] of this.#params) this.#flush(parameter, value);
+  }
+
+  /** What reached a parameter outside the ops that know weights: in the parameter's type, to be added to its f32 gradient. */
+  #flush(parameter: Parameter, value: Value): void {
+    if (!value.requiresGrad) return;
+    using gradient = value.pending.take();
+    if (!gradient) return;
+    using wide = gradient.cast("f32");
+    const slot = parameter.slot(value.region, { add: true });
+    this.device.ops.scaleAdd(0, slot.address, wide.address, wide.size, 1, 0, 1);
+  }
+
+  /** Runs and drops the nodes from `start` on, last first. */
+  #run(start: number): void {
+    while (this.#nodes.length > start) {
+      const node = this.#nodes.pop()!;
+      try {
+        const upstream = node.outputs.map((value) => value.pending.take());
+        using run = new Backward(this.device, node, upstream);
+        if (upstream.some((gradient) => gradient !== undefined)) {
+          node.backward(run);
+          run.finish();
+        }
+      } finally {
+        for (const value of node.outputs) value.passed();
+        release(node);
+      }
+    }
+  }
+
+  /** For ops: memory for an output, which the tape frees should the op fail before it is recorded. */
+  empty(shape: Shape, dtype: DType): Tensor {
+    const tensor = Tensor.empty(this.device, shape, { dtype });
+    this.#unfinished.add(tensor);
+    return tensor;
+  }
+
+  /** For ops: makes the outputs values, and remembers how to go back where any input requires a gradient. */
+  record(op: Op): Value[] {
+    for (const input of op.inputs) this.touch(input);
+    for (const output of op.outputs) this.#unfinished.delete(output);
+    const requiresGrad = this.#recording && op.inputs.some((input) => input.requiresGrad);
+    const outputs = op.outputs.map((tensor) => new Value(this, tensor, { requiresGrad }));
+    if (!requiresGrad) return outputs;
+    const saved = (op.save ?? []).map((tensor) => tensor.view());
+    this.#nodes.push({ ...op, outputs, saved, versions: saved.map((tensor) => tensor.storage.version), pins: [] });
+    return outputs;
+  }
+
+  /** For ops and views: notes that a value is read. @throws {RangeError} for a value of another tape. */
+  touch(value: Value): void {
+    if (value.tape !== this) throw new RangeError(`Cannot use value ${describe(value)} here: it is on another tape`);
+    for (const { since, values } of this.#captures) {
+      if ((value.serial < since || value.parameter) && !values.has(value)) values.set(value, value.tensor.storage.version);
+    }
+  }
+
+  /** For values: owns one, and numbers it. */
+  adopt(value: Value): number {
+    (value.parameter ? this.#scopes[0]! : this.#scopes.at(-1)!).add(value);
+    return this.#serial++;
+  }
+
+  /** For values: one was freed. */
+  forget(value: Value): void {
+    for (let i = this.#scopes.length - 1; i >= 0; i--) { if (this.#scopes[i]!.delete(value)) return; }
+  }
+
+  /** For values: owns a gradient in the making. */
+  track(gradient: Gradient): Gradient {
+    this.#gradients.add(gradient);
+    return gradient;
+  }
+
+  /** For values: owns a tensor. */
+  keepUntilEnd(tensor: Tensor): Tensor {
+    this.#owned.push(tensor);
+    return tensor;
+  }
+
+  /** Frees everything that is left. */
+  [Symbol.dispose](): void {
+    this.#spent = true;
+    this.#recording = false;
+    for (const node of this.#nodes.splice(0)) release(node);
+    for (const gradient of this.#gradients) gradient.free();
+    for (const scope of this.#scopes) { for (const value of [...scope]) value[Symbol.dispose](); }
+    for (const tensor of [...this.#owned.splice(0), ...this.#unfinished]) tensor[Symbol.dispose]();
+    this.#unfinished.clear();
+  }
+}
+
+interface Node extends Recording {
+  /** Values that a checkpoint reads again. */
+  pins: readonly Value[];
+}
+
+interface Capture {
+  readonly since: number;
+  /** What the checkpoint reads from outside, and the version at its first use. */
+  readonly values: Map<Value, number>;
+}
+
+function release(node: Node): void {
+  for (const tensor of node.saved) tensor[Symbol.dispose]();
+  for (const value of node.pins) value.unpin();
+}
+
+function flatten(tree: ValueTree | undefined): Value[] {
+  if (!tree) return [];
+  if (tree instanceof Value) return [tree];
+  return Object.values(tree);
+}
+
+function rebuild<T extends ValueTree>(tree: T, values: readonly Value[]): T {
+  if (!tree) return tree;
+  if (tree instanceof Value) return values[0] as T;
+  if (Array.isArray(tree)) return [...values] as unknown as T;
+  return Object.fromEntries(Object.keys(tree).map((key, i) => [key, values[i]!])) as T;
+}

@@ -1,0 +1,394 @@
+import type { Address } from "../ffi/generated/bindings.ts";
+import { type Device, type DType, DTYPE_BYTES, DTYPES } from "../ffi/device.ts";
+import { KedgeError } from "../ffi/errors.ts";
+import { Storage } from "./storage.ts";
+
+/** Sizes of a tensor's axes. */
+export type Shape = readonly number[];
+/** Numbers in host memory. */
+export type TensorArray =
+  | Float32Array<ArrayBuffer>
+  | Float64Array<ArrayBuffer>
+  | Int32Array<ArrayBuffer>
+  | BigInt64Array<ArrayBuffer>
+  | Uint16Array<ArrayBuffer>
+  | Uint8Array<ArrayBuffer>;
+
+/** Options of the functions that allocate. */
+export interface TensorOptions {
+  /** Default "f32". */
+  dtype?: DType;
+  /** Page-locked host memory that the device can address, instead of device memory. */
+  pinned?: boolean;
+}
+
+/**
+ * A row-major array in device memory. Rows (the first axis) may lie `rowStride` elements apart, so that a column range of a matrix, as of a fused
+ * projection, is a tensor like any other.
+ *
+ * Life: a tensor holds a reference to its block; `rows`, `columns`, `reshape` and `view` give further references and copy nothing; the block is freed
+ * with the last. `using` and `[Symbol.dispose]` are quiet on a tensor that is spent already; `free()` is not. Any other use of a spent tensor (freed,
+ * moved to another actor, or a view of such) is a KedgeError `Handle`.
+ *
+ * @example
+ * ```ts
+ * import { openDevice } from "../ffi/open.ts";
+ * import { Tensor } from "./tensor.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * using device = openDevice("cpu");
+ * using matrix = Tensor.from(device, [1, 2, 3, 4, 5, 6], { shape: [2, 3] });
+ * using right = matrix.columns(1, 3);
+ * assertEquals(right.shape, [2, 2]);
+ * assertEquals([...right.toArray()], [2, 3, 5, 6]);
+ * ```
+ */
+export class Tensor implements Disposable {
+  readonly dtype: DType;
+  /** Sizes of the axes; the last is contiguous. */
+  readonly shape: Shape;
+  /** Elements between the starts of two rows. */
+  readonly rowStride: number;
+  readonly #storage: Storage;
+  readonly #offset: number; // bytes
+  #live = true;
+
+  /** For this folder: takes over one reference to the block. Use `empty`, `zeros`, `full`, `from`. */
+  constructor(storage: Storage, layout: { shape: Shape; dtype: DType; rowStride?: number; offset?: number }) {
+    this.#storage = storage;
+    this.dtype = layout.dtype;
+    this.shape = layout.shape;
+    this.rowStride = layout.rowStride ?? product(layout.shape, 1);
+    this.#offset = layout.offset ?? 0;
+  }
+
+  /** A tensor with undefined contents. @throws {KedgeError} `OutOfMemory`. */
+  static empty(device: Device, shape: Shape, options: TensorOptions = {}): Tensor {
+    const dtype = options.dtype ?? "f32";
+    checkShape(shape);
+    const storage = new Storage(device, product(shape) * DTYPE_BYTES[dtype], { pinned: options.pinned });
+    return new Tensor(storage, { shape: [...shape], dtype });
+  }
+
+  /** A tensor of zeros. */
+  static zeros(device: Device, shape: Shape, options: TensorOptions = {}): Tensor {
+    const tensor = Tensor.empty(device, shape, options);
+    if (tensor.#storage.bytes > 0) device.ops.fill(DTYPES.i32, tensor.address, Math.ceil(tensor.#storage.bytes / 4), 0);
+    return tensor;
+  }
+
+  /** A tensor of one value. */
+  static full(device: Device, shape: Shape, options: TensorOptions & { value: number }): Tensor {
+    const tensor = Tensor.empty(device, shape, options);
+    tensor.fill(options.value);
+    return tensor;
+  }
+
+  /**
+   * Copies host numbers to the device. Without `dtype`, the array's own: Float32Array f32, Float64Array f64, Int32Array i32, BigInt64Array i64,
+   * Uint8Array u8; plain arrays f32. Floats may be given for "bf16" and "f16" (rounded to nearest even); a Uint16Array is their bits.
+   *
+   * @param options `shape`: default one axis of all of them.
+   * @throws {RangeError} where the shape does not hold as many; {TypeError} for a type that does not fit.
+   */
+  static from(device: Device, data: TensorArray | readonly number[], options: TensorOptions & { shape?: Shape } = {}): Tensor {
+    const tensor = Tensor.empty(device, options.shape ?? [data.length], { ...options, dtype: options.dtype ?? nativeType(data) });
+    try {
+      tensor.write(data);
+    } catch (error) {
+      tensor.free();
+      throw error;
+    }
+    return tensor;
+  }
+
+  /** Where it lives. */
+  get device(): Device {
+    return this.#storage.device;
+  }
+
+  /** For this folder: the block that it shares. */
+  get storage(): Storage {
+    return this.#storage;
+  }
+
+  /** Whether it can still be used. */
+  get live(): boolean {
+    return this.#live && this.#storage.spent === undefined;
+  }
+
+  /** The address of its first element. @throws {KedgeError} `Handle` where the tensor is spent. */
+  get address(): Address {
+    if (!this.live) {
+      throw new KedgeError("Handle", `Cannot use tensor ${describe(this)} on ${this.device.name}: it was ${this.#storage.spent ?? "freed"}`);
+    }
+    return this.#storage.address + this.#offset;
+  }
+
+  /** The first axis; 1 for a tensor without axes. */
+  get rows(): number {
+    return this.shape[0] ?? 1;
+  }
+
+  /** Elements of a row: the product of all axes but the first. */
+  get cols(): number {
+    return product(this.shape, 1);
+  }
+
+  /** Elements. */
+  get size(): number {
+    return product(this.shape);
+  }
+
+  /** Bytes of its elements. */
+  get byteLength(): number {
+    return this.size * DTYPE_BYTES[this.dtype];
+  }
+
+  /** Whether its elements lie behind one another without gaps. */
+  get contiguous(): boolean {
+    return this.rowStride === this.cols || this.rows <= 1;
+  }
+
+  /** The number of its dtype in the C ABI. */
+  get dtypeCode(): number {
+    return DTYPES[this.dtype];
+  }
+
+  /** Another reference to the same elements. */
+  view(): Tensor {
+    return this.#view(this.shape, this.rowStride, 0);
+  }
+
+  /** Rows [start, end) without a copy. */
+  slice(start: number, end: number): Tensor {
+    checkRange("rows", start, end, this.rows);
+    return this.#view([end - start, ...this.shape.slice(1)], this.rowStride, start * this.rowStride);
+  }
+
+  /** Columns [start, end) of every row, seen as a matrix, without a copy: [rows, end - start]. */
+  columns(start: number, end: number): Tensor {
+    checkRange("columns", start, end, this.cols);
+    return this.#view([this.rows, end - start], this.rowStride, start);
+  }
+
+  /**
+   * The same elements under another shape, without a copy.
+   * @throws {RangeError} where the count differs, or rows with gaps would be cut anew.
+   */
+  reshape(shape: Shape): Tensor {
+    checkShape(shape);
+    if (product(shape) !== this.size) throw new RangeError(`Cannot reshape ${describe(this)} to [${shape.join(", ")}]: the counts differ`);
+    if (this.contiguous) return this.#view([...shape], product(shape, 1), 0);
+    if (shape[0] !== this.rows) throw new RangeError(`Cannot reshape ${describe(this)} to [${shape.join(", ")}]: its rows have gaps; copy it first`);
+    return this.#view([...shape], this.rowStride, 0);
+  }
+
+  #view(shape: Shape, rowStride: number, elements: number): Tensor {
+    void this.address;
+    const offset = this.#offset + elements * DTYPE_BYTES[this.dtype];
+    return new Tensor(this.#storage.retain(), { shape, dtype: this.dtype, rowStride, offset });
+  }
+
+  /** A contiguous copy. */
+  copy(): Tensor {
+    const out = Tensor.empty(this.device, this.shape, { dtype: this.dtype });
+    out.copyFrom(this);
+    return out;
+  }
+
+  /** A contiguous copy in another type; floats only, rounded to nearest even. */
+  cast(dtype: DType): Tensor {
+    if (dtype === this.dtype) return this.copy();
+    if (!this.contiguous) {
+      using dense = this.copy();
+      return dense.cast(dtype);
+    }
+    const out = Tensor.empty(this.device, this.shape, { dtype });
+    try {
+      this.device.ops.cast(out.address, DTYPES[dtype], this.address, this.dtypeCode, this.size);
+    } catch (error) {
+      out.free();
+      throw error;
+    }
+    return out;
+  }
+
+  /** Copies the elements of a tensor of the same size and type into this one. */
+  copyFrom(source: Tensor): void {
+    if (source.size !== this.size || source.dtype !== this.dtype) {
+      throw new RangeError(`Cannot copy ${describe(source)} into ${describe(this)}: size or type differ`);
+    }
+    this.#checkWritable();
+    const bytes = DTYPE_BYTES[this.dtype];
+    if (this.contiguous && source.contiguous) this.device.ops.copy(this.address, source.address, this.byteLength);
+    else {
+      const [rows, cols] = this.contiguous ? [source.rows, source.cols] : [this.rows, this.cols];
+      const stride = (t: Tensor) => (t.contiguous ? cols : t.rowStride) * bytes;
+      if (!source.contiguous && source.rows !== rows) throw new RangeError(`Cannot copy ${describe(source)} into ${describe(this)}: rows differ`);
+      this.device.ops.copyRows(this.address, stride(this), source.address, stride(source), rows, cols * bytes);
+    }
+    this.#storage.version++;
+  }
+
+  /** Sets every element. */
+  fill(value: number): void {
+    this.#checkWritable();
+    if (this.contiguous && (this.dtype === "f32" || this.dtype === "bf16" || this.dtype === "i32")) {
+      this.device.ops.fill(this.dtypeCode, this.address, this.size, value);
+      this.#storage.version++;
+    } else this.write(new Array<number>(this.size).fill(value));
+  }
+
+  /** Overwrites the elements with host numbers, as `from` converts them. */
+  write(data: TensorArray | readonly number[]): void {
+    if (data.length !== this.size) throw new RangeError(`Cannot write ${data.length} numbers into ${describe(this)}: it holds ${this.size}`);
+    this.#checkWritable();
+    const native = nativeType(data);
+    const bits = data instanceof Uint16Array && (this.dtype === "bf16" || this.dtype === "f16");
+    const narrow = !bits && native === "f32" && (this.dtype === "bf16" || this.dtype === "f16");
+    if (!this.contiguous || narrow) {
+      using wide = Tensor.from(this.device, data, { shape: this.shape, dtype: narrow ? "f32" : this.dtype });
+      using typed = wide.cast(this.dtype);
+      this.copyFrom(typed);
+      return;
+    }
+    const typed = bits ? data : typedArray(data, this.dtype);
+    if (!typed) throw new TypeError(`Cannot write a ${data.constructor.name} into ${describe(this)}: convert it first`);
+    this.writeBytes(new Uint8Array(typed.buffer, typed.byteOffset, typed.byteLength));
+  }
+
+  /** Overwrites the elements with their little-endian bytes. The tensor must be contiguous. */
+  writeBytes(bytes: Uint8Array<ArrayBuffer>): void {
+    if (bytes.byteLength !== this.byteLength || !this.contiguous) {
+      throw new RangeError(`Cannot write ${bytes.byteLength} bytes into ${describe(this)}: it holds ${this.byteLength}, contiguous: ${this.contiguous}`);
+    }
+    this.#checkWritable();
+    if (bytes.byteLength > 0) {
+      if (this.#storage.pinned && this.device.kind !== "cpu") {
+        this.device.synchronize();
+        this.device.host.hostWrite(this.address, bytes, bytes.byteLength);
+      } else this.device.write(this.address, bytes);
+    }
+    this.#storage.version++;
+  }
+
+  /** Reads the elements' little-endian bytes, after all work before. */
+  toBytes(): Uint8Array<ArrayBuffer> {
+    if (!this.contiguous) {
+      using dense = this.copy();
+      return dense.toBytes();
+    }
+    const bytes = new Uint8Array(this.byteLength);
+    const address = this.address;
+    if (bytes.byteLength === 0) return bytes;
+    if (this.#storage.pinned && this.device.kind !== "cpu") {
+      this.device.synchronize();
+      this.device.host.hostRead(bytes, address, bytes.byteLength);
+    } else this.device.read(bytes, address);
+    return bytes;
+  }
+
+  /** Reads the elements, after all work before: f32, bf16 and f16 as a Float32Array, the others as they are. */
+  toArray(): Float32Array<ArrayBuffer> | Float64Array<ArrayBuffer> | Int32Array<ArrayBuffer> | BigInt64Array<ArrayBuffer> | Uint8Array<ArrayBuffer> {
+    if (this.dtype === "bf16" || this.dtype === "f16") {
+      using wide = this.cast("f32");
+      return wide.toArray();
+    }
+    const { buffer } = this.toBytes();
+    switch (this.dtype) {
+      case "f32":
+        return new Float32Array(buffer);
+      case "f64":
+        return new Float64Array(buffer);
+      case "i32":
+        return new Int32Array(buffer);
+      case "i64":
+        return new BigInt64Array(buffer);
+      case "u8":
+        return new Uint8Array(buffer);
+    }
+  }
+
+  /** The elements as floats. @throws {TypeError} for integers. */
+  toFloats(): Float32Array<ArrayBuffer> {
+    const array = this.toArray();
+    if (!(array instanceof Float32Array)) throw new TypeError(`Cannot read ${describe(this)} as 32-bit floats`);
+    return array;
+  }
+
+  /** The only element, after all work before. */
+  item(): number {
+    if (this.size !== 1) throw new RangeError(`Cannot read ${describe(this)} as one number: it holds ${this.size}`);
+    return Number(this.toArray()[0]);
+  }
+
+  /** Gives the reference up; the last one frees the block. @throws {KedgeError} `Handle` where it is spent already. */
+  free(): void {
+    void this.address;
+    this[Symbol.dispose]();
+  }
+
+  /** As `free`, but quiet where the tensor is spent already. */
+  [Symbol.dispose](): void {
+    if (!this.#live) return;
+    this.#storage.release(); // throws while lent, and the tensor stays
+    this.#live = false;
+  }
+
+  #checkWritable(): void {
+    if (this.#storage.borrowed) throw new KedgeError("Handle", `Cannot write ${describe(this)}: it is borrowed; copy it first`);
+  }
+}
+
+/** dtype and shape, for messages. */
+export function describe(tensor: { dtype: DType; shape: Shape }): string {
+  return `${tensor.dtype}[${tensor.shape.join(", ")}]`;
+}
+
+/** The product of the sizes from axis `from` on. */
+export function product(shape: Shape, from = 0): number {
+  let count = 1;
+  for (let i = from; i < shape.length; i++) count *= shape[i]!;
+  return count;
+}
+
+function checkShape(shape: Shape): void {
+  for (const size of shape) {
+    if (!Number.isSafeInteger(size) || size < 0) throw new RangeError(`Cannot make a tensor [${shape.join(", ")}]: sizes must be integers, 0 or more`);
+  }
+}
+
+function checkRange(what: string, start: number, end: number, limit: number): void {
+  if (!(Number.isInteger(start) && Number.isInteger(end) && 0 <= start && start <= end && end <= limit)) {
+    throw new RangeError(`Cannot take ${what} [${start}, ${end}): there are ${limit}`);
+  }
+}
+
+function nativeType(data: TensorArray | readonly number[]): DType {
+  if (data instanceof Float64Array) return "f64";
+  if (data instanceof Int32Array) return "i32";
+  if (data instanceof BigInt64Array) return "i64";
+  if (data instanceof Uint8Array) return "u8";
+  if (data instanceof Uint16Array) return "bf16";
+  return "f32";
+}
+
+/** The array itself where its type is that of `dtype`; a plain array or Float32Array converted; else undefined. */
+function typedArray(data: TensorArray | readonly number[], dtype: DType): TensorArray | undefined {
+  if (!Array.isArray(data)) return nativeType(data as TensorArray) === dtype ? data as TensorArray : undefined;
+  switch (dtype) {
+    case "f32":
+      return new Float32Array(data);
+    case "f64":
+      return new Float64Array(data);
+    case "i32":
+      return new Int32Array(data);
+    case "i64":
+      return BigInt64Array.from(data as number[], BigInt);
+    case "u8":
+      return new Uint8Array(data);
+    default:
+      return undefined;
+  }
+}

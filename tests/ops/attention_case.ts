@@ -1,0 +1,163 @@
+/**
+ * Packed sequences on a device: inputs with gaps and odd addresses, and the attention ops run over them.
+ *
+ * @module
+ */
+import { DTYPE_BYTES } from "../../ffi/device.ts";
+import { type Heads, seenBySegments, type SeenKeys, type Segment, segmentTable } from "./attention_reference.ts";
+import type { OpRun } from "./harness.ts";
+import { type Matrix, matrix } from "./matrix.ts";
+
+/** What a case is made of. */
+export interface CaseOptions extends Omit<Heads, "scale"> {
+  segments: readonly Segment[];
+  causal?: boolean;
+  /** Default 1 / sqrt(headDim). */
+  scale?: number;
+  /** Elements between rows beyond the width. */
+  gap?: number;
+  /** Elements by which addresses are off their alignment. */
+  misalign?: number;
+  /** Rows behind the last segment's. */
+  spare?: number;
+  /** Inputs to use instead of random ones, without gaps. */
+  values?: { q?: ArrayLike<number>; k?: ArrayLike<number>; v?: ArrayLike<number> };
+}
+
+/** A prompt of `prefix` tokens with responses of the given lengths, from a query row and a key row on. */
+export function family(
+  prefix: { qLen?: number; kvLen: number },
+  children: readonly { qLen: number; kvLen?: number }[],
+  from: { segment?: number; q?: number; kv?: number } = {},
+): Segment[] {
+  const { segment = 0 } = from;
+  let q = from.q ?? 0, kv = from.kv ?? 0;
+  const place = (qLen: number, kvLen: number, links: Pick<Segment, "parent" | "childBegin" | "childEnd">) => {
+    const s = { qStart: q, qLen, kvStart: kv, kvLen, ...links };
+    q += qLen;
+    kv += kvLen;
+    return s;
+  };
+  const range = children.length === 0
+    ? { childBegin: 0, childEnd: 0 }
+    : { childBegin: segment + 1, childEnd: segment + 1 + children.length };
+  return [
+    place(prefix.qLen ?? prefix.kvLen, prefix.kvLen, { parent: -1, ...range }),
+    ...children.map((c) => place(c.qLen, c.kvLen ?? c.qLen, { parent: segment, childBegin: 0, childEnd: 0 })),
+  ];
+}
+
+/** Segments without prefixes, one after another. */
+export function plain(lengths: readonly { qLen: number; kvLen?: number }[]): Segment[] {
+  let q = 0, kv = 0;
+  return lengths.map(({ qLen, kvLen = qLen }) => {
+    const s = { qStart: q, qLen, kvStart: kv, kvLen, parent: -1, childBegin: 0, childEnd: 0 };
+    q += qLen;
+    kv += kvLen;
+    return s;
+  });
+}
+
+/** Inputs of attention over packed sequences, on the device of a run. */
+export class AttentionCase {
+  readonly qTokens: number;
+  readonly kvTokens: number;
+  readonly heads: Heads;
+  readonly causal: boolean;
+  readonly segments: readonly Segment[];
+  readonly seen: SeenKeys;
+  readonly q: Matrix;
+  readonly k: Matrix;
+  readonly v: Matrix;
+  readonly #table: number;
+  readonly #options: CaseOptions;
+
+  constructor(readonly run: OpRun, options: CaseOptions) {
+    const { segments, causal = true, heads, kvHeads, headDim, spare = 0, values = {} } = options;
+    this.#options = options;
+    this.segments = segments;
+    this.causal = causal;
+    this.heads = { heads, kvHeads, headDim, scale: options.scale ?? 1 / Math.sqrt(headDim) };
+    this.qTokens = spare + Math.max(0, ...segments.map((s) => s.qStart + s.qLen));
+    this.kvTokens = spare + Math.max(0, ...segments.map((s) => s.kvStart + s.kvLen));
+    this.seen = seenBySegments(segments, { qTokens: this.qTokens, causal });
+    this.q = this.queryRows(values.q ?? run.random.normal(this.qTokens * heads * headDim));
+    this.k = this.keyRows(values.k ?? run.random.normal(this.kvTokens * kvHeads * headDim));
+    this.v = this.keyRows(values.v ?? run.random.normal(this.kvTokens * kvHeads * headDim));
+    this.#table = run.integers(segmentTable(segments));
+  }
+
+  /** The inputs as the device holds them. */
+  get values(): { q: Float64Array; k: Float64Array; v: Float64Array } {
+    return { q: this.q.values, k: this.k.values, v: this.v.values };
+  }
+
+  /** A matrix shaped as q; NaN where no values are given. */
+  queryRows(values?: ArrayLike<number>): Matrix {
+    return this.#matrix(this.qTokens, this.heads.heads * this.heads.headDim, values);
+  }
+
+  /** A matrix shaped as k. */
+  keyRows(values?: ArrayLike<number>): Matrix {
+    return this.#matrix(this.kvTokens, this.heads.kvHeads * this.heads.headDim, values);
+  }
+
+  #matrix(rows: number, width: number, values?: ArrayLike<number>): Matrix {
+    const { gap = 0, misalign = 0 } = this.#options;
+    return matrix(this.run, { rows, width, stride: width + gap, misalign, ...(values && { values }) });
+  }
+
+  /** The arguments from `segments` on. */
+  shape(): [number, number, number, number, number, number, number, number, number, number, number] {
+    const { heads, kvHeads, headDim, scale } = this.heads;
+    const most = (lengths: number[]) => Math.max(0, ...lengths);
+    return [
+      this.#table,
+      this.segments.length,
+      most(this.segments.map((s) => s.qLen)),
+      most(this.segments.map((s) => s.kvLen)),
+      this.qTokens,
+      this.kvTokens,
+      heads,
+      kvHeads,
+      headDim,
+      scale,
+      this.causal ? 1 : 0,
+    ];
+  }
+
+  /** Runs the forward into fresh outputs that hold NaN. */
+  forward(): { out: Matrix; lse: Matrix } {
+    const { run, q, k, v } = this;
+    const out = this.queryRows(), lse = matrix(run, { rows: this.qTokens, width: this.heads.heads, dtype: "f32" });
+    run.device.ops.attentionFwd(run.dtypeCode, out.address, out.stride, lse.address, q.address, q.stride, k.address, k.stride, v.address, v.stride, ...this.shape());
+    return { out, lse };
+  }
+
+  /**
+   * Runs the backward, from a forward's outputs, into fresh gradients that hold NaN or `before`.
+   * @param given `accumulate`: the op's bits.
+   */
+  backward(
+    given: { dout: Matrix; out: Matrix; lse: Matrix; accumulate?: number; before?: { dq: Float64Array; dk: Float64Array; dv: Float64Array } },
+  ): { dq: Matrix; dk: Matrix; dv: Matrix } {
+    const { run, q, k, v } = this, { dout, out, lse, accumulate = 0, before } = given;
+    const dq = this.queryRows(before?.dq), dk = this.keyRows(before?.dk), dv = this.keyRows(before?.dv);
+    // deno-fmt-ignore
+    run.device.ops.attentionBwd(
+      run.dtypeCode, dq.address, dq.stride, dk.address, dk.stride, dv.address, dv.stride, dout.address, dout.stride, q.address, q.stride, k.address, k.stride,
+      v.address, v.stride, out.address, out.stride, lse.address, ...this.shape(), accumulate,
+    );
+    return { dq, dk, dv };
+  }
+
+  /** All bytes of a matrix, gaps too. */
+  bytes(x: Matrix, dtype = this.run.dtype): Uint8Array {
+    const rows = x.values.length === 0 ? 0 : x.stride;
+    return this.run.bytes(x.address, rows === 0 ? 0 : (x.values.length / this.#width(x) - 1) * x.stride * DTYPE_BYTES[dtype] + this.#width(x) * DTYPE_BYTES[dtype]);
+  }
+
+  #width(x: Matrix): number {
+    return x.stride - (x.stride === this.heads.heads && x.values.length === this.qTokens * this.heads.heads ? 0 : this.#options.gap ?? 0);
+  }
+}
