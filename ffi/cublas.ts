@@ -108,10 +108,8 @@ export class Cublas {
 
   #check(code: number, action: string): void {
     if (code === 0) return;
-    const pointer = this.#text(code);
-    throw new KedgeError("Device", `Cannot ${action}: ${pointer ? new Deno.UnsafePointerView(pointer).getCString() : "?"}`, {
-      cublas: code,
-    });
+    const kind = code === ALLOC_FAILED ? "OutOfMemory" : "Device";
+    throw new KedgeError(kind, `Cannot ${action}: ${textAt(this.#text(code))}`, { cublas: code });
   }
 }
 

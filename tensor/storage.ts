@@ -75,6 +75,11 @@ export class Storage {
     return this.#entry;
   }
 
+  /** Notes its line in the table, where it was entered later. */
+  register(entry: Entry): Entry {
+    return this.#entry = entry;
+  }
+
   /** How many tensors share it. */
   get references(): number {
     return this.#references;
@@ -87,7 +92,9 @@ export class Storage {
 
   /** @throws {KedgeError} `Handle` once spent. */
   get address(): Address {
-    if (this.#spent !== undefined) throw new KedgeError("Handle", `Cannot use a tensor's memory on ${this.device.name}: it was ${this.#spent}`);
+    if (this.#spent !== undefined) {
+      throw new KedgeError("Handle", `Cannot use a tensor's memory on ${this.device.name}: it was ${this.#spent}`);
+    }
     return this.#address;
   }
 

@@ -119,7 +119,7 @@ export class Tape implements Disposable {
     } finally {
       this.#scopes.pop();
       const outer = this.#scopes.at(-1)!;
-      for (const value of flatten(result)) { if (inner.delete(value)) outer.add(value); }
+      for (const value of flatten(result)) if (inner.delete(value)) outer.add(value);
       for (const value of inner) value[Symbol.dispose]();
     }
   }
@@ -159,7 +159,7 @@ export class Tape implements Disposable {
       backward: (run) => this.#replay(run, { fn, inputs, versions }),
     });
     if (outputs.some((value) => value.requiresGrad)) this.#nodes.at(-1)!.pins = inputs.map((value) => (value.pin(), value));
-    for (const value of results) { if (value.serial >= capture.since) value[Symbol.dispose](); }
+    for (const value of results) if (value.serial >= capture.since) value[Symbol.dispose]();
     return rebuild(plain, outputs);
   }
 
@@ -197,9 +197,13 @@ export class Tape implements Disposable {
     using one = from instanceof Value ? Tensor.full(this.device, from.shape, { dtype: from.dtype, value: 1 }) : undefined;
     const seeds = from instanceof Value ? [{ value: from, gradient: one! }] : from;
     for (const { value, gradient } of seeds) {
-      if (from instanceof Value && value.size !== 1) throw new RangeError(`Cannot run backward from ${describe(value)}: a loss has one element; give a gradient`);
+      if (from instanceof Value && value.size !== 1) {
+        throw new RangeError(`Cannot run backward from ${describe(value)}: a loss has one element; give a gradient`);
+      }
       if (value.tape !== this) throw new RangeError("Cannot run backward: the value is on another tape");
-      if (!value.requiresGrad) throw new RangeError(`Cannot run backward from ${describe(value)}: it depends on nothing that requires a gradient`);
+      if (!value.requiresGrad) {
+        throw new RangeError(`Cannot run backward from ${describe(value)}: it depends on nothing that requires a gradient`);
+      }
       if (gradient.size !== value.size || gradient.dtype !== value.dtype) {
         throw new RangeError(`Cannot run backward: gradient ${describe(gradient)} for ${describe(value)}`);
       }
@@ -279,7 +283,7 @@ export class Tape implements Disposable {
 
   /** For values: one was freed. */
   forget(value: Value): void {
-    for (let i = this.#scopes.length - 1; i >= 0; i--) { if (this.#scopes[i]!.delete(value)) return; }
+    for (let i = this.#scopes.length - 1; i >= 0; i--) if (this.#scopes[i]!.delete(value)) return;
   }
 
   /** For values: owns a gradient in the making. */
@@ -300,7 +304,7 @@ export class Tape implements Disposable {
     this.#recording = false;
     for (const node of this.#nodes.splice(0)) release(node);
     for (const gradient of this.#gradients) gradient.free();
-    for (const scope of this.#scopes) { for (const value of [...scope]) value[Symbol.dispose](); }
+    for (const scope of this.#scopes) for (const value of [...scope]) value[Symbol.dispose]();
     for (const tensor of [...this.#owned.splice(0), ...this.#unfinished]) tensor[Symbol.dispose]();
     this.#unfinished.clear();
   }

@@ -120,7 +120,10 @@ export class Tensor implements Disposable {
   /** The address of its first element. @throws {KedgeError} `Handle` where the tensor is spent. */
   get address(): Address {
     if (!this.live) {
-      throw new KedgeError("Handle", `Cannot use tensor ${describe(this)} on ${this.device.name}: it was ${this.#storage.spent ?? "freed"}`);
+      throw new KedgeError(
+        "Handle",
+        `Cannot use tensor ${describe(this)} on ${this.device.name}: it was ${this.#storage.spent ?? "freed"}`,
+      );
     }
     return this.#storage.address + this.#offset;
   }
@@ -180,7 +183,9 @@ export class Tensor implements Disposable {
     checkShape(shape);
     if (product(shape) !== this.size) throw new RangeError(`Cannot reshape ${describe(this)} to [${shape.join(", ")}]: the counts differ`);
     if (this.contiguous) return this.#view([...shape], product(shape, 1), 0);
-    if (shape[0] !== this.rows) throw new RangeError(`Cannot reshape ${describe(this)} to [${shape.join(", ")}]: its rows have gaps; copy it first`);
+    if (shape[0] !== this.rows) {
+      throw new RangeError(`Cannot reshape ${describe(this)} to [${shape.join(", ")}]: its rows have gaps; copy it first`);
+    }
     return this.#view([...shape], this.rowStride, 0);
   }
 
@@ -225,7 +230,9 @@ export class Tensor implements Disposable {
     else {
       const [rows, cols] = this.contiguous ? [source.rows, source.cols] : [this.rows, this.cols];
       const stride = (t: Tensor) => (t.contiguous ? cols : t.rowStride) * bytes;
-      if (!source.contiguous && source.rows !== rows) throw new RangeError(`Cannot copy ${describe(source)} into ${describe(this)}: rows differ`);
+      if (!source.contiguous && source.rows !== rows) {
+        throw new RangeError(`Cannot copy ${describe(source)} into ${describe(this)}: rows differ`);
+      }
       this.device.ops.copyRows(this.address, stride(this), source.address, stride(source), rows, cols * bytes);
     }
     this.#storage.version++;
@@ -242,7 +249,9 @@ export class Tensor implements Disposable {
 
   /** Overwrites the elements with host numbers, as `from` converts them. */
   write(data: TensorArray | readonly number[]): void {
-    if (data.length !== this.size) throw new RangeError(`Cannot write ${data.length} numbers into ${describe(this)}: it holds ${this.size}`);
+    if (data.length !== this.size) {
+      throw new RangeError(`Cannot write ${data.length} numbers into ${describe(this)}: it holds ${this.size}`);
+    }
     this.#checkWritable();
     const native = nativeType(data);
     const bits = data instanceof Uint16Array && (this.dtype === "bf16" || this.dtype === "f16");
@@ -261,7 +270,9 @@ export class Tensor implements Disposable {
   /** Overwrites the elements with their little-endian bytes. The tensor must be contiguous. */
   writeBytes(bytes: Uint8Array<ArrayBuffer>): void {
     if (bytes.byteLength !== this.byteLength || !this.contiguous) {
-      throw new RangeError(`Cannot write ${bytes.byteLength} bytes into ${describe(this)}: it holds ${this.byteLength}, contiguous: ${this.contiguous}`);
+      throw new RangeError(
+        `Cannot write ${bytes.byteLength} bytes into ${describe(this)}: it holds ${this.byteLength}, contiguous: ${this.contiguous}`,
+      );
     }
     this.#checkWritable();
     if (bytes.byteLength > 0) {
@@ -290,7 +301,12 @@ export class Tensor implements Disposable {
   }
 
   /** Reads the elements, after all work before: f32, bf16 and f16 as a Float32Array, the others as they are. */
-  toArray(): Float32Array<ArrayBuffer> | Float64Array<ArrayBuffer> | Int32Array<ArrayBuffer> | BigInt64Array<ArrayBuffer> | Uint8Array<ArrayBuffer> {
+  toArray():
+    | Float32Array<ArrayBuffer>
+    | Float64Array<ArrayBuffer>
+    | Int32Array<ArrayBuffer>
+    | BigInt64Array<ArrayBuffer>
+    | Uint8Array<ArrayBuffer> {
     if (this.dtype === "bf16" || this.dtype === "f16") {
       using wide = this.cast("f32");
       return wide.toArray();
@@ -355,7 +371,9 @@ export function product(shape: Shape, from = 0): number {
 
 function checkShape(shape: Shape): void {
   for (const size of shape) {
-    if (!Number.isSafeInteger(size) || size < 0) throw new RangeError(`Cannot make a tensor [${shape.join(", ")}]: sizes must be integers, 0 or more`);
+    if (!Number.isSafeInteger(size) || size < 0) {
+      throw new RangeError(`Cannot make a tensor [${shape.join(", ")}]: sizes must be integers, 0 or more`);
+    }
   }
 }
 

@@ -60,7 +60,10 @@ export class Value implements Disposable {
   /** Its numbers; they stay the tape's. @throws {KedgeError} `Handle` once freed. */
   get tensor(): Tensor {
     if (this.#released && this.#pins === 0) {
-      throw new KedgeError("Handle", `Cannot use value ${describe(this)}: its tape, scope or backward has freed it; return it from the scope, or keep() it`);
+      throw new KedgeError(
+        "Handle",
+        `Cannot use value ${describe(this)}: its tape, scope or backward has freed it; return it from the scope, or keep() it`,
+      );
     }
     return this.#tensor;
   }
@@ -145,7 +148,7 @@ export class Value implements Disposable {
   /** For the tape: the backward has passed the op that made it. */
   passed(): void {
     if (!this.#kept) this[Symbol.dispose]();
-    for (const view of this.#views) { if (!view.#kept) view[Symbol.dispose](); }
+    for (const view of this.#views) if (!view.#kept) view[Symbol.dispose]();
     this.#views.length = 0;
   }
 

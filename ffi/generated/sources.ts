@@ -15,32 +15,44 @@ import s10 from "../../kernels/cpu/connectivity.cpp" with { type: "text" };
 import s11 from "../../kernels/cpu/decode_attention.cpp" with { type: "text" };
 import s12 from "../../kernels/cpu/elementwise.cpp" with { type: "text" };
 import s13 from "../../kernels/cpu/gemm.cpp" with { type: "text" };
-import s14 from "../../kernels/cpu/handle_table.h" with { type: "text" };
-import s15 from "../../kernels/cpu/handles.cpp" with { type: "text" };
-import s16 from "../../kernels/cpu/host_memory.cpp" with { type: "text" };
-import s17 from "../../kernels/cpu/image.cpp" with { type: "text" };
-import s18 from "../../kernels/cpu/logprob.cpp" with { type: "text" };
-import s19 from "../../kernels/cpu/machine.h" with { type: "text" };
-import s20 from "../../kernels/cpu/owners.cpp" with { type: "text" };
-import s21 from "../../kernels/cpu/rmsnorm.cpp" with { type: "text" };
-import s22 from "../../kernels/cpu/rope.cpp" with { type: "text" };
-import s23 from "../../kernels/cpu/rows.cpp" with { type: "text" };
-import s24 from "../../kernels/cpu/sample.cpp" with { type: "text" };
-import s25 from "../../kernels/cpu/segments.cpp" with { type: "text" };
-import s26 from "../../kernels/cpu/segments.h" with { type: "text" };
-import s27 from "../../kernels/cpu/softmax.h" with { type: "text" };
-import s28 from "../../kernels/cpu/vectors.h" with { type: "text" };
-import s29 from "../../kernels/cuda/activations.cu" with { type: "text" };
-import s30 from "../../kernels/cuda/bias.cu" with { type: "text" };
-import s31 from "../../kernels/cuda/columns.cuh" with { type: "text" };
-import s32 from "../../kernels/cuda/common.cuh" with { type: "text" };
-import s33 from "../../kernels/cuda/elementwise.cu" with { type: "text" };
-import s34 from "../../kernels/cuda/gemm.cu" with { type: "text" };
-import s35 from "../../kernels/cuda/mma.cuh" with { type: "text" };
-import s36 from "../../kernels/cuda/rmsnorm.cu" with { type: "text" };
-import s37 from "../../kernels/cuda/rope.cu" with { type: "text" };
-import s38 from "../../kernels/cuda/rows.cu" with { type: "text" };
-import s39 from "../../kernels/include/kedge.h" with { type: "text" };
+import s14 from "../../kernels/cpu/gemm_kernel.h" with { type: "text" };
+import s15 from "../../kernels/cpu/handle_table.h" with { type: "text" };
+import s16 from "../../kernels/cpu/handles.cpp" with { type: "text" };
+import s17 from "../../kernels/cpu/host_memory.cpp" with { type: "text" };
+import s18 from "../../kernels/cpu/image.cpp" with { type: "text" };
+import s19 from "../../kernels/cpu/logprob.cpp" with { type: "text" };
+import s20 from "../../kernels/cpu/machine.h" with { type: "text" };
+import s21 from "../../kernels/cpu/owners.cpp" with { type: "text" };
+import s22 from "../../kernels/cpu/rmsnorm.cpp" with { type: "text" };
+import s23 from "../../kernels/cpu/rope.cpp" with { type: "text" };
+import s24 from "../../kernels/cpu/rows.cpp" with { type: "text" };
+import s25 from "../../kernels/cpu/sample.cpp" with { type: "text" };
+import s26 from "../../kernels/cpu/segments.cpp" with { type: "text" };
+import s27 from "../../kernels/cpu/segments.h" with { type: "text" };
+import s28 from "../../kernels/cpu/softmax.h" with { type: "text" };
+import s29 from "../../kernels/cpu/vectors.h" with { type: "text" };
+import s30 from "../../kernels/cuda/activations.cu" with { type: "text" };
+import s31 from "../../kernels/cuda/adamw.cu" with { type: "text" };
+import s32 from "../../kernels/cuda/attention.cuh" with { type: "text" };
+import s33 from "../../kernels/cuda/attention_bwd.cu" with { type: "text" };
+import s34 from "../../kernels/cuda/attention_fwd.cu" with { type: "text" };
+import s35 from "../../kernels/cuda/bias.cu" with { type: "text" };
+import s36 from "../../kernels/cuda/columns.cuh" with { type: "text" };
+import s37 from "../../kernels/cuda/common.cuh" with { type: "text" };
+import s38 from "../../kernels/cuda/connectivity.cu" with { type: "text" };
+import s39 from "../../kernels/cuda/decode_attention.cu" with { type: "text" };
+import s40 from "../../kernels/cuda/elementwise.cu" with { type: "text" };
+import s41 from "../../kernels/cuda/gemm.cu" with { type: "text" };
+import s42 from "../../kernels/cuda/image.cu" with { type: "text" };
+import s43 from "../../kernels/cuda/logprob.cu" with { type: "text" };
+import s44 from "../../kernels/cuda/mma.cuh" with { type: "text" };
+import s45 from "../../kernels/cuda/region_sums.cuh" with { type: "text" };
+import s46 from "../../kernels/cuda/rmsnorm.cu" with { type: "text" };
+import s47 from "../../kernels/cuda/rope.cu" with { type: "text" };
+import s48 from "../../kernels/cuda/rows.cu" with { type: "text" };
+import s49 from "../../kernels/cuda/sample.cu" with { type: "text" };
+import s50 from "../../kernels/cuda/softmax.cuh" with { type: "text" };
+import s51 from "../../kernels/include/kedge.h" with { type: "text" };
 
 /** The kernels' sources by their path in the package, so that they build wherever the package was imported from. */
 export const kernelSources: Readonly<Record<string, string>> = {
@@ -58,30 +70,42 @@ export const kernelSources: Readonly<Record<string, string>> = {
   "kernels/cpu/decode_attention.cpp": s11,
   "kernels/cpu/elementwise.cpp": s12,
   "kernels/cpu/gemm.cpp": s13,
-  "kernels/cpu/handle_table.h": s14,
-  "kernels/cpu/handles.cpp": s15,
-  "kernels/cpu/host_memory.cpp": s16,
-  "kernels/cpu/image.cpp": s17,
-  "kernels/cpu/logprob.cpp": s18,
-  "kernels/cpu/machine.h": s19,
-  "kernels/cpu/owners.cpp": s20,
-  "kernels/cpu/rmsnorm.cpp": s21,
-  "kernels/cpu/rope.cpp": s22,
-  "kernels/cpu/rows.cpp": s23,
-  "kernels/cpu/sample.cpp": s24,
-  "kernels/cpu/segments.cpp": s25,
-  "kernels/cpu/segments.h": s26,
-  "kernels/cpu/softmax.h": s27,
-  "kernels/cpu/vectors.h": s28,
-  "kernels/cuda/activations.cu": s29,
-  "kernels/cuda/bias.cu": s30,
-  "kernels/cuda/columns.cuh": s31,
-  "kernels/cuda/common.cuh": s32,
-  "kernels/cuda/elementwise.cu": s33,
-  "kernels/cuda/gemm.cu": s34,
-  "kernels/cuda/mma.cuh": s35,
-  "kernels/cuda/rmsnorm.cu": s36,
-  "kernels/cuda/rope.cu": s37,
-  "kernels/cuda/rows.cu": s38,
-  "kernels/include/kedge.h": s39,
+  "kernels/cpu/gemm_kernel.h": s14,
+  "kernels/cpu/handle_table.h": s15,
+  "kernels/cpu/handles.cpp": s16,
+  "kernels/cpu/host_memory.cpp": s17,
+  "kernels/cpu/image.cpp": s18,
+  "kernels/cpu/logprob.cpp": s19,
+  "kernels/cpu/machine.h": s20,
+  "kernels/cpu/owners.cpp": s21,
+  "kernels/cpu/rmsnorm.cpp": s22,
+  "kernels/cpu/rope.cpp": s23,
+  "kernels/cpu/rows.cpp": s24,
+  "kernels/cpu/sample.cpp": s25,
+  "kernels/cpu/segments.cpp": s26,
+  "kernels/cpu/segments.h": s27,
+  "kernels/cpu/softmax.h": s28,
+  "kernels/cpu/vectors.h": s29,
+  "kernels/cuda/activations.cu": s30,
+  "kernels/cuda/adamw.cu": s31,
+  "kernels/cuda/attention.cuh": s32,
+  "kernels/cuda/attention_bwd.cu": s33,
+  "kernels/cuda/attention_fwd.cu": s34,
+  "kernels/cuda/bias.cu": s35,
+  "kernels/cuda/columns.cuh": s36,
+  "kernels/cuda/common.cuh": s37,
+  "kernels/cuda/connectivity.cu": s38,
+  "kernels/cuda/decode_attention.cu": s39,
+  "kernels/cuda/elementwise.cu": s40,
+  "kernels/cuda/gemm.cu": s41,
+  "kernels/cuda/image.cu": s42,
+  "kernels/cuda/logprob.cu": s43,
+  "kernels/cuda/mma.cuh": s44,
+  "kernels/cuda/region_sums.cuh": s45,
+  "kernels/cuda/rmsnorm.cu": s46,
+  "kernels/cuda/rope.cu": s47,
+  "kernels/cuda/rows.cu": s48,
+  "kernels/cuda/sample.cu": s49,
+  "kernels/cuda/softmax.cuh": s50,
+  "kernels/include/kedge.h": s51,
 };

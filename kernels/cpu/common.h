@@ -45,7 +45,7 @@ typedef int32_t vi __attribute__((vector_size(kLanes * 4), aligned(4), may_alias
 
 inline vf load(const float* p) { return *(const vf*)p; }
 inline void store(float* p, vf v) { *(vf*)p = v; }
-inline vf splat(float x) { return vf{} + x; }
+inline vf splat(float x) { return x - vf{}; }  // x - 0 is x for every x, -0 too: a broadcast, no arithmetic
 // Loads/stores the first `count` < kLanes lanes; the others read as `fill`.
 inline vf load_part(const float* p, int count, float fill = 0.f) {
   float t[kLanes];

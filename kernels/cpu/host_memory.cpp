@@ -4,7 +4,8 @@
 // Blocks under 1 MB come from the C library in classes of eight to an octave, larger ones from mmap in steps of 64 KB (those of 4 MB and more on
 // 2 MB boundaries, as huge pages where the system lends them). A kept block serves a request that it exceeds by at most an eighth.
 // `used` counts bytes asked for, so that a peak does not depend on what was kept; `held` counts whole blocks, live and kept. A request fails
-// where used would pass the budget; kept blocks go back to the system, oldest first, where held would.
+// where used would pass the budget; kept blocks go back to the system, oldest first, where held would, or would pass one and a half times the highest
+// use so far: lengths that differ from step to step must not fill the machine with blocks that fit nothing any more.
 #include <stdlib.h>
 #include <sys/mman.h>
 
@@ -20,7 +21,7 @@
 namespace kedge {
 namespace {
 
-constexpr int64_t kLarge = 1 << 20, kLargeStep = 64 << 10, kHuge = 4 << 20, kHugePage = 2 << 20;
+constexpr int64_t kLarge = 1 << 20, kLargeStep = 64 << 10, kHuge = 4 << 20, kHugePage = 2 << 20, kAlwaysKept = 64 << 20;
 
 struct Live {
   int64_t asked, block;
@@ -34,7 +35,7 @@ struct Memory {
   std::mutex mutex;
   std::unordered_map<uint64_t, Live> live;
   std::map<int64_t, std::deque<Kept>> kept;  // by block size; oldest in front
-  int64_t used = 0, peak = 0, held = 0, cached = 0, ever = 0, clock = 0;
+  int64_t used = 0, peak = 0, highest = 0, held = 0, cached = 0, ever = 0, clock = 0;  // highest: a peak that is never reset
   int64_t budget = -1;  // -1: not asked for yet
 };
 
@@ -154,6 +155,7 @@ int32_t kedge_host_alloc(int64_t bytes, uint64_t* out, kedge_status* status) {
   }
   m.used += bytes;
   m.peak = std::max(m.peak, m.used);
+  m.highest = std::max(m.highest, m.used);
   m.ever++;
   *out = address;
   return ok(status);
@@ -179,6 +181,7 @@ int32_t kedge_host_free(uint64_t address, kedge_status* status) {
   }
   if (kept) {
     m.cached += block.block;
+    trim(m, std::max(kAlwaysKept, m.highest + m.highest / 2));
   } else {
     system_free((void*)(uintptr_t)address, block.block);
     m.held -= block.block;

@@ -197,6 +197,9 @@ __device__ __forceinline__ void scale_rows(typename E::Acc& acc, const float (&f
     for (int j = 0; j < E::kAccCols; j++) acc.at(i, j) *= factor[i];
 }
 
+// lse in log2 units; +inf (so that exp2(s - it) = 0) for a row that sees nothing.
+__device__ __forceinline__ float lse2_of(float lse) { return lse == -INFINITY ? INFINITY : lse * kLog2E; }
+
 // Fills kLines lines of a tile: line i < count comes from line(i), dim elements; the rest is zero. Asynchronous where wide (16-byte aligned lines).
 template <class E, int kLines, class Line>
 __device__ __forceinline__ void load_tile(typename E::T* shared, Line&& line, int count, int dim, bool wide) {

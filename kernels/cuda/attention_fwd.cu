@@ -22,7 +22,7 @@ template <class E>
 constexpr int64_t kSharedBytes = int64_t(E::kRows + 4 * E::kCols) * E::kStride * sizeof(typename E::T) + E::kScratchBytes;
 
 template <class E>
-__global__ void __launch_bounds__(E::kThreads) attention_fwd(Params p) {
+__global__ void __launch_bounds__(E::kThreads, 2) attention_fwd(Params p) {
   using T = typename E::T;
   const Segment s = read_segment(p.segments, blockIdx.x / p.q_tiles, p.n_segments, p.q_tokens, p.kv_tokens);
   const int q0 = (p.q_tiles - 1 - (int)(blockIdx.x % p.q_tiles)) * E::kRows, head = blockIdx.y;  // the longest rows first

@@ -292,7 +292,7 @@ __global__ void __launch_bounds__(kBlock) for_rows_kernel(int64_t rows, int64_t 
   for (int64_t row = (int64_t)blockIdx.x * (kBlock >> shift) + (threadIdx.x >> shift); row < rows; row += rows_at_once) {
     for (int64_t v = lane; v < vectors; v += lanes) body.template at<W>(row, v * W);
     if constexpr (W > 1) {
-      if (int64_t c = vectors * W + lane; c < dim) body.template at<1>(row, c);
+      for (int64_t c = vectors * W + lane; c < dim; c += lanes) body.template at<1>(row, c);
     }
   }
 }

@@ -60,10 +60,11 @@ __global__ void __launch_bounds__(kBlock) logprob_bwd_kernel(T* dlogits, int64_t
       if (skipped) g[j] = 0.f;
       if (bad) g[j] = NAN;
     }
-    if (suppress) {
+    if (suppress && !bad) {
+      uint32_t mask[W];
+      in.load_mask(mask, i);
 #pragma unroll
-      for (int j = 0; j < W; j++)
-        if (i + j < vocab && suppress[i + j] && !bad) g[j] = 0.f;
+      for (int j = 0; j < W; j++) g[j] = mask[j] ? 0.f : g[j];
     }
     if (i + W <= vocab) {
       store_vec(to + i, g);

@@ -37,6 +37,15 @@ struct Logits {
   const uint8_t* suppress;  // nullable
   int vocab;
 
+  // Nonzero where suppressed; suppress is not NULL.
+  __device__ __forceinline__ void load_mask(uint32_t (&mask)[W], int i) const {
+    if (i + W <= vocab) {
+      load_bytes(mask, suppress + i);
+    } else {
+#pragma unroll
+      for (int j = 0; j < W; j++) mask[j] = i + j < vocab ? suppress[i + j] : 0;
+    }
+  }
   __device__ __forceinline__ void load(float (&v)[W], int i) const {
     if (i + W <= vocab) {
       load_vec(v, x + i);

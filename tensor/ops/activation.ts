@@ -30,7 +30,9 @@ export function gelu(x: Value): Value {
  */
 export function swiglu(gate: Value, up: Value): Value {
   const [rows, dim] = [gate.rows, gate.cols];
-  if (up.rows !== rows || up.cols !== dim || up.dtype !== gate.dtype) throw new RangeError(`Cannot gate ${describe(up)} by ${describe(gate)}: they differ`);
+  if (up.rows !== rows || up.cols !== dim || up.dtype !== gate.dtype) {
+    throw new RangeError(`Cannot gate ${describe(up)} by ${describe(gate)}: they differ`);
+  }
   const { device, dtype } = gate;
   const y = gate.tape.empty([rows, dim], dtype);
   const [g, u] = [gate.tensor, up.tensor];

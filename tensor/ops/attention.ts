@@ -39,7 +39,9 @@ export function attention(inputs: { q: Value; k: Value; v: Value }, options: Att
   const kvHeads = options.kvHeads ?? heads;
   const headDim = q.cols / heads;
   const scale = options.scale ?? 1 / Math.sqrt(headDim);
-  if (k.cols !== kvHeads * headDim || v.cols !== k.cols || q.rows !== segments.qTokens || k.rows !== segments.kvTokens || v.rows !== k.rows) {
+  if (
+    k.cols !== kvHeads * headDim || v.cols !== k.cols || q.rows !== segments.qTokens || k.rows !== segments.kvTokens || v.rows !== k.rows
+  ) {
     const sizes = `${segments.qTokens} and ${segments.kvTokens} tokens, ${heads} and ${kvHeads} heads`;
     throw new RangeError(`Cannot attend: q ${describe(q)}, k ${describe(k)}, v ${describe(v)} do not fit ${sizes}`);
   }
@@ -47,7 +49,18 @@ export function attention(inputs: { q: Value; k: Value; v: Value }, options: Att
   const [tq, tk, tv, table] = [q.tensor, k.tensor, v.tensor, segments.table];
   const out = q.tape.empty([rows, q.cols], dtype);
   using lse = Tensor.empty(device, [rows, heads]);
-  const shape = [segments.count, segments.maxQ, segments.maxKv, rows, k.rows, heads, kvHeads, headDim, scale, Number(segments.causal)] as const;
+  const shape = [
+    segments.count,
+    segments.maxQ,
+    segments.maxKv,
+    rows,
+    k.rows,
+    heads,
+    kvHeads,
+    headDim,
+    scale,
+    Number(segments.causal),
+  ] as const;
   device.ops.attentionFwd(
     out.dtypeCode,
     out.address,

@@ -12,7 +12,9 @@ import { emptyLike, inPlace } from "./place.ts";
  */
 export function addBias(x: Value, bias: Weight, options: { inPlace?: boolean } = {}): Value {
   const b = weightOf(x, bias);
-  if (b.size !== x.cols || b.dtype !== x.dtype) throw new RangeError(`Cannot add bias ${describe(b)} to ${describe(x)}: it needs ${x.cols} elements`);
+  if (b.size !== x.cols || b.dtype !== x.dtype) {
+    throw new RangeError(`Cannot add bias ${describe(b)} to ${describe(x)}: it needs ${x.cols} elements`);
+  }
   const { device } = x;
   const source = x.tensor;
   const y = options.inPlace ? inPlace(x) : emptyLike(x);

@@ -37,12 +37,28 @@ export function matmul(a: Value, b: Value, options: { transA?: boolean; transB?:
   const [m, k] = transA ? [a.cols, a.rows] : [a.rows, a.cols];
   const [inner, n] = transB ? [b.cols, b.rows] : [b.rows, b.cols];
   if (k !== inner || a.dtype !== b.dtype) {
-    throw new RangeError(`Cannot multiply ${describe(a)}${transA ? "^T" : ""} by ${describe(b)}${transB ? "^T" : ""}: sizes or types do not fit`);
+    throw new RangeError(
+      `Cannot multiply ${describe(a)}${transA ? "^T" : ""} by ${describe(b)}${transB ? "^T" : ""}: sizes or types do not fit`,
+    );
   }
   const { dtype, device } = a;
   const y = a.tape.empty([m, n], dtype);
   const [ta, tb] = [a.tensor, b.tensor];
-  device.gemm({ dtype, a: ta.address, lda: ta.rowStride, transA, b: tb.address, ldb: tb.rowStride, transB, c: y.address, ldc: n, m, n, k, alpha });
+  device.gemm({
+    dtype,
+    a: ta.address,
+    lda: ta.rowStride,
+    transA,
+    b: tb.address,
+    ldb: tb.rowStride,
+    transB,
+    c: y.address,
+    ldc: n,
+    m,
+    n,
+    k,
+    alpha,
+  });
   const [out] = a.tape.record({
     name: "matmul",
     inputs: [a, b],

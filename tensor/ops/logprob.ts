@@ -69,7 +69,9 @@ export function linearLogProb(hidden: Value, weight: Weight, options: LogProbOpt
   const { target, temperature = 1, suppress } = options;
   const [n, dim, vocab] = [hidden.rows, hidden.cols, w.rows];
   check(target, { n, vocab, suppress });
-  if (w.cols !== dim || w.dtype !== hidden.dtype) throw new RangeError(`Cannot project ${describe(hidden)} by ${describe(w)}: sizes or types do not fit`);
+  if (w.cols !== dim || w.dtype !== hidden.dtype) {
+    throw new RangeError(`Cannot project ${describe(hidden)} by ${describe(w)}: sizes or types do not fit`);
+  }
   const chunk = Math.max(1, Math.min(n, options.chunk ?? Math.max(16, Math.floor(2 ** 24 / vocab))));
   const { device } = hidden;
   const [logprob, entropy] = [hidden.tape.empty([n], "f32"), hidden.tape.empty([n], "f32")];
@@ -183,7 +185,9 @@ function backward(
 }
 
 function check(target: Tensor, { n, vocab, suppress }: { n: number; vocab: number; suppress: Tensor | undefined }): void {
-  if (target.dtype !== "i32" || target.size !== n || !target.contiguous) throw new RangeError(`Cannot take targets ${describe(target)}: it needs i32[${n}]`);
+  if (target.dtype !== "i32" || target.size !== n || !target.contiguous) {
+    throw new RangeError(`Cannot take targets ${describe(target)}: it needs i32[${n}]`);
+  }
   if (suppress && (suppress.dtype !== "u8" || suppress.size !== vocab)) {
     throw new RangeError(`Cannot suppress by ${describe(suppress)}: it needs u8[${vocab}]`);
   }

@@ -16,7 +16,18 @@ export function rmsnorm(x: Value, weight: Weight, options: { eps?: number } = {}
   const { device } = x;
   const y = emptyLike(input);
   using rstd = Tensor.empty(device, [x.rows]);
-  device.ops.rmsnormFwd(y.dtypeCode, y.address, 0, rstd.address, input.tensor.address, 0, w.tensor.address, x.rows, x.cols, options.eps ?? 1e-6);
+  device.ops.rmsnormFwd(
+    y.dtypeCode,
+    y.address,
+    0,
+    rstd.address,
+    input.tensor.address,
+    0,
+    w.tensor.address,
+    x.rows,
+    x.cols,
+    options.eps ?? 1e-6,
+  );
   const [out] = x.tape.record({
     name: "rmsnorm",
     inputs: [input, w],
@@ -29,7 +40,19 @@ export function rmsnorm(x: Value, weight: Weight, options: { eps?: number } = {}
       const [h, weights, scales] = [run.saved(0), run.saved(1), run.saved(2)];
       const accumulate = Number(dx!.accumulate);
       const into = dw?.address ?? 0;
-      device.ops.rmsnormBwd(dy.dtypeCode, dx!.address, into, dy.address, 0, h.address, weights.address, scales.address, x.rows, x.cols, accumulate);
+      device.ops.rmsnormBwd(
+        dy.dtypeCode,
+        dx!.address,
+        into,
+        dy.address,
+        0,
+        h.address,
+        weights.address,
+        scales.address,
+        x.rows,
+        x.cols,
+        accumulate,
+      );
     },
   });
   return out!;
@@ -62,7 +85,18 @@ export function addRmsnorm(x: Value, residual: Value, options: { weight: Weight;
   const y = emptyLike(input);
   using rstd = Tensor.empty(device, [rows]);
   const { tensor } = rest;
-  device.ops.rmsnormFwd(y.dtypeCode, y.address, h.address, rstd.address, source.address, tensor.address, w.tensor.address, rows, cols, options.eps ?? 1e-6);
+  device.ops.rmsnormFwd(
+    y.dtypeCode,
+    y.address,
+    h.address,
+    rstd.address,
+    source.address,
+    tensor.address,
+    w.tensor.address,
+    rows,
+    cols,
+    options.eps ?? 1e-6,
+  );
   const [normed, sum] = x.tape.record({
     name: "addRmsnorm",
     inputs: [input, rest, w],
@@ -80,7 +114,19 @@ export function addRmsnorm(x: Value, residual: Value, options: { weight: Weight;
       const dx = dh && run.exclusive(1) ? dh : run.exclusive(0) ? dy : run.temporary(input.shape, { dtype: input.dtype });
       const [sum, weights, scales] = [run.saved(0), run.saved(1), run.saved(2)];
       const [into, beside] = [dw?.address ?? 0, dh?.address ?? 0];
-      device.ops.rmsnormBwd(dy.dtypeCode, dx.address, into, dy.address, beside, sum.address, weights.address, scales.address, rows, cols, 0);
+      device.ops.rmsnormBwd(
+        dy.dtypeCode,
+        dx.address,
+        into,
+        dy.address,
+        beside,
+        sum.address,
+        weights.address,
+        scales.address,
+        rows,
+        cols,
+        0,
+      );
       run.hand(input, dx);
       run.hand(rest, dx);
     },
@@ -90,6 +136,8 @@ export function addRmsnorm(x: Value, residual: Value, options: { weight: Weight;
 
 function checked(x: Value, weight: Weight): Value {
   const w = weightOf(x, weight);
-  if (w.size !== x.cols || w.dtype !== x.dtype) throw new RangeError(`Cannot normalise ${describe(x)} with weight ${describe(w)}: sizes or types differ`);
+  if (w.size !== x.cols || w.dtype !== x.dtype) {
+    throw new RangeError(`Cannot normalise ${describe(x)} with weight ${describe(w)}: sizes or types differ`);
+  }
   return w;
 }

@@ -60,11 +60,26 @@ export function rope(x: Value, table: RopeTable, options: { inPlace?: boolean } 
   const { device, rows, cols } = x;
   const { cos, sin } = table;
   const headDim = 2 * cos.cols;
-  if (cos.rows !== rows || cols % headDim !== 0) throw new RangeError(`Cannot rotate ${describe(x)} by a table of ${cos.rows} tokens and heads of ${headDim}`);
+  if (cos.rows !== rows || cols % headDim !== 0) {
+    throw new RangeError(`Cannot rotate ${describe(x)} by a table of ${cos.rows} tokens and heads of ${headDim}`);
+  }
   const heads = cols / headDim;
   const source = x.tensor;
   const y = options.inPlace ? inPlace(x) : emptyLike(x);
-  device.ops.rope(y.dtypeCode, y.address, y.rowStride, source.address, source.rowStride, cos.address, sin.address, rows, heads, headDim, 0, 0);
+  device.ops.rope(
+    y.dtypeCode,
+    y.address,
+    y.rowStride,
+    source.address,
+    source.rowStride,
+    cos.address,
+    sin.address,
+    rows,
+    heads,
+    headDim,
+    0,
+    0,
+  );
   const [out] = x.tape.record({
     name: "rope",
     inputs: [x],

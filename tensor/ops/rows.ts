@@ -58,7 +58,20 @@ export function scatterRows(base: Value, options: { rows: Value; index: Tensor; 
       const dy = run.upstream(0)!;
       const order = run.saved(0).address;
       const part = run.slot(rows);
-      if (part) device.ops.gatherRows(dy.dtypeCode, part.address, part.stride, dy.address, cols, order, n, base.rows, cols, Number(part.accumulate));
+      if (part) {
+        device.ops.gatherRows(
+          dy.dtypeCode,
+          part.address,
+          part.stride,
+          dy.address,
+          cols,
+          order,
+          n,
+          base.rows,
+          cols,
+          Number(part.accumulate),
+        );
+      }
       if (!base.requiresGrad) return;
       let rest = dy;
       if (!run.exclusive(0)) (rest = run.temporary(dy.shape, { dtype: dy.dtype })).copyFrom(dy);
@@ -74,7 +87,9 @@ export function concatRows(parts: readonly Value[]): Value {
   const first = parts[0];
   if (!first) throw new RangeError("Cannot concatenate: there is nothing");
   for (const part of parts) {
-    if (part.cols !== first.cols || part.dtype !== first.dtype) throw new RangeError(`Cannot concatenate ${describe(part)} to ${describe(first)}: they differ`);
+    if (part.cols !== first.cols || part.dtype !== first.dtype) {
+      throw new RangeError(`Cannot concatenate ${describe(part)} to ${describe(first)}: they differ`);
+    }
   }
   const { device, dtype, cols } = first;
   const starts = parts.map((_, i) => parts.slice(0, i).reduce((sum, part) => sum + part.rows, 0));
@@ -101,5 +116,7 @@ export function concatRows(parts: readonly Value[]): Value {
 }
 
 function checkIndex(index: Tensor): void {
-  if (index.dtype !== "i32" || !index.contiguous) throw new TypeError(`Cannot index rows by ${describe(index)}: it must be i32, without gaps`);
+  if (index.dtype !== "i32" || !index.contiguous) {
+    throw new TypeError(`Cannot index rows by ${describe(index)}: it must be i32, without gaps`);
+  }
 }

@@ -3,10 +3,9 @@
  *
  * @module
  */
-import { DTYPE_BYTES } from "../../ffi/device.ts";
 import { type Heads, seenBySegments, type SeenKeys, type Segment, segmentTable } from "./attention_reference.ts";
 import type { OpRun } from "./harness.ts";
-import { type Matrix, matrix } from "./matrix.ts";
+import { joinBytes, type Matrix, matrix } from "./matrix.ts";
 
 /** What a case is made of. */
 export interface CaseOptions extends Omit<Heads, "scale"> {
@@ -130,7 +129,19 @@ export class AttentionCase {
   forward(): { out: Matrix; lse: Matrix } {
     const { run, q, k, v } = this;
     const out = this.queryRows(), lse = matrix(run, { rows: this.qTokens, width: this.heads.heads, dtype: "f32" });
-    run.device.ops.attentionFwd(run.dtypeCode, out.address, out.stride, lse.address, q.address, q.stride, k.address, k.stride, v.address, v.stride, ...this.shape());
+    run.device.ops.attentionFwd(
+      run.dtypeCode,
+      out.address,
+      out.stride,
+      lse.address,
+      q.address,
+      q.stride,
+      k.address,
+      k.stride,
+      v.address,
+      v.stride,
+      ...this.shape(),
+    );
     return { out, lse };
   }
 
@@ -139,7 +150,13 @@ export class AttentionCase {
    * @param given `accumulate`: the op's bits.
    */
   backward(
-    given: { dout: Matrix; out: Matrix; lse: Matrix; accumulate?: number; before?: { dq: Float64Array; dk: Float64Array; dv: Float64Array } },
+    given: {
+      dout: Matrix;
+      out: Matrix;
+      lse: Matrix;
+      accumulate?: number;
+      before?: { dq: Float64Array; dk: Float64Array; dv: Float64Array };
+    },
   ): { dq: Matrix; dk: Matrix; dv: Matrix } {
     const { run, q, k, v } = this, { dout, out, lse, accumulate = 0, before } = given;
     const dq = this.queryRows(before?.dq), dk = this.keyRows(before?.dk), dv = this.keyRows(before?.dv);
@@ -150,14 +167,9 @@ export class AttentionCase {
     );
     return { dq, dk, dv };
   }
+}
 
-  /** All bytes of a matrix, gaps too. */
-  bytes(x: Matrix, dtype = this.run.dtype): Uint8Array {
-    const rows = x.values.length === 0 ? 0 : x.stride;
-    return this.run.bytes(x.address, rows === 0 ? 0 : (x.values.length / this.#width(x) - 1) * x.stride * DTYPE_BYTES[dtype] + this.#width(x) * DTYPE_BYTES[dtype]);
-  }
-
-  #width(x: Matrix): number {
-    return x.stride - (x.stride === this.heads.heads && x.values.length === this.qTokens * this.heads.heads ? 0 : this.#options.gap ?? 0);
-  }
+/** The bits of what matrices hold, for comparisons. */
+export function bits(...matrices: readonly Matrix[]): Uint8Array {
+  return joinBytes(...matrices.map((m) => new Uint8Array(m.read().buffer)));
 }

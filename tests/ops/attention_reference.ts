@@ -40,7 +40,7 @@ export function seenBySegments(segments: readonly Segment[], options: { qTokens:
     const prefix = segments[s.parent];
     for (let i = 0; i < s.qLen; i++) {
       const keys = seen[s.qStart + i]!;
-      if (prefix) for (let j = 0; j < prefix.kvLen; j++) keys.push(prefix.kvStart + j);
+      if (prefix) { for (let j = 0; j < prefix.kvLen; j++) keys.push(prefix.kvStart + j); }
       for (let j = 0; j < s.kvLen; j++) if (!options.causal || j <= i + s.kvLen - s.qLen) keys.push(s.kvStart + j);
     }
   }
@@ -80,7 +80,12 @@ interface Row {
 }
 
 /** Calls `body` for each query row and head. */
-function eachRow(x: Heads, seen: SeenKeys, tensors: Pick<Activations, "q" | "k">, body: (row: Row, token: number, head: number) => void): void {
+function eachRow(
+  x: Heads,
+  seen: SeenKeys,
+  tensors: Pick<Activations, "q" | "k">,
+  body: (row: Row, token: number, head: number) => void,
+): void {
   const { heads, kvHeads, headDim } = x;
   seen.forEach((keys, token) => {
     for (let head = 0; head < heads; head++) {

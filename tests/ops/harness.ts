@@ -82,9 +82,9 @@ export class OpRun {
     return DTYPES[this.dtype];
   }
 
-  /** Whether shapes should stay small: the emulated device runs a thread at a time. */
+  /** Whether shapes should stay small: the emulated device runs a thread at a time, and the fake one repeats the work of the CPU. */
   get small(): boolean {
-    return this.backend.tier === "emu";
+    return this.backend.tier === "emu" || this.backend.tier === "fake";
   }
 
   /**
@@ -192,7 +192,11 @@ export interface OpTestOptions {
 export function opTest(name: string, body: (run: OpRun) => void, options: OpTestOptions = {}): void {
   const given = Deno.args.find((a) => a.startsWith("--seed="));
   for (const backend of backends()) {
-    if (options.except?.[backend.tier]) continue;
+    const except = options.except?.[backend.tier];
+    if (except) {
+      Deno.test({ name: `${name} [${backend.tier}] not here: ${except}`, ignore: true, fn: () => {} });
+      continue;
+    }
     for (const dtype of options.dtypes ?? ["f32", "bf16"]) {
       if (!backend.dtypes.includes(dtype)) continue;
       Deno.test(`${name} [${backend.tier} ${dtype}]`, () => {
@@ -204,6 +208,7 @@ export function opTest(name: string, body: (run: OpRun) => void, options: OpTest
           body(run);
           run.finish();
           device.synchronize();
+          backend.check?.();
           const after = device.memory().allocations;
           // The workspace is the device's own and may have appeared meanwhile.
           if (after > before + 1) throw new Error(`${after - before} allocations were left`);

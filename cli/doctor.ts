@@ -1,0 +1,164 @@
+/**
+ * `deno task doctor`: what Kedge finds on this machine, what is missing, and how to get it. Exit code 0 if the CPU device works.
+ *
+ * @module
+ */
+import { cacheFolder, compilerEnvironment, findCompiler } from "../ffi/build.ts";
+import { CpuDevice } from "../ffi/cpu_device.ts";
+import { cpuBuild } from "../ffi/cpu_library.ts";
+import { Cublas } from "../ffi/cublas.ts";
+import { CudaDevice } from "../ffi/cuda_device.ts";
+import { cudaBuild } from "../ffi/cuda_library.ts";
+import { Cudart, versionText } from "../ffi/cudart.ts";
+import type { Device } from "../ffi/device.ts";
+
+/** What was found. */
+export interface Diagnosis {
+  /** Label and finding, in the order to show them. */
+  readonly found: readonly (readonly [label: string, finding: string])[];
+  /** What is not there, what it is for, and how to get it. */
+  readonly missing: readonly string[];
+  /** Whether a CPU device works. */
+  readonly works: boolean;
+}
+
+const gigabytes = (bytes: number) => `${(bytes / 2 ** 30).toFixed(1)} GiB`;
+const words = (error: unknown) => error instanceof Error ? error.message : `${error}`;
+
+/** The line of a program's own words that names its version; undefined where it cannot be run. */
+function versionLine(command: string, options: { args: string[]; line?: RegExp }): string | undefined {
+  if (Deno.permissions.querySync({ name: "run", command }).state !== "granted") return undefined;
+  try {
+    const { stdout } = new Deno.Command(command, { args: options.args, clearEnv: true, env: compilerEnvironment("/tmp"), stderr: "null" })
+      .outputSync();
+    const lines = new TextDecoder().decode(stdout).split("\n");
+    return lines.find((line) => options.line?.test(line) ?? line !== "");
+  } catch {
+    return undefined;
+  }
+}
+
+function folderBytes(folder: string): number {
+  let bytes = 0;
+  for (const entry of Deno.readDirSync(folder)) {
+    const path = `${folder}/${entry.name}`;
+    bytes += entry.isDirectory ? folderBytes(path) : Deno.statSync(path).size;
+  }
+  return bytes;
+}
+
+/** An op's result tells whether a device works. */
+function addsUp(device: Device): boolean {
+  const x = device.alloc(64);
+  try {
+    device.ops.fill(0, x, 16, 1.5);
+    device.ops.add(0, x, x, x, 16);
+    const out = new Float32Array(16);
+    device.read(out, x);
+    return out.every((value) => value === 3);
+  } finally {
+    device.free(x);
+  }
+}
+
+/** Looks at the machine; builds the kernels that it can use. */
+export function diagnose(): Diagnosis {
+  const found: [string, string][] = [["Deno", `${Deno.version.deno}, ${Deno.build.os} ${Deno.build.arch}`]];
+  const missing: string[] = [];
+  const attempt = (label: string, look: () => void) => {
+    try {
+      look();
+    } catch (error) {
+      found.push([label, "fails"]);
+      missing.push(`${label}: ${words(error)}`);
+    }
+  };
+  let works = false;
+
+  attempt("cache", () => {
+    const folder = cacheFolder();
+    found.push(["cache", `${folder} (${(folderBytes(folder) / 2 ** 20).toFixed(1)} MiB)`]);
+  });
+  const build = cpuBuild(), compiler = findCompiler(build);
+  if ("missing" in compiler) {
+    found.push(["C++ compiler", "none"]);
+    missing.push(`C++ compiler, for the CPU kernels: ${compiler.missing}. ${build.advice}`);
+  } else {
+    found.push(["C++ compiler", `${compiler.command}: ${versionLine(compiler.command, { args: ["--version"] }) ?? "version unknown"}`]);
+    attempt("CPU", () => {
+      using device = CpuDevice.open();
+      works = addsUp(device);
+      if (!works) throw new Error("the kernels add wrongly");
+      const { used, budget } = device.memory();
+      found.push(["CPU", device.description], ["CPU kernels", device.library], [
+        "CPU memory",
+        `${gigabytes(used)} of a budget of ${gigabytes(budget)} used`,
+      ]);
+      found.push(["BLAS", `${device.blas.name} (${device.blas.path})`]);
+      if (device.blas.name === "built-in") {
+        missing.push('System BLAS, for faster training on the CPU: "apt-get install libopenblas0", or MKL or BLIS');
+      }
+    });
+  }
+  diagnoseCuda({ found, missing, attempt });
+  const ffmpeg = versionLine("ffmpeg", { args: ["-version"] });
+  found.push(["ffmpeg", ffmpeg ?? "none"]);
+  if (!ffmpeg) missing.push('ffmpeg, for training on videos: "apt-get install ffmpeg"');
+  return { found, missing, works };
+}
+
+interface Findings {
+  found: [string, string][];
+  missing: string[];
+  attempt: (label: string, look: () => void) => void;
+}
+
+function diagnoseCuda({ found, missing, attempt }: Findings): void {
+  const cudart = Cudart.find();
+  if (!cudart) {
+    found.push(["CUDA", "no libcudart"]);
+    missing.push(
+      "CUDA, for NVIDIA GPUs: no libcudart.so.13 or .12 in the loader's path, CUDA_HOME, /usr/local/cuda or a Python wheel. Install the CUDA toolkit",
+    );
+    return;
+  }
+  const driver = cudart.driverVersion ? `driver for CUDA ${versionText(cudart.driverVersion)}` : "no driver";
+  found.push(["CUDA", `runtime ${versionText(cudart.runtimeVersion)} (${cudart.path}), ${driver}`]);
+  const cublas = Cublas.find(Math.floor(cudart.runtimeVersion / 1000));
+  found.push(["cuBLAS", cublas ? `${cublas.version} (${cublas.path})` : "none"]);
+  const nvcc = findCompiler(cudaBuild());
+  const version = "missing" in nvcc ? undefined : nvcc.identity.split("\n").find((line) => /release/.test(line)) ?? "version unknown";
+  found.push(["nvcc", "missing" in nvcc ? "none" : `${nvcc.command}: ${version}`]);
+  if (cudart.deviceCount === 0) {
+    found.push(["GPU", `none: ${cudart.noDevice}`]);
+    return;
+  }
+  if (!cublas) missing.push('cuBLAS, for fast products on the GPU (the built-in GEMM stands in): "apt-get install libcublas-13-0"');
+  if ("missing" in nvcc) missing.push(`nvcc, for the CUDA kernels: ${nvcc.missing}. ${cudaBuild().advice}`);
+  for (let ordinal = 0; ordinal < cudart.deviceCount; ordinal++) {
+    attempt(`cuda:${ordinal}`, () => {
+      using device = CudaDevice.open({ ordinal });
+      if (!addsUp(device)) throw new Error("the kernels add wrongly");
+      const { free, budget } = device.memory();
+      found.push(["GPU", device.description], ["GPU kernels", device.library], [
+        "GPU memory",
+        `${gigabytes(free)} of ${gigabytes(budget)} free`,
+      ]);
+    });
+  }
+}
+
+/** The diagnosis as text. */
+export function report({ found, missing, works }: Diagnosis): string {
+  const width = Math.max(...found.map(([label]) => label.length));
+  const lines = found.map(([label, finding]) => `${label.padEnd(width)}  ${finding}`);
+  if (missing.length > 0) lines.push("", "Missing:", ...missing.map((line) => `- ${line}`));
+  lines.push("", works ? "Kedge works here." : "Kedge does not work here: the CPU device fails.");
+  return `${lines.join("\n")}\n`;
+}
+
+if (import.meta.main) {
+  const diagnosis = diagnose();
+  Deno.stdout.writeSync(new TextEncoder().encode(report(diagnosis)));
+  Deno.exit(diagnosis.works ? 0 : 1);
+}

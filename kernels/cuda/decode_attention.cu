@@ -1,0 +1,257 @@
+// Attention of one new token per sequence over [prefix shared by its group][own] in a cache, and its connectivity (kedge.h). The keys of each part are cut
+// into chunks of 256, counted from the part's start, so that a sequence's bits depend on nothing else in the batch.
+//   partial: a block takes a chunk and up to 64 rows, a row being a sequence and a query head of one key head's group. Over a prefix, the rows of all
+//     sequences of the group stand together, so that its keys are read once for each 64 of them; over own keys, a sequence's. Each row gets the maximum,
+//     the sum and the weighted values of its chunk, and the region sums relative to that maximum.
+//   combine: per sequence and head, puts the chunks together in order. heads: sums the connectivity over heads, in order.
+#include "region_sums.cuh"
+
+namespace kedge {
+namespace {
+
+constexpr int kChunk = 256;
+
+struct Params {
+  const void *q, *k, *v;
+  void* out;
+  float *partials, *shares, *mass, *profile;  // partials: [n, heads, chunks, record]; shares: [n, heads, 2 + width], a head's connectivity
+  const int32_t *region, *groups, *sequences;
+  int64_t q_stride, k_stride, v_stride, out_stride, cache_tokens;
+  int n_groups, n, prefix_chunks, own_chunks, heads, group, dim, regions, width, record;  // width: regions, or 0 where no profile is wanted
+  float scale2;
+  bool wide, renorm;
+};
+// A record: maximum (log2 units), sum, values [dim], then with connectivity m, n, profile [width].
+
+struct Sequence {
+  int prefix_start, prefix_len, begin, end, own_start, own_len;  // begin, end: the sequences of its group
+  bool good;
+};
+__device__ __forceinline__ Sequence read_sequence(const Params& p, int i) {
+  int low = 0, high = p.n_groups;  // the last group that begins at or before i
+  while (high - low > 1) {
+    const int middle = (low + high) / 2;
+    if (p.groups[middle * 4 + 2] <= i) low = middle;
+    else high = middle;
+  }
+  const int32_t *g = p.groups + low * 4, *o = p.sequences + (int64_t)i * 2;
+  Sequence s{g[0], g[1], g[2], g[3], o[0], o[1], false};
+  s.good = s.begin >= 0 && s.begin <= i && i < s.end && s.end <= p.n && inside(s.prefix_start, s.prefix_len, p.cache_tokens) &&
+           inside(s.own_start, s.own_len, p.cache_tokens) && s.prefix_len <= p.prefix_chunks * (int64_t)kChunk && s.own_len <= p.own_chunks * (int64_t)kChunk;
+  return s;
+}
+
+constexpr int shared_width(int width) { return width <= kRegionsShared ? width | 1 : 0; }
+template <class E, bool kConnectivity>
+int64_t shared_bytes(int width) {
+  int64_t bytes = int64_t(E::kRows + 4 * E::kCols) * E::kStride * sizeof(typename E::T) + E::kScratchBytes;
+  if (kConnectivity) bytes += (E::kRows * (E::kCols + 1 + shared_width(width) + 1) + E::kCols) * 4;
+  return bytes;
+}
+
+// Rows [row0, row0 + rows) of those that start at sequence first (row r: sequence first + r / group, head r % group of key head kv_head) over keys
+// [start, start + count) of the cache, into chunk `slot` of their records.
+template <class E, bool kConnectivity>
+__device__ __forceinline__ void partial_tile(const Params& p, int first, int row0, int rows, int kv_head, int start, int count, int slot) {
+  using T = typename E::T;
+  KEDGE_DYNAMIC_SHARED(T, shared);
+  constexpr int kTile = E::kCols * E::kStride, kProbStride = E::kCols + 1;
+  T *queries = shared, *keys = queries + E::kRows * E::kStride, *values = keys + 2 * kTile;
+  float *scratch = reinterpret_cast<float*>(values + 2 * kTile), *prob = scratch + E::kScratchBytes / 4, *rescale = prob + E::kRows * kProbStride;
+  int32_t* region = reinterpret_cast<int32_t*>(rescale + E::kRows);
+  float* profiles = rescale + E::kRows + E::kCols;
+  auto sequence_of = [&](int i) { return (int64_t)first + (row0 + i) / p.group; };
+  auto head_of = [&](int i) { return kv_head * p.group + (row0 + i) % p.group; };
+  auto record_of = [&](int i) { return p.partials + ((sequence_of(i) * p.heads + head_of(i)) * (p.prefix_chunks + p.own_chunks) + slot) * p.record; };
+  const T *q = static_cast<const T*>(p.q), *k = static_cast<const T*>(p.k) + kv_head * p.dim, *v = static_cast<const T*>(p.v) + kv_head * p.dim;
+  const int tiles = ceil_div(count, E::kCols), mine = threadIdx.x;
+  auto fetch = [&](int t) {
+    if (t < tiles) {
+      const int64_t at = start + t * E::kCols;
+      const int n = min(E::kCols, count - t * E::kCols);
+      load_tile<E, E::kCols>(keys + t % 2 * kTile, [&](int i) { return k + (at + i) * p.k_stride; }, n, p.dim, p.wide);
+      load_tile<E, E::kCols>(values + t % 2 * kTile, [&](int i) { return v + (at + i) * p.v_stride; }, n, p.dim, p.wide);
+    }
+    copy_async_commit();
+  };
+  load_tile<E, E::kRows>(queries, [&](int i) { return q + sequence_of(i) * p.q_stride + head_of(i) * p.dim; }, rows, p.dim, p.wide);
+  fetch(0);
+  RegionSums total{0.f, 0.f, nullptr, p.regions};
+  if constexpr (kConnectivity) {
+    if (p.width > 0 && mine < rows) total.profile = p.width <= kRegionsShared ? profiles + mine * (p.width | 1) : record_of(mine) + 4 + p.dim;
+    if (mine < rows) total.clear();
+  }
+  typename E::Acc acc;
+  clear<E>(acc);
+  float high[E::kScoreRows], sum[E::kScoreRows], alpha[E::kScoreRows];
+#pragma unroll
+  for (int i = 0; i < E::kScoreRows; i++) high[i] = -INFINITY, sum[i] = 0.f;
+  for (int t = 0; t < tiles; t++) {
+    const int n = min(E::kCols, count - t * E::kCols);
+    fetch(t + 1);
+    copy_async_wait<1>();
+    __syncthreads();
+    if constexpr (kConnectivity) {
+      if (mine < n) region[mine] = p.region[start + t * E::kCols + mine];
+    }
+    if (E::first_row() < rows) {
+      typename E::Scores s;
+      E::scores(s, queries, keys + t % 2 * kTile);
+#pragma unroll
+      for (int i = 0; i < E::kScoreRows; i++)
+#pragma unroll
+        for (int j = 0; j < E::kScoreCols; j++) s.at(i, j) = E::col(j) < n ? s.at(i, j) * p.scale2 : -INFINITY;
+      softmax_step<E>(s, high, sum, alpha);
+      if constexpr (kConnectivity) {
+#pragma unroll
+        for (int i = 0; i < E::kScoreRows; i++) {
+          if (threadIdx.x % E::kLanes == 0) rescale[E::row(i)] = alpha[i];
+#pragma unroll
+          for (int j = 0; j < E::kScoreCols; j++) prob[E::row(i) * kProbStride + E::col(j)] = s.at(i, j);
+        }
+      }
+      scale_rows<E>(acc, alpha);
+      E::accumulate(acc, s, values + t % 2 * kTile, scratch);
+    }
+    __syncthreads();
+    if constexpr (kConnectivity) {
+      if (mine < rows) {
+        total.scale(rescale[mine]);
+        total.add(prob + mine * kProbStride, region, n);
+      }
+    }
+  }
+#pragma unroll
+  for (int i = 0; i < E::kScoreRows; i++) {
+    const float whole = row_sum<E>(sum[i]);
+    if (E::row(i) >= rows) continue;
+    float* record = record_of(E::row(i));
+    if (threadIdx.x % E::kLanes == 0) record[0] = high[i], record[1] = whole;
+#pragma unroll
+    for (int j = 0; j < E::kAccCols; j++)
+      if (E::acc_col(j) < p.dim) record[2 + E::acc_col(j)] = acc.at(i, j);
+  }
+  if constexpr (kConnectivity) {
+    if (mine < rows) {
+      float* record = record_of(mine) + 2 + p.dim;
+      record[0] = total.m, record[1] = total.n;
+      if (p.width <= kRegionsShared)
+        for (int r = 0; r < p.width; r++) record[2 + r] = total.profile[r];
+    }
+  }
+  __syncthreads();
+}
+
+template <class E, bool kConnectivity>
+__global__ void __launch_bounds__(E::kThreads, 2) decode_partial(Params p) {
+  const int i = blockIdx.x, kv_head = blockIdx.z, slot = blockIdx.y;
+  const Sequence s = read_sequence(p, i);
+  if (!s.good) return;
+  if (slot < p.prefix_chunks) {
+    const int start = slot * kChunk, count = min(kChunk, s.prefix_len - start), all = (s.end - s.begin) * p.group;
+    if (count <= 0) return;
+    // The tiles of the group's rows whose first row is one of this sequence.
+    const int begin = ceil_div((i - s.begin) * p.group, E::kRows), end = ceil_div((i - s.begin + 1) * p.group, E::kRows);
+    for (int tile = begin; tile < end; tile++)
+      partial_tile<E, kConnectivity>(p, s.begin, tile * E::kRows, min(E::kRows, all - tile * E::kRows), kv_head, s.prefix_start + start, count, slot);
+  } else {
+    const int start = (slot - p.prefix_chunks) * kChunk, count = min(kChunk, s.own_len - start);
+    if (count <= 0) return;
+    for (int row0 = 0; row0 < p.group; row0 += E::kRows)
+      partial_tile<E, kConnectivity>(p, i, row0, min(E::kRows, p.group - row0), kv_head, s.own_start + start, count, slot);
+  }
+}
+
+template <class T>
+__global__ void decode_combine(Params p) {
+  const int i = blockIdx.x, head = blockIdx.y, extra = p.mass ? 2 + p.width : 0;
+  const Sequence s = read_sequence(p, i);
+  T* out = static_cast<T*>(p.out) + i * p.out_stride + head * p.dim;
+  float* share = p.shares + ((int64_t)i * p.heads + head) * extra;
+  if (!s.good) {
+    for (int d = threadIdx.x; d < p.dim; d += blockDim.x) out[d] = from_float<T>(NAN);
+    for (int r = threadIdx.x; r < extra; r += blockDim.x) share[r] = NAN;
+    return;
+  }
+  const int from_prefix = ceil_div(s.prefix_len, kChunk), chunks = from_prefix + ceil_div(s.own_len, kChunk);
+  const float* records = p.partials + ((int64_t)i * p.heads + head) * (p.prefix_chunks + p.own_chunks) * p.record;
+  auto record = [&](int c) { return records + (int64_t)(c < from_prefix ? c : p.prefix_chunks + c - from_prefix) * p.record; };
+  float high = -INFINITY, sum = 0.f;
+  for (int c = 0; c < chunks; c++) high = fmaxf(high, record(c)[0]);
+  if (high == -INFINITY) high = 0.f;
+  for (int c = 0; c < chunks; c++) sum = fmaf(exp2f(record(c)[0] - high), record(c)[1], sum);
+  const float factor = sum == 0.f ? 0.f : 1.f / sum;
+  for (int e = threadIdx.x; e < p.dim + extra; e += blockDim.x) {
+    float x = 0.f;
+    for (int c = 0; c < chunks; c++) x = fmaf(exp2f(record(c)[0] - high), record(c)[2 + e], x);
+    x *= factor;
+    if (e < p.dim) out[e] = from_float<T>(x);
+    else share[e - p.dim] = x;
+  }
+}
+
+__global__ void decode_heads(Params p) {
+  const int64_t count = (int64_t)p.n * (2 + p.width);
+  for (int64_t e = (int64_t)blockIdx.x * blockDim.x + threadIdx.x; e < count; e += (int64_t)gridDim.x * blockDim.x) {
+    const int64_t row = e / (2 + p.width), column = e % (2 + p.width);
+    const float* share = p.shares + row * p.heads * (2 + p.width);
+    float sum = 0.f;
+    for (int head = 0; head < p.heads; head++, share += 2 + p.width) {
+      if (!p.renorm) sum += share[column];
+      else if (column == 1) sum += share[1] != share[1] ? share[1] : 1.f;
+      else sum += share[column] / fmaxf(share[1], 0.01f);
+    }
+    if (column < 2) p.mass[row * 2 + column] += sum;
+    else p.profile[row * p.width + column - 2] += sum;
+  }
+}
+
+}  // namespace
+}  // namespace kedge
+
+using namespace kedge;
+
+int32_t kedge_decode_attention(const kedge_context* ctx, int32_t dtype, void* out, int64_t out_stride, float* mass, float* profile, const void* q,
+                               int64_t q_stride, const void* k_cache, int64_t k_stride, const void* v_cache, int64_t v_stride, const int32_t* region,
+                               int64_t regions, const int32_t* groups, int64_t n_groups, const int32_t* sequences, int64_t n, int64_t max_prefix,
+                               int64_t max_own, int64_t cache_tokens, int64_t heads, int64_t kv_heads, int64_t head_dim, double scale, int32_t renorm,
+                               kedge_status* status) {
+  KEDGE_REQUIRE_ATTENTION();
+  KEDGE_REQUIRE(n >= 0 && n <= INT_MAX && n_groups >= 0 && n_groups <= INT_MAX / 4 && cache_tokens >= 0, "n, n_groups, cache_tokens are %lld, %lld, %lld",
+                (long long)n, (long long)n_groups, (long long)cache_tokens);
+  KEDGE_REQUIRE(max_prefix >= 0 && max_own >= 0 && ceil_div<int64_t>(max_prefix, kChunk) + ceil_div<int64_t>(max_own, kChunk) <= 65535,
+                "max_prefix, max_own are %lld, %lld", (long long)max_prefix, (long long)max_own);
+  KEDGE_REQUIRE(!mass || (regions >= 0 && regions <= INT_MAX / 2), "regions is %lld", (long long)regions);
+  KEDGE_REQUIRE(!mass || renorm == 0 || renorm == 1, "renorm is %d, neither 0 nor 1", (int)renorm);
+  KEDGE_REQUIRE_STRIDE(out_stride, heads * head_dim);
+  KEDGE_REQUIRE_STRIDE(q_stride, heads * head_dim);
+  KEDGE_REQUIRE_STRIDE(k_stride, kv_heads * head_dim);
+  KEDGE_REQUIRE_STRIDE(v_stride, kv_heads * head_dim);
+  if (n == 0) return ok(status);
+  KEDGE_REQUIRE(n_groups > 0, "%lld sequences in no group", (long long)n);
+  KEDGE_REQUIRE(out && q && groups && sequences && (cache_tokens == 0 || (k_cache && v_cache && (region || !mass))), "an array is NULL");
+  const int64_t prefix_chunks = ceil_div<int64_t>(max_prefix, kChunk), own_chunks = ceil_div<int64_t>(max_own, kChunk);
+  const int64_t width = mass && profile ? regions : 0, record = 2 + head_dim + (mass ? 2 + width : 0), n_partials = n * heads * (prefix_chunks + own_chunks) * record;
+  KEDGE_REQUIRE_WORKSPACE((n_partials + (mass ? n * heads * (2 + width) : 0)) * 4);
+  KEDGE_SET_DEVICE();
+  const cudaStream_t stream = stream_of(ctx);
+  float* partials = static_cast<float*>(ctx->workspace);
+  with_engine(dtype, head_dim, [&](auto engine) {
+    using E = decltype(engine);
+    using T = typename E::T;
+    const Params p{q, k_cache, v_cache, out, partials, partials + n_partials, mass, profile, region, groups, sequences, q_stride, k_stride, v_stride, out_stride,
+                   cache_tokens, (int)n_groups, (int)n, (int)prefix_chunks, (int)own_chunks, (int)heads, (int)(heads / kv_heads), (int)head_dim, (int)regions,
+                   (int)width, (int)record, (float)(scale * 1.4426950408889634),
+                   vector_rows<T>(q, q_stride) && vector_rows<T>(k_cache, k_stride) && vector_rows<T>(v_cache, v_stride), renorm != 0};
+    if (prefix_chunks + own_chunks > 0)
+      with_flag(mass != nullptr, [&](auto flag) {
+        constexpr bool kConnectivity = decltype(flag)::value;
+        const dim3 grid((unsigned)n, (unsigned)(prefix_chunks + own_chunks), (unsigned)kv_heads);
+        const int64_t bytes = shared_bytes<E, kConnectivity>((int)width);
+        KEDGE_LAUNCH_SHARED((decode_partial<E, kConnectivity>), grid, E::kThreads, bytes, stream, p);
+      });
+    KEDGE_LAUNCH((decode_combine<T>), dim3((unsigned)n, (unsigned)heads), 128, 0, stream, p);
+    if (mass) KEDGE_LAUNCH(decode_heads, grid_for(n * (2 + width), 128), 128, 0, stream, p);
+  });
+  return finish("kedge_decode_attention", status);
+}

@@ -1,0 +1,235 @@
+import { type Device, type DeviceEvent, type DType, DTYPE_BYTES } from "../ffi/device.ts";
+import { KedgeError } from "../ffi/errors.ts";
+import type { Address } from "../ffi/generated/bindings.ts";
+import { type OwnerId, type OwnerReport, ownerReport } from "./owner.ts";
+import { bindLedger, type Entry, type Ledger, ledgerOf, Storage } from "./storage.ts";
+import { describe, product, type Shape, Tensor } from "./tensor.ts";
+
+/** A tensor in a message: plain data that structured cloning carries. */
+export interface TensorHandle {
+  readonly slot: number;
+  readonly generation: number;
+  readonly dtype: DType;
+  readonly shape: Shape;
+  /** The name of the device, as "cuda:0". */
+  readonly device: string;
+}
+
+/** The end of a lend, in the reply. */
+export interface TensorReturn {
+  readonly slot: number;
+  readonly generation: number;
+  /** After the borrower's last read. */
+  readonly event: DeviceEvent;
+}
+
+/**
+ * An actor's side of the handle table. While it lives, every block allocated on its device in this thread is entered under its owner, so that nothing is
+ * left when the actor dies, however it dies; pinned memory alone is not.
+ *
+ * Two rules: a message **moves** the tensors that it carries, and the sender's is spent; a request may **lend** tensors until its reply, and the
+ * receiver may read them and must not keep them, nor the lender write them. Breaking one, or using a handle that was freed, moved or is a dead
+ * owner's, is a KedgeError `Handle`.
+ *
+ * @example
+ * ```ts
+ * import { openDevice } from "../ffi/open.ts";
+ * import { Account } from "./handle.ts";
+ * import { openOwner } from "./owner.ts";
+ * import { Tensor } from "./tensor.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * using here = openDevice("cpu");
+ * using there = openDevice("cpu"); // usually in another worker
+ * const [sender, receiver] = [new Account(here, openOwner(here)), new Account(there, openOwner(there))];
+ * const tensor = Tensor.from(here, [1, 2, 3]);
+ * const message = structuredClone(sender.move(tensor, receiver.owner));
+ * assertEquals(tensor.live, false);
+ * using received = receiver.receive(message);
+ * assertEquals([...received.toArray()], [1, 2, 3]);
+ * assertEquals(sender.report().tensors, 0);
+ * ```
+ */
+export class Account implements Ledger, Disposable {
+  readonly #held = new Set<string>();
+  readonly #lent = new Map<string, { lends: number; event: DeviceEvent }>();
+  readonly #pair = new Uint32Array(2);
+  readonly #facts = new BigUint64Array(4);
+
+  /** @param owner Of `openOwner`; the supervisor's, where there is one. */
+  constructor(readonly device: Device, readonly owner: OwnerId) {
+    bindLedger(device, this);
+  }
+
+  /** What the owner holds. */
+  report(): OwnerReport {
+    return ownerReport(this.device, this.owner);
+  }
+
+  /** For `Storage`: enters a block. */
+  enter({ address, bytes }: { address: Address; bytes: number }): Entry {
+    this.device.host.handleRegister(this.owner, address, bytes, this.device.ordinal, this.#pair);
+    return this.#own(this.#pair[0]!, this.#pair[1]!);
+  }
+
+  #own(slot: number, generation: number): Entry {
+    return {
+      slot,
+      generation,
+      leave: () => {
+        this.device.host.handleRelease(this.owner, slot, generation, this.#facts);
+        this.#held.delete(`${slot}/${generation}`);
+        this.device.waitEvent(Number(this.#facts[3])); // of a borrower whose reply is unread
+        return true;
+      },
+    };
+  }
+
+  /**
+   * Gives a tensor to another owner; it is spent here, with all its views.
+   * @returns What the message carries.
+   * @throws {KedgeError} `Handle` where it is spent, borrowed or lent, or the receiver is dead: then the tensor stays.
+   */
+  move(tensor: Tensor, to: OwnerId): TensorHandle {
+    const { slot, generation } = this.#entryOf("move", tensor);
+    const { host } = this.device;
+    const event = this.device.recordEvent();
+    try {
+      host.handleMove(this.owner, to, slot, generation, event, this.#pair);
+    } catch (error) {
+      this.device.freeEvent(event);
+      throw error;
+    }
+    this.#held.delete(`${slot}/${generation}`);
+    tensor.storage.spend(`moved to owner ${to}`);
+    return { slot, generation: this.#pair[0]!, dtype: tensor.dtype, shape: [...tensor.shape], device: this.device.name };
+  }
+
+  /** Takes up a tensor that was moved here. @throws {KedgeError} `Handle` for one that is stale, someone else's, or taken up already. */
+  receive(handle: TensorHandle): Tensor {
+    const { slot, generation } = handle;
+    const { address, bytes, event, owner } = this.#resolve("receive", handle);
+    if (owner !== this.owner) {
+      throw new KedgeError("Handle", `Cannot receive tensor ${slot}/${generation}: it is lent by owner ${owner}; borrow it`);
+    }
+    const key = `${slot}/${generation}`;
+    if (this.#held.has(key)) throw new KedgeError("Handle", `Cannot receive tensor ${key}: it was received before`);
+    if (event !== 0) {
+      this.device.waitEvent(event);
+      this.device.host.handleWritten(this.owner, slot, generation, 0);
+      this.device.freeEvent(event);
+    }
+    this.#held.add(key);
+    const storage = new Storage(this.device, bytes, { existing: { address, entry: this.#own(slot, generation), borrowed: false } });
+    return new Tensor(storage, { shape: [...handle.shape], dtype: handle.dtype });
+  }
+
+  /**
+   * Lends a tensor for reading, to any number of owners at once. Until `takeBack` it can be neither freed nor moved, and must not be written.
+   * @returns What the request carries.
+   */
+  lend(tensor: Tensor, to: OwnerId): TensorHandle {
+    const { slot, generation } = this.#entryOf("lend", tensor);
+    const { host } = this.device;
+    const key = `${slot}/${generation}`;
+    const known = this.#lent.get(key);
+    const event = known?.event ?? this.device.recordEvent();
+    try {
+      if (!known && event !== 0) host.handleWritten(this.owner, slot, generation, event);
+      host.handleLend(this.owner, to, slot, generation);
+    } catch (error) {
+      if (!known && event !== 0) {
+        host.handleWritten(this.owner, slot, generation, 0);
+        this.device.freeEvent(event);
+      }
+      throw error;
+    }
+    this.#lent.set(key, { lends: (known?.lends ?? 0) + 1, event });
+    return { slot, generation, dtype: tensor.dtype, shape: [...tensor.shape], device: this.device.name };
+  }
+
+  /** Takes up a tensor that was lent here, to be read. End it with `giveBack`; freeing it instead waits for the device first. */
+  borrow(handle: TensorHandle): Tensor {
+    const { slot, generation } = handle;
+    const { address, bytes, event, owner } = this.#resolve("borrow", handle);
+    if (owner === this.owner) throw new KedgeError("Handle", `Cannot borrow tensor ${slot}/${generation}: it is this owner's own`);
+    this.device.waitEvent(event);
+    const leave = () => {
+      this.device.synchronize();
+      return this.#return(slot, generation, 0);
+    };
+    const storage = new Storage(this.device, bytes, { existing: { address, entry: { slot, generation, leave }, borrowed: true } });
+    return new Tensor(storage, { shape: [...handle.shape], dtype: handle.dtype });
+  }
+
+  /** Ends a borrow; the tensor is spent. @returns What the reply carries. */
+  giveBack(tensor: Tensor): TensorReturn {
+    const { address, storage } = tensor;
+    if (!storage.borrowed) throw new KedgeError("Handle", `Cannot give back ${describe(tensor)}: it is not borrowed`);
+    const { slot, generation } = storage.entry!;
+    const event = this.device.recordEvent();
+    let orphaned: boolean;
+    try {
+      orphaned = this.#return(slot, generation, event);
+    } catch (error) {
+      this.device.freeEvent(event);
+      throw error;
+    }
+    storage.spend("returned to its owner");
+    if (orphaned) this.device.free(address);
+    return { slot, generation, event };
+  }
+
+  /** Notes the end of a lend: what this device does from now on waits for the borrower's last read. */
+  takeBack({ slot, generation, event }: TensorReturn): void {
+    const key = `${slot}/${generation}`;
+    const lent = this.#lent.get(key);
+    if (!lent) throw new KedgeError("Handle", `Cannot take back tensor ${key}: it was not lent by owner ${this.owner}`);
+    this.device.waitEvent(event);
+    if (--lent.lends > 0) {
+      this.device.freeEvent(event);
+      return;
+    }
+    this.#lent.delete(key);
+    if (event !== 0 || lent.event !== 0) this.device.host.handleWritten(this.owner, slot, generation, 0);
+    this.device.freeEvent(event);
+    this.device.freeEvent(lent.event);
+  }
+
+  /** Blocks allocated from now on are not entered any more; what is entered stays, and the owner open. */
+  [Symbol.dispose](): void {
+    if (ledgerOf(this.device) === this) bindLedger(this.device, undefined);
+  }
+
+  /** True where the owner died meanwhile and the block is now the caller's to free. */
+  #return(slot: number, generation: number, event: DeviceEvent): boolean {
+    this.device.host.handleReturn(this.owner, slot, generation, event, this.#facts);
+    return this.#facts[0] !== 0n;
+  }
+
+  #entryOf(action: string, tensor: Tensor): Entry {
+    const { address, storage } = tensor;
+    if (storage.borrowed) throw new KedgeError("Handle", `Cannot ${action} ${describe(tensor)}: it is borrowed`);
+    if (storage.pinned) throw new KedgeError("Unsupported", `Cannot ${action} ${describe(tensor)}: it lies in pinned memory`);
+    if (address !== storage.address || !tensor.contiguous || tensor.byteLength !== storage.bytes) {
+      throw new RangeError(`Cannot ${action} ${describe(tensor)}: it is a view of a part; copy it first`);
+    }
+    if (tensor.device !== this.device) {
+      throw new RangeError(`Cannot ${action} ${describe(tensor)}: it was made on another device of this thread`);
+    }
+    return storage.entry ?? storage.register(this.enter({ address, bytes: storage.bytes }));
+  }
+
+  #resolve(action: string, handle: TensorHandle): { address: Address; bytes: number; event: DeviceEvent; owner: OwnerId } {
+    if (handle.device !== this.device.name) {
+      throw new KedgeError("Handle", `Cannot ${action} a tensor of ${handle.device} on ${this.device.name}`);
+    }
+    this.device.host.handleResolve(this.owner, handle.slot, handle.generation, this.#facts);
+    const [address, bytes, event, owner] = Array.from(this.#facts, Number) as [number, number, number, number];
+    const needed = product(handle.shape) * DTYPE_BYTES[handle.dtype];
+    if (!(needed <= bytes)) {
+      throw new KedgeError("Handle", `Cannot ${action} ${describe(handle)}: it needs ${needed} bytes, the block has ${bytes}`);
+    }
+    return { address, bytes: needed, event, owner };
+  }
+}

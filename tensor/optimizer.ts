@@ -1,0 +1,286 @@
+import type { Device } from "../ffi/device.ts";
+import type { Parameter } from "./parameter.ts";
+import { Tensor, type TensorOptions } from "./tensor.ts";
+
+/** Parameters that are trained alike. */
+export interface AdamWGroup {
+  parameters: readonly Parameter[];
+  /** Default that of the optimizer. Usually 0 for norms and biases. */
+  weightDecay?: number;
+  /** Factor on the learning rate. Default 1. */
+  lrScale?: number;
+}
+
+/** How bf16 state is rounded; see `kedge_adamw`. */
+export type Rounding = "nearest" | "stochastic" | "kahan";
+const ROUNDINGS: Readonly<Record<Rounding, number>> = { nearest: 0, stochastic: 1, kahan: 2 };
+
+/** Options of {@linkcode AdamW}. */
+export interface AdamWOptions {
+  /** Default 0.9. */
+  beta1?: number;
+  /** Default 0.999. */
+  beta2?: number;
+  /** Default 1e-8. */
+  eps?: number;
+  /** Default 0.01. */
+  weightDecay?: number;
+  /** The gradient's norm over all parameters is brought down to this; 0 (default): it is left. */
+  maxNorm?: number;
+  /** Type of the two moments. Default "f32". */
+  moments?: "f32" | "bf16";
+  /** Of bf16 moments, and of bf16 weights without a master. Default "nearest"; with bf16 moments or without masters "stochastic". */
+  rounding?: Rounding;
+  /** Whether bf16 weights get an f32 master. Default true. */
+  master?: boolean;
+  /** Whether moments and masters lie in page-locked host memory instead of the device's. Default false. */
+  pinned?: boolean;
+  /** Of stochastic rounding. Default 0. */
+  seed?: number;
+}
+
+/** What a step did. */
+export interface StepReport {
+  /** The gradient's norm over all parameters, scaled, before clipping. */
+  norm: number;
+  /** What the gradients were multiplied by. */
+  coefficient: number;
+  /** Whether the norm was not finite, so that nothing was changed. */
+  skipped: boolean;
+}
+
+/** The counters of an optimizer, for a checkpoint. */
+export interface AdamWState {
+  /** Steps that changed something. */
+  applied: number;
+  /** Steps skipped for a norm that was not finite. */
+  skipped: number;
+  /** Of those, the last ones in a row. */
+  skippedInRow: number;
+  /** Updates of each parameter, by name: they decide the bias corrections. */
+  steps: Record<string, number>;
+}
+
+interface Slot {
+  parameter: Parameter;
+  weightDecay: number;
+  lrScale: number;
+  m: Tensor;
+  v: Tensor;
+  mLost: Tensor | undefined;
+  vLost: Tensor | undefined;
+  pLost: Tensor | undefined;
+  steps: number;
+}
+
+/**
+ * AdamW with decoupled weight decay (Loshchilov & Hutter, arXiv 1711.05101), as torch.optim.AdamW. The global norm, the clipping and the refusal of
+ * non-finite gradients happen on the device: a step waits for nothing. A parameter without a gradient is left alone, decay and moments too.
+ *
+ * @example
+ * ```ts
+ * import { openDevice } from "../ffi/open.ts";
+ * import { AdamW } from "./optimizer.ts";
+ * import { Parameter } from "./parameter.ts";
+ * import { Tape } from "./tape.ts";
+ * import { Tensor } from "./tensor.ts";
+ * import { sum } from "./ops/mod.ts";
+ * import { assertAlmostEquals } from "@std/assert";
+ *
+ * using device = openDevice("cpu");
+ * using weight = new Parameter("w", Tensor.from(device, [1]));
+ * using optimizer = new AdamW(device, [{ parameters: [weight], weightDecay: 0 }]);
+ * {
+ *   using tape = new Tape(device);
+ *   tape.backward(sum(tape.param(weight)));
+ * }
+ * optimizer.step({ lr: 0.1 });
+ * assertAlmostEquals(weight.tensor.item(), 0.9, 1e-6);
+ * ```
+ */
+export class AdamW implements Disposable {
+  readonly #device: Device;
+  readonly #options: Required<AdamWOptions>;
+  readonly #slots: Slot[];
+  readonly #squares: Tensor;
+  readonly #clip: Tensor;
+  #pending: Slot[] | undefined;
+  #last: StepReport | undefined;
+  #applied = 0;
+  #skipped = 0;
+  #skippedInRow = 0;
+
+  /** @throws {RangeError} where two parameters share a name. */
+  constructor(device: Device, groups: readonly AdamWGroup[], options: AdamWOptions = {}) {
+    const moments = options.moments ?? "f32";
+    const fallback = moments === "bf16" || options.master === false ? "stochastic" : "nearest";
+    const defaults = {
+      beta1: 0.9,
+      beta2: 0.999,
+      eps: 1e-8,
+      weightDecay: 0.01,
+      maxNorm: 0,
+      rounding: fallback,
+      master: true,
+      pinned: false,
+      seed: 0,
+    } as const;
+    this.#device = device;
+    this.#options = { ...defaults, ...options, moments };
+    const names = new Set<string>();
+    const made: Slot[] = this.#slots = [];
+    for (const { parameters, weightDecay = this.#options.weightDecay, lrScale = 1 } of groups) {
+      for (const parameter of parameters) {
+        if (names.has(parameter.name)) throw new RangeError(`Cannot optimize two parameters named ${parameter.name}`);
+        names.add(parameter.name);
+        made.push({ parameter, weightDecay, lrScale, ...this.#stateOf(parameter), steps: 0 });
+      }
+    }
+    this.#squares = Tensor.empty(device, [1], { dtype: "f64" });
+    this.#clip = Tensor.empty(device, [4]);
+  }
+
+  #stateOf(parameter: Parameter): Pick<Slot, "m" | "v" | "mLost" | "vLost" | "pLost"> {
+    const { moments, rounding, master, pinned } = this.#options;
+    const { shape, dtype } = parameter.tensor;
+    const zeros = (options: TensorOptions) => Tensor.zeros(this.#device, shape, { ...options, pinned });
+    const kahan = rounding === "kahan";
+    if (dtype !== "f32" && master) {
+      parameter.master?.free();
+      parameter.master = Tensor.empty(this.#device, shape, { pinned });
+      refreshMaster(parameter);
+    }
+    const lost = kahan && moments === "bf16";
+    return {
+      m: zeros({ dtype: moments }),
+      v: zeros({ dtype: moments }),
+      mLost: lost ? zeros({ dtype: "bf16" }) : undefined,
+      vLost: lost ? zeros({ dtype: "bf16" }) : undefined,
+      pLost: kahan && dtype === "bf16" && !master ? zeros({ dtype: "bf16" }) : undefined,
+    };
+  }
+
+  /**
+   * Updates every parameter that has a gradient.
+   *
+   * @param options `gradScale`: factor on the gradients before norm and clipping, such as 1 / tokens of the micro-batches added up; default 1.
+   * @throws {RangeError} where no parameter has a gradient.
+   */
+  step(options: { lr: number; gradScale?: number }): void {
+    this.#settle();
+    const { lr, gradScale = 1 } = options;
+    const { ops } = this.#device;
+    const { beta1, beta2, eps, maxNorm, rounding, seed, moments } = this.#options;
+    const slots = this.#slots.filter((slot) => slot.parameter.grad !== undefined);
+    if (slots.length === 0) throw new RangeError("Cannot step: no parameter has a gradient");
+    for (const [i, { parameter }] of slots.entries()) {
+      const grad = parameter.grad!;
+      ops.sumSquares(grad.dtypeCode, this.#squares.address, grad.address, grad.size, Number(i > 0));
+    }
+    ops.clipCoefficient(this.#clip.address, this.#squares.address, maxNorm, gradScale);
+    for (const slot of slots) {
+      const { parameter, m, v, mLost, vLost, pLost } = slot;
+      const { tensor, master } = parameter;
+      const step = ++slot.steps;
+      ops.adamw(
+        tensor.address,
+        tensor.dtypeCode,
+        master?.address ?? 0,
+        m.address,
+        v.address,
+        moments === "f32" ? 0 : 1,
+        mLost?.address ?? 0,
+        vLost?.address ?? 0,
+        pLost?.address ?? 0,
+        parameter.grad!.address,
+        this.#clip.address,
+        tensor.size,
+        lr * slot.lrScale,
+        beta1,
+        beta2,
+        eps,
+        slot.weightDecay,
+        1 - beta1 ** step,
+        1 - beta2 ** step,
+        ROUNDINGS[rounding],
+        seed * 65536 + this.#slots.indexOf(slot),
+        step,
+      );
+      tensor.storage.version++;
+    }
+    this.#pending = slots;
+  }
+
+  /** Takes note of what became of the last step: a skipped one is as if it had not been. */
+  #settle(): void {
+    if (!this.#pending) return;
+    const [norm, coefficient, nonfinite] = this.#clip.toFloats();
+    const skipped = nonfinite !== 0;
+    this.#last = { norm: norm!, coefficient: coefficient!, skipped };
+    if (skipped) {
+      for (const slot of this.#pending) slot.steps--;
+      this.#skipped++;
+      this.#skippedInRow++;
+    } else {
+      this.#applied++;
+      this.#skippedInRow = 0;
+    }
+    this.#pending = undefined;
+  }
+
+  /** What the last step did; waits for it. Undefined before the first. */
+  report(): StepReport | undefined {
+    this.#settle();
+    return this.#last;
+  }
+
+  /** Forgets all gradients. `free`: gives their memory back too. */
+  zeroGrad(options: { free?: boolean } = {}): void {
+    for (const { parameter } of this.#slots) parameter.zeroGrad(options);
+  }
+
+  /** The counters; waits for the last step. */
+  state(): AdamWState {
+    this.#settle();
+    const steps = Object.fromEntries(this.#slots.map(({ parameter, steps }) => [parameter.name, steps]));
+    return { applied: this.#applied, skipped: this.#skipped, skippedInRow: this.#skippedInRow, steps };
+  }
+
+  /** Sets the counters to those of `state`; the numbers go into `tensors`. @throws {RangeError} where a parameter is missing. */
+  restore(state: AdamWState): void {
+    const missing = this.#slots.filter(({ parameter }) => !(parameter.name in state.steps)).map(({ parameter }) => parameter.name);
+    if (missing.length > 0) throw new RangeError(`Cannot restore the optimizer: no steps for ${missing.join(", ")}`);
+    this.#pending = undefined;
+    this.#last = undefined;
+    this.#applied = state.applied;
+    this.#skipped = state.skipped;
+    this.#skippedInRow = state.skippedInRow;
+    for (const slot of this.#slots) slot.steps = state.steps[slot.parameter.name]!;
+  }
+
+  /**
+   * The optimizer's tensors by name, to be read or written in place: `<parameter>.m`, `.v`, and where they exist `.master`, `.m_lost`, `.v_lost`,
+   * `.p_lost`. They stay the optimizer's.
+   */
+  tensors(): Record<string, Tensor> {
+    const named: Record<string, Tensor> = {};
+    for (const { parameter, m, v, mLost, vLost, pLost } of this.#slots) {
+      const parts = { m, v, master: parameter.master, "m_lost": mLost, "v_lost": vLost, "p_lost": pLost };
+      for (const [part, tensor] of Object.entries(parts)) if (tensor) named[`${parameter.name}.${part}`] = tensor;
+    }
+    return named;
+  }
+
+  /** Frees the moments; the masters stay with their parameters. */
+  [Symbol.dispose](): void {
+    for (const { m, v, mLost, vLost, pLost } of this.#slots) for (const tensor of [m, v, mLost, vLost, pLost]) tensor?.[Symbol.dispose]();
+    this.#squares[Symbol.dispose]();
+    this.#clip[Symbol.dispose]();
+  }
+}
+
+/** Sets a parameter's master to its weight, as after loading other weights. Does nothing without a master. */
+export function refreshMaster(parameter: Parameter): void {
+  const { master, tensor, device } = parameter;
+  if (master) device.ops.cast(master.address, master.dtypeCode, tensor.address, tensor.dtypeCode, tensor.size);
+}

@@ -1,0 +1,70 @@
+import type { Device } from "../ffi/device.ts";
+import { KedgeError } from "../ffi/errors.ts";
+
+/** An actor's number in the process-wide handle table; never used again. */
+export type OwnerId = number;
+
+/** What an owner holds. */
+export interface OwnerReport {
+  /** Bytes of its own tensors. */
+  bytes: number;
+  /** Its own tensors. */
+  tensors: number;
+  /** Tensors lent to it. */
+  borrowed: number;
+  /** Tensors of its own that are lent to others. */
+  lent: number;
+}
+
+/** Opens an account in the handle table; an actor's supervisor does, so that it can close it when the actor dies. */
+export function openOwner(device: Device): OwnerId {
+  const out = new Uint32Array(1);
+  device.host.ownerOpen(out);
+  return out[0]!;
+}
+
+/** What an owner, living or dead, holds. @throws {KedgeError} `Handle` for one that was never opened. */
+export function ownerReport(device: Device, owner: OwnerId): OwnerReport {
+  const out = new BigInt64Array(4);
+  device.host.ownerAccount(owner, out);
+  const [bytes, tensors, borrowed, lent] = Array.from(out, Number) as [number, number, number, number];
+  return { bytes, tensors, borrowed, lent };
+}
+
+/**
+ * Closes the account of a dead actor and frees what it owned, also what lies unread in its mailbox, each on its own device after the last work noted
+ * for it. Its thread must have ended. Tensors that it had lent to living actors go with their return; what it had borrowed is returned.
+ *
+ * @param devices Of this thread: one for every device that the actor used.
+ * @returns How many tensors were freed, and their bytes.
+ * @throws {KedgeError} `Device` where none of `devices` is the one that a tensor lies on; the others are freed all the same.
+ */
+export function reclaimOwner(owner: OwnerId, devices: readonly Device[]): { tensors: number; bytes: number } {
+  const { host } = devices[0]!;
+  host.ownerClose(owner);
+  const capacity = 256;
+  const [out, count] = [new BigUint64Array(4 * capacity), new BigInt64Array(1)];
+  const homeless = new Set<number>();
+  let [tensors, bytes] = [0, 0];
+  do {
+    host.ownerReclaim(owner, out, capacity, count);
+    for (let i = 0; i < Number(count[0]); i++) {
+      const [address, size, , event] = Array.from(out.subarray(4 * i, 4 * i + 4), Number) as [number, number, number, number];
+      const ordinal = Number(BigInt.asIntN(64, out[4 * i + 2]!)); // -1 for the CPU
+      const device = devices.find((d) => d.ordinal === ordinal);
+      if (!device) {
+        homeless.add(ordinal);
+        continue;
+      }
+      device.waitEvent(event);
+      device.freeEvent(event);
+      device.free(address);
+      tensors++;
+      bytes += size;
+    }
+  } while (count[0] !== 0n);
+  if (homeless.size > 0) {
+    throw new KedgeError("Device", `Cannot free all of owner ${owner}: no device given for ordinals ${[...homeless].join(", ")}`);
+  }
+  return { tensors, bytes };
+}

@@ -1,0 +1,13 @@
+/**
+ * Builds the little library of build_test.ts in the cache that its argument names, and prints where it is.
+ *
+ * @module
+ */
+import { buildLibrary } from "../ffi/build.ts";
+import { littleBuild } from "./little_build.ts";
+
+// As CUDA images set it; it must not keep compilers from being run.
+Deno.env.set("LD_LIBRARY_PATH", "/usr/local/cuda/lib64");
+const [cache] = Deno.args;
+const path = buildLibrary(littleBuild(), cache === undefined ? {} : { cache });
+Deno.stdout.writeSync(new TextEncoder().encode(path));

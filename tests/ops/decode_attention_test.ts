@@ -1,0 +1,284 @@
+import { assertEquals, assertThrows } from "@std/assert";
+import { KedgeError } from "../../ffi/errors.ts";
+import { AttentionCase, bits, family } from "./attention_case.ts";
+import { attention, connectivity, type Group, type Heads, seenBySequences, type SeenKeys } from "./attention_reference.ts";
+import { assertDeterministic } from "./determinism.ts";
+import { type OpRun, opTest } from "./harness.ts";
+import { type Matrix, matrix } from "./matrix.ts";
+
+const F32 = { dtypes: ["f32"] as const };
+
+interface Sequence {
+  ownStart: number;
+  ownLen: number;
+}
+
+interface DecodeOptions extends Omit<Heads, "scale"> {
+  groups: readonly Group[];
+  sequences: readonly Sequence[];
+  cacheTokens: number;
+  regions?: number;
+  /** Elements between rows beyond the width. */
+  gap?: number;
+  misalign?: number;
+  values?: { q: Float64Array; k: Float64Array; v: Float64Array };
+  region?: Int32Array<ArrayBuffer>;
+}
+
+/** Groups of sequences in a cache: prefix lengths, and the own lengths of the sequences of each. Keys lie in the order of the sequences, with holes. */
+function layout(
+  spec: readonly (readonly [prefix: number, ...own: number[]])[],
+): Pick<DecodeOptions, "groups" | "sequences" | "cacheTokens"> {
+  const groups: Group[] = [], sequences: Sequence[] = [];
+  let at = 1;
+  for (const [prefixLen, ...own] of spec) {
+    groups.push({ prefixStart: at, prefixLen, seqBegin: sequences.length, seqEnd: sequences.length + own.length });
+    at += prefixLen + 2;
+    for (const ownLen of own) {
+      sequences.push({ ownStart: at, ownLen });
+      at += ownLen + 1;
+    }
+  }
+  return { groups, sequences, cacheTokens: at };
+}
+
+/** A decode step on the device. */
+class DecodeCase {
+  readonly heads: Heads;
+  readonly n: number;
+  readonly regions: number;
+  readonly seen: SeenKeys;
+  readonly region: Int32Array<ArrayBuffer>;
+  readonly #q: Matrix;
+  readonly #k: Matrix;
+  readonly #v: Matrix;
+  readonly #groups: number;
+  readonly #sequences: number;
+  readonly #region: number;
+
+  constructor(readonly run: OpRun, readonly options: DecodeOptions) {
+    const { heads, kvHeads, headDim, groups, sequences, cacheTokens, regions = 5, gap = 0, misalign = 0, values } = options;
+    this.heads = { heads, kvHeads, headDim, scale: 1 / Math.sqrt(headDim) };
+    this.n = sequences.length;
+    this.regions = regions;
+    this.seen = seenBySequences(groups, sequences);
+    const rows = (count: number, width: number, given?: Float64Array) =>
+      matrix(run, { rows: count, width, stride: width + gap, misalign, values: given ?? run.random.normal(count * width) });
+    this.#q = rows(this.n, heads * headDim, values?.q);
+    this.#k = rows(cacheTokens, kvHeads * headDim, values?.k);
+    this.#v = rows(cacheTokens, kvHeads * headDim, values?.v);
+    this.region = options.region ?? Int32Array.from({ length: cacheTokens }, (_, i) => i % 7 === 1 ? -2 : run.random.integer(-1, regions));
+    this.#groups = run.integers(Int32Array.from(groups.flatMap((g) => [g.prefixStart, g.prefixLen, g.seqBegin, g.seqEnd])));
+    this.#sequences = run.integers(Int32Array.from(sequences.flatMap((s) => [s.ownStart, s.ownLen])));
+    this.#region = run.integers(this.region);
+  }
+
+  get values(): { q: Float64Array; k: Float64Array; v: Float64Array } {
+    return { q: this.#q.values, k: this.#k.values, v: this.#v.values };
+  }
+
+  /** Runs the step; `change` edits the arguments by place. */
+  step(
+    options: { mass?: boolean; profile?: boolean; renorm?: 0 | 1; before?: number; change?: Record<number, number> } = {},
+  ): { out: Matrix; mass: Matrix; profile: Matrix } {
+    const { run, n, regions } = this, { heads, kvHeads, headDim, scale } = this.heads, { groups, sequences, cacheTokens } = this.options;
+    const { before = 0 } = options;
+    const out = matrix(run, { rows: n, width: heads * headDim, stride: this.#q.stride });
+    const sums = (width: number) => matrix(run, { rows: n, width, dtype: "f32", values: new Array(n * width).fill(before) });
+    const mass = sums(2), profile = sums(regions);
+    const longest = (lengths: number[]) => Math.max(0, ...lengths);
+    // deno-fmt-ignore
+    const args = [
+      run.dtypeCode, out.address, out.stride, options.mass === false ? 0 : mass.address, options.profile === false ? 0 : profile.address,
+      this.#q.address, this.#q.stride, this.#k.address, this.#k.stride, this.#v.address, this.#v.stride, this.#region, regions,
+      this.#groups, groups.length, this.#sequences, n, longest(groups.map((g) => g.prefixLen)), longest(sequences.map((s) => s.ownLen)), cacheTokens,
+      heads, kvHeads, headDim, scale, options.renorm ?? 0,
+    ];
+    for (const [place, value] of Object.entries(options.change ?? {})) args[Number(place)] = value;
+    run.device.ops.decodeAttention(...args as Parameters<typeof run.device.ops.decodeAttention>);
+    return { out, mass, profile };
+  }
+
+  /** The connectivity that the definition gives. */
+  expected(renorm: 0 | 1): { mass: Float64Array; profile: Float64Array } {
+    return connectivity(this.heads, this.seen, { ...this.values, region: this.region, regions: this.regions, renorm });
+  }
+}
+
+function cases(run: OpRun): DecodeOptions[] {
+  const one = { heads: 1, kvHeads: 1, headDim: 16 }, grouped = { heads: 6, kvHeads: 2, headDim: 16 };
+  const list: DecodeOptions[] = [
+    { ...layout([[0, 1]]), ...one },
+    { ...layout([[3, 0]]), ...one, regions: 1 },
+    { ...layout([[5, 1, 3, 0], [0, 2, 7], [2, 1]]), ...grouped, gap: 8, misalign: 3 },
+    { ...layout([[7, 2, 2, 2, 2, 2]]), heads: 7, kvHeads: 1, headDim: 16 },
+  ];
+  if (run.small) return list;
+  for (const headDim of run.backend.tier === "cpu" ? [4, 20, 32, 64, 80, 128] : [32, 64, 80, 128]) {
+    list.push({ ...layout([[67, 3, 1, 0, 65], [0, 131]]), heads: 6, kvHeads: 2, headDim, gap: 4, misalign: 1 });
+  }
+  list.push(
+    { ...layout([[351, 1, 64, 65, 128, 7, 200, 33, 9]]), heads: 6, kvHeads: 2, headDim: 64, regions: 64 },
+    { ...layout([[19, ...Array.from({ length: 37 }, (_, i) => i)], [0, 5], [1031, 3]]), heads: 16, kvHeads: 2, headDim: 16 },
+    { ...layout([[40, 9, 2]]), heads: 71, kvHeads: 1, headDim: 16 },
+  );
+  return list;
+}
+
+opTest("decode attention equals the reference", (run) => {
+  cases(run).forEach((options, i) => {
+    const c = new DecodeCase(run, options), factor = 2 + Math.sqrt(Math.max(...c.seen.map((keys) => keys.length)));
+    run.close(c.step().out.read(), attention(c.heads, c.seen, c.values).out, { what: `case ${i}`, factor });
+  });
+});
+
+opTest("decode attention's connectivity equals the definition, pooled and by row", (run) => {
+  cases(run).forEach((options, i) => {
+    const c = new DecodeCase(run, options);
+    for (const renorm of [0, 1] as const) {
+      const { mass, profile } = c.step({ renorm, before: 0.5 }), expected = c.expected(renorm);
+      const add = (x: number) => x + 0.5;
+      run.close(mass.read(), expected.mass.map(add), { what: `case ${i} mass, renorm ${renorm}`, factor: 10 });
+      run.close(profile.read(), expected.profile.map(add), { what: `case ${i} profile, renorm ${renorm}`, factor: 10 });
+      const alone = c.step({ renorm, profile: false, before: 0.5 });
+      run.close(alone.mass.read(), expected.mass.map(add), { what: `case ${i} mass without a profile`, factor: 10 });
+    }
+  });
+});
+
+opTest("connectivity leaves decode attention's output as it is", (run) => {
+  for (const options of cases(run)) {
+    const c = new DecodeCase(run, options), { out, mass, profile } = c.step({ mass: false, profile: false, before: 3 });
+    assertEquals(bits(out), bits(c.step().out));
+    assertEquals(mass.read().every((x) => x === 3) && profile.read().every((x) => x === 3), true);
+  }
+});
+
+opTest("decode attention by row keeps a tiny n from dividing by less than 0.01", (run) => {
+  // The sink, key 1, takes nearly all: the rest sums to about e^-8.
+  const options = layout([[4, 2]]), heads = { heads: 2, kvHeads: 1, headDim: 16 };
+  const q = new Float64Array(32).fill(1), k = new Float64Array(options.cacheTokens * 16), v = run.random.normal(k.length);
+  k.fill(2, 16, 32);
+  const region = Int32Array.from({ length: options.cacheTokens }, (_, i) => i === 1 ? -2 : i === 2 ? 0 : -1);
+  const c = new DecodeCase(run, { ...options, ...heads, regions: 1, region, values: { q, k, v } });
+  const { mass, profile } = c.step({ renorm: 1 }), expected = c.expected(1);
+  run.close(mass.read(), expected.mass, { what: "mass", factor: 10 });
+  run.close(profile.read(), expected.profile, { what: "profile", factor: 10 });
+  assertEquals(mass.read()[0]! < 0.1 && mass.read()[0]! > 0.01, true);
+});
+
+opTest("decode attention equals the last row of attention", (run) => {
+  const [prefix, lengths] = run.small ? [7, [3, 4]] as const : [150, [64, 65, 1, 130]] as const;
+  const sizes = { heads: 6, kvHeads: 2, headDim: run.small ? 16 : 64 };
+  const full = new AttentionCase(run, { ...sizes, segments: family({ kvLen: prefix }, lengths.map((qLen) => ({ qLen }))) });
+  const out = full.forward().out.read(), width = 6 * sizes.headDim;
+  const ends = lengths.map((_, i) => prefix + lengths.slice(0, i + 1).reduce((a, b) => a + b, 0));
+  const lastRows = (x: Float64Array) => Float64Array.of(...ends.flatMap((end) => [...x.subarray((end - 1) * width, end * width)]));
+  const decode = new DecodeCase(run, {
+    ...sizes,
+    groups: [{ prefixStart: 0, prefixLen: prefix, seqBegin: 0, seqEnd: lengths.length }],
+    sequences: lengths.map((ownLen, i) => ({ ownStart: ends[i]! - ownLen, ownLen })),
+    cacheTokens: full.kvTokens,
+    values: { ...full.values, q: lastRows(full.values.q) },
+  });
+  run.close(decode.step().out.read(), lastRows(out), { what: "out", factor: 4 });
+});
+
+opTest("a decoding sequence's bits do not depend on its group or on other groups", (run) => {
+  const spec = run.small ? [[5, 3, 4, 2], [0, 3]] as const : [[83, 30, 70, 1, 12, 66, 9, 31], [0, 20], [5, 3, 3]] as const;
+  const sizes = { heads: 6, kvHeads: 2, headDim: 16, regions: 5 }, width = 96;
+  const c = new DecodeCase(run, { ...layout(spec), ...sizes }), invariant = run.device.batchInvariant;
+  run.device.batchInvariant = true;
+  try {
+    const all = c.step(), out = all.out.read(), mass = all.mass.read(), profile = all.profile.read();
+    for (const group of c.options.groups) {
+      for (let s = group.seqBegin; s < group.seqEnd; s++) {
+        const alone = new DecodeCase(run, {
+          ...sizes,
+          groups: [{ ...group, seqBegin: 0, seqEnd: 1 }],
+          sequences: [c.options.sequences[s]!],
+          cacheTokens: c.options.cacheTokens,
+          region: c.region,
+          values: { ...c.values, q: c.values.q.slice(s * width, (s + 1) * width) },
+        }).step();
+        assertEquals(alone.out.read(), out.slice(s * width, (s + 1) * width), `sequence ${s}: out`);
+        assertEquals(alone.mass.read(), mass.slice(2 * s, 2 * s + 2), `sequence ${s}: mass`);
+        assertEquals(alone.profile.read(), profile.slice(5 * s, 5 * s + 5), `sequence ${s}: profile`);
+      }
+    }
+  } finally {
+    run.device.batchInvariant = invariant;
+  }
+});
+
+opTest("decode attention gives equal bits for any threads and every time", (run) => {
+  const c = new DecodeCase(run, {
+    ...layout(run.small ? [[5, 3, 4]] : [[131, 3, 70, 9, 1, 64], [0, 33], [65, 2]]),
+    heads: 6,
+    kvHeads: 2,
+    headDim: 32,
+    misalign: 1,
+  });
+  assertDeterministic(run, () => {
+    const { out, mass, profile } = c.step();
+    return bits(out, mass, profile);
+  });
+});
+
+opTest("a NaN in one decoding sequence stays there", (run) => {
+  const options = { ...layout([[5, 3, 4], [0, 3]]), heads: 2, kvHeads: 1, headDim: 16 };
+  const clean = new DecodeCase(run, options), region = clean.region, expected = clean.step();
+  for (const which of ["q", "k", "v"] as const) {
+    const values = { ...clean.values, [which]: clean.values[which].slice() };
+    const row = which === "q" ? 1 : options.sequences[1]!.ownStart, width = which === "q" ? 32 : 16;
+    values[which][row * width + 2] = NaN;
+    const { out, mass } = new DecodeCase(run, { ...options, region, values }).step();
+    for (const s of [0, 2]) {
+      assertEquals(out.read().slice(32 * s, 32 * s + 32), expected.out.read().slice(32 * s, 32 * s + 32), which);
+      assertEquals(mass.read().slice(2 * s, 2 * s + 2), expected.mass.read().slice(2 * s, 2 * s + 2), which);
+    }
+    assertEquals(out.read().subarray(32, 48).some(Number.isNaN), true, which);
+  }
+});
+
+opTest("decode attention refuses bad arguments and writes nothing", (run) => {
+  const good = { ...layout([[5, 3, 4], [0, 3]]), heads: 4, kvHeads: 2, headDim: 16 };
+  const fails = (change: Partial<DecodeOptions>, words: string, args: Record<number, number> = {}) => {
+    const c = new DecodeCase(run, { ...good, ...change });
+    assertThrows(() => c.step({ change: args }), RangeError, words);
+  };
+  const group = (i: number, change: Partial<Group>) => ({ groups: good.groups.map((g, j) => i === j ? { ...g, ...change } : g) });
+  const sequence = (i: number, change: Partial<Sequence>) => ({
+    sequences: good.sequences.map((s, j) => i === j ? { ...s, ...change } : s),
+  });
+  fails(group(0, { prefixStart: -1 }), "group 0: keys");
+  fails(group(0, { prefixLen: good.cacheTokens }), "group 0: keys");
+  fails(group(1, { seqBegin: 1 }), "group 1 covers");
+  fails(group(1, { seqEnd: 4 }), "group 1 covers");
+  fails(group(1, { seqEnd: 2 }), "the groups cover 2 of 3");
+  fails(sequence(2, { ownLen: good.cacheTokens }), "sequence 2: keys");
+  fails(sequence(2, { ownLen: 0 }), "sequence 2 has no keys");
+  fails({}, "the bound given is 4", { 17: 4 });
+  fails({}, "the bound given is 3", { 18: 3 });
+  fails({}, "kv_heads", { 21: 3 });
+  fails({}, "q_stride", { 6: 63 });
+  fails({}, "v_stride", { 10: 31 });
+  fails({}, "renorm", { 24: 2 });
+  fails({}, "scale", { 23: Infinity });
+  fails({}, "region is NULL", { 11: 0 });
+  fails({}, "groups or sequences is NULL", { 13: 0 });
+  fails({}, "out, q", { 5: 0 });
+  const at = good.groups[0]!.prefixStart + 2;
+  for (const value of [-3, 5]) {
+    const region = new Int32Array(good.cacheTokens);
+    region[at] = value;
+    fails({ region }, `region[${at}] is ${value}`);
+  }
+  const c = new DecodeCase(run, good);
+  assertThrows(() => c.step({ change: { 22: 6 } }), KedgeError, "head_dim 6");
+  // Keys that no sequence sees may hold anything.
+  const region = c.region.slice();
+  region[0] = 99;
+  new DecodeCase(run, { ...good, region }).step();
+  new DecodeCase(run, { ...layout([]), heads: 4, kvHeads: 2, headDim: 16 }).step();
+}, { ...F32, except: { emu: "CUDA does not read the tables on the host", cuda: "CUDA does not read the tables on the host" } });

@@ -1,0 +1,136 @@
+/**
+ * The CUDA kernels' own code on host memory: compiled by g++ over tests/cuda_emu/, a thread at a time.
+ *
+ * @module
+ */
+import { type Build, buildLibrary } from "../../ffi/build.ts";
+import { CpuDevice } from "../../ffi/cpu_device.ts";
+import { CXX } from "../../ffi/cpu_library.ts";
+import { type Device, DTYPES, type Gemm, type MemoryReport } from "../../ffi/device.ts";
+import type { Address, Host, Ops, opSymbols, Symbols } from "../../ffi/generated/bindings.ts";
+import { opSymbols as symbols } from "../../ffi/generated/bindings.ts";
+import { kernelSources } from "../../ffi/generated/sources.ts";
+import { loadLibrary } from "../../ffi/load.ts";
+import { OpBinding } from "../../ffi/op_binding.ts";
+import emulator from "../cuda_emu/cuda_emu.cpp" with { type: "text" };
+import emulatorHeader from "../cuda_emu/cuda_emu.h" with { type: "text" };
+
+/** How the emulated library is built. */
+export function emulationBuild(): Build {
+  const kernels = Object.entries(kernelSources).filter(([path]) => /^kernels\/(include|common|cuda)\//.test(path));
+  const folder = "tests/cuda_emu";
+  const sources = { ...Object.fromEntries(kernels), [`${folder}/cuda_emu.h`]: emulatorHeader, [`${folder}/cuda_emu.cpp`]: emulator };
+  // deno-fmt-ignore
+  const compileFlags = ["-std=c++17", "-O2", "-march=native", "-fPIC", "-fvisibility=hidden", "-ffp-contract=off", "-DKEDGE_CUDA_EMU", "-include",
+    `${folder}/cuda_emu.h`, "-x", "c++"];
+  return {
+    ...CXX,
+    name: "kedge_emu",
+    label: "emulated CUDA kernels for the tests",
+    sources,
+    units: Object.keys(sources).filter((path) => /\.(cu|cpp)$/.test(path)),
+    compileFlags,
+    linkFlags: ["-shared"],
+  };
+}
+
+/** Launches that ran, and kernels that cannot run emulated. */
+export interface EmulationCounts {
+  launches: number;
+  excluded: number;
+}
+
+/** A CPU device whose ops are the emulated CUDA kernels. */
+export class EmulatedDevice implements Device {
+  readonly kind = "cuda";
+  readonly name = "emu";
+  readonly ordinal = 0;
+  readonly description: string;
+  readonly ops: Ops;
+  readonly host: Host;
+  readonly #binding: OpBinding;
+  readonly #counts: () => EmulationCounts;
+
+  private constructor(readonly cpu: CpuDevice, path: string) {
+    this.#binding = new OpBinding(loadLibrary(path, symbols) as Symbols<typeof opSymbols>, { ordinal: 0, memory: cpu });
+    this.ops = this.#binding.ops;
+    this.host = cpu.host;
+    this.description = `emulated CUDA kernels over ${cpu.description}`;
+    const { kedge_emu_launches, kedge_emu_excluded } = loadLibrary(path, {
+      kedge_emu_launches: { parameters: [], result: "i64" },
+      kedge_emu_excluded: { parameters: [], result: "i32" },
+    });
+    this.#counts = () => ({ launches: Number(kedge_emu_launches!()), excluded: Number(kedge_emu_excluded!()) });
+  }
+
+  /** Builds the library if need be. */
+  static open(): EmulatedDevice {
+    return new EmulatedDevice(CpuDevice.open({ blas: "builtin" }), buildLibrary(emulationBuild()));
+  }
+
+  /** What ran so far, in this process. */
+  get counts(): EmulationCounts {
+    return this.#counts();
+  }
+
+  get batchInvariant(): boolean {
+    return this.#binding.context.batchInvariant;
+  }
+
+  set batchInvariant(value: boolean) {
+    this.#binding.context.batchInvariant = value;
+  }
+
+  alloc(bytes: number): Address {
+    return this.cpu.alloc(bytes);
+  }
+
+  free(address: Address): void {
+    this.cpu.free(address);
+  }
+
+  write(address: Address, data: ArrayBufferView<ArrayBuffer>): void {
+    this.cpu.write(address, data);
+  }
+
+  read(into: ArrayBufferView<ArrayBuffer>, address: Address): void {
+    this.cpu.read(into, address);
+  }
+
+  allocPinned(bytes: number): Address {
+    return this.cpu.alloc(bytes);
+  }
+
+  freePinned(address: Address): void {
+    this.cpu.free(address);
+  }
+
+  gemm(gemm: Gemm): void {
+    const { dtype, cDtype = dtype, a, b, c, lda, ldb, ldc, m, n, k, alpha = 1, beta = 0 } = gemm;
+    const transA = gemm.transA ? 1 : 0, transB = gemm.transB ? 1 : 0;
+    this.ops.gemm(DTYPES[dtype], c, DTYPES[cDtype], ldc, a, lda, transA, b, ldb, transB, m, n, k, alpha, beta);
+  }
+
+  recordEvent(): number {
+    return 0;
+  }
+
+  waitEvent(_event: number): void {}
+
+  freeEvent(_event: number): void {}
+
+  synchronize(): void {}
+
+  memory(): MemoryReport {
+    return this.cpu.memory();
+  }
+
+  resetPeak(): void {
+    this.cpu.resetPeak();
+  }
+
+  [Symbol.dispose](): void {
+    this.#binding.release();
+    this.cpu[Symbol.dispose]();
+  }
+}
