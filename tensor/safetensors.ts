@@ -32,8 +32,8 @@ function room(path: string, name: string, bytes: number): Uint8Array<ArrayBuffer
 }
 
 /**
- * An open safetensors file. Its header has been checked in full: names, types, shapes, sizes, and that the tensors fill the file without a hole
- * or an overlap.
+ * An open safetensors file. Its header has been checked in full: names, types, shapes, sizes, and that the tensors fill the file without a
+ * hole or an overlap.
  *
  * @example
  * ```ts

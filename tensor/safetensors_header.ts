@@ -26,7 +26,9 @@ export type SafetensorsDType = keyof typeof SAFETENSORS_DTYPES;
 
 /** What a header says of one tensor. */
 export interface TensorInfo {
+  /** Its element type. */
   readonly dtype: SafetensorsDType;
+  /** Its dimensions; none for a scalar. */
   readonly shape: readonly number[];
   /** Its size. */
   readonly bytes: number;
@@ -36,7 +38,9 @@ export interface TensorInfo {
 
 /** A header that holds to the format. */
 export interface Header {
+  /** The tensors by name. */
   readonly tensors: ReadonlyMap<string, TensorInfo>;
+  /** The strings of `__metadata__`. */
   readonly metadata: ReadonlyMap<string, string>;
 }
 

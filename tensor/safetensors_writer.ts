@@ -7,8 +7,11 @@ import { quote, SAFETENSORS_DTYPES, type SafetensorsDType, tensorBytes } from ".
 
 /** A tensor to write. */
 export interface SafetensorsEntry {
+  /** Its name, once per file. */
   readonly name: string;
+  /** Its element type. */
   readonly dtype: SafetensorsDType;
+  /** Its dimensions; none for a scalar. */
   readonly shape: readonly number[];
   /** The bytes, or what gives them (whole or in parts) when their turn comes; nothing is kept of them. */
   readonly data: Uint8Array | (() => Uint8Array | Iterable<Uint8Array>);
@@ -19,7 +22,8 @@ interface Sized {
   readonly bytes: number;
 }
 
-// Where the wider types go first, each tensor lies on a multiple of its element (the header is padded to 8), as readers that map the file want it.
+// Where the wider types go first, each tensor lies on a multiple of its element (the header is padded to 8), as readers that map the file
+// want it.
 function sized(entries: Iterable<SafetensorsEntry>): Sized[] {
   const seen = new Set<string>();
   const all = Array.from(entries, (entry) => {
@@ -123,8 +127,8 @@ export function writeSafetensors(
 }
 
 /**
- * Writes a checkpoint folder as transformers does: `model.safetensors`, or, where that would pass `maxShardBytes`, `model-00001-of-0000N.safetensors`
- * and an index, which is written last. The folder is made if need be.
+ * Writes a checkpoint folder as transformers does: `model.safetensors`, or, where that would pass `maxShardBytes`,
+ * `model-00001-of-0000N.safetensors` and an index, which is written last. The folder is made if need be.
  *
  * @param folder The folder. It must not hold a checkpoint yet, since several files cannot be replaced at once: write beside and rename.
  * @param entries The tensors, as of {@linkcode writeSafetensors}. One that is larger than a shard gets a shard of its own.

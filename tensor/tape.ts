@@ -58,7 +58,7 @@ export class Tape implements Disposable {
   readonly #params = new Map<Parameter, Value>();
   readonly #leaves: Value[] = [];
   readonly #gradients = new Set<Gradient>();
-  readonly #owned: Tensor[] = [];
+  readonly #owned: Disposable[] = [];
   readonly #unfinished = new Set<Tensor>();
   readonly #nodes: Node[] = [];
   readonly #captures: Capture[] = [];
@@ -109,6 +109,12 @@ export class Tape implements Disposable {
     return value;
   }
 
+  /** Disposes of something with the tape: what checkpoints read again, such as segments, rotary tables, indices. */
+  own<T extends Disposable>(thing: T): T {
+    this.#owned.push(thing);
+    return thing;
+  }
+
   /** Runs `fn` and frees every value that it made and does not return. Nothing changes for the backward. */
   scope<T extends ValueTree>(fn: () => T): T {
     const inner = new Set<Value>();
@@ -137,7 +143,7 @@ export class Tape implements Disposable {
 
   /**
    * Runs `fn` in a scope and keeps its results only; the backward runs it again to have what it needs. `fn` must do the same both times; it may read
-   * any value of this tape. The gradients are those of the plain run, to the bit.
+   * any value of this tape, and other things that live until the backward (see `own`). The gradients are those of the plain run, to the bit.
    */
   checkpoint<T extends ValueTree>(fn: () => T): T {
     if (!this.#recording) return this.scope(fn);
@@ -151,19 +157,24 @@ export class Tape implements Disposable {
     }
     const inputs = [...capture.values.keys()];
     const versions = [...capture.values.values()];
-    const results = flatten(plain);
+    // What comes from outside goes out as it is; only what was made here is made again.
+    const inside = (value: Value) => value.root.serial >= capture.since && !value.root.parameter;
+    const made = flatten(plain).filter(inside);
     const outputs = this.record({
       name: "checkpoint",
       inputs,
-      outputs: results.map((value) => value.tensor.view()),
-      backward: (run) => this.#replay(run, { fn, inputs, versions }),
+      outputs: made.map((value) => value.tensor.view()),
+      backward: (run) => this.#replay(run, { inputs, versions, fn: () => flatten(fn()).filter(inside) }),
     });
     if (outputs.some((value) => value.requiresGrad)) this.#nodes.at(-1)!.pins = inputs.map((value) => (value.pin(), value));
-    for (const value of results) if (value.serial >= capture.since) value[Symbol.dispose]();
-    return rebuild(plain, outputs);
+    for (const value of made) value[Symbol.dispose]();
+    return rebuild(plain, new Map(made.map((value, i) => [value, outputs[i]!])));
   }
 
-  #replay(run: Backward, { fn, inputs, versions }: { fn: () => ValueTree; inputs: readonly Value[]; versions: readonly number[] }): void {
+  #replay(
+    run: Backward,
+    { fn, inputs, versions }: { fn: () => readonly Value[]; inputs: readonly Value[]; versions: readonly number[] },
+  ): void {
     if (inputs.some((value, i) => value.tensor.storage.version !== versions[i])) {
       throw new RangeError("Cannot run the backward of a checkpoint: a value that it reads was changed in place since");
     }
@@ -172,7 +183,7 @@ export class Tape implements Disposable {
     this.#replays++;
     try {
       this.scope(() => {
-        for (const [i, value] of flatten(this.scope(fn)).entries()) {
+        for (const [i, value] of this.scope(fn).entries()) {
           const gradient = run.upstream(i);
           if (gradient) run.hand(value, gradient);
         }
@@ -292,12 +303,6 @@ export class Tape implements Disposable {
     return gradient;
   }
 
-  /** For values: owns a tensor. */
-  keepUntilEnd(tensor: Tensor): Tensor {
-    this.#owned.push(tensor);
-    return tensor;
-  }
-
   /** Frees everything that is left. */
   [Symbol.dispose](): void {
     this.#spent = true;
@@ -305,7 +310,7 @@ export class Tape implements Disposable {
     for (const node of this.#nodes.splice(0)) release(node);
     for (const gradient of this.#gradients) gradient.free();
     for (const scope of this.#scopes) for (const value of [...scope]) value[Symbol.dispose]();
-    for (const tensor of [...this.#owned.splice(0), ...this.#unfinished]) tensor[Symbol.dispose]();
+    for (const thing of [...this.#owned.splice(0), ...this.#unfinished]) thing[Symbol.dispose]();
     this.#unfinished.clear();
   }
 }
@@ -332,9 +337,11 @@ function flatten(tree: ValueTree | undefined): Value[] {
   return Object.values(tree);
 }
 
-function rebuild<T extends ValueTree>(tree: T, values: readonly Value[]): T {
+/** The tree with some of its values replaced. */
+function rebuild<T extends ValueTree>(tree: T, replaced: ReadonlyMap<Value, Value>): T {
+  const other = (value: Value) => replaced.get(value) ?? value;
   if (!tree) return tree;
-  if (tree instanceof Value) return values[0] as T;
-  if (Array.isArray(tree)) return [...values] as unknown as T;
-  return Object.fromEntries(Object.keys(tree).map((key, i) => [key, values[i]!])) as T;
+  if (tree instanceof Value) return other(tree) as T;
+  if (Array.isArray(tree)) return tree.map(other) as unknown as T;
+  return Object.fromEntries(Object.entries(tree).map(([key, value]) => [key, other(value)])) as T;
 }

@@ -172,6 +172,6 @@ export class Value implements Disposable {
   /** For the tape: makes the pending gradient the result. */
   settle(): void {
     using gradient = this.#gradient?.take();
-    if (gradient) this.#result = this.tape.keepUntilEnd(gradient.reshape(this.shape));
+    if (gradient) this.#result = this.tape.own(gradient.reshape(this.shape));
   }
 }

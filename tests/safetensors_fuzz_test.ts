@@ -1,6 +1,6 @@
 /**
- * Mutated safetensors files: a damaged header or length gives a KedgeError (or a header that, checked here by other means, describes other tensors
- * that fill the file exactly); damaged data loads as it is; nothing crashes or over-allocates. 2,000 files; 100,000 with `--slow`.
+ * Mutated safetensors files: a damaged header or length gives a KedgeError (or a header that, checked here by other means, describes other
+ * tensors that fill the file exactly); damaged data loads as it is; nothing crashes or over-allocates. 2,000 files; 100,000 with `--slow`.
  */
 import { assert, assertEquals } from "@std/assert";
 import { KedgeError } from "../ffi/errors.ts";

@@ -15,7 +15,8 @@ namespace kedge {
 namespace {
 
 constexpr int64_t kChunk = 16384;         // elements
-constexpr int64_t kGroup = 4 * kLanes;    // elements whose random bits are drawn together
+constexpr int kCalls = 4 * kLanes;        // calls of philox that run side by side, to hide their latency
+constexpr int64_t kGroup = 4 * kCalls;    // elements whose random bits they give
 static_assert(kChunk % kGroup == 0, "a group does not cross chunks");
 enum Rounding { kNearest = 0, kStochastic = 1, kKahan = 2 };
 
@@ -25,10 +26,10 @@ struct AdamW {
   int64_t step;
 };
 
-// words[j] for the elements begin + j, j < kGroup; begin: a multiple of 4. The loops over lanes become vector instructions.
+// words[j] for the elements begin + j, j < kGroup; begin: a multiple of 4. The loops over calls become vector instructions.
 void random_words(const AdamW& a, int64_t begin, uint32_t array, uint32_t* words) {
-  uint32_t c0[kLanes], c1[kLanes], c2[kLanes], c3[kLanes], key0 = a.key[0], key1 = a.key[1];
-  for (int l = 0; l < kLanes; l++) {
+  uint32_t c0[kCalls], c1[kCalls], c2[kCalls], c3[kCalls], key0 = a.key[0], key1 = a.key[1];
+  for (int l = 0; l < kCalls; l++) {
     uint64_t g = (uint64_t)begin / 4 + l;
     c0[l] = (uint32_t)g;
     c1[l] = (uint32_t)(g >> 32);
@@ -36,11 +37,11 @@ void random_words(const AdamW& a, int64_t begin, uint32_t array, uint32_t* words
     c3[l] = (uint32_t)((uint64_t)a.step >> 32) * 2 + array;
   }
   for (int round = 0; round < 10; round++) {
-    for (int l = 0; l < kLanes; l++) philox_round(c0[l], c1[l], c2[l], c3[l], key0, key1);
+    for (int l = 0; l < kCalls; l++) philox_round(c0[l], c1[l], c2[l], c3[l], key0, key1);
     key0 += 0x9E3779B9u;
     key1 += 0xBB67AE85u;
   }
-  for (int l = 0; l < kLanes; l++) {
+  for (int l = 0; l < kCalls; l++) {
     words[4 * l] = c0[l];
     words[4 * l + 1] = c1[l];
     words[4 * l + 2] = c2[l];

@@ -2,9 +2,10 @@
 // Packed panels, a register-blocked micro-kernel and cache blocks after Goto & van de Geijn, "Anatomy of High-Performance Matrix
 // Multiplication" (ACM TOMS 34, 2008) and BLIS (Van Zee & van de Geijn, ACM TOMS 41, 2015).
 //
-// Order of sums: k is cut into blocks of kDepth. A block's sum is one chain of fused multiply-adds over k in order, starting at 0; C = alpha
-// sum for the first block with beta 0, C = fma(alpha, sum, C) otherwise, after C = beta C where beta is neither 0 nor 1. Every path below
-// keeps to it, so an element's bits depend on its row of A, its column of B and k alone, and the tiling may follow the shape and the threads.
+// Order of sums: k is cut into blocks of kDepth. A block's sum is one chain of fused multiply-adds over k in order, starting at 0. The
+// first block gives C = alpha sum where beta is 0; every other one C = fma(alpha, sum, C), after C = beta C where beta is neither 0 nor 1.
+// Every path below keeps to it, so that an element's bits depend on its row of A, its column of B and k alone; tiles may follow shape and
+// threads.
 #include "gemm_kernel.h"
 
 namespace kedge {
@@ -132,7 +133,7 @@ struct Wide {
   Wide(int64_t n, int64_t k) : cols(std::min(round_up(n, kCols), kSharedCols)), depth(std::min(k, kSharedB / cols / kDepth * kDepth)) {}
 };
 
-// C += alpha A B for the columns [j, j + n) of C and [p, p + panels.k) of the sum.
+// C += alpha A B for the columns [column, column + n) of C and the terms [start, start + panels.k) of the sum.
 void many_rows(const kedge_context* ctx, const Problem& g, const Panels& panels, int64_t column, int64_t n, int64_t start, float* scratch) {
   const int64_t threads = ctx->threads, slivers = ceil_div(g.m, kRows);
   const int64_t blocks = std::min(ceil_div(slivers, 8), round_up(ceil_div(g.m, kBlockRows), 4 * threads));

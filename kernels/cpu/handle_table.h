@@ -1,8 +1,9 @@
-// What owners.cpp and handles.cpp share: the handle table, process-wide, behind one mutex; an operation is some dozens of nanoseconds. See kedge.h for
-// the rules. The table holds addresses and never touches what lies there. Everything here runs with the mutex held.
+// What owners.cpp and handles.cpp share: the handle table, process-wide, behind one mutex; an operation is some dozens of nanoseconds. See
+// kedge.h for the rules. The table holds addresses and never touches what lies there. Everything here runs with the mutex held.
 //
-// A slot's generation grows with every move and release, so that { slot, generation } names one holding of one tensor. A slot remembers what became
-// of its last few generations, for the words of an error. Generations do not wrap: a slot that has used half of them is not given out again.
+// A slot's generation grows with every move and release, so that { slot, generation } names one holding of one tensor. A slot remembers
+// what became of its last few generations, for the words of an error. Generations do not wrap: a slot that has used half of them is not
+// given out again.
 #pragma once
 #include <mutex>
 #include <new>
@@ -11,10 +12,10 @@
 
 #include "common.h"
 
-namespace kedge {
-constexpr uint32_t kNone = UINT32_MAX;          // no slot
-constexpr uint32_t kRetire = 1u << 31;          // a slot released at this generation or above is not reused
-constexpr int kFates = 4;                       // generations remembered per slot
+namespace kedge::handles {
+constexpr uint32_t kNone = UINT32_MAX;  // no slot
+constexpr uint32_t kRetire = 1u << 31;  // a slot released at this generation or above is not reused
+constexpr int kFates = 4;               // generations remembered per slot
 
 enum class End : uint8_t { unknown, freed, moved, owner_died };
 struct Fate {
@@ -94,14 +95,15 @@ inline Slot* find_slot(Table& t, uint32_t slot, uint32_t generation, kedge_statu
 inline Slot* find_own(Table& t, uint32_t owner, uint32_t slot, uint32_t generation, bool lent_allowed, kedge_status* status) {
   Owner* account = find_owner(t, owner);
   if (!account || !account->alive) {
-    fail(status, KEDGE_HANDLE, account ? "tensor %u/%u: owner %u died" : "tensor %u/%u: owner %u was never opened", slot, generation, owner);
+    const char* words = account ? "tensor %u/%u: owner %u died" : "tensor %u/%u: owner %u was never opened";
+    fail(status, KEDGE_HANDLE, words, slot, generation, owner);
     return nullptr;
   }
   Slot* s = find_slot(t, slot, generation, status);
   if (!s) return nullptr;
   if (s->owner != owner) {
-    fail(status, KEDGE_HANDLE, find_owner(t, s->owner)->alive ? "tensor %u/%u: it belongs to owner %u" : "tensor %u/%u: its owner %u died", slot,
-         generation, s->owner);
+    const char* words = find_owner(t, s->owner)->alive ? "tensor %u/%u: it belongs to owner %u" : "tensor %u/%u: its owner %u died";
+    fail(status, KEDGE_HANDLE, words, slot, generation, s->owner);
     return nullptr;
   }
   if (!s->lends.empty() && !lent_allowed) {
@@ -166,6 +168,8 @@ inline bool end_lends(Table& t, Slot& s, uint32_t borrower, uint32_t count) {
   return true;
 }
 
-inline int32_t no_memory(kedge_status* status) { return fail(status, KEDGE_OUT_OF_MEMORY, "the system gives no memory for the handle table"); }
+inline int32_t no_memory(kedge_status* status) {
+  return fail(status, KEDGE_OUT_OF_MEMORY, "the system gives no memory for the handle table");
+}
 
-}  // namespace kedge
+}  // namespace kedge::handles

@@ -2,6 +2,7 @@
 #include "handle_table.h"
 
 using namespace kedge;
+using namespace kedge::handles;
 
 int32_t kedge_handle_register(uint32_t owner, uint64_t address, int64_t bytes, int32_t device, uint32_t* out, kedge_status* status) {
   KEDGE_REQUIRE(out, "out is NULL");

@@ -1,11 +1,11 @@
-// Host memory of the whole process: a budget, a peak, and freed blocks kept for reuse, since the page faults of fresh memory cost more than most ops
-// that fill it and training asks for the same sizes at each step.
+// Host memory of the whole process: a budget, a peak, and freed blocks kept for reuse, since the page faults of fresh memory cost more than
+// most ops that fill it and training asks for the same sizes at each step.
 //
-// Blocks under 1 MB come from the C library in classes of eight to an octave, larger ones from mmap in steps of 64 KB (those of 4 MB and more on
-// 2 MB boundaries, as huge pages where the system lends them). A kept block serves a request that it exceeds by at most an eighth.
-// `used` counts bytes asked for, so that a peak does not depend on what was kept; `held` counts whole blocks, live and kept. A request fails
-// where used would pass the budget; kept blocks go back to the system, oldest first, where held would, or would pass one and a half times the highest
-// use so far: lengths that differ from step to step must not fill the machine with blocks that fit nothing any more.
+// Blocks under 1 MB come from the C library in classes of eight to an octave, larger ones from mmap in steps of 64 KB (those of 4 MB and
+// more on 2 MB boundaries, as huge pages where the system lends them). A kept block serves a request that it exceeds by at most an eighth.
+// `used` counts bytes asked for, so that a peak does not depend on what was kept; `held` counts whole blocks, live and kept. A request
+// fails where used would pass the budget; kept blocks go back to the system, oldest first, where held would, or would pass one and a half
+// times the highest use so far: lengths that differ from step to step must not fill the machine with blocks that fit nothing any more.
 #include <stdlib.h>
 #include <sys/mman.h>
 
@@ -165,7 +165,8 @@ int32_t kedge_host_free(uint64_t address, kedge_status* status) {
   Memory& m = memory();
   std::lock_guard<std::mutex> lock(m.mutex);
   auto entry = m.live.find(address);
-  KEDGE_REQUIRE(entry != m.live.end(), "address 0x%llx is not of a live allocation: freed already, or never given", (unsigned long long)address);
+  KEDGE_REQUIRE(entry != m.live.end(), "address 0x%llx is not of a live allocation: freed already, or never given",
+                (unsigned long long)address);
   Live block = entry->second;
   m.live.erase(entry);
   m.used -= block.asked;

@@ -1,27 +1,30 @@
 // Images: resize as Pillow does it, and Qwen2-VL patches.
 //
-// kedge_image_resize: u8[height, width, channels] -> u8[out_height, out_width, channels]. The algorithm of Pillow's Resample.c: per output column and
-// row the taps of a bicubic kernel (a = -0.5) widened by the scale where it shrinks, normalised in f64, rounded to 22 bits of fraction; the sums
-// are of int32 and thus exact in any order. A pass whose size does not change is skipped. (Pillow 12.3
-// resizes pictures over 100 times as tall as wide vertically first; here, as in all Pillows before, the horizontal pass always goes first.)
-// kedge_image_patches: the rearrangement and the two roundings to f32 (after the rescale, which is in f64, and in the normalisation) of transformers'
-// Qwen2VLImageProcessor.
+// kedge_image_resize: u8[height, width, channels] -> u8[out_height, out_width, channels]. The algorithm of Pillow's Resample.c: per output
+// column and row the taps of a bicubic kernel (a = -0.5) widened by the scale where it shrinks, normalised in f64, rounded to 22 bits of
+// fraction; the sums are of int32 and thus exact in any order. A pass whose size does not change is skipped. (Pillow 12.3 resizes pictures
+// over 100 times as tall as wide vertically first; here, as in all Pillows before, the horizontal pass always goes first.)
+// kedge_image_patches: the rearrangement and the two roundings to f32 (after the rescale, which is in f64, and in the normalisation) of
+// transformers' Qwen2VLImageProcessor.
 #include "common.h"
 
 namespace kedge {
 namespace {
 
-constexpr int kFraction = 22;  // 32 bits less 8 of the pixel less 2 for sums beyond 1 in magnitude
+constexpr int kFraction = 22;           // 32 bits less 8 of the pixel less 2 for sums beyond 1 in magnitude
 constexpr int64_t kGroup = 4 * kLanes;  // bytes that go through the sums together
 
-// Sums of kGroup bytes: lane l of sum[b] belongs to byte b of the l-th 32-bit word, so that widening and narrowing are shifts within a lane.
+typedef int32_t words __attribute__((vector_size(kLanes * 4), aligned(1), may_alias));  // at any byte
+
+// Sums of kGroup bytes: lane l of sum[b] belongs to byte b of the l-th 32-bit word, so that widening and narrowing are shifts within a
+// lane.
 struct Sums {
   vi sum[4];
   Sums() {
     for (vi& s : sum) s = vi{} + (1 << (kFraction - 1));
   }
   void add(const uint8_t* p, int32_t weight) {
-    const vi word = *(const vi*)p;
+    const vi word = *(const words*)p;
     sum[0] += (word & 255) * weight;
     sum[1] += ((word >> 8) & 255) * weight;
     sum[2] += ((word >> 16) & 255) * weight;
@@ -35,7 +38,7 @@ struct Sums {
       v |= v > 255;  // all ones, of which the mask leaves 255
       word |= (v & 255) << (8 * b);
     }
-    *(vi*)p = word;
+    *(words*)p = word;
   }
 };
 inline uint8_t clipped(int32_t sum) { return (uint8_t)std::min(255, std::max(0, sum >> kFraction)); }
@@ -81,8 +84,8 @@ Taps make_taps(int64_t in, int64_t out, void* memory, double* scratch) {
   return taps;
 }
 
-// Horizontal pass over `rows` <= kGroup rows at once: in the tile, a pixel's channel is kGroup bytes, one per row. tile: kGroup * (width + out_width)
-// * channels bytes.
+// Horizontal pass over `rows` <= kGroup rows at once: in the tile, a pixel's channel is kGroup bytes, one per row. tile: kGroup * (width +
+// out_width) * channels bytes.
 void resize_rows(uint8_t* out, const uint8_t* image, int64_t rows, int64_t out_width, int64_t width, int64_t channels, const Taps& taps,
                  uint8_t* tile) {
   const int64_t line = width * channels, out_line = out_width * channels;
@@ -130,8 +133,8 @@ int64_t padded(int64_t bytes) { return (bytes + 63) / 64 * 64; }
 
 using namespace kedge;
 
-int32_t kedge_image_resize(const kedge_context* ctx, uint8_t* out, int64_t out_height, int64_t out_width, const uint8_t* image, int64_t height,
-                           int64_t width, int64_t channels, kedge_status* status) {
+int32_t kedge_image_resize(const kedge_context* ctx, uint8_t* out, int64_t out_height, int64_t out_width, const uint8_t* image,
+                           int64_t height, int64_t width, int64_t channels, kedge_status* status) {
   KEDGE_REQUIRE(out && image, "out or image is NULL");
   KEDGE_REQUIRE(height >= 1 && height <= 65535 && width >= 1 && width <= 65535, "image is %lld x %lld pixels, sides go from 1 to 65535",
                 (long long)width, (long long)height);
@@ -143,10 +146,12 @@ int32_t kedge_image_resize(const kedge_context* ctx, uint8_t* out, int64_t out_h
   const int threads = std::max(1, ctx->threads);
   const int64_t tile = padded(kGroup * (line + out_line));
   const int64_t scratch_bytes = padded(8 * std::max(tap_size(width, out_width), tap_size(height, out_height)));
-  const int64_t across_bytes = across ? padded(taps_bytes(width, out_width)) : 0, down_bytes = down ? padded(taps_bytes(height, out_height)) : 0;
+  const int64_t across_bytes = across ? padded(taps_bytes(width, out_width)) : 0;
+  const int64_t down_bytes = down ? padded(taps_bytes(height, out_height)) : 0;
   const int64_t between_bytes = across && down ? padded(height * out_line) : 0, tiles_bytes = across ? threads * tile : 0;
   if (!across && !down) {
-    parallel_range(ctx, height, 64, line / 16, [&](int64_t b, int64_t e) { memcpy(out + b * line, image + b * line, (size_t)((e - b) * line)); });
+    parallel_range(ctx, height, 64, line / 16,
+                   [&](int64_t b, int64_t e) { memcpy(out + b * line, image + b * line, (size_t)((e - b) * line)); });
     return ok(status);
   }
   KEDGE_REQUIRE_WORKSPACE(scratch_bytes + across_bytes + down_bytes + between_bytes + tiles_bytes);
@@ -198,7 +203,8 @@ int32_t kedge_image_patches(const kedge_context* ctx, int32_t dtype, void* out, 
   float table[3][256];
   for (int c = 0; c < 3; c++)
     for (int x = 0; x < 256; x++) table[c][x] = ((float)(x * (1.0 / 255.0)) - mean[c]) / std[c];
-  const int64_t groups = (n_frames + temporal - 1) / temporal, grid_height = height / patch, grid_width = width / patch, side = patch * merge;
+  const int64_t groups = (n_frames + temporal - 1) / temporal, side = patch * merge;
+  const int64_t grid_height = height / patch, grid_width = width / patch;
   const int64_t block_rows = grid_height / merge, row_floats = 3 * temporal * patch * patch, frame_bytes = height * width * 3;
   // A chunk is a row of blocks: merge * grid_width patches.
   parallel(ctx, groups * block_rows, groups * grid_height * grid_width * row_floats / 2, [&](int64_t chunk) {

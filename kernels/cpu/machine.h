@@ -12,9 +12,9 @@
 
 namespace kedge {
 
-// The folders of this process' group and of every group above it: a limit of any of them binds. `controller` is a v1 name ("memory"); under v2 all
-// controllers share one tree. `root` stands before every path, for tests. Containers show their own group as the root of the mount, so the path of
-// /proc/self/cgroup may not exist below it: then the mount itself is the group.
+// The folders of this process' group and of every group above it: a limit of any of them binds. `controller` is a v1 name ("memory"); under
+// v2 all controllers share one tree. `root` stands before every path, for tests. Containers show their own group as the root of the mount,
+// so the path of /proc/self/cgroup may not exist below it: then the mount itself is the group.
 inline std::vector<std::string> cgroup_folders(const std::string& root, const std::string& controller, bool v2) {
   std::string group, line;
   std::ifstream groups(root + "/proc/self/cgroup");
@@ -67,8 +67,8 @@ inline int64_t file_field(const std::string& path, const std::string& key) {
   return -1;
 }
 
-// Bytes that this process could still take without pushing anything out: the least of MemAvailable and, for each group, its limit less what it uses
-// (page cache that can be dropped is no use).
+// Bytes that this process could still take without pushing anything out: the least of MemAvailable and, for each group, its limit less what
+// it uses (page cache that can be dropped is no use).
 inline int64_t free_memory(const std::string& root = "") {
   int64_t available = file_field(root + "/proc/meminfo", "MemAvailable:");
   int64_t least = available >= 0 ? available * 1024 : (int64_t)sysconf(_SC_PHYS_PAGES) * (int64_t)sysconf(_SC_PAGESIZE);

@@ -2,6 +2,7 @@
 #include "handle_table.h"
 
 using namespace kedge;
+using namespace kedge::handles;
 
 int32_t kedge_owner_open(uint32_t* owner, kedge_status* status) {
   KEDGE_REQUIRE(owner, "owner is NULL");
@@ -36,7 +37,8 @@ int32_t kedge_owner_close(uint32_t owner, kedge_status* status) {
   return ok(status);
 }
 
-// Besides the owner's own handles: those of other dead owners whose last lend ended when this owner died, since nobody may look there again.
+// Besides the owner's own handles: those of other dead owners whose last lend ended when this owner died, since nobody may look there
+// again.
 int32_t kedge_owner_reclaim(uint32_t owner, uint64_t* out, int64_t capacity, int64_t* count, kedge_status* status) {
   KEDGE_REQUIRE(count && (out || capacity == 0), "out or count is NULL");
   KEDGE_REQUIRE(capacity >= 0, "capacity is %lld", (long long)capacity);

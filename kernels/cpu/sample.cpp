@@ -11,6 +11,7 @@ namespace {
 
 constexpr int kBins = 1024;
 constexpr float kBinsPerNat = 32;
+constexpr float kNearSpan = 8;  // nats
 
 struct Entry {
   float x, e;
@@ -49,14 +50,23 @@ struct Histogram {
   int32_t count[kBins];
 };
 
-void fill_histogram(const Row& row, Histogram& h) {
+inline bool any(vi mask) {
+  uint64_t t[kLanes / 2], all = 0;
+  memcpy(t, &mask, sizeof mask);
+  for (uint64_t x : t) all |= x;
+  return all != 0;
+}
+
+// Counts the entries with e > 0 and d >= -span.
+void fill_histogram(const Row& row, float span, Histogram& h) {
   memset(&h, 0, sizeof h);
   each_vector(0, row.vocab, [&](int64_t i, auto count) {
-    vf x, d, e;
-    exponents(row, i, count, x, d, e);
+    vf d = (load_logits(row.x, row.suppress, i, count) - row.largest) * row.inv_t;
+    if (!any(d >= -span)) return;
+    vf e = vexp(d);
     vi bin = bin_of(d);
     for (int l = 0; l < count; l++) {
-      if (!(e[l] > 0)) continue;
+      if (!(d[l] >= -span && e[l] > 0)) continue;
       h.mass[bin[l]] += e[l];
       h.count[bin[l]]++;
     }
@@ -67,11 +77,12 @@ void fill_histogram(const Row& row, Histogram& h) {
 int64_t gather_bin(const Row& row, int wanted, Entry* out) {
   int64_t n = 0;
   each_vector(0, row.vocab, [&](int64_t i, auto count) {
-    vf x, d, e;
-    exponents(row, i, count, x, d, e);
-    vi bin = bin_of(d);
+    vf x = load_logits(row.x, row.suppress, i, count), d = (x - row.largest) * row.inv_t;
+    vi here = bin_of(d) == wanted;
+    if (!any(here)) return;
+    vf e = vexp(d);
     for (int l = 0; l < count; l++) {
-      if (bin[l] != wanted || !(e[l] > 0)) continue;
+      if (!here[l] || !(e[l] > 0)) continue;
       int32_t index = (int32_t)(i + l);
       if (x[l] > row.least_x || (x[l] == row.least_x && index <= row.last_index)) out[n++] = {x[l], e[l], index};
     }
@@ -102,28 +113,36 @@ int64_t shortest_prefix(Entry* entries, int64_t n, double target) {
   return end;
 }
 
-// Sets the threshold for top-k and top-p.
-void find_threshold(Row& row, int64_t top_k, double top_p, Histogram& h, Entry* entries) {
-  fill_histogram(row, h);
+// Sets the threshold for top-k and top-p. Only the entries near the top are looked at where the threshold is among them; total: the sum of all e.
+void find_threshold(Row& row, int64_t top_k, double top_p, double total, Histogram& h, Entry* entries) {
   int64_t count = 0;
   double mass = 0;
   int last = 0;  // the last bin of which anything is kept
-  for (int b = 0; b < kBins; b++) {
-    if (h.count[b] == 0) continue;
-    last = b;
-    if (top_k > 0 && count + h.count[b] >= top_k) {
-      int64_t n = gather_bin(row, b, entries), keep = top_k - count;
-      std::nth_element(entries, entries + keep - 1, entries + n, before);
-      row.least_x = entries[keep - 1].x;
-      row.last_index = entries[keep - 1].index;
-      for (int64_t i = 0; i < keep; i++) mass += entries[i].e;
-      break;
+  bool cut = false;
+  for (float span : {kNearSpan, INFINITY}) {
+    fill_histogram(row, span, h);
+    count = last = 0;
+    mass = 0;
+    for (int b = 0; b < kBins && !cut; b++) {
+      if (h.count[b] == 0) continue;
+      last = b;
+      cut = top_k > 0 && count + h.count[b] >= top_k;
+      if (cut) continue;
+      count += h.count[b];
+      mass += h.mass[b];
     }
-    count += h.count[b];
-    mass += h.mass[b];
+    if (cut || (top_k == 0 && mass >= top_p * total)) break;
+  }
+  if (cut) {
+    int64_t n = gather_bin(row, last, entries), keep = top_k - count;
+    std::nth_element(entries, entries + keep - 1, entries + n, before);
+    row.least_x = entries[keep - 1].x;
+    row.last_index = entries[keep - 1].index;
+    for (int64_t i = 0; i < keep; i++) mass += entries[i].e;
+    total = mass;
   }
   if (!(top_p < 1)) return;
-  double target = top_p * mass;
+  double target = top_p * total;
   for (int b = 0; b <= last; b++) {
     if (h.count[b] == 0) continue;
     if (b < last && h.mass[b] < target) {
@@ -155,8 +174,8 @@ inline vf kept(const Row& row, int64_t i, Count count) {
 }
 
 double kept_sum(const Row& row, int64_t begin, int64_t end) {
-  vd s{};
-  each_vector(begin, end, [&](int64_t i, auto count) { s += __builtin_convertvector(kept(row, i, count), vd); });
+  Doubles s{};
+  each_vector(begin, end, [&](int64_t i, auto count) { s += widen(kept(row, i, count)); });
   return hsum(s);
 }
 
@@ -193,10 +212,12 @@ int64_t draw(const Plan& plan, const double* sums, int64_t chunks, double u) {
   return walk_chunk(plan.row, begin, std::min(plan.row.vocab, begin + kVocabChunk), target);
 }
 
-int64_t first_of(const Row& row, float value) {
-  for (int64_t i = 0; i < row.vocab; i++)
-    if (row.x[i] == value && !(row.suppress && row.suppress[i])) return i;
-  return -1;
+int64_t argmax(const Plan& plan, const SoftmaxPart* parts) {
+  const Row& row = plan.row;
+  int64_t i = 0;
+  while (parts[i].largest != plan.all.largest) i++;
+  for (i *= kVocabChunk; row.x[i] != row.largest || (row.suppress && row.suppress[i]);) i++;
+  return i;
 }
 
 }  // namespace
@@ -244,7 +265,7 @@ KEDGE_API int32_t kedge_sample(const kedge_context* ctx, int32_t dtype, int32_t*
     plan.filtered = plan.valid && temperature[i] > 0 && (sorted || min_p[i] > 0);
     if (plan.filtered && sorted) {
       char* slot = scratch + omp_get_thread_num() * slot_bytes;
-      find_threshold(plan.row, top_k[i], top_p[i], *(Histogram*)slot, (Entry*)(slot + sizeof(Histogram)));
+      find_threshold(plan.row, top_k[i], top_p[i], plan.all.sum, *(Histogram*)slot, (Entry*)(slot + sizeof(Histogram)));
     }
   });
   parallel_range(ctx, tasks, tasks_per_chunk(vocab), 2 * std::min(vocab, kVocabChunk), [=](int64_t begin, int64_t end) {
@@ -265,7 +286,7 @@ KEDGE_API int32_t kedge_sample(const kedge_context* ctx, int32_t dtype, int32_t*
       const uint32_t* k = keys + 4 * i;
       found = draw(plan, sums + i * chunks, chunks, philox_unit(philox(k[0], k[1], (uint32_t)position[i], k[2], k[3], 0).x[0]));
     } else if (plan.valid) {
-      found = first_of(plan.row, plan.row.largest);
+      found = argmax(plan, parts + i * chunks);
     }
     double d = found < 0 ? NAN : ((double)plan.row.x[found] - plan.all.largest) * inv_t[i], log_sum = std::log(plan.all.sum);
     token[i] = (int32_t)found;

@@ -15,7 +15,8 @@ struct f16 {
 typedef uint16_t vh __attribute__((vector_size(kLanes * 2), aligned(2), may_alias));
 typedef uint8_t vb __attribute__((vector_size(kLanes), aligned(1), may_alias));
 typedef uint32_t vu __attribute__((vector_size(kLanes * 4), aligned(4), may_alias));
-typedef double vd __attribute__((vector_size(kLanes * 8), aligned(8), may_alias));
+typedef double vd __attribute__((vector_size(kLanes * 4), aligned(8), may_alias));  // half as many lanes: one register
+typedef float vf_half __attribute__((vector_size(kLanes * 2), aligned(4), may_alias));
 
 inline vu select(vi mask, vu a, vu b) { return (a & (vu)mask) | (b & ~(vu)mask); }
 inline vf vabs(vf x) { return (vf)((vi)x & 0x7fffffff); }
@@ -86,10 +87,33 @@ inline void store(T* p, vf v, int count) {
 }
 
 // ---- sums in f64 ----
-inline double hsum(vd v) {
-  double t[kLanes];
-  for (int i = 0; i < kLanes; i++) t[i] = v[i];
-  for (int w = kLanes / 2; w > 0; w /= 2)
+// kLanes doubles. Two registers, since GCC takes a vector wider than one apart into scalars.
+struct Doubles {
+  vd low, high;
+
+  Doubles& operator+=(Doubles o) {
+    low += o.low;
+    high += o.high;
+    return *this;
+  }
+  Doubles operator*(Doubles o) const { return {low * o.low, high * o.high}; }
+};
+inline Doubles widen(vf v) {
+  vf_half h[2];
+  memcpy(h, &v, sizeof v);
+  return {__builtin_convertvector(h[0], vd), __builtin_convertvector(h[1], vd)};
+}
+inline vf narrow(Doubles d) {
+  vf_half h[2] = {__builtin_convertvector(d.low, vf_half), __builtin_convertvector(d.high, vf_half)};
+  vf v;
+  memcpy(&v, h, sizeof v);
+  return v;
+}
+inline double hsum(Doubles d) {
+  vd v = d.low + d.high;
+  double t[kLanes / 2];
+  memcpy(t, &v, sizeof v);
+  for (int w = kLanes / 4; w > 0; w /= 2)
     for (int i = 0; i < w; i++) t[i] += t[i + w];
   return t[0];
 }
@@ -120,14 +144,19 @@ inline double sum_products(const kedge_context* ctx, const float* a, const float
   double partial[kMostChunks];
   int64_t size = std::max<int64_t>(16384, (n + kMostChunks - 1) / kMostChunks), chunks = (n + size - 1) / size;
   parallel(ctx, chunks, n, [&](int64_t c) {
-    vd s0{}, s1{};
-    each_vector(c * size, std::min(n, (c + 1) * size), [&](int64_t i, auto count) {
-      vd x = __builtin_convertvector(load(a + i, count), vd);
-      if (b) x *= __builtin_convertvector(load(b + i, count), vd);
-      s0 += x;
-      std::swap(s0, s1);
-    });
-    partial[c] = hsum(s0 + s1);
+    Doubles s0{}, s1{};
+    auto term = [=](int64_t i, auto count) {
+      Doubles x = widen(load(a + i, count));
+      return b ? x * widen(load(b + i, count)) : x;
+    };
+    int64_t i = c * size, end = std::min(n, (c + 1) * size);
+    for (; i + 2 * kLanes <= end; i += 2 * kLanes) {
+      s0 += term(i, Full{});
+      s1 += term(i + kLanes, Full{});
+    }
+    each_vector(i, end, [&](int64_t j, auto count) { s0 += term(j, count); });
+    s0 += s1;
+    partial[c] = hsum(s0);
   });
   double sum = 0;
   for (int64_t c = 0; c < chunks; c++) sum += partial[c];
@@ -142,9 +171,9 @@ inline int64_t row_chunks(int64_t rows) { return (rows + row_chunk(rows) - 1) / 
 inline void add_partials(const kedge_context* ctx, float* out, const float* partials, int64_t chunks, int64_t dim) {
   parallel_range(ctx, dim, 512, chunks, [&](int64_t begin, int64_t end) {
     each_vector(begin, end, [&](int64_t i, auto count) {
-      vd sum{};
-      for (int64_t c = 0; c < chunks; c++) sum += __builtin_convertvector(load(partials + c * dim + i, count), vd);
-      store(out + i, load(out + i, count) + __builtin_convertvector(sum, vf), count);
+      Doubles sum{};
+      for (int64_t c = 0; c < chunks; c++) sum += widen(load(partials + c * dim + i, count));
+      store(out + i, load(out + i, count) + narrow(sum), count);
     });
   });
 }

@@ -143,7 +143,7 @@ __device__ __forceinline__ void partial_tile(const Params& p, int first, int row
 }
 
 template <class E, bool kConnectivity>
-__global__ void __launch_bounds__(E::kThreads, 2) decode_partial(Params p) {
+__global__ void __launch_bounds__(E::kThreads, sizeof(typename E::T) == 4 ? 1 : 2) decode_partial(Params p) {
   const int i = blockIdx.x, kv_head = blockIdx.z, slot = blockIdx.y;
   const Sequence s = read_sequence(p, i);
   if (!s.good) return;

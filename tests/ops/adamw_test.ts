@@ -17,7 +17,11 @@ interface State {
 }
 
 /** One step of torch.optim.AdamW in float64. */
-function adamw({ p, m, v }: State, grad: ArrayLike<number>, { hyper, step, coefficient = 1 }: { hyper: Hyper; step: number; coefficient?: number }) {
+function adamw(
+  { p, m, v }: State,
+  grad: ArrayLike<number>,
+  { hyper, step, coefficient = 1 }: { hyper: Hyper; step: number; coefficient?: number },
+) {
   const bias1 = 1 - hyper.beta1 ** step, bias2 = 1 - hyper.beta2 ** step;
   for (let i = 0; i < p.length; i++) {
     const g = grad[i]! * coefficient;
@@ -303,7 +307,9 @@ opTest("over many steps Kahan rounding stays near float64 where rounding to the 
 }, F32);
 
 opTest("a gradient that is not finite leaves every byte as it was", (run) => {
-  const n = 1031, bad = run.input([NaN, 0, 1, 0], { dtype: "f32" }).address, grad = run.input(new Float64Array(n).fill(NaN), { dtype: "f32" }).address;
+  const n = 1031,
+    bad = run.input([NaN, 0, 1, 0], { dtype: "f32" }).address,
+    grad = run.input(new Float64Array(n).fill(NaN), { dtype: "f32" }).address;
   const setups: Omit<Setup, "n">[] = [
     {},
     { param: "bf16", master: true },
@@ -340,7 +346,9 @@ opTest("adamw gives equal bits for any number of threads", (run) => {
 opTest("adamw refuses bad arguments and does nothing for no elements", (run) => {
   const { ops } = run.device, x = run.input([1, 2], { dtype: "f32" }).address, m = run.input([0, 0], { dtype: "f32" }).address;
   const v = run.input([0, 0], { dtype: "f32" }).address, g = run.input([1, 1], { dtype: "f32" }).address, { f32, bf16, i32 } = DTYPES;
-  const call = (change: { p?: number; g?: number; n?: number; beta1?: number; bias1?: number; bias2?: number; eps?: number; lr?: number } = {}) =>
+  const call = (
+    change: { p?: number; g?: number; n?: number; beta1?: number; bias1?: number; bias2?: number; eps?: number; lr?: number } = {},
+  ) =>
     ops.adamw(
       ...[change.p ?? x, f32, 0, m, v, f32, 0, 0, 0, change.g ?? g, 0, change.n ?? 2, change.lr ?? 1e-3, change.beta1 ?? 0.9] as const,
       ...[0.99, change.eps ?? 1e-8, 0, change.bias1 ?? 0.1, change.bias2 ?? 0.01, 0, 0, 1] as const,

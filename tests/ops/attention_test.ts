@@ -49,7 +49,7 @@ function cases(run: OpRun): CaseOptions[] {
 }
 
 /** Chains of sums of `n` rounded terms err like sqrt(n). */
-const longest = (c: AttentionCase) => 2 + Math.sqrt(Math.max(1, ...c.seen.map((keys) => keys.length)));
+const longest = (c: AttentionCase) => 1 + Math.sqrt(Math.max(1, ...c.seen.map((keys) => keys.length))) / 8;
 
 function compareForward(
   c: AttentionCase,
@@ -57,18 +57,23 @@ function compareForward(
 ): { out: ReturnType<AttentionCase["queryRows"]>; lse: ReturnType<AttentionCase["queryRows"]> } {
   const { out, lse } = c.forward(), expected = attention(c.heads, c.seen, c.values);
   c.run.close(out.read(), expected.out, { what: `${what}: out`, factor: longest(c) });
-  c.run.close(lse.read(), expected.lse, { what: `${what}: lse`, factor: 2, scale: 1 });
+  c.run.close(lse.read(), expected.lse, { what: `${what}: lse`, scale: 1 });
   return { out, lse };
 }
 
-/** The size of a gradient's terms, for tolerances: what remains of them may be 0, as for a row that sees one key. */
-const gradientScale = (expected: Float64Array) => Math.max(0.2, Math.sqrt(expected.reduce((sum, x) => sum + x * x, 0) / expected.length));
+/**
+ * The size of a gradient's terms, for tolerances: what remains of them may be 0, as for a row that sees one key. In bf16 a term dout . v - dout . out
+ * starts from an output that was rounded.
+ */
+function gradientScale(run: OpRun, expected: Float64Array): number {
+  return Math.max(run.dtype === "f32" ? 0.2 : 1, Math.sqrt(expected.reduce((sum, x) => sum + x * x, 0) / expected.length));
+}
 
 function compareBackward(c: AttentionCase, what: string): void {
   const { out, lse } = c.forward(), dout = c.queryRows(c.run.random.normal(c.q.values.length));
   const actual = c.backward({ dout, out, lse }), expected = attentionGradient(c.heads, c.seen, { ...c.values, dout: dout.values });
   for (const name of ["dq", "dk", "dv"] as const) {
-    const scale = gradientScale(expected[name]);
+    const scale = gradientScale(c.run, expected[name]);
     c.run.close(actual[name].read(), expected[name], { what: `${what}: ${name}`, factor: 2 * longest(c), scale });
   }
 }
@@ -95,7 +100,7 @@ opTest("attention's gradients equal finite differences", (run) => {
     const actual = c.backward({ dout, ...c.forward() });
     (["dq", "dk", "dv"] as const).forEach((name, i) => {
       run.close(analytic[name], expected[i]!, { what: `reference ${name}`, factor: 0.01 });
-      run.close(actual[name].read(), expected[i]!, { what: name, factor: 8 });
+      run.close(actual[name].read(), expected[i]!, { what: name, factor: 2, scale: gradientScale(run, expected[i]!) });
     });
   }
 });
@@ -176,8 +181,8 @@ opTest("a shared prefix gives what copies of it give, gradients summed", (run) =
     values: { q: spread(q, qWidth), k: spread(k, kvWidth), v: spread(v, kvWidth) },
   });
   const a = shared.forward(), b = copied.forward();
-  run.close(spread(a.out.read(), qWidth), b.out.read(), { what: "out", factor: 4 });
-  run.close(spread(a.lse.read(), 6), b.lse.read(), { what: "lse", factor: 4 });
+  run.close(spread(a.out.read(), qWidth), b.out.read(), { what: "out", factor: 2 });
+  run.close(spread(a.lse.read(), 6), b.lse.read(), { what: "lse", factor: 2 });
   // The loss counts a prompt's row once in the shared layout, so its copies share the gradient.
   const douts = run.random.normal(q.length);
   const dout = shared.queryRows(douts);
@@ -185,7 +190,7 @@ opTest("a shared prefix gives what copies of it give, gradients summed", (run) =
   const share = spread(dout.values, qWidth).map((x, i) => x / counts[rows[Math.floor(i / qWidth)]!]!);
   const da = shared.backward({ dout, ...a }), db = copied.backward({ dout: copied.queryRows(share), ...b });
   for (const [name, width] of [["dq", qWidth], ["dk", kvWidth], ["dv", kvWidth]] as const) {
-    run.close(da[name].read(), gather(db[name].read(), width), { what: name, factor: 20 });
+    run.close(da[name].read(), gather(db[name].read(), width), { what: name, factor: 4 });
   }
 });
 

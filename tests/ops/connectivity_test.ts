@@ -86,9 +86,9 @@ opTest("connectivity equals the definition, pooled and by row, added over layers
     const c = new AttentionCase(run, options), g = given(c, options.regions);
     for (const renorm of [0, 1] as const) {
       const state = { renorm, before: 0.5, times: 2 }, actual = measure(c, g, state), wanted = expected(c, g, state);
-      run.close(actual.mass.read(), wanted.mass, { what: `case ${i} mass, renorm ${renorm}`, factor: 10 });
-      run.close(actual.profile.read(), wanted.profile, { what: `case ${i} profile, renorm ${renorm}`, factor: 10 });
-      run.close(measure(c, g, { ...state, profile: false }).mass.read(), wanted.mass, { what: `case ${i} without a profile`, factor: 10 });
+      run.close(actual.mass.read(), wanted.mass, { what: `case ${i} mass, renorm ${renorm}` });
+      run.close(actual.profile.read(), wanted.profile, { what: `case ${i} profile, renorm ${renorm}` });
+      run.close(measure(c, g, { ...state, profile: false }).mass.read(), wanted.mass, { what: `case ${i} without a profile` });
     }
   });
 });
@@ -100,8 +100,8 @@ opTest("connectivity by row keeps a tiny n from dividing by less than 0.01", (ru
   const c = new AttentionCase(run, { segments: plain([{ qLen: 3 }]), heads: 1, kvHeads: 1, headDim: 16, values: { q, k } });
   const g = { region: Int32Array.of(-2, 0, 1), rowOut: Int32Array.of(0, 1, 2), regions: 2, rowsOut: 3 };
   const { mass, profile } = measure(c, g, { renorm: 1 }), wanted = expected(c, g, { renorm: 1, before: 0 });
-  run.close(mass.read(), wanted.mass, { what: "mass", factor: 10 });
-  run.close(profile.read(), wanted.profile, { what: "profile", factor: 10 });
+  run.close(mass.read(), wanted.mass, { what: "mass" });
+  run.close(profile.read(), wanted.profile, { what: "profile" });
   assertEquals([...mass.read().subarray(0, 2)], [0, 1]);
   assertEquals(mass.read()[4]! > 0.01 && mass.read()[4]! < 0.1, true);
 });
@@ -126,8 +126,8 @@ opTest("connectivity of a decode step equals that of the whole pass", (run) => {
       run.dtypeCode, out.address, width, mass.address, profile.address, q.address, width, c.k.address, c.k.stride, c.v.address, c.v.stride, run.integers(region),
       regions, groups, 1, sequences, n, prefix, Math.max(...lengths), c.kvTokens, 6, 2, sizes.headDim, c.heads.scale, renorm,
     );
-    run.close(mass.read(), whole.mass.read(), { what: `mass, renorm ${renorm}`, factor: 10 });
-    run.close(profile.read(), whole.profile.read(), { what: `profile, renorm ${renorm}`, factor: 10 });
+    run.close(mass.read(), whole.mass.read(), { what: `mass, renorm ${renorm}` });
+    run.close(profile.read(), whole.profile.read(), { what: `profile, renorm ${renorm}` });
   }
 });
 

@@ -20,7 +20,9 @@ opTest("fill sets every element, f32, bf16 and i32", (run) => {
         const x = run.output(n, { dtype, misalign: DTYPE_BYTES[dtype] });
         run.device.ops.fill(DTYPES[dtype], x, n, value);
         // Ties go to the even integer: -2.5 becomes -2.
-        const expected = dtype === "i32" ? (value === -2.5 ? -2 : Math.round(value)) : run.read(run.input([value], { dtype }).address, 1, dtype)[0]!;
+        const expected = dtype === "i32"
+          ? (value === -2.5 ? -2 : Math.round(value))
+          : run.read(run.input([value], { dtype }).address, 1, dtype)[0]!;
         const wrong = run.read(x, n, dtype).findIndex((v) => !Object.is(v, expected === 0 && dtype === "i32" ? 0 : expected));
         assertEquals(wrong, -1, `${dtype} ${value} of ${n}`);
       }
@@ -78,7 +80,24 @@ function hardBits(random: { integer(low: number, high: number): number }, n: num
     const low = [0, 1, 0x7fff, 0x8000, 0x8001, 0xffff, 0xfff, 0x1000, 0x1001, 0x2fff, 0x3000, random.integer(0, 65536)];
     bits[i] = random.integer(0, 65536) * 65536 + low[random.integer(0, low.length)]!;
   }
-  const special = [0, -0, 1, Infinity, -Infinity, NaN, 65504, 65519.996, 65520, -65520, 65536, 2 ** -14, 2 ** -24, 2 ** -25, 3 * 2 ** -26, 2 ** -149];
+  const special = [
+    0,
+    -0,
+    1,
+    Infinity,
+    -Infinity,
+    NaN,
+    65504,
+    65519.996,
+    65520,
+    -65520,
+    65536,
+    2 ** -14,
+    2 ** -24,
+    2 ** -25,
+    3 * 2 ** -26,
+    2 ** -149,
+  ];
   bits.set(new Uint32Array(Float32Array.from(special).buffer));
   return bits;
 }

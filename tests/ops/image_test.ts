@@ -21,7 +21,7 @@ function bicubic(x: number): number {
   return x < 2 ? (((x - 5) * x + 8) * x - 4) * -0.5 : 0;
 }
 
-/** One pass of Pillow's Resample.c, along an axis of `from` lines of `stride` bytes each, written plainly: `at(outer, i)` is an input byte. */
+/** The taps of each output of an axis, as of Pillow's Resample.c, in float64 and then in units of 2^-22. */
 function taps(from: number, to: number): { first: number; weights: number[] }[] {
   const scale = from / to, wide = Math.max(1, scale), support = 2 * wide;
   return Array.from({ length: to }, (_, i) => {

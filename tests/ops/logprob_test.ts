@@ -88,10 +88,19 @@ opTest("logprobBwd matches differences of the float64 reference, also in place",
             const options = { vocab, temperature, target, suppress };
             const saved = reference(logits.values, options);
             const lse = run.input(saved.slice(2 * n), { dtype: "f32" }), entropy = run.input(saved.slice(n, 2 * n), { dtype: "f32" });
-            const dlogprob = run.input(run.random.normal(n), { dtype: "f32" }), dentropy = run.input(run.random.normal(n), { dtype: "f32" });
+            const dlogprob = run.input(run.random.normal(n), { dtype: "f32" }),
+              dentropy = run.input(run.random.normal(n), { dtype: "f32" });
             const dlogits = inPlace ? logits : matrix(run, { rows: n, width: vocab, stride: vocab + 2 });
             run.device.ops.logprobBwd(
-              ...[run.dtypeCode, dlogits.address, dlogits.stride, logits.address, logits.stride, run.integers(target), lse.address] as const,
+              ...[
+                run.dtypeCode,
+                dlogits.address,
+                dlogits.stride,
+                logits.address,
+                logits.stride,
+                run.integers(target),
+                lse.address,
+              ] as const,
               ...[withEntropy ? entropy.address : 0, dlogprob.address, withEntropy ? dentropy.address : 0] as const,
               ...[suppress ? run.integers(suppress) : 0, n, vocab, temperature] as const,
             );
@@ -115,7 +124,17 @@ opTest("logprobBwd over a large vocabulary: the analytic gradient, zeros where s
   const dlogprob = run.input([0.7, 1, -1.3], { dtype: "f32" }), dentropy = run.input([-0.4, 1, 0.2], { dtype: "f32" });
   const dlogits = run.output(n * vocab);
   run.device.ops.logprobBwd(
-    ...[run.dtypeCode, dlogits, vocab, logits.address, vocab, run.integers(target), lse.address, entropy.address, dlogprob.address] as const,
+    ...[
+      run.dtypeCode,
+      dlogits,
+      vocab,
+      logits.address,
+      vocab,
+      run.integers(target),
+      lse.address,
+      entropy.address,
+      dlogprob.address,
+    ] as const,
     ...[dentropy.address, run.integers(suppress), n, vocab, temperature] as const,
   );
   const got = run.read(dlogits, n * vocab);
@@ -137,7 +156,9 @@ opTest("logprobBwd over a large vocabulary: the analytic gradient, zeros where s
 /** Forward and backward of [n, 4] logits: { logprob, entropy, lse, dlogits } with cotangents of 1. */
 function both(run: Parameters<Parameters<typeof opTest>[1]>[0], values: number[], target: number[], suppress?: number[]) {
   const n = target.length, vocab = values.length / n;
-  const logits = run.input(values).address, where = run.integers(Int32Array.from(target)), mask = suppress ? run.integers(Uint8Array.from(suppress)) : 0;
+  const logits = run.input(values).address,
+    where = run.integers(Int32Array.from(target)),
+    mask = suppress ? run.integers(Uint8Array.from(suppress)) : 0;
   const [logprob, entropy, lse] = [0, 1, 2].map(() => run.output(n, { dtype: "f32" })) as [number, number, number];
   const ones = run.input(new Float64Array(n).fill(1), { dtype: "f32" }).address, dlogits = run.output(n * vocab);
   run.device.ops.logprobFwd(run.dtypeCode, logprob, entropy, lse, logits, vocab, where, mask, n, vocab, 1);
@@ -179,10 +200,14 @@ opTest("a target of -1 skips its row", (run) => {
 opTest("logprob gives equal bits for any number of threads and whatever else is in the batch", (run) => {
   const n = 5, vocab = run.small ? 700 : 40_009, element = DTYPE_BYTES[run.dtype];
   const logits = run.input(run.random.normal(n * vocab, 3)), target = targets(run.random, n, vocab).fill(7, 0, 1);
-  const ones = run.input(new Float64Array(n).fill(0.3), { dtype: "f32" }).address, suppress = mask(run.random, vocab), hidden = run.integers(suppress);
+  const ones = run.input(new Float64Array(n).fill(0.3), { dtype: "f32" }).address,
+    suppress = mask(run.random, vocab),
+    hidden = run.integers(suppress);
   const op = (first: number, rows: number) => {
     const [logprob, entropy, lse] = [0, 1, 2].map(() => run.output(rows, { dtype: "f32" })) as [number, number, number];
-    const dlogits = run.output(rows * vocab), where = run.integers(target.slice(first, first + rows)), x = logits.address + first * vocab * element;
+    const dlogits = run.output(rows * vocab),
+      where = run.integers(target.slice(first, first + rows)),
+      x = logits.address + first * vocab * element;
     run.device.ops.logprobFwd(run.dtypeCode, logprob, entropy, lse, x, vocab, where, hidden, rows, vocab, 0.9);
     run.device.ops.logprobBwd(run.dtypeCode, dlogits, vocab, x, vocab, where, lse, entropy, ones, ones, hidden, rows, vocab, 0.9);
     return joinBytes(...[logprob, entropy, lse].map((a) => run.bytes(a, 4 * rows)), run.bytes(dlogits, rows * vocab * element));
@@ -195,7 +220,11 @@ opTest("logprob gives equal bits for any number of threads and whatever else is 
 });
 
 opTest("logprob refuses bad arguments and does nothing for no rows", (run) => {
-  const { ops } = run.device, code = run.dtypeCode, x = run.input([1, 2, 3, 4]).address, y = run.output(4), z = run.output(2, { dtype: "f32" });
+  const { ops } = run.device,
+    code = run.dtypeCode,
+    x = run.input([1, 2, 3, 4]).address,
+    y = run.output(4),
+    z = run.output(2, { dtype: "f32" });
   const e = run.output(2, { dtype: "f32" }), l = run.output(2, { dtype: "f32" }), t = run.integers(Int32Array.of(0, 1));
   for (const temperature of [0, -1, NaN, Infinity]) {
     assertThrows(() => ops.logprobFwd(code, z, e, l, x, 2, t, 0, 2, 2, temperature), RangeError, "temperature");

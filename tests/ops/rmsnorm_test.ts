@@ -112,7 +112,11 @@ opTest("rmsnorm keeps NaN and infinities to their row", (run) => {
 });
 
 opTest("rmsnorm refuses bad arguments and does nothing for no rows", (run) => {
-  const { ops } = run.device, a = run.input([1, 2, 3, 4]).address, r = run.output(4, { dtype: "f32" }), y = run.output(4), code = run.dtypeCode;
+  const { ops } = run.device,
+    a = run.input([1, 2, 3, 4]).address,
+    r = run.output(4, { dtype: "f32" }),
+    y = run.output(4),
+    code = run.dtypeCode;
   assertThrows(() => ops.rmsnormFwd(code, y, 0, r, a, 0, a, 2, 2, 0), RangeError, "eps");
   assertThrows(() => ops.rmsnormFwd(code, y, 0, r, a, 0, a, 2, 2, NaN), RangeError, "eps");
   assertThrows(() => ops.rmsnormFwd(code, y, 0, r, a, a, a, 2, 2, EPS), RangeError, "h_out");

@@ -102,7 +102,9 @@ opTest("rope gives equal bits for any number of threads", (run) => {
   const frequencies = run.input(Float64Array.from({ length: half }, (_, i) => 1e4 ** (-i / half)), { dtype: "f32" });
   const x = run.input(run.random.normal(tokens * width));
   assertDeterministic(run, () => {
-    const cos = run.output(tokens * half, { dtype: "f32" }), sin = run.output(tokens * half, { dtype: "f32" }), y = run.output(tokens * width);
+    const cos = run.output(tokens * half, { dtype: "f32" }),
+      sin = run.output(tokens * half, { dtype: "f32" }),
+      y = run.output(tokens * width);
     run.device.ops.ropeTable(cos, sin, positions, axis, frequencies.address, 2, tokens, half);
     run.device.ops.rope(run.dtypeCode, y, width, x.address, width, cos, sin, tokens, heads, headDim, 0, 0);
     const element = run.dtype === "f32" ? 4 : 2;
@@ -112,7 +114,9 @@ opTest("rope gives equal bits for any number of threads", (run) => {
 
 opTest("rope passes NaN on, refuses bad arguments, does nothing for empties", (run) => {
   const { ops } = run.device, code = run.dtypeCode;
-  const x = run.input([1, NaN, 2, 3, 1, 2, 3, 4]), y = run.output(8), one = run.input(new Float64Array(8).fill(1), { dtype: "f32" }).address;
+  const x = run.input([1, NaN, 2, 3, 1, 2, 3, 4]),
+    y = run.output(8),
+    one = run.input(new Float64Array(8).fill(1), { dtype: "f32" }).address;
   ops.rope(code, y, 4, x.address, 4, one, one, 2, 1, 4, 0, 0);
   assertEquals([...run.read(y, 8)], [-1, NaN, 3, NaN, -2, -2, 4, 6]);
   assertThrows(() => ops.rope(code, y, 3, x.address, 4, one, one, 2, 1, 4, 0, 0), RangeError);

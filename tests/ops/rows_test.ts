@@ -54,7 +54,7 @@ opTest("scatterRows writes rows, or zeros without a source, and nothing else", (
       );
       const expected = out.values.slice();
       index.forEach((row, i) => {
-        if (row >= 0) for (let c = 0; c < dim; c++) expected[row * dim + c] = clear ? 0 : src.values[i * dim + c]!;
+        if (row >= 0) { for (let c = 0; c < dim; c++) expected[row * dim + c] = clear ? 0 : src.values[i * dim + c]!; }
       });
       assertEquals(out.read(), expected);
     }
@@ -73,7 +73,7 @@ opTest("scatterAddRows adds rows in the order of the indices", (run) => {
     // Additions of f32 in the given order: equal to the bit.
     const expected = Float32Array.from(out.values);
     index.forEach((row, i) => {
-      if (row >= 0) for (let c = 0; c < dim; c++) expected[row * dim + c]! += src.values[i * dim + c]!;
+      if (row >= 0) { for (let c = 0; c < dim; c++) expected[row * dim + c]! += src.values[i * dim + c]!; }
     });
     assertEquals(out.read(), Float64Array.from(expected));
   }

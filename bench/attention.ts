@@ -1,0 +1,148 @@
+/**
+ * Attention forward and backward over prompts with responses: one prefix shared by its responses against a copy of the prefix for each. Then a decode
+ * step likewise. Ratios are the copied version's time divided by the shared one's; flops count the seen pairs only (4 d forward, 10 d backward).
+ *
+ *   deno run --allow-read --allow-write=.cache --allow-run=c++ --allow-ffi bench/attention.ts [--threads=2] [--rounds=11]
+ *
+ * @module
+ */
+import { parseArgs } from "@std/cli";
+import { CpuDevice } from "../ffi/cpu_device.ts";
+import { DTYPES } from "../ffi/device.ts";
+import { measure, Report } from "./report.ts";
+
+/** Prompts of `prefix` tokens with `responses` responses of `length` tokens each. */
+interface Layout {
+  prompts: number;
+  prefix: number;
+  responses: number;
+  length: number;
+}
+
+const LAYOUTS: readonly Layout[] = [
+  { prompts: 4, prefix: 88, responses: 8, length: 64 },
+  { prompts: 2, prefix: 512, responses: 8, length: 64 },
+  { prompts: 1, prefix: 512, responses: 8, length: 256 },
+];
+const HEADS = 6, KV_HEADS = 2, HEAD_DIM = 64, WIDTH = HEADS * HEAD_DIM, KV_WIDTH = KV_HEADS * HEAD_DIM;
+
+const flags = parseArgs(Deno.args, { string: ["threads", "rounds"] });
+using device = CpuDevice.open({ threads: Number(flags.threads ?? 2) });
+const options = { rounds: Number(flags.rounds ?? 11) };
+
+function upload(length: number): number {
+  const address = device.alloc(length * 4);
+  device.write(address, Float32Array.from({ length }, () => 3 * (Math.random() - Math.random())));
+  return address;
+}
+
+function integers(values: number[]): number {
+  const address = device.alloc(values.length * 4);
+  device.write(address, Int32Array.from(values));
+  return address;
+}
+
+/** The segment table, its tokens, and how many pairs of a query and a key it has per head. */
+function table({ prompts, prefix, responses, length }: Layout, shared: boolean): { rows: number[]; tokens: number; pairs: number } {
+  const rows: number[] = [], causal = (n: number) => n * (n + 1) / 2;
+  let tokens = 0;
+  const place = (n: number, parent: number, children: [number, number]) => {
+    rows.push(tokens, n, tokens, n, parent, ...children, 0);
+    tokens += n;
+  };
+  for (let p = 0; p < prompts; p++) {
+    const parent = rows.length / 8;
+    if (shared) place(prefix, -1, [parent + 1, parent + 1 + responses]);
+    for (let r = 0; r < responses; r++) {
+      if (shared) place(length, parent, [0, 0]);
+      else place(prefix + length, -1, [0, 0]);
+    }
+  }
+  const response = causal(length) + length * prefix;
+  return { rows, tokens, pairs: prompts * (shared ? causal(prefix) + responses * response : responses * (causal(prefix) + response)) };
+}
+
+/** The forward and the backward over one layout, on memory of their own. */
+function training(layout: Layout, shared: boolean): { forward: () => void; backward: () => void; flops: number } {
+  const { rows, tokens, pairs } = table(layout, shared), segments = integers(rows), longest = layout.prefix + layout.length;
+  const [q, out, dq, dout] = [upload(tokens * WIDTH), upload(tokens * WIDTH), upload(tokens * WIDTH), upload(tokens * WIDTH)];
+  const [k, v, dk, dv] = [upload(tokens * KV_WIDTH), upload(tokens * KV_WIDTH), upload(tokens * KV_WIDTH), upload(tokens * KV_WIDTH)];
+  const lse = upload(tokens * HEADS);
+  // deno-fmt-ignore
+  const shape = [segments, rows.length / 8, longest, longest, tokens, tokens, HEADS, KV_HEADS, HEAD_DIM, HEAD_DIM ** -0.5, 1] as const;
+  // deno-fmt-ignore
+  return {
+    forward: () => device.ops.attentionFwd(DTYPES.f32, out, WIDTH, lse, q, WIDTH, k, KV_WIDTH, v, KV_WIDTH, ...shape),
+    backward: () => device.ops.attentionBwd(
+      DTYPES.f32, dq, WIDTH, dk, KV_WIDTH, dv, KV_WIDTH, dout, WIDTH, q, WIDTH, k, KV_WIDTH, v, KV_WIDTH, out, WIDTH, lse, ...shape, 0,
+    ),
+    flops: pairs * HEADS * HEAD_DIM,
+  };
+}
+
+/** A decode step in the middle of the responses, with connectivity over 64 regions of the prefix. */
+function decoding({ prompts, prefix, responses, length }: Layout, shared: boolean): () => void {
+  const own = length / 2, groups: number[] = [], sequences: number[] = [];
+  let at = 0;
+  const prefixes = (begin: number, end: number) => {
+    groups.push(at, prefix, begin, end);
+    at += prefix;
+  };
+  for (let p = 0; p < prompts; p++) {
+    if (shared) prefixes(p * responses, (p + 1) * responses);
+    for (let r = p * responses; r < (p + 1) * responses; r++) {
+      if (!shared) prefixes(r, r + 1);
+      sequences.push(at, own);
+      at += own;
+    }
+  }
+  const n = prompts * responses,
+    groupTable = integers(groups),
+    sequenceTable = integers(sequences),
+    region = integers(Array.from({ length: at }, (_, i) => i % 64));
+  const q = upload(n * WIDTH),
+    out = upload(n * WIDTH),
+    k = upload(at * KV_WIDTH),
+    v = upload(at * KV_WIDTH),
+    mass = upload(2 * n),
+    profile = upload(64 * n);
+  // deno-fmt-ignore
+  return () => device.ops.decodeAttention(
+    DTYPES.f32, out, WIDTH, mass, profile, q, WIDTH, k, KV_WIDTH, v, KV_WIDTH, region, 64, groupTable, groups.length / 4, sequenceTable, n, prefix, own, at,
+    HEADS, KV_HEADS, HEAD_DIM, HEAD_DIM ** -0.5, 0,
+  );
+}
+
+const report = new Report("attention", {
+  device: device.description,
+  threads: device.threads,
+  heads: HEADS,
+  kvHeads: KV_HEADS,
+  headDim: HEAD_DIM,
+});
+for (const layout of LAYOUTS) {
+  const name = `${layout.prompts} x (${layout.prefix} + ${layout.responses} x ${layout.length})`;
+  const copied = training(layout, false), shared = training(layout, true);
+  const both = (x: typeof copied) => () => {
+    x.forward();
+    x.backward();
+  };
+  const passes = [
+    ["forward", copied.forward, shared.forward, 4 * shared.flops],
+    ["backward", copied.backward, shared.backward, 10 * shared.flops],
+    ["forward and backward", both(copied), both(shared), 14 * shared.flops],
+    ["decode step", decoding(layout, false), decoding(layout, true), undefined],
+  ] as const;
+  for (const [pass, copies, one, flops] of passes) {
+    const times = measure({ copied: copies, shared: one }, options);
+    report.row({
+      layout: name,
+      pass,
+      "copied ms": times.copied.seconds * 1e3,
+      "shared ms": times.shared.seconds * 1e3,
+      "copied / shared": times.shared.ratio,
+      ...(flops && { "shared GFLOP/s": flops / times.shared.seconds / 1e9 }),
+    });
+  }
+}
+report.print();

@@ -1,0 +1,350 @@
+import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
+import { CudaDevice } from "../ffi/cuda_device.ts";
+import { Cudart } from "../ffi/cudart.ts";
+import { type Device, type DType, DTYPE_BYTES } from "../ffi/device.ts";
+import { KedgeError } from "../ffi/errors.ts";
+import { openDevice } from "../ffi/open.ts";
+import { FakeCuda } from "./fake_cuda/fake_cuda.ts";
+import { bf16ToNumber, Random, toBf16 } from "./ops/harness.ts";
+
+const F32 = 0;
+const fake = FakeCuda.load();
+
+/** Registers a test over a fresh fake. Unless it says that it misuses, it must leave no misuse and nothing alive. */
+function fakeTest(name: string, body: () => void, options: { misuses?: boolean } = {}): void {
+  Deno.test(name, () => {
+    fake.reset();
+    try {
+      body();
+      if (!options.misuses) {
+        assertEquals(fake.violations(), []);
+        assertEquals(fake.live(), { allocations: 0, pinned: 0, events: 0, streams: 0, cublas: 0 });
+      }
+    } finally {
+      fake.reset();
+    }
+  });
+}
+
+function upload(device: Device, values: ArrayLike<number>): number {
+  const address = device.alloc(4 * values.length);
+  device.write(address, Float32Array.from(values));
+  return address;
+}
+
+function download(device: Device, address: number, n: number): number[] {
+  const out = new Float32Array(n);
+  device.read(out, address);
+  return [...out];
+}
+
+fakeTest("an op runs through the CUDA path, and the account returns to zero", () => {
+  using device = fake.open();
+  assertMatch(
+    device.description,
+    /^cuda:0: Fake GPU, compute capability 9\.0, 2 multiprocessors, CUDA 13\.0 \(driver for 13\.2\), GEMM by cuBLAS 13/,
+  );
+  const a = upload(device, [1, 2, 3]), b = upload(device, [10, 20, 30]);
+  device.ops.add(F32, a, a, b, 3);
+  assertEquals(download(device, a, 3), [11, 22, 33]);
+  assertEquals(device.memory(), { used: 24, peak: 24, free: 2 ** 30 - 24, budget: 2 ** 30, allocations: 2 });
+  device.free(a);
+  device.free(b);
+  device.synchronize();
+  assertEquals(device.memory(), { used: 0, peak: 24, free: 2 ** 30, budget: 2 ** 30, allocations: 0 });
+  device.resetPeak();
+  assertEquals(device.memory().peak, 0);
+});
+
+fakeTest("an op that wants a workspace gets it on the device", () => {
+  using device = fake.open();
+  const rows = 4000, dim = 300;
+  const dy = upload(device, new Float32Array(rows * dim).fill(1)), out = upload(device, new Float32Array(dim));
+  device.ops.biasGrad(F32, out, dy, dim, rows, dim);
+  assertEquals(download(device, out, 1), [rows]);
+  device.free(dy);
+  device.free(out);
+});
+
+fakeTest("the source of a write may change at once", () => {
+  using device = fake.open();
+  const values = Float32Array.of(1, 2, 3), address = device.alloc(12);
+  device.write(address, values);
+  values.fill(9);
+  assertEquals(download(device, address, 3), [1, 2, 3]);
+  device.write(address, new Uint8Array(0));
+  device.read(new Uint8Array(0), address);
+  device.free(address);
+});
+
+fakeTest("copies beyond an allocation are refused with the driver's words", () => {
+  using device = fake.open();
+  const address = device.alloc(12);
+  const error = assertThrows(
+    () => device.write(address, new Uint8Array(13)),
+    KedgeError,
+    "Cannot write 13 bytes to cuda:0: cudaErrorInvalidValue: ",
+  );
+  assertEquals([error.code, error.details], ["Device", { cuda: 1, sticky: false }]);
+  assertThrows(() => device.read(new Uint8Array(13), address), KedgeError, "Cannot read 13 bytes from cuda:0");
+  device.free(address);
+});
+
+fakeTest("no memory twice over is an OutOfMemory that names the sizes, and the device goes on", () => {
+  using device = fake.open();
+  const held = device.alloc(1000);
+  fake.failAlloc(2, 2);
+  device.free(device.alloc(10));
+  const error = assertThrows(
+    () => device.alloc(5000),
+    KedgeError,
+    "Cannot allocate 5000 bytes on cuda:0: 1000 of 1073741824 bytes are used",
+  );
+  assertEquals([error.code, error.details], ["OutOfMemory", { asked: 5000, used: 1000, free: 2 ** 30 - 1000, budget: 2 ** 30 }]);
+  device.free(device.alloc(5000));
+  device.free(held);
+});
+
+fakeTest("no memory once is tried again, after a synchronisation and a trim", () => {
+  using device = fake.open();
+  fake.failAlloc(1);
+  device.free(device.alloc(5000));
+  fake.memory = 1_000_000;
+  const first = device.alloc(800_000);
+  device.free(first); // in stream order: not yet back
+  device.free(device.alloc(800_000));
+});
+
+fakeTest("a workspace that cannot grow fails the op, and the op works later", () => {
+  using device = fake.open();
+  const rows = 4000, dim = 300;
+  const dy = upload(device, new Float32Array(rows * dim).fill(1)), out = upload(device, new Float32Array(dim));
+  fake.failAlloc(1, 2);
+  const error = assertThrows(() => device.ops.biasGrad(F32, out, dy, dim, rows, dim), KedgeError);
+  assertEquals(error.code, "OutOfMemory");
+  device.ops.biasGrad(F32, out, dy, dim, rows, dim);
+  assertEquals(download(device, out, 1), [rows]);
+  device.free(dy);
+  device.free(out);
+});
+
+fakeTest("a kernel that fails shows at the next synchronisation, with the driver's words, and the device stays lost", () => {
+  const device = fake.open();
+  const address = device.alloc(400);
+  fake.defer = true;
+  fake.failLaunch(2);
+  device.ops.fill(F32, address, 100, 1);
+  device.ops.fill(F32, address, 100, 2);
+  const words = "cudaErrorIllegalAddress: an illegal memory access was encountered. The device is lost to this process";
+  const error = assertThrows(() => device.synchronize(), KedgeError, `Cannot finish the work on cuda:0: ${words}`);
+  assertEquals([error.code, error.details], ["Device", { cuda: 700, sticky: true }]);
+  assertThrows(() => device.read(new Uint8Array(4), address), KedgeError, words);
+  assertThrows(() => device.alloc(4), KedgeError, words);
+  assertThrows(() => device.ops.fill(F32, address, 1, 1), KedgeError, "Cannot run fill: ");
+  assertThrows(() => device[Symbol.dispose](), KedgeError, words);
+  assertThrows(() => device.alloc(4), KedgeError, "this device was closed");
+}, { misuses: true });
+
+fakeTest("a second free is an error, and so is one of what is none of the device's", () => {
+  using device = fake.open();
+  const address = device.alloc(100);
+  device.free(address);
+  for (const wrong of [address, 12_345]) {
+    assertThrows(() => device.free(wrong), KedgeError, `Cannot free ${wrong} on cuda:0: cudaErrorInvalidValue`);
+  }
+  assertEquals(device.memory().allocations, 0);
+});
+
+/** Two streams of one device, as two actors have them. */
+function twoStreams(body: (first: CudaDevice, second: CudaDevice) => void): void {
+  using first = fake.open();
+  using second = fake.open();
+  fake.defer = true;
+  body(first, second);
+}
+
+fakeTest("work of another stream is there after its event is waited for", () =>
+  twoStreams((producer, consumer) => {
+    const x = producer.alloc(40), y = consumer.alloc(40);
+    producer.ops.fill(F32, x, 10, 4);
+    const event = producer.recordEvent();
+    consumer.waitEvent(event);
+    consumer.freeEvent(event);
+    consumer.ops.copy(y, x, 40);
+    assertEquals(download(consumer, y, 2), [4, 4]);
+    const read = consumer.recordEvent();
+    producer.waitEvent(read);
+    producer.freeEvent(read);
+    producer.free(x);
+    consumer.free(y);
+    consumer.waitEvent(0);
+    consumer.freeEvent(0);
+  }));
+
+fakeTest("memory may be freed on another stream than its own, in order", () =>
+  twoStreams((producer, consumer) => {
+    const x = producer.alloc(40);
+    producer.ops.fill(F32, x, 10, 4);
+    const event = producer.recordEvent();
+    consumer.waitEvent(event);
+    producer.freeEvent(event);
+    consumer.free(x);
+    consumer.synchronize();
+    assertEquals(producer.memory().used, 0);
+  }));
+
+fakeTest("the fake sees a read that does not wait, and it reads old bytes", () =>
+  twoStreams((producer, consumer) => {
+    const x = producer.alloc(40), y = consumer.alloc(40);
+    producer.ops.fill(F32, x, 10, 4);
+    consumer.ops.copy(y, x, 40);
+    assert(download(consumer, y, 1)[0] !== 4);
+    assertMatch(fake.violations().join(), /kedge_copy reads 0x[0-9a-f]+ without waiting for the stream that wrote it/);
+  }), { misuses: true });
+
+fakeTest("the fake sees a write over what another stream still reads", () =>
+  twoStreams((producer, consumer) => {
+    const x = producer.alloc(40), y = consumer.alloc(40);
+    producer.ops.fill(F32, x, 10, 4);
+    consumer.waitEvent(producer.recordEvent());
+    consumer.ops.copy(y, x, 40);
+    producer.ops.fill(F32, x, 10, 5);
+    assertMatch(fake.violations().join(), /kedge_fill writes 0x[0-9a-f]+, which another stream may still read/);
+  }), { misuses: true });
+
+fakeTest("the fake sees a free of what another stream still uses, and a use after it", () =>
+  twoStreams((producer, consumer) => {
+    const x = producer.alloc(40);
+    const event = producer.recordEvent();
+    consumer.waitEvent(event);
+    consumer.ops.fill(F32, x, 10, 4);
+    producer.free(x);
+    assertMatch(fake.violations().join(), /a free writes 0x[0-9a-f]+ without waiting/);
+    consumer.ops.fill(F32, x, 10, 4);
+    assertMatch(fake.violations().join(), /kedge_fill uses 0x[0-9a-f]+ after it was freed/);
+  }), { misuses: true });
+
+fakeTest("the fake sees a wait for an event that was never recorded, and one that is ended twice", () => {
+  const device = fake.open();
+  const out = new BigUint64Array(1), { call } = Cudart.load(fake.path);
+  call.cudaEventCreateWithFlags(out, 2);
+  device.waitEvent(Number(out[0]!));
+  assertMatch(fake.violations().join(), /a wait for an event that was never recorded/);
+  device.freeEvent(Number(out[0]!));
+  assertThrows(() => device.freeEvent(Number(out[0]!)), KedgeError, "cudaErrorInvalidResourceHandle");
+}, { misuses: true });
+
+fakeTest("devices do not mix up: each call goes to its own, and the fake sees another's memory", () => {
+  using first = fake.open(0);
+  using second = fake.open(1);
+  const x = first.alloc(40), y = second.alloc(40);
+  const event = first.recordEvent(), other = second.recordEvent();
+  first.freeEvent(event);
+  second.freeEvent(other);
+  assertEquals([first.memory().used, second.memory().used], [40, 40]);
+  assertEquals(fake.violations(), []);
+  second.ops.fill(F32, x, 10, 1);
+  assertMatch(fake.violations().join(), /kedge_fill on device 1 uses 0x[0-9a-f]+ of device 0/);
+  first.free(x);
+  second.free(y);
+}, { misuses: true });
+
+fakeTest("the fake sees a host address, and what is left alive", () => {
+  const device = fake.open();
+  device.alloc(40);
+  device.recordEvent();
+  const host = device.host, out = new BigUint64Array(1);
+  host.hostAlloc(40, out);
+  device.ops.fill(F32, Number(out[0]!), 10, 1);
+  host.hostFree(Number(out[0]!));
+  assertMatch(fake.violations().join(), /kedge_fill uses 0x[0-9a-f]+, which is no device memory/);
+  assertEquals(fake.live(), { allocations: 1, pinned: 0, events: 1, streams: 1, cublas: 0 });
+}, { misuses: true });
+
+fakeTest("page-locked memory is the device's to use, and is freed only when the device is done with it", () => {
+  using device = fake.open();
+  const pinned = device.allocPinned(40), x = device.alloc(40);
+  device.write(pinned, new Float32Array(10).fill(3));
+  fake.defer = true;
+  device.ops.copy(x, pinned, 40);
+  device.ops.scaleAdd(F32, pinned, pinned, 10, 2, 0, 0);
+  device.freePinned(pinned);
+  assertEquals(download(device, x, 2), [3, 3]);
+  assertThrows(() => device.freePinned(pinned), KedgeError, "cudaErrorInvalidValue");
+  device.free(x);
+});
+
+fakeTest("gemm is the product for every transpose, dtype and stride, and 0 rows or columns", () => {
+  using device = fake.open();
+  const random = new Random(7);
+  const m = 5, n = 7, k = 9, lda = 12, ldb = 11, ldc = 8;
+  for (const [dtype, cDtype] of [["f32", "f32"], ["bf16", "bf16"], ["bf16", "f32"]] as const) {
+    for (const [transA, transB] of [[false, false], [true, false], [false, true], [true, true]] as const) {
+      const av = random.normal(lda * 12), bv = random.normal(ldb * 12), cv = random.normal(ldc * m);
+      const a = put(device, av, dtype), b = put(device, bv, dtype), c = put(device, cv, cDtype);
+      device.gemm({ dtype, cDtype, a, lda, transA, b, ldb, transB, c, ldc, m, n, k, alpha: 0.5, beta: 2 });
+      const out = get(device, c, cv.length, cDtype);
+      for (let i = 0; i < m; i++) {
+        for (let j = 0; j < ldc; j++) {
+          let expected = cv[i * ldc + j]!;
+          if (j < n) {
+            expected *= 2;
+            for (let l = 0; l < k; l++) expected += 0.5 * av[transA ? l * lda + i : i * lda + l]! * bv[transB ? j * ldb + l : l * ldb + j]!;
+          }
+          const tolerance = cDtype === "f32" ? 1e-5 : 2 ** -6;
+          assert(
+            Math.abs(out[i * ldc + j]! - expected) <= tolerance * (1 + Math.abs(expected)),
+            `${dtype} ${transA} ${transB} [${i}, ${j}]`,
+          );
+        }
+      }
+      device.gemm({ dtype, cDtype, a, lda, b, ldb, c, ldc, m: 0, n, k });
+      for (const address of [a, b, c]) device.free(address);
+    }
+  }
+  assertThrows(() => device.gemm({ dtype: "f32", a: 256, lda: 1, b: 256, ldb: n, c: 256, ldc: n, m, n, k }), RangeError, "lda 1");
+});
+
+/** Uploads numbers as a dtype, and rounds them in place to what it holds. */
+function put(device: Device, values: Float64Array, dtype: DType): number {
+  const address = device.alloc(values.length * DTYPE_BYTES[dtype]);
+  const bits = dtype === "bf16" ? Uint16Array.from(values, toBf16) : Float32Array.from(values);
+  device.write(address, bits);
+  values.set(dtype === "bf16" ? Float64Array.from(bits, bf16ToNumber) : Float64Array.from(bits));
+  return address;
+}
+
+function get(device: Device, address: number, n: number, dtype: DType): Float64Array {
+  const bits = dtype === "bf16" ? new Uint16Array(n) : new Float32Array(n);
+  device.read(bits, address);
+  return dtype === "bf16" ? Float64Array.from(bits, bf16ToNumber) : Float64Array.from(bits);
+}
+
+fakeTest("a product that fails, and a device that is not there, say so", () => {
+  assertThrows(() => fake.open(2), KedgeError, "Cannot open cuda:2: there are 2 devices");
+  const device = fake.open();
+  const a = upload(device, [1]);
+  fake.failLaunch(1);
+  device.gemm({ dtype: "f32", a, lda: 1, b: a, ldb: 1, c: a, ldc: 1, m: 1, n: 1, k: 1 });
+  assertThrows(() => device.synchronize(), KedgeError, "cudaErrorIllegalAddress");
+  assertThrows(
+    () => device.gemm({ dtype: "f32", a, lda: 1, b: a, ldb: 1, c: a, ldc: 1, m: 1, n: 1, k: 1 }),
+    KedgeError,
+    "CUBLAS_STATUS_EXECUTION_FAILED",
+  );
+}, { misuses: true });
+
+fakeTest("devices open by name over the libraries given", () => {
+  const libraries = { cudart: fake.path, cublas: fake.path, kernels: fake.path };
+  for (const [name, ordinal] of [["auto", 0], ["cuda", 0], ["cuda:1", 1]] as const) {
+    using device = openDevice(name, { libraries });
+    assertEquals([device.kind, device.ordinal, device.name], ["cuda", ordinal, `cuda:${ordinal}`]);
+  }
+  assertThrows(() => CudaDevice.open({ libraries: { ...libraries, cudart: "/no/such/libcudart.so" } }), Error, "libcudart");
+});
+
+fakeTest("closing twice is closing once", () => {
+  const device = fake.open();
+  device[Symbol.dispose]();
+  device[Symbol.dispose]();
+});
