@@ -153,9 +153,14 @@ export function buildLibrary(build: Build, options: BuildOptions = {}): string {
   if (exists(library)) return library;
 
   Deno.mkdirSync(join(cache, "objects"), { recursive: true });
+  sweep(cache);
   const lock = Deno.openSync(`${folder}.lock`, { create: true, write: true });
   try {
-    lock.lockSync(true); // the system drops it where its holder dies
+    try {
+      lock.lockSync(true); // the system drops it where its holder dies
+    } catch {
+      // A file system without locks: the work may be done twice, and the first rename wins.
+    }
     if (exists(library)) return library;
     progress(`Kedge: building ${build.label} (first use, ${build.units.length} files with ${compiler.command}) ...`);
     const start = performance.now();
@@ -176,6 +181,21 @@ export function buildLibrary(build: Build, options: BuildOptions = {}): string {
     lock.close();
   }
   return library;
+}
+
+/** Removes what builds that were killed an hour ago and more have left. */
+function sweep(cache: string): void {
+  for (const folder of [cache, join(cache, "objects")]) {
+    for (const { name } of Deno.readDirSync(folder)) {
+      if (!/\.[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(name)) continue;
+      try {
+        const { mtime } = Deno.statSync(join(folder, name));
+        if (mtime && Date.now() - mtime.getTime() > 3_600_000) Deno.removeSync(join(folder, name), { recursive: true });
+      } catch (error) {
+        if (!(error instanceof Deno.errors.NotFound)) throw error; // another sweeps too
+      }
+    }
+  }
 }
 
 /** Renames the finished folder into its place. Where file locks do not work, several get here: the first rename wins, the others find it full. */

@@ -28,12 +28,11 @@ export class CpuDevice implements Device {
   readonly description: string;
   readonly ops: Ops;
   readonly host: Host;
-  /** The GEMM of {@linkcode CpuDevice.gemm}: a library's name and path, or "built-in". */
-  readonly blas: { readonly name: string; readonly path: string };
   /** The library of kernels. */
   readonly library: string;
   readonly #binding: OpBinding;
   readonly #cblas: Cblas | undefined;
+  readonly #cores: number;
   readonly #out = new BigUint64Array(1);
   readonly #report = new BigInt64Array(6);
   #closed = false;
@@ -47,7 +46,7 @@ export class CpuDevice implements Device {
     this.host.hostInfo(info);
     const cores = Math.max(1, info[0]!);
     this.#cblas = openCblas(options.blas ?? "auto");
-    this.blas = this.#cblas ? { name: this.#cblas.name, path: this.#cblas.path } : { name: "built-in", path: library.path };
+    this.#cores = cores;
     this.threads = options.threads ?? cores;
     this.description = `cpu: ${cores} cores, ${8 * info[2]!}-bit SIMD, GEMM by ${this.blas.name}`;
   }
@@ -61,7 +60,17 @@ export class CpuDevice implements Device {
     return new CpuDevice(openCpuLibrary(options.cache === undefined ? {} : { cache: options.cache }), options);
   }
 
-  /** Threads of an op, and of the system's CBLAS (which has one count for the whole process). */
+  /** The GEMM of {@linkcode CpuDevice.gemm}: a library's name and path, or "built-in". */
+  get blas(): { readonly name: string; readonly path: string } {
+    return this.#chosen ?? { name: "built-in", path: this.library };
+  }
+
+  // A CBLAS has one count of threads for the whole process: a device that wants one thread of several leaves it to the others.
+  get #chosen(): Cblas | undefined {
+    return this.threads > 1 || this.#cores === 1 ? this.#cblas : undefined;
+  }
+
+  /** Threads of an op, and of the system's CBLAS. A device with one thread uses the built-in GEMM, where there are more cores. */
   get threads(): number {
     return this.#binding.context.threads;
   }
@@ -69,7 +78,7 @@ export class CpuDevice implements Device {
   set threads(count: number) {
     if (!Number.isSafeInteger(count) || count < 1) throw new RangeError(`Cannot set the threads: ${count} is not a positive integer`);
     this.#binding.context.threads = count;
-    this.#cblas?.setThreads?.(count);
+    this.#chosen?.setThreads?.(count);
   }
 
   /** Always true. */
@@ -123,13 +132,14 @@ export class CpuDevice implements Device {
   gemm(gemm: Gemm): void {
     const { a, b, c, lda, ldb, ldc, m, n, k, alpha = 1, beta = 0, dtype, cDtype = dtype } = gemm;
     const transA = gemm.transA ? 1 : 0, transB = gemm.transB ? 1 : 0;
-    if (this.#cblas && dtype === "f32" && cDtype === "f32" && m * n * k >= SMALL_PRODUCT && Math.max(m, n, k, lda, ldb, ldc) < 2 ** 31) {
+    const cblas = this.#chosen;
+    if (cblas && dtype === "f32" && cDtype === "f32" && m * n * k >= SMALL_PRODUCT && Math.max(m, n, k, lda, ldb, ldc) < 2 ** 31) {
       if (lda < (transA ? m : k) || ldb < (transB ? k : n) || ldc < n || !a || !b || !c) {
         throw new RangeError(
           `Cannot multiply [${m}, ${k}] by [${k}, ${n}]: lda ${lda}, ldb ${ldb}, ldc ${ldc}, addresses ${a}, ${b}, ${c}`,
         );
       }
-      this.#cblas.sgemm(101, 111 + transA, 111 + transB, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
+      cblas.sgemm(101, 111 + transA, 111 + transB, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
       return;
     }
     this.ops.gemm(DTYPES[dtype], c, DTYPES[cDtype], ldc, a, lda, transA, b, ldb, transB, m, n, k, alpha, beta);

@@ -101,7 +101,7 @@ interface Slot {
 export class AdamW implements Disposable {
   readonly #device: Device;
   readonly #options: Required<AdamWOptions>;
-  readonly #slots: Slot[];
+  readonly #slots: Slot[] = [];
   readonly #squares: Tensor;
   readonly #clip: Tensor;
   #pending: Slot[] | undefined;
@@ -127,17 +127,19 @@ export class AdamW implements Disposable {
     } as const;
     this.#device = device;
     this.#options = { ...defaults, ...options, moments };
-    const names = new Set<string>();
-    const made: Slot[] = this.#slots = [];
-    for (const { parameters, weightDecay = this.#options.weightDecay, lrScale = 1 } of groups) {
-      for (const parameter of parameters) {
-        if (names.has(parameter.name)) throw new RangeError(`Cannot optimize two parameters named ${parameter.name}`);
-        names.add(parameter.name);
-        made.push({ parameter, weightDecay, lrScale, ...this.#stateOf(parameter), steps: 0 });
-      }
-    }
+    const all = groups.flatMap(({ parameters, ...own }) => parameters.map((parameter) => ({ parameter, ...own })));
+    const twin = all.find(({ parameter: { name } }, i) => all.findIndex((other) => other.parameter.name === name) < i);
+    if (twin) throw new RangeError(`Cannot optimize two parameters named ${twin.parameter.name}`);
     this.#squares = Tensor.empty(device, [1], { dtype: "f64" });
     this.#clip = Tensor.empty(device, [4]);
+    try {
+      for (const { parameter, weightDecay = this.#options.weightDecay, lrScale = 1 } of all) {
+        this.#slots.push({ parameter, weightDecay, lrScale, ...this.#stateOf(parameter), steps: 0 });
+      }
+    } catch (error) {
+      this[Symbol.dispose]();
+      throw error;
+    }
   }
 
   #stateOf(parameter: Parameter): Pick<Slot, "m" | "v" | "mLost" | "vLost" | "pLost"> {

@@ -197,6 +197,7 @@ export class Tensor implements Disposable {
 
   /** A contiguous copy. */
   copy(): Tensor {
+    void this.address; // before anything is allocated
     const out = Tensor.empty(this.device, this.shape, { dtype: this.dtype });
     out.copyFrom(this);
     return out;
@@ -209,6 +210,7 @@ export class Tensor implements Disposable {
       using dense = this.copy();
       return dense.cast(dtype);
     }
+    void this.address;
     const out = Tensor.empty(this.device, this.shape, { dtype });
     try {
       this.device.ops.cast(out.address, DTYPES[dtype], this.address, this.dtypeCode, this.size);

@@ -50,6 +50,20 @@ Deno.test("only what changed is compiled again", () =>
     assertEquals(objects(), 3);
   }));
 
+Deno.test("what a killed build left long ago is swept, what a running one made is not", () =>
+  withCache((options) => {
+    const left = (minutes: number) => {
+      const path = `${options.cache}/little-0123.${crypto.randomUUID()}`;
+      Deno.mkdirSync(`${path}/src`, { recursive: true });
+      const time = new Date(Date.now() - minutes * 60_000);
+      Deno.utimeSync(path, time, time);
+      return path.slice(options.cache.length + 1);
+    };
+    const [, young] = [left(90), left(30)];
+    buildLibrary(littleBuild(), options);
+    assertEquals(folders(options.cache).filter((name) => name.startsWith("little-0123.")), [young]);
+  }));
+
 Deno.test("a compile error comes with the compiler's words, and leaves nothing behind", () =>
   withCache((options) => {
     const broken = littleBuild({ "a/other.cpp": "int f() { return undeclared_name; }\n" });

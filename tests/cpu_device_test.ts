@@ -126,6 +126,14 @@ Deno.test("gemm gives the same with the system's CBLAS, the built-in one, any th
   for (const address of [a, b, c]) device.free(address);
 });
 
+Deno.test("a device of one thread leaves the CBLAS, whose threads are the process's, to the others", () => {
+  using all = CpuDevice.open();
+  using one = CpuDevice.open({ threads: 1 });
+  if (all.threads > 1) assertEquals(one.blas.name, "built-in");
+  one.threads = all.threads;
+  assertEquals(one.blas, all.blas);
+});
+
 Deno.test("a CBLAS that does not load is an error, not another one in silence", () => {
   assertThrows(() => CpuDevice.open({ blas: "/no/such/libblas.so" }), Error, "libblas");
 });

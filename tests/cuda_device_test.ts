@@ -1,8 +1,10 @@
 import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
+import { cacheFolder } from "../ffi/build.ts";
 import { CudaDevice } from "../ffi/cuda_device.ts";
 import { Cudart } from "../ffi/cudart.ts";
 import { type Device, type DType, DTYPE_BYTES } from "../ffi/device.ts";
 import { KedgeError } from "../ffi/errors.ts";
+import { candidates } from "../ffi/libraries.ts";
 import { openDevice } from "../ffi/open.ts";
 import { FakeCuda } from "./fake_cuda/fake_cuda.ts";
 import { bf16ToNumber, Random, toBf16 } from "./ops/harness.ts";
@@ -341,6 +343,26 @@ fakeTest("devices open by name over the libraries given", () => {
     assertEquals([device.kind, device.ordinal, device.name], ["cuda", ordinal, `cuda:${ordinal}`]);
   }
   assertThrows(() => CudaDevice.open({ libraries: { ...libraries, cudart: "/no/such/libcudart.so" } }), Error, "libcudart");
+});
+
+Deno.test("CUDA's libraries are looked for by name, in the toolkit, and in Python wheels", () => {
+  const root = Deno.makeTempDirSync({ dir: cacheFolder(), prefix: "test-find-" });
+  const paths = [`${root}/cuda/lib64`, `${root}/venv/lib/python3.12/site-packages/nvidia/cu13/lib`].map((folder) => {
+    Deno.mkdirSync(folder, { recursive: true });
+    Deno.writeTextFileSync(`${folder}/libcudart.so.13`, "");
+    return `${folder}/libcudart.so.13`;
+  });
+  const before = ["CUDA_HOME", "VIRTUAL_ENV"].map((name) => [name, Deno.env.get(name)] as const);
+  try {
+    Deno.env.set("CUDA_HOME", `${root}/cuda`);
+    Deno.env.set("VIRTUAL_ENV", `${root}/venv`);
+    const found = candidates("libcudart", ["13", "12"]);
+    assertEquals(found.slice(0, 2), ["libcudart.so.13", "libcudart.so.12"]);
+    assertEquals(found.filter((path) => path.startsWith(root)), paths);
+  } finally {
+    for (const [name, value] of before) value === undefined ? Deno.env.delete(name) : Deno.env.set(name, value);
+    Deno.removeSync(root, { recursive: true });
+  }
 });
 
 fakeTest("closing twice is closing once", () => {

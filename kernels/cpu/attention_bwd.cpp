@@ -78,8 +78,8 @@ struct Backward {
     }
   }
 
-  // Rows [row, row + count) of a segment's queries into the scratch; whether all of q and dout there is finite.
-  bool load_rows(const Segment& s, int64_t head, int64_t row, int64_t count, const Scratch& x) const {
+  // Rows [row, row + count) of a segment's queries into the scratch.
+  void load_rows(const Segment& s, int64_t head, int64_t row, int64_t count, const Scratch& x) const {
     int64_t group = shape.group(), dim = shape.dim;
     float factor = (float)shape.scale;
     auto source = [&](const float* base, int64_t stride, int64_t r) {
@@ -102,7 +102,6 @@ struct Backward {
       x.delta[r] = delta[at];
     }
     for (int64_t r = count; r < round_up(count, kPanel); r++) x.lse[r] = x.delta[r] = 0;
-    return all_finite(x.q, x.pitch, count, dim) && all_finite(x.dout, x.pitch, count, dim);
   }
 
   // One panel against one tile: p and ds of its lanes, and its dq. `at`: the panel's place in the group.
@@ -175,7 +174,8 @@ struct Backward {
       int64_t count = std::min<int64_t>(kGroupRows, viewer.q_len * group - row);
       int64_t seen = own ? viewer.visible((row + count - 1) / group, shape.causal) : owner.kv_len;
       if (seen <= begin) continue;
-      bool rows_finite = load_rows(viewer, head, row, count, x);
+      load_rows(viewer, head, row, count, x);
+      bool rows_finite = !(own && shape.causal) || (all_finite(x.q, x.pitch, count, shape.dim) && all_finite(x.dout, x.pitch, count, shape.dim));
       std::fill_n(x.dq_panels, round_up(count, kPanel) * shape.dim, 0.f);
       for (int64_t j = begin; j < std::min(end, seen); j += kTile)
         tile_step(owner, own, row, count, j, (int)std::min<int64_t>(kTile, end - j), j - begin, keys_finite, rows_finite, x);

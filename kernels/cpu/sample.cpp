@@ -57,16 +57,16 @@ inline bool any(vi mask) {
   return all != 0;
 }
 
-// Counts the entries with e > 0 and d >= -span.
+// Counts the entries with e > 0 and d > -span.
 void fill_histogram(const Row& row, float span, Histogram& h) {
   memset(&h, 0, sizeof h);
   each_vector(0, row.vocab, [&](int64_t i, auto count) {
     vf d = (load_logits(row.x, row.suppress, i, count) - row.largest) * row.inv_t;
-    if (!any(d >= -span)) return;
+    if (!any(d > -span)) return;
     vf e = vexp(d);
     vi bin = bin_of(d);
     for (int l = 0; l < count; l++) {
-      if (!(d[l] >= -span && e[l] > 0)) continue;
+      if (!(d[l] > -span && e[l] > 0)) continue;
       h.mass[bin[l]] += e[l];
       h.count[bin[l]]++;
     }

@@ -59,7 +59,7 @@ deviceTest("AdamW follows a plain float64 one: groups, clipping, scaling, a para
       gradients.forEach((g, i) => g && give(params[i]!, g));
       optimizer.step({ lr, gradScale });
       const norm = gradScale *
-        Math.sqrt(gradients.reduce((total, g) => total + (g ?? []).reduce((a: number, x: number) => a + x * x, 0), 0));
+        Math.sqrt(gradients.reduce((total, g) => total + [...g ?? []].reduce((a, x) => a + x * x, 0), 0));
       const coefficient = gradScale * Math.min(1, 2 / (norm + 1e-6));
       gradients.forEach((g, i) => g && references[i]!.step(g.map((x) => x * coefficient), lr));
       const report = optimizer.report()!;
