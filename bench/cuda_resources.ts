@@ -1,11 +1,12 @@
 /**
- * What each CUDA kernel takes of a multiprocessor: registers a thread, static shared memory a block, stack and spills, by architecture, as ptxas
- * reports them. Needs nvcc, but no GPU. Fails on any warning, and on a spill in a kernel of {@linkcode HOT}.
+ * What each CUDA kernel takes of a multiprocessor: registers a thread, static shared memory a block, stack and spills, by architecture, as
+ * ptxas reports them. Needs nvcc, but no GPU. Fails on any warning, and on a spill in a kernel of {@linkcode HOT}.
  *
  *   deno run --allow-read --allow-write=/tmp --allow-env=PATH,CUDA_HOME,CUDA_PATH --allow-run=nvcc,/usr/local/cuda/bin/nvcc,c++filt \
  *     bench/cuda_resources.ts [--jobs=2] [--spills] [rmsnorm gemm ...]
  *
- * Names restrict it to those files of kernels/cuda; --spills prints only kernels that spill. Dynamic shared memory is chosen at launch and not seen here.
+ * Names restrict it to those files of kernels/cuda; --spills prints only kernels that spill. Dynamic shared memory is chosen at launch and
+ * not seen here.
  *
  * @module
  */

@@ -62,7 +62,8 @@ export class CpuDevice implements Device {
 
   /** The GEMM of {@linkcode CpuDevice.gemm}: a library's name and path, or "built-in". */
   get blas(): { readonly name: string; readonly path: string } {
-    return this.#chosen ?? { name: "built-in", path: this.library };
+    const chosen = this.#chosen;
+    return chosen ? { name: chosen.name, path: chosen.path } : { name: "built-in", path: this.library };
   }
 
   // A CBLAS has one count of threads for the whole process: a device that wants one thread of several leaves it to the others.

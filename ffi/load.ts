@@ -17,11 +17,7 @@ export type Foreign = (...values: (number | bigint | BufferSource | null)[]) => 
  * @throws {Error} The loader's words, also where a symbol is missing.
  */
 export function loadLibrary(path: string, symbols: SymbolTable): Readonly<Record<string, Foreign>> {
-  // DEVELOPMENT ONLY, until every kernel is there: missing kernels are tolerated.
-  const table = path.includes("kedge_")
-    ? Object.fromEntries(Object.entries(symbols).map(([name, f]) => [name, { ...f, optional: true as const }]))
-    : symbols;
-  return Deno.dlopen(path, table).symbols as unknown as Readonly<Record<string, Foreign>>;
+  return Deno.dlopen(path, symbols).symbols as unknown as Readonly<Record<string, Foreign>>;
 }
 
 /** The NUL-terminated text behind a pointer that a foreign function gave. */

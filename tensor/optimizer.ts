@@ -102,6 +102,7 @@ export class AdamW implements Disposable {
   readonly #device: Device;
   readonly #options: Required<AdamWOptions>;
   readonly #slots: Slot[] = [];
+  readonly #owned: Tensor[] = [];
   readonly #squares: Tensor;
   readonly #clip: Tensor;
   #pending: Slot[] | undefined;
@@ -145,7 +146,11 @@ export class AdamW implements Disposable {
   #stateOf(parameter: Parameter): Pick<Slot, "m" | "v" | "mLost" | "vLost" | "pLost"> {
     const { moments, rounding, master, pinned } = this.#options;
     const { shape, dtype } = parameter.tensor;
-    const zeros = (options: TensorOptions) => Tensor.zeros(this.#device, shape, { ...options, pinned });
+    const zeros = (options: TensorOptions) => {
+      const tensor = Tensor.zeros(this.#device, shape, { ...options, pinned });
+      this.#owned.push(tensor);
+      return tensor;
+    };
     const kahan = rounding === "kahan";
     if (dtype !== "f32" && master) {
       parameter.master?.free();
@@ -275,9 +280,7 @@ export class AdamW implements Disposable {
 
   /** Frees the moments; the masters stay with their parameters. */
   [Symbol.dispose](): void {
-    for (const { m, v, mLost, vLost, pLost } of this.#slots) for (const tensor of [m, v, mLost, vLost, pLost]) tensor?.[Symbol.dispose]();
-    this.#squares[Symbol.dispose]();
-    this.#clip[Symbol.dispose]();
+    for (const tensor of [...this.#owned, this.#squares, this.#clip]) tensor[Symbol.dispose]();
   }
 }
 

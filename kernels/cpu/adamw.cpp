@@ -1,11 +1,12 @@
 // Gradient norm, clipping and AdamW with decoupled decay (Loshchilov & Hutter, arXiv 1711.05101) over flat arrays of n elements.
 //
-// Against torch.optim.AdamW: the same formula; torch multiplies p by the rounded factor 1 - lr * weight_decay, which in f32 is 1 for small products.
-// Here the decay and the step are one subtraction from p, rounded once. beta, 1 - beta, bias corrections and step sizes are formed in f64.
+// Against torch.optim.AdamW: the same formula; torch multiplies p by the rounded factor 1 - lr * weight_decay, which in f32 is 1 for small
+// products. Here the decay and the step are one subtraction from p, rounded once. beta, 1 - beta, bias corrections and step sizes are
+// formed in f64.
 //
 // Stochastic rounding adds 16 random bits below a bf16's last place and truncates. The bits come from philox4x32-10 with key = seed and
-// counter = { g lo, g hi, step lo, 2 * (step hi) + a }, g = element / 4; word j serves element 4 g + j. For a = 0 the word's lower half rounds m
-// and its upper half v; for a = 1 the lower half rounds param.
+// counter = { g lo, g hi, step lo, 2 * (step hi) + a }, g = element / 4; word j serves element 4 g + j. For a = 0 the word's lower half
+// rounds m and its upper half v; for a = 1 the lower half rounds param.
 //
 // Kahan rounding keeps a value as the sum of two bf16: value = bf16(exact), lost = bf16(exact - value).
 #include "../common/philox.h"
@@ -143,10 +144,10 @@ KEDGE_API int32_t kedge_clip_coefficient(const kedge_context*, float* out, const
   return ok(status);
 }
 
-KEDGE_API int32_t kedge_adamw(const kedge_context* ctx, void* param, int32_t param_dtype, float* master, void* m, void* v, int32_t moment_dtype,
-                              void* m_lost, void* v_lost, void* p_lost, const float* grad, const float* clip, int64_t n, double lr,
-                              double beta1, double beta2, double eps, double weight_decay, double bias1, double bias2, int32_t rounding,
-                              uint64_t seed, int64_t step, kedge_status* status) {
+KEDGE_API int32_t kedge_adamw(const kedge_context* ctx, void* param, int32_t param_dtype, float* master, void* m, void* v,
+                              int32_t moment_dtype, void* m_lost, void* v_lost, void* p_lost, const float* grad, const float* clip,
+                              int64_t n, double lr, double beta1, double beta2, double eps, double weight_decay, double bias1,
+                              double bias2, int32_t rounding, uint64_t seed, int64_t step, kedge_status* status) {
   for (int32_t dtype : {param_dtype, moment_dtype})
     KEDGE_REQUIRE_DTYPE(dtype == KEDGE_F32 || dtype == KEDGE_BF16, "adamw takes f32 and bf16, not dtype %d", dtype);
   KEDGE_REQUIRE(n >= 0, "n is %lld", (long long)n);

@@ -243,10 +243,10 @@ struct Panel {
 };
 
 // Takes a tile of keys into a panel (Dao, arXiv 2307.08691, algorithm 1 with the roles of rows and columns turned). scores: scratch
-// [kTile, V * kLanes]. limits: null where every lane sees every key. mass: nullable.
+// [kTile, V * kLanes]. limits: null where every lane sees every key; else finite says whether all of `values` is. mass: nullable.
 template <int V>
 inline void attend(const Panel& panel, int64_t dim, const float* k, int64_t k_stride, const float* values, int64_t v_stride, int keys,
-                   const Limits* limits, float* scores, const MassSums* mass) {
+                   const Limits* limits, bool finite, float* scores, const MassSums* mass) {
   constexpr int lanes = V * kLanes;
   product<V, false>(keys, dim, k, k_stride, panel.q, lanes, scores, lanes, false);
   if (limits)
@@ -290,7 +290,7 @@ inline void attend(const Panel& panel, int64_t dim, const float* k, int64_t k_st
     store(panel.sum + v * kLanes, fused(load(panel.sum + v * kLanes), rescale[v], sum[v]));
     store(panel.max + v * kLanes, top[v]);
   }
-  if (limits && !all_finite(values, v_stride, keys, dim))
+  if (limits && !finite)
     product_of_seen<V>(dim, keys, values, v_stride, scores, lanes, panel.out, *limits);
   else
     product<V, true>(dim, keys, values, v_stride, scores, lanes, panel.out, lanes, true);

@@ -20,7 +20,7 @@ struct Forward {
 
   int64_t piece_tokens() const { return std::max<int64_t>(1, kItemPanels * kPanel / shape.group()); }
   int64_t item_panels() const { return std::max<int64_t>(kItemPanels, panels_of(1, shape.group())); }
-  int64_t scratch_floats() const { return item_panels() * Panel::floats(shape.dim) + kTile * kPanel; }
+  int64_t scratch_floats() const { return item_panels() * Panel::floats(shape.dim) + kTile * kPanel + 2 * kTile * pitch_of(shape.dim); }
 
   // Cuts all queries into pieces; `items`: ranges of pieces of one family that fill kItemPanels panels.
   void plan(int64_t n, std::vector<Piece>& pieces, std::vector<int64_t>& items) const {
@@ -42,28 +42,43 @@ struct Forward {
     items.push_back((int64_t)pieces.size());
   }
 
-  const float* key(int64_t token, int64_t head) const { return k + token * k_stride + head * shape.dim; }
-  const float* value(int64_t token, int64_t head) const { return v + token * v_stride + head * shape.dim; }
-
-  void over_prefix(const Segment& parent, int64_t head, int64_t panels, float* scratch, float* scores) const {
-    for (int64_t j = 0; j < parent.kv_len; j += kTile) {
-      int keys = (int)std::min<int64_t>(kTile, parent.kv_len - j);
-      for (int64_t p = 0; p < panels; p++)
-        attend<2>(Panel(scratch + p * Panel::floats(shape.dim), shape.dim), shape.dim, key(parent.kv_start + j, head), k_stride,
-                  value(parent.kv_start + j, head), v_stride, keys, nullptr, scores, nullptr);
+  // A tile of keys and values, copied close together: rows far apart, at a power of two above all, fall out of the cache between two panels.
+  struct Tile {
+    float *k, *v;
+    int64_t pitch;
+  };
+  void load_tile(const Tile& tile, int64_t token, int keys, int64_t head) const {
+    for (int j = 0; j < keys; j++) {
+      const float *from_k = k + (token + j) * k_stride + head * shape.dim, *from_v = v + (token + j) * v_stride + head * shape.dim;
+      for (int64_t i = 0; i < shape.dim; i += 4) {
+        *(v4*)(tile.k + j * tile.pitch + i) = *(const v4*)(from_k + i);
+        *(v4*)(tile.v + j * tile.pitch + i) = *(const v4*)(from_v + i);
+      }
     }
   }
 
-  void over_own(const Piece& piece, int64_t head, float* scratch, float* scores) const {
+  void over_prefix(const Segment& parent, int64_t head, int64_t panels, float* scratch, const Tile& tile, float* scores) const {
+    for (int64_t j = 0; j < parent.kv_len; j += kTile) {
+      int keys = (int)std::min<int64_t>(kTile, parent.kv_len - j);
+      load_tile(tile, parent.kv_start + j, keys, head);
+      for (int64_t p = 0; p < panels; p++)
+        attend<2>(Panel(scratch + p * Panel::floats(shape.dim), shape.dim), shape.dim, tile.k, tile.pitch, tile.v, tile.pitch, keys, nullptr, true,
+                  scores, nullptr);
+    }
+  }
+
+  void over_own(const Piece& piece, int64_t head, float* scratch, const Tile& tile, float* scores) const {
     const Segment& s = segments[piece.segment];
     int64_t group = shape.group(), rows = (piece.end - piece.begin) * group, seen = s.visible(piece.end - 1, shape.causal);
     for (int64_t j = 0; j < seen; j += kTile) {
-      int keys = (int)std::min<int64_t>(kTile, s.kv_len - j);
+      int keys = (int)std::min<int64_t>(kTile, seen - j);
+      load_tile(tile, s.kv_start + j, keys, head);
+      bool masked = s.visible(piece.begin, shape.causal) < j + keys, finite = masked && all_finite(tile.v, tile.pitch, keys, shape.dim);
       for (int64_t row = 0, p = 0; row < rows; row += kPanel, p++) {
         Limits limits = limits_of(s, shape.causal, group, piece.begin * group + row, std::min<int64_t>(kPanel, rows - row), j, keys);
         if (limits.last == 0) continue;
-        attend<2>(Panel(scratch + p * Panel::floats(shape.dim), shape.dim), shape.dim, key(s.kv_start + j, head), k_stride,
-                  value(s.kv_start + j, head), v_stride, limits.last, limits.first < limits.last ? &limits : nullptr, scores, nullptr);
+        attend<2>(Panel(scratch + p * Panel::floats(shape.dim), shape.dim), shape.dim, tile.k, tile.pitch, tile.v, tile.pitch, limits.last,
+                  limits.first < limits.last ? &limits : nullptr, finite, scores, nullptr);
       }
     }
   }
@@ -104,17 +119,19 @@ struct Forward {
 
   void item(const Piece* begin, const Piece* end, int64_t head, float* scratch) const {
     float* scores = scratch + item_panels() * Panel::floats(shape.dim);
+    int64_t pitch = pitch_of(shape.dim);
+    Tile tile = { scores + kTile * kPanel, scores + kTile * kPanel + kTile * pitch, pitch };
     const Segment* parent = segments[begin->segment].parent >= 0 ? segments + segments[begin->segment].parent : nullptr;
     int64_t panels = 0;
     for (const Piece* p = begin; p < end; p++) {
       load_piece(*p, head, scratch + panels * Panel::floats(shape.dim));
       panels += panels_of(p->end - p->begin, shape.group());
     }
-    if (parent) over_prefix(*parent, head, panels, scratch, scores);
+    if (parent) over_prefix(*parent, head, panels, scratch, tile, scores);
     panels = 0;
     for (const Piece* p = begin; p < end; p++) {
       float* at = scratch + panels * Panel::floats(shape.dim);
-      over_own(*p, head, at, scores);
+      over_own(*p, head, at, tile, scores);
       store_piece(*p, head, at, segments[p->segment].kv_len == 0 && (!parent || parent->kv_len == 0));
       panels += panels_of(p->end - p->begin, shape.group());
     }

@@ -50,7 +50,7 @@ struct Decode {
       for (int64_t p = 0; p < panels; p++) {
         MassSums mass = { mass_rows ? region + start + j : nullptr, sums(scratch, p), mass_rows };
         attend<V>(panel(scratch, p), dim, k + (start + j) * k_stride + head * dim, k_stride, v + (start + j) * v_stride + head * dim, v_stride,
-                  (int)std::min<int64_t>(kTile, length - j), nullptr, scores, mass_rows ? &mass : nullptr);
+                  (int)std::min<int64_t>(kTile, length - j), nullptr, true, scores, mass_rows ? &mass : nullptr);
       }
   }
 

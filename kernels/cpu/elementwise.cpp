@@ -1,5 +1,5 @@
-// Memory and elementwise ops: fill, copy, cast, scale, add, multiply, dot. All are bound by memory; chunks are small enough for the cores to share
-// the work and large enough to hide the cost of sharing it.
+// Memory and elementwise ops: fill, copy, cast, scale, add, multiply, dot. All are bound by memory; chunks are small enough for the cores
+// to share the work and large enough to hide the cost of sharing it.
 #include "vectors.h"
 
 namespace kedge {
@@ -26,7 +26,9 @@ void cast_from(const kedge_context* ctx, void* dst, const void* src, int32_t src
 }
 
 void copy(const kedge_context* ctx, void* dst, const void* src, int64_t bytes) {
-  parallel_range(ctx, bytes, 1 << 20, 1, [=](int64_t begin, int64_t end) { memcpy((char*)dst + begin, (const char*)src + begin, end - begin); });
+  parallel_range(ctx, bytes, 1 << 20, 1, [=](int64_t begin, int64_t end) {
+    memcpy((char*)dst + begin, (const char*)src + begin, end - begin);
+  });
 }
 
 template <class T>
@@ -77,8 +79,8 @@ KEDGE_API int32_t kedge_copy(const kedge_context* ctx, void* dst, const void* sr
   return ok(status);
 }
 
-KEDGE_API int32_t kedge_copy_rows(const kedge_context* ctx, void* dst, int64_t dst_stride, const void* src, int64_t src_stride, int64_t rows,
-                                  int64_t row_bytes, kedge_status* status) {
+KEDGE_API int32_t kedge_copy_rows(const kedge_context* ctx, void* dst, int64_t dst_stride, const void* src, int64_t src_stride,
+                                  int64_t rows, int64_t row_bytes, kedge_status* status) {
   KEDGE_REQUIRE(rows >= 0 && row_bytes >= 0, "%lld rows of %lld bytes", (long long)rows, (long long)row_bytes);
   KEDGE_REQUIRE(dst_stride >= row_bytes && src_stride >= row_bytes, "strides %lld and %lld are below the row's %lld bytes",
                 (long long)dst_stride, (long long)src_stride, (long long)row_bytes);
@@ -104,8 +106,8 @@ KEDGE_API int32_t kedge_cast(const kedge_context* ctx, void* dst, int32_t dst_dt
   return ok(status);
 }
 
-KEDGE_API int32_t kedge_scale_add(const kedge_context* ctx, int32_t dtype, void* y, const void* x, int64_t n, double alpha, const float* factor,
-                                  double beta, kedge_status* status) {
+KEDGE_API int32_t kedge_scale_add(const kedge_context* ctx, int32_t dtype, void* y, const void* x, int64_t n, double alpha,
+                                  const float* factor, double beta, kedge_status* status) {
   KEDGE_REQUIRE_DTYPE(is_float(dtype), "scale_add takes f32 and bf16, not dtype %d", dtype);
   KEDGE_REQUIRE(n >= 0, "n is %lld", (long long)n);
   if (n == 0) return ok(status);
@@ -116,7 +118,8 @@ KEDGE_API int32_t kedge_scale_add(const kedge_context* ctx, int32_t dtype, void*
   return ok(status);
 }
 
-KEDGE_API int32_t kedge_add(const kedge_context* ctx, int32_t dtype, void* out, const void* a, const void* b, int64_t n, kedge_status* status) {
+KEDGE_API int32_t kedge_add(const kedge_context* ctx, int32_t dtype, void* out, const void* a, const void* b, int64_t n,
+                            kedge_status* status) {
   KEDGE_REQUIRE_DTYPE(dtype == KEDGE_F32, "add takes f32 on the CPU, not dtype %d", dtype);
   KEDGE_REQUIRE(n >= 0, "n is %lld", (long long)n);
   if (n == 0) return ok(status);
@@ -147,8 +150,8 @@ KEDGE_API int32_t kedge_mul(const kedge_context* ctx, int32_t dtype, void* out, 
   return ok(status);
 }
 
-KEDGE_API int32_t kedge_dot(const kedge_context* ctx, int32_t dtype, float* out, const void* a, const void* b, int64_t n, int32_t accumulate,
-                            kedge_status* status) {
+KEDGE_API int32_t kedge_dot(const kedge_context* ctx, int32_t dtype, float* out, const void* a, const void* b, int64_t n,
+                            int32_t accumulate, kedge_status* status) {
   KEDGE_REQUIRE_DTYPE(dtype == KEDGE_F32, "dot takes f32 on the CPU, not dtype %d", dtype);
   KEDGE_REQUIRE(n >= 0, "n is %lld", (long long)n);
   KEDGE_REQUIRE(out, "out is NULL");

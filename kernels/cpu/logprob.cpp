@@ -42,9 +42,9 @@ using namespace kedge;
     if (target[i] < -1 || target[i] >= vocab) \
   return fail(status, KEDGE_BAD_INDEX, "target[%lld] is %d, outside [-1, %lld)", (long long)i, target[i], (long long)vocab)
 
-KEDGE_API int32_t kedge_logprob_fwd(const kedge_context* ctx, int32_t dtype, float* logprob, float* entropy, float* lse, const void* logits_,
-                                    int64_t logits_stride, const int32_t* target, const uint8_t* suppress, int64_t n, int64_t vocab,
-                                    double temperature, kedge_status* status) {
+KEDGE_API int32_t kedge_logprob_fwd(const kedge_context* ctx, int32_t dtype, float* logprob, float* entropy, float* lse,
+                                    const void* logits_, int64_t logits_stride, const int32_t* target, const uint8_t* suppress, int64_t n,
+                                    int64_t vocab, double temperature, kedge_status* status) {
   REQUIRE_SHAPES();
   if (n == 0) return ok(status);
   KEDGE_REQUIRE(logprob && lse && target && (logits_ || vocab == 0), "logprob, lse, logits or target is NULL");

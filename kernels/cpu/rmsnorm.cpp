@@ -41,7 +41,8 @@ void backward_row(float* dx, float* dweight, const float* dy, const float* dh, c
 using namespace kedge;
 
 KEDGE_API int32_t kedge_rmsnorm_fwd(const kedge_context* ctx, int32_t dtype, void* y_, void* h_out_, float* rstd, const void* x_,
-                                    const void* residual_, const void* weight_, int64_t rows, int64_t dim, double eps, kedge_status* status) {
+                                    const void* residual_, const void* weight_, int64_t rows, int64_t dim, double eps,
+                                    kedge_status* status) {
   KEDGE_REQUIRE_DTYPE(dtype == KEDGE_F32, "rmsnorm takes f32 on the CPU, not dtype %d", dtype);
   KEDGE_REQUIRE(rows >= 0 && dim >= 0, "rows %lld, dim %lld", (long long)rows, (long long)dim);
   KEDGE_REQUIRE(eps > 0, "eps is %g, not above 0", eps);
@@ -52,8 +53,8 @@ KEDGE_API int32_t kedge_rmsnorm_fwd(const kedge_context* ctx, int32_t dtype, voi
   const float *x = (const float*)x_, *residual = (const float*)residual_, *weight = (const float*)weight_;
   parallel_range(ctx, rows, rows_per_chunk(dim), dim, [=](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; r++)
-      forward_row(y + r * dim, h_out ? h_out + r * dim : nullptr, rstd + r, x + r * dim, residual ? residual + r * dim : nullptr, weight, dim,
-                  eps);
+      forward_row(y + r * dim, h_out ? h_out + r * dim : nullptr, rstd + r, x + r * dim, residual ? residual + r * dim : nullptr, weight,
+                  dim, eps);
   });
   return ok(status);
 }

@@ -1,12 +1,13 @@
-// Rotary position embedding: tables of cos and sin, and the rotation of pairs (i, i + head_dim / 2). Su et al., arXiv 2104.09864; text M-RoPE and
-// 2-D vision positions: Qwen2-VL, arXiv 2409.12191.
+// Rotary position embedding: tables of cos and sin, and the rotation of pairs (i, i + head_dim / 2). Su et al., arXiv 2104.09864; text
+// M-RoPE and 2-D vision positions: Qwen2-VL, arXiv 2409.12191.
 #include "vectors.h"
 
 using namespace kedge;
 
 KEDGE_API int32_t kedge_rope_table(const kedge_context* ctx, float* cos, float* sin, const int32_t* positions, const int32_t* axis,
                                    const float* inv_freq, int64_t axes, int64_t tokens, int64_t half, kedge_status* status) {
-  KEDGE_REQUIRE(axes >= 0 && tokens >= 0 && half >= 0, "axes %lld, tokens %lld, half %lld", (long long)axes, (long long)tokens, (long long)half);
+  KEDGE_REQUIRE(axes >= 0 && tokens >= 0 && half >= 0, "axes %lld, tokens %lld, half %lld", (long long)axes, (long long)tokens,
+                (long long)half);
   if (tokens == 0 || half == 0) return ok(status);
   KEDGE_REQUIRE(cos && sin && positions && axis && inv_freq, "cos, sin, positions, axis or inv_freq is NULL");
   for (int64_t i = 0; i < half; i++)

@@ -1,4 +1,5 @@
-// Gather, scatter and scatter-add of rows by an index array: embeddings, their gradient, visual embeddings over placeholder rows, keys into a cache.
+// Gather, scatter and scatter-add of rows by an index array: embeddings, their gradient, visual embeddings over placeholder rows, keys
+// into a cache.
 #include "vectors.h"
 
 namespace kedge {
@@ -49,7 +50,8 @@ KEDGE_API int32_t kedge_gather_rows(const kedge_context* ctx, int32_t dtype, voi
                                     int64_t table_stride, const int32_t* index, int64_t n, int64_t table_rows, int64_t dim,
                                     int32_t accumulate, kedge_status* status) {
   KEDGE_REQUIRE_DTYPE(dtype == KEDGE_F32 || dtype == KEDGE_BF16, "gather_rows takes f32 and bf16, not dtype %d", dtype);
-  KEDGE_REQUIRE(n >= 0 && table_rows >= 0 && dim >= 0, "n %lld, table_rows %lld, dim %lld", (long long)n, (long long)table_rows, (long long)dim);
+  KEDGE_REQUIRE(n >= 0 && table_rows >= 0 && dim >= 0, "n %lld, table_rows %lld, dim %lld", (long long)n, (long long)table_rows,
+                (long long)dim);
   KEDGE_REQUIRE(out_stride >= dim && table_stride >= dim, "strides %lld and %lld are below dim %lld", (long long)out_stride,
                 (long long)table_stride, (long long)dim);
   if (n == 0 || dim == 0) return ok(status);
@@ -60,8 +62,9 @@ KEDGE_API int32_t kedge_gather_rows(const kedge_context* ctx, int32_t dtype, voi
   return ok(status);
 }
 
-KEDGE_API int32_t kedge_scatter_rows(const kedge_context* ctx, int32_t dtype, void* out, int64_t out_stride, const void* src, int64_t src_stride,
-                                     const int32_t* index, int64_t n, int64_t out_rows, int64_t dim, kedge_status* status) {
+KEDGE_API int32_t kedge_scatter_rows(const kedge_context* ctx, int32_t dtype, void* out, int64_t out_stride, const void* src,
+                                     int64_t src_stride, const int32_t* index, int64_t n, int64_t out_rows, int64_t dim,
+                                     kedge_status* status) {
   KEDGE_REQUIRE_DTYPE(dtype == KEDGE_F32 || dtype == KEDGE_BF16, "scatter_rows takes f32 and bf16, not dtype %d", dtype);
   KEDGE_REQUIRE(n >= 0 && out_rows >= 0 && dim >= 0, "n %lld, out_rows %lld, dim %lld", (long long)n, (long long)out_rows, (long long)dim);
   KEDGE_REQUIRE(out_stride >= dim && (!src || src_stride >= dim), "strides %lld and %lld are below dim %lld", (long long)out_stride,
@@ -92,8 +95,8 @@ KEDGE_API int32_t kedge_scatter_rows(const kedge_context* ctx, int32_t dtype, vo
 }
 
 KEDGE_API int32_t kedge_scatter_add_rows(const kedge_context* ctx, int32_t dtype, void* out_, int32_t out_dtype, int64_t out_stride,
-                                         const void* src_, int64_t src_stride, const int32_t* index, int64_t n, int64_t out_rows, int64_t dim,
-                                         kedge_status* status) {
+                                         const void* src_, int64_t src_stride, const int32_t* index, int64_t n, int64_t out_rows,
+                                         int64_t dim, kedge_status* status) {
   KEDGE_REQUIRE_DTYPE(dtype == KEDGE_F32 && out_dtype == KEDGE_F32, "scatter_add_rows takes f32 on the CPU, not dtypes %d and %d", dtype,
                       out_dtype);
   KEDGE_REQUIRE(n >= 0 && out_rows >= 0 && dim >= 0, "n %lld, out_rows %lld, dim %lld", (long long)n, (long long)out_rows, (long long)dim);

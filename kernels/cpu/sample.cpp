@@ -1,8 +1,10 @@
-// Draws tokens from rows of logits: temperature, top-k, top-p, min-p, greedy (kedge.h says in what order). logits: [n, vocab] with a stride.
+// Draws tokens from rows of logits: temperature, top-k, top-p, min-p, greedy (kedge.h says in what order). logits: [n, vocab] with a
+// stride.
 //
-// With d = (x - max) / temperature and e = exp(d), every filter keeps e > 0 and what is not below a threshold in the order (x falling, index rising):
-// top-k and top-p move that threshold, min-p bounds e. So a filter needs no sort of the row: a histogram over d finds the bin in which the
-// threshold lies, and only that bin's entries are partitioned further. The draw then walks the chunks' sums and rescans one chunk.
+// With d = (x - max) / temperature and e = exp(d), every filter keeps e > 0 and what is not below a threshold in the order (x falling,
+// index rising): top-k and top-p move that threshold, min-p bounds e. So a filter needs no sort of the row: a histogram over d finds the
+// bin in which the threshold lies, and only that bin's entries are partitioned further. The draw then walks the chunks' sums and rescans
+// one chunk.
 #include "../common/philox.h"
 #include "softmax.h"
 
@@ -90,7 +92,8 @@ int64_t gather_bin(const Row& row, int wanted, Entry* out) {
   return n;
 }
 
-// Length of the shortest prefix, in order, whose sum reaches `target`; all of it if none does. Reorders the entries; the prefix comes first.
+// Length of the shortest prefix, in order, whose sum reaches `target`; all of it if none does. Reorders the entries; the prefix comes
+// first.
 int64_t shortest_prefix(Entry* entries, int64_t n, double target) {
   int64_t begin = 0, end = n;  // the prefix ends within [begin, end]
   while (end - begin > 32) {
@@ -113,7 +116,8 @@ int64_t shortest_prefix(Entry* entries, int64_t n, double target) {
   return end;
 }
 
-// Sets the threshold for top-k and top-p. Only the entries near the top are looked at where the threshold is among them; total: the sum of all e.
+// Sets the threshold for top-k and top-p. Only the entries near the top are looked at where the threshold is among them; total: the sum of
+// all e.
 void find_threshold(Row& row, int64_t top_k, double top_p, double total, Histogram& h, Entry* entries) {
   int64_t count = 0;
   double mass = 0;
@@ -179,7 +183,8 @@ double kept_sum(const Row& row, int64_t begin, int64_t end) {
   return hsum(s);
 }
 
-// The first entry of the chunk at which the sum of what is kept reaches `target`; the last kept one if rounding leaves it short; -1 if none is kept.
+// The first entry of the chunk at which the sum of what is kept reaches `target`; the last kept one if rounding leaves it short; -1 if
+// none is kept.
 int64_t walk_chunk(const Row& row, int64_t begin, int64_t end, double target) {
   double sum = 0;
   int64_t found = -1;

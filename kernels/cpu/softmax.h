@@ -1,5 +1,5 @@
-// Softmax statistics of a row of logits in fixed chunks, so that a row can be shared between threads with the same bits. z = x * inv_t; suppressed
-// entries do not exist. Used by logprob.cpp and sample.cpp.
+// Softmax statistics of a row of logits in fixed chunks, so that a row can be shared between threads with the same bits. z = x * inv_t;
+// suppressed entries do not exist. Used by logprob.cpp and sample.cpp.
 #pragma once
 #include <cfloat>
 
@@ -14,7 +14,8 @@ inline int64_t tasks_per_chunk(int64_t vocab) { return std::max<int64_t>(1, kVoc
 // Tiny temperatures must not make 0 * inf of the largest entry.
 inline float inverse_temperature(double temperature) { return (float)std::min(1 / temperature, (double)FLT_MAX); }
 
-// Of some entries: the largest x, and sum e, sum e * d with d = (x - largest) / temperature, e = exp(d). NaN among the entries makes the sums NaN.
+// Of some entries: the largest x, and sum e, sum e * d with d = (x - largest) / temperature, e = exp(d). NaN among the entries makes the
+// sums NaN.
 struct SoftmaxPart {
   double largest;
   double sum;
@@ -84,8 +85,8 @@ inline SoftmaxPart merge(const SoftmaxPart* parts, int64_t count, double inv_t) 
 }
 
 // Parts of n rows: parts[row * chunks + chunk].
-inline void softmax_parts(const kedge_context* ctx, SoftmaxPart* parts, const float* logits, int64_t stride, const uint8_t* suppress, int64_t n,
-                          int64_t vocab, const float* inv_t /* of each row; NaN skips it */) {
+inline void softmax_parts(const kedge_context* ctx, SoftmaxPart* parts, const float* logits, int64_t stride, const uint8_t* suppress,
+                          int64_t n, int64_t vocab, const float* inv_t /* of each row; NaN skips it */) {
   int64_t chunks = vocab_chunks(vocab);
   parallel_range(ctx, n * chunks, tasks_per_chunk(vocab), 4 * std::min(vocab, kVocabChunk), [=](int64_t begin, int64_t end) {
     for (int64_t task = begin; task < end; task++) {

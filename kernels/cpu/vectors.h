@@ -1,4 +1,5 @@
-// Typed loads and stores (f32, bf16, f16), whole vectors and tails by the same code, sums in fixed trees. What the elementwise and row ops share.
+// Typed loads and stores (f32, bf16, f16), whole vectors and tails by the same code, sums in fixed trees. What the elementwise and row ops
+// share.
 #pragma once
 #include <type_traits>
 
@@ -21,7 +22,7 @@ typedef float vf_half __attribute__((vector_size(kLanes * 2), aligned(4), may_al
 inline vu select(vi mask, vu a, vu b) { return (a & (vu)mask) | (b & ~(vu)mask); }
 inline vf vabs(vf x) { return (vf)((vi)x & 0x7fffffff); }
 inline vf vsqrt(vf x) {
-  vf r;
+  vf r{};
   for (int i = 0; i < kLanes; i++) r[i] = __builtin_sqrtf(x[i]);
   return r;
 }
@@ -56,8 +57,8 @@ inline void store(f16* p, vf v) { *(vh*)p = __builtin_convertvector(to_half_bits
 inline vi load_mask(const uint8_t* p) { return __builtin_convertvector(*(const vb*)p, vi) != 0; }
 
 // ---- whole vectors and tails ----
-// body(i, count) for i = begin, begin + kLanes, ...; count is Full or, in the last call, the number of elements left. Because the tail runs the same
-// code, an element's bits do not depend on where it lies in the array.
+// body(i, count) for i = begin, begin + kLanes, ...; count is Full or, in the last call, the number of elements left. Because the tail
+// runs the same code, an element's bits do not depend on where it lies in the array.
 using Full = std::integral_constant<int, kLanes>;
 template <class Body>
 inline void each_vector(int64_t begin, int64_t end, Body&& body) {

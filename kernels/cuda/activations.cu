@@ -1,5 +1,5 @@
 // SwiGLU (Shazeer, arXiv 2002.05202) and exact GELU (Hendrycks & Gimpel, arXiv 1606.08415), forward and backward.
-#include "common.cuh"
+#include "elements.cuh"
 
 namespace kedge {
 namespace {
@@ -72,9 +72,10 @@ __device__ __forceinline__ float reciprocal(float x) {
   return fmaf(r, fmaf(-x, r, 1.f), r);
 }
 
-// The normal distribution's Phi(x) and phi(x), each to its own relative precision, as kernels/cpu/activations.cpp computes them: 1 + erf cancels in the
-// tail, and erfc(-x / sqrt 2) doubles the rounding of its argument there. With a = |x|: Phi(-a) = exp(-a^2/2) R(a), where R(a) (1 + a) is a
-// polynomial in (a - 2.5) / (a + 2.5) to 3e-9 on [0, 13.6]. a^2 / 2 is split so that its rounding does not show in the exponential.
+// The normal distribution's Phi(x) and phi(x), each to its own relative precision, as kernels/cpu/activations.cpp computes them: 1 + erf
+// cancels in the tail, and erfc(-x / sqrt 2) doubles the rounding of its argument there. With a = |x|: Phi(-a) = exp(-a^2/2) R(a), where
+// R(a) (1 + a) is a polynomial in (a - 2.5) / (a + 2.5) to 3e-9 on [0, 13.6]. a^2 / 2 is split so that its rounding does not show in the
+// exponential.
 __device__ __forceinline__ void normal(float x, float& cdf, float& density) {
   const float a = fminf(fabsf(x), 16.f), high = bits_to_float(float_to_bits(a) & 0xfffff000u);
   const float t = (a + high) * (a - high) * -0.5f;  // |t| < 2^-12 a^2
@@ -148,7 +149,8 @@ struct GeluBwd {
 using namespace kedge;
 
 KEDGE_API int32_t kedge_swiglu_fwd(const kedge_context* ctx, int32_t dtype, void* out, int64_t out_stride, const void* gate,
-                                   int64_t gate_stride, const void* up, int64_t up_stride, int64_t rows, int64_t dim, kedge_status* status) {
+                                   int64_t gate_stride, const void* up, int64_t up_stride, int64_t rows, int64_t dim,
+                                   kedge_status* status) {
   KEDGE_REQUIRE_FLOAT(dtype);
   KEDGE_REQUIRE(rows >= 0 && dim >= 0, "rows is %lld, dim %lld", (long long)rows, (long long)dim);
   KEDGE_REQUIRE(out_stride >= dim && gate_stride >= dim && up_stride >= dim, "a stride of %lld, %lld, %lld is below dim %lld",
@@ -159,15 +161,16 @@ KEDGE_API int32_t kedge_swiglu_fwd(const kedge_context* ctx, int32_t dtype, void
   with_dtype(dtype, [&](auto tag) {
     using T = typename decltype(tag)::type;
     const bool wide = vector_rows<T>(out, out_stride) && vector_rows<T>(gate, gate_stride) && vector_rows<T>(up, up_stride);
-    for_rows<kVec<T>>(ctx, rows, dim, wide,
-                      SwigluFwd<T>{static_cast<T*>(out), static_cast<const T*>(gate), static_cast<const T*>(up), out_stride, gate_stride, up_stride});
+    for_rows<kVec<T>>(
+        ctx, rows, dim, wide,
+        SwigluFwd<T>{static_cast<T*>(out), static_cast<const T*>(gate), static_cast<const T*>(up), out_stride, gate_stride, up_stride});
   });
   return finish("swiglu_fwd", status);
 }
 
-KEDGE_API int32_t kedge_swiglu_bwd(const kedge_context* ctx, int32_t dtype, void* dgate, int64_t dgate_stride, void* dup, int64_t dup_stride,
-                                   const void* dout, int64_t dout_stride, const void* gate, int64_t gate_stride, const void* up,
-                                   int64_t up_stride, int64_t rows, int64_t dim, int32_t accumulate, kedge_status* status) {
+KEDGE_API int32_t kedge_swiglu_bwd(const kedge_context* ctx, int32_t dtype, void* dgate, int64_t dgate_stride, void* dup,
+                                   int64_t dup_stride, const void* dout, int64_t dout_stride, const void* gate, int64_t gate_stride,
+                                   const void* up, int64_t up_stride, int64_t rows, int64_t dim, int32_t accumulate, kedge_status* status) {
   KEDGE_REQUIRE_FLOAT(dtype);
   KEDGE_REQUIRE(rows >= 0 && dim >= 0, "rows is %lld, dim %lld", (long long)rows, (long long)dim);
   KEDGE_REQUIRE(dgate_stride >= dim && dup_stride >= dim && dout_stride >= dim && gate_stride >= dim && up_stride >= dim,

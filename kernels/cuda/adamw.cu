@@ -1,12 +1,13 @@
-// Gradient norm, clipping and AdamW with decoupled decay (Loshchilov & Hutter, arXiv 1711.05101) over flat arrays of n elements. The state may lie in
-// pinned host memory: every array is read once and written once, 16 bytes at a time.
+// Gradient norm, clipping and AdamW with decoupled decay (Loshchilov & Hutter, arXiv 1711.05101) over flat arrays of n elements. The state
+// may lie in pinned host memory: every array is read once and written once, 16 bytes at a time.
 //
-// As the CPU's: the decay and the step are one subtraction from p; beta, 1 - beta, bias corrections and step sizes are formed in f64. Stochastic
-// rounding adds 16 random bits below a bf16's last place and truncates; the bits come from philox4x32-10 with key = seed and counter = { g lo, g hi,
-// step lo, 2 * (step hi) + a }, g = element / 4; word j serves element 4 g + j. For a = 0 the word's lower half rounds m and its upper half v; for
-// a = 1 the lower half rounds param. Kahan rounding keeps a value as the sum of two bf16: value = bf16(exact), lost = bf16(exact - value).
+// As the CPU's: the decay and the step are one subtraction from p; beta, 1 - beta, bias corrections and step sizes are formed in f64.
+// Stochastic rounding adds 16 random bits below a bf16's last place and truncates; the bits come from philox4x32-10 with key = seed and
+// counter = { g lo, g hi, step lo, 2 * (step hi) + a }, g = element / 4; word j serves element 4 g + j. For a = 0 the word's lower half
+// rounds m and its upper half v; for a = 1 the lower half rounds param. Kahan rounding keeps a value as the sum of two bf16: value =
+// bf16(exact), lost = bf16(exact - value).
 #include "../common/philox.h"
-#include "common.cuh"
+#include "elements.cuh"
 
 namespace kedge {
 namespace {
@@ -90,7 +91,8 @@ struct State {
   }
 };
 
-// sqrt to 2 ulp, as the division below: such errors are of the step, which is small beside p, and the exact ones are calls that cost registers.
+// sqrt to 2 ulp, as the division below: such errors are of the step, which is small beside p, and the exact ones are calls that cost
+// registers.
 __device__ __forceinline__ float root(float x) { return x > 0.f && x < INFINITY ? x * rsqrtf(x) : x; }
 
 struct Nothing {};
@@ -223,18 +225,18 @@ KEDGE_API int32_t kedge_sum_squares(const kedge_context* ctx, int32_t dtype, dou
   return finish("sum_squares", status);
 }
 
-KEDGE_API int32_t kedge_clip_coefficient(const kedge_context* ctx, float* out, const double* sum_squares, double max_norm, double grad_scale,
-                                         kedge_status* status) {
+KEDGE_API int32_t kedge_clip_coefficient(const kedge_context* ctx, float* out, const double* sum_squares, double max_norm,
+                                         double grad_scale, kedge_status* status) {
   KEDGE_REQUIRE(out && sum_squares, "out or sum_squares is NULL");
   KEDGE_SET_DEVICE();
   KEDGE_LAUNCH(clip_kernel, 1, 1, 0, stream_of(ctx), out, sum_squares, max_norm, grad_scale);
   return finish("clip_coefficient", status);
 }
 
-KEDGE_API int32_t kedge_adamw(const kedge_context* ctx, void* param, int32_t param_dtype, float* master, void* m, void* v, int32_t moment_dtype,
-                              void* m_lost, void* v_lost, void* p_lost, const float* grad, const float* clip, int64_t n, double lr,
-                              double beta1, double beta2, double eps, double weight_decay, double bias1, double bias2, int32_t rounding,
-                              uint64_t seed, int64_t step, kedge_status* status) {
+KEDGE_API int32_t kedge_adamw(const kedge_context* ctx, void* param, int32_t param_dtype, float* master, void* m, void* v,
+                              int32_t moment_dtype, void* m_lost, void* v_lost, void* p_lost, const float* grad, const float* clip,
+                              int64_t n, double lr, double beta1, double beta2, double eps, double weight_decay, double bias1, double bias2,
+                              int32_t rounding, uint64_t seed, int64_t step, kedge_status* status) {
   KEDGE_REQUIRE_FLOAT(param_dtype);
   KEDGE_REQUIRE_FLOAT(moment_dtype);
   KEDGE_REQUIRE(n >= 0, "n is %lld", (long long)n);
@@ -249,8 +251,8 @@ KEDGE_API int32_t kedge_adamw(const kedge_context* ctx, void* param, int32_t par
     KEDGE_REQUIRE(param_dtype == KEDGE_F32 || master || p_lost, "p_lost is NULL with a bf16 param that has no master");
   }
   KEDGE_SET_DEVICE();
-  const Request r{param, param_dtype, master, m,     v,    moment_dtype, m_lost, v_lost, p_lost, grad,
-                  clip,  n,           lr,     beta1, beta2, eps,         weight_decay, bias1, bias2, seed, step};
+  const Request r{param, param_dtype, master, m,     v,   moment_dtype, m_lost, v_lost, p_lost, grad, clip,
+                  n,     lr,          beta1,  beta2, eps, weight_decay, bias1,  bias2,  seed,   step};
   if (rounding == kNearest) choose<kNearest>(ctx, r);
   if (rounding == kStochastic) choose<kStochastic>(ctx, r);
   if (rounding == kKahan) choose<kKahan>(ctx, r);

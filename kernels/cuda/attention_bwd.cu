@@ -2,8 +2,9 @@
 // dS = P (dout v^T - delta): dq = scale dS k, dk = scale dS^T q, dv = P^T dout. Three kernels, no atomics:
 //   delta: a warp per query row and head;
 //   by queries: a block per tile of 64 queries and query head walks the keys that it sees, as the forward does, and gives dq;
-//   by keys: a block per tile of 64 keys and key head walks the queries that see it, for each query head of its group the segment's own, then those of
-//   its children in their order, and gives dk and dv. A shared prefix's gradient is thus one sum in a fixed order over all its suffixes.
+//   by keys: a block per tile of 64 keys and key head walks the queries that see it, for each query head of its group the segment's own,
+//   then those of its children in their order, and gives dk and dv. A shared prefix's gradient is thus one sum in a fixed order over all
+//   its suffixes.
 #include "attention.cuh"
 
 namespace kedge {
@@ -30,7 +31,8 @@ __global__ void attention_delta(Params p) {
   const int64_t index = ((int64_t)blockIdx.x * blockDim.x + threadIdx.x) / 32;
   if (index >= p.q_tokens * p.heads) return;
   const int64_t token = index / p.heads, head = index % p.heads;
-  const T *out = static_cast<const T*>(p.out) + token * p.out_stride + head * p.dim, *dout = static_cast<const T*>(p.dout) + token * p.dout_stride + head * p.dim;
+  const T *out = static_cast<const T*>(p.out) + token * p.out_stride + head * p.dim,
+          *dout = static_cast<const T*>(p.dout) + token * p.dout_stride + head * p.dim;
   float sum = 0.f;
   for (int d = threadIdx.x % 32; d < p.dim; d += 32) sum = fmaf(to_float(out[d]), to_float(dout[d]), sum);
   sum = warp_sum(sum);
@@ -59,12 +61,15 @@ __global__ void __launch_bounds__(E::kThreads, 1) attention_bwd_queries(Params p
   auto fetch = [&](int t) {
     if (t < tiles.tiles) {
       const KeyTiles::Tile tile = tiles.tile(t, E::kCols);
-      load_tile<E, E::kCols>(keys + t % 2 * kTile, [&](int i) { return k + (tile.start + (int64_t)i) * p.k_stride; }, tile.count, p.dim, p.wide);
-      load_tile<E, E::kCols>(values + t % 2 * kTile, [&](int i) { return v + (tile.start + (int64_t)i) * p.v_stride; }, tile.count, p.dim, p.wide);
+      load_tile<E, E::kCols>(
+          keys + t % 2 * kTile, [&](int i) { return k + (tile.start + (int64_t)i) * p.k_stride; }, tile.count, p.dim, p.wide);
+      load_tile<E, E::kCols>(
+          values + t % 2 * kTile, [&](int i) { return v + (tile.start + (int64_t)i) * p.v_stride; }, tile.count, p.dim, p.wide);
     }
     copy_async_commit();
   };
-  const T *q = static_cast<const T*>(p.q) + token * p.q_stride + head * p.dim, *dout = static_cast<const T*>(p.dout) + token * p.dout_stride + head * p.dim;
+  const T *q = static_cast<const T*>(p.q) + token * p.q_stride + head * p.dim,
+          *dout = static_cast<const T*>(p.dout) + token * p.dout_stride + head * p.dim;
   load_tile<E, E::kRows>(queries, [&](int i) { return q + i * p.q_stride; }, rows, p.dim, p.wide);
   load_tile<E, E::kRows>(douts, [&](int i) { return dout + i * p.dout_stride; }, rows, p.dim, p.wide);
   fetch(0);
@@ -106,7 +111,7 @@ __global__ void __launch_bounds__(E::kThreads, 1) attention_bwd_queries(Params p
 struct QueryTiles {
   const Params& p;
   const Segment& s;
-  int first_own;  // the first own query (a multiple of the tile) that sees a key of the tile
+  int first_own;                                           // the first own query (a multiple of the tile) that sees a key of the tile
   int head, source, q0, start, length, end_head, visible;  // source: -1 own, else the child; visible: as in KeyTiles, for q0 = 0
 
   __device__ __forceinline__ QueryTiles(const Params& p, const Segment& s, int kv0, int kv_head, int cols) : p(p), s(s) {
@@ -158,7 +163,8 @@ __global__ void __launch_bounds__(E::kThreads, 1) attention_bwd_keys(Params p) {
       const int stage = fetches++ % 2, count = min(E::kCols, fetched.length - fetched.q0), column = fetched.head * p.dim;
       const int64_t first = fetched.start + fetched.q0;
       load_tile<E, E::kCols>(queries + stage * kTile, [&](int i) { return q + (first + i) * p.q_stride + column; }, count, p.dim, p.wide);
-      load_tile<E, E::kCols>(douts + stage * kTile, [&](int i) { return dout + (first + i) * p.dout_stride + column; }, count, p.dim, p.wide);
+      load_tile<E, E::kCols>(
+          douts + stage * kTile, [&](int i) { return dout + (first + i) * p.dout_stride + column; }, count, p.dim, p.wide);
       if (threadIdx.x < E::kCols) {
         const bool exists = (int)threadIdx.x < count;
         lse2[stage][threadIdx.x] = exists ? lse2_of(p.lse[(first + threadIdx.x) * p.heads + fetched.head]) : INFINITY;
@@ -168,7 +174,8 @@ __global__ void __launch_bounds__(E::kThreads, 1) attention_bwd_keys(Params p) {
     }
     copy_async_commit();
   };
-  const T *k = static_cast<const T*>(p.k) + token * p.k_stride + kv_head * p.dim, *v = static_cast<const T*>(p.v) + token * p.v_stride + kv_head * p.dim;
+  const T *k = static_cast<const T*>(p.k) + token * p.k_stride + kv_head * p.dim,
+          *v = static_cast<const T*>(p.v) + token * p.v_stride + kv_head * p.dim;
   load_tile<E, E::kRows>(keys, [&](int i) { return k + i * p.k_stride; }, rows, p.dim, p.wide);
   load_tile<E, E::kRows>(values, [&](int i) { return v + i * p.v_stride; }, rows, p.dim, p.wide);
   fetch();
@@ -206,7 +213,8 @@ __global__ void __launch_bounds__(E::kThreads, 1) attention_bwd_keys(Params p) {
     __syncthreads();
   }
   float factor[E::kScoreRows];
-  T *dk_out = static_cast<T*>(p.dk) + token * p.dk_stride + kv_head * p.dim, *dv_out = static_cast<T*>(p.dv) + token * p.dv_stride + kv_head * p.dim;
+  T *dk_out = static_cast<T*>(p.dk) + token * p.dk_stride + kv_head * p.dim,
+    *dv_out = static_cast<T*>(p.dv) + token * p.dv_stride + kv_head * p.dim;
 #pragma unroll
   for (int i = 0; i < E::kScoreRows; i++) factor[i] = p.scale;
   store_rows<E>(dk, factor, [&](int i) { return E::row(i) < rows ? dk_out + E::row(i) * p.dk_stride : nullptr; }, p.dim, p.accumulate & 2);
@@ -220,11 +228,12 @@ __global__ void __launch_bounds__(E::kThreads, 1) attention_bwd_keys(Params p) {
 
 using namespace kedge;
 
-int32_t kedge_attention_bwd(const kedge_context* ctx, int32_t dtype, void* dq, int64_t dq_stride, void* dk, int64_t dk_stride, void* dv, int64_t dv_stride,
-                            const void* dout, int64_t dout_stride, const void* q, int64_t q_stride, const void* k, int64_t k_stride, const void* v,
-                            int64_t v_stride, const void* out, int64_t out_stride, const float* lse, const int32_t* segments, int64_t n_segments, int64_t max_q,
-                            int64_t max_kv, int64_t q_tokens, int64_t kv_tokens, int64_t heads, int64_t kv_heads, int64_t head_dim, double scale, int32_t causal,
-                            int32_t accumulate, kedge_status* status) {
+int32_t kedge_attention_bwd(const kedge_context* ctx, int32_t dtype, void* dq, int64_t dq_stride, void* dk, int64_t dk_stride, void* dv,
+                            int64_t dv_stride, const void* dout, int64_t dout_stride, const void* q, int64_t q_stride, const void* k,
+                            int64_t k_stride, const void* v, int64_t v_stride, const void* out, int64_t out_stride, const float* lse,
+                            const int32_t* segments, int64_t n_segments, int64_t max_q, int64_t max_kv, int64_t q_tokens, int64_t kv_tokens,
+                            int64_t heads, int64_t kv_heads, int64_t head_dim, double scale, int32_t causal, int32_t accumulate,
+                            kedge_status* status) {
   KEDGE_REQUIRE_ATTENTION();
   KEDGE_REQUIRE(n_segments >= 0 && max_q >= 0 && max_kv >= 0 && q_tokens >= 0 && kv_tokens >= 0, "a count is negative");
   KEDGE_REQUIRE_STRIDE(dq_stride, heads * head_dim);
@@ -235,10 +244,12 @@ int32_t kedge_attention_bwd(const kedge_context* ctx, int32_t dtype, void* dq, i
   KEDGE_REQUIRE_STRIDE(k_stride, kv_heads * head_dim);
   KEDGE_REQUIRE_STRIDE(v_stride, kv_heads * head_dim);
   KEDGE_REQUIRE_STRIDE(out_stride, heads * head_dim);
-  KEDGE_REQUIRE((q_tokens == 0 || (dq && dout && q && out && lse)) && (kv_tokens == 0 || (dk && dv && k && v)) && (n_segments == 0 || segments), "an array is NULL");
+  KEDGE_REQUIRE(
+      (q_tokens == 0 || (dq && dout && q && out && lse)) && (kv_tokens == 0 || (dk && dv && k && v)) && (n_segments == 0 || segments),
+      "an array is NULL");
   const int64_t q_tiles = ceil_div<int64_t>(max_q, 64), kv_tiles = ceil_div<int64_t>(max_kv, 64);
-  KEDGE_REQUIRE(q_tiles * n_segments <= INT_MAX && kv_tiles * n_segments <= INT_MAX, "max_q, max_kv are %lld, %lld with %lld segments", (long long)max_q,
-                (long long)max_kv, (long long)n_segments);
+  KEDGE_REQUIRE(q_tiles * n_segments <= INT_MAX && kv_tiles * n_segments <= INT_MAX, "max_q, max_kv are %lld, %lld with %lld segments",
+                (long long)max_q, (long long)max_kv, (long long)n_segments);
   KEDGE_REQUIRE_WORKSPACE(q_tokens * heads * 4);
   KEDGE_SET_DEVICE();
   const cudaStream_t stream = stream_of(ctx);
@@ -249,16 +260,47 @@ int32_t kedge_attention_bwd(const kedge_context* ctx, int32_t dtype, void* dq, i
     if (!(accumulate & 2)) launch_fill_rows<T>(dk, dk_stride, kv_tokens, kv_heads * head_dim, 0.f, stream);
     if (!(accumulate & 4)) launch_fill_rows<T>(dv, dv_stride, kv_tokens, kv_heads * head_dim, 0.f, stream);
     if (q_tokens * n_segments == 0) return;
-    const bool wide = vector_rows<T>(q, q_stride) && vector_rows<T>(k, k_stride) && vector_rows<T>(v, v_stride) && vector_rows<T>(dout, dout_stride);
-    Params p{q, k, v, out, dout, dq, dk, dv, lse, static_cast<float*>(ctx->workspace), segments, q_stride, k_stride, v_stride, out_stride, dout_stride, dq_stride,
-             dk_stride, dv_stride, n_segments, q_tokens, kv_tokens, (int)q_tiles, (int)heads, (int)(heads / kv_heads), (int)head_dim, (float)scale,
-             (float)(scale * 1.4426950408889634), causal != 0, wide, accumulate};
+    const bool wide =
+        vector_rows<T>(q, q_stride) && vector_rows<T>(k, k_stride) && vector_rows<T>(v, v_stride) && vector_rows<T>(dout, dout_stride);
+    Params p{q,
+             k,
+             v,
+             out,
+             dout,
+             dq,
+             dk,
+             dv,
+             lse,
+             static_cast<float*>(ctx->workspace),
+             segments,
+             q_stride,
+             k_stride,
+             v_stride,
+             out_stride,
+             dout_stride,
+             dq_stride,
+             dk_stride,
+             dv_stride,
+             n_segments,
+             q_tokens,
+             kv_tokens,
+             (int)q_tiles,
+             (int)heads,
+             (int)(heads / kv_heads),
+             (int)head_dim,
+             (float)scale,
+             (float)(scale * 1.4426950408889634),
+             causal != 0,
+             wide,
+             accumulate};
     KEDGE_LAUNCH((attention_delta<T>), (unsigned)ceil_div<int64_t>(q_tokens * heads, 8), 256, 0, stream, p);
     if (q_tiles > 0)
-      KEDGE_LAUNCH_SHARED((attention_bwd_queries<E>), dim3((unsigned)(q_tiles * n_segments), (unsigned)heads), E::kThreads, kSharedBytes<E>, stream, p);
+      KEDGE_LAUNCH_SHARED((attention_bwd_queries<E>), dim3((unsigned)(q_tiles * n_segments), (unsigned)heads), E::kThreads, kSharedBytes<E>,
+                          stream, p);
     p.tiles = (int)kv_tiles;
     if (kv_tiles > 0)
-      KEDGE_LAUNCH_SHARED((attention_bwd_keys<E>), dim3((unsigned)(kv_tiles * n_segments), (unsigned)kv_heads), E::kThreads, kSharedBytes<E>, stream, p);
+      KEDGE_LAUNCH_SHARED((attention_bwd_keys<E>), dim3((unsigned)(kv_tiles * n_segments), (unsigned)kv_heads), E::kThreads,
+                          kSharedBytes<E>, stream, p);
   });
   return finish("kedge_attention_bwd", status);
 }

@@ -1,7 +1,7 @@
-// Attention forward over packed segments with shared prefixes (kedge.h): out = softmax(scale q k^T) v, lse. One block per tile of 64 queries of a segment and
-// query head, which walks the keys it sees, the parent's first, then its own, in tiles, with a running maximum and sum (Dao, arXiv 2307.08691). Tiles
-// start at the segment's first query and at the first key of each part, so that a row's bits depend on its segment and its parent alone.
-// Keys and values of the next tile are copied into the other half of shared memory meanwhile.
+// Attention forward over packed segments with shared prefixes (kedge.h): out = softmax(scale q k^T) v, lse. One block per tile of 64
+// queries of a segment and query head, which walks the keys it sees, the parent's first, then its own, in tiles, with a running maximum and
+// sum (Dao, arXiv 2307.08691). Tiles start at the segment's first query and at the first key of each part, so that a row's bits depend on
+// its segment and its parent alone. Keys and values of the next tile are copied into the other half of shared memory meanwhile.
 #include "attention.cuh"
 
 namespace kedge {
@@ -45,8 +45,10 @@ __global__ void __launch_bounds__(E::kThreads, 2) attention_fwd(Params p) {
   auto fetch = [&](int t) {
     if (t < tiles.tiles) {
       const KeyTiles::Tile tile = tiles.tile(t, E::kCols);
-      load_tile<E, E::kCols>(keys + t % 2 * kTile, [&](int i) { return k + (tile.start + (int64_t)i) * p.k_stride; }, tile.count, p.dim, p.wide);
-      load_tile<E, E::kCols>(values + t % 2 * kTile, [&](int i) { return v + (tile.start + (int64_t)i) * p.v_stride; }, tile.count, p.dim, p.wide);
+      load_tile<E, E::kCols>(
+          keys + t % 2 * kTile, [&](int i) { return k + (tile.start + (int64_t)i) * p.k_stride; }, tile.count, p.dim, p.wide);
+      load_tile<E, E::kCols>(
+          values + t % 2 * kTile, [&](int i) { return v + (tile.start + (int64_t)i) * p.v_stride; }, tile.count, p.dim, p.wide);
     }
     copy_async_commit();
   };
@@ -94,10 +96,10 @@ __global__ void __launch_bounds__(E::kThreads, 2) attention_fwd(Params p) {
 
 using namespace kedge;
 
-int32_t kedge_attention_fwd(const kedge_context* ctx, int32_t dtype, void* out, int64_t out_stride, float* lse, const void* q, int64_t q_stride, const void* k,
-                            int64_t k_stride, const void* v, int64_t v_stride, const int32_t* segments, int64_t n_segments, int64_t max_q, int64_t max_kv,
-                            int64_t q_tokens, int64_t kv_tokens, int64_t heads, int64_t kv_heads, int64_t head_dim, double scale, int32_t causal,
-                            kedge_status* status) {
+int32_t kedge_attention_fwd(const kedge_context* ctx, int32_t dtype, void* out, int64_t out_stride, float* lse, const void* q,
+                            int64_t q_stride, const void* k, int64_t k_stride, const void* v, int64_t v_stride, const int32_t* segments,
+                            int64_t n_segments, int64_t max_q, int64_t max_kv, int64_t q_tokens, int64_t kv_tokens, int64_t heads,
+                            int64_t kv_heads, int64_t head_dim, double scale, int32_t causal, kedge_status* status) {
   KEDGE_REQUIRE_ATTENTION();
   KEDGE_REQUIRE(n_segments >= 0 && max_q >= 0 && max_kv >= 0 && q_tokens >= 0 && kv_tokens >= 0, "a count is negative");
   KEDGE_REQUIRE_STRIDE(out_stride, heads * head_dim);
@@ -116,10 +118,28 @@ int32_t kedge_attention_fwd(const kedge_context* ctx, int32_t dtype, void* out, 
     launch_fill_rows<T>(out, out_stride, q_tokens, heads * head_dim, 0.f, stream);
     launch_fill_rows<float>(lse, heads, q_tokens, heads, -INFINITY, stream);
     if (q_tiles * n_segments == 0) return;
-    const Params p{q, k, v, out, lse, segments, q_stride, k_stride, v_stride, out_stride, n_segments, q_tokens, kv_tokens, (int)q_tiles, (int)heads,
-                   (int)(heads / kv_heads), (int)head_dim, (float)(scale * 1.4426950408889634), causal != 0,
+    const Params p{q,
+                   k,
+                   v,
+                   out,
+                   lse,
+                   segments,
+                   q_stride,
+                   k_stride,
+                   v_stride,
+                   out_stride,
+                   n_segments,
+                   q_tokens,
+                   kv_tokens,
+                   (int)q_tiles,
+                   (int)heads,
+                   (int)(heads / kv_heads),
+                   (int)head_dim,
+                   (float)(scale * 1.4426950408889634),
+                   causal != 0,
                    vector_rows<T>(q, q_stride) && vector_rows<T>(k, k_stride) && vector_rows<T>(v, v_stride)};
-    KEDGE_LAUNCH_SHARED((attention_fwd<E>), dim3((unsigned)(q_tiles * n_segments), (unsigned)heads), E::kThreads, kSharedBytes<E>, stream, p);
+    KEDGE_LAUNCH_SHARED((attention_fwd<E>), dim3((unsigned)(q_tiles * n_segments), (unsigned)heads), E::kThreads, kSharedBytes<E>, stream,
+                        p);
   });
   return finish("kedge_attention_fwd", status);
 }

@@ -1,5 +1,6 @@
 // Bias: y = x + bias over rows, and its gradient, the sum over rows.
 #include "columns.cuh"
+#include "elements.cuh"
 
 namespace kedge {
 namespace {
@@ -47,7 +48,8 @@ KEDGE_API int32_t kedge_bias_add(const kedge_context* ctx, int32_t dtype, void* 
   with_dtype(dtype, [&](auto tag) {
     using T = typename decltype(tag)::type;
     const bool wide = vector_rows<T>(y, y_stride) && vector_rows<T>(x, x_stride) && aligned16(bias);
-    for_rows<kVec<T>>(ctx, rows, dim, wide, BiasAdd<T>{static_cast<T*>(y), static_cast<const T*>(x), static_cast<const T*>(bias), y_stride, x_stride});
+    for_rows<kVec<T>>(ctx, rows, dim, wide,
+                      BiasAdd<T>{static_cast<T*>(y), static_cast<const T*>(x), static_cast<const T*>(bias), y_stride, x_stride});
   });
   return finish("bias_add", status);
 }

@@ -9,7 +9,8 @@ constexpr int kColumnRows = 8;  // rows that a block reads at once: 8 warps, eac
 
 // out[chunk, c] = sum of term.at<W>(v, r, c) over the chunk's rows, or += with accumulate. grid: (column blocks, chunks).
 template <int W, class Term>
-__global__ void __launch_bounds__(kBlock) column_sums_kernel(float* out, int64_t rows, int64_t dim, int64_t chunk, bool accumulate, Term term) {
+__global__ void __launch_bounds__(kBlock)
+    column_sums_kernel(float* out, int64_t rows, int64_t dim, int64_t chunk, bool accumulate, Term term) {
   constexpr int kAhead = W > 4 ? 4 : 8;  // rows in flight
   __shared__ float shared[kColumnRows][32 * W + 4];
   const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;

@@ -30,8 +30,9 @@ namespace kedge {
 
 // ---- host side ----
 
-// Sets the context's device: calls may hop threads, and the current device belongs to a thread. Also drops an error that an earlier call of this
-// thread left behind (a refused allocation, say), so that it is not taken for this op's; errors that broke the device come back by themselves.
+// Sets the context's device: calls may hop threads, and the current device belongs to a thread. Also drops an error that an earlier call of
+// this thread left behind (a refused allocation, say), so that it is not taken for this op's; errors that broke the device come back by
+// themselves.
 inline int32_t set_device(const kedge_context* ctx, kedge_status* status) {
   cudaError_t error = cudaSetDevice(ctx->device);
   if (error != cudaSuccess) {
@@ -85,7 +86,9 @@ inline void with_flag(bool flag, F&& f) {
   }
 }
 inline bool float_dtype(int32_t dtype) { return dtype == KEDGE_F32 || dtype == KEDGE_BF16; }
-inline int64_t dtype_bytes(int32_t dtype) { return dtype == KEDGE_F32 || dtype == KEDGE_I32 ? 4 : dtype == KEDGE_U8 ? 1 : dtype == KEDGE_BF16 || dtype == KEDGE_F16 ? 2 : 8; }
+inline int64_t dtype_bytes(int32_t dtype) {
+  return dtype == KEDGE_F32 || dtype == KEDGE_I32 ? 4 : dtype == KEDGE_U8 ? 1 : dtype == KEDGE_BF16 || dtype == KEDGE_F16 ? 2 : 8;
+}
 
 template <class I>
 __host__ __device__ constexpr I ceil_div(I a, I b) {
@@ -93,6 +96,7 @@ __host__ __device__ constexpr I ceil_div(I a, I b) {
 }
 
 // Blocks of a grid-stride kernel: enough to fill any device several times over, and the same on each.
+constexpr int kBlock = 256;  // threads, where nothing speaks for another number
 constexpr int64_t kGridCap = 16384;
 inline unsigned grid_for(int64_t work, int64_t per_block) {
   int64_t blocks = ceil_div(work, per_block);
@@ -176,7 +180,9 @@ __device__ __forceinline__ void load_vec(float (&out)[4], const __nv_bfloat16* p
   uint2 v = *reinterpret_cast<const uint2*>(p);
   out[0] = bf16_low(v.x), out[1] = bf16_high(v.x), out[2] = bf16_low(v.y), out[3] = bf16_high(v.y);
 }
-__device__ __forceinline__ void store_vec(float* p, const float (&v)[4]) { *reinterpret_cast<float4*>(p) = make_float4(v[0], v[1], v[2], v[3]); }
+__device__ __forceinline__ void store_vec(float* p, const float (&v)[4]) {
+  *reinterpret_cast<float4*>(p) = make_float4(v[0], v[1], v[2], v[3]);
+}
 __device__ __forceinline__ void store_vec(__nv_bfloat16* p, const float (&v)[8]) {
   *reinterpret_cast<uint4*>(p) = make_uint4(pack_bf16(v[0], v[1]), pack_bf16(v[2], v[3]), pack_bf16(v[4], v[5]), pack_bf16(v[6], v[7]));
 }
@@ -196,25 +202,12 @@ template <class T>
 __device__ __forceinline__ void store_vec(T* p, const float (&v)[1]) {
   *p = from_float<T>(v[0]);
 }
-// N elements from p, by one vector access where kWide, else by scalars; with kWide false only the first `count` are read, the others are `fill`.
-template <bool kWide, int N, class T>
-__device__ __forceinline__ void load_some(float (&out)[N], const T* p, int64_t count, float fill = 0.f) {
-  if constexpr (kWide) {
-    load_vec(out, p);
-  } else {
-#pragma unroll
-    for (int j = 0; j < N; j++) out[j] = j < count ? to_float(p[j]) : fill;
-  }
-}
-template <bool kWide, int N, class T>
+// The first `count` of N elements.
+template <int N, class T>
 __device__ __forceinline__ void store_some(T* p, const float (&v)[N], int64_t count) {
-  if constexpr (kWide) {
-    store_vec(p, v);
-  } else {
 #pragma unroll
-    for (int j = 0; j < N; j++)
-      if (j < count) p[j] = from_float<T>(v[j]);
-  }
+  for (int j = 0; j < N; j++)
+    if (j < count) p[j] = from_float<T>(v[j]);
 }
 
 // ---- reductions: always the same tree, the result in every thread ----
@@ -257,112 +250,11 @@ __device__ __forceinline__ float block_max(float v, float* shared) {
   return v;
 }
 
-// ---- kernels over all elements, or over rows: body.at<W>(...) treats W elements at once ----
-
-// (Kernels with static __shared__ stay in anonymous namespaces: the emulation needs internal linkage there.)
-namespace {
-
-constexpr int kBlock = 256;
-
-// body.at<W>(i) for i in [0, n) in steps of W, then body.at<1> for the rest.
-template <int W, class Body>
-__global__ void __launch_bounds__(kBlock) for_each_kernel(int64_t n, Body body) {
-  const int64_t first = (int64_t)blockIdx.x * kBlock + threadIdx.x, threads = (int64_t)gridDim.x * kBlock;
-  const int64_t vectors = n / W;
-  for (int64_t v = first; v < vectors; v += threads) body.template at<W>(v * W);
-  if constexpr (W > 1) {
-    if (int64_t i = vectors * W + first; i < n) body.template at<1>(i);
-  }
-}
-// wide: every array may be read W elements at a time.
-template <int W, class Body>
-inline void for_each(const kedge_context* ctx, int64_t n, bool wide, const Body& body) {
-  if (wide) {
-    KEDGE_LAUNCH((for_each_kernel<W, Body>), grid_for(n, kBlock * W), kBlock, 0, stream_of(ctx), n, body);
-  } else {
-    KEDGE_LAUNCH((for_each_kernel<1, Body>), grid_for(n, kBlock), kBlock, 0, stream_of(ctx), n, body);
-  }
-}
-
-// body.at<W>(row, column): 2^shift threads of a block share a row, so that narrow rows fill the block too; blockIdx.y splits wide ones.
-template <int W, class Body>
-__global__ void __launch_bounds__(kBlock) for_rows_kernel(int64_t rows, int64_t dim, int shift, Body body) {
-  const int64_t lane = ((int64_t)blockIdx.y << shift) + (threadIdx.x & ((1 << shift) - 1)), lanes = (int64_t)gridDim.y << shift;
-  const int64_t vectors = dim / W, rows_at_once = (int64_t)gridDim.x * (kBlock >> shift);
-  for (int64_t row = (int64_t)blockIdx.x * (kBlock >> shift) + (threadIdx.x >> shift); row < rows; row += rows_at_once) {
-    for (int64_t v = lane; v < vectors; v += lanes) body.template at<W>(row, v * W);
-    if constexpr (W > 1) {
-      for (int64_t c = vectors * W + lane; c < dim; c += lanes) body.template at<1>(row, c);
-    }
-  }
-}
-struct RowGrid {
-  int shift;
-  dim3 grid;
-};
-inline RowGrid row_grid(int64_t rows, int64_t units) {
-  int shift = 0;
-  while (shift < 8 && (int64_t(1) << shift) < units) shift++;
-  int64_t slices = ceil_div(units, int64_t(kBlock) * 8);
-  return {shift, dim3(grid_rows(ceil_div(rows, int64_t(kBlock >> shift))), (unsigned)(slices < 1 ? 1 : slices > 64 ? 64 : slices))};
-}
-template <int W, class Body>
-inline void for_rows(const kedge_context* ctx, int64_t rows, int64_t dim, bool wide, const Body& body) {
-  RowGrid g = row_grid(rows, wide ? ceil_div(dim, (int64_t)W) : dim);
-  if (wide) {
-    KEDGE_LAUNCH((for_rows_kernel<W, Body>), g.grid, kBlock, 0, stream_of(ctx), rows, dim, g.shift, body);
-  } else {
-    KEDGE_LAUNCH((for_rows_kernel<1, Body>), g.grid, kBlock, 0, stream_of(ctx), rows, dim, g.shift, body);
-  }
-}
-
-// ---- sums over a whole array: f64 partials of fixed chunks in the workspace, then one block ----
-
-constexpr int64_t kSumMaxChunks = 2048, kSumMinChunk = 16384;
-inline int64_t sum_chunks(int64_t n) {
-  int64_t chunks = ceil_div(n, kSumMinChunk);
-  return chunks > kSumMaxChunks ? kSumMaxChunks : chunks;
-}
-// partial[chunk] = sum of term.at<W>(i) over the chunk; size: elements in a chunk, a multiple of W.
-template <int W, class Term>
-__global__ void __launch_bounds__(kBlock) sum_kernel(double* partial, int64_t n, int64_t size, Term term) {
-  __shared__ double shared[kBlock / 32];
-  const int64_t begin = blockIdx.x * size < n ? blockIdx.x * size : n, end = begin + size < n ? begin + size : n, vectors = (end - begin) / W;
-  double sum = 0;
-  for (int64_t v = threadIdx.x; v < vectors; v += kBlock) sum += term.template at<W>(begin + v * W);
-  if constexpr (W > 1) {
-    if (int64_t i = begin + vectors * W + threadIdx.x; i < end) sum += term.template at<1>(i);
-  }
-  sum = block_sum<kBlock>(sum, shared);
-  if (threadIdx.x == 0) partial[blockIdx.x] = sum;
-}
-template <class Out>
-__global__ void __launch_bounds__(kBlock) sum_partials_kernel(Out* out, const double* partial, int64_t chunks, bool accumulate) {
-  __shared__ double shared[kBlock / 32];
-  double sum = 0;
-  for (int64_t c = threadIdx.x; c < chunks; c += kBlock) sum += partial[c];
-  sum = block_sum<kBlock>(sum, shared);
-  if (threadIdx.x == 0) out[0] = (Out)(accumulate ? (double)out[0] + sum : sum);
-}
-// Needs sum_chunks(n) * 8 bytes of workspace.
-template <int W, class Out, class Term>
-inline void sum_all(const kedge_context* ctx, Out* out, int64_t n, bool wide, bool accumulate, const Term& term) {
-  double* partial = static_cast<double*>(ctx->workspace);
-  const int64_t chunks = sum_chunks(n), size = chunks > 0 ? ceil_div(ceil_div(n, chunks), (int64_t)W) * W : 0;
-  if (chunks > 0 && wide) {
-    KEDGE_LAUNCH((sum_kernel<W, Term>), (unsigned)chunks, kBlock, 0, stream_of(ctx), partial, n, size, term);
-  } else if (chunks > 0) {
-    KEDGE_LAUNCH((sum_kernel<1, Term>), (unsigned)chunks, kBlock, 0, stream_of(ctx), partial, n, size, term);
-  }
-  KEDGE_LAUNCH((sum_partials_kernel<Out>), 1, kBlock, 0, stream_of(ctx), out, partial, chunks, accumulate);
-}
-
-}  // namespace
 }  // namespace kedge
 
 // At the start of every exported function, after the checks that need no device.
-#define KEDGE_SET_DEVICE()                                             \
-  do {                                                                 \
+#define KEDGE_SET_DEVICE()                                            \
+  do {                                                                \
     if (int32_t code_ = kedge::set_device(ctx, status)) return code_; \
   } while (0)
 #define KEDGE_REQUIRE_FLOAT(dtype) KEDGE_REQUIRE_DTYPE(kedge::float_dtype(dtype), "dtype %d is neither F32 nor BF16", (int)(dtype))

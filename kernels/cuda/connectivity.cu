@@ -1,6 +1,6 @@
-// Connectivity from a forward's q, k, lse (kedge.h; shared/ATRL.md section 1). A block takes a tile of 64 queries of a segment and a share of the query heads (at
-// most 4 shares, fixed by the number of heads), walks the keys as the forward does, and sums the probabilities exp(scale q.k - lse) per row and region,
-// head by head. Each share writes sums of its own; a last kernel adds them in order.
+// Connectivity from a forward's q, k, lse (kedge.h; shared/ATRL.md section 1). A block takes a tile of 64 queries of a segment and a share
+// of the query heads (at most 4 shares, fixed by the number of heads), walks the keys as the forward does, and sums the probabilities
+// exp(scale q.k - lse) per row and region, head by head. Each share writes sums of its own; a last kernel adds them in order.
 #include "region_sums.cuh"
 
 namespace kedge {
@@ -22,7 +22,8 @@ struct Params {
 constexpr int shared_width(int width) { return width <= kRegionsShared ? width | 1 : 0; }  // odd: rows start in different banks
 template <class E>
 int64_t shared_bytes(int width) {
-  return int64_t(E::kRows + 2 * E::kCols) * E::kStride * sizeof(typename E::T) + (E::kRows * (E::kCols + 1 + shared_width(width)) + E::kCols) * 4;
+  return int64_t(E::kRows + 2 * E::kCols) * E::kStride * sizeof(typename E::T) +
+         (E::kRows * (E::kCols + 1 + shared_width(width)) + E::kCols) * 4;
 }
 
 template <class E>
@@ -47,7 +48,8 @@ __global__ void __launch_bounds__(E::kThreads, 2) connectivity(Params p) {
   float *prob = reinterpret_cast<float*>(keys + 2 * kTile), *profiles = prob + E::kRows * kProbStride;
   int32_t* region = reinterpret_cast<int32_t*>(profiles + E::kRows * profile_stride);
   RegionSums total{0.f, 0.f, nullptr, p.regions};
-  if (p.width > 0 && wanted) total.profile = profile_stride > 0 ? profiles + mine * profile_stride : p.profiles + (share * p.rows_out + row) * p.width;
+  if (p.width > 0 && wanted)
+    total.profile = profile_stride > 0 ? profiles + mine * profile_stride : p.profiles + (share * p.rows_out + row) * p.width;
 
   const KeyTiles tiles(s, q0, rows, p.causal, E::kCols);
   for (int head = share * p.heads / p.shares; head < (share + 1) * p.heads / p.shares; head++) {
@@ -55,7 +57,8 @@ __global__ void __launch_bounds__(E::kThreads, 2) connectivity(Params p) {
     auto fetch = [&](int t) {
       if (t < tiles.tiles) {
         const KeyTiles::Tile tile = tiles.tile(t, E::kCols);
-        load_tile<E, E::kCols>(keys + t % 2 * kTile, [&](int i) { return k + (tile.start + (int64_t)i) * p.k_stride; }, tile.count, p.dim, p.wide);
+        load_tile<E, E::kCols>(
+            keys + t % 2 * kTile, [&](int i) { return k + (tile.start + (int64_t)i) * p.k_stride; }, tile.count, p.dim, p.wide);
       }
       copy_async_commit();
     };
@@ -110,10 +113,11 @@ __global__ void connectivity_add(float* mass, float* profile, const float* sums,
 
 using namespace kedge;
 
-int32_t kedge_connectivity(const kedge_context* ctx, int32_t dtype, float* mass, float* profile, const void* q, int64_t q_stride, const void* k, int64_t k_stride,
-                           const float* lse, const int32_t* region, const int32_t* row_out, int64_t regions, int64_t rows_out, const int32_t* segments,
-                           int64_t n_segments, int64_t max_q, int64_t max_kv, int64_t q_tokens, int64_t kv_tokens, int64_t heads, int64_t kv_heads,
-                           int64_t head_dim, double scale, int32_t causal, int32_t renorm, kedge_status* status) {
+int32_t kedge_connectivity(const kedge_context* ctx, int32_t dtype, float* mass, float* profile, const void* q, int64_t q_stride,
+                           const void* k, int64_t k_stride, const float* lse, const int32_t* region, const int32_t* row_out,
+                           int64_t regions, int64_t rows_out, const int32_t* segments, int64_t n_segments, int64_t max_q, int64_t max_kv,
+                           int64_t q_tokens, int64_t kv_tokens, int64_t heads, int64_t kv_heads, int64_t head_dim, double scale,
+                           int32_t causal, int32_t renorm, kedge_status* status) {
   KEDGE_REQUIRE_ATTENTION();
   KEDGE_REQUIRE(n_segments >= 0 && max_q >= 0 && max_kv >= 0 && q_tokens >= 0 && kv_tokens >= 0 && rows_out >= 0, "a count is negative");
   KEDGE_REQUIRE(regions >= 0 && regions <= INT_MAX / 2, "regions is %lld", (long long)regions);
@@ -135,12 +139,35 @@ int32_t kedge_connectivity(const kedge_context* ctx, int32_t dtype, float* mass,
   with_engine(dtype, head_dim, [&](auto engine) {
     using E = decltype(engine);
     using T = typename E::T;
-    const Params p{q, k, lse, region, row_out, segments, sums, sums + n_sums, q_stride, k_stride, rows_out, n_segments, q_tokens, kv_tokens, (int)q_tiles,
-                   (int)heads, (int)(heads / kv_heads), (int)head_dim, (int)regions, (int)width, (int)shares, (float)(scale * 1.4426950408889634), causal != 0,
-                   vector_rows<T>(q, q_stride) && vector_rows<T>(k, k_stride), renorm != 0};
+    const Params p{q,
+                   k,
+                   lse,
+                   region,
+                   row_out,
+                   segments,
+                   sums,
+                   sums + n_sums,
+                   q_stride,
+                   k_stride,
+                   rows_out,
+                   n_segments,
+                   q_tokens,
+                   kv_tokens,
+                   (int)q_tiles,
+                   (int)heads,
+                   (int)(heads / kv_heads),
+                   (int)head_dim,
+                   (int)regions,
+                   (int)width,
+                   (int)shares,
+                   (float)(scale * 1.4426950408889634),
+                   causal != 0,
+                   vector_rows<T>(q, q_stride) && vector_rows<T>(k, k_stride),
+                   renorm != 0};
     const int64_t bytes = shared_bytes<E>((int)width);
     KEDGE_LAUNCH_SHARED((connectivity<E>), dim3((unsigned)(q_tiles * n_segments), (unsigned)shares), E::kThreads, bytes, stream, p);
   });
-  KEDGE_LAUNCH(connectivity_add, grid_for(rows_out * (2 + width), 256), 256, 0, stream, mass, profile, sums, rows_out, (int)width, (int)shares);
+  KEDGE_LAUNCH(connectivity_add, grid_for(rows_out * (2 + width), 256), 256, 0, stream, mass, profile, sums, rows_out, (int)width,
+               (int)shares);
   return finish("kedge_connectivity", status);
 }

@@ -1,8 +1,9 @@
-// Attention of one new token per sequence over [prefix shared by its group][own] in a cache, and its connectivity (kedge.h). The keys of each part are cut
-// into chunks of 256, counted from the part's start, so that a sequence's bits depend on nothing else in the batch.
-//   partial: a block takes a chunk and up to 64 rows, a row being a sequence and a query head of one key head's group. Over a prefix, the rows of all
-//     sequences of the group stand together, so that its keys are read once for each 64 of them; over own keys, a sequence's. Each row gets the maximum,
-//     the sum and the weighted values of its chunk, and the region sums relative to that maximum.
+// Attention of one new token per sequence over [prefix shared by its group][own] in a cache, and its connectivity (kedge.h). The keys of
+// each part are cut into chunks of 256, counted from the part's start, so that a sequence's bits depend on nothing else in the batch.
+//   partial: a block takes a chunk and up to 64 rows, a row being a sequence and a query head of one key head's group. Over a prefix, the
+//   rows of all
+//     sequences of the group stand together, so that its keys are read once for each 64 of them; over own keys, a sequence's. Each row gets
+//     the maximum, the sum and the weighted values of its chunk, and the region sums relative to that maximum.
 //   combine: per sequence and head, puts the chunks together in order. heads: sums the connectivity over heads, in order.
 #include "region_sums.cuh"
 
@@ -37,7 +38,8 @@ __device__ __forceinline__ Sequence read_sequence(const Params& p, int i) {
   const int32_t *g = p.groups + low * 4, *o = p.sequences + (int64_t)i * 2;
   Sequence s{g[0], g[1], g[2], g[3], o[0], o[1], false};
   s.good = s.begin >= 0 && s.begin <= i && i < s.end && s.end <= p.n && inside(s.prefix_start, s.prefix_len, p.cache_tokens) &&
-           inside(s.own_start, s.own_len, p.cache_tokens) && s.prefix_len <= p.prefix_chunks * (int64_t)kChunk && s.own_len <= p.own_chunks * (int64_t)kChunk;
+           inside(s.own_start, s.own_len, p.cache_tokens) && s.prefix_len <= p.prefix_chunks * (int64_t)kChunk &&
+           s.own_len <= p.own_chunks * (int64_t)kChunk;
   return s;
 }
 
@@ -49,21 +51,25 @@ int64_t shared_bytes(int width) {
   return bytes;
 }
 
-// Rows [row0, row0 + rows) of those that start at sequence first (row r: sequence first + r / group, head r % group of key head kv_head) over keys
-// [start, start + count) of the cache, into chunk `slot` of their records.
+// Rows [row0, row0 + rows) of those that start at sequence first (row r: sequence first + r / group, head r % group of key head kv_head)
+// over keys [start, start + count) of the cache, into chunk `slot` of their records.
 template <class E, bool kConnectivity>
 __device__ __forceinline__ void partial_tile(const Params& p, int first, int row0, int rows, int kv_head, int start, int count, int slot) {
   using T = typename E::T;
   KEDGE_DYNAMIC_SHARED(T, shared);
   constexpr int kTile = E::kCols * E::kStride, kProbStride = E::kCols + 1;
   T *queries = shared, *keys = queries + E::kRows * E::kStride, *values = keys + 2 * kTile;
-  float *scratch = reinterpret_cast<float*>(values + 2 * kTile), *prob = scratch + E::kScratchBytes / 4, *rescale = prob + E::kRows * kProbStride;
+  float *scratch = reinterpret_cast<float*>(values + 2 * kTile), *prob = scratch + E::kScratchBytes / 4,
+        *rescale = prob + E::kRows * kProbStride;
   int32_t* region = reinterpret_cast<int32_t*>(rescale + E::kRows);
   float* profiles = rescale + E::kRows + E::kCols;
   auto sequence_of = [&](int i) { return (int64_t)first + (row0 + i) / p.group; };
   auto head_of = [&](int i) { return kv_head * p.group + (row0 + i) % p.group; };
-  auto record_of = [&](int i) { return p.partials + ((sequence_of(i) * p.heads + head_of(i)) * (p.prefix_chunks + p.own_chunks) + slot) * p.record; };
-  const T *q = static_cast<const T*>(p.q), *k = static_cast<const T*>(p.k) + kv_head * p.dim, *v = static_cast<const T*>(p.v) + kv_head * p.dim;
+  auto record_of = [&](int i) {
+    return p.partials + ((sequence_of(i) * p.heads + head_of(i)) * (p.prefix_chunks + p.own_chunks) + slot) * p.record;
+  };
+  const T *q = static_cast<const T*>(p.q), *k = static_cast<const T*>(p.k) + kv_head * p.dim,
+          *v = static_cast<const T*>(p.v) + kv_head * p.dim;
   const int tiles = ceil_div(count, E::kCols), mine = threadIdx.x;
   auto fetch = [&](int t) {
     if (t < tiles) {
@@ -78,7 +84,8 @@ __device__ __forceinline__ void partial_tile(const Params& p, int first, int row
   fetch(0);
   RegionSums total{0.f, 0.f, nullptr, p.regions};
   if constexpr (kConnectivity) {
-    if (p.width > 0 && mine < rows) total.profile = p.width <= kRegionsShared ? profiles + mine * (p.width | 1) : record_of(mine) + 4 + p.dim;
+    if (p.width > 0 && mine < rows)
+      total.profile = p.width <= kRegionsShared ? profiles + mine * (p.width | 1) : record_of(mine) + 4 + p.dim;
     if (mine < rows) total.clear();
   }
   typename E::Acc acc;
@@ -139,7 +146,6 @@ __device__ __forceinline__ void partial_tile(const Params& p, int first, int row
         for (int r = 0; r < p.width; r++) record[2 + r] = total.profile[r];
     }
   }
-  __syncthreads();
 }
 
 template <class E, bool kConnectivity>
@@ -153,7 +159,8 @@ __global__ void __launch_bounds__(E::kThreads, sizeof(typename E::T) == 4 ? 1 : 
     // The tiles of the group's rows whose first row is one of this sequence.
     const int begin = ceil_div((i - s.begin) * p.group, E::kRows), end = ceil_div((i - s.begin + 1) * p.group, E::kRows);
     for (int tile = begin; tile < end; tile++)
-      partial_tile<E, kConnectivity>(p, s.begin, tile * E::kRows, min(E::kRows, all - tile * E::kRows), kv_head, s.prefix_start + start, count, slot);
+      partial_tile<E, kConnectivity>(p, s.begin, tile * E::kRows, min(E::kRows, all - tile * E::kRows), kv_head, s.prefix_start + start,
+                                     count, slot);
   } else {
     const int start = (slot - p.prefix_chunks) * kChunk, count = min(kChunk, s.own_len - start);
     if (count <= 0) return;
@@ -211,14 +218,14 @@ __global__ void decode_heads(Params p) {
 
 using namespace kedge;
 
-int32_t kedge_decode_attention(const kedge_context* ctx, int32_t dtype, void* out, int64_t out_stride, float* mass, float* profile, const void* q,
-                               int64_t q_stride, const void* k_cache, int64_t k_stride, const void* v_cache, int64_t v_stride, const int32_t* region,
-                               int64_t regions, const int32_t* groups, int64_t n_groups, const int32_t* sequences, int64_t n, int64_t max_prefix,
-                               int64_t max_own, int64_t cache_tokens, int64_t heads, int64_t kv_heads, int64_t head_dim, double scale, int32_t renorm,
-                               kedge_status* status) {
+int32_t kedge_decode_attention(const kedge_context* ctx, int32_t dtype, void* out, int64_t out_stride, float* mass, float* profile,
+                               const void* q, int64_t q_stride, const void* k_cache, int64_t k_stride, const void* v_cache,
+                               int64_t v_stride, const int32_t* region, int64_t regions, const int32_t* groups, int64_t n_groups,
+                               const int32_t* sequences, int64_t n, int64_t max_prefix, int64_t max_own, int64_t cache_tokens,
+                               int64_t heads, int64_t kv_heads, int64_t head_dim, double scale, int32_t renorm, kedge_status* status) {
   KEDGE_REQUIRE_ATTENTION();
-  KEDGE_REQUIRE(n >= 0 && n <= INT_MAX && n_groups >= 0 && n_groups <= INT_MAX / 4 && cache_tokens >= 0, "n, n_groups, cache_tokens are %lld, %lld, %lld",
-                (long long)n, (long long)n_groups, (long long)cache_tokens);
+  KEDGE_REQUIRE(n >= 0 && n <= INT_MAX && n_groups >= 0 && n_groups <= INT_MAX / 4 && cache_tokens >= 0,
+                "n, n_groups, cache_tokens are %lld, %lld, %lld", (long long)n, (long long)n_groups, (long long)cache_tokens);
   KEDGE_REQUIRE(max_prefix >= 0 && max_own >= 0 && ceil_div<int64_t>(max_prefix, kChunk) + ceil_div<int64_t>(max_own, kChunk) <= 65535,
                 "max_prefix, max_own are %lld, %lld", (long long)max_prefix, (long long)max_own);
   KEDGE_REQUIRE(!mass || (regions >= 0 && regions <= INT_MAX / 2), "regions is %lld", (long long)regions);
@@ -231,7 +238,8 @@ int32_t kedge_decode_attention(const kedge_context* ctx, int32_t dtype, void* ou
   KEDGE_REQUIRE(n_groups > 0, "%lld sequences in no group", (long long)n);
   KEDGE_REQUIRE(out && q && groups && sequences && (cache_tokens == 0 || (k_cache && v_cache && (region || !mass))), "an array is NULL");
   const int64_t prefix_chunks = ceil_div<int64_t>(max_prefix, kChunk), own_chunks = ceil_div<int64_t>(max_own, kChunk);
-  const int64_t width = mass && profile ? regions : 0, record = 2 + head_dim + (mass ? 2 + width : 0), n_partials = n * heads * (prefix_chunks + own_chunks) * record;
+  const int64_t width = mass && profile ? regions : 0, record = 2 + head_dim + (mass ? 2 + width : 0),
+                n_partials = n * heads * (prefix_chunks + own_chunks) * record;
   KEDGE_REQUIRE_WORKSPACE((n_partials + (mass ? n * heads * (2 + width) : 0)) * 4);
   KEDGE_SET_DEVICE();
   const cudaStream_t stream = stream_of(ctx);
@@ -239,10 +247,35 @@ int32_t kedge_decode_attention(const kedge_context* ctx, int32_t dtype, void* ou
   with_engine(dtype, head_dim, [&](auto engine) {
     using E = decltype(engine);
     using T = typename E::T;
-    const Params p{q, k_cache, v_cache, out, partials, partials + n_partials, mass, profile, region, groups, sequences, q_stride, k_stride, v_stride, out_stride,
-                   cache_tokens, (int)n_groups, (int)n, (int)prefix_chunks, (int)own_chunks, (int)heads, (int)(heads / kv_heads), (int)head_dim, (int)regions,
-                   (int)width, (int)record, (float)(scale * 1.4426950408889634),
-                   vector_rows<T>(q, q_stride) && vector_rows<T>(k_cache, k_stride) && vector_rows<T>(v_cache, v_stride), renorm != 0};
+    const Params p{q,
+                   k_cache,
+                   v_cache,
+                   out,
+                   partials,
+                   partials + n_partials,
+                   mass,
+                   profile,
+                   region,
+                   groups,
+                   sequences,
+                   q_stride,
+                   k_stride,
+                   v_stride,
+                   out_stride,
+                   cache_tokens,
+                   (int)n_groups,
+                   (int)n,
+                   (int)prefix_chunks,
+                   (int)own_chunks,
+                   (int)heads,
+                   (int)(heads / kv_heads),
+                   (int)head_dim,
+                   (int)regions,
+                   (int)width,
+                   (int)record,
+                   (float)(scale * 1.4426950408889634),
+                   vector_rows<T>(q, q_stride) && vector_rows<T>(k_cache, k_stride) && vector_rows<T>(v_cache, v_stride),
+                   renorm != 0};
     if (prefix_chunks + own_chunks > 0)
       with_flag(mass != nullptr, [&](auto flag) {
         constexpr bool kConnectivity = decltype(flag)::value;

@@ -1,6 +1,6 @@
-// Memory and elementwise ops: fill, copy, copy_rows, cast, scale_add, add, mul, dot. All are bound by memory: 16 bytes a thread where every array
-// is 16-byte aligned, else an element a thread.
-#include "common.cuh"
+// Memory and elementwise ops: fill, copy, copy_rows, cast, scale_add, add, mul, dot. All are bound by memory: 16 bytes a thread where every
+// array is 16-byte aligned, else an element a thread.
+#include "elements.cuh"
 
 namespace kedge {
 namespace {
@@ -160,7 +160,8 @@ void fill(const kedge_context* ctx, void* x, int64_t n, Word value) {
 }
 
 template <class Unit>
-void copy_rows(const kedge_context* ctx, void* dst, int64_t dst_stride, const void* src, int64_t src_stride, int64_t rows, int64_t row_bytes) {
+void copy_rows(const kedge_context* ctx, void* dst, int64_t dst_stride, const void* src, int64_t src_stride, int64_t rows,
+               int64_t row_bytes) {
   for_rows<1>(ctx, rows, row_bytes / (int64_t)sizeof(Unit), false,
               CopyRows<Unit>{static_cast<unsigned char*>(dst), static_cast<const unsigned char*>(src), dst_stride, src_stride});
 }
@@ -222,8 +223,8 @@ KEDGE_API int32_t kedge_copy(const kedge_context* ctx, void* dst, const void* sr
 }
 
 // Not cudaMemcpy2DAsync: it refuses a pitch of 2 GiB and more.
-KEDGE_API int32_t kedge_copy_rows(const kedge_context* ctx, void* dst, int64_t dst_stride, const void* src, int64_t src_stride, int64_t rows,
-                                  int64_t row_bytes, kedge_status* status) {
+KEDGE_API int32_t kedge_copy_rows(const kedge_context* ctx, void* dst, int64_t dst_stride, const void* src, int64_t src_stride,
+                                  int64_t rows, int64_t row_bytes, kedge_status* status) {
   KEDGE_REQUIRE(rows >= 0 && row_bytes >= 0, "%lld rows of %lld bytes", (long long)rows, (long long)row_bytes);
   KEDGE_REQUIRE(dst_stride >= row_bytes && src_stride >= row_bytes, "strides %lld and %lld are below the row's %lld bytes",
                 (long long)dst_stride, (long long)src_stride, (long long)row_bytes);
@@ -259,8 +260,8 @@ KEDGE_API int32_t kedge_cast(const kedge_context* ctx, void* dst, int32_t dst_dt
   return finish("cast", status);
 }
 
-KEDGE_API int32_t kedge_scale_add(const kedge_context* ctx, int32_t dtype, void* y, const void* x, int64_t n, double alpha, const float* factor,
-                                  double beta, kedge_status* status) {
+KEDGE_API int32_t kedge_scale_add(const kedge_context* ctx, int32_t dtype, void* y, const void* x, int64_t n, double alpha,
+                                  const float* factor, double beta, kedge_status* status) {
   KEDGE_REQUIRE_FLOAT(dtype);
   KEDGE_REQUIRE(n >= 0, "n is %lld", (long long)n);
   if (n == 0) return ok(status);
@@ -268,12 +269,14 @@ KEDGE_API int32_t kedge_scale_add(const kedge_context* ctx, int32_t dtype, void*
   KEDGE_SET_DEVICE();
   with_dtype(dtype, [&](auto tag) {
     using T = typename decltype(tag)::type;
-    for_each<kVec<T>>(ctx, n, aligned16(y) && aligned16(x), ScaleAdd<T>{static_cast<T*>(y), static_cast<const T*>(x), factor, alpha, (float)beta});
+    for_each<kVec<T>>(ctx, n, aligned16(y) && aligned16(x),
+                      ScaleAdd<T>{static_cast<T*>(y), static_cast<const T*>(x), factor, alpha, (float)beta});
   });
   return finish("scale_add", status);
 }
 
-KEDGE_API int32_t kedge_add(const kedge_context* ctx, int32_t dtype, void* out, const void* a, const void* b, int64_t n, kedge_status* status) {
+KEDGE_API int32_t kedge_add(const kedge_context* ctx, int32_t dtype, void* out, const void* a, const void* b, int64_t n,
+                            kedge_status* status) {
   KEDGE_REQUIRE_FLOAT(dtype);
   KEDGE_REQUIRE(n >= 0, "n is %lld", (long long)n);
   if (n == 0) return ok(status);
@@ -304,8 +307,8 @@ KEDGE_API int32_t kedge_mul(const kedge_context* ctx, int32_t dtype, void* out, 
   return finish("mul", status);
 }
 
-KEDGE_API int32_t kedge_dot(const kedge_context* ctx, int32_t dtype, float* out, const void* a, const void* b, int64_t n, int32_t accumulate,
-                            kedge_status* status) {
+KEDGE_API int32_t kedge_dot(const kedge_context* ctx, int32_t dtype, float* out, const void* a, const void* b, int64_t n,
+                            int32_t accumulate, kedge_status* status) {
   KEDGE_REQUIRE_FLOAT(dtype);
   KEDGE_REQUIRE(n >= 0, "n is %lld", (long long)n);
   KEDGE_REQUIRE(out, "out is NULL");
@@ -314,7 +317,8 @@ KEDGE_API int32_t kedge_dot(const kedge_context* ctx, int32_t dtype, float* out,
   KEDGE_SET_DEVICE();
   with_dtype(dtype, [&](auto tag) {
     using T = typename decltype(tag)::type;
-    sum_all<kVec<T>>(ctx, out, n, aligned16(a) && aligned16(b), accumulate != 0, Products<T>{static_cast<const T*>(a), static_cast<const T*>(b)});
+    sum_all<kVec<T>>(ctx, out, n, aligned16(a) && aligned16(b), accumulate != 0,
+                     Products<T>{static_cast<const T*>(a), static_cast<const T*>(b)});
   });
   return finish("dot", status);
 }

@@ -1,14 +1,14 @@
-// C = alpha op(A) op(B) + beta C. op(A): [m, k], op(B): [k, n], C: [m, n], any leading dimensions and transposes; f32 on plain cores, bf16 on tensor
-// cores, f32 accumulators. Each element of C is one chain of additions over rising k (bf16: of 16-wide tensor-core steps), with zeros behind the last k:
-// the same chain for every tile shape, so that a row's bits do not depend on m, n or its place.
-// Tiles of both operands go through shared memory, double-buffered, the next one loaded into registers meanwhile.
+// C = alpha op(A) op(B) + beta C. op(A): [m, k], op(B): [k, n], C: [m, n], any leading dimensions and transposes; f32 on plain cores, bf16
+// on tensor cores, f32 accumulators. Each element of C is one chain of additions over rising k (bf16: of 16-wide tensor-core steps), with
+// zeros behind the last k: the same chain for every tile shape, so that a row's bits do not depend on m, n or its place. Tiles of both
+// operands go through shared memory, double-buffered, the next one loaded into registers meanwhile.
 #include "mma.cuh"
 
 namespace kedge {
 namespace {
 
-// A tile of an operand in shared memory, kept as it is stored: kAlong lines of kLine contiguous elements, in vectors of 16 bytes. The lines are rows of the
-// [m, k] matrix or, transposed, columns.
+// A tile of an operand in shared memory, kept as it is stored: kAlong lines of kLine contiguous elements, in vectors of 16 bytes. The lines
+// are rows of the [m, k] matrix or, transposed, columns.
 template <class T, int kLines, int kLine, int kThreads>
 struct Tile {
   static constexpr int kVector = 16 / sizeof(T), kVectors = kLines * kLine / kVector, kPerThread = (kVectors + kThreads - 1) / kThreads;
@@ -35,7 +35,8 @@ struct Tile {
         const int64_t left = columns - column;
         uint32_t w[4];
 #pragma unroll
-        for (int j = 0; j < 4; j++) w[j] = (2 * j < left ? (uint32_t)h[2 * j] : 0u) | (2 * j + 1 < left ? (uint32_t)h[2 * j + 1] << 16 : 0u);
+        for (int j = 0; j < 4; j++)
+          w[j] = (2 * j < left ? (uint32_t)h[2 * j] : 0u) | (2 * j + 1 < left ? (uint32_t)h[2 * j + 1] << 16 : 0u);
         held[i] = make_uint4(w[0], w[1], w[2], w[3]);
       }
     }
@@ -89,7 +90,8 @@ __global__ void __launch_bounds__((kM / kRows) * (kN / kCols), 1) gemm_f32(Probl
   __shared__ __align__(16) float shared_b[2][kK * kStrideB];
   const int64_t row0 = blockIdx.x % p.tiles_m * kM, column0 = blockIdx.x / p.tiles_m * kN;
   const int ty = threadIdx.x / (kN / kCols), tx = threadIdx.x % (kN / kCols);
-  const float *a = static_cast<const float*>(p.a) + (kTransA ? row0 : row0 * p.lda), *b = static_cast<const float*>(p.b) + (kTransB ? column0 * p.ldb : column0);
+  const float *a = static_cast<const float*>(p.a) + (kTransA ? row0 : row0 * p.lda),
+              *b = static_cast<const float*>(p.b) + (kTransB ? column0 * p.ldb : column0);
   TileA tile_a;
   TileB tile_b;
   auto load = [&](int64_t k0) {
@@ -118,9 +120,11 @@ __global__ void __launch_bounds__((kM / kRows) * (kN / kCols), 1) gemm_f32(Probl
     for (int kk = 0; kk < kK; kk++) {
       float x[kRows], y[kCols];
 #pragma unroll
-      for (int i = 0; i < kRows; i++) x[i] = shared_a[buffer][kk * kStrideA + i / kGroupR * (kM * kGroupR / kRows) + ty * kGroupR + i % kGroupR];
+      for (int i = 0; i < kRows; i++)
+        x[i] = shared_a[buffer][kk * kStrideA + i / kGroupR * (kM * kGroupR / kRows) + ty * kGroupR + i % kGroupR];
 #pragma unroll
-      for (int j = 0; j < kCols; j++) y[j] = shared_b[buffer][kk * kStrideB + j / kGroupC * (kN * kGroupC / kCols) + tx * kGroupC + j % kGroupC];
+      for (int j = 0; j < kCols; j++)
+        y[j] = shared_b[buffer][kk * kStrideB + j / kGroupC * (kN * kGroupC / kCols) + tx * kGroupC + j % kGroupC];
 #pragma unroll
       for (int i = 0; i < kRows; i++)
 #pragma unroll
@@ -149,7 +153,8 @@ __global__ void __launch_bounds__((kM / kWarpM) * (kN / kWarpN) * 32, 1) gemm_bf
   __shared__ __align__(16) T shared_b[2][(kTransB ? kN : kK) * kStrideB];
   const int64_t row0 = blockIdx.x % p.tiles_m * kM, column0 = blockIdx.x / p.tiles_m * kN;
   const int warp = threadIdx.x / 32, wm = warp / (kN / kWarpN) * kWarpM, wn = warp % (kN / kWarpN) * kWarpN;
-  const T *a = static_cast<const T*>(p.a) + (kTransA ? row0 : row0 * p.lda), *b = static_cast<const T*>(p.b) + (kTransB ? column0 * p.ldb : column0);
+  const T *a = static_cast<const T*>(p.a) + (kTransA ? row0 : row0 * p.lda),
+          *b = static_cast<const T*>(p.b) + (kTransB ? column0 * p.ldb : column0);
   TileA tile_a;
   TileB tile_b;
   auto load = [&](int64_t k0) {
@@ -216,7 +221,8 @@ bool launch_f32(Problem p, bool trans_a, bool trans_b, cudaStream_t stream) {
   const int64_t blocks = p.tiles_m * ceil_div<int64_t>(p.n, kN);
   if (blocks > INT_MAX) return false;
   with_transposes(trans_a, trans_b, [&](auto ta, auto tb) {
-    KEDGE_LAUNCH((gemm_f32<kM, kN, kK, kRows, kCols, decltype(ta)::value, decltype(tb)::value>), (unsigned)blocks, (kM / kRows) * (kN / kCols), 0, stream, p);
+    KEDGE_LAUNCH((gemm_f32<kM, kN, kK, kRows, kCols, decltype(ta)::value, decltype(tb)::value>), (unsigned)blocks,
+                 (kM / kRows) * (kN / kCols), 0, stream, p);
   });
   return true;
 }
@@ -226,8 +232,8 @@ bool launch_bf16(Problem p, bool trans_a, bool trans_b, cudaStream_t stream) {
   const int64_t blocks = p.tiles_m * ceil_div<int64_t>(p.n, kN);
   if (blocks > INT_MAX) return false;
   with_transposes(trans_a, trans_b, [&](auto ta, auto tb) {
-    KEDGE_LAUNCH((gemm_bf16<kM, kN, kK, kWarpM, kWarpN, decltype(ta)::value, decltype(tb)::value, C>), (unsigned)blocks, (kM / kWarpM) * (kN / kWarpN) * 32, 0,
-                 stream, p);
+    KEDGE_LAUNCH((gemm_bf16<kM, kN, kK, kWarpM, kWarpN, decltype(ta)::value, decltype(tb)::value, C>), (unsigned)blocks,
+                 (kM / kWarpM) * (kN / kWarpN) * 32, 0, stream, p);
   });
   return true;
 }
@@ -237,8 +243,9 @@ bool launch_bf16(Problem p, bool trans_a, bool trans_b, cudaStream_t stream) {
 
 using namespace kedge;
 
-int32_t kedge_gemm(const kedge_context* ctx, int32_t dtype, void* c, int32_t c_dtype, int64_t ldc, const void* a, int64_t lda, int32_t trans_a, const void* b,
-                   int64_t ldb, int32_t trans_b, int64_t m, int64_t n, int64_t k, double alpha, double beta, kedge_status* status) {
+int32_t kedge_gemm(const kedge_context* ctx, int32_t dtype, void* c, int32_t c_dtype, int64_t ldc, const void* a, int64_t lda,
+                   int32_t trans_a, const void* b, int64_t ldb, int32_t trans_b, int64_t m, int64_t n, int64_t k, double alpha, double beta,
+                   kedge_status* status) {
   KEDGE_REQUIRE_FLOAT(dtype);
   KEDGE_REQUIRE_DTYPE(c_dtype == dtype || c_dtype == KEDGE_F32, "c_dtype %d is neither the dtype nor F32", (int)c_dtype);
   KEDGE_REQUIRE(m >= 0 && n >= 0 && k >= 0, "m, n, k are %lld, %lld, %lld", (long long)m, (long long)n, (long long)k);
@@ -249,7 +256,8 @@ int32_t kedge_gemm(const kedge_context* ctx, int32_t dtype, void* c, int32_t c_d
   KEDGE_REQUIRE(c && (k == 0 || (a && b)), "a matrix is NULL");
   KEDGE_SET_DEVICE();
   const int64_t vector = 16 / dtype_bytes(dtype);
-  Problem p{a, b, c, m, n, k, lda, ldb, ldc, 0, (float)alpha, (float)beta, aligned16(a) && lda % vector == 0, aligned16(b) && ldb % vector == 0};
+  Problem p{
+      a, b, c, m, n, k, lda, ldb, ldc, 0, (float)alpha, (float)beta, aligned16(a) && lda % vector == 0, aligned16(b) && ldb % vector == 0};
   const cudaStream_t stream = stream_of(ctx);
   const Shape shape = shape_of(p);
   bool fits;

@@ -1,10 +1,10 @@
 // Images: resize as Pillow does it, and Qwen2-VL patches.
 //
-// kedge_image_resize: u8[height, width, channels] -> u8[out_height, out_width, channels]. The algorithm of Pillow's Resample.c: per output column and
-// row the taps of a bicubic kernel (a = -0.5) widened by the scale where it shrinks, normalised in f64, rounded to 22 bits of fraction; the sums
-// are of int32 and thus exact in any order. A pass whose size does not change is skipped; the horizontal one goes first.
-// kedge_image_patches: the rearrangement and the two roundings to f32 (after the rescale, which is in f64, and in the normalisation) of transformers'
-// Qwen2VLImageProcessor.
+// kedge_image_resize: u8[height, width, channels] -> u8[out_height, out_width, channels]. The algorithm of Pillow's Resample.c: per output
+// column and row the taps of a bicubic kernel (a = -0.5) widened by the scale where it shrinks, normalised in f64, rounded to 22 bits of
+// fraction; the sums are of int32 and thus exact in any order. A pass whose size does not change is skipped; the horizontal one goes first.
+// kedge_image_patches: the rearrangement and the two roundings to f32 (after the rescale, which is in f64, and in the normalisation) of
+// transformers' Qwen2VLImageProcessor.
 #include "common.cuh"
 
 namespace kedge {
@@ -107,12 +107,12 @@ __global__ void __launch_bounds__(kBlock) down_kernel(uint8_t* out, const uint8_
 }
 
 void make_taps(const kedge_context* ctx, const Taps& taps, int64_t in, int64_t out) {
-  KEDGE_LAUNCH(taps_kernel, (unsigned)ceil_div(out, (int64_t)kBlock), kBlock, 0, stream_of(ctx), taps, (int)in, (int)out, (double)in / (double)out,
-               filter_scale(in, out));
+  KEDGE_LAUNCH(taps_kernel, (unsigned)ceil_div(out, (int64_t)kBlock), kBlock, 0, stream_of(ctx), taps, (int)in, (int)out,
+               (double)in / (double)out, filter_scale(in, out));
 }
 
-void resize_across(const kedge_context* ctx, uint8_t* out, const uint8_t* image, int64_t rows, int64_t out_width, int64_t width, int64_t channels,
-                   const Taps& taps) {
+void resize_across(const kedge_context* ctx, uint8_t* out, const uint8_t* image, int64_t rows, int64_t out_width, int64_t width,
+                   int64_t channels, const Taps& taps) {
   const dim3 grid((unsigned)ceil_div(out_width, (int64_t)kBlock), (unsigned)rows);
   const int to = (int)out_width, from = (int)width;
   if (channels == 1) KEDGE_LAUNCH((across_kernel<1>), grid, kBlock, 0, stream_of(ctx), out, image, to, from, taps);
@@ -155,7 +155,8 @@ __global__ void __launch_bounds__(kBlock) patches_kernel(T* out, const uint8_t* 
     const unsigned left = (block % blocks_across * s.merge + inner % s.merge) * s.patch;
     T* row = out + p * columns;
     for (unsigned e = threadIdx.x; e < columns; e += kBlock) {
-      const unsigned plane = e / area, c = plane / s.temporal, t = plane % s.temporal, inside = e % area, y = inside / s.patch, x = inside % s.patch;
+      const unsigned plane = e / area, c = plane / s.temporal, t = plane % s.temporal, inside = e % area, y = inside / s.patch,
+                     x = inside % s.patch;
       const unsigned wanted = time * s.temporal + t, frame = wanted < s.n_frames ? wanted : s.n_frames - 1;
       const uint8_t pixel = frames[frame * frame_bytes + ((int64_t)(top + y) * s.width + left + x) * 3 + c];
       row[e] = from_float<T>(table[c * 256 + pixel]);
@@ -201,21 +202,23 @@ KEDGE_API int32_t kedge_image_resize(const kedge_context* ctx, uint8_t* out, int
 }
 
 KEDGE_API int32_t kedge_image_patches(const kedge_context* ctx, int32_t dtype, void* out, const uint8_t* frames, int64_t n_frames,
-                                      int64_t height, int64_t width, int64_t patch, int64_t merge, int64_t temporal, KEDGE_IN const float* mean,
-                                      KEDGE_IN const float* std, kedge_status* status) {
+                                      int64_t height, int64_t width, int64_t patch, int64_t merge, int64_t temporal,
+                                      KEDGE_IN const float* mean, KEDGE_IN const float* std, kedge_status* status) {
   KEDGE_REQUIRE_FLOAT(dtype);
   KEDGE_REQUIRE(mean && std, "mean or std is NULL");
   KEDGE_REQUIRE(n_frames >= 0 && height >= 0 && width >= 0, "frames are %lld x %lld x %lld", (long long)n_frames, (long long)height,
                 (long long)width);
   KEDGE_REQUIRE(patch >= 1 && merge >= 1 && temporal >= 1 && patch <= 4096 && merge <= 4096 && temporal <= 64,
-                "patch %lld, merge %lld go from 1 to 4096, temporal %lld from 1 to 64", (long long)patch, (long long)merge, (long long)temporal);
+                "patch %lld, merge %lld go from 1 to 4096, temporal %lld from 1 to 64", (long long)patch, (long long)merge,
+                (long long)temporal);
   KEDGE_REQUIRE(height % (patch * merge) == 0 && width % (patch * merge) == 0, "%lld x %lld pixels are not made of blocks of %lld",
                 (long long)width, (long long)height, (long long)(patch * merge));
-  KEDGE_REQUIRE(height <= 65535 && width <= 65535 && n_frames <= 1 << 24, "frames are %lld x %lld x %lld", (long long)n_frames, (long long)height,
-                (long long)width);
+  KEDGE_REQUIRE(height <= 65535 && width <= 65535 && n_frames <= 1 << 24, "frames are %lld x %lld x %lld", (long long)n_frames,
+                (long long)height, (long long)width);
   PatchShape shape;
   for (int c = 0; c < 3; c++) {
-    KEDGE_REQUIRE(fabsf(mean[c]) <= FLT_MAX && fabsf(std[c]) <= FLT_MAX && std[c] != 0, "mean, std of channel %d are %g, %g", c, mean[c], std[c]);
+    KEDGE_REQUIRE(fabsf(mean[c]) <= FLT_MAX && fabsf(std[c]) <= FLT_MAX && std[c] != 0, "mean, std of channel %d are %g, %g", c, mean[c],
+                  std[c]);
     shape.mean[c] = mean[c];
     shape.std[c] = std[c];
   }

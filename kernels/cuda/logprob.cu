@@ -1,13 +1,14 @@
-// Log-probability of a target and entropy of softmax(logits / temperature), one pass over a row by a block, and their gradient, one pass as well.
-// logits: [n, vocab] with a stride.
+// Log-probability of a target and entropy of softmax(logits / temperature), one pass over a row by a block, and their gradient, one pass as
+// well. logits: [n, vocab] with a stride.
 #include "softmax.cuh"
 
 namespace kedge {
 namespace {
 
 template <class T, int W>
-__global__ void __launch_bounds__(kRowThreads) logprob_fwd_kernel(float* logprob, float* entropy, float* lse, const T* logits, int64_t stride,
-                                                                  const int32_t* target, const uint8_t* suppress, int vocab, float inv_t) {
+__global__ void __launch_bounds__(kRowThreads)
+    logprob_fwd_kernel(float* logprob, float* entropy, float* lse, const T* logits, int64_t stride, const int32_t* target,
+                       const uint8_t* suppress, int vocab, float inv_t) {
   __shared__ float shared[32];
   const int64_t row = blockIdx.x;
   const int chosen = target[row];
@@ -21,7 +22,7 @@ __global__ void __launch_bounds__(kRowThreads) logprob_fwd_kernel(float* logprob
   }
   const Logits<T, W> in{logits + row * stride, suppress, vocab};
   Stats stats;
-  in.each((int)threadIdx.x * W, vocab, kRowThreads * W, [&](int i, const float(&x)[W]) { stats.add(x, i, inv_t); });
+  in.each((int)threadIdx.x * W, vocab, kRowThreads * W, [&](int i, const float (&x)[W]) { stats.add(x, i, inv_t); });
   stats.merge(inv_t, shared);
   if (threadIdx.x == 0) {
     const bool infinite = stats.largest == -INFINITY || stats.largest == INFINITY;
@@ -35,10 +36,10 @@ __global__ void __launch_bounds__(kRowThreads) logprob_fwd_kernel(float* logprob
 
 // With d = log p = z - lse: dz_v = dlogprob ([v = target] - p_v) - dentropy p_v (d_v + entropy), over temperature.
 template <class T, int W>
-__global__ void __launch_bounds__(kBlock) logprob_bwd_kernel(T* dlogits, int64_t dlogits_stride, const T* logits, int64_t logits_stride,
-                                                             const int32_t* target, const float* lse, const float* entropy, const float* dlogprob,
-                                                             const float* dentropy, const uint8_t* suppress, int vocab, double temperature,
-                                                             float inv_t) {
+__global__ void __launch_bounds__(kBlock)
+    logprob_bwd_kernel(T* dlogits, int64_t dlogits_stride, const T* logits, int64_t logits_stride, const int32_t* target, const float* lse,
+                       const float* entropy, const float* dlogprob, const float* dentropy, const uint8_t* suppress, int vocab,
+                       double temperature, float inv_t) {
   const int64_t row = blockIdx.x;
   const Logits<T, W> in{logits + row * logits_stride, suppress, vocab};
   T* to = dlogits + row * dlogits_stride;
@@ -69,7 +70,7 @@ __global__ void __launch_bounds__(kBlock) logprob_bwd_kernel(T* dlogits, int64_t
     if (i + W <= vocab) {
       store_vec(to + i, g);
     } else {
-      store_some<false>(to + i, g, vocab - i);
+      store_some(to + i, g, vocab - i);
     }
   }
 }
@@ -93,8 +94,8 @@ KEDGE_API int32_t kedge_logprob_fwd(const kedge_context* ctx, int32_t dtype, flo
     using T = typename decltype(tag)::type;
     const T* x = static_cast<const T*>(logits);
     if (wide_logits<T>(logits, logits_stride, suppress)) {
-      KEDGE_LAUNCH((logprob_fwd_kernel<T, kVec<T>>), (unsigned)n, kRowThreads, 0, stream_of(ctx), logprob, entropy, lse, x, logits_stride, target,
-                   suppress, (int)vocab, inverse_temperature(temperature));
+      KEDGE_LAUNCH((logprob_fwd_kernel<T, kVec<T>>), (unsigned)n, kRowThreads, 0, stream_of(ctx), logprob, entropy, lse, x, logits_stride,
+                   target, suppress, (int)vocab, inverse_temperature(temperature));
     } else {
       KEDGE_LAUNCH((logprob_fwd_kernel<T, 1>), (unsigned)n, kRowThreads, 0, stream_of(ctx), logprob, entropy, lse, x, logits_stride, target,
                    suppress, (int)vocab, inverse_temperature(temperature));
@@ -123,8 +124,8 @@ KEDGE_API int32_t kedge_logprob_bwd(const kedge_context* ctx, int32_t dtype, voi
       const int64_t slices = ceil_div(vocab, (int64_t)kBlock * W * 8);
       const dim3 grid((unsigned)n, (unsigned)(slices > 64 ? 64 : slices));
       KEDGE_LAUNCH((logprob_bwd_kernel<T, W>), grid, kBlock, 0, stream_of(ctx), static_cast<T*>(dlogits), dlogits_stride,
-                   static_cast<const T*>(logits), logits_stride, target, lse, entropy, dlogprob, dentropy, suppress, (int)vocab, temperature,
-                   inverse_temperature(temperature));
+                   static_cast<const T*>(logits), logits_stride, target, lse, entropy, dlogprob, dentropy, suppress, (int)vocab,
+                   temperature, inverse_temperature(temperature));
     });
   });
   return finish("logprob_bwd", status);

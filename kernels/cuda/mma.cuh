@@ -1,13 +1,14 @@
-// Instructions of sm_80: asynchronous copies into shared memory, and the tensor cores for bf16 with f32 accumulators, in the register layouts of the PTX ISA (mma.m16n8k16, ldmatrix). With lane =
-// 4 * group + in: A's registers hold rows group (0, 2) and group + 8 (1, 3), columns 2 in, 2 in + 1 (0, 1) and those + 8 (2, 3); B's registers hold column
-// group, rows 2 in, 2 in + 1 (0) and those + 8 (1); the accumulator holds row group (0, 1) and group + 8 (2, 3), columns 2 in and 2 in + 1.
+// Instructions of sm_80: asynchronous copies into shared memory, and the tensor cores for bf16 with f32 accumulators, in the register
+// layouts of the PTX ISA (mma.m16n8k16, ldmatrix). With lane = 4 * group + in: A's registers hold rows group (0, 2) and group + 8 (1, 3),
+// columns 2 in, 2 in + 1 (0, 1) and those + 8 (2, 3); B's registers hold column group, rows 2 in, 2 in + 1 (0) and those + 8 (1); the
+// accumulator holds row group (0, 1) and group + 8 (2, 3), columns 2 in and 2 in + 1.
 #pragma once
 #include "common.cuh"
 
 namespace kedge {
 
-// 16 bytes, both addresses aligned to them; a thread's copies up to a commit are a group, and wait<n> waits until at most n groups are under way. What has
-// arrived is seen by other threads after the next barrier.
+// 16 bytes, both addresses aligned to them; a thread's copies up to a commit are a group, and wait<n> waits until at most n groups are
+// under way. What has arrived is seen by other threads after the next barrier.
 __device__ __forceinline__ void copy_async16(void* shared, const void* global) {
 #if defined(KEDGE_CUDA_EMU)
   kedge_emu::copy_async16(shared, global);
@@ -38,15 +39,14 @@ __device__ __forceinline__ void mma_bf16(float (&d)[4], const uint32_t (&a)[4], 
   kedge_emu::Mma m{d, a, b};
   kedge_emu::warp_barrier(~0u, kedge_emu::mma_m16n8k16, &m, __FILE__, __LINE__);
 #else
-  asm volatile(
-      "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
-      : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
-      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+  asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+               : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+               : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
 #endif
 }
 
-// Four 8 x 8 matrices of bf16 from shared memory: lane i gives the address of row i % 8 of matrix i / 8 (16-byte aligned) and gets, of each matrix,
-// elements 2 in and 2 in + 1 of row group; transposed: of column group.
+// Four 8 x 8 matrices of bf16 from shared memory: lane i gives the address of row i % 8 of matrix i / 8 (16-byte aligned) and gets, of each
+// matrix, elements 2 in and 2 in + 1 of row group; transposed: of column group.
 template <bool kTransposed>
 __device__ __forceinline__ void load_matrices(uint32_t (&r)[4], const void* row) {
 #if defined(KEDGE_CUDA_EMU)
@@ -68,8 +68,8 @@ __device__ __forceinline__ void load_matrices(uint32_t (&r)[4], const void* row)
 #endif
 }
 
-// The 16 x 16 fragment of A with its corner at p: p[row * stride + column], or p[column * stride + row] where kTransposed. The stride is in elements; 16-byte rows
-// that differ by an odd number of 16-byte units are free of bank conflicts.
+// The 16 x 16 fragment of A with its corner at p: p[row * stride + column], or p[column * stride + row] where kTransposed. The stride is in
+// elements; 16-byte rows that differ by an odd number of 16-byte units are free of bank conflicts.
 template <bool kTransposed>
 __device__ __forceinline__ void load_a(uint32_t (&a)[4], const __nv_bfloat16* p, int stride) {
   const int lane = threadIdx.x % 32, r = lane % 8, j = lane / 8;
@@ -79,8 +79,8 @@ __device__ __forceinline__ void load_a(uint32_t (&a)[4], const __nv_bfloat16* p,
     load_matrices<false>(a, p + ((j % 2) * 8 + r) * stride + (j / 2) * 8);
   }
 }
-// Two neighbouring 16 x 8 fragments of B (registers b[0], b[1]: columns 0..7; b[2], b[3]: columns 8..15): p[column * stride + row], or p[row * stride + column] where
-// kTransposed.
+// Two neighbouring 16 x 8 fragments of B (registers b[0], b[1]: columns 0..7; b[2], b[3]: columns 8..15): p[column * stride + row], or
+// p[row * stride + column] where kTransposed.
 template <bool kTransposed>
 __device__ __forceinline__ void load_b(uint32_t (&b)[4], const __nv_bfloat16* p, int stride) {
   const int lane = threadIdx.x % 32, r = lane % 8, j = lane / 8;

@@ -1,5 +1,5 @@
-// Sums of attention probabilities over the regions of the keys (shared/ATRL.md section 1), a thread per row: no two threads add to the same number, and each
-// adds in the order of the keys.
+// Sums of attention probabilities over the regions of the keys (shared/ATRL.md section 1), a thread per row: no two threads add to the same
+// number, and each adds in the order of the keys.
 #pragma once
 #include "attention.cuh"
 
@@ -8,8 +8,8 @@ namespace kedge {
 constexpr int kRegionsShared = 128;  // up to so many regions, a tile's profiles lie in shared memory
 
 struct RegionSums {
-  float m, n;       // mass on regions; on all keys but sinks
-  float* profile;   // the row's [regions]; NULL: not wanted
+  float m, n;      // mass on regions; on all keys but sinks
+  float* profile;  // the row's [regions]; NULL: not wanted
   int regions;
 
   __device__ __forceinline__ void clear() {

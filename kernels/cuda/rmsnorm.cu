@@ -1,6 +1,6 @@
-// RMSNorm with the residual add before it, and its gradient. Rows of up to 8192 aligned elements stay in registers, 8 a thread, a group of 32 to
-// 1024 threads a row; longer or unaligned rows are read twice by a block. The weight's gradient is summed in registers over a fixed run of rows for
-// each group, then over the groups. Zhang & Sennrich, arXiv 1910.07467.
+// RMSNorm with the residual add before it, and its gradient. Rows of up to 8192 aligned elements stay in registers, 8 a thread, a group of
+// 32 to 1024 threads a row; longer or unaligned rows are read twice by a block. The weight's gradient is summed in registers over a fixed
+// run of rows for each group, then over the groups. Zhang & Sennrich, arXiv 1910.07467.
 #include "columns.cuh"
 
 namespace kedge {
@@ -48,8 +48,8 @@ __device__ __forceinline__ void store_row(P* row, const float (&x)[kEach], int l
 }
 
 template <class T, int kGroup>
-__global__ void __launch_bounds__(kThreads<kGroup>) rmsnorm_fwd_kernel(T* y, T* h_out, float* rstd_out, const T* x, const T* residual,
-                                                                       const T* weight, int64_t rows, int dim, float eps) {
+__global__ void __launch_bounds__(kThreads<kGroup>)
+    rmsnorm_fwd_kernel(T* y, T* h_out, float* rstd_out, const T* x, const T* residual, const T* weight, int64_t rows, int dim, float eps) {
   __shared__ float shared[32];
   const int lane = threadIdx.x % kGroup;
   const int64_t row = (int64_t)blockIdx.x * (kThreads<kGroup> / kGroup) + threadIdx.x / kGroup;
@@ -76,8 +76,8 @@ __global__ void __launch_bounds__(kThreads<kGroup>) rmsnorm_fwd_kernel(T* y, T* 
 
 // Any dim: a block a row, W elements at a time. A thread reads back only what it wrote itself.
 template <class T, int W>
-__global__ void __launch_bounds__(kBlock) rmsnorm_fwd_long_kernel(T* y, T* h_out, float* rstd_out, const T* x, const T* residual, const T* weight,
-                                                                  int64_t dim, float eps) {
+__global__ void __launch_bounds__(kBlock)
+    rmsnorm_fwd_long_kernel(T* y, T* h_out, float* rstd_out, const T* x, const T* residual, const T* weight, int64_t dim, float eps) {
   __shared__ float shared[32];
   const int64_t row = blockIdx.x, base = row * dim;
   float squares = 0;
@@ -107,12 +107,12 @@ __global__ void __launch_bounds__(kBlock) rmsnorm_fwd_long_kernel(T* y, T* h_out
   }
 }
 
-// With n = h * rstd and g = dy * weight: dx = rstd * (g - n * mean(g * n)) + dh. Group i takes rows [i * chunk, (i + 1) * chunk); partial: [groups, dim],
-// the group's sums of dy * n, nullable.
+// With n = h * rstd and g = dy * weight: dx = rstd * (g - n * mean(g * n)) + dh. Group i takes rows [i * chunk, (i + 1) * chunk); partial:
+// [groups, dim], the group's sums of dy * n, nullable.
 template <class T, int kGroup>
-__global__ void __launch_bounds__(kThreads<kGroup>) rmsnorm_bwd_kernel(T* dx, float* partial, const T* dy, const T* dh, const T* h_in,
-                                                                       const T* weight, const float* rstd_in, int64_t rows, int64_t chunk, int dim,
-                                                                       bool accumulate) {
+__global__ void __launch_bounds__(kThreads<kGroup>)
+    rmsnorm_bwd_kernel(T* dx, float* partial, const T* dy, const T* dh, const T* h_in, const T* weight, const float* rstd_in, int64_t rows,
+                       int64_t chunk, int dim, bool accumulate) {
   __shared__ float shared[32];
   const int lane = threadIdx.x % kGroup;
   const int64_t group = (int64_t)blockIdx.x * (kThreads<kGroup> / kGroup) + threadIdx.x / kGroup, begin = group * chunk;
@@ -252,11 +252,12 @@ KEDGE_API int32_t kedge_rmsnorm_fwd(const kedge_context* ctx, int32_t dtype, voi
       with_group(dim, [&](auto size) {
         constexpr int kGroup = decltype(size)::value;
         const unsigned blocks = grid_rows(ceil_div(rows, (int64_t)(kThreads<kGroup> / kGroup)));
-        KEDGE_LAUNCH((rmsnorm_fwd_kernel<T, kGroup>), blocks, kThreads<kGroup>, 0, stream_of(ctx), to, h, rstd, from, more, w, rows, (int)dim,
-                     (float)eps);
+        KEDGE_LAUNCH((rmsnorm_fwd_kernel<T, kGroup>), blocks, kThreads<kGroup>, 0, stream_of(ctx), to, h, rstd, from, more, w, rows,
+                     (int)dim, (float)eps);
       });
     } else if (wide) {
-      KEDGE_LAUNCH((rmsnorm_fwd_long_kernel<T, kVec<T>>), (unsigned)rows, kBlock, 0, stream_of(ctx), to, h, rstd, from, more, w, dim, (float)eps);
+      KEDGE_LAUNCH((rmsnorm_fwd_long_kernel<T, kVec<T>>), (unsigned)rows, kBlock, 0, stream_of(ctx), to, h, rstd, from, more, w, dim,
+                   (float)eps);
     } else {
       KEDGE_LAUNCH((rmsnorm_fwd_long_kernel<T, 1>), (unsigned)rows, kBlock, 0, stream_of(ctx), to, h, rstd, from, more, w, dim, (float)eps);
     }
@@ -281,14 +282,15 @@ KEDGE_API int32_t kedge_rmsnorm_bwd(const kedge_context* ctx, int32_t dtype, voi
   with_dtype(dtype, [&](auto tag) {
     using T = typename decltype(tag)::type;
     T* to = static_cast<T*>(dx);
-    const T *g = static_cast<const T*>(dy), *g2 = static_cast<const T*>(dh), *x = static_cast<const T*>(h), *w = static_cast<const T*>(weight);
+    const T *g = static_cast<const T*>(dy), *g2 = static_cast<const T*>(dh), *x = static_cast<const T*>(h),
+            *w = static_cast<const T*>(weight);
     if (registers) {
       float* partial = dweight ? static_cast<float*>(ctx->workspace) : nullptr;
       with_group(dim, [&](auto size) {
         constexpr int kGroup = decltype(size)::value;
         const unsigned blocks = grid_rows(ceil_div(groups, (int64_t)(kThreads<kGroup> / kGroup)));
-        KEDGE_LAUNCH((rmsnorm_bwd_kernel<T, kGroup>), blocks, kThreads<kGroup>, 0, stream_of(ctx), to, partial, g, g2, x, w, rstd, rows, chunk,
-                     (int)dim, add);
+        KEDGE_LAUNCH((rmsnorm_bwd_kernel<T, kGroup>), blocks, kThreads<kGroup>, 0, stream_of(ctx), to, partial, g, g2, x, w, rstd, rows,
+                     chunk, (int)dim, add);
       });
       if (dweight) add_partials(ctx, dweight, partial, groups, dim);
       return;

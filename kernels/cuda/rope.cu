@@ -1,6 +1,6 @@
 // Rotary embedding: the table of cosines and sines from position ids, and the rotation of heads, forward and (inverse) backward.
 // Su et al., arXiv 2104.09864.
-#include "common.cuh"
+#include "elements.cuh"
 
 namespace kedge {
 namespace {

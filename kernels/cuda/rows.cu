@@ -1,6 +1,6 @@
-// Rows by index: gather (the embedding, visual embeddings out of a matrix), scatter (over placeholder rows, into a cache) and scatter-add (the
-// embedding's gradient), which sums repeated rows in the order of i.
-#include "common.cuh"
+// Rows by index: gather (the embedding, visual embeddings out of a matrix), scatter (over placeholder rows, into a cache) and scatter-add
+// (the embedding's gradient), which sums repeated rows in the order of i.
+#include "elements.cuh"
 
 namespace kedge {
 namespace {
@@ -34,10 +34,10 @@ struct Gather {
 };
 
 // A bad index has no row to write to: it is skipped as -1 is.
-template <class T>
+template <class T, bool kClear>
 struct Scatter {
   T* out;
-  const T* src;  // nullable: zeros
+  const T* src;
   const int32_t* index;
   int64_t out_stride, src_stride, out_rows;
   template <int W>
@@ -45,7 +45,7 @@ struct Scatter {
     const int64_t id = index[row];
     if (id < 0 || id >= out_rows) return;
     float v[W] = {};
-    if (src) load_vec(v, src + row * src_stride + c);
+    if constexpr (!kClear) load_vec(v, src + row * src_stride + c);
     store_vec(out + id * out_stride + c, v);
   }
 };
@@ -86,15 +86,16 @@ __global__ void __launch_bounds__(kBlock) link_kernel(int32_t* next, int32_t* fo
   }
 }
 
-// 2^shift threads (whole warps) for each i that is the first with its index: they add all rows of the chain, in order. Neighbours in the chain are
-// found 32 at a time, so that a long run of one index (padding) does not wait on `next` for each.
+// 2^shift threads (whole warps) for each i that is the first with its index: they add all rows of the chain, in order. Neighbours in the
+// chain are found 32 at a time, so that a long run of one index (padding) does not wait on `next` for each.
 template <class T, class Out, int W>
-__global__ void __launch_bounds__(kBlock) scatter_add_kernel(Out* out, int64_t out_stride, const T* src, int64_t src_stride, const int32_t* index,
-                                                            const int32_t* next, const int32_t* follows, int64_t n, int64_t out_rows, int64_t dim,
-                                                            int shift) {
+__global__ void __launch_bounds__(kBlock)
+    scatter_add_kernel(Out* out, int64_t out_stride, const T* src, int64_t src_stride, const int32_t* index, const int32_t* next,
+                       const int32_t* follows, int64_t n, int64_t out_rows, int64_t dim, int shift) {
   constexpr int kBatch = 4;
   const int lane = threadIdx.x % 32;
-  const int64_t vectors = ceil_div(dim, (int64_t)W), lanes = (int64_t)gridDim.y << shift, rows_at_once = (int64_t)gridDim.x * (kBlock >> shift);
+  const int64_t vectors = ceil_div(dim, (int64_t)W), lanes = (int64_t)gridDim.y << shift,
+                rows_at_once = (int64_t)gridDim.x * (kBlock >> shift);
   const int64_t first = ((int64_t)blockIdx.y << shift) + (threadIdx.x & ((1 << shift) - 1));
   for (int64_t i = (int64_t)blockIdx.x * (kBlock >> shift) + (threadIdx.x >> shift); i < n; i += rows_at_once) {
     const int32_t id = index[i];
@@ -137,16 +138,16 @@ __global__ void __launch_bounds__(kBlock) scatter_add_kernel(Out* out, int64_t o
 }
 
 template <class T, class Out, int W>
-void scatter_add(const kedge_context* ctx, void* out, int64_t out_stride, const void* src, int64_t src_stride, const int32_t* index, int64_t n,
-                 int64_t out_rows, int64_t dim) {
+void scatter_add(const kedge_context* ctx, void* out, int64_t out_stride, const void* src, int64_t src_stride, const int32_t* index,
+                 int64_t n, int64_t out_rows, int64_t dim) {
   int32_t *next = static_cast<int32_t*>(ctx->workspace), *follows = next + n;
   const int64_t vectors = ceil_div(dim, (int64_t)W);
   int shift = 5;
   while (shift < 8 && (int64_t(1) << shift) < vectors) shift++;
   const int64_t slices = ceil_div(vectors, (int64_t)1 << shift), groups = kBlock >> shift;
   dim3 grid(grid_rows(ceil_div(n, groups)), (unsigned)(slices > 64 ? 64 : slices));
-  KEDGE_LAUNCH((scatter_add_kernel<T, Out, W>), grid, kBlock, 0, stream_of(ctx), static_cast<Out*>(out), out_stride, static_cast<const T*>(src),
-               src_stride, index, next, follows, n, out_rows, dim, shift);
+  KEDGE_LAUNCH((scatter_add_kernel<T, Out, W>), grid, kBlock, 0, stream_of(ctx), static_cast<Out*>(out), out_stride,
+               static_cast<const T*>(src), src_stride, index, next, follows, n, out_rows, dim, shift);
 }
 
 }  // namespace
@@ -158,7 +159,8 @@ KEDGE_API int32_t kedge_gather_rows(const kedge_context* ctx, int32_t dtype, voi
                                     int64_t table_stride, const int32_t* index, int64_t n, int64_t table_rows, int64_t dim,
                                     int32_t accumulate, kedge_status* status) {
   KEDGE_REQUIRE_FLOAT(dtype);
-  KEDGE_REQUIRE(n >= 0 && dim >= 0 && table_rows >= 0, "n is %lld, dim %lld, table_rows %lld", (long long)n, (long long)dim, (long long)table_rows);
+  KEDGE_REQUIRE(n >= 0 && dim >= 0 && table_rows >= 0, "n is %lld, dim %lld, table_rows %lld", (long long)n, (long long)dim,
+                (long long)table_rows);
   KEDGE_REQUIRE(out_stride >= dim && table_stride >= dim, "strides %lld and %lld are below dim %lld", (long long)out_stride,
                 (long long)table_stride, (long long)dim);
   if (n == 0 || dim == 0) return ok(status);
@@ -169,17 +171,19 @@ KEDGE_API int32_t kedge_gather_rows(const kedge_context* ctx, int32_t dtype, voi
     const bool wide = vector_rows<T>(out, out_stride) && vector_rows<T>(table, table_stride);
     with_flag(accumulate != 0, [&](auto flag) {
       for_rows<kVec<T>>(ctx, n, dim, wide,
-                        Gather<T, decltype(flag)::value>{static_cast<T*>(out), static_cast<const T*>(table), index, out_stride, table_stride,
-                                                         table_rows});
+                        Gather<T, decltype(flag)::value>{static_cast<T*>(out), static_cast<const T*>(table), index, out_stride,
+                                                         table_stride, table_rows});
     });
   });
   return finish("gather_rows", status);
 }
 
-KEDGE_API int32_t kedge_scatter_rows(const kedge_context* ctx, int32_t dtype, void* out, int64_t out_stride, const void* src, int64_t src_stride,
-                                     const int32_t* index, int64_t n, int64_t out_rows, int64_t dim, kedge_status* status) {
+KEDGE_API int32_t kedge_scatter_rows(const kedge_context* ctx, int32_t dtype, void* out, int64_t out_stride, const void* src,
+                                     int64_t src_stride, const int32_t* index, int64_t n, int64_t out_rows, int64_t dim,
+                                     kedge_status* status) {
   KEDGE_REQUIRE_FLOAT(dtype);
-  KEDGE_REQUIRE(n >= 0 && dim >= 0 && out_rows >= 0, "n is %lld, dim %lld, out_rows %lld", (long long)n, (long long)dim, (long long)out_rows);
+  KEDGE_REQUIRE(n >= 0 && dim >= 0 && out_rows >= 0, "n is %lld, dim %lld, out_rows %lld", (long long)n, (long long)dim,
+                (long long)out_rows);
   KEDGE_REQUIRE(out_stride >= dim && (!src || src_stride >= dim), "strides %lld and %lld are below dim %lld", (long long)out_stride,
                 (long long)src_stride, (long long)dim);
   if (n == 0 || dim == 0) return ok(status);
@@ -188,21 +192,25 @@ KEDGE_API int32_t kedge_scatter_rows(const kedge_context* ctx, int32_t dtype, vo
   with_dtype(dtype, [&](auto tag) {
     using T = typename decltype(tag)::type;
     const bool wide = vector_rows<T>(out, out_stride) && (!src || vector_rows<T>(src, src_stride));
-    for_rows<kVec<T>>(ctx, n, dim, wide,
-                      Scatter<T>{static_cast<T*>(out), static_cast<const T*>(src), index, out_stride, src_stride, out_rows});
+    with_flag(!src, [&](auto flag) {
+      for_rows<kVec<T>>(
+          ctx, n, dim, wide,
+          Scatter<T, decltype(flag)::value>{static_cast<T*>(out), static_cast<const T*>(src), index, out_stride, src_stride, out_rows});
+    });
   });
   return finish("scatter_rows", status);
 }
 
 KEDGE_API int32_t kedge_scatter_add_rows(const kedge_context* ctx, int32_t dtype, void* out, int32_t out_dtype, int64_t out_stride,
-                                         const void* src, int64_t src_stride, const int32_t* index, int64_t n, int64_t out_rows, int64_t dim,
-                                         kedge_status* status) {
+                                         const void* src, int64_t src_stride, const int32_t* index, int64_t n, int64_t out_rows,
+                                         int64_t dim, kedge_status* status) {
   KEDGE_REQUIRE_FLOAT(dtype);
   KEDGE_REQUIRE_DTYPE(out_dtype == KEDGE_F32 || out_dtype == dtype, "out_dtype %d is neither F32 nor dtype %d", out_dtype, dtype);
-  KEDGE_REQUIRE(n >= 0 && dim >= 0 && out_rows >= 0, "n is %lld, dim %lld, out_rows %lld", (long long)n, (long long)dim, (long long)out_rows);
+  KEDGE_REQUIRE(n >= 0 && dim >= 0 && out_rows >= 0, "n is %lld, dim %lld, out_rows %lld", (long long)n, (long long)dim,
+                (long long)out_rows);
   KEDGE_REQUIRE(n < INT32_MAX - 31, "n is %lld", (long long)n);
-  KEDGE_REQUIRE(out_stride >= dim && src_stride >= dim, "strides %lld and %lld are below dim %lld", (long long)out_stride, (long long)src_stride,
-                (long long)dim);
+  KEDGE_REQUIRE(out_stride >= dim && src_stride >= dim, "strides %lld and %lld are below dim %lld", (long long)out_stride,
+                (long long)src_stride, (long long)dim);
   if (n == 0 || dim == 0) return ok(status);
   KEDGE_REQUIRE(src && index && (out || out_rows == 0), "src, index or out is NULL");
   KEDGE_REQUIRE_WORKSPACE(n * 8);

@@ -1,123 +1,18 @@
 // Draws a token per row of logits: temperature, top-k, top-p, min-p, greedy (kedge.h says in what order). A block a row.
 //
-// What a filter keeps is "every key above a threshold, and the first `ties` entries, by index, of those at it", where a key is the bits of a logit mapped
-// so that unsigned order is the order of the numbers. The threshold is found bit by bit, by counts or masses of the keys at or above a trial. A
-// histogram of the keys' upper bits, taken with the softmax statistics, lets the largest few thousand keys be set aside in registers, and a search
-// reads the whole row again only where its threshold is not among them.
-// Masses are integers, exp(d) * 2^scale_bits truncated: their sums are exact in any order, so neither the shape of the block nor the order of the
-// threads can change a draw.
+// What a filter keeps is "every key above a threshold, and the first `ties` entries, by index, of those at it", where a key is the bits of
+// a logit mapped so that unsigned order is the order of the numbers. The threshold is found bit by bit, by counts or masses of the keys at
+// or above a trial. A histogram of the keys' upper bits, taken with the softmax statistics, lets the largest few thousand keys be set aside
+// in registers, and a search reads the whole row again only where its threshold is not among them. Masses are integers, exp(d) *
+// 2^scale_bits truncated: their sums are exact in any order, so neither the shape of the block nor the order of the threads can change a
+// draw.
 #include "../common/philox.h"
-#include "softmax.cuh"
+#include "threshold.cuh"
 
 namespace kedge {
 namespace {
 
-typedef unsigned long long Mass;
-
-constexpr int kDigit = 11, kBins = 1 << kDigit;       // of the histogram
-constexpr int kOwned = 8, kCapacity = kOwned * kRowThreads;  // keys set aside: in a thread, in the block
 constexpr int kWarps = kRowThreads / 32;
-
-// Order-preserving keys, never 0: bf16 has 16 bits of them, f32 has 32.
-template <class T>
-constexpr int kKeyBits = 8 * (int)sizeof(T);
-template <class T>
-__device__ __forceinline__ uint32_t key_of(float x) {
-  const uint32_t bits = float_to_bits(x + 0.f);  // -0 is 0
-  return (bits >> 31 ? ~bits : bits | 0x80000000u) >> (32 - kKeyBits<T>);
-}
-template <class T>
-__device__ __forceinline__ float of_key(uint32_t key) {
-  const uint32_t bits = key << (32 - kKeyBits<T>);
-  return bits_to_float(bits >> 31 ? bits & 0x7fffffffu : ~bits & (kKeyBits<T> == 16 ? 0xffff0000u : 0xffffffffu));
-}
-
-// From a logit to its mass.
-struct Scale {
-  float largest, inv_t, unit;  // unit: 2^bits
-  __device__ __forceinline__ float exponential(float x) const { return expf((x - largest) * inv_t); }
-  __device__ __forceinline__ Mass mass(float x) const { return (Mass)(exponential(x) * unit); }
-};
-
-// The keys set aside, kOwned in a thread; 0 where there are fewer.
-struct Owned {
-  uint32_t key[kOwned];
-  Mass mass[kOwned];
-  __device__ __forceinline__ uint32_t count_from(uint32_t trial) const {
-    uint32_t n = 0;
-#pragma unroll
-    for (int j = 0; j < kOwned; j++) n += key[j] >= trial;
-    return n;
-  }
-  __device__ __forceinline__ Mass mass_from(uint32_t trial) const {
-    Mass sum = 0;
-#pragma unroll
-    for (int j = 0; j < kOwned; j++) sum += key[j] >= trial ? mass[j] : 0;
-    return sum;
-  }
-};
-// All keys of the row, read again.
-template <class T, int W>
-struct Whole {
-  Logits<T, W> in;
-  Scale scale;
-  __device__ __forceinline__ uint32_t count_from(uint32_t trial) const {
-    uint32_t n = 0;
-    in.each((int)threadIdx.x * W, in.vocab, kRowThreads * W, [&](int, const float(&x)[W]) {
-#pragma unroll
-      for (int j = 0; j < W; j++) n += x[j] > -INFINITY && key_of<T>(x[j]) >= trial;
-    });
-    return n;
-  }
-  __device__ __forceinline__ Mass mass_from(uint32_t trial) const {
-    Mass sum = 0;
-    in.each((int)threadIdx.x * W, in.vocab, kRowThreads * W, [&](int, const float(&x)[W]) {
-#pragma unroll
-      for (int j = 0; j < W; j++) sum += key_of<T>(x[j]) >= trial ? scale.mass(x[j]) : 0;
-    });
-    return sum;
-  }
-};
-
-struct Threshold {
-  uint32_t key;
-  int ties;
-};
-
-// The largest key of which `wanted` entries are at or above it, and how many of those at it belong to the first `wanted`.
-template <class T, class Source>
-__device__ __forceinline__ Threshold nth_key(const Source& source, uint32_t wanted, uint32_t* shared) {
-  uint32_t key = 0, above = 0;
-  for (int bit = kKeyBits<T> - 1; bit >= 0; bit--) {
-    const uint32_t trial = key | 1u << bit, n = block_sum<kRowThreads>(source.count_from(trial), shared);
-    if (n >= wanted) {
-      key = trial;
-    } else {
-      above = n;  // the last refused trial is the next key above, or a bound with nothing in between
-    }
-  }
-  return {key, (int)(wanted - above)};
-}
-
-// The shortest prefix, by falling key, whose mass reaches `wanted`, of what `kept` left over; all_mass: the mass of that.
-template <class T, class Source>
-__device__ __forceinline__ Threshold mass_key(const Source& source, Threshold kept, Mass all_mass, Mass wanted, const Scale& scale, Mass* shared) {
-  uint32_t key = 0;
-  Mass above = 0;
-  for (int bit = kKeyBits<T> - 1; bit >= 0; bit--) {
-    const uint32_t trial = key | 1u << bit;
-    const Mass mass = trial <= kept.key ? all_mass : block_sum<kRowThreads>(source.mass_from(trial), shared);
-    if (mass >= wanted) {
-      key = trial;
-    } else {
-      above = mass;
-    }
-  }
-  const Mass each = scale.mass(of_key<T>(key));
-  Mass ties = each > 0 ? (wanted - above + each - 1) / each : 1;
-  if (key == kept.key && ties > (Mass)kept.ties) ties = (Mass)kept.ties;
-  return {key, ties > (Mass)INT_MAX ? INT_MAX : (int)ties};
-}
 
 // What is drawn from, and the number of its entries in a part of the row.
 struct Kept {
@@ -146,11 +41,12 @@ __device__ __forceinline__ Part part_of(const float (&x)[W], const Kept& kept, c
 
 // Each warp adds up one of kWarps equal pieces of [begin, end).
 template <class T, int W>
-__device__ __forceinline__ void add_pieces(Mass* masses, uint32_t* ties, const Logits<T, W>& in, int begin, int end, int piece, const Kept& kept,
-                                           const Scale& scale) {
-  const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, first = begin + warp * piece, last = first + piece < end ? first + piece : end;
+__device__ __forceinline__ void add_pieces(Mass* masses, uint32_t* ties, const Logits<T, W>& in, int begin, int end, int piece,
+                                           const Kept& kept, const Scale& scale) {
+  const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, first = begin + warp * piece,
+            last = first + piece < end ? first + piece : end;
   Part sum{0, 0};
-  in.each(first + lane * W, last, 32 * W, [&](int, const float(&x)[W]) {
+  in.each(first + lane * W, last, 32 * W, [&](int, const float (&x)[W]) {
     const Part part = part_of<T>(x, kept, scale);
     sum.above += part.above;
     sum.ties += part.ties;
@@ -185,10 +81,10 @@ __device__ __forceinline__ int find_piece(Walk& walk, const Mass* masses, const 
 }
 
 template <class T, int W>
-__global__ void __launch_bounds__(kRowThreads, 1) sample_kernel(int32_t* token, float* logprob, float* filtered_logprob, float* entropy,
-                                                             const T* logits, int64_t stride, const float* temperatures, const int32_t* top_ks,
-                                                             const float* top_ps, const float* min_ps, const uint32_t* keys, const int32_t* positions,
-                                                             const uint8_t* suppress, int vocab, int scale_bits) {
+__global__ void __launch_bounds__(kRowThreads, 1)
+    sample_kernel(int32_t* token, float* logprob, float* filtered_logprob, float* entropy, const T* logits, int64_t stride,
+                  const float* temperatures, const int32_t* top_ks, const float* top_ps, const float* min_ps, const uint32_t* keys,
+                  const int32_t* positions, const uint8_t* suppress, int vocab, int scale_bits) {
   __shared__ Mass masses[32];
   __shared__ uint32_t counts[32];
   __shared__ uint32_t bins[kBins];
@@ -199,7 +95,8 @@ __global__ void __launch_bounds__(kRowThreads, 1) sample_kernel(int32_t* token, 
   const Logits<T, W> in{logits + row * stride, suppress, vocab};
   const float temperature = temperatures[row], top_p = top_ps[row];
   const int top_k = top_ks[row];
-  const bool greedy = temperature == 0.f, by_count = top_k > 0 && top_k < vocab, by_mass = top_p < 1.f, sorted = !greedy && (by_count || by_mass);
+  const bool greedy = temperature == 0.f, by_count = top_k > 0 && top_k < vocab, by_mass = top_p < 1.f,
+             sorted = !greedy && (by_count || by_mass);
   const float inv_t = greedy ? 1.f : inverse_temperature((double)temperature);
 
   // Statistics, and where a search will follow the histogram of keys. -inf is in neither.
@@ -209,7 +106,7 @@ __global__ void __launch_bounds__(kRowThreads, 1) sample_kernel(int32_t* token, 
     __syncthreads();
   }
   Stats stats;
-  in.each((int)threadIdx.x * W, vocab, kRowThreads * W, [&](int i, const float(&x)[W]) {
+  in.each((int)threadIdx.x * W, vocab, kRowThreads * W, [&](int i, const float (&x)[W]) {
     stats.add(x, i, inv_t);
     if (sorted) {
 #pragma unroll
@@ -265,7 +162,7 @@ __global__ void __launch_bounds__(kRowThreads, 1) sample_kernel(int32_t* token, 
     // Set them aside; the mass of the whole row is needed for top-p alone.
     Mass mass = 0;
     const bool whole_mass = by_mass && !by_count;
-    in.each((int)threadIdx.x * W, vocab, kRowThreads * W, [&](int, const float(&x)[W]) {
+    in.each((int)threadIdx.x * W, vocab, kRowThreads * W, [&](int, const float (&x)[W]) {
 #pragma unroll
       for (int j = 0; j < W; j++) {
         const uint32_t key = key_of<T>(x[j]);
@@ -300,7 +197,8 @@ __global__ void __launch_bounds__(kRowThreads, 1) sample_kernel(int32_t* token, 
       Mass wanted = (Mass)ceil((double)top_p * (double)all);
       wanted = wanted < 1 ? 1 : wanted > all ? all : wanted;
       near = near || block_sum<kRowThreads>(owned.mass_from(1), masses) >= wanted;
-      threshold = near ? mass_key<T>(owned, threshold, all, wanted, scale, masses) : mass_key<T>(whole, threshold, all, wanted, scale, masses);
+      threshold =
+          near ? mass_key<T>(owned, threshold, all, wanted, scale, masses) : mass_key<T>(whole, threshold, all, wanted, scale, masses);
     }
   }
 

@@ -1,5 +1,5 @@
-// A row of logits read by a whole block, and its softmax statistics in one pass. z = x * inv_t; suppressed entries do not exist (they read as -inf).
-// Used by logprob.cu and sample.cu.
+// A row of logits read by a whole block, and its softmax statistics in one pass. z = x * inv_t; suppressed entries do not exist (they read
+// as -inf). Used by logprob.cu and sample.cu.
 #pragma once
 #include "common.cuh"
 
@@ -80,8 +80,8 @@ inline bool wide_logits(const void* logits, int64_t stride, const uint8_t* suppr
   return vector_rows<T>(logits, stride) && reinterpret_cast<uintptr_t>(suppress) % 8 == 0;
 }
 
-// Of some entries: the largest x and where it is first; sum e and sum e * d with d = (x - largest) * inv_t, e = exp(d). A NaN or an infinity
-// among them makes the sums NaN.
+// Of some entries: the largest x and where it is first; sum e and sum e * d with d = (x - largest) * inv_t, e = exp(d). A NaN or an
+// infinity among them makes the sums NaN.
 struct Stats {
   float largest = -INFINITY, sum = 0.f, weighted = 0.f;
   int where = INT_MAX;

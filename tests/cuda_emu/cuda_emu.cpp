@@ -2,11 +2,12 @@
 //
 // A launch fails with cudaErrorLaunchFailure (the words: cudaGetErrorString) where
 //   - a barrier is not reached by all live threads of the block, or threads meet at different barriers;
-//   - a warp operation is not reached by all live lanes that its mask names, lanes meet in different operations, or a caller is not in its own mask;
+//   - a warp operation is not reached by all live lanes that its mask names, lanes meet in different operations, or a caller is not in its
+//   own mask;
 //   - bytes behind the dynamic shared memory were written;
-// and with cudaErrorInvalidConfiguration where the grid, the block or the shared memory is beyond the limits, or where more than 48 KB of dynamic shared
-// memory were not asked for by cudaFuncSetAttribute. Threads that have returned count as arrived, as on the hardware. A stack overflow hits a guard
-// page. Launches of several host threads run one after another.
+// and with cudaErrorInvalidConfiguration where the grid, the block or the shared memory is beyond the limits, or where more than 48 KB of
+// dynamic shared memory were not asked for by cudaFuncSetAttribute. Threads that have returned count as arrived, as on the hardware. A
+// stack overflow hits a guard page. Launches of several host threads run one after another.
 #include "cuda_emu.h"
 
 #include <stdio.h>
@@ -226,9 +227,10 @@ bool complete_warp(Fiber* f) {
   for (int i = 0; i < lanes; i++) {
     if (!(f->mask >> i & 1) || warp[i].state == kDone) continue;
     if (warp[i].state != kAtWarp) return false;
-    if (warp[i].mask != f->mask || warp[i].warp_combine != f->warp_combine || warp[i].line != f->line || strcmp(warp[i].file, f->file) != 0) {
-      launch_fails(cudaErrorLaunchFailure, "lanes of a warp meet in different operations: %s:%d (mask %08x) and %s:%d (mask %08x)", f->file, f->line,
-                   f->mask, warp[i].file, warp[i].line, warp[i].mask);
+    if (warp[i].mask != f->mask || warp[i].warp_combine != f->warp_combine || warp[i].line != f->line ||
+        strcmp(warp[i].file, f->file) != 0) {
+      launch_fails(cudaErrorLaunchFailure, "lanes of a warp meet in different operations: %s:%d (mask %08x) and %s:%d (mask %08x)", f->file,
+                   f->line, f->mask, warp[i].file, warp[i].line, warp[i].mask);
       return false;
     }
     args[i] = warp[i].arg;
@@ -269,14 +271,16 @@ void release_barrier(const char* kernel) {
       for (int j = 0; j < threads; j++)
         if (fibers[j].state == kAtBarrier) waits = fibers + j;
       if (waits)
-        return launch_fails(cudaErrorLaunchFailure, "%s: thread %d waits at the barrier %s:%d, which thread %d never reaches: it waits at %s:%d", kernel,
+        return launch_fails(cudaErrorLaunchFailure,
+                            "%s: thread %d waits at the barrier %s:%d, which thread %d never reaches: it waits at %s:%d", kernel,
                             (int)(waits - fibers), waits->file, waits->line, i, f->file, f->line);
-      return launch_fails(cudaErrorLaunchFailure, "%s: thread %d waits in a warp operation at %s:%d (mask %08x) that not all lanes of the mask reach",
-                          kernel, i, f->file, f->line, f->mask);
+      return launch_fails(cudaErrorLaunchFailure,
+                          "%s: thread %d waits in a warp operation at %s:%d (mask %08x) that not all lanes of the mask reach", kernel, i,
+                          f->file, f->line, f->mask);
     }
     if (first && (first->line != f->line || first->block_combine != f->block_combine || strcmp(first->file, f->file) != 0))
-      return launch_fails(cudaErrorLaunchFailure, "%s: threads %d and %d meet at different barriers, %s:%d and %s:%d", kernel, (int)(first - fibers), i,
-                          first->file, first->line, f->file, f->line);
+      return launch_fails(cudaErrorLaunchFailure, "%s: threads %d and %d meet at different barriers, %s:%d and %s:%d", kernel,
+                          (int)(first - fibers), i, first->file, first->line, f->file, f->line);
     if (!first) first = f;
     args[n++] = f->arg;
   }
@@ -437,7 +441,8 @@ void sync_count(void* const* args, int n) {
   for (int i = 0; i < n; i++) static_cast<Vote*>(args[i])->out = count;
 }
 
-// ---- tensor cores: lane = 4 group + in; A: row group (+8 for registers 1, 3), columns 2 in, +1 (+8 for registers 2, 3); B: column group, rows 2 in, +1
+// ---- tensor cores: lane = 4 group + in; A: row group (+8 for registers 1, 3), columns 2 in, +1 (+8 for registers 2, 3); B: column group,
+// rows 2 in, +1
 // (+8 for register 1); C: row group (+8 for 2, 3), columns 2 in, +1. PTX ISA, "Matrix Fragments for mma.m16n8k16". ----
 void mma_m16n8k16(void* const* args) {
   float a[16][16], b[8][16];
@@ -465,7 +470,8 @@ void mma_m16n8k16(void* const* args) {
   }
 }
 namespace {
-// Lane i gives the address of row i % 8 of matrix i / 8; lane i gets columns 2 (i % 4), +1 of row i / 4 (or rows and columns exchanged) of each.
+// Lane i gives the address of row i % 8 of matrix i / 8; lane i gets columns 2 (i % 4), +1 of row i / 4 (or rows and columns exchanged) of
+// each.
 void load_matrices(void* const* args, int count, bool transposed) {
   for (int lane = 0; lane < 32; lane++)
     if (!args[lane]) {
@@ -505,7 +511,9 @@ cudaError_t cudaGetLastError() {
 }
 const char* cudaGetErrorString(cudaError_t error) { return error == cudaSuccess ? "no error" : message[0] ? message : "an emulated error"; }
 const char* cudaGetErrorName(cudaError_t error) {
-  return error == cudaSuccess ? "cudaSuccess" : error == cudaErrorInvalidConfiguration ? "cudaErrorInvalidConfiguration" : "cudaErrorLaunchFailure";
+  return error == cudaSuccess                     ? "cudaSuccess"
+         : error == cudaErrorInvalidConfiguration ? "cudaErrorInvalidConfiguration"
+                                                  : "cudaErrorLaunchFailure";
 }
 cudaError_t cudaSetDevice(int device) { return device == 0 || device == -1 ? cudaSuccess : cudaErrorInvalidDevice; }
 cudaError_t cudaGetDevice(int* device) {
@@ -513,8 +521,8 @@ cudaError_t cudaGetDevice(int* device) {
   return cudaSuccess;
 }
 cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int) {
-  *value = attribute == cudaDevAttrMultiProcessorCount         ? 4
-           : attribute == cudaDevAttrComputeCapabilityMajor    ? 9
+  *value = attribute == cudaDevAttrMultiProcessorCount            ? 4
+           : attribute == cudaDevAttrComputeCapabilityMajor       ? 9
            : attribute == cudaDevAttrMaxSharedMemoryPerBlockOptin ? (int)kMaxShared
                                                                   : 0;
   return cudaSuccess;
@@ -523,7 +531,8 @@ cudaError_t cudaMemcpyAsync(void* dst, const void* src, size_t bytes, cudaMemcpy
   memmove(dst, src, bytes);
   return cudaSuccess;
 }
-cudaError_t cudaMemcpy2DAsync(void* dst, size_t dst_pitch, const void* src, size_t src_pitch, size_t width, size_t height, cudaMemcpyKind, cudaStream_t) {
+cudaError_t cudaMemcpy2DAsync(void* dst, size_t dst_pitch, const void* src, size_t src_pitch, size_t width, size_t height, cudaMemcpyKind,
+                              cudaStream_t) {
   if (width > dst_pitch || width > src_pitch) return cudaErrorInvalidValue;
   for (size_t r = 0; r < height; r++) memcpy((char*)dst + r * dst_pitch, (const char*)src + r * src_pitch, width);
   return cudaSuccess;

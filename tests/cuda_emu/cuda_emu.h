@@ -1,5 +1,6 @@
-// Runs .cu files without CUDA: a launch loops over the grid's blocks on the calling host thread and runs a block's threads as fibers, which switch
-// only at barriers and warp operations. Memory is host memory, streams are immediate. Build all kernels into one library that exports kedge_*:
+// Runs .cu files without CUDA: a launch loops over the grid's blocks on the calling host thread and runs a block's threads as fibers, which
+// switch only at barriers and warp operations. Memory is host memory, streams are immediate. Build all kernels into one library that
+// exports kedge_*:
 //
 //   g++ -O2 -march=native -std=c++17 -fPIC -shared -ffp-contract=off -DKEDGE_CUDA_EMU -include tests/cuda_emu/cuda_emu.h
 //       -x c++ kernels/cuda/*.cu tests/cuda_emu/cuda_emu.cpp -o libkedge_emu.so
@@ -8,8 +9,8 @@
 // kedge_emu_launches(), how many launches ran.
 //
 // KEDGE_LAUNCH and KEDGE_DYNAMIC_SHARED stand for those that kernels/cuda/common.cuh defines under nvcc.
-// What is checked: see cuda_emu.cpp. Shared memory is poisoned with NaN before every block; the order in which a block's threads (and the grid's
-// blocks) run alternates from launch to launch, so that a missing barrier shows as a wrong or unstable result.
+// What is checked: see cuda_emu.cpp. Shared memory is poisoned with NaN before every block; the order in which a block's threads (and the
+// grid's blocks) run alternates from launch to launch, so that a missing barrier shows as a wrong or unstable result.
 #pragma once
 #ifndef KEDGE_CUDA_EMU
 #error "cuda_emu.h is for builds with -DKEDGE_CUDA_EMU"
@@ -40,7 +41,9 @@
 #define KEDGE_LAUNCH(kernel, grid, block, shared_bytes, stream, ...) \
   kedge_emu::launch(#kernel, kedge_emu::address(kernel), grid, block, shared_bytes, stream, [&] { kernel(__VA_ARGS__); })
 
-struct uint3 { unsigned x, y, z; };
+struct uint3 {
+  unsigned x, y, z;
+};
 struct dim3 {
   unsigned x, y, z;
   dim3(unsigned x = 1, unsigned y = 1, unsigned z = 1) : x(x), y(y), z(z) {}
@@ -60,8 +63,12 @@ KEDGE_EMU_VECTORS(unsigned char, uchar, 2, 4)
 KEDGE_EMU_VECTORS(double, double, 16, 16)
 KEDGE_EMU_VECTORS(long long, longlong, 16, 16)
 #undef KEDGE_EMU_VECTORS
-struct __attribute__((aligned(8))) uint2 { unsigned x, y; };
-struct __attribute__((aligned(16))) uint4 { unsigned x, y, z, w; };
+struct __attribute__((aligned(8))) uint2 {
+  unsigned x, y;
+};
+struct __attribute__((aligned(16))) uint4 {
+  unsigned x, y, z, w;
+};
 inline uint2 make_uint2(unsigned x, unsigned y) { return {x, y}; }
 inline uint3 make_uint3(unsigned x, unsigned y, unsigned z) { return {x, y, z}; }
 inline uint4 make_uint4(unsigned x, unsigned y, unsigned z, unsigned w) { return {x, y, z, w}; }
@@ -71,7 +78,13 @@ extern dim3 blockDim, gridDim;
 constexpr int warpSize = 32;
 
 // ---- the runtime ----
-enum cudaError_t { cudaSuccess = 0, cudaErrorInvalidValue = 1, cudaErrorInvalidConfiguration = 9, cudaErrorInvalidDevice = 101, cudaErrorLaunchFailure = 719 };
+enum cudaError_t {
+  cudaSuccess = 0,
+  cudaErrorInvalidValue = 1,
+  cudaErrorInvalidConfiguration = 9,
+  cudaErrorInvalidDevice = 101,
+  cudaErrorLaunchFailure = 719
+};
 typedef cudaError_t cudaError;
 typedef struct kedge_emu_stream* cudaStream_t;
 enum cudaMemcpyKind { cudaMemcpyHostToHost, cudaMemcpyHostToDevice, cudaMemcpyDeviceToHost, cudaMemcpyDeviceToDevice, cudaMemcpyDefault };
@@ -90,8 +103,8 @@ cudaError_t cudaSetDevice(int device);
 cudaError_t cudaGetDevice(int* device);
 cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int device);
 cudaError_t cudaMemcpyAsync(void* dst, const void* src, size_t bytes, cudaMemcpyKind kind, cudaStream_t stream = nullptr);
-cudaError_t cudaMemcpy2DAsync(void* dst, size_t dst_pitch, const void* src, size_t src_pitch, size_t width, size_t height, cudaMemcpyKind kind,
-                              cudaStream_t stream = nullptr);
+cudaError_t cudaMemcpy2DAsync(void* dst, size_t dst_pitch, const void* src, size_t src_pitch, size_t width, size_t height,
+                              cudaMemcpyKind kind, cudaStream_t stream = nullptr);
 cudaError_t cudaMemsetAsync(void* dst, int value, size_t bytes, cudaStream_t stream = nullptr);
 inline cudaError_t cudaStreamSynchronize(cudaStream_t) { return cudaSuccess; }
 inline cudaError_t cudaDeviceSynchronize() { return cudaSuccess; }
@@ -120,7 +133,7 @@ void block_barrier(void (*combine)(void* const* args, int n), void* arg, const c
 void warp_barrier(unsigned mask, void (*combine)(void* const* args), void* arg, const char* file, int line);
 int lane_id();
 
-#define KEDGE_EMU_AT const char* file = __builtin_FILE(), int line = __builtin_LINE()
+#define KEDGE_EMU_AT const char *file = __builtin_FILE(), int line = __builtin_LINE()
 
 struct Shuffle {
   uint64_t in, out;
@@ -224,33 +237,83 @@ inline unsigned __ballot_sync(unsigned mask, int predicate, KEDGE_EMU_AT) {
 }
 inline int __any_sync(unsigned mask, int predicate, KEDGE_EMU_AT) { return __ballot_sync(mask, predicate, file, line) != 0; }
 inline int __all_sync(unsigned mask, int predicate, KEDGE_EMU_AT) { return __ballot_sync(mask, !predicate, file, line) == 0; }
-inline unsigned __reduce_add_sync(unsigned mask, unsigned v, KEDGE_EMU_AT) { return kedge_emu::vote(mask, v, kedge_emu::reduce_add, file, line); }
-inline int __reduce_add_sync(unsigned mask, int v, KEDGE_EMU_AT) { return (int)kedge_emu::vote(mask, (unsigned)v, kedge_emu::reduce_add, file, line); }
-inline unsigned __reduce_min_sync(unsigned mask, unsigned v, KEDGE_EMU_AT) { return kedge_emu::vote(mask, v, kedge_emu::reduce_min, file, line); }
-inline unsigned __reduce_max_sync(unsigned mask, unsigned v, KEDGE_EMU_AT) { return kedge_emu::vote(mask, v, kedge_emu::reduce_max, file, line); }
-inline int __reduce_min_sync(unsigned mask, int v, KEDGE_EMU_AT) { return (int)kedge_emu::vote(mask, (unsigned)v, kedge_emu::reduce_min_signed, file, line); }
-inline int __reduce_max_sync(unsigned mask, int v, KEDGE_EMU_AT) { return (int)kedge_emu::vote(mask, (unsigned)v, kedge_emu::reduce_max_signed, file, line); }
-inline unsigned __reduce_or_sync(unsigned mask, unsigned v, KEDGE_EMU_AT) { return kedge_emu::vote(mask, v, kedge_emu::reduce_or, file, line); }
+inline unsigned __reduce_add_sync(unsigned mask, unsigned v, KEDGE_EMU_AT) {
+  return kedge_emu::vote(mask, v, kedge_emu::reduce_add, file, line);
+}
+inline int __reduce_add_sync(unsigned mask, int v, KEDGE_EMU_AT) {
+  return (int)kedge_emu::vote(mask, (unsigned)v, kedge_emu::reduce_add, file, line);
+}
+inline unsigned __reduce_min_sync(unsigned mask, unsigned v, KEDGE_EMU_AT) {
+  return kedge_emu::vote(mask, v, kedge_emu::reduce_min, file, line);
+}
+inline unsigned __reduce_max_sync(unsigned mask, unsigned v, KEDGE_EMU_AT) {
+  return kedge_emu::vote(mask, v, kedge_emu::reduce_max, file, line);
+}
+inline int __reduce_min_sync(unsigned mask, int v, KEDGE_EMU_AT) {
+  return (int)kedge_emu::vote(mask, (unsigned)v, kedge_emu::reduce_min_signed, file, line);
+}
+inline int __reduce_max_sync(unsigned mask, int v, KEDGE_EMU_AT) {
+  return (int)kedge_emu::vote(mask, (unsigned)v, kedge_emu::reduce_max_signed, file, line);
+}
+inline unsigned __reduce_or_sync(unsigned mask, unsigned v, KEDGE_EMU_AT) {
+  return kedge_emu::vote(mask, v, kedge_emu::reduce_or, file, line);
+}
 
 // ---- atomics: one fiber runs at a time ----
 template <class T, class V>
-inline T atomicAdd(T* p, V v) { T old = *p; *p = old + (T)v; return old; }
+inline T atomicAdd(T* p, V v) {
+  T old = *p;
+  *p = old + (T)v;
+  return old;
+}
 template <class T, class V>
-inline T atomicSub(T* p, V v) { T old = *p; *p = old - (T)v; return old; }
+inline T atomicSub(T* p, V v) {
+  T old = *p;
+  *p = old - (T)v;
+  return old;
+}
 template <class T, class V>
-inline T atomicMax(T* p, V v) { T old = *p; if ((T)v > old) *p = (T)v; return old; }
+inline T atomicMax(T* p, V v) {
+  T old = *p;
+  if ((T)v > old) *p = (T)v;
+  return old;
+}
 template <class T, class V>
-inline T atomicMin(T* p, V v) { T old = *p; if ((T)v < old) *p = (T)v; return old; }
+inline T atomicMin(T* p, V v) {
+  T old = *p;
+  if ((T)v < old) *p = (T)v;
+  return old;
+}
 template <class T, class V>
-inline T atomicExch(T* p, V v) { T old = *p; *p = (T)v; return old; }
+inline T atomicExch(T* p, V v) {
+  T old = *p;
+  *p = (T)v;
+  return old;
+}
 template <class T, class V>
-inline T atomicOr(T* p, V v) { T old = *p; *p = old | (T)v; return old; }
+inline T atomicOr(T* p, V v) {
+  T old = *p;
+  *p = old | (T)v;
+  return old;
+}
 template <class T, class V>
-inline T atomicAnd(T* p, V v) { T old = *p; *p = old & (T)v; return old; }
+inline T atomicAnd(T* p, V v) {
+  T old = *p;
+  *p = old & (T)v;
+  return old;
+}
 template <class T, class V>
-inline T atomicXor(T* p, V v) { T old = *p; *p = old ^ (T)v; return old; }
+inline T atomicXor(T* p, V v) {
+  T old = *p;
+  *p = old ^ (T)v;
+  return old;
+}
 template <class T, class C, class V>
-inline T atomicCAS(T* p, C compare, V v) { T old = *p; if (old == (T)compare) *p = (T)v; return old; }
+inline T atomicCAS(T* p, C compare, V v) {
+  T old = *p;
+  if (old == (T)compare) *p = (T)v;
+  return old;
+}
 
 // ---- numbers ----
 template <class To, class From>
@@ -311,11 +374,17 @@ inline int __popcll(unsigned long long x) { return __builtin_popcountll(x); }
 inline int __clz(int x) { return x ? __builtin_clz((unsigned)x) : 32; }
 inline int __ffs(int x) { return __builtin_ffs(x); }
 template <class T>
-inline T __ldg(const T* p) { return *p; }
+inline T __ldg(const T* p) {
+  return *p;
+}
 template <class T>
-inline T __ldcs(const T* p) { return *p; }
+inline T __ldcs(const T* p) {
+  return *p;
+}
 template <class T>
-inline void __stcs(T* p, T v) { *p = v; }
+inline void __stcs(T* p, T v) {
+  *p = v;
+}
 
 // ---- bf16 and f16, round to nearest even ----
 struct __nv_bfloat16 {
@@ -327,7 +396,9 @@ struct __nv_bfloat16 {
   }
   operator float() const { return __uint_as_float((unsigned)__x << 16); }
 };
-struct __attribute__((aligned(4))) __nv_bfloat162 { __nv_bfloat16 x, y; };
+struct __attribute__((aligned(4))) __nv_bfloat162 {
+  __nv_bfloat16 x, y;
+};
 typedef __nv_bfloat16 nv_bfloat16;
 typedef __nv_bfloat162 nv_bfloat162;
 inline float __bfloat162float(__nv_bfloat16 x) { return (float)x; }
@@ -347,7 +418,9 @@ struct __half {
   __half(float x) : __x(kedge_emu_bits<unsigned short>((_Float16)x)) {}
   operator float() const { return (float)kedge_emu_bits<_Float16>(__x); }
 };
-struct __attribute__((aligned(4))) __half2 { __half x, y; };
+struct __attribute__((aligned(4))) __half2 {
+  __half x, y;
+};
 typedef __half half;
 typedef __half2 half2;
 inline float __half2float(__half x) { return (float)x; }

@@ -80,24 +80,8 @@ function hardBits(random: { integer(low: number, high: number): number }, n: num
     const low = [0, 1, 0x7fff, 0x8000, 0x8001, 0xffff, 0xfff, 0x1000, 0x1001, 0x2fff, 0x3000, random.integer(0, 65536)];
     bits[i] = random.integer(0, 65536) * 65536 + low[random.integer(0, low.length)]!;
   }
-  const special = [
-    0,
-    -0,
-    1,
-    Infinity,
-    -Infinity,
-    NaN,
-    65504,
-    65519.996,
-    65520,
-    -65520,
-    65536,
-    2 ** -14,
-    2 ** -24,
-    2 ** -25,
-    3 * 2 ** -26,
-    2 ** -149,
-  ];
+  const plain = [0, -0, 1, Infinity, -Infinity, NaN, 65504, 65519.996, 65520, -65520, 65536];
+  const special = [...plain, 2 ** -14, 2 ** -24, 2 ** -25, 3 * 2 ** -26, 2 ** -149];
   bits.set(new Uint32Array(Float32Array.from(special).buffer));
   return bits;
 }

@@ -92,15 +92,8 @@ opTest("logprobBwd matches differences of the float64 reference, also in place",
               dentropy = run.input(run.random.normal(n), { dtype: "f32" });
             const dlogits = inPlace ? logits : matrix(run, { rows: n, width: vocab, stride: vocab + 2 });
             run.device.ops.logprobBwd(
-              ...[
-                run.dtypeCode,
-                dlogits.address,
-                dlogits.stride,
-                logits.address,
-                logits.stride,
-                run.integers(target),
-                lse.address,
-              ] as const,
+              ...[run.dtypeCode, dlogits.address, dlogits.stride, logits.address, logits.stride] as const,
+              ...[run.integers(target), lse.address] as const,
               ...[withEntropy ? entropy.address : 0, dlogprob.address, withEntropy ? dentropy.address : 0] as const,
               ...[suppress ? run.integers(suppress) : 0, n, vocab, temperature] as const,
             );
@@ -124,17 +117,8 @@ opTest("logprobBwd over a large vocabulary: the analytic gradient, zeros where s
   const dlogprob = run.input([0.7, 1, -1.3], { dtype: "f32" }), dentropy = run.input([-0.4, 1, 0.2], { dtype: "f32" });
   const dlogits = run.output(n * vocab);
   run.device.ops.logprobBwd(
-    ...[
-      run.dtypeCode,
-      dlogits,
-      vocab,
-      logits.address,
-      vocab,
-      run.integers(target),
-      lse.address,
-      entropy.address,
-      dlogprob.address,
-    ] as const,
+    ...[run.dtypeCode, dlogits, vocab, logits.address, vocab, run.integers(target), lse.address] as const,
+    ...[entropy.address, dlogprob.address] as const,
     ...[dentropy.address, run.integers(suppress), n, vocab, temperature] as const,
   );
   const got = run.read(dlogits, n * vocab);
