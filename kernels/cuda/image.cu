@@ -208,13 +208,16 @@ KEDGE_API int32_t kedge_image_patches(const kedge_context* ctx, int32_t dtype, v
   KEDGE_REQUIRE(mean && std, "mean or std is NULL");
   KEDGE_REQUIRE(n_frames >= 0 && height >= 0 && width >= 0, "frames are %lld x %lld x %lld", (long long)n_frames, (long long)height,
                 (long long)width);
-  KEDGE_REQUIRE(patch >= 1 && merge >= 1 && temporal >= 1 && patch <= 4096 && merge <= 4096 && temporal <= 64,
-                "patch %lld, merge %lld go from 1 to 4096, temporal %lld from 1 to 64", (long long)patch, (long long)merge,
-                (long long)temporal);
+  KEDGE_REQUIRE(patch >= 1 && merge >= 1 && temporal >= 1 && patch <= 4096 && merge <= 4096 && temporal <= 4096,
+                "patch %lld, merge %lld, temporal %lld: each goes from 1 to 4096", (long long)patch, (long long)merge, (long long)temporal);
+  KEDGE_REQUIRE_DTYPE(3 * temporal * patch * patch <= INT32_MAX, "a patch of %lld x %lld x %lld has more than 2^31 values",
+                      (long long)temporal, (long long)patch, (long long)patch);
   KEDGE_REQUIRE(height % (patch * merge) == 0 && width % (patch * merge) == 0, "%lld x %lld pixels are not made of blocks of %lld",
                 (long long)width, (long long)height, (long long)(patch * merge));
-  KEDGE_REQUIRE(height <= 65535 && width <= 65535 && n_frames <= 1 << 24, "frames are %lld x %lld x %lld", (long long)n_frames,
+  KEDGE_REQUIRE(height <= 1 << 24 && width <= 1 << 24 && n_frames <= 1 << 24, "frames are %lld x %lld x %lld", (long long)n_frames,
                 (long long)height, (long long)width);
+  KEDGE_REQUIRE_DTYPE((height / patch) * (width / patch) <= INT32_MAX, "%lld x %lld pixels have more than 2^31 patches", (long long)width,
+                      (long long)height);
   PatchShape shape;
   for (int c = 0; c < 3; c++) {
     KEDGE_REQUIRE(fabsf(mean[c]) <= FLT_MAX && fabsf(std[c]) <= FLT_MAX && std[c] != 0, "mean, std of channel %d are %g, %g", c, mean[c],
