@@ -1,3 +1,4 @@
+// deno-lint-ignore-file no-console -- a command
 /**
  * `deno task build`: compiles the kernels ahead of their first use.
  *

@@ -44,7 +44,8 @@ Deno.test("the floor rule finds what it is there to find", () => {
   assertEquals(fault("model/a.ts", "rl/b.ts"), "model/a.ts imports rl/b.ts, a neighbour on floor 3");
   assertEquals(fault("tensor/a.ts", "tests/b.ts"), "tensor/a.ts imports tests/b.ts, which is no part of the library");
   assertEquals(fault("tensor/a.ts", "ffi/b.ts"), undefined);
-  const source = 'import {\n  a,\n} from "../x/a.ts";\nexport * from "./b.ts"; await import("../c.ts");\n// import "./no.ts"\nimport "./side.ts";';
+  const source =
+    'import {\n  a,\n} from "../x/a.ts";\nexport * from "./b.ts"; await import("../c.ts");\n// import "./no.ts"\nimport "./side.ts";';
   assertEquals(importsOf("d/e.ts", source).map((e) => e.to), ["x/a.ts", "d/b.ts", "c.ts", "d/side.ts"]);
 });
 

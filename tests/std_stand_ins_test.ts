@@ -13,9 +13,13 @@ Deno.test("parseArgs reads flags, values, collections and the rest", () => {
 });
 
 Deno.test("assertThrows returns the error and checks its class and words", () => {
-  const error = assertThrows(() => {
-    throw new RangeError("Cannot read row 3: there are 2");
-  }, RangeError, "row 3");
+  const error = assertThrows(
+    () => {
+      throw new RangeError("Cannot read row 3: there are 2");
+    },
+    RangeError,
+    "row 3",
+  );
   assertEquals(error.name, "RangeError");
   assertThrows(() => assertThrows(() => {}), Error, "to throw");
 });

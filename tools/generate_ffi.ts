@@ -1,3 +1,4 @@
+// deno-lint-ignore-file no-console -- a command
 /**
  * Writes `ffi/generated/`: the FFI symbol tables and typed bindings that mirror `kernels/include/kedge.h`, and the list of kernel sources that
  * travel in the package. `--check` writes nothing and fails where a file on disk differs.
@@ -41,21 +42,22 @@ export function parseHeader(header: string): Declaration[] {
   return declarations;
 }
 
+const SCALARS = new Map<string, Parameter["ffi"]>([
+  ["int64_t", "i64"],
+  ["uint64_t", "u64"],
+  ["int32_t", "i32"],
+  ["uint32_t", "u32"],
+  ["float", "f32"],
+  ["double", "f64"],
+]);
+
 function parseParameter(text: string, where: string): Parameter {
   const match = /^(KEDGE_IN |KEDGE_OUT )?(.*?)(\w+)$/s.exec(text);
   if (!match) throw new TypeError(`Cannot parse the parameter "${text}" of ${where}`);
   const host = match[1] !== undefined, type = match[2]!.trim(), name = match[3]!;
   if (type === "const kedge_context*" || type === "kedge_status*") return { name, ffi: "buffer", ts: "" };
   if (type.endsWith("*")) return host ? { name, ffi: "buffer", ts: "BufferSource" } : { name, ffi: "u64", ts: "Address" };
-  const scalars: Record<string, Parameter["ffi"]> = {
-    int64_t: "i64",
-    uint64_t: "u64",
-    int32_t: "i32",
-    uint32_t: "u32",
-    float: "f32",
-    double: "f64",
-  };
-  const ffi = scalars[type];
+  const ffi = SCALARS.get(type);
   if (!ffi) throw new TypeError(`Cannot map the type "${type}" of ${where}'s parameter ${name}`);
   return { name, ffi, ts: "number" };
 }
@@ -64,7 +66,9 @@ const camel = (name: string) => name.replace(/^kedge_/, "").replace(/_(\w)/g, (_
 const argument = (name: string) => camel("kedge_" + name);
 
 function symbolTable(constant: string, declarations: Declaration[]): string {
-  const rows = declarations.map((d) => `  ${d.name}: { parameters: [${d.parameters.map((p) => `"${p.ffi}"`).join(", ")}], result: "${d.result}" },`);
+  const rows = declarations.map((d) =>
+    `  ${d.name}: { parameters: [${d.parameters.map((p) => `"${p.ffi}"`).join(", ")}], result: "${d.result}" },`
+  );
   return `export const ${constant} = {\n${rows.join("\n")}\n} as const satisfies Deno.ForeignLibraryInterface;\n`;
 }
 
@@ -77,7 +81,9 @@ function bindings(kind: "Ops" | "Host", declarations: Declaration[]): string {
     const call = d.parameters.map((p) => p.name === "ctx" ? "context" : p.name === "status" ? "status" : argument(p.name)).join(", ");
     const names = own.map((p) => argument(p.name)).join(", ");
     const checked = d.parameters.some((p) => p.name === "status");
-    members.push(`  /** ${d.doc.replaceAll("*/", "* /") || camel(d.name)} */\n  ${camel(d.name)}(${types}): ${checked ? "void" : "number"};`);
+    members.push(
+      `  /** ${d.doc.replaceAll("*/", "* /") || camel(d.name)} */\n  ${camel(d.name)}(${types}): ${checked ? "void" : "number"};`,
+    );
     functions.push(
       checked
         ? `    ${camel(d.name)}: (${names}) => {\n      while (symbols.${d.name}(${call}) !== 0) failed("${camel(d.name)}");\n    },`

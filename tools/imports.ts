@@ -31,7 +31,8 @@ export function typescriptFiles(root: string): string[] {
 /** The relative imports of a source text; `file` is its path relative to the root. */
 export function importsOf(file: string, source: string): ImportEdge[] {
   const code = source.replace(/\/\*[\s\S]*?\*\//g, "").replace(/^\s*\/\/.*$/gm, "");
-  const pattern = /(?:^|[\s;])(?:import|export)\s[^"';]*?from\s*["']([^"']+)["']|(?:^|[\s;])import\s*["']([^"']+)["']|import\(\s*["']([^"']+)["']\s*\)/g;
+  const pattern =
+    /(?:^|[\s;])(?:import|export)\s[^"';]*?from\s*["']([^"']+)["']|(?:^|[\s;])import\s*["']([^"']+)["']|import\(\s*["']([^"']+)["']\s*\)/g;
   const edges: ImportEdge[] = [];
   for (const [, from, bare, dynamic] of code.matchAll(pattern)) {
     const specifier = (from ?? bare ?? dynamic)!;

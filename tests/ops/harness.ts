@@ -151,7 +151,11 @@ export class OpRun {
    * Fails unless |actual - expected| <= tolerance * (|expected| + scale) for every element; the default tolerance comes from the dtype (f32: 2e-6,
    * bf16: 2^-7), and `scale` (default: the root mean square of expected) from the values. `factor` widens it for long sums.
    */
-  close(actual: ArrayLike<number>, expected: ArrayLike<number>, options: { what: string; factor?: number; dtype?: DType; scale?: number }): void {
+  close(
+    actual: ArrayLike<number>,
+    expected: ArrayLike<number>,
+    options: { what: string; factor?: number; dtype?: DType; scale?: number },
+  ): void {
     const dtype = options.dtype ?? this.dtype;
     const tolerance = (dtype === "bf16" || this.dtype === "bf16" ? 2 ** -7 : 2e-6) * (options.factor ?? 1);
     if (actual.length !== expected.length) throw new Error(`${options.what}: ${actual.length} values, expected ${expected.length}`);

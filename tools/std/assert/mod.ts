@@ -106,7 +106,9 @@ export function assertInstanceOf<T extends abstract new (...args: any[]) => any>
 function checkThrown<E extends Error>(error: unknown, ErrorType?: ErrorClass<E>, includes?: string, msg?: string): E {
   if (!(error instanceof Error)) raise(`A value that is no Error was thrown: ${String(error)}`, msg);
   if (ErrorType && !(error instanceof ErrorType)) raise(`Expected ${ErrorType.name}, got ${error.name}: ${error.message}`, msg);
-  if (includes !== undefined && !error.message.includes(includes)) raise(`Expected the message "${error.message}" to include "${includes}"`, msg);
+  if (includes !== undefined && !error.message.includes(includes)) {
+    raise(`Expected the message "${error.message}" to include "${includes}"`, msg);
+  }
   return error as E;
 }
 

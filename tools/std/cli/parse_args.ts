@@ -58,7 +58,9 @@ export function parseArgs(args: readonly string[], options: ParseOptions = {}): 
     let name = alias.get(match[2]!) ?? match[2]!;
     const inline = match[3];
     const positive = name.replace(/^no-/, "");
-    if (name.startsWith("no-") && (options.negatable === true || (Array.isArray(options.negatable) && options.negatable.includes(positive)))) {
+    if (
+      name.startsWith("no-") && (options.negatable === true || (Array.isArray(options.negatable) && options.negatable.includes(positive)))
+    ) {
       name = alias.get(positive) ?? positive;
       set(name, false, arg);
     } else if (booleans.has(name)) {
