@@ -53,6 +53,9 @@ export {
   type ScheduleOptions,
 } from "./tensor/schedule.ts";
 
+// Numbers on the host.
+export { Random } from "./tensor/random.ts";
+
 // Files.
 export { SAFETENSORS_DTYPES, type SafetensorsDType, SafetensorsFile, SafetensorsFolder, type TensorInfo } from "./tensor/safetensors.ts";
 export { type SafetensorsEntry, writeSafetensors, writeSharded } from "./tensor/safetensors_writer.ts";

@@ -5,6 +5,7 @@
  * @module
  */
 import { type Device, type DType, DTYPE_BYTES, DTYPES } from "../../ffi/device.ts";
+import { Random } from "../../tensor/random.ts";
 import { type Backend, backends } from "./backends.ts";
 
 /** Numbers on the device, and the same numbers as the device holds them. */
@@ -16,32 +17,7 @@ export interface Input {
 const GUARD = 64; // bytes before and behind each buffer that must not change
 const POISON = 0xa5;
 
-/** A small, seeded generator (splitmix64's finaliser on a counter): the same draws everywhere. */
-export class Random {
-  #state: bigint;
-  constructor(readonly seed: number) {
-    this.#state = BigInt(seed);
-  }
-
-  /** Uniform in [0, 1). */
-  next(): number {
-    this.#state = (this.#state + 0x9e3779b97f4a7c15n) & 0xffffffffffffffffn;
-    let z = this.#state;
-    z = ((z ^ (z >> 30n)) * 0xbf58476d1ce4e5b9n) & 0xffffffffffffffffn;
-    z = ((z ^ (z >> 27n)) * 0x94d049bb133111ebn) & 0xffffffffffffffffn;
-    return Number((z ^ (z >> 31n)) >> 11n) / 2 ** 53;
-  }
-
-  /** An integer in [low, high). */
-  integer(low: number, high: number): number {
-    return low + Math.floor(this.next() * (high - low));
-  }
-
-  /** Standard normal values. */
-  normal(n: number, scale = 1): Float64Array {
-    return Float64Array.from({ length: n }, () => scale * Math.sqrt(-2 * Math.log(1 - this.next())) * Math.cos(2 * Math.PI * this.next()));
-  }
-}
+export { Random };
 
 /** Rounds to the nearest value of the dtype. */
 export function round(x: number, dtype: DType): number {
