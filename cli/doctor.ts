@@ -1,5 +1,6 @@
 /**
- * `deno task doctor`: what Kedge finds on this machine, what is missing, and how to get it. Exit code 0 if the CPU device works.
+ * `deno task doctor`: what Kedge finds on this machine, what is missing, and how to get it. Exit code 0 if the CPU device works; with `--gpu`, if a
+ * CUDA device does.
  *
  * @module
  */
@@ -20,6 +21,8 @@ export interface Diagnosis {
   readonly missing: readonly string[];
   /** Whether a CPU device works. */
   readonly works: boolean;
+  /** CUDA devices that work. */
+  readonly gpus: number;
 }
 
 const gigabytes = (bytes: number) => `${(bytes / 2 ** 30).toFixed(1)} GiB`;
@@ -100,11 +103,11 @@ export function diagnose(): Diagnosis {
       }
     });
   }
-  diagnoseCuda({ found, missing, attempt });
+  const gpus = diagnoseCuda({ found, missing, attempt });
   const ffmpeg = versionLine("ffmpeg", { args: ["-version"] });
   found.push(["ffmpeg", ffmpeg ?? "none"]);
   if (!ffmpeg) missing.push('ffmpeg, for training on videos: "apt-get install ffmpeg"');
-  return { found, missing, works };
+  return { found, missing, works, gpus };
 }
 
 interface Findings {
@@ -113,14 +116,15 @@ interface Findings {
   attempt: (label: string, look: () => void) => void;
 }
 
-function diagnoseCuda({ found, missing, attempt }: Findings): void {
+/** @returns How many CUDA devices work. */
+function diagnoseCuda({ found, missing, attempt }: Findings): number {
   const cudart = Cudart.find();
   if (!cudart) {
     found.push(["CUDA", "no libcudart"]);
     missing.push(
       "CUDA, for NVIDIA GPUs: no libcudart.so.13 or .12 in the loader's path, CUDA_HOME, /usr/local/cuda or a Python wheel. Install the CUDA toolkit",
     );
-    return;
+    return 0;
   }
   const driver = cudart.driverVersion ? `driver for CUDA ${versionText(cudart.driverVersion)}` : "no driver";
   found.push(["CUDA", `runtime ${versionText(cudart.runtimeVersion)} (${cudart.path}), ${driver}`]);
@@ -131,10 +135,11 @@ function diagnoseCuda({ found, missing, attempt }: Findings): void {
   found.push(["nvcc", "missing" in nvcc ? "none" : `${nvcc.command}: ${version}`]);
   if (cudart.deviceCount === 0) {
     found.push(["GPU", `none: ${cudart.noDevice}`]);
-    return;
+    return 0;
   }
   if (!cublas) missing.push('cuBLAS, for fast products on the GPU (the built-in GEMM stands in): "apt-get install libcublas-13-0"');
   if ("missing" in nvcc) missing.push(`nvcc, for the CUDA kernels: ${nvcc.missing}. ${cudaBuild().advice}`);
+  let gpus = 0;
   for (let ordinal = 0; ordinal < cudart.deviceCount; ordinal++) {
     attempt(`cuda:${ordinal}`, () => {
       using device = CudaDevice.open({ ordinal });
@@ -144,8 +149,10 @@ function diagnoseCuda({ found, missing, attempt }: Findings): void {
         "GPU memory",
         `${gigabytes(free)} of ${gigabytes(budget)} free`,
       ]);
+      gpus++;
     });
   }
+  return gpus;
 }
 
 /** The diagnosis as text. */
@@ -158,7 +165,8 @@ export function report({ found, missing, works }: Diagnosis): string {
 }
 
 if (import.meta.main) {
-  const diagnosis = diagnose();
+  const diagnosis = diagnose(), gpu = Deno.args.includes("--gpu");
   Deno.stdout.writeSync(new TextEncoder().encode(report(diagnosis)));
-  Deno.exit(diagnosis.works ? 0 : 1);
+  if (gpu && diagnosis.gpus === 0) Deno.stderr.writeSync(new TextEncoder().encode("No CUDA device works here.\n"));
+  Deno.exit(diagnosis.works && (!gpu || diagnosis.gpus > 0) ? 0 : 1);
 }
