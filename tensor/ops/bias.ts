@@ -1,6 +1,6 @@
 import { describe } from "../tensor.ts";
 import type { Value } from "../value.ts";
-import { type Weight, weightOf } from "./linear.ts";
+import { type Weight, weightOf } from "./weight.ts";
 import { emptyLike, inPlace } from "./place.ts";
 
 /**

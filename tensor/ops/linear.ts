@@ -1,15 +1,7 @@
-import type { Parameter } from "../parameter.ts";
 import { describe } from "../tensor.ts";
-import { Value } from "../value.ts";
+import type { Value } from "../value.ts";
 import { addBias } from "./bias.ts";
-
-/** A weight: a parameter, or a value computed from some. */
-export type Weight = Parameter | Value;
-
-/** The weight as a value on the tape of `x`. */
-export function weightOf(x: Value, weight: Weight): Value {
-  return weight instanceof Value ? weight : x.tape.param(weight);
-}
+import { type Weight, weightOf } from "./weight.ts";
 
 /**
  * y = x W^T + bias, by the device's fastest GEMM.

@@ -3,7 +3,7 @@ import { DTYPE_BYTES } from "../../ffi/device.ts";
 import type { Backward } from "../backward.ts";
 import { describe, Tensor } from "../tensor.ts";
 import type { Value } from "../value.ts";
-import { type Weight, weightOf } from "./linear.ts";
+import { type Weight, weightOf } from "./weight.ts";
 
 /** Which token's log-probability, under which distribution. */
 export interface LogProbOptions {

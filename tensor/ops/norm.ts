@@ -1,6 +1,6 @@
 import { describe, Tensor } from "../tensor.ts";
 import type { Value } from "../value.ts";
-import { type Weight, weightOf } from "./linear.ts";
+import { type Weight, weightOf } from "./weight.ts";
 import { checkAlike, dense, emptyLike } from "./place.ts";
 
 /**
