@@ -1,6 +1,7 @@
 /**
- * Attention forward and backward over prompts with responses: one prefix shared by its responses against a copy of the prefix for each. Then a decode
- * step likewise. Ratios are the copied version's time divided by the shared one's; flops count the seen pairs only (4 d forward, 10 d backward).
+ * Attention forward and backward over prompts with responses: one prefix shared by its responses against a copy of the prefix for each.
+ * Then a decode step likewise. Ratios are the copied version's time divided by the shared one's; flops count the seen pairs only (4 d
+ * forward, 10 d backward).
  *
  *   deno run --allow-read --allow-write=.cache --allow-run=c++ --allow-ffi bench/attention.ts [--threads=2] [--rounds=7]
  *
@@ -108,8 +109,8 @@ function decoding({ prompts, prefix, responses, length }: Layout, shared: boolea
     profile = upload(64 * n);
   // deno-fmt-ignore
   return () => device.ops.decodeAttention(
-    DTYPES.f32, out, WIDTH, mass, profile, q, WIDTH, k, KV_WIDTH, v, KV_WIDTH, region, 64, groupTable, groups.length / 4, sequenceTable, n, prefix, own, at,
-    HEADS, KV_HEADS, HEAD_DIM, HEAD_DIM ** -0.5, 0,
+    DTYPES.f32, out, WIDTH, mass, profile, q, WIDTH, k, KV_WIDTH, v, KV_WIDTH, region, 64, groupTable, groups.length / 4, sequenceTable, n,
+    prefix, own, at, HEADS, KV_HEADS, HEAD_DIM, HEAD_DIM ** -0.5, 0,
   );
 }
 
@@ -141,7 +142,7 @@ for (const layout of LAYOUTS) {
       "copied ms": times.copied.seconds * 1e3,
       "shared ms": times.shared.seconds * 1e3,
       "copied / shared": times.shared.ratio,
-      ...(flops && { "its flops' ratio": copied.flops / shared.flops }),
+      ...(flops && { "in flops": copied.flops / shared.flops }),
       ...(flops && { "shared GFLOP/s": flops / times.shared.seconds / 1e9 }),
     });
   }

@@ -23,39 +23,40 @@ import s18 from "../../kernels/cpu/image.cpp" with { type: "text" };
 import s19 from "../../kernels/cpu/logprob.cpp" with { type: "text" };
 import s20 from "../../kernels/cpu/machine.h" with { type: "text" };
 import s21 from "../../kernels/cpu/owners.cpp" with { type: "text" };
-import s22 from "../../kernels/cpu/rmsnorm.cpp" with { type: "text" };
-import s23 from "../../kernels/cpu/rope.cpp" with { type: "text" };
-import s24 from "../../kernels/cpu/rows.cpp" with { type: "text" };
-import s25 from "../../kernels/cpu/sample.cpp" with { type: "text" };
-import s26 from "../../kernels/cpu/segments.cpp" with { type: "text" };
-import s27 from "../../kernels/cpu/segments.h" with { type: "text" };
-import s28 from "../../kernels/cpu/softmax.h" with { type: "text" };
-import s29 from "../../kernels/cpu/vectors.h" with { type: "text" };
-import s30 from "../../kernels/cuda/activations.cu" with { type: "text" };
-import s31 from "../../kernels/cuda/adamw.cu" with { type: "text" };
-import s32 from "../../kernels/cuda/attention.cuh" with { type: "text" };
-import s33 from "../../kernels/cuda/attention_bwd.cu" with { type: "text" };
-import s34 from "../../kernels/cuda/attention_engine.cuh" with { type: "text" };
-import s35 from "../../kernels/cuda/attention_fwd.cu" with { type: "text" };
-import s36 from "../../kernels/cuda/bias.cu" with { type: "text" };
-import s37 from "../../kernels/cuda/columns.cuh" with { type: "text" };
-import s38 from "../../kernels/cuda/common.cuh" with { type: "text" };
-import s39 from "../../kernels/cuda/connectivity.cu" with { type: "text" };
-import s40 from "../../kernels/cuda/decode_attention.cu" with { type: "text" };
-import s41 from "../../kernels/cuda/elements.cuh" with { type: "text" };
-import s42 from "../../kernels/cuda/elementwise.cu" with { type: "text" };
-import s43 from "../../kernels/cuda/gemm.cu" with { type: "text" };
-import s44 from "../../kernels/cuda/image.cu" with { type: "text" };
-import s45 from "../../kernels/cuda/logprob.cu" with { type: "text" };
-import s46 from "../../kernels/cuda/mma.cuh" with { type: "text" };
-import s47 from "../../kernels/cuda/region_sums.cuh" with { type: "text" };
-import s48 from "../../kernels/cuda/rmsnorm.cu" with { type: "text" };
-import s49 from "../../kernels/cuda/rope.cu" with { type: "text" };
-import s50 from "../../kernels/cuda/rows.cu" with { type: "text" };
-import s51 from "../../kernels/cuda/sample.cu" with { type: "text" };
-import s52 from "../../kernels/cuda/softmax.cuh" with { type: "text" };
-import s53 from "../../kernels/cuda/threshold.cuh" with { type: "text" };
-import s54 from "../../kernels/include/kedge.h" with { type: "text" };
+import s22 from "../../kernels/cpu/panel.h" with { type: "text" };
+import s23 from "../../kernels/cpu/rmsnorm.cpp" with { type: "text" };
+import s24 from "../../kernels/cpu/rope.cpp" with { type: "text" };
+import s25 from "../../kernels/cpu/rows.cpp" with { type: "text" };
+import s26 from "../../kernels/cpu/sample.cpp" with { type: "text" };
+import s27 from "../../kernels/cpu/segments.cpp" with { type: "text" };
+import s28 from "../../kernels/cpu/segments.h" with { type: "text" };
+import s29 from "../../kernels/cpu/softmax.h" with { type: "text" };
+import s30 from "../../kernels/cpu/vectors.h" with { type: "text" };
+import s31 from "../../kernels/cuda/activations.cu" with { type: "text" };
+import s32 from "../../kernels/cuda/adamw.cu" with { type: "text" };
+import s33 from "../../kernels/cuda/attention.cuh" with { type: "text" };
+import s34 from "../../kernels/cuda/attention_bwd.cu" with { type: "text" };
+import s35 from "../../kernels/cuda/attention_engine.cuh" with { type: "text" };
+import s36 from "../../kernels/cuda/attention_fwd.cu" with { type: "text" };
+import s37 from "../../kernels/cuda/bias.cu" with { type: "text" };
+import s38 from "../../kernels/cuda/columns.cuh" with { type: "text" };
+import s39 from "../../kernels/cuda/common.cuh" with { type: "text" };
+import s40 from "../../kernels/cuda/connectivity.cu" with { type: "text" };
+import s41 from "../../kernels/cuda/decode_attention.cu" with { type: "text" };
+import s42 from "../../kernels/cuda/elements.cuh" with { type: "text" };
+import s43 from "../../kernels/cuda/elementwise.cu" with { type: "text" };
+import s44 from "../../kernels/cuda/gemm.cu" with { type: "text" };
+import s45 from "../../kernels/cuda/image.cu" with { type: "text" };
+import s46 from "../../kernels/cuda/logprob.cu" with { type: "text" };
+import s47 from "../../kernels/cuda/mma.cuh" with { type: "text" };
+import s48 from "../../kernels/cuda/region_sums.cuh" with { type: "text" };
+import s49 from "../../kernels/cuda/rmsnorm.cu" with { type: "text" };
+import s50 from "../../kernels/cuda/rope.cu" with { type: "text" };
+import s51 from "../../kernels/cuda/rows.cu" with { type: "text" };
+import s52 from "../../kernels/cuda/sample.cu" with { type: "text" };
+import s53 from "../../kernels/cuda/softmax.cuh" with { type: "text" };
+import s54 from "../../kernels/cuda/threshold.cuh" with { type: "text" };
+import s55 from "../../kernels/include/kedge.h" with { type: "text" };
 
 /** The kernels' sources by their path in the package, so that they build wherever the package was imported from. */
 export const kernelSources: Readonly<Record<string, string>> = {
@@ -81,37 +82,38 @@ export const kernelSources: Readonly<Record<string, string>> = {
   "kernels/cpu/logprob.cpp": s19,
   "kernels/cpu/machine.h": s20,
   "kernels/cpu/owners.cpp": s21,
-  "kernels/cpu/rmsnorm.cpp": s22,
-  "kernels/cpu/rope.cpp": s23,
-  "kernels/cpu/rows.cpp": s24,
-  "kernels/cpu/sample.cpp": s25,
-  "kernels/cpu/segments.cpp": s26,
-  "kernels/cpu/segments.h": s27,
-  "kernels/cpu/softmax.h": s28,
-  "kernels/cpu/vectors.h": s29,
-  "kernels/cuda/activations.cu": s30,
-  "kernels/cuda/adamw.cu": s31,
-  "kernels/cuda/attention.cuh": s32,
-  "kernels/cuda/attention_bwd.cu": s33,
-  "kernels/cuda/attention_engine.cuh": s34,
-  "kernels/cuda/attention_fwd.cu": s35,
-  "kernels/cuda/bias.cu": s36,
-  "kernels/cuda/columns.cuh": s37,
-  "kernels/cuda/common.cuh": s38,
-  "kernels/cuda/connectivity.cu": s39,
-  "kernels/cuda/decode_attention.cu": s40,
-  "kernels/cuda/elements.cuh": s41,
-  "kernels/cuda/elementwise.cu": s42,
-  "kernels/cuda/gemm.cu": s43,
-  "kernels/cuda/image.cu": s44,
-  "kernels/cuda/logprob.cu": s45,
-  "kernels/cuda/mma.cuh": s46,
-  "kernels/cuda/region_sums.cuh": s47,
-  "kernels/cuda/rmsnorm.cu": s48,
-  "kernels/cuda/rope.cu": s49,
-  "kernels/cuda/rows.cu": s50,
-  "kernels/cuda/sample.cu": s51,
-  "kernels/cuda/softmax.cuh": s52,
-  "kernels/cuda/threshold.cuh": s53,
-  "kernels/include/kedge.h": s54,
+  "kernels/cpu/panel.h": s22,
+  "kernels/cpu/rmsnorm.cpp": s23,
+  "kernels/cpu/rope.cpp": s24,
+  "kernels/cpu/rows.cpp": s25,
+  "kernels/cpu/sample.cpp": s26,
+  "kernels/cpu/segments.cpp": s27,
+  "kernels/cpu/segments.h": s28,
+  "kernels/cpu/softmax.h": s29,
+  "kernels/cpu/vectors.h": s30,
+  "kernels/cuda/activations.cu": s31,
+  "kernels/cuda/adamw.cu": s32,
+  "kernels/cuda/attention.cuh": s33,
+  "kernels/cuda/attention_bwd.cu": s34,
+  "kernels/cuda/attention_engine.cuh": s35,
+  "kernels/cuda/attention_fwd.cu": s36,
+  "kernels/cuda/bias.cu": s37,
+  "kernels/cuda/columns.cuh": s38,
+  "kernels/cuda/common.cuh": s39,
+  "kernels/cuda/connectivity.cu": s40,
+  "kernels/cuda/decode_attention.cu": s41,
+  "kernels/cuda/elements.cuh": s42,
+  "kernels/cuda/elementwise.cu": s43,
+  "kernels/cuda/gemm.cu": s44,
+  "kernels/cuda/image.cu": s45,
+  "kernels/cuda/logprob.cu": s46,
+  "kernels/cuda/mma.cuh": s47,
+  "kernels/cuda/region_sums.cuh": s48,
+  "kernels/cuda/rmsnorm.cu": s49,
+  "kernels/cuda/rope.cu": s50,
+  "kernels/cuda/rows.cu": s51,
+  "kernels/cuda/sample.cu": s52,
+  "kernels/cuda/softmax.cuh": s53,
+  "kernels/cuda/threshold.cuh": s54,
+  "kernels/include/kedge.h": s55,
 };

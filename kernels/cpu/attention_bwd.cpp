@@ -1,7 +1,7 @@
-// Attention over packed sequences with shared prefixes, backward: see kedge.h. One pass over (part of a segment's keys, key head): the part's dk and dv
-// sum over all rows that see it, own rows first, then the children in order; what it gives to dq goes to a buffer of its own in the workspace, and a
-// last pass adds a row's parts in the order of the keys. With P = exp(S - lse), dP = dO V^T, delta = rowsum(dO * O): dS = P * (dP - delta),
-// dV = P^T dO, dK = dS^T Q * scale, dQ = dS K * scale. Dao, arXiv 2307.08691, algorithm 2.
+// Attention over packed sequences with shared prefixes, backward: see kedge.h. One pass over (part of a segment's keys, key head): the
+// part's dk and dv sum over all rows that see it, own rows first, then the children in order; what it gives to dq goes to a buffer of its
+// own in the workspace, and a last pass adds a row's parts in the order of the keys. With P = exp(S - lse), dP = dO V^T, delta = rowsum(dO
+// * O): dS = P * (dP - delta), dV = P^T dO, dK = dS^T Q * scale, dQ = dS K * scale. Dao, arXiv 2307.08691, algorithm 2.
 #include <new>
 
 #include "attention_plan.h"
@@ -12,12 +12,6 @@ namespace {
 constexpr int kGroupPanels = 4;                    // panels of rows that meet a tile of keys together
 constexpr int kGroupRows = kGroupPanels * kPanel;
 constexpr int kScorePitch = kGroupRows + 16;
-constexpr int kChunk = 2 * kTile;                  // keys whose gradients are held at a time
-constexpr int kParts = 4;                          // at most so many parts of a segment's keys
-
-// Keys in each part of a segment with kv_len keys: a function of kv_len alone.
-int64_t part_keys(int64_t kv_len) { return std::max<int64_t>(kChunk, round_up((kv_len + kParts - 1) / kParts, kTile)); }
-int64_t parts_of(int64_t kv_len) { return (kv_len + part_keys(kv_len) - 1) / part_keys(kv_len); }
 
 // A thread's scratch. Matrices of rows have pitch `pitch`; panels lie behind one another, [dim, kPanel] each.
 struct Scratch {
@@ -41,13 +35,6 @@ struct Scratch {
     lse = take(kGroupRows), delta = take(kGroupRows);
   }
 };
-
-// c[rows, dim] (+)= a[rows, depth] * b[depth, dim]; c and b have room for whole vectors.
-void product_wide(int64_t rows, int64_t depth, int64_t dim, const float* a, int64_t lda, const float* b, float* c, int64_t pitch) {
-  for (int64_t i = 0; i < dim; i += 2 * kLanes)
-    if (dim - i > kLanes) product<2, false>(rows, depth, a, lda, b + i, pitch, c + i, pitch, true);
-    else product<1, false>(rows, depth, a, lda, b + i, pitch, c + i, pitch, true);
-}
 
 struct Item {
   int32_t segment;
@@ -136,7 +123,8 @@ struct Backward {
     bool masked = false;
     if (own) {
       for (int i = 0; i < used; i++) {
-        limits[i] = limits_of(owner, shape.causal, shape.group(), row + i * kPanel, std::min<int64_t>(kPanel, count - i * kPanel), key, keys);
+        int64_t first_row = i * kPanel, rows = std::min<int64_t>(kPanel, count - first_row);
+        limits[i] = limits_of(owner, shape.causal, shape.group(), row + first_row, rows, key, keys);
         masked |= limits[i].first < limits[i].last || limits[i].last < limits[used - 1].last;
       }
       seen = limits[used - 1].last;
@@ -155,8 +143,9 @@ struct Backward {
       for (int j = 0; j < seen; j++) {
         int64_t from = first * kPanel;
         while (limits[from / kPanel].lane[from % kPanel] <= j) from++;
-        product_wide(1, count - from, shape.dim, x.p + j * kScorePitch + from, kScorePitch, x.dout + from * x.pitch, to_dv + j * x.pitch, x.pitch);
-        product_wide(1, count - from, shape.dim, x.ds + j * kScorePitch + from, kScorePitch, x.q + from * x.pitch, to_dk + j * x.pitch, x.pitch);
+        int64_t at = j * kScorePitch + from, to = j * x.pitch;
+        product_wide(1, count - from, shape.dim, x.p + at, kScorePitch, x.dout + from * x.pitch, to_dv + to, x.pitch);
+        product_wide(1, count - from, shape.dim, x.ds + at, kScorePitch, x.q + from * x.pitch, to_dk + to, x.pitch);
       }
       return;
     }
@@ -165,9 +154,10 @@ struct Backward {
     product_wide(seen, count - from, shape.dim, x.ds + from, kScorePitch, x.q + from * x.pitch, to_dk, x.pitch);
   }
 
-  // All rows of `viewer` against the chunk [begin, end) of the owner's keys. `part`: which part of a row's dq this adds to; `fresh`: it is the first to.
-  void view(const Segment& owner, const Segment& viewer, int64_t head, int64_t begin, int64_t end, int64_t part, bool fresh, bool keys_finite,
-            const Scratch& x) const {
+  // All rows of `viewer` against the chunk [begin, end) of the owner's keys. `part`: which part of a row's dq this adds to; `fresh`: it is
+  // the first to.
+  void view(const Segment& owner, const Segment& viewer, int64_t head, int64_t begin, int64_t end, int64_t part, bool fresh,
+            bool keys_finite, const Scratch& x) const {
     bool own = &owner == &viewer;
     int64_t group = shape.group();
     for (int64_t row = 0; row < viewer.q_len * group; row += kGroupRows) {
@@ -175,15 +165,16 @@ struct Backward {
       int64_t seen = own ? viewer.visible((row + count - 1) / group, shape.causal) : owner.kv_len;
       if (seen <= begin) continue;
       load_rows(viewer, head, row, count, x);
-      bool rows_finite = !(own && shape.causal) || (all_finite(x.q, x.pitch, count, shape.dim) && all_finite(x.dout, x.pitch, count, shape.dim));
+      bool masked = own && shape.causal;
+      bool rows_finite = !masked || (all_finite(x.q, x.pitch, count, shape.dim) && all_finite(x.dout, x.pitch, count, shape.dim));
       std::fill_n(x.dq_panels, round_up(count, kPanel) * shape.dim, 0.f);
       for (int64_t j = begin; j < std::min(end, seen); j += kTile)
         tile_step(owner, own, row, count, j, (int)std::min<int64_t>(kTile, end - j), j - begin, keys_finite, rows_finite, x);
       float scale[kPanel], *to = part_row(part, head, viewer.q_start) + row * shape.dim;
       std::fill_n(scale, kPanel, (float)shape.scale);
-      for (int64_t p = 0; p * kPanel < count; p++)
-        unpack_panel(x.dq_panels + p * kPanel * shape.dim, kPanel, (int)std::min<int64_t>(kPanel, count - p * kPanel), shape.dim, scale, !fresh,
-                     [&](int i) { return to + (p * kPanel + i) * shape.dim; });
+      for (int64_t p = 0; p < count; p += kPanel)
+        unpack_panel(x.dq_panels + p * shape.dim, kPanel, (int)std::min<int64_t>(kPanel, count - p), shape.dim, scale, !fresh,
+                     [&](int i) { return to + (p + i) * shape.dim; });
     }
   }
 
@@ -245,7 +236,8 @@ int32_t backward(const kedge_context* ctx, Backward& b, int64_t n, kedge_status*
     if (segment.q_len > 0)
       most_parts = std::max(most_parts, parts_of(segment.kv_len) + (segment.parent >= 0 ? parts_of(b.segments[segment.parent].kv_len) : 0));
   }
-  std::stable_sort(items.begin(), items.end(), [](const Item& a, const Item& c) { return a.cost > c.cost; });  // long ones first: less waiting
+  // Long ones first: less waiting at the end.
+  std::stable_sort(items.begin(), items.end(), [](const Item& a, const Item& c) { return a.cost > c.cost; });
   auto query_gaps = uncovered(b.segments, n, x.q_tokens, false), key_gaps = uncovered(b.segments, n, x.kv_tokens, true);
   std::vector<Piece> rows;
   for (int64_t s = 0; s < n; s++)
@@ -292,8 +284,8 @@ KEDGE_API int32_t kedge_attention_bwd(const kedge_context* ctx, int32_t dtype, v
     if (int32_t e = check_attention(dtype, shape, segments, n_segments, status)) return e;
     int64_t q_width = heads * head_dim, kv_width = kv_heads * head_dim;
     KEDGE_REQUIRE(std::min({ q_stride, dq_stride, out_stride, dout_stride }) >= q_width,
-                  "a stride of q, dq, out, dout (%lld, %lld, %lld, %lld) is below the row's %lld", (long long)q_stride, (long long)dq_stride,
-                  (long long)out_stride, (long long)dout_stride, (long long)q_width);
+                  "a stride of q, dq, out, dout (%lld, %lld, %lld, %lld) is below the row's %lld", (long long)q_stride,
+                  (long long)dq_stride, (long long)out_stride, (long long)dout_stride, (long long)q_width);
     KEDGE_REQUIRE(std::min({ k_stride, dk_stride, v_stride, dv_stride }) >= kv_width,
                   "a stride of k, dk, v, dv (%lld, %lld, %lld, %lld) is below the row's %lld", (long long)k_stride, (long long)dk_stride,
                   (long long)v_stride, (long long)dv_stride, (long long)kv_width);

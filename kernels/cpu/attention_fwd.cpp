@@ -1,5 +1,6 @@
-// Attention over packed sequences with shared prefixes, forward: see kedge.h. The responses of one prompt go over the prompt's keys together, a
-// tile of keys at a time, then each over its own. Dao, arXiv 2307.08691 (online softmax); Prefix Grouper, arXiv 2506.05433 (shared prefix).
+// Attention over packed sequences with shared prefixes, forward: see kedge.h. The responses of one prompt go over the prompt's keys
+// together, a tile of keys at a time, then each over its own. Dao, arXiv 2307.08691 (online softmax); Prefix Grouper, arXiv 2506.05433
+// (shared prefix).
 #include <new>
 
 #include "attention_plan.h"
@@ -42,7 +43,8 @@ struct Forward {
     items.push_back((int64_t)pieces.size());
   }
 
-  // A tile of keys and values, copied close together: rows far apart, at a power of two above all, fall out of the cache between two panels.
+  // A tile of keys and values, copied close together: rows far apart, at a power of two above all, fall out of the cache between two
+  // panels.
   struct Tile {
     float *k, *v;
     int64_t pitch;
@@ -62,8 +64,8 @@ struct Forward {
       int keys = (int)std::min<int64_t>(kTile, parent.kv_len - j);
       load_tile(tile, parent.kv_start + j, keys, head);
       for (int64_t p = 0; p < panels; p++)
-        attend<2>(Panel(scratch + p * Panel::floats(shape.dim), shape.dim), shape.dim, tile.k, tile.pitch, tile.v, tile.pitch, keys, nullptr, true,
-                  scores, nullptr);
+        attend<2>(Panel(scratch + p * Panel::floats(shape.dim), shape.dim), shape.dim, tile.k, tile.pitch, tile.v, tile.pitch, keys,
+                  nullptr, true, scores, nullptr);
     }
   }
 
@@ -172,10 +174,11 @@ KEDGE_API int32_t kedge_attention_fwd(const kedge_context* ctx, int32_t dtype, v
   AttentionShape shape = { q_tokens, kv_tokens, heads, kv_heads, head_dim, max_q, max_kv, scale, causal != 0 };
   try {
     if (int32_t e = check_attention(dtype, shape, segments, n_segments, status)) return e;
-    KEDGE_REQUIRE(q_stride >= heads * head_dim && out_stride >= heads * head_dim, "q_stride %lld or out_stride %lld is below the row's %lld",
-                  (long long)q_stride, (long long)out_stride, (long long)(heads * head_dim));
-    KEDGE_REQUIRE(k_stride >= kv_heads * head_dim && v_stride >= kv_heads * head_dim, "k_stride %lld or v_stride %lld is below the row's %lld",
-                  (long long)k_stride, (long long)v_stride, (long long)(kv_heads * head_dim));
+    int64_t q_width = heads * head_dim, kv_width = kv_heads * head_dim;
+    KEDGE_REQUIRE(std::min(q_stride, out_stride) >= q_width, "q_stride %lld or out_stride %lld is below the row's %lld",
+                  (long long)q_stride, (long long)out_stride, (long long)q_width);
+    KEDGE_REQUIRE(std::min(k_stride, v_stride) >= kv_width, "k_stride %lld or v_stride %lld is below the row's %lld", (long long)k_stride,
+                  (long long)v_stride, (long long)kv_width);
     KEDGE_REQUIRE((out && lse && q) || q_tokens == 0, "out, lse or q is NULL");
     KEDGE_REQUIRE((k && v) || kv_tokens == 0, "k or v is NULL");
     if (q_tokens == 0) return ok(status);

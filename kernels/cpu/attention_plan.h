@@ -18,6 +18,13 @@ struct Piece {
   int32_t segment, begin, end;
 };
 
+constexpr int kChunk = 2 * kTile;  // keys whose gradients are held at a time
+constexpr int kParts = 4;          // at most so many parts of a segment's keys
+
+// Keys in each part of a segment with kv_len keys, for the backward: a function of kv_len alone.
+inline int64_t part_keys(int64_t kv_len) { return std::max<int64_t>(kChunk, round_up((kv_len + kParts - 1) / kParts, kTile)); }
+inline int64_t parts_of(int64_t kv_len) { return (kv_len + part_keys(kv_len) - 1) / part_keys(kv_len); }
+
 inline int64_t panels_of(int64_t tokens, int64_t group) { return (tokens * group + kPanel - 1) / kPanel; }
 
 // What the calls over packed sequences check alike: dtype, sizes, head counts. Strides and pointers are each call's own.
@@ -33,8 +40,8 @@ inline int32_t check_attention(int32_t dtype, const AttentionShape& x, const int
   return check_segments(segments, n, { x.q_tokens, x.kv_tokens, x.max_q, x.max_kv, x.causal }, status);
 }
 
-// Limits of a panel whose lane 0 is row `row` of segment s, for the tile at own key `key` of `keys` keys. `rows`: the panel's real rows; lanes
-// behind them see what the last one sees.
+// Limits of a panel whose lane 0 is row `row` of segment s, for the tile at own key `key` of `keys` keys. `rows`: the panel's real rows;
+// lanes behind them see what the last one sees.
 inline Limits limits_of(const Segment& s, bool causal, int64_t group, int64_t row, int64_t rows, int64_t key, int keys) {
   Limits limits;
   for (int64_t i = 0; i < kPanel; i++) {

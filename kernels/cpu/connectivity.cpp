@@ -1,5 +1,5 @@
-// Connectivity from a forward's q, k and log-sum-exp: per row the mass of its attention on visual tokens without the sinks, and the profile over
-// regions; see kedge.h. One pass over the visible keys; probabilities are never stored.
+// Connectivity from a forward's q, k and log-sum-exp: per row the mass of its attention on visual tokens without the sinks, and the profile
+// over regions; see kedge.h. One pass over the visible keys; probabilities are never stored.
 #include <new>
 
 #include "attention_plan.h"
@@ -31,7 +31,8 @@ struct Connectivity {
     return shape.dim * kPanel + mass_rows * kPanel + kTile * kPanel + item_tokens() * (1 + mass_rows);
   }
 
-  // One panel over keys [start, start + length); s: the segment whose mask applies, null where all is visible. lanes: the panel's rows as tokens.
+  // One panel over keys [start, start + length); s: the segment whose mask applies, null where all is visible. lanes: the panel's rows as
+  // tokens.
   void over(const Segment* s, int64_t start, int64_t length, int64_t head, const int32_t* lanes, const float* log_sum, const float* panel,
             float* sums, float* scores) const {
     for (int64_t j = 0; j < length; j += kTile) {
@@ -133,8 +134,9 @@ KEDGE_API int32_t kedge_connectivity(const kedge_context* ctx, int32_t dtype, fl
   AttentionShape shape = { q_tokens, kv_tokens, heads, kv_heads, head_dim, max_q, max_kv, scale, causal != 0 };
   try {
     if (int32_t e = check_attention(dtype, shape, segments, n_segments, status)) return e;
-    KEDGE_REQUIRE(q_stride >= heads * head_dim && k_stride >= kv_heads * head_dim, "q_stride %lld is below %lld or k_stride %lld below %lld",
-                  (long long)q_stride, (long long)(heads * head_dim), (long long)k_stride, (long long)(kv_heads * head_dim));
+    KEDGE_REQUIRE(q_stride >= heads * head_dim && k_stride >= kv_heads * head_dim,
+                  "q_stride %lld is below %lld or k_stride %lld below %lld", (long long)q_stride,
+                  (long long)(heads * head_dim), (long long)k_stride, (long long)(kv_heads * head_dim));
     KEDGE_REQUIRE(regions >= 0 && rows_out >= 0, "regions %lld, rows_out %lld: one is negative", (long long)regions, (long long)rows_out);
     KEDGE_REQUIRE(renorm == 0 || renorm == 1, "renorm is %d, not 0 or 1", renorm);
     KEDGE_REQUIRE((q && lse && row_out) || q_tokens == 0, "q, lse or row_out is NULL");
@@ -145,8 +147,8 @@ KEDGE_API int32_t kedge_connectivity(const kedge_context* ctx, int32_t dtype, fl
       const Segment& x = as_segments(segments)[s];
       if (int32_t e = check_regions(region, x.kv_start, (int64_t)x.kv_start + x.kv_len, regions, status)) return e;
     }
-    Connectivity c = { shape, as_segments(segments), mass, profile, (const float*)q, (const float*)k, lse, q_stride, k_stride, region, row_out,
-                       regions, 1 + (profile ? std::max<int64_t>(regions, 1) : 1), renorm == 1, nullptr };
+    Connectivity c = { shape, as_segments(segments), mass, profile, (const float*)q, (const float*)k, lse, q_stride, k_stride, region,
+                       row_out, regions, 1 + (profile ? std::max<int64_t>(regions, 1) : 1), renorm == 1, nullptr };
     return connectivity(ctx, c, n_segments, status);
   } catch (const std::bad_alloc&) {
     return fail(status, KEDGE_OUT_OF_MEMORY, "no memory to plan connectivity over %lld segments", (long long)n_segments);

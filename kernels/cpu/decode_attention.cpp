@@ -1,6 +1,6 @@
-// Decode attention: one new token per sequence over [shared prefix][own] in a cache, connectivity in the same pass; see kedge.h. First all rows
-// (sequence, query head) of a group go over its prefix together and leave their state in the workspace, then each sequence goes on over its own keys.
-// The order of a row's sums is that of attention_fwd. Hydragen, arXiv 2402.05099.
+// Decode attention: one new token per sequence over [shared prefix][own] in a cache, connectivity in the same pass; see kedge.h. First all
+// rows (sequence, query head) of a group go over its prefix together and leave their state in the workspace, then each sequence goes on
+// over its own keys. The order of a row's sums is that of attention_fwd. Hydragen, arXiv 2402.05099.
 #include <new>
 #include <vector>
 
@@ -49,8 +49,9 @@ struct Decode {
     for (int64_t j = 0; j < length; j += kTile)
       for (int64_t p = 0; p < panels; p++) {
         MassSums mass = { mass_rows ? region + start + j : nullptr, sums(scratch, p), mass_rows };
-        attend<V>(panel(scratch, p), dim, k + (start + j) * k_stride + head * dim, k_stride, v + (start + j) * v_stride + head * dim, v_stride,
-                  (int)std::min<int64_t>(kTile, length - j), nullptr, true, scores, mass_rows ? &mass : nullptr);
+        int count = (int)std::min<int64_t>(kTile, length - j);
+        const float *keys = k + (start + j) * k_stride + head * dim, *values = v + (start + j) * v_stride + head * dim;
+        attend<V>(panel(scratch, p), dim, keys, k_stride, values, v_stride, count, nullptr, true, scores, mass_rows ? &mass : nullptr);
       }
   }
 
@@ -212,8 +213,9 @@ KEDGE_API int32_t kedge_decode_attention(const kedge_context* ctx, int32_t dtype
                                          kedge_status* status) {
   using namespace kedge;
   KEDGE_REQUIRE_DTYPE(dtype == KEDGE_F32, "the CPU computes attention in f32, dtype is %d", dtype);
-  KEDGE_REQUIRE(n >= 0 && n_groups >= 0 && cache_tokens >= 0 && regions >= 0, "n %lld, n_groups %lld, cache_tokens %lld, regions %lld: one is negative",
-                (long long)n, (long long)n_groups, (long long)cache_tokens, (long long)regions);
+  KEDGE_REQUIRE(n >= 0 && n_groups >= 0 && cache_tokens >= 0 && regions >= 0,
+                "n %lld, n_groups %lld, cache_tokens %lld, regions %lld: one is negative", (long long)n, (long long)n_groups,
+                (long long)cache_tokens, (long long)regions);
   KEDGE_REQUIRE(heads > 0 && kv_heads > 0 && heads % kv_heads == 0, "heads %lld is not a multiple of kv_heads %lld", (long long)heads,
                 (long long)kv_heads);
   KEDGE_REQUIRE_DTYPE(head_dim >= 4 && head_dim <= 128 && head_dim % 4 == 0, "head_dim %lld is not a multiple of 4 in [4, 128]",
@@ -239,8 +241,9 @@ KEDGE_API int32_t kedge_decode_attention(const kedge_context* ctx, int32_t dtype
         if (int32_t e = check_regions(region, s[j].own_start, s[j].own_start + s[j].own_len, regions, status)) return e;
     }
   try {
+    int64_t mass_rows = mass ? 1 + (profile ? std::max<int64_t>(regions, 1) : 1) : 0;
     Decode d = { heads, kv_heads, head_dim, (float)scale, (float*)out, (const float*)q, (const float*)k_cache, (const float*)v_cache,
-                 out_stride, q_stride, k_stride, v_stride, region, mass ? 1 + (profile ? std::max<int64_t>(regions, 1) : 1) : 0, g, s, nullptr };
+                 out_stride, q_stride, k_stride, v_stride, region, mass_rows, g, s, nullptr };
     return decode(ctx, d, n, n_groups, mass, profile, regions, renorm == 1, status);
   } catch (const std::bad_alloc&) {
     return fail(status, KEDGE_OUT_OF_MEMORY, "no memory to plan attention of %lld sequences", (long long)n);

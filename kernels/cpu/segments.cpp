@@ -98,8 +98,8 @@ std::vector<std::pair<int64_t, int64_t>> uncovered(const Segment* segments, int6
 
 }  // namespace kedge
 
-KEDGE_HOST_API int32_t kedge_segments_check(const int32_t* segments, int64_t n_segments, int64_t q_tokens, int64_t kv_tokens, int32_t causal,
-                                            kedge_status* status) {
+KEDGE_HOST_API int32_t kedge_segments_check(const int32_t* segments, int64_t n_segments, int64_t q_tokens, int64_t kv_tokens,
+                                            int32_t causal, kedge_status* status) {
   using namespace kedge;
   KEDGE_REQUIRE(n_segments >= 0 && q_tokens >= 0 && kv_tokens >= 0, "n_segments %lld, q_tokens %lld, kv_tokens %lld: one is negative",
                 (long long)n_segments, (long long)q_tokens, (long long)kv_tokens);

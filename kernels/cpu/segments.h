@@ -23,8 +23,8 @@ struct SegmentBounds {
 // KEDGE_OK, or the first fault in words that name the segment. May throw std::bad_alloc.
 int32_t check_segments(const int32_t* segments, int64_t n, const SegmentBounds& bounds, kedge_status* status);
 
-// Ranges [begin, end) of [0, tokens) that no segment covers, in order. `keys`: of key rows, else of query rows. The table must have passed the
-// check. May throw std::bad_alloc.
+// Ranges [begin, end) of [0, tokens) that no segment covers, in order. `keys`: of key rows, else of query rows. The table must have passed
+// the check. May throw std::bad_alloc.
 std::vector<std::pair<int64_t, int64_t>> uncovered(const Segment* segments, int64_t n, int64_t tokens, bool keys);
 
 inline const Segment* as_segments(const int32_t* segments) { return reinterpret_cast<const Segment*>(segments); }

@@ -162,8 +162,8 @@ export class AttentionCase {
     const dq = this.queryRows(before?.dq), dk = this.keyRows(before?.dk), dv = this.keyRows(before?.dv);
     // deno-fmt-ignore
     run.device.ops.attentionBwd(
-      run.dtypeCode, dq.address, dq.stride, dk.address, dk.stride, dv.address, dv.stride, dout.address, dout.stride, q.address, q.stride, k.address, k.stride,
-      v.address, v.stride, out.address, out.stride, lse.address, ...this.shape(), accumulate,
+      run.dtypeCode, dq.address, dq.stride, dk.address, dk.stride, dv.address, dv.stride, dout.address, dout.stride, q.address, q.stride,
+      k.address, k.stride, v.address, v.stride, out.address, out.stride, lse.address, ...this.shape(), accumulate,
     );
     return { dq, dk, dv };
   }

@@ -1,6 +1,6 @@
 /**
- * Attention, its gradient and connectivity in float64, written from the definitions in kedge.h: for each query row the list of the keys that it sees, and
- * plain sums over that list. No tiles, no shared work.
+ * Attention, its gradient and connectivity in float64, written from the definitions in kedge.h: for each query row the list of the keys
+ * that it sees, and plain sums over that list. No tiles, no shared work.
  *
  * @module
  */

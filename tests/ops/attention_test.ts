@@ -62,8 +62,8 @@ function compareForward(
 }
 
 /**
- * The size of a gradient's terms, for tolerances: scale (dout . v - dout . out) k is a difference of two numbers of size 1, and may be 0 where a row sees
- * one key.
+ * The size of a gradient's terms, for tolerances: scale (dout . v - dout . out) k is a difference of two numbers of size 1, and may be 0
+ * where a row sees one key.
  */
 function gradientScale(expected: Float64Array): number {
   return Math.max(1, Math.sqrt(expected.reduce((sum, x) => sum + x * x, 0) / expected.length));

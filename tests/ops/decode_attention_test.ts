@@ -25,7 +25,7 @@ interface DecodeOptions extends Omit<Heads, "scale"> {
   region?: Int32Array<ArrayBuffer>;
 }
 
-/** Groups of sequences in a cache: prefix lengths, and the own lengths of the sequences of each. Keys lie in the order of the sequences, with holes. */
+/** Groups in a cache, by prefix length and the own lengths of their sequences. Keys lie in the order of the sequences, with holes. */
 function layout(
   spec: readonly (readonly [prefix: number, ...own: number[]])[],
 ): Pick<DecodeOptions, "groups" | "sequences" | "cacheTokens"> {
@@ -91,8 +91,8 @@ class DecodeCase {
     const args = [
       run.dtypeCode, out.address, out.stride, options.mass === false ? 0 : mass.address, options.profile === false ? 0 : profile.address,
       this.#q.address, this.#q.stride, this.#k.address, this.#k.stride, this.#v.address, this.#v.stride, this.#region, regions,
-      this.#groups, groups.length, this.#sequences, n, longest(groups.map((g) => g.prefixLen)), longest(sequences.map((s) => s.ownLen)), cacheTokens,
-      heads, kvHeads, headDim, scale, options.renorm ?? 0,
+      this.#groups, groups.length, this.#sequences, n, longest(groups.map((g) => g.prefixLen)), longest(sequences.map((s) => s.ownLen)),
+      cacheTokens, heads, kvHeads, headDim, scale, options.renorm ?? 0,
     ];
     for (const [place, value] of Object.entries(options.change ?? {})) args[Number(place)] = value;
     run.device.ops.decodeAttention(...args as Parameters<typeof run.device.ops.decodeAttention>);
