@@ -28,7 +28,7 @@ inline void product_of_seen(int64_t dim, int keys, const float* a, int64_t lda, 
     for (int v = 0; v < V; v++) {
       vf sum = load(c + i * V * kLanes + v * kLanes);
       for (int k = 0; k < keys; k++) {
-        vf next = fused(broadcast(a[k * lda + i]), load(b + k * ldb + v * kLanes), sum);
+        vf next = fused(splat(a[k * lda + i]), load(b + k * ldb + v * kLanes), sum);
         sum = select(visible_lanes(limits, v, k), next, sum);
       }
       store(c + i * V * kLanes + v * kLanes, sum);
@@ -106,7 +106,7 @@ inline void attend(const Panel& panel, int64_t dim, const float* k, int64_t k_st
     for (int j = limits->first; j < keys; j++)
       for (int v = 0; v < V; v++) {
         float* s = scores + j * lanes + v * kLanes;
-        store(s, select(visible_lanes(*limits, v, j), load(s), broadcast(-kInfinity)));
+        store(s, select(visible_lanes(*limits, v, j), load(s), splat(-kInfinity)));
       }
   vf before[V], top[V], shift[V], rescale[V], sum[V];
   for (int v = 0; v < V; v++) top[v] = before[v] = load(panel.max + v * kLanes);

@@ -9,7 +9,16 @@
 
 #include "../common/status.h"
 
+#if defined(__FMA__) || defined(__AVX512F__)
+#include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
+#endif
+
 namespace kedge {
+
+inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+inline int64_t round_up(int64_t a, int64_t multiple) { return ceil_div(a, multiple) * multiple; }
 
 // ---- threads ----
 // Runs body(chunk) for chunk in [0, chunks) on ctx->threads threads. Which thread runs a chunk is not fixed, so a chunk's result must depend on
@@ -46,6 +55,19 @@ typedef int32_t vi __attribute__((vector_size(kLanes * 4), aligned(4), may_alias
 inline vf load(const float* p) { return *(const vf*)p; }
 inline void store(float* p, vf v) { *(vf*)p = v; }
 inline vf splat(float x) { return x - vf{}; }  // x - 0 is x for every x, -0 too: a broadcast, no arithmetic
+// a * b + c, rounded once. Written out: tuning for Zen, GCC fuses these in some copies of a loop and not in others (avoid-fma-max-bits), and a row's
+// bits would depend on which copy it met.
+inline vf fused(vf a, vf b, vf c) {
+#if defined(__AVX512F__)
+  return (vf)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
+#elif defined(__FMA__)
+  return (vf)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c);
+#elif defined(__aarch64__)
+  return (vf)vfmaq_f32((float32x4_t)c, (float32x4_t)a, (float32x4_t)b);
+#else
+  return a * b + c;
+#endif
+}
 // Loads/stores the first `count` < kLanes lanes; the others read as `fill`.
 inline vf load_part(const float* p, int count, float fill = 0.f) {
   float t[kLanes];

@@ -4,12 +4,6 @@
 
 #include "common.h"
 
-#if defined(__FMA__) || defined(__AVX512F__)
-#include <immintrin.h>
-#elif defined(__aarch64__)
-#include <arm_neon.h>
-#endif
-
 namespace kedge {
 namespace {
 
@@ -26,21 +20,6 @@ constexpr int64_t kDepth = 256;  // a panel of B [kDepth, kCols] stays in L1
 constexpr int kMaxGroup = 4;     // panels that are packed together, and that one call of a micro-kernel may span
 constexpr int kAhead = 8;        // rows of B to prefetch, since the processor does not across pages
 
-// Written out, since GCC splits chains of fused operations again when it tunes for Zen (avoid-fma-max-bits).
-inline vf fused(vf a, vf b, vf c) {
-#if defined(__AVX512F__)
-  return (vf)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
-#elif defined(__FMA__)
-  return (vf)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c);
-#elif defined(__aarch64__)
-  return (vf)vfmaq_f32((float32x4_t)c, (float32x4_t)a, (float32x4_t)b);
-#else
-  return a * b + c;
-#endif
-}
-
-inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
-inline int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
 
 // ---- packing ----
 

@@ -4,35 +4,12 @@
 #pragma once
 #include "common.h"
 
-#if defined(__FMA__) || defined(__AVX512F__)
-#include <immintrin.h>
-#elif defined(__aarch64__)
-#include <arm_neon.h>
-#endif
-
 namespace kedge {
 
 constexpr int kPanel = 2 * kLanes;  // rows in a panel
 
-inline int64_t round_up(int64_t n, int64_t multiple) { return (n + multiple - 1) / multiple * multiple; }
 // Floats from row to row of a scratch matrix `width` wide: an odd number of cache lines, so that columns spread over the cache's sets.
 inline int64_t pitch_of(int64_t width) { return (round_up(width, 16) / 16 | 1) * 16; }
-
-inline vf broadcast(float x) { return x - vf{}; }  // x - 0 is x for every x, so nothing but the broadcast remains
-
-// a * b + c, rounded once. Written out: tuning for Zen, GCC fuses these in some copies of a loop and not in others (avoid-fma-max-bits),
-// and a row's bits would depend on which copy it met.
-inline vf fused(vf a, vf b, vf c) {
-#if defined(__AVX512F__)
-  return (vf)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
-#elif defined(__FMA__)
-  return (vf)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c);
-#elif defined(__aarch64__)
-  return (vf)vfmaq_f32((float32x4_t)c, (float32x4_t)a, (float32x4_t)b);
-#else
-  return a * b + c;
-#endif
-}
 
 // ---- small matrix products ----
 // c[R, V * kLanes] (+)= op(a) * b[depth, V * kLanes]; a: [R, depth], or [depth, R] where Transposed. One chain of sums per element, by
@@ -46,7 +23,7 @@ inline void product_block(int64_t depth, const float* a, int64_t lda, const floa
     vf row[V];
     for (int v = 0; v < V; v++) row[v] = load(b + v * kLanes);
     for (int r = 0; r < R; r++) {
-      vf x = broadcast(Transposed ? a[r] : a[r * lda]);
+      vf x = splat(Transposed ? a[r] : a[r * lda]);
       for (int v = 0; v < V; v++) sum[r][v] = fused(x, row[v], sum[r][v]);
     }
     a += Transposed ? lda : 1;
@@ -152,14 +129,14 @@ inline bool all_finite(const float* x, int64_t stride, int64_t rows, int64_t dim
 // exp of a score less its row's maximum or log-sum-exp: as vexp, for x that is hardly above 0 (0 below -87.3, inf far above, NaN stays
 // NaN).
 inline vf weight_of(vf x) {
-  const vf low = broadcast(-87.33654f), high = broadcast(88.8f), magic = broadcast(12582912.f);
+  const vf low = splat(-87.33654f), high = splat(88.8f), magic = splat(12582912.f);
   vf c = x < low ? low : x;
   c = c > high ? high : c;
-  vf n = fused(c, broadcast(1.44269504088896341f), magic) - magic;
-  vf r = fused(n, broadcast(2.12194440e-4f), fused(n, broadcast(-0.693359375f), c));
-  vf p = broadcast(1.9875691500e-4f);
+  vf n = fused(c, splat(1.44269504088896341f), magic) - magic;
+  vf r = fused(n, splat(2.12194440e-4f), fused(n, splat(-0.693359375f), c));
+  vf p = splat(1.9875691500e-4f);
   for (float coefficient : { 1.3981999507e-3f, 8.3334519073e-3f, 4.1665795894e-2f, 1.6666665459e-1f, 5.0000001201e-1f })
-    p = fused(p, r, broadcast(coefficient));
+    p = fused(p, r, splat(coefficient));
   p = fused(p * r, r, r) + 1.0f;
   vf y = p * (vf)((__builtin_convertvector(n, vi) + 127) << 23);
   return (vf)((vi)y & ~(vi)(x < low));
