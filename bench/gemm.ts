@@ -15,7 +15,7 @@ const TRAINING = [[512, 512, 512], [768, 768, 768], [1024, 1024, 1024], [2400, 1
 const DECODING = [[1, 1024, 384], [8, 1024, 384], [32, 1024, 384], [1, 4096, 1024], [8, 4096, 1024], [32, 4096, 1024]] as const;
 
 const flags = parseArgs(Deno.args, { string: ["threads", "rounds"] });
-using device = CpuDevice.open({ threads: Number(flags.threads ?? 2) });
+using device = CpuDevice.open({ threads: Number(flags.threads ?? 2), blas: "system" });
 const found = device.blas.name !== "built-in";
 const options = { rounds: Number(flags.rounds ?? 11) };
 

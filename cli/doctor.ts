@@ -5,6 +5,7 @@
  * @module
  */
 import { cacheFolder, compilerEnvironment, findCompiler } from "../ffi/build.ts";
+import { openCblas } from "../ffi/cblas.ts";
 import { CpuDevice } from "../ffi/cpu_device.ts";
 import { cpuBuild } from "../ffi/cpu_library.ts";
 import { Cublas } from "../ffi/cublas.ts";
@@ -97,10 +98,9 @@ export function diagnose(): Diagnosis {
         "CPU memory",
         `${gigabytes(used)} of a budget of ${gigabytes(budget)} used`,
       ]);
-      found.push(["BLAS", `${device.blas.name} (${device.blas.path})`]);
-      if (device.blas.name === "built-in") {
-        missing.push('System BLAS, for faster training on the CPU: "apt-get install libopenblas0", or MKL or BLIS');
-      }
+      const system = openCblas("system"), { name, path } = device.blas;
+      const other = system && system.name !== name ? `; ${system.name} is there too (${system.path}), for blas: "system"` : "";
+      found.push(["BLAS", `${name} (${path})${other}`]);
     });
   }
   const gpus = diagnoseCuda({ found, missing, attempt });

@@ -1,5 +1,5 @@
 /**
- * The system's CBLAS, if there is one: the fast GEMM of training on the CPU.
+ * The system's CBLAS, if there is one, as another GEMM for training on the CPU.
  *
  * @module
  */
@@ -25,8 +25,10 @@ const SGEMM = {
 } as const;
 
 // Each by the names of its shared object. Reference CBLAS is not among them: it is slower than the built-in GEMM.
-const KNOWN: readonly { name: string; files: readonly string[]; threads: string }[] = [
-  { name: "Accelerate", files: ["/System/Library/Frameworks/Accelerate.framework/Accelerate"], threads: "" },
+// `preferred`: taken by "auto". Accelerate reaches Apple's matrix units, which no other code can. The others are as fast as the built-in GEMM alone
+// and slower beside Kedge's own ops, since two pools of threads then spin for the same cores (docs/log.md, 2026-11-22).
+const KNOWN: readonly { name: string; files: readonly string[]; threads: string; preferred?: boolean }[] = [
+  { name: "Accelerate", files: ["/System/Library/Frameworks/Accelerate.framework/Accelerate"], threads: "", preferred: true },
   { name: "MKL", files: ["libmkl_rt.so.2", "libmkl_rt.so"], threads: "MKL_Set_Num_Threads" },
   {
     name: "OpenBLAS",
@@ -51,18 +53,20 @@ function load(path: string, name: string, threads: string): Cblas {
 /**
  * Loads a CBLAS.
  *
- * @param choice "auto": the first known one that loads, none if there is none; "builtin": none; else a path or file name, which must load.
+ * @param choice "builtin": none; "auto": Accelerate on macOS, else none; "system": the first known one that loads, none if there is none; else a path or
+ *   file name, which must load.
  * @throws {Error} The loader's, for a path that does not load.
  */
 export function openCblas(choice: string): Cblas | undefined {
   if (choice === "builtin") return undefined;
-  if (choice !== "auto") {
+  if (choice !== "auto" && choice !== "system") {
     const known = KNOWN.find(({ name }) => choice.toLowerCase().includes(name === "MKL" ? "mkl_rt" : name.toLowerCase()));
     return load(choice, known?.name ?? "CBLAS", known?.threads ?? "openblas_set_num_threads");
   }
-  for (const { name, files, threads } of KNOWN) {
+  for (const { name, files, threads, preferred } of KNOWN) {
+    if (choice === "auto" && !preferred) continue;
     for (const file of files) {
-      if (file.endsWith(".dylib") !== (Deno.build.os === "darwin") && !file.includes(".framework/")) continue;
+      if ((file.endsWith(".dylib") || file.includes(".framework/")) !== (Deno.build.os === "darwin")) continue;
       try {
         return load(file, name, threads);
       } catch {

@@ -9,8 +9,11 @@ import { OpBinding } from "./op_binding.ts";
 export interface CpuOptions {
   /** Threads of an op; default: the cores that this process may use. Results do not depend on it. */
   threads?: number;
-  /** "auto" (default): the system's CBLAS, if one is found; "builtin": Kedge's own GEMM; else the path of a CBLAS. */
-  blas?: "auto" | "builtin" | string;
+  /**
+   * The GEMM of {@linkcode CpuDevice.gemm}. "builtin": Kedge's own, whose bits depend neither on the threads nor on the batch; "system": the system's
+   * CBLAS, if one is found; "auto" (default): Accelerate on macOS, else the built-in; or the path of a CBLAS.
+   */
+  blas?: "auto" | "builtin" | "system" | string;
   /** Folder of the built kernels. */
   cache?: string;
 }

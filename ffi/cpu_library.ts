@@ -7,7 +7,7 @@ import { type Build, buildLibrary, type BuildOptions } from "./build.ts";
 import { hostSymbols, opSymbols, type Symbols } from "./generated/bindings.ts";
 import { kernelSources } from "./generated/sources.ts";
 import { loadLibrary } from "./load.ts";
-import { waitPassively } from "./wait_policy.ts";
+import { waitBriefly } from "./wait_policy.ts";
 
 /** The CPU library in this process. Its globals (memory, handles) are those of every worker that opened the same path. */
 export interface CpuLibrary {
@@ -54,7 +54,7 @@ export function cpuBuild(): Build {
 /** Builds the library if need be and opens it. @throws {KedgeError} `Build`. */
 export function openCpuLibrary(options: BuildOptions = {}): CpuLibrary {
   const path = buildLibrary(cpuBuild(), options);
-  waitPassively();
+  waitBriefly();
   const symbols = loadLibrary(path, { ...opSymbols, ...hostSymbols });
   return { path, ops: symbols as CpuLibrary["ops"], host: symbols as CpuLibrary["host"] };
 }

@@ -1,5 +1,5 @@
 /** Models learn on the CPU: the whole of floor 2 in one piece, through the examples. */
-import { assert } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
 import { learnCopying } from "../examples/copy_tokens.ts";
 import { learnParity } from "../examples/parity.ts";
 import { CpuDevice } from "../ffi/cpu_device.ts";
@@ -17,3 +17,14 @@ for (const seed of [1, 2, 3]) {
     assert(loss < 0.05, `the loss is ${loss}`);
   });
 }
+
+Deno.test("a whole training gives equal bits for any number of threads", () => {
+  const losses = [1, 2, 3].map((threads) => {
+    using device = CpuDevice.open({ threads, blas: "builtin" });
+    const seen: number[] = [];
+    learnCopying(device, { seed: 4, progress: ({ loss }) => seen.push(loss) });
+    return seen;
+  });
+  assertEquals(losses[1], losses[0]);
+  assertEquals(losses[2], losses[0]);
+});
