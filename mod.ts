@@ -59,3 +59,4 @@ export { Random } from "./tensor/random.ts";
 // Files.
 export { SAFETENSORS_DTYPES, type SafetensorsDType, SafetensorsFile, SafetensorsFolder, type TensorInfo } from "./tensor/safetensors.ts";
 export { type SafetensorsEntry, writeSafetensors, writeSharded } from "./tensor/safetensors_writer.ts";
+export { type LoadOptions, loadTensor, tensorEntry } from "./tensor/tensor_files.ts";

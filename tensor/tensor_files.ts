@@ -1,0 +1,102 @@
+/**
+ * Tensors from safetensors files and back, a chunk at a time, so that no tensor is ever whole in host memory.
+ *
+ * @module
+ */
+import { type Device, type DType, DTYPE_BYTES, DTYPES } from "../ffi/device.ts";
+import { KedgeError } from "../ffi/errors.ts";
+import type { SafetensorsDType, SafetensorsFile, SafetensorsFolder } from "./safetensors.ts";
+import type { SafetensorsEntry } from "./safetensors_writer.ts";
+import { describe, Tensor } from "./tensor.ts";
+
+const CHUNK_BYTES = 16 * 2 ** 20;
+const FILE_DTYPES = { f32: "F32", bf16: "BF16", f16: "F16", i32: "I32", i64: "I64", u8: "U8", f64: "F64" } as const satisfies Record<
+  DType,
+  SafetensorsDType
+>;
+const FLOATS: ReadonlySet<DType> = new Set(["f32", "bf16", "f16"]);
+
+/** Options of {@linkcode loadTensor}. */
+export interface LoadOptions {
+  /** Where to. */
+  device: Device;
+  /** Default: the file's own type. Floats (F32, BF16, F16; F64 to f32) are rounded to nearest even. */
+  dtype?: DType;
+  /** Bytes of the file that are in host memory at a time; default 16 MiB. */
+  chunkBytes?: number;
+}
+
+/**
+ * Reads a tensor of a file or folder into device memory.
+ *
+ * @throws {KedgeError} `BadCheckpoint` where the name is not there; `Unsupported` for a type that does not convert; `OutOfMemory`.
+ *
+ * @example
+ * ```ts
+ * import { openDevice } from "../ffi/open.ts";
+ * import { SafetensorsFile } from "./safetensors.ts";
+ * import { writeSafetensors } from "./safetensors_writer.ts";
+ * import { Tensor } from "./tensor.ts";
+ * import { loadTensor, tensorEntry } from "./tensor_files.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * using device = openDevice("cpu");
+ * using weight = Tensor.from(device, [1, 2.5, -3], { dtype: "bf16" });
+ * const path = Deno.makeTempFileSync();
+ * writeSafetensors(path, [tensorEntry("weight", weight)]);
+ * using file = SafetensorsFile.open(path);
+ * using loaded = loadTensor(file, "weight", { device, dtype: "f32" });
+ * assertEquals([...loaded.toArray()], [1, 2.5, -3]);
+ * Deno.removeSync(path);
+ * ```
+ */
+export function loadTensor(source: SafetensorsFile | SafetensorsFolder, name: string, options: LoadOptions): Tensor {
+  const { device, chunkBytes = CHUNK_BYTES } = options;
+  const info = source.tensors.get(name);
+  if (!info) throw new KedgeError("BadCheckpoint", `Cannot load tensor "${name}": ${source.path} does not hold it`, { name });
+  const stored = (Object.keys(FILE_DTYPES) as DType[]).find((dtype) => FILE_DTYPES[dtype] === info.dtype);
+  const dtype = options.dtype ?? stored;
+  const narrow = stored === "f64" && dtype === "f32";
+  if (!stored || !dtype || !(stored === dtype || narrow || (FLOATS.has(stored) && FLOATS.has(dtype)))) {
+    throw new KedgeError(
+      "Unsupported",
+      `Cannot load tensor "${name}" of ${source.path}: ${info.dtype} does not become ${dtype ?? "any type here"}`,
+    );
+  }
+  const tensor = Tensor.empty(device, info.shape, { dtype });
+  try {
+    const step = Math.max(1, Math.floor(chunkBytes / DTYPE_BYTES[stored]));
+    using staging = stored !== dtype && !narrow ? Tensor.empty(device, [Math.min(step, tensor.size)], { dtype: stored }) : undefined;
+    for (let start = 0; start < tensor.size; start += step) {
+      const count = Math.min(step, tensor.size - start);
+      const bytes = new Uint8Array(count * DTYPE_BYTES[stored]);
+      source.readRange(name, { offset: start * DTYPE_BYTES[stored], into: bytes });
+      const target = tensor.address + start * DTYPE_BYTES[dtype];
+      if (narrow) device.write(target, Float32Array.from(new Float64Array(bytes.buffer)));
+      else device.write(staging?.address ?? target, bytes);
+      if (staging) device.ops.cast(target, DTYPES[dtype], staging.address, DTYPES[stored], count);
+    }
+    return tensor;
+  } catch (error) {
+    tensor.free();
+    throw error;
+  }
+}
+
+/** A contiguous tensor as an entry for the writers; its elements are read when their turn comes. */
+export function tensorEntry(name: string, tensor: Tensor, options: { chunkBytes?: number } = {}): SafetensorsEntry {
+  if (!tensor.contiguous) throw new RangeError(`Cannot write "${name}": ${describe(tensor)} is a view with gaps; copy it first`);
+  const step = options.chunkBytes ?? CHUNK_BYTES;
+  return {
+    name,
+    dtype: FILE_DTYPES[tensor.dtype],
+    shape: tensor.shape,
+    data: function* () {
+      for (let start = 0; start < tensor.byteLength; start += step) {
+        const bytes = new Uint8Array(Math.min(step, tensor.byteLength - start));
+        tensor.device.read(bytes, tensor.address + start);
+        yield bytes;
+      }
+    },
+  };
+}
