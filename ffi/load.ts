@@ -9,15 +9,24 @@ export type SymbolTable = Readonly<Record<string, Deno.ForeignFunction>>;
 /** A foreign function: 64-bit integers may be given as numbers. */
 export type Foreign = (...values: (number | bigint | BufferSource | null)[]) => number | bigint | Deno.PointerValue;
 
+// A library stays loaded, since its code may be in use by any thread, so a thread loads it once.
+const loaded = new Map<string, Readonly<Record<string, Foreign>>>();
+
 /**
- * Loads a library. It stays loaded: its code may be in use by any thread.
+ * Loads a library, for as long as the process lives.
  *
  * @param path A path, or a plain file name, which the system's loader looks for in its own folders.
  * @returns A function for each name. Callers give them their types.
  * @throws {Error} The loader's words, also where a symbol is missing.
  */
 export function loadLibrary(path: string, symbols: SymbolTable): Readonly<Record<string, Foreign>> {
-  return Deno.dlopen(path, symbols).symbols as unknown as Readonly<Record<string, Foreign>>;
+  const key = `${path} ${Object.keys(symbols).join(" ")}`;
+  let library = loaded.get(key);
+  if (!library) {
+    library = Deno.dlopen(path, symbols).symbols as unknown as Readonly<Record<string, Foreign>>;
+    loaded.set(key, library);
+  }
+  return library;
 }
 
 /** The NUL-terminated text behind a pointer that a foreign function gave. */

@@ -11,6 +11,8 @@ import { bf16ToNumber, Random, toBf16 } from "./ops/harness.ts";
 
 const F32 = 0;
 const fake = FakeCuda.load();
+// Loaded here, since a library that a test loads counts as its leak.
+fake.open()[Symbol.dispose]();
 
 /** Registers a test over a fresh fake. Unless it says that it misuses, it must leave no misuse and nothing alive. */
 function fakeTest(name: string, body: () => void, options: { misuses?: boolean } = {}): void {

@@ -172,6 +172,7 @@ export interface OpTestOptions {
 export function opTest(name: string, body: (run: OpRun) => void, options: OpTestOptions = {}): void {
   const given = Deno.args.find((a) => a.startsWith("--seed="));
   for (const backend of backends()) {
+    backend.open(); // here, since a library that a test loads counts as its leak
     const except = options.except?.[backend.tier];
     if (except) {
       Deno.test({ name: `${name} [${backend.tier}] not here: ${except}`, ignore: true, fn: () => {} });
