@@ -1,0 +1,34 @@
+/**
+ * Products in turn with two of Kedge's own ops, as in a training step: what a GEMM costs beside other threads, not alone. Each GEMM needs a process of
+ * its own, since idle threads of one take the cores of the other: run it for both, in turn.
+ *
+ *   deno run --allow-read --allow-write=.cache --allow-run=c++ --allow-ffi bench/gemm_mixed.ts --blas=builtin
+ *   deno run --allow-read --allow-write=.cache --allow-run=c++ --allow-ffi bench/gemm_mixed.ts --blas=system
+ *
+ * @module
+ */
+import { parseArgs } from "@std/cli";
+import { CpuDevice } from "../ffi/cpu_device.ts";
+import { DTYPES } from "../ffi/device.ts";
+import { measure, Report } from "./report.ts";
+
+const SHAPES = [[64, 192, 64], [256, 256, 256], [512, 512, 512], [2400, 1024, 384], [2400, 384, 384], [1024, 1024, 1024]] as const; // [m, n, k]
+
+const flags = parseArgs(Deno.args, { string: ["blas", "rounds"] });
+using device = CpuDevice.open({ blas: flags.blas ?? "builtin" });
+const report = new Report("gemm beside other ops", { gemm: device.blas.name, threads: device.threads });
+for (const [m, n, k] of SHAPES) {
+  const [a, b, c] = [device.alloc(4 * m * k), device.alloc(4 * n * k), device.alloc(4 * m * n)];
+  device.ops.fill(DTYPES.f32, a, m * k, 0.5);
+  device.ops.fill(DTYPES.f32, b, n * k, 0.25);
+  const { step } = measure({
+    step: () => {
+      device.gemm({ dtype: "f32", a, lda: k, b, ldb: k, transB: true, c, ldc: n, m, n, k });
+      device.ops.geluFwd(DTYPES.f32, c, c, m * n);
+      device.ops.scaleAdd(DTYPES.f32, c, c, m * n, 0.1, 0, 0);
+    },
+  }, { rounds: Number(flags.rounds ?? 11), rest: 0 });
+  report.row({ "m x n x k": `${m} x ${n} x ${k}`, milliseconds: step.seconds * 1e3 });
+  for (const address of [a, b, c]) device.free(address);
+}
+report.print();
