@@ -15,6 +15,7 @@ const SYMBOLS = {
   cublasCreate_v2: { parameters: ["buffer"], result: "i32" },
   cublasDestroy_v2: { parameters: ["u64"], result: "i32" },
   cublasSetStream_v2: { parameters: ["u64", "u64"], result: "i32" },
+  cublasSetMathMode: { parameters: ["u64", "i32"], result: "i32" },
   cublasSetWorkspace_v2: { parameters: ["u64", "u64", "u64"], result: "i32" },
   cublasGemmEx: {
     // deno-fmt-ignore
@@ -28,6 +29,8 @@ type Call = (...values: (number | BufferSource)[]) => number;
 /** cudaDataType. */
 const TYPES: Partial<Record<DType, number>> = { f32: 0, f16: 2, bf16: 14 };
 const COMPUTE_32F = 68, COMPUTE_TF32 = 77, GEMM_DEFAULT = -1, ALLOC_FAILED = 3;
+/** Partial sums of a product that cuBLAS splits along k meet in f32, not in bf16 (CUBLAS_MATH_DISALLOW_REDUCED_PRECISION_REDUCTION). */
+const FULL_PRECISION_REDUCTION = 16;
 /** Bytes of the scratch that cuBLAS's documentation advises for Hopper; a buffer of our own keeps results equal from run to run. */
 export const CUBLAS_WORKSPACE_BYTES = 32 * 2 ** 20;
 
@@ -77,6 +80,7 @@ export class Cublas {
     try {
       this.#check(this.#call.cublasSetStream_v2(handle, options.stream), "give cuBLAS its stream"); // this resets the workspace
       this.#check(this.#call.cublasSetWorkspace_v2(handle, options.workspace, CUBLAS_WORKSPACE_BYTES), "give cuBLAS its workspace");
+      this.#check(this.#call.cublasSetMathMode(handle, FULL_PRECISION_REDUCTION), "set cuBLAS's precision");
     } catch (error) {
       this.#call.cublasDestroy_v2(handle);
       throw error;

@@ -199,7 +199,7 @@ export class CudaDevice implements Device {
   gemm(gemm: Gemm): void {
     const { a, b, c, lda, ldb, ldc, m, n, k, dtype, cDtype = dtype } = gemm;
     if (m === 0 || n === 0) return;
-    if (!this.#cublas || k === 0 || (dtype !== "f32" && dtype !== "bf16")) {
+    if (!this.#cublas || this.batchInvariant || k === 0 || (dtype !== "f32" && dtype !== "bf16")) {
       // deno-fmt-ignore
       this.ops.gemm(DTYPES[dtype], c, DTYPES[cDtype], ldc, a, lda, gemm.transA ? 1 : 0, b, ldb, gemm.transB ? 1 : 0, m, n, k, gemm.alpha ?? 1,
         gemm.beta ?? 0);

@@ -63,7 +63,10 @@ export interface Device extends Disposable {
   readonly ops: Ops;
   /** The host part of kedge.h, the same for every device. */
   readonly host: Host;
-  /** Whether an op's row has bits that depend on that row only, whatever else is in the batch; default false; on the CPU it is always so. */
+  /**
+   * Whether an op's row has bits that depend on that row only, whatever else is in the batch. Default false; `gemm` is then Kedge's own. On the CPU it is
+   * always so, but for `gemm` by a system CBLAS that was asked for.
+   */
   batchInvariant: boolean;
 
   /**

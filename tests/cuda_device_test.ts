@@ -278,6 +278,21 @@ fakeTest("page-locked memory is the device's to use, and is freed only when the 
   device.free(x);
 });
 
+fakeTest("with batchInvariant the product is Kedge's own: cuBLAS chooses its kernel by the batch", () => {
+  using device = fake.open();
+  const [a, c] = [device.alloc(16), device.alloc(16)];
+  device.write(a, Float32Array.of(1, 2, 3, 4));
+  const out = new Float32Array(4);
+  for (const [invariant, handles] of [[true, 0], [false, 1]] as const) {
+    device.batchInvariant = invariant;
+    device.gemm({ dtype: "f32", a, lda: 2, b: a, ldb: 2, c, ldc: 2, m: 2, n: 2, k: 2 });
+    device.read(out, c);
+    assertEquals([...out], [7, 10, 15, 22]);
+    assertEquals(fake.live().cublas, handles);
+  }
+  for (const address of [a, c]) device.free(address);
+});
+
 fakeTest("gemm is the product for every transpose, dtype and stride, and 0 rows or columns", () => {
   using device = fake.open();
   const random = new Random(7);

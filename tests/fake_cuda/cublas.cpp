@@ -70,6 +70,11 @@ FAKE_API int cublasSetWorkspace_v2(uint64_t handle, uint64_t workspace, uint64_t
   handles[handle].workspace = workspace, handles[handle].workspace_bytes = bytes;
   return kOk;
 }
+FAKE_API int cublasSetMathMode(uint64_t handle, int mode) {
+  std::lock_guard<std::recursive_mutex> guard(lock());
+  if (!handles.count(handle)) return kNotInitialized;
+  return mode == 0 || mode == 1 || mode == 3 || mode == 16 ? kOk : kInvalid;
+}
 FAKE_API int cublasGemmEx(uint64_t handle, int trans_a, int trans_b, int m, int n, int k, const float* alpha, const void* a, int a_type, int lda,
                           const void* b, int b_type, int ldb, const float* beta, void* c, int c_type, int ldc, int compute, int) {
   std::lock_guard<std::recursive_mutex> guard(lock());
