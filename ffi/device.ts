@@ -27,16 +27,27 @@ export interface Gemm {
   dtype: DType;
   /** Type of C: `dtype` or "f32". Default `dtype`. */
   cDtype?: DType;
+  /** A: stored [m, k], or [k, m] with `transA`. */
   a: Address;
+  /** Elements between the starts of two stored rows of A. */
   lda: number;
+  /** Whether A is stored transposed. Default false. */
   transA?: boolean;
+  /** B: stored [k, n], or [n, k] with `transB`. */
   b: Address;
+  /** Elements between the starts of two stored rows of B. */
   ldb: number;
+  /** Whether B is stored transposed. Default false. */
   transB?: boolean;
+  /** C: [m, n]. */
   c: Address;
+  /** Elements between the starts of two rows of C. */
   ldc: number;
+  /** Rows of C. */
   m: number;
+  /** Columns of C. */
   n: number;
+  /** Columns of op(A), rows of op(B). */
   k: number;
   /** Default 1. */
   alpha?: number;

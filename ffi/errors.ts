@@ -23,9 +23,12 @@ export type KedgeErrorCode =
  * ```
  */
 export class KedgeError extends Error {
+  /** "KedgeError". */
   override readonly name = "KedgeError";
 
   /**
+   * An error with its kind, words and facts.
+   *
    * @param code What kind of failure this is.
    * @param message "Cannot <action>: <state>", and what to do.
    * @param details Facts of the failure by name, for programs.

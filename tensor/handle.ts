@@ -7,9 +7,13 @@ import { describe, product, type Shape, Tensor } from "./tensor.ts";
 
 /** A tensor in a message: plain data that structured cloning carries. */
 export interface TensorHandle {
+  /** Its line in the handle table. */
   readonly slot: number;
+  /** Which tensor of that line; any other than the table's is stale. */
   readonly generation: number;
+  /** Element type. */
   readonly dtype: DType;
+  /** Sizes of the axes. */
   readonly shape: Shape;
   /** The name of the device, as "cuda:0". */
   readonly device: string;
@@ -17,7 +21,9 @@ export interface TensorHandle {
 
 /** The end of a lend, in the reply. */
 export interface TensorReturn {
+  /** As of the handle. */
   readonly slot: number;
+  /** As of the handle. */
   readonly generation: number;
   /** After the borrower's last read. */
   readonly event: DeviceEvent;
@@ -56,7 +62,11 @@ export class Account implements Ledger, Disposable {
   readonly #pair = new Uint32Array(2);
   readonly #facts = new BigUint64Array(4);
 
-  /** @param owner Of `openOwner`; the supervisor's, where there is one. */
+  /**
+   * Opened on the actor's own thread.
+   *
+   * @param owner Of `openOwner`; the supervisor's, where there is one.
+   */
   constructor(readonly device: Device, readonly owner: OwnerId) {
     bindLedger(device, this);
   }

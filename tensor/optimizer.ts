@@ -4,6 +4,7 @@ import { Tensor, type TensorOptions } from "./tensor.ts";
 
 /** Parameters that are trained alike. */
 export interface AdamWGroup {
+  /** They stay the caller's. */
   parameters: readonly Parameter[];
   /** Default that of the optimizer. Usually 0 for norms and biases. */
   weightDecay?: number;
@@ -111,7 +112,7 @@ export class AdamW implements Disposable {
   #skipped = 0;
   #skippedInRow = 0;
 
-  /** @throws {RangeError} where two parameters share a name. */
+  /** Allocates the state of every parameter. @throws {RangeError} where two parameters share a name. */
   constructor(device: Device, groups: readonly AdamWGroup[], options: AdamWOptions = {}) {
     const moments = options.moments ?? "f32";
     const fallback = moments === "bf16" || options.master === false ? "stochastic" : "nearest";

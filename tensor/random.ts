@@ -16,7 +16,11 @@
 export class Random {
   readonly #state = new Uint32Array(4);
 
-  /** @param seed A safe integer, 0 or more. */
+  /**
+   * A generator at its start.
+   *
+   * @param seed A safe integer, 0 or more.
+   */
   constructor(readonly seed: number) {
     if (!Number.isSafeInteger(seed) || seed < 0) throw new RangeError(`Cannot seed with ${seed}: it is no safe integer of 0 or more`);
     let z = (seed ^ Math.imul(Math.floor(seed / 2 ** 32), 0x9e3779b9)) >>> 0;

@@ -3,9 +3,13 @@ import { Tensor } from "./tensor.ts";
 
 /** A run of tokens that attend to one another, and to a parent's keys first. */
 export interface Segment {
+  /** First query row. */
   qStart: number;
+  /** Query rows. */
   qLen: number;
+  /** First key of its own. */
   kvStart: number;
+  /** Keys of its own. */
   kvLen: number;
   /** Index of the segment whose keys come first; -1 or left out: none. A parent has no parent itself. */
   parent?: number;
@@ -36,10 +40,15 @@ export interface PrefixGroup {
 export class Segments implements Disposable {
   /** i32 [count, 8], as kedge.h says. */
   readonly table: Tensor;
+  /** Segments. */
   readonly count: number;
+  /** Query rows of the longest segment. */
   readonly maxQ: number;
+  /** Own keys of the longest segment. */
   readonly maxKv: number;
+  /** Rows of q. */
   readonly qTokens: number;
+  /** Rows of k and v. */
   readonly kvTokens: number;
   /** Whether a token sees only its own past. */
   readonly causal: boolean;
@@ -89,6 +98,7 @@ export class Segments implements Disposable {
     return new Segments(device, segments, options);
   }
 
+  /** Frees the table. */
   [Symbol.dispose](): void {
     this.table[Symbol.dispose]();
   }

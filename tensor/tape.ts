@@ -10,6 +10,7 @@ export type ValueTree = Value | readonly Value[] | Readonly<Record<string, Value
 
 /** A gradient to start a backward from. */
 export interface Seed {
+  /** Where it starts. */
   value: Value;
   /** Of the value's shape and type; stays the caller's. */
   gradient: Tensor;
@@ -67,7 +68,11 @@ export class Tape implements Disposable {
   #serial = 0;
   #spent = false;
 
-  /** @param options `record: false` for inference: nothing is saved. */
+  /**
+   * A tape with nothing on it.
+   *
+   * @param options `record: false` for inference: nothing is saved.
+   */
   constructor(readonly device: Device, options: { record?: boolean } = {}) {
     this.#recording = options.record ?? true;
   }

@@ -44,6 +44,7 @@ export interface TensorOptions {
  * ```
  */
 export class Tensor implements Disposable {
+  /** Element type. */
   readonly dtype: DType;
   /** Sizes of the axes; the last is contiguous. */
   readonly shape: Shape;

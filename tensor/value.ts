@@ -22,8 +22,11 @@ export interface ValueParts {
  * in the backward as soon as it has passed, whichever is first; what the backward needs outlives all but the last. `keep()` lets it outlive the backward.
  */
 export class Value implements Disposable {
+  /** Whether a backward computes its gradient. */
   readonly requiresGrad: boolean;
+  /** Sizes of the axes. */
   readonly shape: Shape;
+  /** Element type. */
   readonly dtype: DType;
   /** For this folder: the value whose gradient holds this one's, and where. */
   readonly root: Value;
@@ -68,6 +71,7 @@ export class Value implements Disposable {
     return this.#tensor;
   }
 
+  /** Where it lives. */
   get device(): Device {
     return this.tape.device;
   }

@@ -4,18 +4,25 @@ import type { Value } from "../value.ts";
 
 /** What an observer of attention may read while it is called. */
 export interface AttentionSeen {
+  /** [q tokens, heads * headDim]. */
   q: Tensor;
+  /** [kv tokens, kvHeads * headDim]. */
   k: Tensor;
   /** Natural logarithm of the sum of exp(scale q.k): f32 [q tokens, heads]. */
   lse: Tensor;
+  /** Query heads. */
   heads: number;
+  /** Key heads. */
   kvHeads: number;
+  /** Elements of a head. */
   headDim: number;
+  /** Factor on q.k. */
   scale: number;
 }
 
 /** Options of {@linkcode attention}. */
 export interface AttentionOptions {
+  /** Which tokens see which. */
   segments: Segments;
   /** Query heads. */
   heads: number;

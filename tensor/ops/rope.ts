@@ -24,6 +24,8 @@ export class RopeTable implements Disposable {
   readonly sin: Tensor;
 
   /**
+   * Computes the table on the device.
+   *
    * @param from `positions`: one array of token positions for each axis (text and video: time, row, column; pictures: row, column); `axis`: the axis
    * of each of the half head's frequencies; `invFreq`: those frequencies.
    */
@@ -43,6 +45,7 @@ export class RopeTable implements Disposable {
     device.ops.ropeTable(this.cos.address, this.sin.address, positions.address, axis.address, invFreq.address, axes, tokens, half);
   }
 
+  /** Frees the table. */
   [Symbol.dispose](): void {
     this.cos[Symbol.dispose]();
     this.sin[Symbol.dispose]();
