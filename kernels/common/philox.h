@@ -2,11 +2,8 @@
 // (key, counter) alone, so that it does not depend on the order or the number of draws. Runs on the host and on CUDA.
 #pragma once
 #include <stdint.h>
-#if defined(__CUDACC__)
-#define KEDGE_BOTH __host__ __device__
-#else
-#define KEDGE_BOTH
-#endif
+
+#include "both.h"
 
 namespace kedge {
 struct Philox4 {

@@ -1,4 +1,5 @@
 // SwiGLU (Shazeer, arXiv 2002.05202) and GELU with the exact erf (Hendrycks & Gimpel, arXiv 1606.08415), forward and backward.
+#include "../common/normal_tail.h"
 #include "vectors.h"
 
 namespace kedge {
@@ -15,9 +16,9 @@ inline void sigmoid(vf x, vf& s, vf& s_minus) {
 }
 
 // The normal distribution's Phi(x) and phi(x), Phi to its own relative precision for all x (gelu: under 4 ulp of f32 above -1, under 5 in
-// the tail below). With a = |x|: for a < 1, (Phi(x) - 1/2) / x is a polynomial in x^2 (to 2e-10). Beyond, Phi(-a) = exp(-a^2/2) R(a) with
-// R = erfcx(a / sqrt 2) / 2, and R(a) (1 + a) is a polynomial in (a - 2.5) / (a + 2.5) (to 3e-9 on [0, 13.6]). Both were found by weighted
-// least squares driven to the minimax. a^2 / 2 is split so that its rounding does not show in the exponential.
+// the tail below). With a = |x|: for a < 1, (Phi(x) - 1/2) / x is a polynomial in x^2 (to 2e-10). Beyond: the tail of
+// common/normal_tail.h. The polynomial was found by weighted least squares driven to the minimax. a^2 / 2 is split so that its rounding does
+// not show in the exponential.
 inline void normal(vf x, vf& cdf, vf& density) {
   vf a = vmin(vabs(x), splat(16.f));
   vf high = (vf)((vi)a & (vi)(vu{} + 0xfffff000u));
@@ -29,18 +30,7 @@ inline void normal(vf x, vf& cdf, vf& density) {
   s = s * t + 1.f;
   e = e * t * s + e;
   vf q = (a - 2.5f) / (a + 2.5f);
-  vf p = splat(-6.451270019169897e-05f);
-  p = p * q - 0.00022974947933107615f;
-  p = p * q + 6.954118134672171e-07f;
-  p = p * q + 0.0012665621470659971f;
-  p = p * q + 0.0012847675243392587f;
-  p = p * q - 0.0060484688729047775f;
-  p = p * q - 0.008700110018253326f;
-  p = p * q + 0.04606300964951515f;
-  p = p * q - 0.03771663084626198f;
-  p = p * q - 0.09158748388290405f;
-  p = p * q + 0.4946596622467041f;
-  vf tail = e * (p / (1.f + a));
+  vf tail = e * (normal_tail(q) / (1.f + a));
   cdf = select(x > vf{}, 1.f - tail, tail);
   vf u = x * x;
   vf c = splat(-7.5302646109776106e-06f);

@@ -1,4 +1,5 @@
 // SwiGLU (Shazeer, arXiv 2002.05202) and exact GELU (Hendrycks & Gimpel, arXiv 1606.08415), forward and backward.
+#include "../common/normal_tail.h"
 #include "elements.cuh"
 
 namespace kedge {
@@ -73,9 +74,8 @@ __device__ __forceinline__ float reciprocal(float x) {
 }
 
 // The normal distribution's Phi(x) and phi(x), each to its own relative precision, as kernels/cpu/activations.cpp computes them: 1 + erf
-// cancels in the tail, and erfc(-x / sqrt 2) doubles the rounding of its argument there. With a = |x|: Phi(-a) = exp(-a^2/2) R(a), where
-// R(a) (1 + a) is a polynomial in (a - 2.5) / (a + 2.5) to 3e-9 on [0, 13.6]. a^2 / 2 is split so that its rounding does not show in the
-// exponential.
+// cancels in the tail, and erfc(-x / sqrt 2) doubles the rounding of its argument there. The tail is
+// common/normal_tail.h's. a^2 / 2 is split so that its rounding does not show in the exponential.
 __device__ __forceinline__ void normal(float x, float& cdf, float& density) {
   const float a = fminf(fabsf(x), 16.f), high = bits_to_float(float_to_bits(a) & 0xfffff000u);
   const float t = (a + high) * (a - high) * -0.5f;  // |t| < 2^-12 a^2
@@ -85,18 +85,7 @@ __device__ __forceinline__ void normal(float x, float& cdf, float& density) {
   s = s * t + 1.f;
   e = e * t * s + e;
   const float q = (a - 2.5f) * reciprocal(a + 2.5f);
-  float p = -6.451270019169897e-05f;
-  p = p * q - 0.00022974947933107615f;
-  p = p * q + 6.954118134672171e-07f;
-  p = p * q + 0.0012665621470659971f;
-  p = p * q + 0.0012847675243392587f;
-  p = p * q - 0.0060484688729047775f;
-  p = p * q - 0.008700110018253326f;
-  p = p * q + 0.04606300964951515f;
-  p = p * q - 0.03771663084626198f;
-  p = p * q - 0.09158748388290405f;
-  p = p * q + 0.4946596622467041f;
-  const float tail = e * (p * reciprocal(1.f + a));
+  const float tail = e * (normal_tail(q) * reciprocal(1.f + a));
   cdf = x > 0.f ? 1.f - tail : tail;
   density = e * 0.3989422804014327f;
 }
