@@ -51,10 +51,17 @@ export function cpuBuild(): Build {
   return { ...CXX, name: "kedge_cpu", label: "CPU kernels", sources, units };
 }
 
+// Looking for the built library runs the compiler for its identity, 40 ms: once for a thread and a cache folder.
+const opened = new Map<string | undefined, CpuLibrary>();
+
 /** Builds the library if need be and opens it. @throws {KedgeError} `Build`. */
 export function openCpuLibrary(options: BuildOptions = {}): CpuLibrary {
+  const before = opened.get(options.cache);
+  if (before) return before;
   const path = buildLibrary(cpuBuild(), options);
   waitBriefly();
   const symbols = loadLibrary(path, { ...opSymbols, ...hostSymbols });
-  return { path, ops: symbols as CpuLibrary["ops"], host: symbols as CpuLibrary["host"] };
+  const library = { path, ops: symbols as CpuLibrary["ops"], host: symbols as CpuLibrary["host"] };
+  opened.set(options.cache, library);
+  return library;
 }

@@ -1,4 +1,4 @@
-// What the CPU kernels share: threads in fixed chunks, SIMD vectors, exp, bf16.
+// What the CPU kernels share: threads in fixed chunks, SIMD vectors, exp.
 #pragma once
 #include <omp.h>
 #include <stdint.h>
@@ -68,14 +68,6 @@ inline vf fused(vf a, vf b, vf c) {
   return a * b + c;
 #endif
 }
-// Loads/stores the first `count` < kLanes lanes; the others read as `fill`.
-inline vf load_part(const float* p, int count, float fill = 0.f) {
-  float t[kLanes];
-  for (int i = 0; i < kLanes; i++) t[i] = fill;
-  memcpy(t, p, sizeof(float) * count);
-  return load(t);
-}
-inline void store_part(float* p, vf v, int count) { memcpy(p, &v, sizeof(float) * count); }
 inline vf select(vi mask, vf a, vf b) { return (vf)(((vi)a & mask) | ((vi)b & ~mask)); }
 inline vf vmax(vf a, vf b) { return select(a > b, a, b); }
 inline vf vmin(vf a, vf b) { return select(a < b, a, b); }
@@ -117,20 +109,6 @@ inline vf vexp(vf x) {
   result = select(below, vf{}, result);
   result = select(above, splat(INFINITY), result);
   return select(nan, x, result);
-}
-
-// ---- bf16: the upper half of an f32, rounded to nearest even; NaN stays NaN ----
-inline uint16_t to_bf16(float x) {
-  uint32_t u;
-  memcpy(&u, &x, 4);
-  if ((u & 0x7fffffffu) > 0x7f800000u) return (uint16_t)((u >> 16) | 0x40);
-  return (uint16_t)((u + 0x7fffu + ((u >> 16) & 1)) >> 16);
-}
-inline float from_bf16(uint16_t b) {
-  uint32_t u = (uint32_t)b << 16;
-  float x;
-  memcpy(&x, &u, 4);
-  return x;
 }
 
 }  // namespace kedge

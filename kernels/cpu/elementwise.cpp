@@ -62,7 +62,7 @@ KEDGE_API int32_t kedge_fill(const kedge_context* ctx, int32_t dtype, void* x, i
   if (n == 0) return ok(status);
   KEDGE_REQUIRE(x, "x is NULL");
   if (dtype == KEDGE_F32) fill(ctx, (float*)x, n, (float)value);
-  if (dtype == KEDGE_BF16) fill(ctx, (uint16_t*)x, n, to_bf16((float)value));
+  if (dtype == KEDGE_BF16) fill(ctx, (uint16_t*)x, n, (uint16_t)to_half_bits(splat((float)value), bf16{})[0]);
   if (dtype == KEDGE_I32) {
     double whole = std::nearbyint(value);
     KEDGE_REQUIRE(whole >= INT32_MIN && whole <= INT32_MAX, "value %g does not fit i32", value);
