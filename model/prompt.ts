@@ -1,0 +1,48 @@
+/** Patches along time, height and width, before merging. */
+export interface Grid {
+  /** Groups of `temporalPatchSize` frames. */
+  readonly t: number;
+  /** Rows of patches, a multiple of the merge size. */
+  readonly h: number;
+  /** Columns of patches, a multiple of the merge size. */
+  readonly w: number;
+}
+
+/** The pixels of a picture: resized frames, which the vision tower's device cuts into patches, or patches already. */
+export type Pixels =
+  | {
+    /** u8 [count, h * patchSize, w * patchSize, 3], RGB. */
+    readonly frames: Uint8Array<ArrayBuffer>;
+    /** Frames; an image is one. */
+    readonly count: number;
+    /** Subtracted from each colour, which is in [0, 1]. */
+    readonly mean: readonly [number, number, number];
+    /** Divides each colour after that. */
+    readonly std: readonly [number, number, number];
+  }
+  | {
+    /** f32 [t * h * w, channels * temporalPatchSize * patchSize^2], in the order of kedge_image_patches. */
+    readonly patches: Float32Array<ArrayBuffer>;
+  };
+
+/** An image or a video as the model takes it. */
+export interface Visual {
+  readonly kind: "image" | "video";
+  readonly grid: Grid;
+  readonly pixels: Pixels;
+  /** Of a video: seconds between two time steps of the grid. */
+  readonly secondsPerGrid?: number;
+}
+
+/** What the model reads before it answers. */
+export interface Prompt {
+  /** Token ids; every merged patch of a visual has one placeholder. */
+  readonly tokens: Int32Array<ArrayBuffer>;
+  /** In the order of their placeholders. */
+  readonly visuals: readonly Visual[];
+}
+
+/** Merged tokens of a visual: its placeholders. */
+export function visualTokens(grid: Grid, mergeSize: number): number {
+  return grid.t * grid.h * grid.w / mergeSize ** 2;
+}
