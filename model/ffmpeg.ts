@@ -1,0 +1,255 @@
+/**
+ * Reads video files by the `ffmpeg` and `ffprobe` of the PATH.
+ *
+ * @module
+ */
+import { environment } from "../ffi/environment.ts";
+import { KedgeError } from "../ffi/errors.ts";
+import { MOST_PIXELS, type RawImage } from "./image_decode.ts";
+import type { VideoLength } from "./video_sampling.ts";
+
+/** Bounds of a run of ffmpeg. */
+export interface FfmpegOptions {
+  /** Seconds after which a run is killed. */
+  readonly timeLimit: number;
+  /** Kills the run. */
+  readonly signal?: AbortSignal;
+}
+
+const ADVICE =
+  'Install ffmpeg, which brings ffprobe ("apt-get install ffmpeg" on Debian and Ubuntu, "dnf install ffmpeg-free" on Fedora, "brew install ffmpeg" on ' +
+  "macOS), and grant --allow-run=ffmpeg,ffprobe; or give the video as a list of frames";
+
+function badVideo(path: string, why: string, advice = "Replace or remove it"): KedgeError {
+  return new KedgeError("BadData", `Cannot read the video ${path}: ${why}. ${advice}.`, { path });
+}
+
+/** Runs a program to its end, handing over what it writes; throws where it fails, is late, or is aborted. */
+async function run(
+  command: "ffmpeg" | "ffprobe",
+  { path, args, sink, options }: { path: string; args: readonly string[]; sink: (bytes: Uint8Array) => void; options: FfmpegOptions },
+): Promise<void> {
+  options.signal?.throwIfAborted();
+  let child: Deno.ChildProcess;
+  try {
+    // Deno refuses to spawn with LD_LIBRARY_PATH set under a plain --allow-run=ffmpeg, and CUDA images set it.
+    const env = { PATH: environment("PATH") ?? "/usr/local/bin:/usr/bin:/bin", LC_ALL: "C" };
+    child = new Deno.Command(command, { args: [...args], clearEnv: true, env, stdin: "null", stdout: "piped", stderr: "piped" }).spawn();
+  } catch (cause) {
+    // A name of --allow-run that Deno finds nowhere is dropped from the list: then the permission is what is missed.
+    const why = cause instanceof Deno.errors.NotFound ? "is not in PATH" : `cannot be run (${(cause as Error).message})`;
+    throw new KedgeError("Unsupported", `Cannot read the video ${path}: ${command} ${why}. ${ADVICE}.`, { path }, { cause });
+  }
+  let late = false;
+  const kill = () => {
+    try {
+      child.kill("SIGKILL");
+    } catch {
+      // It has ended.
+    }
+  };
+  const timer = setTimeout(() => (late = true, kill()), 1000 * options.timeLimit);
+  options.signal?.addEventListener("abort", kill);
+  let fault: unknown;
+  const take = async () => {
+    for await (const bytes of child.stdout) {
+      if (fault !== undefined) continue;
+      try {
+        sink(bytes);
+      } catch (error) {
+        fault = error;
+        kill();
+      }
+    }
+  };
+  let words = "";
+  const listen = async () => {
+    const decoder = new TextDecoder();
+    for await (const bytes of child.stderr) words = (words + decoder.decode(bytes, { stream: true })).slice(0, 2000);
+  };
+  try {
+    const [{ success, signal }] = await Promise.all([child.status, take(), listen()]);
+    options.signal?.throwIfAborted();
+    if (fault !== undefined) throw fault;
+    if (late) throw badVideo(path, `${command} took more than ${options.timeLimit} s`, "Raise timeLimit, or replace or remove it");
+    if (!success) {
+      throw badVideo(path, `${command} fails${signal ? ` by ${signal}` : ""}: ${words.trim().split("\n")[0] || "it says nothing"}`);
+    }
+  } finally {
+    clearTimeout(timer);
+    options.signal?.removeEventListener("abort", kill);
+    kill();
+  }
+}
+
+// A name is a file's and nothing else, whatever it looks like; and a playlist in it reaches files only.
+const input = (path: string): string[] => ["-protocol_whitelist", "file", "-i", `file:${path}`];
+
+async function probe(path: string, args: readonly string[], options: FfmpegOptions): Promise<Record<string, unknown>> {
+  const decoder = new TextDecoder(), texts: string[] = [];
+  const sink = (bytes: Uint8Array) => void texts.push(decoder.decode(bytes, { stream: true }));
+  await run("ffprobe", {
+    path,
+    args: ["-v", "error", "-select_streams", "V:0", ...args, "-of", "json=c=1", ...input(path)],
+    sink,
+    options,
+  });
+  return JSON.parse(texts.join("")) as Record<string, unknown>;
+}
+
+type Fields = Readonly<Record<string, string>>;
+
+/**
+ * The length of a video, by the packets of its first video stream that is no cover picture; packets that the container says are not shown do not count. The rate
+ * is their number over the time from the first to the end of the last, as in torchcodec, since what containers say is wrong for uneven frames.
+ *
+ * @throws {KedgeError} `Unsupported` where ffprobe is not there or may not be run; `BadData` for a file that is no video or takes too long.
+ */
+export async function probeVideo(path: string, options: FfmpegOptions): Promise<VideoLength> {
+  checkFile(path);
+  const entries = ["-show_entries", "stream=avg_frame_rate,r_frame_rate:packet=pts_time,duration_time,flags"];
+  const { streams, packets } = await probe(path, entries, options) as { streams?: Fields[]; packets?: Fields[] };
+  const stream = streams?.[0];
+  if (!stream) throw badVideo(path, "it has no video stream");
+  const shown = (packets ?? []).filter(({ flags }) => !flags?.includes("D"));
+  const nominal = ["avg_frame_rate", "r_frame_rate"].map((key) => rate(stream[key])).find((value) => value > 0);
+  const fps = measuredRate(shown) ?? nominal;
+  if (fps === undefined) {
+    throw badVideo(path, "it does not say how many frames a second has", "Convert it, or give its frames as a list with their fps");
+  }
+  return { total: shown.length, fps };
+}
+
+/** Packets over seconds; undefined where the packets have no times. */
+function measuredRate(packets: readonly Fields[]): number | undefined {
+  let first = Infinity, last = -Infinity, duration = NaN;
+  for (const packet of packets) {
+    const time = Number(packet["pts_time"] ?? NaN);
+    if (Number.isNaN(time)) return undefined;
+    first = Math.min(first, time);
+    if (time < last) continue;
+    last = time;
+    duration = Number(packet["duration_time"] ?? NaN);
+  }
+  if (!(last > first)) return undefined;
+  const span = last - first;
+  return packets.length / (span + (duration > 0 ? duration : span / (packets.length - 1)));
+}
+
+/** The frames that really decode; slow. */
+export async function countFrames(path: string, options: FfmpegOptions): Promise<number> {
+  const { streams } = await probe(path, ["-count_frames", "-show_entries", "stream=nb_read_frames"], options) as { streams?: Fields[] };
+  return Number(streams?.[0]?.["nb_read_frames"] ?? 0) || 0;
+}
+
+function checkFile(path: string): void {
+  try {
+    if (Deno.statSync(path).isFile) return;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) throw badVideo(path, "there is no such file", "Check the path");
+    throw error;
+  }
+  throw badVideo(path, "it is not a file", "Check the path");
+}
+
+/** "30000/1001" as a number; 0 for "0/0". */
+function rate(text: string | undefined): number {
+  const [above, below] = (text ?? "").split("/").map(Number);
+  const value = above! / (below ?? 1);
+  return Number.isFinite(value) ? value : 0;
+}
+
+/**
+ * Decodes `count` of the `total` frames of a video, the k-th being frame floor(k total / count), as `sampleFrames` has it; upright by the video's rotation.
+ * Hands them over one by one, in order.
+ *
+ * @param take Called with each and its place among them. The pixels are its own.
+ * @returns How many there were: fewer than `count` where the video ends before.
+ * @throws {KedgeError} As of {@linkcode probeVideo}.
+ */
+export async function decodeFrames(
+  path: string,
+  { total, count, take, ...options }: FfmpegOptions & { total: number; count: number; take: (frame: RawImage, place: number) => void },
+): Promise<number> {
+  let place = 0;
+  const reader = new PpmReader(path, (frame) => {
+    if (place < count) take(frame, place++);
+  });
+  // Frame n is one of them if it is floor(k total / count) for the only k that it can be: a list of all would be too long for ffmpeg's parser.
+  // The frames get times of their own, since this output would otherwise fill gaps with copies; PPM says its size, whatever the rotation made of it.
+  const filter = `select='eq(n,floor(ceil(n*${count}/${total})*${total}/${count}))',settb=1/25,setpts=N`;
+  const output = [
+    "-map",
+    "0:V:0",
+    "-vf",
+    filter,
+    "-r",
+    "25",
+    "-frames:v",
+    String(count),
+    "-f",
+    "image2pipe",
+    "-c:v",
+    "ppm",
+    "-pix_fmt",
+    "rgb24",
+  ];
+  const args = ["-v", "error", "-nostdin", ...input(path), ...output, "pipe:1"];
+  await run("ffmpeg", { path, args, sink: (bytes) => reader.push(bytes), options });
+  if (reader.open) throw badVideo(path, "ffmpeg ends inside a frame");
+  return place;
+}
+
+const HEADER = /^P6\s+(\d+)\s+(\d+)\s+255\s/, LONGEST_HEADER = 64;
+
+/** Cuts a stream of PPM pictures (P6) into them. */
+class PpmReader {
+  readonly #path: string;
+  readonly #take: (frame: RawImage) => void;
+  #head = "";
+  #frame: RawImage | undefined;
+  #filled = 0;
+
+  constructor(path: string, take: (frame: RawImage) => void) {
+    this.#path = path;
+    this.#take = take;
+  }
+
+  /** Whether a picture has begun. */
+  get open(): boolean {
+    return this.#frame !== undefined || this.#head !== "";
+  }
+
+  push(bytes: Uint8Array): void {
+    for (let at = 0; at < bytes.length;) {
+      if (this.#frame) {
+        const { data } = this.#frame, part = bytes.subarray(at, at + data.length - this.#filled);
+        data.set(part, this.#filled);
+        this.#filled += part.length;
+        at += part.length;
+        if (this.#filled < data.length) continue;
+        const frame = this.#frame;
+        this.#frame = undefined;
+        this.#take(frame);
+      } else {
+        this.#head += String.fromCharCode(bytes[at++]!);
+        this.#begin();
+      }
+    }
+  }
+
+  #begin(): void {
+    const match = HEADER.exec(this.#head);
+    if (!match) {
+      if (this.#head.length < LONGEST_HEADER) return;
+      throw badVideo(this.#path, `ffmpeg writes ${JSON.stringify(this.#head)} instead of pictures`);
+    }
+    const [width, height] = [Number(match[1]), Number(match[2])];
+    if (width * height > MOST_PIXELS) {
+      throw badVideo(this.#path, `frames of ${width} x ${height} are more than ${MOST_PIXELS} pixels`, "Scale it down");
+    }
+    this.#frame = { data: new Uint8Array(3 * width * height), width, height };
+    this.#filled = 0;
+    this.#head = "";
+  }
+}

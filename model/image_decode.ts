@@ -1,0 +1,181 @@
+import sharp from "sharp";
+import { KedgeError } from "../ffi/errors.ts";
+import { firstGifFrame } from "./gif_frame.ts";
+
+/** A decoded picture. */
+export interface RawImage {
+  /** u8 [height, width, 3], RGB. */
+  readonly data: Uint8Array<ArrayBuffer>;
+  /** Columns. */
+  readonly width: number;
+  /** Rows. */
+  readonly height: number;
+}
+
+/** Options of {@linkcode decodeImage}. */
+export interface DecodeOptions {
+  /** What an error calls the picture, such as its path. Default "the picture". */
+  readonly name?: string;
+}
+
+/** Pixels of the largest picture that is decoded: Pillow's limit against decompression bombs. */
+export const MOST_PIXELS = 178_956_970;
+
+// Decoded pictures are large, and each is asked for once.
+sharp.cache(false);
+
+/**
+ * Decodes a JPEG, PNG, WebP, GIF or TIFF as transformers' `load_image` does (Pillow's `Image.open`, `ImageOps.exif_transpose`, `convert("RGB")`):
+ *
+ * - turned upright by the orientation of its EXIF, or of its XMP where the EXIF gives none;
+ * - alpha and transparent colours are dropped, not blended; ICC profiles and gamma are not applied;
+ * - 16 bits of a colour lose the lower eight; 16 bits of grey without alpha are clipped to 255, as Pillow does (scale such pictures beforehand);
+ * - CMYK by Pillow's formula, without a profile;
+ * - of an animation or of several pages the first.
+ *
+ * Equal to Pillow for lossless files, and for JPEG where both use libjpeg-turbo's transforms.
+ *
+ * @param bytes The file; not to be changed before the promise settles.
+ * @throws {KedgeError} `BadData` for what is no such file, is cut, broken, or larger than {@linkcode MOST_PIXELS}; `Unsupported` for a colour space that
+ *   Pillow treats in its own way.
+ *
+ * @example
+ * ```ts
+ * import { decodeImage } from "./image_decode.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const gif = Uint8Array.fromBase64("R0lGODdhAQABAIEAAAoUHgAAAAAAAAAAACwAAAAAAQABAAAIBAABBAQAOw==");
+ * assertEquals(await decodeImage(gif), { data: new Uint8Array([10, 20, 30]), width: 1, height: 1 });
+ * ```
+ */
+export async function decodeImage(bytes: Uint8Array<ArrayBuffer>, options: DecodeOptions = {}): Promise<RawImage> {
+  const name = options.name ?? "the picture";
+  const format = formatOf(bytes);
+  if (format === undefined) {
+    throw badData(name, `${beginning(bytes)}; JPEG, PNG, WebP, GIF and TIFF can be read`, "Convert it to one of them, or remove it");
+  }
+  return format === "GIF" ? await decodeGif(bytes, name) : await decode(bytes, { name, format });
+}
+
+function formatOf(bytes: Uint8Array): string | undefined {
+  const head = latin1(bytes.subarray(0, 12));
+  if (head.startsWith("\xff\xd8\xff")) return "JPEG";
+  if (head.startsWith("\x89PNG\r\n\x1a\n")) return "PNG";
+  if (head.startsWith("GIF87a") || head.startsWith("GIF89a")) return "GIF";
+  if (head.startsWith("RIFF") && head.endsWith("WEBP")) return "WebP";
+  return ["II*\0", "MM\0*", "II+\0", "MM\0+"].includes(head.slice(0, 4)) ? "TIFF" : undefined;
+}
+
+const latin1 = (bytes: Uint8Array): string => String.fromCharCode(...bytes);
+
+function beginning(bytes: Uint8Array): string {
+  return bytes.length === 0 ? "it has no bytes" : `its ${bytes.length} bytes begin with ${JSON.stringify(latin1(bytes.subarray(0, 12)))}`;
+}
+
+function badData(name: string, why: string, advice = "Replace or remove it"): KedgeError {
+  return new KedgeError("BadData", `Cannot read ${name}: ${why}. ${advice}.`, { name });
+}
+
+function checkPixels(name: string, { width, height }: { width: number; height: number }): void {
+  if (width * height <= MOST_PIXELS) return;
+  throw badData(name, `${width} x ${height} pixels are more than ${MOST_PIXELS}`, "Scale it down, or remove it");
+}
+
+// By the orientation of EXIF: mirrors, upside down (flip) or left to right (flop), and then a turn in clockwise degrees.
+const TURNS: Readonly<Record<number, { degrees: number; flop?: boolean; flip?: boolean }>> = {
+  2: { degrees: 0, flop: true },
+  3: { degrees: 180 },
+  4: { degrees: 0, flip: true },
+  5: { degrees: 90, flip: true },
+  6: { degrees: 90 },
+  7: { degrees: 90, flop: true },
+  8: { degrees: 270 },
+};
+
+function xmpOrientation(xmp: string | undefined): number {
+  return Number(/tiff:Orientation(?:="|>)([0-9])/.exec(xmp ?? "")?.[1] ?? 1);
+}
+
+async function decode(bytes: Uint8Array<ArrayBuffer>, { name, format }: { name: string; format: string }): Promise<RawImage> {
+  // "error" fails on what is cut or broken, and not on what is odd. The limit is checked below, with a message of its own.
+  const open = () => sharp(bytes, { failOn: "error", ignoreIcc: true, limitInputPixels: false });
+  try {
+    const { width, height, space, depth, orientation, xmpAsString } = await open().metadata();
+    checkPixels(name, { width, height });
+    const grey16 = space === "grey16" && depth === "ushort", cmyk = space === "cmyk" && depth === "uchar";
+    const plain = (space === "b-w" || (space === "srgb" && depth === "uchar") || (space === "rgb16" && depth === "ushort")) &&
+      depth !== "dpcomplex";
+    if (!grey16 && !cmyk && !plain) {
+      const why = `a ${format} of colour space ${space} and depth ${depth} is not supported`;
+      throw new KedgeError("Unsupported", `Cannot read ${name}: ${why}. Convert it to a PNG of 8 bits.`, { name, space, depth });
+    }
+    const { degrees, flop = false, flip = false } = TURNS[orientation ?? xmpOrientation(xmpAsString)] ?? { degrees: 0 };
+    const turned = open().rotate(degrees).flop(flop).flip(flip);
+    const pipeline = cmyk
+      ? turned.pipelineColourspace("cmyk").toColourspace("cmyk").raw()
+      : grey16
+      ? turned.removeAlpha().toColourspace("grey16").raw({ depth: "ushort" })
+      : turned.removeAlpha().toColourspace("srgb").raw();
+    const { data, info } = await pipeline.toBuffer({ resolveWithObject: true });
+    const pixels = new Uint8Array(data.buffer as ArrayBuffer, data.byteOffset, data.byteLength);
+    const n = info.width * info.height;
+    // Grey with alpha (colour type 4 of IHDR) is 8 bits of each to Pillow; a transparent grey value (tRNS) changes nothing.
+    const alpha = format === "PNG" && bytes[25] === 4;
+    const rgb = cmyk ? fromCmyk(pixels) : grey16 ? fromGrey16(pixels, { n, clip: !alpha }) : fromGrey(pixels, n);
+    return { data: rgb, width: info.width, height: info.height };
+  } catch (error) {
+    if (error instanceof KedgeError) throw error;
+    const words = (error as Error).message.split("\n").map((line) => line.trim()).find((line) => line !== "") ?? String(error);
+    throw new KedgeError("BadData", `Cannot read ${name}: the ${format} is cut or broken (${words}). Replace or remove it.`, {
+      name,
+      format,
+    }, {
+      cause: error,
+    });
+  }
+}
+
+async function decodeGif(bytes: Uint8Array<ArrayBuffer>, name: string): Promise<RawImage> {
+  const frame = firstGifFrame(bytes);
+  if (typeof frame === "string") throw badData(name, `the GIF is cut or broken (${frame})`);
+  const { left, top, canvas, fill } = frame;
+  checkPixels(name, canvas);
+  const image = await decode(frame.file, { name, format: "GIF" });
+  if (canvas.width === image.width && canvas.height === image.height) return image;
+  const data = new Uint8Array(3 * canvas.width * canvas.height);
+  for (let i = 0; i < data.length; i++) data[i] = fill[i % 3]!;
+  for (let y = 0; y < image.height; y++) {
+    data.set(image.data.subarray(3 * y * image.width, 3 * (y + 1) * image.width), 3 * ((top + y) * canvas.width + left));
+  }
+  return { data, width: canvas.width, height: canvas.height };
+}
+
+/** Three equal colours from one; what has three already is given back. */
+function fromGrey(pixels: Uint8Array<ArrayBuffer>, n: number): Uint8Array<ArrayBuffer> {
+  if (pixels.length === 3 * n) return pixels;
+  const out = new Uint8Array(3 * n);
+  for (let i = 0; i < n; i++) out[3 * i] = out[3 * i + 1] = out[3 * i + 2] = pixels[i]!;
+  return out;
+}
+
+function fromGrey16(pixels: Uint8Array<ArrayBuffer>, { n, clip }: { n: number; clip: boolean }): Uint8Array<ArrayBuffer> {
+  const view = new DataView(pixels.buffer, pixels.byteOffset, pixels.byteLength), out = new Uint8Array(3 * n);
+  for (let i = 0; i < n; i++) {
+    const value = view.getUint16(2 * i, true); // no machine of Deno's is big-endian
+    out[3 * i] = out[3 * i + 1] = out[3 * i + 2] = clip ? Math.min(255, value) : value >> 8;
+  }
+  return out;
+}
+
+/** Pillow's cmyk2rgb: w - c w / 255, rounded, with w = 255 - k. */
+function fromCmyk(pixels: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
+  const n = pixels.length / 4, out = new Uint8Array(3 * n);
+  for (let i = 0; i < n; i++) {
+    const white = 255 - pixels[4 * i + 3]!;
+    for (let c = 0; c < 3; c++) {
+      const product = pixels[4 * i + c]! * white + 128;
+      out[3 * i + c] = Math.max(0, white - ((product >> 8) + product >> 8));
+    }
+  }
+  return out;
+}

@@ -1,0 +1,287 @@
+import { CpuDevice } from "../ffi/cpu_device.ts";
+import { KedgeError } from "../ffi/errors.ts";
+import { decodeImage, type RawImage } from "./image_decode.ts";
+import { readImageProcessorConfig } from "./image_processor_config.ts";
+import type { ImageSource, PixelBounds, VideoSource } from "./messages.ts";
+import type { Grid, Visual } from "./prompt.ts";
+import { smartResize } from "./smart_resize.ts";
+import { readVideo, type VideoOptions } from "./video.ts";
+import { mostFramePixels, VIDEO_DEFAULTS, type VideoSettings } from "./video_sampling.ts";
+
+export type { RawImage } from "./image_decode.ts";
+export { smartResize, type SmartResizeOptions } from "./smart_resize.ts";
+export type { VideoOptions } from "./video.ts";
+export type { VideoSettings } from "./video_sampling.ts";
+
+/** Three numbers: for red, green, blue. */
+export type Colours = readonly [number, number, number];
+
+/** Options of {@linkcode ImageProcessor}; defaults: those of transformers' Qwen2VLImageProcessor (5.17). */
+export interface ImageProcessorOptions extends PixelBounds {
+  /** Fewest pixels of a resized picture. Default 56 * 56. */
+  readonly minPixels?: number;
+  /** Most pixels of a resized picture. Default 28 * 28 * 1280. */
+  readonly maxPixels?: number;
+  /** Subtracted from colours in [0, 1]. Default: CLIP's. */
+  readonly mean?: Colours;
+  /** Divides them after that. Default: CLIP's. */
+  readonly std?: Colours;
+  /** Pixels of a patch's side. Default 14. */
+  readonly patchSize?: number;
+  /** Patches of a merged token's side. Default 2. */
+  readonly mergeSize?: number;
+  /** Frames of a patch. Default 2. */
+  readonly temporalPatchSize?: number;
+  /** Of videos. */
+  readonly video?: Partial<VideoSettings>;
+  /** Threads that resize. Default: the cores that this process may use. Results do not depend on it. */
+  readonly threads?: number;
+}
+
+/** Options of {@linkcode ImageProcessor.image}. */
+export interface ImageOptions extends PixelBounds {
+  /** What an error calls the picture, such as its path. Default "the picture". */
+  readonly name?: string;
+}
+
+const CLIP_MEAN: Colours = [0.48145466, 0.4578275, 0.40821073], CLIP_STD: Colours = [0.26862954, 0.26130258, 0.27577711];
+
+/** Pixels of a side that can be resized. */
+const LONGEST_SIDE = 65_535;
+
+/**
+ * Makes of pictures and videos what the vision tower reads, as transformers' Qwen2VLImageProcessorPil does: decode to RGB, smart resize by Pillow's antialiased
+ * bicubic filter. Rescaling, normalisation and cutting into patches are left to the model's device, so that only bytes move. It holds no state but its options:
+ * calls may overlap.
+ *
+ * A file is turned upright by its EXIF orientation, as transformers' `load_image` does with paths and bytes.
+ *
+ * @example
+ * ```ts
+ * import { ImageProcessor } from "./image_processor.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const processor = new ImageProcessor({ minPixels: 56 * 56, maxPixels: 112 * 112 });
+ * const { grid } = await processor.image({ data: new Uint8Array(100 * 50 * 3), width: 100, height: 50 });
+ * assertEquals(grid, { t: 1, h: 4, w: 8 }); // 56 x 112 pixels
+ * ```
+ */
+export class ImageProcessor {
+  /** Fewest pixels of a resized picture. */
+  readonly minPixels: number;
+  /** Most pixels of a resized picture. */
+  readonly maxPixels: number;
+  /** Subtracted from colours in [0, 1]. */
+  readonly mean: Colours;
+  /** Divides them after that. */
+  readonly std: Colours;
+  /** Pixels of a patch's side. */
+  readonly patchSize: number;
+  /** Patches of a merged token's side. */
+  readonly mergeSize: number;
+  /** Frames of a patch. */
+  readonly temporalPatchSize: number;
+  /** Of videos. */
+  readonly videoSettings: VideoSettings;
+  readonly #threads: number | undefined;
+
+  /** The public defaults. */
+  static readonly default: ImageProcessor = new ImageProcessor();
+
+  /**
+   * A processor with options.
+   *
+   * @throws {RangeError} For sizes that are not positive integers, bounds in the wrong order, a std of 0.
+   */
+  constructor(options: ImageProcessorOptions = {}) {
+    this.minPixels = options.minPixels ?? 56 * 56;
+    this.maxPixels = options.maxPixels ?? 28 * 28 * 1280;
+    this.mean = options.mean ?? CLIP_MEAN;
+    this.std = options.std ?? CLIP_STD;
+    this.patchSize = options.patchSize ?? 14;
+    this.mergeSize = options.mergeSize ?? 2;
+    this.temporalPatchSize = options.temporalPatchSize ?? 2;
+    this.videoSettings = { ...VIDEO_DEFAULTS, ...options.video };
+    this.#threads = options.threads;
+    for (const key of ["patchSize", "mergeSize", "temporalPatchSize"] as const) {
+      if (!Number.isSafeInteger(this[key]) || this[key] < 1) {
+        throw new RangeError(`Cannot make an image processor: ${key} ${this[key]} is not a positive integer`);
+      }
+    }
+    for (const { minPixels, maxPixels } of [this, this.videoSettings]) {
+      if (minPixels > 0 && minPixels <= maxPixels && maxPixels < Infinity) continue;
+      throw new RangeError(
+        `Cannot make an image processor: minPixels ${minPixels} and maxPixels ${maxPixels} are not positive and in this order`,
+      );
+    }
+    if (!this.mean.every(Number.isFinite) || !this.std.every((value) => value > 0 && value < Infinity)) {
+      throw new RangeError(`Cannot make an image processor: mean [${this.mean}] or std [${this.std}] is out of range`);
+    }
+  }
+
+  /**
+   * The processor of a model's folder: of `processor_config.json`, or of `preprocessor_config.json` and `video_preprocessor_config.json`.
+   *
+   * @throws {KedgeError} `BadCheckpoint`, with the file and the key.
+   */
+  static fromFolder(folder: string): ImageProcessor {
+    const options = readImageProcessorConfig(folder);
+    try {
+      return new ImageProcessor(options);
+    } catch (cause) {
+      if (!(cause instanceof RangeError)) throw cause;
+      throw new KedgeError("BadCheckpoint", `Cannot read the image processor of ${folder}: ${cause.message}`, { path: folder }, { cause });
+    }
+  }
+
+  /**
+   * Makes a picture ready.
+   *
+   * @param source A file's bytes (JPEG, PNG, WebP, GIF, TIFF), not to be changed before the promise settles; or its pixels.
+   * @param options Bounds, where they are not the processor's; a name for errors.
+   * @returns Frames u8 [1, height, width, 3], and their grid.
+   * @throws {RangeError} For pixels that are not [height, width, 3], or bounds in the wrong order.
+   * @throws {KedgeError} `BadData`, `Unsupported`: see {@linkcode decodeImage} and {@linkcode smartResize}.
+   */
+  async image(source: ImageSource, options: ImageOptions = {}): Promise<Visual> {
+    const { name = "the picture", minPixels = this.minPixels, maxPixels = this.maxPixels } = options;
+    const image = await this.#decode(source, name);
+    const frames = new Frames({ count: 1, threads: this.#threads, name, ...this.#cut({ minPixels, maxPixels }) });
+    frames.take(image, 0);
+    return this.#visual("image", frames);
+  }
+
+  /**
+   * Makes a video ready: the frames that are sampled from it, each resized as a picture. The public video processor resizes by torchvision, whose bicubic filter
+   * gives one byte in two hundred another value, off by one or two.
+   *
+   * @param source Frames with their rate, or the path of a file that ffmpeg can read (needs `--allow-run=ffmpeg,ffprobe`).
+   * @param options Settings, where they are not the processor's.
+   * @returns Frames u8 [count, height, width, 3], their grid, and the seconds between two of its steps. An incomplete last step repeats its last frame.
+   * @throws {RangeError} As of {@linkcode image}, and for settings that are not positive.
+   * @throws {KedgeError} `BadData` for what cannot be read, is no video, or has frames of different sizes; `Unsupported` where there is no ffmpeg.
+   */
+  async video(source: VideoSource, options: VideoOptions = {}): Promise<Visual> {
+    const { sample, timeLimit, signal, name = "path" in source ? source.path : "the video", ...own } = options;
+    const settings: VideoSettings = { ...this.videoSettings, ...own };
+    const { temporalPatchSize } = this;
+    let frames: Frames | undefined;
+    const fps = await readVideo(source, {
+      ...settings,
+      ...{ sample, timeLimit, signal } as Pick<VideoOptions, "sample" | "timeLimit" | "signal">,
+      name,
+      temporalPatchSize,
+      decode: (frame, name) => this.#decode(frame, name),
+      begin: (count) => {
+        const maxPixels = mostFramePixels(settings, { frames: count, factor: this.#factor, temporalPatchSize });
+        frames = new Frames({ count, threads: this.#threads, name, ...this.#cut({ minPixels: settings.minPixels, maxPixels }) });
+      },
+      take: (frame, place) => frames!.take(frame, place),
+    });
+    return { ...this.#visual("video", frames!), secondsPerGrid: temporalPatchSize / fps };
+  }
+
+  get #factor(): number {
+    return this.patchSize * this.mergeSize;
+  }
+
+  #cut(bounds: Required<PixelBounds>): Required<PixelBounds> & { factor: number } {
+    return { ...bounds, factor: this.#factor };
+  }
+
+  async #decode(source: ImageSource, name: string): Promise<RawImage> {
+    if (source instanceof Uint8Array) return await decodeImage(unshared(source), { name });
+    const { width, height, data } = source;
+    if (!(Number.isSafeInteger(width) && Number.isSafeInteger(height) && width > 0 && height > 0 && data.length === 3 * width * height)) {
+      throw new RangeError(`Cannot read ${name}: ${data.length} bytes are not ${height} x ${width} x 3 pixels`);
+    }
+    return { width, height, data: unshared(data) };
+  }
+
+  #visual(kind: Visual["kind"], { count, height, width, data }: Frames): Visual {
+    const grid: Grid = { t: Math.ceil(count / this.temporalPatchSize), h: height / this.patchSize, w: width / this.patchSize };
+    return { kind, grid, pixels: { frames: data, count, mean: this.mean, std: this.std } };
+  }
+}
+
+/** The same bytes for native code, which takes none that threads share. */
+function unshared(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
+  return bytes.buffer instanceof ArrayBuffer ? bytes as Uint8Array<ArrayBuffer> : Uint8Array.from(bytes);
+}
+
+interface FramesOptions extends Required<PixelBounds> {
+  readonly count: number;
+  readonly factor: number;
+  readonly name: string;
+  readonly threads: number | undefined;
+}
+
+/** Resized frames of one size, as they come. */
+class Frames {
+  readonly count: number;
+  /** Rows of a resized frame; 0 before the first. */
+  height = 0;
+  /** Columns of a resized frame. */
+  width = 0;
+  /** u8 [count, height, width, 3]. */
+  data: Uint8Array<ArrayBuffer> = new Uint8Array();
+  readonly #options: FramesOptions;
+  #first: RawImage | undefined;
+
+  constructor(options: FramesOptions) {
+    this.count = options.count;
+    this.#options = options;
+  }
+
+  take(frame: RawImage, place: number): void {
+    this.#first ??= this.#start(frame);
+    const { name } = this.#options, { width, height } = this.#first;
+    if (frame.width !== width || frame.height !== height) {
+      const message =
+        `Cannot read ${name}: sampled frame ${place} has ${frame.width} x ${frame.height} pixels, the first ${width} x ${height}.` +
+        " Give frames of one size.";
+      throw new KedgeError("BadData", message, { name, place });
+    }
+    const bytes = 3 * this.height * this.width;
+    this.#resize(frame, this.data.subarray(place * bytes, (place + 1) * bytes));
+  }
+
+  #start({ width, height }: RawImage): RawImage {
+    const { name, count } = this.#options;
+    const size = smartResize(height, width, this.#options);
+    if (Math.max(height, width) > LONGEST_SIDE) {
+      const message =
+        `Cannot resize ${name}: of its ${width} x ${height} pixels one side is longer than ${LONGEST_SIDE}. Scale it down, or remove it.`;
+      throw new KedgeError("BadData", message, { name, height, width });
+    }
+    const bytes = 3 * count * size.height * size.width;
+    try {
+      this.data = new Uint8Array(bytes);
+    } catch (cause) {
+      const message =
+        `Cannot hold ${count} frames of ${size.width} x ${size.height} (${name}): ${bytes} bytes. Lower maxFrames or maxPixels.`;
+      throw new KedgeError("OutOfMemory", message, { asked: bytes }, { cause });
+    }
+    Object.assign(this, size);
+    return { width, height, data: new Uint8Array() };
+  }
+
+  #resize({ data, width, height }: RawImage, into: Uint8Array<ArrayBuffer>): void {
+    if (width === this.width && height === this.height) return into.set(data);
+    const { threads } = this.#options;
+    using device = CpuDevice.open({ blas: "builtin", ...threads === undefined ? {} : { threads } });
+    const image = device.alloc(data.length);
+    try {
+      const out = device.alloc(into.length);
+      try {
+        device.write(image, data);
+        device.ops.imageResize(out, this.height, this.width, image, height, width, 3);
+        device.read(into, out);
+      } finally {
+        device.free(out);
+      }
+    } finally {
+      device.free(image);
+    }
+  }
+}

@@ -1,0 +1,155 @@
+/**
+ * Reads what a model's folder says of its pictures and videos: `processor_config.json` with both inside (as transformers 5 saves it), or
+ * `preprocessor_config.json` and `video_preprocessor_config.json`. A folder with no word on videos has the bounds of its pictures for them too, as in
+ * transformers.
+ *
+ * @module
+ */
+import { join } from "node:path";
+import { z } from "zod";
+import { KedgeError } from "../ffi/errors.ts";
+import type { ImageProcessorOptions } from "./image_processor.ts";
+import type { PixelBounds } from "./messages.ts";
+import type { VideoSettings } from "./video_sampling.ts";
+
+/** A key that may be there, what it must be, and the words for that. Several keys: the first that is there counts; "a.b" is b of the object a. */
+type Field<T> = readonly [keys: string, schema: z.ZodType<T>, words: string];
+type Fields<T> = { readonly [K in keyof T]-?: Field<NonNullable<T[K]>> };
+
+const COUNT = [z.int().positive(), "a positive integer"] as const, POSITIVE = [z.number().positive(), "a positive number"] as const;
+const NAME = [z.string(), "a string"] as const;
+const COLOURS = [z.tuple([z.number(), z.number(), z.number()]), "three numbers"] as const;
+
+type Shared = Pick<ImageProcessorOptions, "mean" | "std" | "patchSize" | "mergeSize" | "temporalPatchSize">;
+const SHARED: Fields<Shared> = {
+  mean: ["image_mean", ...COLOURS],
+  std: ["image_std", ...COLOURS],
+  patchSize: ["patch_size", ...COUNT],
+  mergeSize: ["merge_size", ...COUNT],
+  temporalPatchSize: ["temporal_patch_size", ...COUNT],
+};
+
+const BOUNDS: Fields<PixelBounds> = {
+  minPixels: ["min_pixels size.shortest_edge size.min_pixels", ...POSITIVE],
+  maxPixels: ["max_pixels size.longest_edge size.max_pixels", ...POSITIVE],
+};
+
+const VIDEO: Fields<VideoSettings> = {
+  ...BOUNDS,
+  fps: ["fps", ...POSITIVE],
+  numFrames: ["num_frames", ...COUNT],
+  minFrames: ["min_frames", ...COUNT],
+  maxFrames: ["max_frames", ...COUNT],
+  capPixelsPerFrame: ["cap_pixels_per_frame", z.boolean(), "true or false"],
+  maxVideoTokens: ["max_video_tokens", ...COUNT],
+};
+
+// What Kedge always does, by the public processors' keys.
+const ALWAYS: readonly (readonly [key: string, value: unknown])[] = [
+  ["do_resize", true],
+  ["do_rescale", true],
+  ["do_normalize", true],
+  ["do_convert_rgb", true],
+  ["do_center_crop", false],
+  ["do_pad", false],
+  ["resample", 3],
+  ["rescale_factor", 1 / 255],
+];
+
+/** An object of a file. */
+interface Found {
+  readonly path: string;
+  readonly json: unknown;
+}
+
+function bad(path: string, faults: readonly string[], cause?: unknown): KedgeError {
+  return new KedgeError("BadCheckpoint", `Cannot read ${path}: ${faults.join("; ")}`, { path, faults }, { cause });
+}
+
+function readJson(path: string): unknown {
+  let text: string;
+  try {
+    text = Deno.readTextFileSync(path);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return undefined;
+    throw error;
+  }
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    throw bad(path, [`it is not JSON (${(cause as Error).message})`], cause);
+  }
+}
+
+/** What a path of keys leads to; null counts as nothing. */
+function at(json: unknown, keys: string): unknown {
+  let value = json;
+  for (const key of keys.split(".")) {
+    if (value === null || typeof value !== "object") return undefined;
+    value = (value as Record<string, unknown>)[key];
+  }
+  return value ?? undefined;
+}
+
+/** The first file that is there, or the part of processor_config.json that goes before them all. */
+function find(folder: string, { part, files }: { part: string; files: readonly string[] }): Found | undefined {
+  const path = join(folder, "processor_config.json"), nested = at(readJson(path), part);
+  if (nested !== undefined) return { path: `${path} (${part})`, json: nested };
+  for (const file of files) {
+    const path = join(folder, file), json = readJson(path);
+    if (json !== undefined) return { path, json };
+  }
+  return undefined;
+}
+
+/** The fields that are there. */
+function read<T>({ path, json }: Found, fields: Fields<T>): Partial<T> {
+  if (json === null || typeof json !== "object" || Array.isArray(json)) throw bad(path, ["it is not an object"]);
+  const faults: string[] = [], found: [string, unknown][] = [];
+  for (const [name, [keys, schema, words]] of Object.entries<Field<unknown>>(fields)) {
+    const key = keys.split(" ").find((key) => at(json, key) !== undefined);
+    if (key === undefined) continue;
+    const parsed = schema.safeParse(at(json, key));
+    if (parsed.success) found.push([name, parsed.data]);
+    else faults.push(`${key} is ${JSON.stringify(at(json, key))}, not ${words}`);
+  }
+  for (const [key, only] of ALWAYS) {
+    const value = at(json, key);
+    if (value !== undefined && value !== only) faults.push(`${key} is ${JSON.stringify(value)}, and only ${only} is known`);
+  }
+  if (faults.length > 0) throw bad(path, faults);
+  return Object.fromEntries(found) as Partial<T>;
+}
+
+function checkType(found: Found, key: string, known: RegExp): void {
+  const { type } = read<{ type: string }>(found, { type: [key, ...NAME] });
+  if (type !== undefined && !known.test(type)) throw bad(found.path, [`${key} is ${JSON.stringify(type)}, which is not Qwen2-VL's`]);
+}
+
+/**
+ * The options of a folder's image processor.
+ *
+ * @throws {KedgeError} `BadCheckpoint` for a folder without the files, a file that is not JSON, a value of the wrong kind, another processor's type, or a
+ *   step that Kedge does not do, each by its key.
+ */
+export function readImageProcessorConfig(folder: string): ImageProcessorOptions {
+  const image = find(folder, { part: "image_processor", files: ["preprocessor_config.json"] });
+  if (!image) throw bad(folder, ["it has neither preprocessor_config.json nor processor_config.json with an image_processor"]);
+  checkType(image, "image_processor_type", /^Qwen2(_5_)?VLImageProcessor(Fast|Pil)?$/);
+  const shared = read(image, SHARED);
+
+  const files = ["video_preprocessor_config.json", "preprocessor_config.json"];
+  const video = find(folder, { part: "video_processor", files }) ?? image;
+  checkType(video, "video_processor_type", /^Qwen2(_5_)?VLVideoProcessor(Fast)?$/);
+  const other = Object.entries(read(video, SHARED)).filter(([key, value]) => {
+    const here = shared[key as keyof Shared];
+    return here !== undefined && JSON.stringify(here) !== JSON.stringify(value);
+  });
+  if (other.length > 0) {
+    throw bad(
+      video.path,
+      other.map(([key, value]) => `${key} is ${JSON.stringify(value)} for videos and not so for pictures`),
+    );
+  }
+  return { ...read(image, BOUNDS), ...shared, video: read(video, VIDEO) };
+}

@@ -1,0 +1,68 @@
+import { KedgeError } from "../ffi/errors.ts";
+
+/** Options of {@linkcode smartResize}. */
+export interface SmartResizeOptions {
+  /** What both sides become a multiple of: patch size times merge size. */
+  readonly factor: number;
+  /** Fewest pixels, greater than 0. */
+  readonly minPixels: number;
+  /** Most pixels. */
+  readonly maxPixels: number;
+  /** What an error calls the picture. Default "the picture". */
+  readonly name?: string;
+}
+
+/** Largest ratio of the longer to the shorter side. */
+const MOST_ASPECT = 200;
+
+/** To the nearest integer, halves to the even one: Python's `round`. */
+export function roundHalfEven(value: number): number {
+  const floor = Math.floor(value), rest = value - floor;
+  return rest > 0.5 || (rest === 0.5 && floor % 2 !== 0) ? floor + 1 : floor;
+}
+
+/**
+ * The size to which Qwen2-VL's processor resizes a picture (`smart_resize` of transformers): both sides a multiple of the factor, the number of pixels between
+ * the two bounds, the aspect ratio nearly kept. For a very long picture the lower bound on a side, one factor, may push it over `maxPixels`.
+ *
+ * @param height Rows, positive.
+ * @param width Columns, positive.
+ * @throws {RangeError} For a size, factor or bound that is not positive, or bounds in the wrong order.
+ * @throws {KedgeError} `BadData` where one side is more than 200 times the other.
+ *
+ * @example
+ * ```ts
+ * import { smartResize } from "./smart_resize.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const size = smartResize(693, 1550, { factor: 28, minPixels: 12544, maxPixels: 50176 });
+ * assertEquals(size, { height: 140, width: 308 });
+ * ```
+ */
+export function smartResize(height: number, width: number, options: SmartResizeOptions): { height: number; width: number } {
+  const { factor, minPixels, maxPixels, name = "the picture" } = options;
+  for (const [key, value] of Object.entries({ height, width, factor })) {
+    if (!Number.isSafeInteger(value) || value < 1) throw new RangeError(`Cannot resize ${name}: ${key} ${value} is not a positive integer`);
+  }
+  if (!(minPixels > 0 && minPixels <= maxPixels && maxPixels < Infinity)) {
+    throw new RangeError(`Cannot resize ${name}: minPixels ${minPixels} and maxPixels ${maxPixels} are not positive and in this order`);
+  }
+  const aspect = Math.max(height, width) / Math.min(height, width);
+  if (aspect > MOST_ASPECT) {
+    const message =
+      `Cannot resize ${name}: of its ${width} x ${height} pixels one side is more than ${MOST_ASPECT} times the other. Crop or remove it.`;
+    throw new KedgeError("BadData", message, { name, height, width });
+  }
+  const [h, w] = [roundHalfEven(height / factor) * factor, roundHalfEven(width / factor) * factor];
+  if (h * w > maxPixels) {
+    const beta = Math.sqrt(height * width / maxPixels);
+    const down = (side: number) => Math.max(factor, Math.floor(side / beta / factor) * factor);
+    return { height: down(height), width: down(width) };
+  }
+  if (h * w < minPixels) {
+    const beta = Math.sqrt(minPixels / (height * width));
+    const up = (side: number) => Math.ceil(side * beta / factor) * factor;
+    return { height: up(height), width: up(width) };
+  }
+  return { height: h, width: w };
+}

@@ -1,0 +1,81 @@
+import { KedgeError } from "../ffi/errors.ts";
+import { countFrames, decodeFrames, probeVideo } from "./ffmpeg.ts";
+import type { RawImage } from "./image_decode.ts";
+import type { ImageSource, VideoSource } from "./messages.ts";
+import { sampleFrames, type VideoLength, type VideoSettings } from "./video_sampling.ts";
+
+/** Options of `ImageProcessor.video`; the settings where not given are the processor's. */
+export interface VideoOptions extends Partial<VideoSettings> {
+  /** Whether frames are sampled, or all are taken. Default: they are from a file, and a list is taken as it is, as in transformers. */
+  readonly sample?: boolean;
+  /** Seconds after which reading a file is given up. Default 300. */
+  readonly timeLimit?: number;
+  /** Stops the reading of a file. */
+  readonly signal?: AbortSignal;
+  /** What an error calls the video. Default: its path, or "the video". */
+  readonly name?: string;
+}
+
+/** What {@linkcode readVideo} needs to know. */
+export interface ReadVideoOptions extends VideoSettings, Pick<VideoOptions, "sample" | "timeLimit" | "signal"> {
+  readonly name: string;
+  readonly temporalPatchSize: number;
+  /** Decodes a frame of a list. */
+  readonly decode: (source: ImageSource, name: string) => RawImage | Promise<RawImage>;
+  /** Begins with nothing, for `count` frames. */
+  readonly begin: (count: number) => void;
+  /** Takes the next frame. */
+  readonly take: (frame: RawImage, place: number) => void;
+}
+
+const TIME_LIMIT = 300;
+
+/**
+ * Reads the frames of a video that the model sees, and hands them over one by one: no more than one is held.
+ *
+ * @returns The rate of those frames, in frames of a second.
+ * @throws {KedgeError} `BadData`, `Unsupported`: see `ImageProcessor.video`.
+ */
+export async function readVideo(source: VideoSource, options: ReadVideoOptions): Promise<number> {
+  return "path" in source ? await readFile(source.path, options) : await readList(source, options);
+}
+
+/** Frames of a second after sampling: as transformers' VideoMetadata.sampled_fps. */
+const sampledFps = (indices: readonly number[], { total, fps }: VideoLength): number => indices.length / total * fps;
+
+const choose = (length: VideoLength, options: ReadVideoOptions, sample: boolean): number[] =>
+  sample ? sampleFrames(length, options) : Array.from({ length: length.total }, (_, k) => k);
+
+async function readList({ frames, fps }: Extract<VideoSource, { frames: unknown }>, options: ReadVideoOptions): Promise<number> {
+  const { name } = options, length = { total: frames.length, fps };
+  if (!(fps > 0 && fps < Infinity)) throw new RangeError(`Cannot read ${name}: fps ${fps} is not a positive number`);
+  if (frames.length === 0) throw new KedgeError("BadData", `Cannot read ${name}: it has no frames. Remove it.`, { name });
+  const indices = choose(length, options, options.sample ?? false);
+  options.begin(indices.length);
+  await Array.fromAsync(indices, async (index, place) => {
+    options.take(await options.decode(frames[index]!, `frame ${index} of ${name}`), place);
+  });
+  return sampledFps(indices, length);
+}
+
+async function readFile(path: string, options: ReadVideoOptions): Promise<number> {
+  const { sample = true, timeLimit = TIME_LIMIT, signal, take } = options;
+  if (!(timeLimit > 0 && timeLimit < 2 ** 31 / 1000)) {
+    throw new RangeError(`Cannot read ${path}: timeLimit ${timeLimit} is not in (0, 2^31 / 1000)`);
+  }
+  const limits = { timeLimit, ...signal ? { signal } : {} };
+  const { total, fps } = await probeVideo(path, limits);
+  const read = async (total: number): Promise<number | undefined> => {
+    if (total === 0) throw new KedgeError("BadData", `Cannot read the video ${path}: it has no frames. Replace or remove it.`, { path });
+    const indices = choose({ total, fps }, options, sample);
+    options.begin(indices.length);
+    const count = indices.length;
+    return await decodeFrames(path, { ...limits, total, count, take }) === count ? sampledFps(indices, { total, fps }) : undefined;
+  };
+  // The container may count frames that do not decode: a cut file, a codec with hidden frames. Then they are counted one by one.
+  const rate = await read(total) ?? await read(await countFrames(path, limits));
+  if (rate === undefined) {
+    throw new KedgeError("BadData", `Cannot read the video ${path}: its frames cannot be counted. Convert it.`, { path });
+  }
+  return rate;
+}
