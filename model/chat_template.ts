@@ -1,0 +1,164 @@
+/**
+ * The chat template of a model folder: messages in, the text that the tokenizer reads out.
+ *
+ * @module
+ */
+import { Template } from "@huggingface/jinja";
+import { KedgeError } from "../ffi/errors.ts";
+import { readJson } from "./config_file.ts";
+import { ofRow, type Row } from "./messages.ts";
+
+/** A message as templates see it; a picture is a part without its pixels. */
+export interface TemplateMessage {
+  readonly role: string;
+  readonly content:
+    | string
+    | readonly (
+      | { readonly type: "text"; readonly text: string }
+      | { readonly type: "image" }
+      | { readonly type: "video" }
+    )[];
+}
+
+/** What a rendering needs beside the messages. */
+export interface RenderOptions {
+  /** Whether the start of an answer stands at the end; default true. */
+  readonly addGenerationPrompt?: boolean;
+  /** Special tokens by role, as "eos_token" to "<|im_end|>". */
+  readonly tokens?: ReadonlyMap<string, string>;
+  /** Where the messages stand, for errors. */
+  readonly row?: Row;
+}
+
+/**
+ * The template of folders that have none: turns in ChatML, a default system turn, pictures between their markers. For text, image and video
+ * parts it prints what the public template of Qwen2.5-VL prints.
+ */
+export const defaultChatTemplate = `
+{%- if messages and messages[0].role != "system" -%}
+  {{- "<|im_start|>system\\nYou are a helpful assistant.<|im_end|>\\n" -}}
+{%- endif -%}
+{%- for turn in messages -%}
+  {{- "<|im_start|>" + turn.role + "\\n" -}}
+  {%- if turn.content is string -%}
+    {{- turn.content -}}
+  {%- else -%}
+    {%- for part in turn.content -%}
+      {%- if part.type == "text" -%}
+        {{- part.text -}}
+      {%- elif part.type == "image" or part.type == "video" -%}
+        {{- "<|vision_start|><|" + part.type + "_pad|><|vision_end|>" -}}
+      {%- else -%}
+        {{- raise_exception("a part is of type " + part.type) -}}
+      {%- endif -%}
+    {%- endfor -%}
+  {%- endif -%}
+  {{- "<|im_end|>\\n" -}}
+{%- endfor -%}
+{%- if add_generation_prompt -%}
+  {{- "<|im_start|>assistant\\n" -}}
+{%- endif -%}
+`;
+
+interface Found {
+  readonly source: string;
+  readonly name: string;
+}
+
+/** The template in a field that holds one, or a list of { name, template } of which one is "default"; undefined where the field is not set. */
+function fromField(path: string): Found | undefined {
+  const field = readJson(path)?.chat_template;
+  if (field === undefined || field === null) return undefined;
+  if (typeof field === "string") return { source: field, name: path };
+  const named = Array.isArray(field) ? field.find((entry) => entry?.name === "default")?.template : undefined;
+  if (typeof named === "string") return { source: named, name: path };
+  const words = `Cannot read ${path}: chat_template is neither a text nor a list with a template that is named "default"`;
+  throw new KedgeError("BadCheckpoint", words, { path });
+}
+
+function fromFile(path: string): Found | undefined {
+  try {
+    return { source: Deno.readTextFileSync(path), name: path };
+  } catch (cause) {
+    if (cause instanceof Deno.errors.NotFound) return undefined;
+    throw new KedgeError("BadCheckpoint", `Cannot read ${path}: ${(cause as Error).message}`, { path }, { cause });
+  }
+}
+
+/** A chat template, ready to render. */
+export class ChatTemplate {
+  readonly #template: Template;
+
+  /**
+   * Parses a template.
+   *
+   * @param source Jinja, as the hub's templates are written.
+   * @param name Where it comes from, for errors.
+   * @throws {KedgeError} `BadCheckpoint` where it does not parse.
+   */
+  constructor(readonly source: string, readonly name: string) {
+    try {
+      this.#template = new Template(source);
+    } catch (cause) {
+      const words = `Cannot parse the chat template of ${name}: ${(cause as Error).message}`;
+      throw new KedgeError("BadCheckpoint", words, { path: name }, { cause });
+    }
+  }
+
+  /**
+   * The template of a model folder: of the first of processor_config.json, chat_template.json, chat_template.jinja,
+   * additional_chat_templates/default.jinja that has one, which is the order of transformers 5.17 for a processor; after them of
+   * tokenizer_config.json; else `defaultChatTemplate`.
+   *
+   * @param folder The model folder.
+   * @throws {KedgeError} `BadCheckpoint` where a file is broken or its template does not parse.
+   */
+  static fromFolder(folder: string): ChatTemplate {
+    const found = fromField(`${folder}/processor_config.json`) ?? fromField(`${folder}/chat_template.json`) ??
+      fromFile(`${folder}/chat_template.jinja`) ?? fromFile(`${folder}/additional_chat_templates/default.jinja`) ??
+      fromField(`${folder}/tokenizer_config.json`);
+    return found ? new ChatTemplate(found.source, found.name) : ChatTemplate.default;
+  }
+
+  /** `defaultChatTemplate`, parsed. */
+  static readonly default: ChatTemplate = new ChatTemplate(defaultChatTemplate, "Kedge (defaultChatTemplate)");
+
+  /**
+   * The text of messages.
+   *
+   * @param messages At least one.
+   * @param options Whether an answer is to follow, special tokens, words for errors.
+   * @throws {KedgeError} `BadData` where the template refuses the messages, or fails on them.
+   *
+   * @example
+   * ```ts
+   * import { ChatTemplate } from "./chat_template.ts";
+   * import { assertEquals } from "@std/assert";
+   *
+   * const text = ChatTemplate.default.render([{ role: "system", content: "Be brief." }, { role: "user", content: "Hi" }]);
+   * assertEquals(text, "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n");
+   * ```
+   */
+  render(messages: readonly TemplateMessage[], options: RenderOptions = {}): string {
+    const { addGenerationPrompt = true, tokens = new Map(), row } = options;
+    const seen = messages.map(({ role, content }) => ({
+      role,
+      // Some templates know a picture by the presence of a field of its name.
+      content: typeof content === "string"
+        ? content
+        : content.map((part) => part.type === "text" ? { ...part } : { type: part.type, [part.type]: "" }),
+    }));
+    try {
+      return this.#template.render({
+        ...Object.fromEntries(tokens),
+        tools: null,
+        documents: null,
+        messages: seen,
+        add_generation_prompt: addGenerationPrompt,
+      });
+    } catch (cause) {
+      const words = `Cannot render the messages${ofRow(row)} with the chat template of ${this.name}: ${(cause as Error).message}`;
+      throw new KedgeError("BadData", words, { path: this.name, row }, { cause });
+    }
+  }
+}

@@ -1,0 +1,341 @@
+/**
+ * From messages to what the model reads: template, tokenizer, pictures, and their placeholders.
+ *
+ * A picture's placeholder is one token in the template's text and as many in the prompt as the picture has merged patches. Only the
+ * template can write one: the names of special tokens inside a message are refused, or read as plain text, so that no problem's text can
+ * pose as a picture or as a turn.
+ *
+ * @module
+ */
+import { KedgeError } from "../ffi/errors.ts";
+import { ChatTemplate, type TemplateMessage } from "./chat_template.ts";
+import { ImageProcessor } from "./image_processor.ts";
+import { fieldsSet, type Message, ofRow, type Part, type PixelBounds, type Row } from "./messages.ts";
+import { type Prompt, type Visual, visualTokens } from "./prompt.ts";
+import { type DecodeOptions, Tokenizer } from "./tokenizer.ts";
+
+/** What a processor asks of an image processor. */
+export type Pictures = Pick<ImageProcessor, "image" | "video" | "mergeSize">;
+
+/** What a processor is made of. */
+export interface ProcessorParts extends PixelBounds {
+  readonly tokenizer: Tokenizer;
+  /** Default: `ChatTemplate.default`. */
+  readonly template?: ChatTemplate;
+  /** Default: `ImageProcessor.default`. */
+  readonly images?: Pictures;
+}
+
+/** How messages are read. */
+export interface ConversationOptions {
+  /** Where the messages stand, for errors. */
+  readonly row?: Row;
+  /** What the name of a special token inside a message is: an error (default), or plain text. */
+  readonly specialText?: "error" | "text";
+}
+
+/** How a prompt is made. */
+export interface PromptOptions extends ConversationOptions {
+  /** Longest prompt, in tokens; default: any. */
+  readonly maxPromptTokens?: number;
+  /** What a longer one is: an error (default), or a `Dropped`. */
+  readonly overlong?: "error" | "drop";
+  /**
+   * Cuts a longer prompt at its beginning or its end, but never inside a picture, whose placeholders and markers stay or go with it, and never
+   * the start of the answer at the very end. Where that leaves nothing, `overlong` holds. Default: no cut.
+   */
+  readonly truncate?: "left" | "right";
+}
+
+/** A prompt that was left out. */
+export interface Dropped {
+  /** Why. */
+  readonly dropped: string;
+  /** Its length in tokens. */
+  readonly tokens: number;
+}
+
+/** Messages with their answers. */
+export interface Conversation extends Prompt {
+  /** Tokens of the assistant's turns, [start, end): the answer and the special token that ends it. */
+  readonly spans: readonly (readonly [start: number, end: number])[];
+}
+
+// Stands in a text for the name of a special token while the template is rendered: U+FDD0 and U+FDD1, which Unicode keeps for a program's own
+// use, around the name's number.
+const OPEN = "\uFDD0", CLOSE = "\uFDD1", STAND_IN = /\uFDD0(\d+)\uFDD1/gu;
+
+const IMAGE = "<|image_pad|>", VIDEO = "<|video_pad|>", VISION_START = "<|vision_start|>", VISION_END = "<|vision_end|>";
+const PLACEHOLDERS = { image: IMAGE, video: VIDEO } as const;
+
+type Picture = Exclude<Part, { type: "text" }>;
+
+/** Messages as the template sees them, and what was taken out. */
+interface Plain {
+  readonly messages: readonly TemplateMessage[];
+  readonly names: readonly string[];
+  readonly pictures: readonly Picture[];
+}
+
+/** A visual among tokens, with its markers: [start, end). */
+interface Place {
+  readonly start: number;
+  readonly end: number;
+  readonly visual: Visual;
+}
+
+/** Tokens, the visuals among them, and where each segment ends. */
+interface Encoded {
+  readonly tokens: Int32Array<ArrayBuffer>;
+  readonly places: readonly Place[];
+  readonly ends: readonly number[];
+}
+
+/** Makes prompts out of messages, and text out of tokens. */
+export class Processor {
+  /** Text to tokens and back. */
+  readonly tokenizer: Tokenizer;
+  /** Messages to text. */
+  readonly template: ChatTemplate;
+  /** Pictures to patches. */
+  readonly images: Pictures;
+  readonly #bounds: PixelBounds;
+
+  /**
+   * A processor of its parts.
+   *
+   * @param parts The parts; bounds for images (not videos) that have none of their own.
+   * @throws {KedgeError} `BadCheckpoint` where the tokenizer lacks the tokens around pictures.
+   */
+  constructor(parts: ProcessorParts) {
+    const { tokenizer, template = ChatTemplate.default, images = ImageProcessor.default, minPixels, maxPixels } = parts;
+    const missing = [IMAGE, VIDEO, VISION_START, VISION_END].filter((name) => !tokenizer.specialTokens.has(name));
+    if (missing.length > 0) {
+      throw new KedgeError("BadCheckpoint", `Cannot mark pictures: the tokenizer has no special token ${missing.join(", ")}`);
+    }
+    this.tokenizer = tokenizer;
+    this.template = template;
+    this.images = images;
+    this.#bounds = fieldsSet({ minPixels, maxPixels });
+  }
+
+  /**
+   * The processor of a model folder.
+   *
+   * @param folder The folder.
+   * @param options Bounds for images (not videos) that have none of their own; default: the folder's.
+   * @throws {KedgeError} `BadCheckpoint` where a file is missing or broken.
+   *
+   * @example
+   * ```ts
+   * import { Processor } from "./processor.ts";
+   * import { KedgeError } from "../ffi/errors.ts";
+   * import { assertThrows } from "@std/assert";
+   *
+   * assertThrows(() => Processor.fromFolder("no/such/folder"), KedgeError, "no/such/folder/tokenizer.json");
+   * ```
+   */
+  static fromFolder(folder: string, options: PixelBounds = {}): Processor {
+    return new Processor({
+      ...options,
+      tokenizer: Tokenizer.fromFolder(folder),
+      template: ChatTemplate.fromFolder(folder),
+      images: ImageProcessor.fromFolder(folder),
+    });
+  }
+
+  /**
+   * The prompt that messages make, up to where the answer begins.
+   *
+   * @param messages Turns.
+   * @param options Limits, and words for errors.
+   * @throws {KedgeError} `BadData` naming the row: for the name of a special token in a text, for placeholders that do not match the pictures, for a
+   *   picture that cannot be read, for a prompt over its limit.
+   */
+  prompt(messages: readonly Message[], options?: PromptOptions & { overlong?: "error" }): Promise<Prompt>;
+  prompt(messages: readonly Message[], options: PromptOptions): Promise<Prompt | Dropped>;
+  async prompt(messages: readonly Message[], options: PromptOptions = {}): Promise<Prompt | Dropped> {
+    const { row, maxPromptTokens = Infinity, overlong = "error", truncate } = options;
+    if (!(maxPromptTokens > 0)) throw new RangeError(`Cannot keep prompts within ${maxPromptTokens} tokens`);
+    const plain = this.#plain(messages, options);
+    const text = this.#render(plain, { row }), whole = await this.#encode([text], plain, row);
+    const { length } = whole.tokens;
+    if (length <= maxPromptTokens) return { tokens: whole.tokens, visuals: whole.places.map(({ visual }) => visual) };
+    const kept = truncate && cut(whole, { tail: this.#tail(text, plain, whole, row), max: maxPromptTokens, side: truncate });
+    if (kept) return kept;
+    const words = `it has ${length} tokens, and ${maxPromptTokens} are allowed`;
+    if (overlong === "drop") return { dropped: words, tokens: length };
+    throw new KedgeError("BadData", `Cannot make the prompt${ofRow(row)}: ${words}`, { row, tokens: length, maxPromptTokens });
+  }
+
+  /**
+   * Messages with the assistant's turns in them, for learning from given answers. Each of these turns is encoded on its own behind the
+   * prompt before it, as a policy would have written it.
+   *
+   * @param messages Turns, of which some are the assistant's.
+   * @param options Words for errors.
+   * @throws {KedgeError} As of `prompt`; `Unsupported` for a template that writes an earlier turn otherwise once a later one follows.
+   */
+  async conversation(messages: readonly Message[], options: ConversationOptions = {}): Promise<Conversation> {
+    const { row } = options, plain = this.#plain(messages, options);
+    const text = this.#render(plain, { row, answer: false });
+    const turns = messages.flatMap(({ role }, i) => {
+      if (role !== "assistant") return [];
+      const start = this.#render(plain, { row, count: i }), end = this.#render(plain, { row, count: i + 1, answer: false });
+      if (!text.startsWith(end) || !end.startsWith(start)) {
+        throw unsupported(this.template, `message ${i} is not written behind the prompt before it`);
+      }
+      const parts = this.tokenizer.split(end.slice(start.length));
+      // What follows the special token that ends the answer, as a line break, is the template's.
+      return [{ start: start.length, end: parts.length > 1 ? end.length - parts.at(-1)!.length : end.length }];
+    });
+    const cuts = [0, ...turns.flatMap(({ start, end }) => [start, end]), text.length];
+    const segments = cuts.slice(1).map((end, i) => text.slice(cuts[i], end));
+    const { tokens, places, ends } = await this.#encode(segments, plain, row);
+    return { tokens, visuals: places.map(({ visual }) => visual), spans: turns.map((_, i) => [ends[2 * i]!, ends[2 * i + 1]!] as const) };
+  }
+
+  /** The text of tokens; see `Tokenizer.decode`. */
+  decode(tokens: Iterable<number>, options?: DecodeOptions): string {
+    return this.tokenizer.decode(tokens, options);
+  }
+
+  /** Takes the names of special tokens out of the texts, and the pictures out of the parts. */
+  #plain(messages: readonly Message[], options: ConversationOptions): Plain {
+    const { row, specialText = "error" } = options, names: string[] = [], pictures: Picture[] = [];
+    if (messages.length === 0) throw new RangeError(`Cannot make the prompt${ofRow(row)}: it has no message`);
+    const standIn = (name: string) => `${OPEN}${names.push(name) - 1}${CLOSE}`;
+    const plainText = (text: string, message: number) => {
+      const whole = this.tokenizer.split(text).map((piece, i) => {
+        if (i % 2 === 0) return piece.replaceAll(OPEN, standIn);
+        if (specialText === "text") return standIn(piece);
+        const words =
+          `message ${message} holds ${piece}, the name of a special token; give pictures as parts, or read it with specialText: "text"`;
+        throw new KedgeError("BadData", `Cannot make the prompt${ofRow(row)}: ${words}`, { row, message, name: piece });
+      }).join("");
+      // A text that ends inside a name would complete it with the text behind it: an empty stand-in keeps them apart.
+      const end = whole.trimEnd();
+      return this.#endsInName(end) ? end + standIn("") + whole.slice(end.length) : whole;
+    };
+    const plain = messages.map(({ role, content }, m) => ({
+      role,
+      content: typeof content === "string" ? plainText(content, m) : content.map((part) => {
+        if (part.type === "text") return { type: part.type, text: plainText(part.text, m) };
+        pictures.push(part);
+        return { type: part.type };
+      }),
+    }));
+    return { messages: plain, names, pictures };
+  }
+
+  /** Whether a text ends with the beginning of a special token's name. */
+  #endsInName(text: string): boolean {
+    return this.tokenizer.specialTokens.keys().some((name) => {
+      for (let length = name.length - 1; length > 0; length--) if (text.endsWith(name.slice(0, length))) return true;
+      return false;
+    });
+  }
+
+  /** The text of the first `count` messages (default: all), and of the start of an answer where `answer` (default: true). */
+  #render(plain: Plain, options: { row: Row | undefined; count?: number; answer?: boolean }): string {
+    const { row, count, answer = true } = options;
+    return this.template.render(plain.messages.slice(0, count), {
+      addGenerationPrompt: answer,
+      tokens: this.tokenizer.namedTokens,
+      ...row === undefined ? {} : { row },
+    });
+  }
+
+  /** The pictures as the model takes them, each kind in its order. */
+  async #visuals(plain: Plain, row: Row | undefined): Promise<Record<"image" | "video", Visual[]>> {
+    const visuals = await Promise.all(plain.pictures.map(async (part, i) => {
+      try {
+        if (part.type === "image") {
+          const { minPixels, maxPixels } = part;
+          return await this.images.image(part.image, { ...this.#bounds, ...fieldsSet({ minPixels, maxPixels }) });
+        }
+        const { type: _type, video, ...settings } = part;
+        return await this.images.video(video, fieldsSet(settings));
+      } catch (cause) {
+        if (!(cause instanceof KedgeError)) throw cause;
+        const words = `Cannot make the prompt${ofRow(row)}: picture ${i}: ${cause.message}`;
+        throw new KedgeError(cause.code, words, { ...cause.details, row, picture: i }, { cause });
+      }
+    }));
+    return { image: visuals.filter(({ kind }) => kind === "image"), video: visuals.filter(({ kind }) => kind === "video") };
+  }
+
+  /** The tokens of text without placeholders of pictures. */
+  #ordinary(text: string, names: readonly string[]): Int32Array {
+    return this.tokenizer.encode(text.replaceAll(STAND_IN, (_, index: string) => names[Number(index)]!), { special: "text" });
+  }
+
+  /** Rendered text, in segments that are encoded apart, with every placeholder as often as its visual has tokens. */
+  async #encode(segments: readonly string[], plain: Plain, row: Row | undefined): Promise<Encoded> {
+    const parts = segments.map((segment) => this.tokenizer.split(segment));
+    for (const [kind, name] of Object.entries(PLACEHOLDERS)) {
+      const written = parts.reduce((count, pieces) => count + pieces.filter((piece) => piece === name).length, 0);
+      const given = plain.pictures.filter(({ type }) => type === kind).length;
+      if (written === given) continue;
+      const words = `the chat template of ${this.template.name} writes ${written} ${kind} placeholders, and the messages have ${given}`;
+      throw new KedgeError("BadData", `Cannot make the prompt${ofRow(row)}: ${words}`, { row, kind, written, given });
+    }
+    const visuals = await this.#visuals(plain, row);
+    const left = { image: visuals.image.values(), video: visuals.video.values() };
+    const tokens: number[] = [], ends: number[] = [], places: Place[] = [];
+    for (const pieces of parts) {
+      for (const [i, piece] of pieces.entries()) {
+        if (i % 2 === 0) {
+          for (const id of this.#ordinary(piece, plain.names)) tokens.push(id);
+          continue;
+        }
+        const id = this.tokenizer.specialTokens.get(piece)!;
+        const visual = piece === IMAGE ? left.image.next().value : piece === VIDEO ? left.video.next().value : undefined;
+        if (!visual) {
+          tokens.push(id);
+          continue;
+        }
+        const start = tokens.length;
+        for (let n = visualTokens(visual.grid, this.images.mergeSize); n > 0; n--) tokens.push(id);
+        places.push({ start, end: tokens.length, visual });
+      }
+      ends.push(tokens.length);
+    }
+    return { tokens: Int32Array.from(tokens), places: places.map((place) => this.#withMarkers(place, tokens)), ends };
+  }
+
+  /** A place with the markers around it. */
+  #withMarkers({ start, end, visual }: Place, tokens: readonly number[]): Place {
+    const before = tokens[start - 1] === this.tokenizer.specialTokens.get(VISION_START);
+    const after = tokens[end] === this.tokenizer.specialTokens.get(VISION_END);
+    return { start: before ? start - 1 : start, end: after ? end + 1 : end, visual };
+  }
+
+  /** Tokens of the start of the answer, at the end of a prompt. */
+  #tail(text: string, plain: Plain, { tokens }: Encoded, row: Row | undefined): number {
+    const body = this.#render(plain, { row, answer: false });
+    const tail = this.tokenizer.encode(text.slice(body.length));
+    const from = tokens.length - tail.length;
+    if (text.startsWith(body) && tail.every((id, i) => id === tokens[from + i])) return tail.length;
+    throw unsupported(this.template, "it writes the start of an answer elsewhere than at the end");
+  }
+}
+
+function unsupported(template: ChatTemplate, words: string): KedgeError {
+  return new KedgeError("Unsupported", `Cannot use the chat template of ${template.name} here: ${words}`, { path: template.name });
+}
+
+/** A prompt cut to `max` tokens, of which the last `tail` stay; undefined where nothing else would be left. */
+function cut({ tokens, places }: Encoded, options: { tail: number; max: number; side: "left" | "right" }): Prompt | undefined {
+  const { tail, max, side } = options, body = tokens.length - tail, room = max - tail;
+  if (room <= 0) return undefined;
+  let [from, to] = side === "left" ? [body - room, body] : [0, room];
+  const split = places.find(({ start, end }) => side === "left" ? start < from && from < end : start < to && to < end);
+  if (split && side === "left") from = split.end;
+  if (split && side === "right") to = split.start;
+  if (from >= to) return undefined;
+  return {
+    tokens: Int32Array.from([...tokens.subarray(from, to), ...tokens.subarray(body)]),
+    visuals: places.filter(({ start, end }) => from <= start && end <= to).map(({ visual }) => visual),
+  };
+}

@@ -1,0 +1,107 @@
+import { assert, assertEquals, assertThrows } from "@std/assert";
+import { KedgeError } from "../../ffi/errors.ts";
+import { ChatTemplate, type TemplateMessage } from "../../model/chat_template.ts";
+import { withFolder } from "./little_tokenizer.ts";
+
+const USER: TemplateMessage = { role: "user", content: "Hi" };
+
+const fromFiles = (files: Record<string, unknown>) => withFolder(files, (folder) => ChatTemplate.fromFolder(folder));
+
+Deno.test("the default template: a system turn of its own where the first turn is none", () => {
+  assertEquals(
+    ChatTemplate.default.render([USER]),
+    "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n",
+  );
+  assertEquals(
+    ChatTemplate.default.render([{ role: "system", content: [{ type: "text", text: "Be brief." }] }, USER], { addGenerationPrompt: false }),
+    "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nHi<|im_end|>\n",
+  );
+});
+
+Deno.test("the default template: parts one behind the other, pictures between their markers", () => {
+  const content = [
+    { type: "image" },
+    { type: "text", text: " Compare\n" },
+    { type: "image" },
+    { type: "video" },
+    { type: "text", text: "and say. " },
+  ] as const;
+  const image = "<|vision_start|><|image_pad|><|vision_end|>", video = "<|vision_start|><|video_pad|><|vision_end|>";
+  assertEquals(
+    ChatTemplate.default.render([
+      { role: "system", content: "" },
+      { role: "user", content },
+      { role: "assistant", content: "  A\n" },
+      USER,
+    ]),
+    `<|im_start|>system\n<|im_end|>\n<|im_start|>user\n${image} Compare\n${image}${video}and say. <|im_end|>\n` +
+      "<|im_start|>assistant\n  A\n<|im_end|>\n<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n",
+  );
+});
+
+Deno.test("a message's text is not read as a template", () => {
+  const text = "{{ 7 * 7 }} {% raw %} {# no #} \\n &lt; <b>";
+  assert(ChatTemplate.default.render([{ role: "user", content: text }]).includes(`user\n${text}<|im_end|>`));
+});
+
+Deno.test("the files of a folder are asked in transformers' order for processors, then tokenizer_config.json", () => {
+  const files: [string, unknown][] = [
+    ["tokenizer_config.json", { chat_template: "of tokenizer_config" }],
+    ["additional_chat_templates/default.jinja", "of additional"],
+    ["chat_template.jinja", "of jinja"],
+    ["chat_template.json", { chat_template: "of json" }],
+    ["processor_config.json", { chat_template: "of processor_config" }],
+  ];
+  for (let count = 1; count <= files.length; count++) {
+    const [name, content] = files[count - 1]!;
+    const template = fromFiles(Object.fromEntries(files.slice(0, count)));
+    assertEquals(template.render([USER]), typeof content === "string" ? content : (content as { chat_template: string }).chat_template);
+    assert(template.name.endsWith(`/${name}`));
+  }
+});
+
+Deno.test("a folder without a template has the default one", () => {
+  assertEquals(fromFiles({}), ChatTemplate.default);
+  assertEquals(
+    fromFiles({ "tokenizer_config.json": { eos_token: "x" }, "processor_config.json": { chat_template: null } }),
+    ChatTemplate.default,
+  );
+});
+
+Deno.test("of a list of templates the one that is named default is taken", () => {
+  const list = [{ name: "tool_use", template: "no" }, { name: "default", template: "yes" }];
+  assertEquals(fromFiles({ "tokenizer_config.json": { chat_template: list } }).render([USER]), "yes");
+  for (const field of [list.slice(0, 1), 7, [null]]) {
+    const error = assertThrows(
+      () => fromFiles({ "tokenizer_config.json": { chat_template: field } }),
+      KedgeError,
+      "/tokenizer_config.json",
+    );
+    assertEquals(error.code, "BadCheckpoint");
+  }
+});
+
+Deno.test("a template sees roles, special tokens, and pictures by type and by field", () => {
+  const template = new ChatTemplate(
+    "{{ bos_token }}{% for m in messages %}{{ m['role'] }}:{% for c in m.content %}{{ c.type }}{{ '!' if 'image' in c else '?' }}{% endfor %}{{ eos_token }}{% endfor %}" +
+      "{% if add_generation_prompt %}>{% endif %}{% if tools is none and not documents %}.{% endif %}",
+    "here",
+  );
+  const tokens = new Map([["bos_token", "<s>"], ["eos_token", "</s>"]]);
+  const messages: TemplateMessage[] = [{ role: "user", content: [{ type: "image" }, { type: "text", text: "a" }] }];
+  assertEquals(template.render(messages, { tokens }), "<s>user:image!text?</s>>.");
+});
+
+Deno.test("a template that does not parse is refused with the file's name", () => {
+  const error = assertThrows(() => fromFiles({ "chat_template.jinja": "{% for m in messages %}" }), KedgeError, "chat_template.jinja");
+  assertEquals(error.code, "BadCheckpoint");
+  assertThrows(() => fromFiles({ "chat_template.json": "{" }), KedgeError, "chat_template.json");
+});
+
+Deno.test("messages that a template refuses are an error with the row, the file and the template's words", () => {
+  const template = new ChatTemplate("{{ raise_exception('roles must alternate') }}", "t.jinja");
+  const error = assertThrows(() => template.render([USER], { row: 7 }), KedgeError, "roles must alternate");
+  assertEquals(error.code, "BadData");
+  assert(error.message.includes("row 7") && error.message.includes("t.jinja"), error.message);
+  assertThrows(() => new ChatTemplate("{{ messages | nosuchfilter }}", "t.jinja").render([USER]), KedgeError, "t.jinja");
+});
