@@ -1,0 +1,40 @@
+// deno-lint-ignore-file no-console no-await-in-loop -- a command; runs take turns
+/**
+ * `bench:step` and a PyTorch program that does the same work, in turn on this machine, and the ratios of their medians.
+ *
+ *   deno run --allow-read --allow-run bench/peer.ts --python PATH [--script ../shared/bench/torch_step.py] [--config ../shared/bench/small] [--rounds 3]
+ *
+ * @module
+ */
+import { parseArgs } from "@std/cli/parse-args";
+import { median } from "./report.ts";
+
+const flags = parseArgs(Deno.args, {
+  string: ["python", "script", "config", "rounds"],
+  default: { python: "python3", script: "../shared/bench/torch_step.py", config: "../shared/bench/small", rounds: "3" },
+});
+
+interface Times {
+  rollout_s: number;
+  update_s: number;
+  step_s: number;
+  new_tokens_per_s: number;
+}
+
+/** The last line that a command prints, as JSON. */
+async function times(command: string, args: string[]): Promise<Times> {
+  const { success, stdout, stderr } = await new Deno.Command(command, { args, stdout: "piped", stderr: "piped" }).output();
+  if (!success) throw new Error(`${command} failed: ${new TextDecoder().decode(stderr).slice(-2000)}`);
+  return JSON.parse(new TextDecoder().decode(stdout).trim().split("\n").at(-1)!);
+}
+
+const own: Times[] = [], peers: Times[] = [];
+for (let round = 0; round < Number(flags.rounds); round++) {
+  peers.push(await times(flags.python, [flags.script, flags.config]));
+  own.push(await times(Deno.execPath(), ["task", "bench:step"]));
+}
+const column = (key: keyof Times) => {
+  const [peer, kedge] = [median(peers.map((t) => t[key])), median(own.map((t) => t[key]))];
+  return { peer, kedge, "peer / kedge": peer / kedge };
+};
+console.table({ "rollout s": column("rollout_s"), "update s": column("update_s"), "step s": column("step_s") });

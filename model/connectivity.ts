@@ -1,0 +1,254 @@
+/**
+ * Connectivity of response tokens with the prompt's pictures, measured beside a training forward: the share of a token's attention that falls on visual tokens,
+ * sinks left out, and its profile over regions of the pictures. Jiao et al., arXiv 2602.11455.
+ *
+ * With m and n the sums of attention probabilities over visual tokens and over all tokens, sinks in neither, for each chosen layer and query head: "pooled" gives
+ * sum m / sum n, "row" the mean of m / max(n, 0.01). The profile is the same with m over one region.
+ *
+ * @module
+ */
+import { KedgeError } from "../ffi/errors.ts";
+import type { AttentionSeen } from "../tensor/ops/mod.ts";
+import { Tape } from "../tensor/tape.ts";
+import { Tensor } from "../tensor/tensor.ts";
+import { PackedBatch } from "./packed_batch.ts";
+import { visualSpans } from "./positions.ts";
+import type { Prompt } from "./prompt.ts";
+import type { Qwen25VL } from "./qwen2_5_vl.ts";
+import { chosenLayers, type RegionMap, regionMap, SINK_LIMITS, visualSinks } from "./regions.ts";
+
+export * from "./regions.ts";
+
+/** How connectivity is measured. */
+export interface ConnectivityOptions {
+  /** Whose attention: of the row that predicts the token (default), or of the token's own row. */
+  row?: "predict" | "self";
+  /** First positions that count as sinks. Default 1. */
+  sinkTokens?: number;
+  /** Factor of the rule for visual sinks. Default 0: none. */
+  visualSinkFactor?: number;
+  /** Layers that count. Default "all". */
+  layers?: "all" | "last-half" | number[];
+  /** Default "pooled". */
+  sinkRenorm?: "pooled" | "row";
+  /** Regions of a profile, at most. Default 64. */
+  profileRegions?: number;
+}
+
+/** Of one response of T tokens over R regions. */
+export interface Connectivity {
+  /** [T], in [0, 1]. */
+  readonly connectivity: Float32Array<ArrayBuffer>;
+  /** [T, R]. */
+  readonly profile: Float32Array<ArrayBuffer>;
+  /** R; 0 where the prompt has no visuals, and connectivity is 0 then. */
+  readonly regions: number;
+}
+
+/**
+ * Adds up the connectivity of all response tokens of a batch over the layers of one forward: give it to `logProbs`, then read `results`.
+ */
+export class ConnectivityAccumulator implements Disposable {
+  /** By group. */
+  readonly maps: readonly RegionMap[];
+  readonly #mass: Tensor;
+  readonly #profile: Tensor;
+  readonly #region: Tensor;
+  readonly #rowOut: Tensor;
+  readonly #outputs: Int32Array; // by response token: its output row
+  readonly #chosen: readonly boolean[];
+  readonly #width: number;
+  readonly #seen = new Set<number>();
+
+  /** For `create`. */
+  private constructor(
+    readonly batch: PackedBatch,
+    parts: { maps: readonly RegionMap[]; chosen: readonly boolean[]; row: "predict" | "self"; readonly renorm: number },
+  ) {
+    const { device } = batch;
+    this.maps = parts.maps;
+    this.renorm = parts.renorm;
+    this.#chosen = parts.chosen;
+    this.#width = this.maps.reduce((most, { regions }) => Math.max(most, regions), 0);
+    const region = new Int32Array(batch.rows).fill(-1);
+    for (const { group, start } of batch.prompts) region.set(this.maps[group]!.region, start);
+    const rowOut = new Int32Array(batch.rows).fill(-1);
+    const predict = batch.predictRows;
+    let rows = 0;
+    this.#outputs = new Int32Array(batch.count);
+    for (const { offset, length, start, group } of batch.responses) {
+      if (this.maps[group]!.regions === 0) continue;
+      for (let t = 0; t < length; t++) {
+        const row = parts.row === "self" ? start + t : predict[offset + t]!;
+        if (rowOut[row] === -1) rowOut[row] = rows++;
+        this.#outputs[offset + t] = rowOut[row]!;
+      }
+    }
+    this.#region = Tensor.from(device, region);
+    this.#rowOut = Tensor.from(device, rowOut);
+    this.#mass = Tensor.zeros(device, [rows, 2]);
+    this.#profile = Tensor.zeros(device, [rows, this.#width]);
+  }
+
+  /** 0: pooled, 1: by row. */
+  readonly renorm: number;
+
+  /**
+   * Prepares the measurement. With a `visualSinkFactor`, and where `visualSinks` are not given, it first runs the prompts alone through the model, since which
+   * tokens are sinks depends on all layers.
+   *
+   * @param options `visualSinks`: by group, as {@linkcode promptSinks} gives them.
+   * @throws {RangeError} for row "self" with a batch that was not packed with `closing`, and for options out of range.
+   */
+  static create(
+    model: Qwen25VL,
+    batch: PackedBatch,
+    options: ConnectivityOptions & { visualSinks?: readonly Int32Array[] } = {},
+  ): ConnectivityAccumulator {
+    const { row = "predict", layers = "all", sinkRenorm = "pooled", visualSinkFactor = 0 } = options;
+    if (row === "self" && !batch.closing) {
+      throw new RangeError('Cannot measure connectivity by row "self": the batch lacks the rows of last tokens; pack it with closing');
+    }
+    const prompts = batch.groups.map(({ prompt }) => prompt);
+    const sinks = options.visualSinks ?? promptSinks(model, prompts, visualSinkFactor);
+    const maps = prompts.map((prompt, i) => regionMap(prompt, model.config, { ...options, visualSinks: sinks[i]! }));
+    const chosen = chosenLayers(layers, model.config.text.layers);
+    return new ConnectivityAccumulator(batch, { maps, chosen, row, renorm: sinkRenorm === "row" ? 1 : 0 });
+  }
+
+  /** Adds a layer; for the model. */
+  observe(layer: number, seen: AttentionSeen): void {
+    if (this.#seen.has(layer)) throw new RangeError(`Cannot add layer ${layer} to connectivity: it was added; use another accumulator`);
+    this.#seen.add(layer);
+    if (!this.#chosen[layer] || this.#mass.rows === 0) return;
+    measure(this.batch, seen, {
+      mass: this.#mass,
+      profile: this.#profile,
+      region: this.#region,
+      rowOut: this.#rowOut,
+      regions: this.#width,
+      renorm: this.renorm,
+    });
+  }
+
+  /**
+   * By response, in the order of `batch.responses`.
+   *
+   * @throws {RangeError} before the forward has run; {KedgeError} `Diverged` for a sum that is not finite.
+   */
+  results(): Connectivity[] {
+    const missing = this.#chosen.findIndex((chosen, layer) => chosen && !this.#seen.has(layer));
+    if (missing >= 0) throw new RangeError(`Cannot give connectivity: layer ${missing} has not run`);
+    const [mass, sums] = [this.#mass.toFloats(), this.#profile.toFloats()];
+    return this.batch.responses.map(({ group, offset, length }, response) => {
+      const { regions } = this.maps[group]!;
+      const connectivity = new Float32Array(length), profile = new Float32Array(length * regions);
+      for (let t = 0; regions > 0 && t < length; t++) {
+        const row = this.#outputs[offset + t]!;
+        const [m, n] = [mass[2 * row]!, mass[2 * row + 1]!];
+        if (!Number.isFinite(m) || !Number.isFinite(n)) {
+          throw new KedgeError("Diverged", `Cannot give connectivity: that of token ${t} of response ${response} is ${m} / ${n}`, {
+            response,
+            t,
+          });
+        }
+        if (n === 0) continue; // all attention is on sinks
+        connectivity[t] = m / n;
+        for (let r = 0; r < regions; r++) profile[t * regions + r] = sums[row * this.#width + r]! / n;
+      }
+      return { connectivity, profile, regions };
+    });
+  }
+
+  /** Frees the sums. */
+  [Symbol.dispose](): void {
+    for (const tensor of [this.#mass, this.#profile, this.#region, this.#rowOut]) tensor[Symbol.dispose]();
+  }
+}
+
+/**
+ * The visual sinks of prompts, by the rule of {@linkcode visualSinks}: one pass of the prompts through the model, without recording.
+ *
+ * @param factor 0: none, and no pass.
+ * @returns By prompt: indices among its visual tokens.
+ */
+export function promptSinks(model: Qwen25VL, prompts: readonly Prompt[], factor: number): Int32Array<ArrayBuffer>[] {
+  const sinks = prompts.map(() => new Int32Array());
+  if (!(factor >= 0)) throw new RangeError(`Cannot find visual sinks: the factor is ${factor}, it takes 0 or more`);
+  if (factor === 0) return sinks;
+  const spans = prompts.map((prompt) => visualSpans(prompt, model.config));
+  const sizes = prompts.map((prompt, i) => {
+    const tokens = spans[i]!.reduce((sum, { start, end }) => sum + end - start, 0);
+    return { tokens, rows: prompt.tokens.length - (spans[i]!.at(-1)?.end ?? 0) };
+  });
+  const worth = [...prompts.keys()].filter((i) => sizes[i]!.rows >= SINK_LIMITS.rows && sizes[i]!.tokens >= SINK_LIMITS.tokens);
+  if (worth.length === 0) return sinks;
+  const { device, config: { text } } = model;
+  using batch = PackedBatch.pack(model, worth.map((i) => ({ prompt: prompts[i]!, responses: [] })));
+  const width = worth.reduce((most, i) => Math.max(most, sizes[i]!.tokens), 0);
+  const region = new Int32Array(batch.rows).fill(-1), rowOut = new Int32Array(batch.rows).fill(-1);
+  let rows = 0;
+  for (const [place, i] of worth.entries()) {
+    const { start } = batch.prompts[place]!;
+    let token = 0;
+    for (const span of spans[i]!) for (let at = span.start; at < span.end; at++) region[start + at] = token++;
+    for (let at = spans[i]!.at(-1)!.end; at < prompts[i]!.tokens.length; at++) rowOut[start + at] = rows++;
+  }
+  using mass = Tensor.zeros(device, [rows, 2]);
+  using profile = Tensor.zeros(device, [rows, width]);
+  using regions = Tensor.from(device, region);
+  using outputs = Tensor.from(device, rowOut);
+  {
+    using tape = new Tape(device, { record: false });
+    const observe = (_: number, seen: AttentionSeen) =>
+      measure(batch, seen, { mass, profile, region: regions, rowOut: outputs, regions: width, renorm: 0 });
+    model.hidden(tape, batch, { observe });
+  }
+  const sums = profile.toFloats();
+  let row = 0;
+  for (const i of worth) {
+    const { tokens, rows: own } = sizes[i]!;
+    const attention = new Float64Array(own * tokens);
+    for (let r = 0; r < own; r++, row++) {
+      for (let t = 0; t < tokens; t++) attention[r * tokens + t] = sums[row * width + t]! / (text.layers * text.heads);
+    }
+    sinks[i] = visualSinks({ attention, rows: own, tokens, factor });
+  }
+  return sinks;
+}
+
+function measure(
+  batch: PackedBatch,
+  seen: AttentionSeen,
+  into: { mass: Tensor; profile: Tensor; region: Tensor; rowOut: Tensor; regions: number; renorm: number },
+): void {
+  const { q, k, lse, heads, kvHeads, headDim, scale } = seen;
+  const { segments } = batch;
+  const { mass, profile, region, rowOut, regions, renorm } = into;
+  batch.device.ops.connectivity(
+    q.dtypeCode,
+    mass.address,
+    profile.address,
+    q.address,
+    q.rowStride,
+    k.address,
+    k.rowStride,
+    lse.address,
+    region.address,
+    rowOut.address,
+    regions,
+    mass.rows,
+    segments.table.address,
+    segments.count,
+    segments.maxQ,
+    segments.maxKv,
+    q.rows,
+    k.rows,
+    heads,
+    kvHeads,
+    headDim,
+    scale,
+    Number(segments.causal),
+    renorm,
+  );
+}

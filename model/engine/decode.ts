@@ -1,0 +1,287 @@
+import { DTYPE_BYTES, DTYPES } from "../../ffi/device.ts";
+import type { ConnectivityOptions } from "../connectivity.ts";
+import { chosenLayers } from "../regions.ts";
+import type { ModelParts } from "../vision_tower.ts";
+import { Block } from "./block.ts";
+import type { Draw } from "./completion.ts";
+import type { InferenceDecoder } from "./inference_decoder.ts";
+import { ATTENTION_SCRATCH, MAX_REGIONS } from "./limits.ts";
+import type { Look, Sequence } from "./sequence.ts";
+
+/** Sizes of the block of a decode step. */
+export function decodeSizes(sequences: number) {
+  return {
+    tokens: sequences,
+    positions: sequences,
+    cacheRows: sequences,
+    /** { own_start, own_len } of kedge_decode_attention. */
+    own: 2 * sequences,
+    groups: 4 * sequences,
+    /** Of each draw: its row among the final hidden states. */
+    picks: sequences,
+    temperature: sequences,
+    topK: sequences,
+    topP: sequences,
+    minP: sequences,
+    keys: 4 * sequences,
+    places: sequences,
+  };
+}
+
+/** Rows [start, end) of a step that one attention call serves. */
+interface Call {
+  readonly start: number;
+  readonly end: number;
+  /** Entries [first, end) of the table `groups`. */
+  readonly groups: readonly [first: number, end: number];
+  readonly maxPrefix: number;
+  readonly maxOwn: number;
+  /** Most regions of a row; 0 where no connectivity is wanted. */
+  readonly regions: number;
+  readonly connectivity: { readonly layers: readonly boolean[]; readonly renorm: 0 | 1 } | undefined;
+}
+
+/** Draws [start, end) of a step that one kedge_sample call serves. */
+interface Run {
+  readonly start: number;
+  readonly end: number;
+  /** Slot of the mask, -1 for none. */
+  readonly mask: number;
+}
+
+/** What a step gave: of each sequence that drew its token, of each decoded row what it saw. */
+export interface Step {
+  readonly draws: readonly { readonly sequence: Sequence; readonly draw: Draw }[];
+  readonly looks: readonly { readonly sequence: Sequence; readonly look: Look }[];
+}
+
+/** A token for every sequence. */
+export class Decode {
+  readonly #model: ModelParts;
+  readonly #decoder: InferenceDecoder;
+  readonly #block: Block<keyof ReturnType<typeof decodeSizes>>;
+  readonly #sequences: number;
+  readonly #results: Float32Array<ArrayBuffer>;
+  readonly #layers = new WeakMap<ConnectivityOptions, readonly boolean[]>();
+
+  /** A decode of at most so many sequences. */
+  constructor(model: ModelParts, decoder: InferenceDecoder, { sequences }: { sequences: number }) {
+    this.#model = model;
+    this.#decoder = decoder;
+    this.#sequences = sequences;
+    this.#block = new Block(decoder.buffers.block.address, decodeSizes(sequences));
+    this.#results = new Float32Array(decoder.buffers.results.size);
+  }
+
+  /**
+   * Runs the last token of each of `rows`, and draws a token for each that goes on and for each of `fresh`.
+   *
+   * @param rows Sequences with a token at least, those of one `order` and of one prefix together.
+   * @param fresh Sequences without one, whose prompts are read.
+   */
+  run(rows: readonly Sequence[], fresh: readonly Sequence[]): Step {
+    const calls = this.#fillRows(rows);
+    const drawing = [...rows.entries()].filter(([, { ended }]) => !ended).map(([row, sequence]) => ({ sequence, row }));
+    for (const sequence of fresh) drawing.push({ sequence, row: this.#sequences + sequence.prefix.place.slot });
+    drawing.sort((a, b) => a.sequence.prefix.place.mask - b.sequence.prefix.place.mask);
+    const runs = this.#fillDraws(drawing);
+    this.#block.write(this.#model.device);
+    if (rows.length > 0) this.#forward(rows.length, calls);
+    if (drawing.length > 0) this.#sample(drawing.length, runs);
+    return this.#read(rows, drawing.map(({ sequence }) => sequence), calls);
+  }
+
+  #fillRows(rows: readonly Sequence[]): Call[] {
+    const { ints } = this.#block;
+    const calls: Call[] = [];
+    let start = 0, group = 0;
+    while (start < rows.length) {
+      const { job } = rows[start]!.prefix, options = job.plan.connectivity;
+      const firstGroup = group;
+      let end = start, maxPrefix = 0, maxOwn = 0, regions = 0;
+      while (end < rows.length && rows[end]!.prefix.job.look === job.look) {
+        const { prefix, length: own, start: ownStart, recorder } = rows[end]!;
+        const longest = [
+          Math.max(maxPrefix, prefix.length),
+          Math.max(maxOwn, own),
+          Math.max(regions, prefix.regions?.regions ?? 0),
+        ] as const;
+        if (end > start && end + 1 - start > this.#callRows(...longest)) break;
+        [maxPrefix, maxOwn, regions] = longest;
+        ints.tokens[end] = recorder.tokens[own - 1]!;
+        ints.positions[end] = prefix.plan.positions.next + own - 1;
+        ints.cacheRows[end] = ownStart + own - 1;
+        ints.own[2 * end] = ownStart;
+        ints.own[2 * end + 1] = own;
+        if (end === start || rows[end - 1]!.prefix !== prefix) {
+          ints.groups.set([prefix.place.start, prefix.length, end - start, end - start], 4 * group++);
+        }
+        end++;
+        ints.groups[4 * (group - 1) + 3] = end - start;
+      }
+      calls.push({
+        start,
+        end,
+        groups: [firstGroup, group],
+        maxPrefix,
+        maxOwn,
+        regions,
+        connectivity: options && { layers: this.#chosen(options), renorm: options.sinkRenorm === "row" ? 1 : 0 },
+      });
+      start = end;
+    }
+    return calls;
+  }
+
+  /** Rows that a call may have, for its scratch on CUDA. */
+  #callRows(prefix: number, own: number, regions: number): number {
+    if (this.#model.device.kind === "cpu") return Infinity;
+    const { heads, headDim } = this.#model.config.text;
+    const chunks = Math.ceil(prefix / 256) + Math.ceil(own / 256);
+    return Math.max(1, Math.floor(ATTENTION_SCRATCH / (4 * heads * (chunks + 1) * (headDim + 4 + regions))));
+  }
+
+  #chosen(options: ConnectivityOptions): readonly boolean[] {
+    let layers = this.#layers.get(options);
+    if (!layers) this.#layers.set(options, layers = chosenLayers(options.layers ?? "all", this.#model.config.text.layers));
+    return layers;
+  }
+
+  #fillDraws(drawing: readonly { sequence: Sequence; row: number }[]): Run[] {
+    const { ints, floats } = this.#block;
+    const runs: Run[] = [];
+    for (const [i, { sequence, row }] of drawing.entries()) {
+      const { plan, place: { mask } } = sequence.prefix;
+      ints.picks[i] = row;
+      floats.temperature[i] = plan.temperature;
+      ints.topK[i] = plan.topK;
+      floats.topP[i] = plan.topP;
+      floats.minP[i] = plan.minP;
+      ints.keys[4 * i] = plan.seed[0];
+      ints.keys[4 * i + 1] = plan.seed[1];
+      ints.keys[4 * i + 2] = sequence.words[0];
+      ints.keys[4 * i + 3] = sequence.words[1];
+      ints.places[i] = sequence.length;
+      const last = runs.at(-1);
+      if (last?.mask === mask) runs[runs.length - 1] = { ...last, end: i + 1 };
+      else runs.push({ start: i, end: i + 1, mask });
+    }
+    return runs;
+  }
+
+  /** Where the masses of a step's rows begin among the results, and their profiles. */
+  get #lookAt(): readonly [mass: number, profile: number] {
+    return [4 * this.#sequences, 6 * this.#sequences];
+  }
+
+  #forward(rows: number, calls: readonly Call[]): void {
+    const { device: { ops }, config: { text: { heads, kvHeads, headDim } } } = this.#model;
+    const { qkv, mixed, results, final } = this.#decoder.buffers;
+    const { region } = this.#decoder;
+    const { tokens, positions, cacheRows, own, groups } = this.#block.at;
+    const size = DTYPE_BYTES[qkv.dtype], scale = 1 / Math.sqrt(headDim);
+    const [mass, profile] = this.#lookAt.map((offset) => results.address + 4 * offset) as [number, number];
+    if (calls.some(({ connectivity }) => connectivity)) {
+      ops.fill(DTYPES.f32, mass, 2 * this.#sequences + rows * MAX_REGIONS, 0);
+    }
+    this.#decoder.embed(tokens, rows);
+    this.#decoder.run({
+      rows,
+      positions,
+      axes: 1,
+      cacheRows,
+      out: final.address,
+      attend: (layer) => {
+        const cache = this.#decoder.cache[layer]!;
+        for (const { start, end, groups: [first, last], maxPrefix, maxOwn, regions, connectivity } of calls) {
+          const looks = connectivity?.layers[layer] ?? false;
+          ops.decodeAttention(
+            qkv.dtypeCode,
+            mixed.address + start * mixed.cols * size,
+            mixed.cols,
+            looks ? mass + 4 * 2 * start : 0,
+            looks && regions > 0 ? profile + 4 * start * MAX_REGIONS : 0,
+            qkv.address + start * qkv.cols * size,
+            qkv.cols,
+            cache.address,
+            cache.cols,
+            cache.address + kvHeads * headDim * size,
+            cache.cols,
+            region.address,
+            regions,
+            groups + 4 * 4 * first,
+            last - first,
+            own + 4 * 2 * start,
+            end - start,
+            maxPrefix,
+            maxOwn,
+            cache.rows,
+            heads,
+            kvHeads,
+            headDim,
+            scale,
+            connectivity?.renorm ?? 0,
+          );
+        }
+      },
+    });
+  }
+
+  #sample(count: number, runs: readonly Run[]): void {
+    const { device: { ops }, config: { text: { vocabSize } } } = this.#model;
+    const { logits, masks, results } = this.#decoder.buffers;
+    const { picks, temperature, topK, topP, minP, keys, places } = this.#block.at;
+    const column = (i: number, row: number) => results.address + 4 * (i * this.#sequences + row);
+    this.#decoder.project(picks, count, (start, end) => {
+      for (const run of runs) {
+        const from = Math.max(start, run.start), to = Math.min(end, run.end);
+        if (from >= to) continue;
+        ops.sample(
+          DTYPES.f32,
+          column(0, from),
+          column(1, from),
+          column(2, from),
+          column(3, from),
+          logits.address + 4 * (from - start) * vocabSize,
+          vocabSize,
+          temperature + 4 * from,
+          topK + 4 * from,
+          topP + 4 * from,
+          minP + 4 * from,
+          keys + 16 * from,
+          places + 4 * from,
+          run.mask < 0 ? 0 : masks.address + run.mask * vocabSize,
+          to - from,
+          vocabSize,
+        );
+      }
+    });
+  }
+
+  /** Reads what the step gave, in one piece. */
+  #read(rows: readonly Sequence[], drawing: readonly Sequence[], calls: readonly Call[]): Step {
+    const [mass, profile] = this.#lookAt;
+    const looking = calls.filter(({ connectivity }) => connectivity);
+    const used = looking.reduce(
+      (most, { start, end, regions }) => Math.max(most, profile + start * MAX_REGIONS + (end - start) * regions),
+      4 * this.#sequences,
+    );
+    const numbers = this.#results.subarray(0, used);
+    this.#model.device.read(numbers, this.#decoder.buffers.results.address);
+    const tokens = new Int32Array(numbers.buffer, 0, this.#sequences);
+    const at = (i: number, row: number) => numbers[i * this.#sequences + row]!;
+    const draws = drawing.map((sequence, i) => {
+      const draw = { token: tokens[i]!, logprob: at(1, i), filteredLogprob: at(2, i), entropy: at(3, i) };
+      return { sequence, draw };
+    });
+    const looks = looking.flatMap(({ start, end, regions }) =>
+      rows.slice(start, end).map((sequence, i) => {
+        const row = start + i, first = profile + start * MAX_REGIONS + i * regions;
+        const own = sequence.prefix.regions!.regions;
+        const sums = [numbers[mass + 2 * row]!, numbers[mass + 2 * row + 1]!] as const;
+        return { sequence, look: { mass: sums, profile: numbers.slice(first, first + own) } };
+      })
+    );
+    return { draws, looks };
+  }
+}

@@ -1,0 +1,197 @@
+import { setImmediate } from "node:timers";
+import type { Prompt } from "../prompt.ts";
+import type { ModelParts } from "../vision_tower.ts";
+import type { Completion, GenerationEvent } from "./completion.ts";
+import type { EngineLimits } from "./limits.ts";
+import type { Request, SamplingOptions } from "./request.ts";
+import { type EngineStats, Scheduler, type Ticket } from "./scheduler.ts";
+import type { GivenLimits } from "./workplace.ts";
+
+/** Options of {@linkcode Engine}. Each of the limits may be given; the others follow from the device. */
+export interface EngineOptions extends GivenLimits {
+  /** On CUDA: whether a sequence has the same bits whatever else is in the batch, at the cost of speed. On the CPU it always has. Default false. */
+  deterministic?: boolean;
+  /** The text of tokens, for stop texts. */
+  decode?: (tokens: readonly number[]) => string;
+}
+
+/** Options of {@linkcode Engine.generate} and {@linkcode Engine.stream}. */
+export interface GenerateOptions extends SamplingOptions {
+  /** Names the draws of each prompt, in place of its content. */
+  keys?: readonly string[];
+  /** Stops within a step; sequences under way end as "aborted". */
+  signal?: AbortSignal;
+}
+
+/**
+ * Generates: any number of requests at once, from one batch that finished sequences leave and waiting ones enter at each step, within a bound on memory.
+ * The samples of a prompt share its reading and its cache.
+ *
+ * A sequence depends on the weights, the prompt (or its key), the seed and the sample's index only, not on what else runs: on the CPU to the bit, on CUDA
+ * to the bit with `deterministic`.
+ *
+ * Memory is taken at the first step and given back by `release` or at the end. The weights must not change while sequences are under way.
+ *
+ * @example
+ * ```ts
+ * import { openDevice } from "../../ffi/open.ts";
+ * import { initialiseParameters } from "../initialise.ts";
+ * import { presetConfig } from "../presets.ts";
+ * import { Qwen25VL } from "../qwen2_5_vl.ts";
+ * import { Engine } from "./engine.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * using device = openDevice("cpu");
+ * const tokens = { image: 300, video: 301, visionStart: 302, visionEnd: 303, eos: [304], bos: 304, pad: 304 };
+ * const config = presetConfig("tiny", { tokens, vocabSize: 305 });
+ * using model = new Qwen25VL(device, config, initialiseParameters(device, config, { seed: 7 }));
+ * using engine = new Engine(model, { memoryBytes: 2 ** 27 });
+ * const prompt = { tokens: Int32Array.of(1, 2, 3), visuals: [] };
+ * const [samples] = await engine.generate([prompt], { n: 2, maxTokens: 4, stop: [] });
+ * assertEquals(samples!.map(({ tokens }) => tokens.length), [4, 4]);
+ * assertEquals(engine.stats.prefilledTokens, 3);
+ * ```
+ */
+export class Engine implements Disposable {
+  readonly #scheduler: Scheduler;
+  #scheduled = false;
+  #disposed = false;
+
+  /** An engine over a model's parameters, which stay the caller's. @throws {RangeError} for a limit that is no positive integer. */
+  constructor(model: ModelParts, options: EngineOptions = {}) {
+    this.#scheduler = new Scheduler(model, options);
+  }
+
+  /**
+   * What it may use, and how it divides that. `memoryBytes` is resolved once, at the first use, from what the device has free then; the cache grows within
+   * it, between requests, where more wait.
+   */
+  get limits(): EngineLimits {
+    return this.#scheduler.limits;
+  }
+
+  /** What it has done so far. */
+  get stats(): Readonly<EngineStats> {
+    return this.#scheduler.stats;
+  }
+
+  /**
+   * Takes a request in. It is worked on by `step`, or along with any `generate` or `stream` under way.
+   *
+   * @throws {RangeError} for what makes no sense; {KedgeError} `BadData` where placeholders and visuals do not fit; `OutOfMemory` for what can never fit,
+   * with the bytes that it needs.
+   */
+  submit(request: Request): Ticket {
+    this.#live();
+    return this.#scheduler.submit(request);
+  }
+
+  /**
+   * Lets waiting requests in, reads prompts (`prefillTokens` at most), and gives each sequence under way a token. An error in it ends the requests that
+   * it touches, through their tickets.
+   *
+   * @returns Whether there is more to do.
+   */
+  step(): boolean {
+    this.#live();
+    return this.#scheduler.step();
+  }
+
+  /**
+   * Answers prompts.
+   *
+   * @returns For each prompt its n completions.
+   * @throws {RangeError} and {KedgeError} as of `submit`, and what went wrong in a step; the other prompts of the call are then given up.
+   */
+  async generate(prompts: readonly Prompt[], options: GenerateOptions = {}): Promise<Completion[][]> {
+    const { signal } = options;
+    const tickets = this.#submitAll(prompts, options, () => {});
+    const abort = () => tickets.forEach((ticket) => ticket.abort());
+    if (signal?.aborted) abort();
+    signal?.addEventListener("abort", abort, { once: true });
+    try {
+      return await Promise.all(tickets.map(({ result }) => result));
+    } catch (error) {
+      abort();
+      throw error;
+    } finally {
+      signal?.removeEventListener("abort", abort);
+    }
+  }
+
+  /** As `generate`, but gives each token as it comes. Leaving the loop gives the rest up. Tokens wait, without bound, for a reader that is slow. */
+  stream(prompts: readonly Prompt[], options: GenerateOptions = {}): AsyncIterable<GenerationEvent> {
+    const { signal } = options;
+    let tickets: Ticket[] = [], open = true;
+    const abort = () => tickets.forEach((ticket) => ticket.abort());
+    const done = () => signal?.removeEventListener("abort", abort);
+    return new ReadableStream<GenerationEvent>({
+      start: (controller) => {
+        tickets = this.#submitAll(prompts, options, (event) => {
+          if (open) controller.enqueue(event);
+        });
+        if (signal?.aborted) abort();
+        signal?.addEventListener("abort", abort, { once: true });
+        Promise.all(tickets.map(({ result }) => result)).then(() => {
+          if (open) controller.close();
+        }, (error) => {
+          abort();
+          controller.error(error);
+        }).finally(done);
+      },
+      cancel: () => {
+        open = false;
+        abort();
+        done();
+      },
+    });
+  }
+
+  #submitAll(prompts: readonly Prompt[], options: GenerateOptions, event: (event: GenerationEvent) => void): Ticket[] {
+    const { keys, signal: _, ...sampling } = options;
+    if (keys && keys.length !== prompts.length) throw new RangeError(`Cannot generate: ${keys.length} keys for ${prompts.length} prompts`);
+    const tickets: Ticket[] = [];
+    try {
+      for (const [i, prompt] of prompts.entries()) {
+        const key = keys?.[i];
+        tickets.push(this.#scheduler.submit({
+          ...sampling,
+          prompt,
+          ...(key !== undefined && { key }),
+          onToken: (token) => event({ ...token, prompt: i }),
+        }, (sample, completion) => event({ type: "end", prompt: i, sample, completion })));
+      }
+    } catch (error) {
+      for (const ticket of tickets) ticket.abort();
+      throw error;
+    }
+    this.#wake();
+    return tickets;
+  }
+
+  /** Steps while there is work, a step to a turn of the event loop, so that signals and other requests come through. */
+  #wake(): void {
+    if (this.#scheduled) return;
+    this.#scheduled = true;
+    setImmediate(() => {
+      this.#scheduled = false;
+      if (!this.#disposed && this.#scheduler.step()) this.#wake();
+    });
+  }
+
+  /** Gives the memory back; the next request takes it again. @throws {RangeError} while sequences are under way. */
+  release(): void {
+    this.#scheduler.release();
+  }
+
+  /** Ends what is under way with an error, and gives the memory back. */
+  [Symbol.dispose](): void {
+    if (this.#disposed) return;
+    this.#scheduler[Symbol.dispose]();
+    this.#disposed = true;
+  }
+
+  #live(): void {
+    if (this.#disposed) throw new RangeError("Cannot use the engine: it was disposed of");
+  }
+}

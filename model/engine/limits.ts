@@ -1,0 +1,200 @@
+/**
+ * What an engine may allocate, and how it divides that.
+ *
+ * @module
+ */
+import { CpuDevice } from "../../ffi/cpu_device.ts";
+import { CUBLAS_WORKSPACE_BYTES } from "../../ffi/cublas.ts";
+import { type DType, DTYPE_BYTES } from "../../ffi/device.ts";
+import { KedgeError } from "../../ffi/errors.ts";
+import type { Shape } from "../../tensor/tensor.ts";
+import type { ModelConfig } from "../config.ts";
+import { type ModelParts, visionBytes } from "../vision_tower.ts";
+
+/** What bounds an engine; results depend on none of it. Given to another engine, it divides its memory in the same way. */
+export interface EngineLimits {
+  /** Most bytes that the engine holds at any time, beside the weights. */
+  readonly memoryBytes: number;
+  /** Tokens of which keys and values are kept. */
+  readonly cacheTokens: number;
+  /** Set aside for the vision tower and what it gives; it grows, at the cache's cost, when a larger prompt comes. */
+  readonly promptBytes: number;
+  /** Sequences decoded at once. */
+  readonly maxSequences: number;
+  /** Prompt tokens of a step. */
+  readonly prefillTokens: number;
+  /** Whether a CPU engine keeps a copy of the weights in the order in which its GEMM reads them. */
+  readonly packed: boolean;
+}
+
+/** What a request needs of the cache and of memory. */
+export interface Needs {
+  /** Cached tokens of the prompt. */
+  readonly prefix: number;
+  /** Cached tokens of each sample. */
+  readonly own: number;
+  /** Bytes held until the prompt is read: visual embeddings, sums for visual sinks. */
+  readonly held: number;
+  /** Bytes at the peak of reading it, `held` included. */
+  readonly promptBytes: number;
+}
+
+/** Bytes of logits that exist at a time, but for one row. */
+const LOGIT_BYTES = 64 * 2 ** 20;
+/** Bytes of scratch that one attention call may ask for on CUDA, but for one row. */
+export const ATTENTION_SCRATCH = 64 * 2 ** 20;
+/** Masks of suppressed tokens held at a time. */
+export const MASKS = 8;
+/** Prompts whose last row's connectivity is measured in a step. */
+export const KEPT = 16;
+/** Regions of a profile for which there is room. */
+export const MAX_REGIONS = 256;
+
+/** What a buffer is. */
+interface Buffer {
+  readonly shape: Shape;
+  readonly dtype: DType;
+}
+
+/** Sizes that the static buffers depend on. */
+export interface BufferSizes {
+  /** Rows of a pass. */
+  readonly rows: number;
+  readonly sequences: number;
+  /** i32 elements of the block that goes up at each pass. */
+  readonly block: number;
+}
+
+/** The static buffers. */
+export function buffers(config: ModelConfig, dtype: DType, { rows, sequences, block }: BufferSizes) {
+  const { hiddenSize, intermediateSize, layers, heads, kvHeads, headDim, vocabSize } = config.text;
+  const chunk = logitRows(vocabSize, sequences);
+  const activation = (...shape: number[]): Buffer => ({ shape, dtype });
+  const float = (...shape: number[]): Buffer => ({ shape, dtype: "f32" });
+  return {
+    residual: activation(rows, hiddenSize),
+    normed: activation(rows, hiddenSize),
+    branch: activation(rows, hiddenSize),
+    qkv: activation(rows, (heads + 2 * kvHeads) * headDim),
+    mixed: activation(rows, heads * headDim),
+    gateUp: activation(rows, 2 * intermediateSize),
+    gated: activation(rows, intermediateSize),
+    rstd: float(rows),
+    cos: float(rows, headDim / 2),
+    sin: float(rows, headDim / 2),
+    lse: float(rows, heads),
+    frequencies: float(headDim / 2),
+    axis: { shape: [2, headDim / 2], dtype: "i32" } as Buffer,
+    /** Final hidden states: of the decoded rows, then of each prompt's last row. */
+    final: activation(2 * sequences, hiddenSize),
+    picked: activation(sequences, hiddenSize),
+    logits: float(chunk, vocabSize),
+    masks: { shape: [MASKS, vocabSize], dtype: "u8" } as Buffer,
+    block: { shape: [block], dtype: "i32" } as Buffer,
+    results: float(sequences * (6 + MAX_REGIONS)),
+    keptQ: activation(layers * KEPT, heads * headDim),
+    keptLse: float(layers * KEPT, heads),
+    keptMass: float(KEPT * (2 + MAX_REGIONS)),
+  };
+}
+
+/** Rows of logits at a time. */
+export function logitRows(vocab: number, sequences: number): number {
+  return Math.max(1, Math.min(sequences, Math.floor(LOGIT_BYTES / (4 * vocab))));
+}
+
+/** Bytes of a cached token: keys and values of all layers, its region, and its share of a kernel's scratch. */
+export function tokenBytes(config: ModelConfig, dtype: DType): number {
+  const { layers, kvHeads, headDim } = config.text;
+  return layers * 2 * kvHeads * headDim * DTYPE_BYTES[dtype] + 4 + 1;
+}
+
+/** Bytes of the block's tensors and alignment. */
+export function bufferBytes(config: ModelConfig, dtype: DType, sizes: BufferSizes): number {
+  let bytes = (config.text.layers + 1) * 512; // the cache's alignment
+  for (const { shape, dtype: type } of Object.values(buffers(config, dtype, sizes))) {
+    bytes += shape.reduce((a, b) => a * b, DTYPE_BYTES[type]) + 512;
+  }
+  return bytes;
+}
+
+/**
+ * An upper bound of the scratch that the kernels of a step and of the vision tower ask for, on any device; what each needs stands in its source. The
+ * workspace grows by doubling, 64 MiB at most.
+ */
+export function workspaceBytes({ device, config, parameters }: ModelParts, { sequences }: { sequences: number }): number {
+  const { heads, headDim, vocabSize } = config.text;
+  const threads = device instanceof CpuDevice ? device.threads : 1;
+  const dim = Math.max(headDim, config.vision.hiddenSize / config.vision.heads);
+  const panels = 4 * (32 * (4 * dim + 8 + MAX_REGIONS) + 64 * 32 + 128 * (dim + 32));
+  const sizes = Object.values(parameters).map(({ tensor }) => [tensor.rows, tensor.cols] as const);
+  const most = (axis: 0 | 1) => sizes.reduce((high, size) => Math.max(high, size[axis]), 0);
+  // Of gemm.cpp: panels of B (8 MiB at most), blocks of 288 rows of A for each thread, or 1 MiB of few rows.
+  const depth = Math.min(256, most(1));
+  const gemm = 4 * (Math.min(2 ** 21, (most(0) + 64) * most(1)) + (threads + 1) * 288 * depth) + 2 ** 20 * Math.min(1, most(1) / 512);
+  const sample = sequences * (Math.ceil(vocabSize / 1024) * 32 + 256) + threads * (12 * vocabSize + 16 * 1024);
+  const decode = 4 * sequences * heads * (headDim + 4 + MAX_REGIONS) + threads * panels;
+  const records = 4 * heads * Math.ceil(2 + config.text.maxPositions / 256) * (headDim + 4 + MAX_REGIONS);
+  const cuda = device.kind === "cuda" ? Math.max(ATTENTION_SCRATCH, records) : 0;
+  const needed = Math.max(gemm, sample, decode + cuda);
+  return Math.min(2 * needed, needed + 2 ** 26) + (device.kind === "cuda" ? CUBLAS_WORKSPACE_BYTES : 0);
+}
+
+/**
+ * Bytes that a prompt needs while it is read. `held`: what the vision tower gives, and what visual sinks are found from; `promptBytes`: with what the tower
+ * takes.
+ */
+export function promptBytes(model: ModelParts, prompt: { patches: number; visualTokens: number; sinkRows: number }) {
+  const { patches, visualTokens, sinkRows } = prompt;
+  const { config, device } = model;
+  if (patches === 0) return { held: 0, promptBytes: 0 };
+  const { dtype } = model.parameters.embedding!.tensor;
+  const embedded = visualTokens * config.text.hiddenSize * DTYPE_BYTES[dtype] + 256;
+  const threads = device instanceof CpuDevice ? device.threads : 1;
+  const sums = sinkRows === 0 ? 0 : 4 * sinkRows * (2 + visualTokens) + 512;
+  const scratch = sinkRows === 0
+    ? 0
+    : 2 * (4 * threads * 128 * (2 + visualTokens) + (device.kind === "cuda" ? sinkScratch(visualTokens) : 0));
+  const held = embedded + sums;
+  return { held, promptBytes: held + visionBytes(config.vision, dtype, patches) + scratch };
+}
+
+/** Bytes of scratch of a kedge_connectivity call over as many rows as {@linkcode ATTENTION_SCRATCH} allows, one at least. */
+function sinkScratch(visualTokens: number): number {
+  return Math.max(ATTENTION_SCRATCH, sinkRowBytes(visualTokens));
+}
+
+/** Bytes of scratch that a row of kedge_connectivity takes on CUDA where each visual token is a region. */
+export function sinkRowBytes(visualTokens: number): number {
+  return 4 * 4 * (2 + 2 * visualTokens);
+}
+
+/** Names of the decoder's matrices with the sizes of what they multiply. */
+export function matrices(model: ModelParts): { name: string; out: number; input: number }[] {
+  const { layers, tied } = model.config.text;
+  const names = ["qkv.weight", "out.weight", "gateUp.weight", "down.weight"];
+  return [
+    ...Array.from({ length: layers }, (_, i) => names.map((name) => `layers.${i}.${name}`)).flat(),
+    tied ? "embedding" : "head",
+  ].map((name) => {
+    const { rows, cols } = model.parameters[name]!.tensor;
+    return { name, out: rows, input: cols };
+  });
+}
+
+/** Bytes of the packed copy of the decoder's matrices. */
+export function packedBytes(model: ModelParts): number {
+  const { host } = model.device;
+  return matrices(model).reduce((sum, { out, input }) => sum + host.gemmPackedBytes(out, input) + 64, 0);
+}
+
+/** What must be said of a request that does not fit. */
+export function tooSmall(needed: number, limits: { memoryBytes: number; cacheTokens?: number | undefined }, what: string): KedgeError {
+  const { memoryBytes, cacheTokens } = limits;
+  const given = `the engine's memoryBytes is ${memoryBytes}` + (cacheTokens === undefined ? "" : `, its cacheTokens ${cacheTokens}`);
+  return new KedgeError(
+    "OutOfMemory",
+    `Cannot generate: ${what} needs ${needed} bytes, ${given}; raise that, or lower maxSequences, prefillTokens or maxTokens`,
+    { asked: needed, budget: memoryBytes },
+  );
+}

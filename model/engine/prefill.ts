@@ -1,0 +1,368 @@
+import { DTYPE_BYTES, DTYPES } from "../../ffi/device.ts";
+import { Tape } from "../../tensor/tape.ts";
+import { Tensor } from "../../tensor/tensor.ts";
+import { chosenLayers, regionMap, visualSinks } from "../regions.ts";
+import { encodeVisuals, type ModelParts } from "../vision_tower.ts";
+import { Block } from "./block.ts";
+import type { InferenceDecoder } from "./inference_decoder.ts";
+import { ATTENTION_SCRATCH, KEPT, MAX_REGIONS, sinkRowBytes } from "./limits.ts";
+import type { Prefix } from "./sequence.ts";
+
+/** Rows [start, end) of a prompt, to be read in one pass with others. */
+export interface Piece {
+  readonly prefix: Prefix;
+  readonly start: number;
+  readonly end: number;
+}
+
+/** A piece, and where it lies in its pass. */
+interface Placed extends Piece {
+  /** Its first row in the pass. */
+  readonly at: number;
+  /** Of a piece that ends its prompt, where its connectivity is wanted: its place among the kept rows. */
+  readonly kept: number | undefined;
+  /** Entries [first, end) of the table `sinkSegments`. */
+  readonly sinks: readonly [first: number, end: number];
+}
+
+/** Sizes of the block of a prefill pass. */
+export function prefillSizes(rows: number, sequences: number) {
+  return {
+    tokens: rows,
+    positions: 3 * rows,
+    cacheRows: rows,
+    /** Of each row: its place among the final hidden states, or -1. */
+    last: rows,
+    /** Of each visual embedding: the row that it replaces. */
+    visual: rows,
+    /** Of each row: its place among the kept ones, or -1. */
+    kept: rows,
+    iota: rows,
+    segments: 8 * sequences,
+    keptSegments: 8 * KEPT,
+    sinkSegments: 8 * rows,
+  };
+}
+
+/** Reads prompts into the cache, several packed in a pass, a long one in several passes. */
+export class Prefill {
+  readonly #model: ModelParts;
+  readonly #decoder: InferenceDecoder;
+  readonly #block: Block<keyof ReturnType<typeof prefillSizes>>;
+  readonly #sequences: number;
+
+  /** A prefill of passes of at most `rows` rows. */
+  constructor(model: ModelParts, decoder: InferenceDecoder, { rows, sequences }: { rows: number; sequences: number }) {
+    this.#model = model;
+    this.#decoder = decoder;
+    this.#sequences = sequences;
+    this.#block = new Block(decoder.buffers.block.address, prefillSizes(rows, sequences));
+    for (let i = 0; i < rows; i++) this.#block.ints.iota[i] = i;
+  }
+
+  /** Runs the vision tower over a prompt's visuals. */
+  encode(prefix: Prefix): void {
+    const { visuals } = prefix.plan.prompt;
+    if (visuals.length === 0) return;
+    const { device } = this.#model;
+    using tape = new Tape(device, { record: false });
+    const value = encodeVisuals(tape, this.#model, visuals);
+    prefix.embeddings = value.tensor.view();
+  }
+
+  /** Gets ready to measure connectivity: regions for the cached tokens; where visual sinks are wanted, each visual token is one for now. */
+  prepare(prefix: Prefix): void {
+    const { plan: { regions, sinkRows, visualRows }, length, place: { start } } = prefix;
+    if (!regions) return;
+    const { device } = this.#model;
+    prefix.regions = regions;
+    if (regions.regions === 0) prefix.look = { mass: [0, 0], profile: new Float32Array() };
+    let { region } = regions;
+    if (sinkRows > 0) {
+      const tensor = Tensor.zeros(device, [sinkRows * (2 + visualRows.length)]);
+      prefix.sinks = { tensor, first: length - sinkRows, rows: sinkRows };
+      region = new Int32Array(length).fill(-1);
+      for (const [i, row] of visualRows.entries()) region[row] = i;
+    }
+    device.write(this.#decoder.region.address + 4 * start, region);
+  }
+
+  /** Reads the pieces. */
+  run(pieces: readonly Piece[]): void {
+    const { placed, rows } = this.#fill(pieces);
+    const { device } = this.#model;
+    const decoder = this.#decoder;
+    this.#block.write(device);
+    decoder.embed(this.#block.at.tokens, rows);
+    for (const piece of placed) this.#scatterVisuals(piece);
+    const { normed, final } = decoder.buffers;
+    const { positions, cacheRows, last } = this.#block.at;
+    const observed = this.#observed(placed);
+    decoder.run({
+      rows,
+      positions,
+      axes: 3,
+      cacheRows,
+      out: normed.address,
+      attend: (layer) => {
+        this.#attend(layer, { placed, rows });
+        observed(layer, rows);
+      },
+    });
+    const { cols } = final;
+    device.ops.scatterRows(final.dtypeCode, final.address, cols, normed.address, cols, last, rows, final.rows, cols);
+    for (const { prefix, end } of placed) prefix.done = end;
+    this.#look(placed);
+  }
+
+  /** Fills the block. */
+  #fill(pieces: readonly Piece[]): { placed: Placed[]; rows: number } {
+    const { ints } = this.#block;
+    const rows = pieces.reduce((sum, { start, end }) => sum + end - start, 0);
+    const placed: Placed[] = [];
+    let at = 0, kept = 0, sinks = 0;
+    for (const [i, piece] of pieces.entries()) {
+      const { prefix, start, end } = piece;
+      const { prompt, positions: { axes }, visualRows } = prefix.plan;
+      const cached = prefix.place.start, length = end - start;
+      ints.tokens.set(prompt.tokens.subarray(start, end), at);
+      for (const [axis, positions] of axes.entries()) ints.positions.set(positions.subarray(start, end), axis * rows + at);
+      for (let r = 0; r < length; r++) ints.cacheRows[at + r] = cached + start + r;
+      ints.last.fill(-1, at, at + length);
+      ints.kept.fill(-1, at, at + length);
+      ints.segments.set([at, length, cached, end, -1, 0, 0, 0], 8 * i);
+      let next = at;
+      for (const row of visualRows) if (row >= start && row < end) ints.visual[next++] = at + row - start;
+      let mine: number | undefined;
+      if (end === prefix.length) {
+        ints.last[at + length - 1] = this.#sequences + prefix.place.slot;
+        if (prefix.look === undefined && prefix.regions) {
+          mine = kept++;
+          ints.kept[at + length - 1] = mine;
+          ints.keptSegments.set([0, 1, cached, end, -1, 0, 0, 0], 8 * mine);
+        }
+      }
+      const firstSinks = sinks;
+      if (prefix.sinks) {
+        for (let from = Math.max(start, prefix.sinks.first); from < end; from += this.#sinkRows(prefix)) {
+          const to = Math.min(end, from + this.#sinkRows(prefix));
+          ints.sinkSegments.set([0, to - from, cached, to, -1, 0, 0, 0], 8 * sinks++);
+        }
+      }
+      placed.push({ ...piece, at, kept: mine, sinks: [firstSinks, sinks] });
+      at += length;
+    }
+    return { placed, rows };
+  }
+
+  /** Puts the visual embeddings of a piece over its placeholders. */
+  #scatterVisuals({ prefix, start, end, at }: Placed): void {
+    const { embeddings, plan: { visualRows } } = prefix;
+    if (!embeddings) return;
+    const first = lowerBound(visualRows, start), count = lowerBound(visualRows, end) - first;
+    const { residual } = this.#decoder.buffers;
+    const { cols, dtype, dtypeCode } = residual;
+    const source = embeddings.address + first * cols * DTYPE_BYTES[dtype];
+    this.#model.device.ops.scatterRows(
+      dtypeCode,
+      residual.address,
+      cols,
+      source,
+      cols,
+      this.#block.at.visual + 4 * at,
+      count,
+      residual.rows,
+      cols,
+    );
+    if (first + count < visualRows.length) return;
+    embeddings[Symbol.dispose]();
+    prefix.embeddings = undefined;
+  }
+
+  #attend(layer: number, { placed, rows }: { placed: readonly Placed[]; rows: number }): void {
+    const { heads, kvHeads, headDim } = this.#model.config.text;
+    const { qkv, mixed, lse } = this.#decoder.buffers;
+    const cache = this.#decoder.cache[layer]!;
+    const size = DTYPE_BYTES[cache.dtype];
+    const maxQ = placed.reduce((most, { start, end }) => Math.max(most, end - start), 0);
+    const maxKv = placed.reduce((most, { end }) => Math.max(most, end), 0);
+    this.#model.device.ops.attentionFwd(
+      qkv.dtypeCode,
+      mixed.address,
+      mixed.cols,
+      lse.address,
+      qkv.address,
+      qkv.cols,
+      cache.address,
+      cache.cols,
+      cache.address + kvHeads * headDim * size,
+      cache.cols,
+      this.#block.at.segments,
+      placed.length,
+      maxQ,
+      maxKv,
+      rows,
+      cache.rows,
+      heads,
+      kvHeads,
+      headDim,
+      1 / Math.sqrt(headDim),
+      1,
+    );
+  }
+
+  /** What is done after each layer's attention: the kept rows' queries are put aside, visual sinks' sums are added to. */
+  #observed(placed: readonly Placed[]): (layer: number, rows: number) => void {
+    const keeping = placed.some(({ kept }) => kept !== undefined), sinking = placed.filter(({ sinks: [first, end] }) => end > first);
+    const { heads, headDim } = this.#model.config.text;
+    const { qkv, lse, keptQ, keptLse } = this.#decoder.buffers;
+    const { ops } = this.#model.device;
+    const width = heads * headDim, size = DTYPE_BYTES[keptQ.dtype];
+    return (layer, rows) => {
+      if (keeping) {
+        const { kept } = this.#block.at, first = layer * KEPT;
+        ops.scatterRows(keptQ.dtypeCode, keptQ.address + first * width * size, width, qkv.address, qkv.cols, kept, rows, KEPT, width);
+        ops.scatterRows(DTYPES.f32, keptLse.address + 4 * first * heads, heads, lse.address, heads, kept, rows, KEPT, heads);
+      }
+      for (const piece of sinking) this.#addSinks(layer, piece);
+    };
+  }
+
+  /** Adds a layer's attention of a piece's rows on each visual token. */
+  #addSinks(layer: number, { prefix, start, end, at, sinks: [firstSegment] }: Placed): void {
+    const { heads } = this.#model.config.text;
+    const { qkv, lse } = this.#decoder.buffers;
+    const size = DTYPE_BYTES[qkv.dtype], { tensor, first, rows } = prefix.sinks!;
+    const visual = prefix.plan.visualRows.length;
+    let segment = firstSegment;
+    for (let from = Math.max(start, first); from < end; from += this.#sinkRows(prefix)) {
+      const to = Math.min(end, from + this.#sinkRows(prefix));
+      const row = at + from - start, out = from - first;
+      this.#connectivity(layer, {
+        mass: tensor.address + 4 * 2 * out,
+        profile: tensor.address + 4 * (2 * rows + out * visual),
+        q: qkv.address + row * qkv.cols * size,
+        qStride: qkv.cols,
+        lse: lse.address + 4 * row * heads,
+        regions: visual,
+        rows: to - from,
+        segments: this.#block.at.sinkSegments + 4 * 8 * segment++,
+        keys: to,
+        renorm: "pooled",
+      });
+    }
+  }
+
+  /** Rows of a connectivity call over each visual token. */
+  #sinkRows(prefix: Prefix): number {
+    if (this.#model.device.kind === "cpu") return Infinity;
+    return Math.max(1, Math.floor(ATTENTION_SCRATCH / sinkRowBytes(prefix.plan.visualRows.length)));
+  }
+
+  #connectivity(
+    layer: number,
+    call: {
+      mass: number;
+      profile: number;
+      q: number;
+      qStride: number;
+      lse: number;
+      regions: number;
+      rows: number;
+      segments: number;
+      keys: number;
+      renorm: "pooled" | "row";
+    },
+  ): void {
+    const { heads, kvHeads, headDim } = this.#model.config.text;
+    const { region } = this.#decoder, cache = this.#decoder.cache[layer]!;
+    this.#model.device.ops.connectivity(
+      cache.dtypeCode,
+      call.mass,
+      call.regions > 0 ? call.profile : 0,
+      call.q,
+      call.qStride,
+      cache.address,
+      cache.cols,
+      call.lse,
+      region.address,
+      this.#block.at.iota,
+      call.regions,
+      call.rows,
+      call.segments,
+      1,
+      call.rows,
+      call.keys,
+      call.rows,
+      cache.rows,
+      heads,
+      kvHeads,
+      headDim,
+      1 / Math.sqrt(headDim),
+      1,
+      call.renorm === "row" ? 1 : 0,
+    );
+  }
+
+  /** Finds visual sinks of the prompts that are read, and what their last rows saw. */
+  #look(placed: readonly Placed[]): void {
+    const looking = placed.filter(({ kept }) => kept !== undefined);
+    if (looking.length === 0) return;
+    const { device, config: { text: { heads, layers, headDim } } } = this.#model;
+    const { keptQ, keptLse, keptMass } = this.#decoder.buffers;
+    for (const { prefix } of looking) this.#settleSinks(prefix);
+    keptMass.fill(0);
+    const size = DTYPE_BYTES[keptQ.dtype];
+    for (const { prefix, kept } of looking) {
+      const options = prefix.plan.connectivity!;
+      for (const [layer, chosen] of chosenLayers(options.layers ?? "all", layers).entries()) {
+        if (!chosen) continue;
+        const row = layer * KEPT + kept!;
+        this.#connectivity(layer, {
+          mass: keptMass.address + 4 * 2 * kept!,
+          profile: keptMass.address + 4 * (2 * KEPT + kept! * MAX_REGIONS),
+          q: keptQ.address + row * heads * headDim * size,
+          qStride: heads * headDim,
+          lse: keptLse.address + 4 * row * heads,
+          regions: prefix.regions!.regions,
+          rows: 1,
+          segments: this.#block.at.keptSegments + 4 * 8 * kept!,
+          keys: prefix.length,
+          renorm: options.sinkRenorm ?? "pooled",
+        });
+      }
+    }
+    const numbers = new Float32Array(keptMass.size);
+    device.read(numbers, keptMass.address);
+    for (const { prefix, kept } of looking) {
+      const from = 2 * KEPT + kept! * MAX_REGIONS;
+      const profile = numbers.slice(from, from + prefix.regions!.regions);
+      prefix.look = { mass: [numbers[2 * kept!]!, numbers[2 * kept! + 1]!], profile };
+    }
+  }
+
+  /** Finds the visual sinks of a prompt, and writes its regions with them. */
+  #settleSinks(prefix: Prefix): void {
+    const { sinks, plan: { prompt, visualRows, connectivity } } = prefix;
+    if (!sinks) return;
+    const { config, config: { text: { layers, heads } }, device } = this.#model;
+    const [rows, tokens] = [sinks.rows, visualRows.length];
+    const attention = Float64Array.from(sinks.tensor.toFloats().subarray(2 * rows), (sum) => sum / (layers * heads));
+    const found = visualSinks({ attention, rows, tokens, factor: connectivity!.visualSinkFactor! });
+    prefix.regions = regionMap(prompt, config, { ...connectivity, visualSinks: found });
+    device.write(this.#decoder.region.address + 4 * prefix.place.start, prefix.regions.region);
+    sinks.tensor[Symbol.dispose]();
+    prefix.sinks = undefined;
+  }
+}
+
+/** The first index whose value is not below `bound`, of an ascending array. */
+function lowerBound(ascending: Int32Array, bound: number): number {
+  let low = 0, high = ascending.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (ascending[middle]! < bound) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}

@@ -1,0 +1,76 @@
+import { CpuDevice } from "../../ffi/cpu_device.ts";
+import { DTYPES } from "../../ffi/device.ts";
+import type { Address } from "../../ffi/generated/bindings.ts";
+import { Tensor } from "../../tensor/tensor.ts";
+import type { ModelParts } from "../vision_tower.ts";
+import { matrices } from "./limits.ts";
+
+/** Where a product reads and writes. */
+export interface Product {
+  /** [rows, in], of the weights' type. */
+  readonly x: Address;
+  /** [rows, out]. */
+  readonly y: Address;
+  readonly rows: number;
+  /** Whether y is f32 whatever the type of x. Default false. */
+  readonly wide?: boolean;
+}
+
+/**
+ * The decoder's matrices, for products whose rows have bits of their own: on the CPU always by the built-in GEMM, packed or not, never by a system's CBLAS.
+ */
+export class Projections implements Disposable {
+  readonly #model: ModelParts;
+  readonly #packed = new Map<string, Tensor>();
+  readonly #usePacked: boolean;
+  readonly #tensors: readonly Tensor[];
+  #versions: number[] = [];
+
+  /** @param options `packed`: keeps a packed copy of the matrices, on a CPU. */
+  constructor(model: ModelParts, options: { packed: boolean }) {
+    this.#model = model;
+    this.#tensors = Object.values(model.parameters).map(({ tensor }) => tensor);
+    this.#usePacked = options.packed && model.device instanceof CpuDevice;
+  }
+
+  /** Whether any weight was changed since the last `refresh`. */
+  get stale(): boolean {
+    const versions = this.#versions;
+    return this.#tensors.length !== versions.length || this.#tensors.some(({ storage }, i) => storage.version !== versions[i]);
+  }
+
+  /** Takes the weights as they are now; packs them again if they were changed. */
+  refresh(): void {
+    if (!this.stale) return;
+    const { device, parameters } = this.#model;
+    if (this.#usePacked) {
+      for (const { name, out, input } of matrices(this.#model)) {
+        let packed = this.#packed.get(name);
+        if (!packed) this.#packed.set(name, packed = Tensor.empty(device, [device.host.gemmPackedBytes(out, input)], { dtype: "u8" }));
+        const { tensor } = parameters[name]!;
+        device.host.gemmPack(packed.address, tensor.address, tensor.rowStride, 1, out, input);
+      }
+    }
+    this.#versions = this.#tensors.map(({ storage }) => storage.version);
+  }
+
+  /** y = x W^T. */
+  multiply(name: string, { x, y, rows, wide = false }: Product): void {
+    const { device, parameters } = this.#model;
+    const { address, dtype, rows: n, cols: k, dtypeCode } = parameters[name]!.tensor;
+    if (!(device instanceof CpuDevice)) {
+      device.gemm({ dtype, cDtype: wide ? "f32" : dtype, a: x, lda: k, b: address, ldb: k, transB: true, c: y, ldc: n, m: rows, n, k });
+      return;
+    }
+    const packed = this.#packed.get(name);
+    if (packed) device.host.gemmPacked(y, n, x, k, 0, packed.address, rows, n, k, 1, 0);
+    else device.ops.gemm(dtypeCode, y, DTYPES.f32, n, x, k, 0, address, k, 1, rows, n, k, 1, 0);
+  }
+
+  /** Frees the packed copy. */
+  [Symbol.dispose](): void {
+    for (const tensor of this.#packed.values()) tensor[Symbol.dispose]();
+    this.#packed.clear();
+    this.#versions = [];
+  }
+}

@@ -1,0 +1,163 @@
+import type { ModelConfig } from "../config.ts";
+import type { ConnectivityOptions } from "../connectivity.ts";
+import { chosenLayers, type RegionMap, regionMap, SINK_LIMITS } from "../regions.ts";
+import { promptPositions } from "../positions.ts";
+import type { Prompt } from "../prompt.ts";
+import type { TokenEvent } from "./completion.ts";
+import { MAX_REGIONS } from "./limits.ts";
+import { contentKey, seedWords, type Words } from "./keys.ts";
+import { defaultSuppress } from "./suppression.ts";
+
+/** What ends a response: a token, tokens one after the other, or a text (where the engine was given `decode`). */
+export type Stop = number | readonly number[] | string;
+
+/** How to answer a prompt. */
+export interface SamplingOptions {
+  /** Samples of each prompt. Default 1. */
+  n?: number;
+  /** Divides the logits; 0 takes the likeliest token. Default 1. */
+  temperature?: number;
+  /** Keeps so many of the likeliest tokens; 0 (default): all. */
+  topK?: number;
+  /** Keeps, after that, the shortest list of likeliest tokens whose probability reaches this, in (0, 1]. Default 1: all. */
+  topP?: number;
+  /** Keeps, after that, tokens of at least this share of the likeliest one's probability, in [0, 1). Default 0: all. */
+  minP?: number;
+  /** Longest response. Default 512. */
+  maxTokens?: number;
+  /** Default: the model's own end tokens. [] for none. */
+  stop?: readonly Stop[];
+  /** An integer in [0, 2^64). Default 0. */
+  seed?: number | bigint;
+  /** Tokens with probability 0. Default: placeholders and vision markers. [] for none. */
+  suppress?: readonly number[];
+  /** Measures each token's attention on the prompt's visual tokens; true: with the default options. */
+  connectivity?: ConnectivityOptions | boolean;
+}
+
+/** A prompt and how to answer it. */
+export interface Request extends SamplingOptions {
+  prompt: Prompt;
+  /** Names the draws, beside seed and sample, in place of the prompt's content: equal prompts with keys of their own get answers of their own. */
+  key?: string;
+  /** Called with each token, during a step: it must not call the engine. */
+  onToken?: (event: Omit<TokenEvent, "prompt">) => void;
+}
+
+/** A request with nothing left open. */
+export interface Plan {
+  readonly prompt: Prompt;
+  readonly n: number;
+  readonly temperature: number;
+  readonly topK: number;
+  readonly topP: number;
+  readonly minP: number;
+  readonly maxTokens: number;
+  readonly stopTokens: ReadonlySet<number>;
+  readonly stopSequences: readonly (readonly number[])[];
+  readonly stopTexts: readonly string[];
+  readonly seed: Words;
+  readonly key: string;
+  /** Ascending, each once. */
+  readonly suppress: readonly number[];
+  readonly connectivity: ConnectivityOptions | undefined;
+  /** Where connectivity is wanted: regions of the prompt's tokens, visual sinks not yet among them. */
+  readonly regions: RegionMap | undefined;
+  /** The last rows of the prompt from which visual sinks are to be found; 0: none are. */
+  readonly sinkRows: number;
+  readonly positions: ReturnType<typeof promptPositions>;
+  /** The prompt's visual rows, ascending. */
+  readonly visualRows: Int32Array;
+  readonly onToken: Request["onToken"];
+}
+
+/**
+ * Checks a request and fills in what it leaves open.
+ *
+ * @throws {RangeError} for what makes no sense; {KedgeError} `BadData` where placeholders and visuals do not fit.
+ */
+export function planRequest(request: Request, { config, decode }: { config: ModelConfig; decode: boolean }): Plan {
+  const { n = 1, temperature = 1, topK = 0, topP = 1, minP = 0, maxTokens = 512, seed = 0 } = request;
+  // The caller may change his arrays while the request waits; pixels are too large to be copied.
+  const prompt = { tokens: request.prompt.tokens.slice(), visuals: [...request.prompt.visuals] };
+  const { vocabSize, maxPositions } = config.text;
+  const { image, video } = config.tokens;
+  const refuse = (state: string) => new RangeError(`Cannot generate: ${state}`);
+  const positive = (name: string, value: number) => {
+    if (!Number.isSafeInteger(value) || value < 1) throw refuse(`${name} is ${value}, not a positive integer`);
+  };
+  const token = (what: string, id: number) => {
+    if (!Number.isInteger(id) || id < 0 || id >= vocabSize) throw refuse(`${what} ${id} is no token: the vocabulary has ${vocabSize}`);
+  };
+  positive("n", n);
+  positive("maxTokens", maxTokens);
+  if (!(temperature === 0 || (temperature >= 1e-6 && temperature <= 1e6))) {
+    throw refuse(`temperature is ${temperature}, neither 0 nor in [1e-6, 1e6]`);
+  }
+  if (!Number.isSafeInteger(topK) || topK < 0) throw refuse(`topK is ${topK}, not an integer of 0 or more`);
+  if (!(topP > 0 && topP <= 1)) throw refuse(`topP is ${topP}, not in (0, 1]`);
+  if (!(minP >= 0 && minP < 1)) throw refuse(`minP is ${minP}, not in [0, 1)`);
+  const { length } = prompt.tokens;
+  if (length === 0) throw refuse("the prompt is empty");
+  for (let i = 0; i < length; i++) token(`prompt token ${i},`, prompt.tokens[i]!);
+  if (length + maxTokens > maxPositions) {
+    throw refuse(`${length} prompt tokens and maxTokens ${maxTokens} pass the model's ${maxPositions} positions`);
+  }
+  const stops = [...request.stop ?? config.tokens.eos];
+  for (const stop of stops) {
+    if (typeof stop === "number") token("stop token", stop);
+    else if (stop.length === 0) throw refuse("a stop sequence is empty");
+    else if (typeof stop !== "string") stop.forEach((id) => token("stop token", id));
+    else if (!decode) throw refuse(`the stop text ${JSON.stringify(stop)} needs an engine with the option decode`);
+  }
+  const suppress = [...new Set(request.suppress ?? defaultSuppress(config))].sort((a, b) => a - b);
+  suppress.forEach((id) => token("suppressed token", id));
+  if (suppress.length >= vocabSize) throw refuse(`all ${vocabSize} tokens are suppressed`);
+  const connectivity = request.connectivity === true ? {} : request.connectivity || undefined;
+  const { row = "predict", sinkRenorm = "pooled", visualSinkFactor = 0, profileRegions = 64, layers = "all" } = connectivity ?? {};
+  if (!["predict", "self"].includes(row)) throw refuse(`connectivity's row is ${row}, neither "predict" nor "self"`);
+  if (!["pooled", "row"].includes(sinkRenorm)) throw refuse(`sinkRenorm is ${sinkRenorm}, neither "pooled" nor "row"`);
+  if (!(visualSinkFactor >= 0)) throw refuse(`visualSinkFactor is ${visualSinkFactor}, not 0 or more`);
+  if (!(profileRegions <= MAX_REGIONS)) throw refuse(`profileRegions is ${profileRegions}, the engine takes ${MAX_REGIONS} at most`);
+  chosenLayers(layers, config.text.layers);
+  const positions = promptPositions(prompt, config);
+  const visualRows: number[] = [];
+  for (const [i, id] of prompt.tokens.entries()) if (id === image || id === video) visualRows.push(i);
+  const after = length - 1 - (visualRows.at(-1) ?? length - 1);
+  const sinks = visualSinkFactor > 0 && after >= SINK_LIMITS.rows && visualRows.length >= SINK_LIMITS.tokens;
+  return {
+    prompt,
+    n,
+    temperature,
+    topK: topK >= vocabSize ? 0 : topK,
+    topP: Math.max(topP, 2 ** -126), // f32's least normal number
+    minP: Math.min(minP, 1 - 2 ** -24),
+    maxTokens,
+    stopTokens: new Set(stops.filter((stop) => typeof stop === "number")),
+    stopSequences: stops.filter((stop) => typeof stop !== "number" && typeof stop !== "string"),
+    stopTexts: stops.filter((stop) => typeof stop === "string"),
+    seed: seedWords(seed),
+    key: request.key === undefined ? `content ${contentKey(prompt)}` : `key ${request.key}`,
+    suppress,
+    connectivity,
+    regions: connectivity && regionMap(prompt, config, connectivity),
+    sinkRows: sinks ? after : 0,
+    positions,
+    visualRows: Int32Array.from(visualRows),
+    onToken: request.onToken,
+  };
+}
+
+/** Whether the last token ends the response. */
+export function stops(plan: Plan, tokens: readonly number[], decode: ((tokens: readonly number[]) => string) | undefined): boolean {
+  if (plan.stopTokens.has(tokens.at(-1)!)) return true;
+  for (const sequence of plan.stopSequences) {
+    const start = tokens.length - sequence.length;
+    if (start >= 0 && sequence.every((id, i) => tokens[start + i] === id)) return true;
+  }
+  if (plan.stopTexts.length === 0) return false;
+  // A character has at most four bytes, and so four tokens; some tokens more, since special ones may have no text.
+  const longest = Math.max(...plan.stopTexts.map((text) => text.length));
+  const tail = decode!(tokens.slice(-(4 * longest + 16)));
+  return plan.stopTexts.some((text) => tail.includes(text));
+}

@@ -1,0 +1,196 @@
+import type { Device, DType } from "../ffi/device.ts";
+import { type AttentionSeen, gatherRows, linear, linearLogProb, type LogProb, rmsnorm, scatterRows } from "../tensor/ops/mod.ts";
+import type { Parameter } from "../tensor/parameter.ts";
+import type { Tape } from "../tensor/tape.ts";
+import { describe, type Tensor } from "../tensor/tensor.ts";
+import type { Value } from "../tensor/value.ts";
+import { openModelFolder, saveModel, type SaveModelOptions, type WeightType } from "./checkpoint.ts";
+import { type Checkpointing, runBlocks } from "./checkpointing.ts";
+import type { ModelConfig } from "./config.ts";
+import { decoderBlock } from "./decoder.ts";
+import { initialiseParameters, type InitialOptions } from "./initialise.ts";
+import type { PackedBatch } from "./packed_batch.ts";
+import { parameterSpecs } from "./parameters.ts";
+import type { Visual } from "./prompt.ts";
+import { encodeVisuals } from "./vision_tower.ts";
+
+/** Sees queries, keys and log-sum-exp of each layer's attention; once, also where a checkpoint runs the layer again. */
+export type LayerObserver = (layer: number, seen: AttentionSeen) => void;
+
+/** Options of {@linkcode Qwen25VL.logProbs}. */
+export interface LogProbsOptions {
+  /** Divides the logits. Default 1. */
+  temperature?: number;
+  /** u8 [vocab]: tokens with a nonzero mark are left out of the distribution. */
+  suppress?: Tensor;
+  /** Default "off". */
+  checkpointing?: Checkpointing;
+  /** Rows of which the logits exist at a time; default as of `linearLogProb`. */
+  chunk?: number;
+  /** Adds up the connectivity of this pass. */
+  connectivity?: { readonly observe: LayerObserver };
+}
+
+/**
+ * A Qwen2.5-VL (arXiv 2502.13923): vision tower and decoder over its parameters.
+ *
+ * Everything runs on a tape that the caller makes: one that records to train, one with `record: false` to infer.
+ *
+ * @example
+ * ```ts
+ * import { openDevice } from "../ffi/open.ts";
+ * import { dot } from "../tensor/ops/mod.ts";
+ * import { Tape } from "../tensor/tape.ts";
+ * import { Tensor } from "../tensor/tensor.ts";
+ * import { PackedBatch } from "./packed_batch.ts";
+ * import { presetConfig } from "./presets.ts";
+ * import { Qwen25VL } from "./qwen2_5_vl.ts";
+ * import { assert, assertEquals } from "@std/assert";
+ *
+ * using device = openDevice("cpu");
+ * const tokens = { image: 90, video: 91, visionStart: 92, visionEnd: 93, eos: [94], bos: 94, pad: 94 };
+ * using model = Qwen25VL.initialise(presetConfig("tiny", { tokens, vocabSize: 95 }), { device, seed: 1 });
+ *
+ * // Two answers to one prompt; the first is rewarded.
+ * const prompt = { tokens: Int32Array.of(5, 6, 7), visuals: [] };
+ * using batch = PackedBatch.pack(model, [{ prompt, responses: [Int32Array.of(8, 9), Int32Array.of(10)] }]);
+ * using tape = new Tape(device);
+ * const { logprob } = model.logProbs(tape, batch, { checkpointing: "blocks" });
+ * assertEquals(logprob.shape, [3]);
+ * using weights = Tensor.from(device, [-0.5, -0.5, 1]);
+ * tape.backward(dot(logprob, tape.constant(weights)));
+ * assert(model.parameters["layers.0.qkv.weight"]!.grad!.toFloats().some((x) => x !== 0));
+ * ```
+ */
+export class Qwen25VL implements Disposable {
+  /** Type of weights and activations. */
+  readonly dtype: DType;
+
+  /**
+   * A model of given parameters, which it takes over.
+   *
+   * @param parameters By the names of `parameterSpecs`.
+   * @throws {RangeError} that lists what is missing, surplus, misshapen or of another type or device.
+   */
+  constructor(readonly device: Device, readonly config: ModelConfig, readonly parameters: Readonly<Record<string, Parameter>>) {
+    const specs = parameterSpecs(config);
+    this.dtype = parameters[specs[0]!.name]?.tensor.dtype ?? config.dtype;
+    const faults: string[] = [];
+    for (const { name, shape } of specs) {
+      const tensor = parameters[name]?.tensor;
+      if (!tensor) faults.push(`${name} is missing`);
+      else if (tensor.shape.join() !== shape.join() || tensor.dtype !== this.dtype || tensor.device !== device) {
+        faults.push(`${name} is ${describe(tensor)} on ${tensor.device.name}, not ${describe({ dtype: this.dtype, shape })}`);
+      }
+    }
+    const known = new Set(specs.map(({ name }) => name));
+    for (const name of Object.keys(parameters)) if (!known.has(name)) faults.push(`${name} is not of this model`);
+    if (faults.length > 0) throw new RangeError(`Cannot make a model: ${faults.join("; ")}`);
+  }
+
+  /**
+   * Loads a model folder.
+   *
+   * @param options `dtype`: of the weights; default f32 on the CPU, else the folder's. `freezeVision`: default false.
+   * @throws {KedgeError} `BadCheckpoint` with all that is wrong with the folder; `OutOfMemory`.
+   */
+  static load(folder: string, options: { device: Device; dtype?: WeightType; freezeVision?: boolean }): Qwen25VL {
+    const { config, parameters } = openModelFolder(folder, options);
+    const model = new Qwen25VL(options.device, config, parameters);
+    if (options.freezeVision) model.freezeVision(true);
+    return model;
+  }
+
+  /** A model of random weights: the same for the same seed. */
+  static initialise(config: ModelConfig, options: InitialOptions & { device: Device; dtype?: WeightType }): Qwen25VL {
+    return new Qwen25VL(options.device, config, initialiseParameters(options.device, config, options));
+  }
+
+  /**
+   * Saves the model as a folder that transformers loads.
+   *
+   * @param folder A new one, or an empty one.
+   * @throws {RangeError} where the folder holds something.
+   */
+  save(folder: string, options: SaveModelOptions = {}): void {
+    saveModel(this, folder, options);
+  }
+
+  /** Freezes the vision tower, or has it trained again. */
+  freezeVision(frozen: boolean): void {
+    for (const { name, vision } of parameterSpecs(this.config)) if (vision) this.parameters[name]!.requiresGrad = !frozen;
+  }
+
+  /**
+   * Embeds pictures and videos, packed in one pass.
+   *
+   * @param visuals One at least.
+   * @returns [merged tokens, hidden], in the order of the visuals.
+   */
+  encodeVisuals(tape: Tape, visuals: readonly Visual[], options: { checkpointing?: Checkpointing } = {}): Value {
+    return encodeVisuals(tape, this, visuals, options);
+  }
+
+  /**
+   * Runs the tower once over all visuals of the batch, and the decoder over all its rows.
+   *
+   * @returns [rows, hidden]: hidden states after the last block, before the final norm.
+   */
+  hidden(tape: Tape, batch: PackedBatch, options: { checkpointing?: Checkpointing; observe?: LayerObserver } = {}): Value {
+    const { config: { text }, parameters } = this;
+    const { checkpointing = "off", observe } = options;
+    const { segments, table } = batch;
+    return tape.scope(() => {
+      let h = gatherRows(tape.param(parameters.embedding!), batch.tokens);
+      if (batch.visuals.length > 0) {
+        const embedded = h;
+        h = tape.scope(() => {
+          const encoded = this.encodeVisuals(tape, batch.visuals, { checkpointing });
+          const rows = batch.visualSource ? gatherRows(encoded, batch.visualSource) : encoded;
+          return scatterRows(embedded, { rows, index: batch.visualRows, inPlace: true });
+        });
+        embedded[Symbol.dispose]();
+      }
+      const pass = { config: text, parameters, segments, table, observe };
+      return runBlocks(h, { tape, count: text.layers, checkpointing, block: (x, i) => decoderBlock(x, i, pass) });
+    });
+  }
+
+  /**
+   * Logits of hidden states: final norm, then the output matrix.
+   *
+   * @param hidden [rows, hidden].
+   * @returns [rows, vocab].
+   */
+  logits(tape: Tape, hidden: Value): Value {
+    return tape.scope(() => linear(this.#normed(hidden), this.#head));
+  }
+
+  /**
+   * Log-probability of every response token, and the entropy of its distribution in nats: f32 [count], in the order of `batch.target`.
+   */
+  logProbs(tape: Tape, batch: PackedBatch, options: LogProbsOptions = {}): LogProb {
+    const { checkpointing, connectivity, ...distribution } = options;
+    return tape.scope(() => {
+      using h = this.hidden(tape, batch, {
+        ...(checkpointing && { checkpointing }),
+        ...(connectivity && { observe: (layer, seen) => connectivity.observe(layer, seen) }),
+      });
+      const normed = tape.scope(() => this.#normed(gatherRows(h, batch.predict)));
+      return linearLogProb(normed, this.#head, { ...distribution, target: batch.target });
+    });
+  }
+
+  #normed(hidden: Value): Value {
+    return rmsnorm(hidden, this.parameters.norm!, { eps: this.config.text.rmsNormEps });
+  }
+
+  get #head(): Parameter {
+    return this.parameters[this.config.text.tied ? "embedding" : "head"]!;
+  }
+
+  /** Frees the parameters. */
+  [Symbol.dispose](): void {
+    for (const parameter of Object.values(this.parameters)) parameter[Symbol.dispose]();
+  }
+}

@@ -1,0 +1,211 @@
+import type { ModelConfig } from "./config.ts";
+import { visualSpans } from "./positions.ts";
+import type { Prompt } from "./prompt.ts";
+
+/** Of the sinks and regions of a prompt. */
+export interface RegionOptions {
+  /** First positions that count as sinks. Default 1. */
+  sinkTokens?: number;
+  /** Regions of the profile, at most. Default 64. */
+  profileRegions?: number;
+  /** Visual tokens (counted over the prompt's visual tokens from 0) that are sinks too: of {@linkcode visualSinks}. */
+  visualSinks?: Iterable<number>;
+}
+
+/** A box of merged tokens that belongs to a region. */
+export interface RegionBox {
+  /** The region. */
+  readonly region: number;
+  /** Index of the visual in the prompt. */
+  readonly visual: number;
+  /** Time steps [first, end). */
+  readonly frames: readonly [number, number];
+  /** Rows of merged tokens [first, end). */
+  readonly rows: readonly [number, number];
+  /** Columns of merged tokens [first, end). */
+  readonly cols: readonly [number, number];
+}
+
+/** Which region each token of a prompt belongs to. */
+export interface RegionMap {
+  /** Regions; 0 for a prompt without visuals. */
+  readonly regions: number;
+  /** By prompt token: 0 or more: the region of a visual token; -1: another token; -2: a sink. */
+  readonly region: Int32Array<ArrayBuffer>;
+  /** Where the regions lie, for drawing; one box each, but where a prompt has more visuals than regions. */
+  readonly boxes: readonly RegionBox[];
+}
+
+/**
+ * Cuts the visuals of a prompt into regions: squares of f x f merged tokens, f the smallest integer that gives at most `profileRegions` of them over all
+ * images and frames. Where one region a frame is still too many, j consecutive frames of a visual are one, j the smallest integer that suffices; where one a
+ * visual is too many, consecutive visuals share one, as few as suffice.
+ *
+ * @throws {RangeError} for options out of range; {KedgeError} `BadData` where placeholders and visuals do not fit.
+ *
+ * @example
+ * ```ts
+ * import { regionMap } from "./regions.ts";
+ * import type { ModelConfig } from "./config.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const config = { tokens: { image: 90, video: 91 }, vision: { mergeSize: 2 } } as ModelConfig;
+ * const visual = { kind: "image" as const, grid: { t: 1, h: 4, w: 6 }, pixels: { patches: new Float32Array() } };
+ * const prompt = { tokens: Int32Array.of(1, 90, 90, 90, 90, 90, 90, 2), visuals: [visual] };
+ * assertEquals([...regionMap(prompt, config, { profileRegions: 3 }).region], [-2, 0, 0, 1, 0, 0, 1, -1]);
+ * ```
+ */
+export function regionMap(prompt: Prompt, config: ModelConfig, options: RegionOptions = {}): RegionMap {
+  const { sinkTokens = 1, profileRegions = 64 } = options;
+  if (!Number.isSafeInteger(profileRegions) || profileRegions < 1) {
+    throw new RangeError(`Cannot make ${profileRegions} regions: it takes an integer of 1 or more`);
+  }
+  if (!Number.isSafeInteger(sinkTokens) || sinkTokens < 0) {
+    throw new RangeError(`Cannot take ${sinkTokens} tokens as sinks: it takes 0 or more`);
+  }
+  const spans = visualSpans(prompt, config);
+  const sizes = spans.map(({ visual: { grid } }) => ({
+    frames: grid.t,
+    height: grid.h / config.vision.mergeSize,
+    width: grid.w / config.vision.mergeSize,
+  }));
+  const { side, joined, shared } = coarseness(sizes, profileRegions);
+  const region = new Int32Array(prompt.tokens.length).fill(-1);
+  const boxes: RegionBox[] = [];
+  let regions = 0, token = 0;
+  const places: number[] = []; // of the visual tokens in the prompt
+  for (const [visual, { frames, height, width }] of sizes.entries()) {
+    const [down, across] = [Math.ceil(height / side), Math.ceil(width / side)];
+    const first = shared > 1 ? Math.floor(visual / shared) : regions;
+    for (let frame = 0; frame < frames; frame += joined) {
+      for (let i = 0; i < down * across; i++) {
+        const [row, col] = [Math.floor(i / across) * side, i % across * side];
+        boxes.push({
+          region: shared > 1 ? first : regions++,
+          visual,
+          frames: [frame, Math.min(frames, frame + joined)],
+          rows: [row, Math.min(height, row + side)],
+          cols: [col, Math.min(width, col + side)],
+        });
+      }
+    }
+    if (shared > 1) regions = first + 1;
+    const { start, end } = spans[visual]!;
+    for (token = start; token < end; token++) {
+      const place = token - start;
+      const frame = Math.floor(place / (height * width)), row = Math.floor(place / width) % height, col = place % width;
+      const inside = Math.floor(frame / joined) * down * across + Math.floor(row / side) * across + Math.floor(col / side);
+      region[token] = shared > 1 ? first : first + inside;
+      places.push(token);
+    }
+  }
+  region.fill(-2, 0, Math.min(sinkTokens, region.length));
+  for (const sink of options.visualSinks ?? []) {
+    const place = places[sink];
+    if (place === undefined) throw new RangeError(`Cannot take visual token ${sink} as a sink: the prompt has ${places.length}`);
+    region[place] = -2;
+  }
+  return { regions, region, boxes };
+}
+
+interface Size {
+  frames: number;
+  height: number;
+  width: number;
+}
+
+/** How coarse the regions must be: merged tokens a side, frames in one, visuals in one. */
+function coarseness(sizes: readonly Size[], limit: number): { side: number; joined: number; shared: number } {
+  const sum = (count: (size: Size) => number) => sizes.reduce((total, size) => total + count(size), 0);
+  const longest = sizes.reduce((most, { height, width }) => Math.max(most, height, width), 1);
+  for (let side = 1; side <= longest; side++) {
+    if (sum(({ frames, height, width }) => frames * Math.ceil(height / side) * Math.ceil(width / side)) <= limit) {
+      return { side, joined: 1, shared: 1 };
+    }
+  }
+  const frames = sizes.reduce((most, size) => Math.max(most, size.frames), 1);
+  for (let joined = 2; joined <= frames; joined++) {
+    if (sum((size) => Math.ceil(size.frames / joined)) <= limit) return { side: longest, joined, shared: 1 };
+  }
+  return { side: longest, joined: frames, shared: Math.ceil(sizes.length / limit) };
+}
+
+/** Rows of attention after a prompt's last visual token. */
+export interface SinkEvidence {
+  /** [rows, visual tokens]: attention probabilities, averaged over all layers and heads. */
+  readonly attention: ArrayLike<number>;
+  readonly rows: number;
+  /** Visual tokens of the prompt. */
+  readonly tokens: number;
+  /** 0: no visual sinks. */
+  readonly factor: number;
+}
+
+/** Fewest rows and visual tokens from which sinks are told. */
+export const SINK_LIMITS = { rows: 8, tokens: 64 } as const;
+
+/**
+ * Visual tokens that every row looks at: those of which the 10th percentile over the rows (linear between order statistics) exceeds `factor` times the median of
+ * these percentiles. A percentile and no mean, so that evidence that one row looks at hard is no sink.
+ *
+ * @returns Their indices among the visual tokens, rising; none below 8 rows or 64 tokens, or with factor 0.
+ *
+ * @example
+ * ```ts
+ * import { visualSinks } from "./regions.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const attention = new Float64Array(8 * 64).fill(0.001).map((x, i) => i % 64 === 5 ? 0.1 : x);
+ * assertEquals([...visualSinks({ attention, rows: 8, tokens: 64, factor: 10 })], [5]);
+ * ```
+ */
+export function visualSinks(evidence: SinkEvidence): Int32Array<ArrayBuffer> {
+  const { attention, rows, tokens, factor } = evidence;
+  if (attention.length !== rows * tokens) {
+    throw new RangeError(`Cannot find visual sinks: ${attention.length} numbers for ${rows} rows of ${tokens} visual tokens`);
+  }
+  if (!(factor >= 0)) throw new RangeError(`Cannot find visual sinks: the factor is ${factor}, it takes 0 or more`);
+  if (factor === 0 || rows < SINK_LIMITS.rows || tokens < SINK_LIMITS.tokens) return new Int32Array();
+  const column = new Float64Array(rows);
+  const low = Float64Array.from({ length: tokens }, (_, token) => {
+    for (let row = 0; row < rows; row++) column[row] = attention[row * tokens + token]!;
+    return quantile(column.sort(), 0.1);
+  });
+  const threshold = factor * quantile(low.toSorted(), 0.5);
+  return Int32Array.from([...low.keys()].filter((token) => low[token]! > threshold));
+}
+
+/** Of rising numbers, linear between two of them. */
+function quantile(sorted: Float64Array, p: number): number {
+  const at = p * (sorted.length - 1), below = Math.floor(at);
+  return sorted[below]! + (at - below) * ((sorted[below + 1] ?? sorted[below]!) - sorted[below]!);
+}
+
+/**
+ * The layers whose attention counts.
+ *
+ * @param layers "all"; "last-half": from floor(count / 2) on; or their indices.
+ * @param count Layers of the model.
+ * @returns By layer.
+ * @throws {RangeError} for an index that is no layer, or none at all.
+ *
+ * @example
+ * ```ts
+ * import { chosenLayers } from "./regions.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * assertEquals(chosenLayers("last-half", 4), [false, false, true, true]);
+ * ```
+ */
+export function chosenLayers(layers: "all" | "last-half" | readonly number[], count: number): boolean[] {
+  const every = Array.from({ length: count }, (_, i) => i);
+  if (layers === "all") return every.map(() => true);
+  if (layers === "last-half") return every.map((i) => i >= Math.floor(count / 2));
+  const strange = layers.find((layer) => !every.includes(layer));
+  if (strange !== undefined || layers.length === 0) {
+    throw new RangeError(
+      `Cannot choose layers [${layers.join(", ")}]: the model has layers 0 to ${count - 1}, and one at least must be chosen`,
+    );
+  }
+  return every.map((i) => layers.includes(i));
+}

@@ -1,0 +1,88 @@
+import type { VisionConfig } from "./config.ts";
+import { type Grid, visualTokens } from "./prompt.ts";
+
+/** In which order the vision tower takes the patches of packed pictures, and which of them see one another. */
+export interface VisionLayout {
+  /** [merged tokens]: place i of the window order holds merged token order[i] of the raster order (pictures, time, rows, columns). */
+  readonly order: Int32Array<ArrayBuffer>;
+  /** [merged tokens]: merged token i of the raster order lies at place inverse[i] of the window order. */
+  readonly inverse: Int32Array<ArrayBuffer>;
+  /** Patches of each attention window, one behind the other. */
+  readonly windows: number[];
+  /** Patches of each frame (one time step of one picture), one behind the other. */
+  readonly frames: number[];
+  /** [patches], in window order: the row of each patch in its frame. */
+  readonly rows: Int32Array<ArrayBuffer>;
+  /** [patches], in window order: the column. */
+  readonly cols: Int32Array<ArrayBuffer>;
+}
+
+/**
+ * The window order of packed pictures: within each frame, windows row by row; within each window, merged tokens row by row; within each merged token,
+ * its patches row by row. A window is floor(windowSize / (patchSize * mergeSize)) merged tokens a side, less at the lower and right edges. (Qwen2.5-VL technical
+ * report, arXiv 2502.13923, section 2.1.1.)
+ *
+ * @throws {RangeError} for a grid that is empty or no multiple of the merge size, named by its index.
+ *
+ * @example
+ * ```ts
+ * import { visionLayout } from "./vision_layout.ts";
+ * import type { VisionConfig } from "./config.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * // Windows of 2 x 2 merged tokens over a picture of 1 x 3.
+ * const config = { patchSize: 14, mergeSize: 2, windowSize: 56 } as VisionConfig;
+ * const layout = visionLayout([{ t: 1, h: 2, w: 6 }], config);
+ * assertEquals(layout.windows, [8, 4]);
+ * assertEquals(layout.frames, [12]);
+ * assertEquals([...layout.cols], [0, 1, 0, 1, 2, 3, 2, 3, 4, 5, 4, 5]);
+ * ```
+ */
+export function visionLayout(grids: readonly Grid[], config: VisionConfig): VisionLayout {
+  const { mergeSize, patchSize, windowSize } = config;
+  const side = Math.floor(windowSize / (patchSize * mergeSize));
+  if (side < 1) throw new RangeError(`Cannot lay out windows of ${windowSize} pixels: a merged token has ${patchSize * mergeSize}`);
+  for (const [i, grid] of grids.entries()) checkGrid(grid, { mergeSize, what: `picture ${i}` });
+  const tokens = grids.reduce((sum, grid) => sum + visualTokens(grid, mergeSize), 0);
+  const unit = mergeSize ** 2;
+  const order = new Int32Array(tokens), inverse = new Int32Array(tokens);
+  const rows = new Int32Array(tokens * unit), cols = new Int32Array(tokens * unit);
+  const windows: number[] = [], frames: number[] = [];
+  let at = 0, frameStart = 0;
+  for (const { t, h, w } of grids) {
+    const [height, width] = [h / mergeSize, w / mergeSize];
+    for (let frame = 0; frame < t; frame++) {
+      for (let top = 0; top < height; top += side) {
+        for (let left = 0; left < width; left += side) {
+          const [bottom, right] = [Math.min(top + side, height), Math.min(left + side, width)];
+          for (let row = top; row < bottom; row++) {
+            for (let col = left; col < right; col++) {
+              const raster = frameStart + row * width + col;
+              order[at] = raster;
+              inverse[raster] = at;
+              for (let patch = 0; patch < unit; patch++) {
+                rows[at * unit + patch] = row * mergeSize + Math.floor(patch / mergeSize);
+                cols[at * unit + patch] = col * mergeSize + patch % mergeSize;
+              }
+              at++;
+            }
+          }
+          windows.push((bottom - top) * (right - left) * unit);
+        }
+      }
+      frames.push(h * w);
+      frameStart += height * width;
+    }
+  }
+  return { order, inverse, windows, frames, rows, cols };
+}
+
+/** @throws {RangeError} unless the grid holds whole merged tokens, one at least. */
+export function checkGrid({ t, h, w }: Grid, options: { mergeSize: number; what: string }): void {
+  const { mergeSize, what } = options;
+  const good = (size: number, multiple: number) => Number.isSafeInteger(size) && size > 0 && size % multiple === 0;
+  if (good(t, 1) && good(h, mergeSize) && good(w, mergeSize)) return;
+  throw new RangeError(
+    `Cannot use the grid ${t} x ${h} x ${w} of ${what}: it needs a positive time, and rows and columns that are multiples of ${mergeSize}`,
+  );
+}

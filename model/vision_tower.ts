@@ -1,0 +1,194 @@
+/**
+ * The vision tower of Qwen2.5-VL (arXiv 2502.13923, section 2.1.1): pictures in, embeddings for the decoder out.
+ *
+ * @module
+ */
+import { type Device, type DType, DTYPE_BYTES } from "../ffi/device.ts";
+import { add, addRmsnorm, attention, gatherRows, gelu, linear, rmsnorm, rope, RopeTable, swiglu } from "../tensor/ops/mod.ts";
+import type { Parameters } from "../tensor/parameter.ts";
+import { Segments } from "../tensor/segments.ts";
+import type { Tape } from "../tensor/tape.ts";
+import { Tensor } from "../tensor/tensor.ts";
+import type { Value } from "../tensor/value.ts";
+import { type Checkpointing, runBlocks } from "./checkpointing.ts";
+import type { ModelConfig, VisionConfig } from "./config.ts";
+import { frequencies } from "./positions.ts";
+import { type Visual, visualTokens } from "./prompt.ts";
+import { type VisionLayout, visionLayout } from "./vision_layout.ts";
+
+const [EPS, ROPE_THETA] = [1e-6, 10_000]; // of the published model; its config has neither
+
+/** What a forward reads of a model. */
+export interface ModelParts {
+  readonly config: ModelConfig;
+  readonly parameters: Parameters;
+  readonly device: Device;
+}
+
+/**
+ * Embeds pictures and videos, all packed in one pass. Where no parameter of the tower wants a gradient, nothing is recorded.
+ *
+ * @param visuals One at least.
+ * @returns [merged tokens, hidden], in the order of the visuals and of their placeholders.
+ * @throws {RangeError} for a grid or pixels of a wrong size, named by the visual's index.
+ */
+export function encodeVisuals(
+  tape: Tape,
+  model: ModelParts,
+  visuals: readonly Visual[],
+  options: { checkpointing?: Checkpointing } = {},
+): Value {
+  const { config: { vision }, parameters, device } = model;
+  if (visuals.length === 0) throw new RangeError("Cannot encode visuals: there are none");
+  const layout = visionLayout(visuals.map(({ grid }) => grid), vision);
+  return tape.scope(() => {
+    let h = tape.scope(() => {
+      using patches = windowedPatches(visuals, { device, vision, layout, dtype: parameters["visual.patch.weight"]!.tensor.dtype });
+      return linear(tape.constant(patches), parameters["visual.patch.weight"]!);
+    });
+    const windows = tape.own(Segments.packed(device, layout.windows, { causal: false }));
+    const frames = tape.own(Segments.packed(device, layout.frames, { causal: false }));
+    const half = vision.hiddenSize / vision.heads / 2;
+    const freq = frequencies(half, { base: ROPE_THETA, count: half / 2 });
+    const axis = Array.from({ length: half }, (_, i) => i < half / 2 ? 0 : 1);
+    const table = tape.own(new RopeTable(device, { positions: [layout.rows, layout.cols], axis, invFreq: [...freq, ...freq] }));
+    h = runBlocks(h, {
+      tape,
+      count: vision.depth,
+      checkpointing: options.checkpointing ?? "off",
+      block: (x, i) => block(x, { parameters, vision, table, i, segments: vision.fullAttentionBlocks.includes(i) ? frames : windows }),
+    });
+    return merge(h, { parameters, vision, layout });
+  });
+}
+
+/** One block: x plus attention of its norm, plus MLP of the norm of that. */
+function block(
+  x: Value,
+  options: { parameters: Parameters; vision: VisionConfig; segments: Segments; table: RopeTable; i: number },
+): Value {
+  const { parameters, vision: { hiddenSize, intermediateSize, heads }, segments, table, i } = options;
+  const { tape } = x;
+  const weight = (name: string) => parameters[`visual.blocks.${i}.${name}`]!;
+  const dense = (input: Value, name: string) => linear(input, weight(`${name}.weight`), { bias: weight(`${name}.bias`) });
+  const qkv = tape.scope(() => dense(rmsnorm(x, weight("norm1"), { eps: EPS }), "qkv"));
+  const mixed = tape.scope(() => {
+    const turned = rope(qkv.columns(0, 2 * hiddenSize), table, { inPlace: true });
+    const [q, k] = [turned.columns(0, hiddenSize), turned.columns(hiddenSize, 2 * hiddenSize)];
+    return attention({ q, k, v: qkv.columns(2 * hiddenSize, 3 * hiddenSize) }, { segments, heads });
+  });
+  qkv[Symbol.dispose]();
+  const projected = dense(mixed, "out");
+  mixed[Symbol.dispose]();
+  const { y, h } = addRmsnorm(projected, x, { weight: weight("norm2"), eps: EPS, inPlace: true });
+  const both = dense(y, "gateUp");
+  y[Symbol.dispose]();
+  const gated = tape.scope(() => swiglu(both.columns(0, intermediateSize), both.columns(intermediateSize, 2 * intermediateSize)));
+  both[Symbol.dispose]();
+  const down = dense(gated, "down");
+  gated[Symbol.dispose]();
+  return add(h, down);
+}
+
+/** Norm, then an MLP over the patches of each merged token; back to raster order. */
+function merge(h: Value, options: { parameters: Parameters; vision: VisionConfig; layout: VisionLayout }): Value {
+  const { parameters, vision: { hiddenSize, mergeSize }, layout } = options;
+  const { tape, device } = h;
+  const weight = (name: string) => parameters[`visual.merger.${name}`]!;
+  const width = hiddenSize * mergeSize ** 2;
+  const up = tape.scope(() => {
+    const merged = rmsnorm(h, weight("norm"), { eps: EPS }).reshape([h.size / width, width]);
+    return linear(merged, weight("up.weight"), { bias: weight("up.bias") });
+  });
+  h[Symbol.dispose]();
+  const down = linear(gelu(up), weight("down.weight"), { bias: weight("down.bias") });
+  using inverse = Tensor.from(device, layout.inverse);
+  return gatherRows(down, inverse);
+}
+
+/** The patches of all visuals, each one's merged tokens in window order: [patches, channels * temporalPatchSize * patchSize^2]. */
+function windowedPatches(
+  visuals: readonly Visual[],
+  options: { device: Device; vision: VisionConfig; layout: VisionLayout; dtype: DType },
+): Tensor {
+  const { device, vision, layout, dtype } = options;
+  const { mergeSize, temporalPatchSize, channels, patchSize } = vision;
+  const width = channels * temporalPatchSize * patchSize ** 2;
+  const unit = mergeSize ** 2 * width;
+  const out = Tensor.empty(device, [layout.order.length, unit], { dtype });
+  try {
+    let start = 0;
+    for (const [i, visual] of visuals.entries()) {
+      const tokens = visualTokens(visual.grid, mergeSize);
+      using raster = rasterPatches(visual, { device, vision, dtype, width, what: `visual ${i} (${visual.kind})` });
+      // A picture's merged tokens stay among themselves.
+      using order = Tensor.from(device, layout.order.slice(start, start + tokens).map((token) => token - start));
+      using part = out.slice(start, start + tokens);
+      device.ops.gatherRows(out.dtypeCode, part.address, unit, raster.address, unit, order.address, tokens, tokens, unit, 0);
+      start += tokens;
+    }
+    using all = out;
+    return all.reshape([layout.rows.length, width]);
+  } catch (error) {
+    out[Symbol.dispose]();
+    throw error;
+  }
+}
+
+/** One visual's patches in the order of kedge_image_patches. */
+function rasterPatches(
+  visual: Visual,
+  options: { device: Device; vision: VisionConfig; dtype: DType; width: number; what: string },
+): Tensor {
+  const { device, vision: { patchSize, mergeSize, temporalPatchSize, channels }, dtype, width, what } = options;
+  const { grid: { t, h, w }, pixels } = visual;
+  const n = t * h * w;
+  if ("patches" in pixels) {
+    if (pixels.patches.length !== n * width) {
+      throw new RangeError(`Cannot encode ${what}: ${pixels.patches.length} numbers for ${n} patches of ${width}`);
+    }
+    return Tensor.from(device, pixels.patches, { shape: [n, width], dtype });
+  }
+  const { frames, count, mean, std } = pixels;
+  const [height, cols] = [h * patchSize, w * patchSize];
+  if (channels !== 3) throw new RangeError(`Cannot encode ${what}: its frames have 3 colours, the model takes ${channels}`);
+  if (Math.ceil(count / temporalPatchSize) !== t || frames.length !== count * height * cols * 3) {
+    throw new RangeError(
+      `Cannot encode ${what}: ${frames.length} bytes in ${count} frames do not fill the grid ${t} x ${h} x ${w}, ${cols} x ${height} pixels`,
+    );
+  }
+  using upload = Tensor.from(device, frames);
+  const out = Tensor.empty(device, [n, width], { dtype });
+  try {
+    const [m, s] = [Float32Array.from(mean), Float32Array.from(std)];
+    device.ops.imagePatches(out.dtypeCode, out.address, upload.address, count, height, cols, patchSize, mergeSize, temporalPatchSize, m, s);
+    return out;
+  } catch (error) {
+    out[Symbol.dispose]();
+    throw error;
+  }
+}
+
+/**
+ * Bytes that `encodeVisuals` holds at its peak where nothing is recorded, beside the weights and the device's workspace: an upper bound.
+ *
+ * @param dtype Of the weights and activations.
+ * @param patches Of all visuals together.
+ */
+export function visionBytes(config: VisionConfig, dtype: DType, patches: number): number {
+  const { channels, temporalPatchSize, patchSize, hiddenSize: d, intermediateSize: i, mergeSize, outHiddenSize, heads } = config;
+  const bytes = DTYPE_BYTES[dtype];
+  const raw = channels * temporalPatchSize * patchSize ** 2;
+  // The patches in two orders, and what they are made from: f32 patches, or bytes of frames.
+  const cutting = raw * (2 * bytes + 4);
+  const embedding = (raw + d) * bytes;
+  // The block's input; then norm, q, k, v; q, k, v and what they mix with a log-sum-exp for each head; the sum, its norm and both halves of the MLP;
+  // the sum, both halves, the gated; the sum, the gated, the result and the block's output.
+  const inside = Math.max(4 * d, 4 * d + 4 * heads / bytes, 2 * d + 2 * i, d + 3 * i, 3 * d + i);
+  const blocks = (d + inside) * bytes + 8;
+  // Norm and MLP of the merged tokens.
+  const merging = (3 * d + 2 * outHiddenSize / mergeSize ** 2) * bytes + 8;
+  // Rotary tables and the positions that they are made from; segments and orders; alignment of a hundred blocks.
+  const tables = 4 * (d / heads) + 8 + 4 + 2 * 32;
+  return patches * (Math.max(cutting, embedding, blocks, merging) + tables) + 100 * 256;
+}

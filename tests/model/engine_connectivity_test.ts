@@ -1,0 +1,75 @@
+import { ConnectivityAccumulator, type ConnectivityOptions, promptSinks } from "../../model/connectivity.ts";
+import { PackedBatch } from "../../model/packed_batch.ts";
+import { Tape } from "../../tensor/tape.ts";
+import { assertEquals } from "@std/assert";
+import { engineTest, littleEngine, littleModel, picturePrompt, textPrompt } from "./engine_fixture.ts";
+import { assertNear } from "./golden.ts";
+
+const OPTIONS: Readonly<Record<string, ConnectivityOptions>> = {
+  "the default": {},
+  "row self": { row: "self", sinkTokens: 2 },
+  "renorm row, last half of the layers": { sinkRenorm: "row", layers: "last-half", profileRegions: 7 },
+  "visual sinks": { visualSinkFactor: 1.3 },
+  "visual sinks, row self, renorm row, one layer": { visualSinkFactor: 1.1, row: "self", sinkRenorm: "row", layers: [1], sinkTokens: 0 },
+};
+
+for (const [name, options] of Object.entries(OPTIONS)) {
+  engineTest(`connectivity while decoding is that of the training forward: ${name}`, async ({ device, dtype, random }) => {
+    using model = littleModel(device, random, dtype);
+    using engine = littleEngine(model, { prefillTokens: 50 });
+    const prompts = [
+      picturePrompt(random, { grids: [[16, 18]], after: 25 }),
+      textPrompt(random, 12),
+      picturePrompt(random, { grids: [[4, 4], [6, 2]] }),
+      picturePrompt(random, { grids: [[20, 16], [2, 2]], before: 0, after: 12 }),
+      picturePrompt(random, { grids: [[4, 4]], after: 0 }),
+    ];
+    const completions = await engine.generate(prompts, { n: 2, maxTokens: 7, stop: [], connectivity: options });
+    const groups = prompts.map((prompt, i) => ({ prompt, responses: completions[i]!.map(({ tokens }) => tokens) }));
+    using batch = PackedBatch.pack(model, groups, { closing: options.row === "self" });
+    using connectivity = ConnectivityAccumulator.create(model, batch, options);
+    {
+      using tape = new Tape(device, { record: false });
+      model.logProbs(tape, batch, { connectivity });
+    }
+    const tolerance = dtype === "f32" ? 1e-5 : 0.05;
+    for (const [i, expected] of connectivity.results().entries()) {
+      const completion = completions.flat()[i]!, { group } = batch.responses[i]!;
+      assertNear(completion.connectivity!, expected.connectivity, { what: `connectivity ${i}`, tolerance });
+      assertNear(completion.profile!, expected.profile, { what: `profile ${i}`, tolerance });
+      assertEquals(completion.regions, connectivity.maps[group]);
+      assertEquals(completion.connectivity!.some((c) => c > 0), expected.regions > 0);
+    }
+    if (!options.visualSinkFactor) return;
+    const sinks = promptSinks(model, prompts, options.visualSinkFactor).map(({ length }) => length);
+    if (!(sinks[0]! > 0 && sinks[3]! > 0)) throw new Error(`the prompts have ${sinks} visual sinks: the test sees none`);
+  }, { dtypes: name.includes("sinks") ? ["f32"] : ["f32", "bf16"] });
+}
+
+engineTest("a sequence cut off before its last row was seen has no connectivity there", async ({ device, random }) => {
+  using model = littleModel(device, random);
+  using engine = littleEngine(model);
+  const ticket = engine.submit({
+    prompt: picturePrompt(random, { grids: [[4, 4]] }),
+    maxTokens: 30,
+    stop: [],
+    connectivity: { row: "self" },
+  });
+  for (let i = 0; i < 4; i++) engine.step();
+  ticket.abort();
+  const [completion] = await ticket.result;
+  assertEquals(completion!.tokens.length, 4);
+  assertEquals([...completion!.connectivity!].map(Number.isNaN), [false, false, false, true]);
+});
+
+engineTest("requests with and without connectivity answer alike", async ({ device, random }) => {
+  using model = littleModel(device, random);
+  using engine = littleEngine(model, { deterministic: true });
+  const prompt = picturePrompt(random, { grids: [[4, 4]] });
+  const run = async (connectivity: ConnectivityOptions | boolean) =>
+    (await engine.generate([prompt], { maxTokens: 20, stop: [], connectivity })).flat()[0]!;
+  const [a, b, c] = await Promise.all([run(false), run(true), run({ row: "self", layers: [0] })]);
+  assertEquals([a.connectivity, b.connectivity!.length, c.connectivity!.length], [undefined, 20, 20]);
+  assertEquals([[...b.tokens], [...b.logprobs]], [[...a.tokens], [...a.logprobs]]);
+  assertEquals([[...c.tokens], [...c.logprobs]], [[...a.tokens], [...a.logprobs]]);
+});

@@ -1,0 +1,45 @@
+import { Ranges } from "../../model/engine/ranges.ts";
+import { Random } from "../../tensor/random.ts";
+import { assertEquals, assertThrows } from "@std/assert";
+
+Deno.test("ranges are first fit, disjoint, and all come back, under any order of taking and giving", () => {
+  const seed = Math.floor(Math.random() * 2 ** 31), random = new Random(seed);
+  for (let round = 0; round < 50; round++) {
+    const size = random.integer(0, 60), ranges = new Ranges(size);
+    const used = new Uint8Array(size), held: { start: number; length: number }[] = [];
+    for (let i = 0; i < 200; i++) {
+      if (random.next() < 0.5 || held.length === 0) {
+        const length = random.integer(0, 12), start = ranges.take(length);
+        let expected: number | undefined;
+        for (let at = 0; at + length <= size && expected === undefined; at++) {
+          if (used.subarray(at, at + length).every((each) => each === 0)) expected = at;
+        }
+        assertEquals(start, length === 0 ? 0 : expected, `seed ${seed}`);
+        if (start === undefined || length === 0) continue;
+        used.fill(1, start, start + length);
+        held.push({ start, length });
+      } else {
+        const [range] = held.splice(random.integer(0, held.length), 1);
+        ranges.give(range!.start, range!.length);
+        used.fill(0, range!.start, range!.start + range!.length);
+      }
+      assertEquals(ranges.free, used.filter((each) => each === 0).length, `seed ${seed}`);
+    }
+    for (const { start, length } of held) ranges.give(start, length);
+    assertEquals([ranges.free, ranges.take(size)], [size, 0], `seed ${seed}`);
+  }
+});
+
+Deno.test("a range that is free, or that is none, cannot be given back", () => {
+  const ranges = new Ranges(10);
+  ranges.take(6);
+  ranges.give(2, 2);
+  for (const [start, length] of [[2, 2], [1, 2], [3, 2], [2, 1], [0, 6], [8, 1], [6, 5], [-1, 1]] as const) {
+    assertThrows(() => ranges.give(start, length), RangeError);
+  }
+  ranges.give(4, 2);
+  ranges.give(0, 2);
+  assertEquals(ranges.take(10), 0);
+  assertThrows(() => ranges.take(-1), RangeError);
+  assertThrows(() => new Ranges(1.5), RangeError);
+});
