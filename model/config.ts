@@ -82,3 +82,6 @@ export interface ModelConfig {
   /** Type of the weights, as the file says ("f32" where it says nothing). */
   readonly dtype: DType;
 }
+
+export { type Json, parseConfig, readConfig } from "./config_file.ts";
+export { configToJson } from "./config_writer.ts";

@@ -5,9 +5,9 @@
  */
 import { type Device, type DType, DTYPE_BYTES, DTYPES } from "../ffi/device.ts";
 import { KedgeError } from "../ffi/errors.ts";
-import type { SafetensorsDType, SafetensorsFile, SafetensorsFolder } from "./safetensors.ts";
+import type { SafetensorsDType, SafetensorsFile, SafetensorsFolder, TensorInfo } from "./safetensors.ts";
 import type { SafetensorsEntry } from "./safetensors_writer.ts";
-import { describe, Tensor } from "./tensor.ts";
+import { describe, product, Tensor } from "./tensor.ts";
 
 const CHUNK_BYTES = 16 * 2 ** 20;
 const FILE_DTYPES = { f32: "F32", bf16: "BF16", f16: "F16", i32: "I32", i64: "I64", u8: "U8", f64: "F64" } as const satisfies Record<
@@ -51,36 +51,78 @@ export interface LoadOptions {
  * ```
  */
 export function loadTensor(source: SafetensorsFile | SafetensorsFolder, name: string, options: LoadOptions): Tensor {
-  const { device, chunkBytes = CHUNK_BYTES } = options;
-  const info = source.tensors.get(name);
-  if (!info) throw new KedgeError("BadCheckpoint", `Cannot load tensor "${name}": ${source.path} does not hold it`, { name });
-  const stored = (Object.keys(FILE_DTYPES) as DType[]).find((dtype) => FILE_DTYPES[dtype] === info.dtype);
+  const { info, stored } = find(source, name);
   const dtype = options.dtype ?? stored;
-  const narrow = stored === "f64" && dtype === "f32";
-  if (!stored || !dtype || !(stored === dtype || narrow || (FLOATS.has(stored) && FLOATS.has(dtype)))) {
-    throw new KedgeError(
-      "Unsupported",
-      `Cannot load tensor "${name}" of ${source.path}: ${info.dtype} does not become ${dtype ?? "any type here"}`,
-    );
-  }
-  const tensor = Tensor.empty(device, info.shape, { dtype });
+  check({ source, name }, { info, stored, dtype });
+  const tensor = Tensor.empty(options.device, info.shape, { dtype });
   try {
-    const step = Math.max(1, Math.floor(chunkBytes / DTYPE_BYTES[stored]));
-    using staging = stored !== dtype && !narrow ? Tensor.empty(device, [Math.min(step, tensor.size)], { dtype: stored }) : undefined;
-    for (let start = 0; start < tensor.size; start += step) {
-      const count = Math.min(step, tensor.size - start);
-      const bytes = new Uint8Array(count * DTYPE_BYTES[stored]);
-      source.readRange(name, { offset: start * DTYPE_BYTES[stored], into: bytes });
-      const target = tensor.address + start * DTYPE_BYTES[dtype];
-      if (narrow) device.write(target, Float32Array.from(new Float64Array(bytes.buffer)));
-      else device.write(staging?.address ?? target, bytes);
-      if (staging) device.ops.cast(target, DTYPES[dtype], staging.address, DTYPES[stored], count);
-    }
+    loadInto(source, name, { target: tensor, chunkBytes: options.chunkBytes });
     return tensor;
   } catch (error) {
     tensor.free();
     throw error;
   }
+}
+
+/**
+ * Reads a tensor of a file or folder into one that exists, whose type it takes, as {@linkcode loadTensor} does.
+ *
+ * @param options `target`: contiguous, of as many elements; its shape may be another. `chunkBytes`: default 16 MiB.
+ * @throws {RangeError} Where the target has another count of elements, has gaps, or is borrowed.
+ * @throws {KedgeError} As of `loadTensor`; the target's elements are undefined then.
+ */
+export function loadInto(
+  source: SafetensorsFile | SafetensorsFolder,
+  name: string,
+  options: { target: Tensor; chunkBytes?: number },
+): void {
+  const { target, chunkBytes = CHUNK_BYTES } = options, { device, dtype } = target;
+  const { info, stored } = find(source, name);
+  check({ source, name }, { info, stored, dtype });
+  const size = product(info.shape);
+  if (size !== target.size || !target.contiguous || target.storage.borrowed) {
+    throw new RangeError(
+      `Cannot load tensor "${name}" of [${info.shape.join(", ")}] into ${describe(target)}: sizes differ, or it has gaps, or is borrowed`,
+    );
+  }
+  const narrow = stored === "f64" && dtype === "f32";
+  const step = Math.max(1, Math.floor(chunkBytes / DTYPE_BYTES[stored]));
+  using staging = stored !== dtype && !narrow ? Tensor.empty(device, [Math.min(step, size)], { dtype: stored }) : undefined;
+  for (let start = 0; start < size; start += step) {
+    const count = Math.min(step, size - start);
+    const bytes = new Uint8Array(count * DTYPE_BYTES[stored]);
+    source.readRange(name, { offset: start * DTYPE_BYTES[stored], into: bytes });
+    const address = target.address + start * DTYPE_BYTES[dtype];
+    if (narrow) device.write(address, Float32Array.from(new Float64Array(bytes.buffer)));
+    else device.write(staging?.address ?? address, bytes);
+    if (staging) device.ops.cast(address, DTYPES[dtype], staging.address, DTYPES[stored], count);
+  }
+  target.storage.version++;
+}
+
+interface Found {
+  info: TensorInfo;
+  /** The type here that the file's is. */
+  stored: DType;
+}
+
+function find(source: SafetensorsFile | SafetensorsFolder, name: string): Found {
+  const info = source.tensors.get(name);
+  if (!info) throw new KedgeError("BadCheckpoint", `Cannot load tensor "${name}": ${source.path} does not hold it`, { name });
+  const stored = (Object.keys(FILE_DTYPES) as DType[]).find((dtype) => FILE_DTYPES[dtype] === info.dtype);
+  if (!stored) throw unsupported({ source, name }, { info, dtype: "any type here" });
+  return { info, stored };
+}
+
+type Place = { source: SafetensorsFile | SafetensorsFolder; name: string };
+
+function unsupported({ source, name }: Place, { info, dtype }: { info: TensorInfo; dtype: string }): KedgeError {
+  return new KedgeError("Unsupported", `Cannot load tensor "${name}" of ${source.path}: ${info.dtype} does not become ${dtype}`);
+}
+
+function check(place: Place, { info, stored, dtype }: Found & { dtype: DType }): void {
+  const converts = stored === dtype || (stored === "f64" && dtype === "f32") || (FLOATS.has(stored) && FLOATS.has(dtype));
+  if (!converts) throw unsupported(place, { info, dtype });
 }
 
 /** A contiguous tensor as an entry for the writers; its elements are read when their turn comes. */

@@ -1,0 +1,241 @@
+/**
+ * Loads and saves the weights of a Qwen2.5-VL folder.
+ *
+ * @module
+ */
+import type { Device, DType } from "../ffi/device.ts";
+import { KedgeError } from "../ffi/errors.ts";
+import { Parameter, type Parameters } from "../tensor/parameter.ts";
+import { SafetensorsFolder, type TensorInfo } from "../tensor/safetensors.ts";
+import type { SafetensorsEntry } from "../tensor/safetensors_writer.ts";
+import { describe, type Shape, Tensor } from "../tensor/tensor.ts";
+import { loadInto } from "../tensor/tensor_files.ts";
+import { type ModelConfig, readConfig } from "./config.ts";
+import { writeModelFolder } from "./checkpoint_files.ts";
+import { parameterSpecs } from "./parameters.ts";
+
+const CHUNK = 4 * 2 ** 20; // elements
+const EMBEDDING = "model.embed_tokens.weight";
+const HEAD = "lm_head.weight";
+const STORED: ReadonlySet<string> = new Set(["F32", "BF16", "F16"]);
+
+/** Types that weights may have in memory. */
+export type WeightType = "f32" | "bf16";
+
+/** The type that weights take where nothing else is asked for: on the CPU, which computes in it, f32; else the config's, but f32 for an f16 file. */
+export function weightType(device: Device, config: ModelConfig): WeightType {
+  return device.kind === "cpu" || config.dtype !== "bf16" ? "f32" : "bf16";
+}
+
+/**
+ * The hub's spelling of a tensor's name. transformers saves some models with `model.visual.` and `model.language_model.`, the inner model alone without the
+ * `model.`, and wrapped decoders as `language_model.model.`.
+ */
+function hubKey(name: string): string {
+  return name.replace(/^language_model\.(?=lm_head\.)/, "").replace(/^model\.(?=visual\.)/, "")
+    .replace(/^(model\.language_model\.|language_model\.model\.|language_model\.)/, "model.");
+}
+
+/** Whether two tensors hold the same bytes. */
+function same(files: SafetensorsFolder, [a, b]: readonly [string, string]): boolean {
+  const [x, y] = [files.tensors.get(a)!, files.tensors.get(b)!];
+  if (x.dtype !== y.dtype || x.bytes !== y.bytes) return false;
+  const step = 8 * 2 ** 20;
+  for (let offset = 0; offset < x.bytes; offset += step) {
+    const [left, right] = [a, b].map((name) => {
+      const into = new Uint8Array(Math.min(step, Math.ceil((x.bytes - offset) / 4) * 4));
+      files.readRange(name, { offset, into: into.subarray(0, Math.min(step, x.bytes - offset)) });
+      return new Int32Array(into.buffer);
+    }) as [Int32Array, Int32Array];
+    for (let i = 0; i < left.length; i++) if (left[i] !== right[i]) return false;
+  }
+  return true;
+}
+
+/** The file's name of every tensor that the model is made of. @throws {KedgeError} `BadCheckpoint` with all that is wrong. */
+function matchTensors(files: SafetensorsFolder, config: ModelConfig): Map<string, string> {
+  const names = new Map<string, string>(), faults: string[] = [];
+  for (const name of files.tensors.keys()) {
+    const key = hubKey(name), other = names.get(key);
+    if (other !== undefined) faults.push(`${other} and ${name} are the same tensor`);
+    names.set(key, name);
+  }
+  if (config.text.tied && names.has(HEAD)) {
+    const [embedding, head] = [names.get(EMBEDDING), names.get(HEAD)!];
+    if (embedding === undefined) names.set(EMBEDDING, head);
+    else if (!same(files, [embedding, head])) {
+      faults.push(`${head} differs from ${embedding}, although tie_word_embeddings is true: set it to false in config.json, or remove one`);
+    }
+    names.delete(HEAD);
+  }
+  const expected = new Map<string, Shape>(
+    parameterSpecs(config).flatMap(({ parts }) => parts.map(({ key, shape }) => [key, shape] as const)),
+  );
+  const list = (what: string, all: readonly string[]) => {
+    if (all.length > 0) faults.push(`${what}: ${all.join(", ")}`);
+  };
+  const present = [...expected].filter(([key]) => names.has(key))
+    .map(([key, shape]): [string, Shape, TensorInfo] => [names.get(key)!, shape, files.tensors.get(names.get(key)!)!]);
+  const show = (shape: Shape) => `[${shape.join(", ")}]`;
+  list("missing", [...expected.keys()].filter((key) => !names.has(key)));
+  list("surplus", [...names].filter(([key]) => !expected.has(key)).map(([, name]) => name));
+  list(
+    "of another shape than config.json says",
+    present.filter(([, shape, info]) => show(shape) !== show(info.shape)).map(([name, shape, info]) =>
+      `${name} is ${show(info.shape)}, not ${show(shape)}`
+    ),
+  );
+  list(
+    `of a type that weights do not have (${[...STORED].join(", ")})`,
+    present.filter(([, , info]) => !STORED.has(info.dtype)).map(([name, , info]) => `${name} is ${info.dtype}`),
+  );
+  if (faults.length > 0) {
+    throw new KedgeError("BadCheckpoint", `Cannot load ${files.path}: ${faults.join("; ")}`, { path: files.path, faults });
+  }
+  return names;
+}
+
+/**
+ * Loads the weights of a model folder, from `model.safetensors` or its shards, whichever way its tensors are spelled.
+ *
+ * @param folder The folder.
+ * @param options `config`: of {@linkcode readConfig}. `dtype`: of the parameters, whatever the file's (F32, BF16 or F16); default {@linkcode weightType}.
+ * @returns The parameters by Kedge's names; the caller disposes of them.
+ * @throws {KedgeError} `BadCheckpoint` with all tensors that are missing, surplus, misshapen or of another type; `OutOfMemory`. Nothing is left
+ *   allocated then.
+ */
+export function loadParameters(
+  folder: string,
+  options: { device: Device; config: ModelConfig; dtype?: WeightType },
+): Record<string, Parameter> {
+  const { device, config } = options, dtype = options.dtype ?? weightType(device, config);
+  using files = SafetensorsFolder.open(folder);
+  const names = matchTensors(files, config), specs = parameterSpecs(config);
+  const parameters: Record<string, Parameter> = {};
+  try {
+    // All memory first: where there is too little, nobody waits for the reading.
+    for (const { name, shape } of specs) parameters[name] = new Parameter(name, Tensor.empty(device, shape, { dtype }));
+    for (const { name, parts } of specs) {
+      let row = 0;
+      for (const { key, shape } of parts) {
+        using target = parameters[name]!.tensor.slice(row, row += shape[0]!);
+        loadInto(files, names.get(key)!, { target });
+      }
+    }
+    return parameters;
+  } catch (error) {
+    for (const parameter of Object.values(parameters)) parameter[Symbol.dispose]();
+    throw error;
+  }
+}
+
+/**
+ * A folder's config and weights: {@linkcode readConfig} and {@linkcode loadParameters}.
+ *
+ * @example
+ * ```ts
+ * import { openDevice } from "../ffi/open.ts";
+ * import { openModelFolder } from "./checkpoint.ts";
+ * import { assertThrows } from "@std/assert";
+ *
+ * using device = openDevice("cpu");
+ * assertThrows(() => openModelFolder("no/such/folder", { device }), Error, "no/such/folder/config.json: there is no such file");
+ * ```
+ */
+export function openModelFolder(
+  folder: string,
+  options: { device: Device; dtype?: WeightType },
+): { config: ModelConfig; parameters: Record<string, Parameter> } {
+  const config = readConfig(folder);
+  return { config, parameters: loadParameters(folder, { ...options, config }) };
+}
+
+/** Rows of a tensor, in the file's shape and type, read from the device when their turn comes. */
+function partEntry(name: string, tensor: Tensor, part: { row: number; shape: Shape; dtype: WeightType }): SafetensorsEntry {
+  const { row, shape, dtype } = part;
+  return {
+    name,
+    dtype: dtype === "f32" ? "F32" : "BF16",
+    shape,
+    data: function* () {
+      using rows = tensor.slice(row, row + shape[0]!);
+      using flat = rows.reshape([rows.size]);
+      for (let start = 0; start < flat.size; start += CHUNK) {
+        using chunk = flat.slice(start, Math.min(flat.size, start + CHUNK));
+        using typed = chunk.dtype === dtype ? chunk.view() : chunk.cast(dtype);
+        yield typed.toBytes();
+      }
+    },
+  };
+}
+
+/** What {@linkcode saveModel} takes. */
+export interface SaveModelOptions {
+  /** Type in the file; default: each parameter's own. For "f32" an optimizer's f32 master goes before a bf16 weight. */
+  dtype?: WeightType;
+  /** Default 5e9. */
+  maxShardBytes?: number;
+  /**
+   * The folder that the model was loaded from, or one with its tokenizer: tokenizer and processor files are copied from it, and its config.json keeps its
+   * layout and other keys. Default: none, and the folder holds weights and configs only.
+   */
+  from?: string;
+}
+
+/**
+ * Saves a model as a folder that transformers loads: weights in the hub's spelling, in shards with an index where they are larger than one, config.json,
+ * generation_config.json, and the tokenizer and processor files. It is written beside and renamed: an interrupted save leaves no folder.
+ *
+ * @param model `parameters` by Kedge's names. With tied embeddings there is no output matrix in the file.
+ * @param folder A new folder, or an empty one.
+ * @throws {RangeError} Where the folder holds something, or the parameters are not those of the config.
+ *
+ * @example
+ * ```ts
+ * import { openDevice } from "../ffi/open.ts";
+ * import { openModelFolder, saveModel } from "./checkpoint.ts";
+ * import { initialiseParameters } from "./initialise.ts";
+ * import { presetConfig } from "./presets.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * using device = openDevice("cpu");
+ * const tokens = { image: 300, video: 301, visionStart: 302, visionEnd: 303, eos: [304], bos: 304, pad: 304 };
+ * const config = presetConfig("tiny", { tokens, vocabSize: 305 });
+ * const parameters = initialiseParameters(device, config, { seed: 7 });
+ * const folder = Deno.makeTempDirSync();
+ * saveModel({ config, parameters }, folder);
+ * const again = openModelFolder(folder, { device });
+ * assertEquals(again.config, config);
+ * assertEquals(again.parameters["norm"]!.tensor.toBytes(), parameters["norm"]!.tensor.toBytes());
+ * for (const parameter of [...Object.values(parameters), ...Object.values(again.parameters)]) parameter[Symbol.dispose]();
+ * Deno.removeSync(folder, { recursive: true });
+ * ```
+ */
+export function saveModel(
+  model: { readonly config: ModelConfig; readonly parameters: Parameters },
+  folder: string,
+  options: SaveModelOptions = {},
+): void {
+  const { config, parameters } = model, specs = parameterSpecs(config), types = new Set<WeightType>();
+  const known = new Set(specs.map(({ name }) => name));
+  const surplus = Object.keys(parameters).filter((name) => !known.has(name));
+  if (surplus.length > 0) throw new RangeError(`Cannot save to ${folder}: the config has no ${surplus.join(", ")}`);
+  const entries = specs.flatMap(({ name, shape, parts }) => {
+    const parameter = parameters[name];
+    if (!parameter) throw new RangeError(`Cannot save to ${folder}: parameter ${name} is not there`);
+    const tensor = options.dtype === "f32" ? parameter.master ?? parameter.tensor : parameter.tensor;
+    const dtype = options.dtype ?? tensor.dtype;
+    if (tensor.shape.join() !== shape.join() || (dtype !== "f32" && dtype !== "bf16")) {
+      throw new RangeError(`Cannot save to ${folder}: parameter ${name} is ${describe(tensor)}, not [${shape.join(", ")}] of f32 or bf16`);
+    }
+    types.add(dtype);
+    let row = 0;
+    return parts.map((part) => {
+      const entry = partEntry(part.key, tensor, { row, shape: part.shape, dtype });
+      row += part.shape[0]!;
+      return entry;
+    });
+  });
+  const dtype: DType = types.has("f32") ? "f32" : "bf16";
+  writeModelFolder(folder, { config: { ...config, dtype }, entries, maxShardBytes: options.maxShardBytes, from: options.from });
+}

@@ -1,0 +1,110 @@
+/**
+ * Makes folders of models with random weights, for trials without trained ones.
+ *
+ * @module
+ */
+import { KedgeError } from "../ffi/errors.ts";
+import { defaultChatTemplate } from "./chat_template.ts";
+import type { WeightType } from "./checkpoint.ts";
+import { writeModelFolder } from "./checkpoint_files.ts";
+import type { ModelConfig, SpecialTokens, VisionConfig } from "./config.ts";
+import { readJson } from "./config_file.ts";
+import { initialEntries, type InitialOptions } from "./initialise.ts";
+import { presetConfig, type PresetName } from "./presets.ts";
+import { Tokenizer } from "./tokenizer.ts";
+
+const IM_END = "<|im_end|>", END_OF_TEXT = "<|endoftext|>";
+
+/** The ids of the tokens that a Qwen2.5-VL needs. */
+function specialTokens(tokenizer: Tokenizer, folder: string): SpecialTokens {
+  const ids = tokenizer.specialTokens, names = ["<|image_pad|>", "<|video_pad|>", "<|vision_start|>", "<|vision_end|>"];
+  const missing = names.filter((name) => !ids.has(name));
+  const eos = [IM_END, END_OF_TEXT].flatMap((name) => ids.get(name) ?? []);
+  if (eos.length === 0) missing.push(`${IM_END} or ${END_OF_TEXT}`);
+  if (missing.length > 0) {
+    const words = `its tokenizer has no special token ${missing.join(", ")}; take the tokenizer of a Qwen2.5 or Qwen2.5-VL`;
+    throw new KedgeError("BadCheckpoint", `Cannot make a model from ${folder}: ${words}`, { path: folder, missing });
+  }
+  const [image, video, visionStart, visionEnd] = names.map((name) => ids.get(name)!) as [number, number, number, number];
+  return { image, video, visionStart, visionEnd, eos, bos: ids.get(END_OF_TEXT), pad: ids.get(END_OF_TEXT) };
+}
+
+/** The image processor's settings, with the hub's Qwen2.5-VL's limits and normalisation. */
+function preprocessorConfig(vision: VisionConfig): Record<string, unknown> {
+  return {
+    "min_pixels": 3136,
+    "max_pixels": 12845056,
+    "patch_size": vision.patchSize,
+    "temporal_patch_size": vision.temporalPatchSize,
+    "merge_size": vision.mergeSize,
+    "image_mean": [0.48145466, 0.4578275, 0.40821073],
+    "image_std": [0.26862954, 0.26130258, 0.27577711],
+    "image_processor_type": "Qwen2VLImageProcessor",
+    "processor_class": "Qwen2_5_VLProcessor",
+  };
+}
+
+function tokenizerConfig(tokenizer: Tokenizer): Record<string, unknown> {
+  const ids = tokenizer.specialTokens, name = (token: string) => ids.has(token) ? token : null;
+  return {
+    "add_prefix_space": false,
+    "bos_token": null,
+    "clean_up_tokenization_spaces": false,
+    "eos_token": name(IM_END) ?? END_OF_TEXT,
+    "errors": "replace",
+    "model_max_length": 131072,
+    "pad_token": name(END_OF_TEXT) ?? IM_END,
+    "split_special_tokens": false,
+    "tokenizer_class": "Qwen2Tokenizer",
+    "unk_token": null,
+  };
+}
+
+/** Whether a folder brings a chat template, in any of the places where one may be. */
+function hasTemplate(folder: string): boolean {
+  const files = Array.from(Deno.readDirSync(folder), ({ name }) => name);
+  return files.includes("chat_template.jinja") || files.includes("chat_template.json") ||
+    ["tokenizer_config.json", "processor_config.json"].some((name) => typeof readJson(`${folder}/${name}`)?.chat_template === "string");
+}
+
+/**
+ * Makes a model folder with random weights: config, weights, and the tokenizer and processor files of another folder, with defaults for those that it
+ * lacks. The weights are made one chunk at a time, so that memory is no limit.
+ *
+ * @param folder A new folder, or an empty one.
+ * @param options `tokenizer`: folder that holds at least tokenizer.json. `dtype`: default the preset's.
+ * @returns The config.
+ * @throws {KedgeError} `BadCheckpoint` where the tokenizer is unreadable or lacks a special token.
+ * @throws {RangeError} Where the folder holds something, or the tokenizer is larger than the preset's embedding.
+ *
+ * @example
+ * ```ts
+ * import { newModelFolder } from "./new_model_folder.ts";
+ * import { assertThrows } from "@std/assert";
+ *
+ * assertThrows(() => newModelFolder("new", { preset: "tiny", tokenizer: "no/such/folder" }), Error, "no/such/folder/tokenizer.json");
+ * ```
+ */
+export function newModelFolder(
+  folder: string,
+  options: InitialOptions & { preset: PresetName; tokenizer: string; dtype?: WeightType; maxShardBytes?: number },
+): ModelConfig {
+  const tokenizer = Tokenizer.fromFolder(options.tokenizer);
+  const tokens = specialTokens(tokenizer, options.tokenizer);
+  const config = presetConfig(options.preset, { tokens, vocabSize: tokenizer.vocabSize, dtype: options.dtype });
+  const dtype = config.dtype === "bf16" ? "bf16" : "f32";
+  const json = (value: unknown) => `${JSON.stringify(value, null, 2)}\n`;
+  writeModelFolder(folder, {
+    config,
+    entries: initialEntries(config, { ...options, dtype }),
+    maxShardBytes: options.maxShardBytes,
+    from: options.tokenizer,
+    keepConfig: false,
+    files: {
+      "preprocessor_config.json": json(preprocessorConfig(config.vision)),
+      "tokenizer_config.json": json(tokenizerConfig(tokenizer)),
+      ...hasTemplate(options.tokenizer) ? {} : { "chat_template.jinja": defaultChatTemplate.trim() },
+    },
+  });
+  return config;
+}
