@@ -2,7 +2,8 @@
  * Kedge: reinforcement learning from verifiable rewards for multimodal language models, with credit by cross-modality connectivity (AT-RL), in
  * TypeScript over kernels for CUDA and for the CPU.
  *
- * What is here so far: devices and their kernels, tensors with reverse-mode autograd, handles that cross threads, AdamW, schedules, safetensors.
+ * What is here so far: devices and their kernels, tensors with reverse-mode autograd, handles that cross threads, AdamW, schedules, safetensors;
+ * Qwen2.5-VL with its processor, and a generation engine.
  *
  * @example A step of gradient descent
  * ```ts
@@ -60,3 +61,74 @@ export { Random } from "./tensor/random.ts";
 export { SAFETENSORS_DTYPES, type SafetensorsDType, SafetensorsFile, SafetensorsFolder, type TensorInfo } from "./tensor/safetensors.ts";
 export { type SafetensorsEntry, writeSafetensors, writeSharded } from "./tensor/safetensors_writer.ts";
 export { type LoadOptions, loadTensor, tensorEntry } from "./tensor/tensor_files.ts";
+
+// Qwen2.5-VL.
+export { type LayerObserver, type LogProbsOptions, Qwen25VL } from "./model/qwen2_5_vl.ts";
+export type { Checkpointing } from "./model/checkpointing.ts";
+export { type Group, PackedBatch, type PackedPrompt, type PackedResponse, type PackOptions } from "./model/packed_batch.ts";
+export { type Grid, type Pixels, type Prompt, type Visual, visualTokens } from "./model/prompt.ts";
+export {
+  configToJson,
+  type Json,
+  type ModelConfig,
+  parseConfig,
+  readConfig,
+  type SpecialTokens,
+  type TextConfig,
+  type VisionConfig,
+} from "./model/config/config.ts";
+export { type Preset, presetConfig, type PresetName, presets } from "./model/config/presets.ts";
+export { type ParameterPart, type ParameterSpec, parameterSpecs } from "./model/parameters.ts";
+export { loadParameters, openModelFolder, saveModel, type SaveModelOptions, type WeightType } from "./model/folder/checkpoint.ts";
+export { initialiseParameters, type InitialOptions, type InitialScheme } from "./model/folder/initialise.ts";
+export { newModelFolder } from "./model/folder/new_model_folder.ts";
+
+// How strongly tokens attend to the pictures.
+export { type Connectivity, ConnectivityAccumulator, type ConnectivityOptions } from "./model/connectivity.ts";
+export {
+  chosenLayers,
+  type RegionBox,
+  type RegionMap,
+  regionMap,
+  type RegionOptions,
+  type SinkEvidence,
+  visualSinks,
+} from "./model/regions.ts";
+
+// Generation.
+export { Engine, type EngineOptions, type GenerateOptions } from "./model/engine/engine.ts";
+export type { Completion, Finish, GenerationEvent, TokenEvent } from "./model/engine/completion.ts";
+export type { EngineLimits } from "./model/engine/limits.ts";
+export type { Request, SamplingOptions, Stop } from "./model/engine/request.ts";
+export type { EngineStats, Ticket } from "./model/engine/scheduler.ts";
+export { defaultSuppress, suppressionMask } from "./model/engine/suppression.ts";
+
+// From messages and pictures to prompts.
+export {
+  type Conversation,
+  type ConversationOptions,
+  type Dropped,
+  Processor,
+  type ProcessorParts,
+  type PromptOptions,
+} from "./model/processor/processor.ts";
+export { type EncodeOptions, Tokenizer, TokenStream } from "./model/processor/tokenizer.ts";
+export { ChatTemplate, defaultChatTemplate, type RenderOptions, type TemplateMessage } from "./model/processor/chat_template.ts";
+export {
+  type ImageSource,
+  markedParts,
+  type Message,
+  messagesSchema,
+  parseMessages,
+  type Part,
+  type PixelBounds,
+  type PixelData,
+  type VideoSource,
+} from "./model/processor/messages.ts";
+export {
+  type ImageOptions,
+  ImageProcessor,
+  type ImageProcessorOptions,
+  smartResize,
+  type VideoOptions,
+} from "./model/processor/image_processor.ts";

@@ -1,4 +1,4 @@
-// deno-lint-ignore-file no-console no-await-in-loop -- a command; runs take turns
+// deno-lint-ignore-file no-console no-await-in-loop camelcase -- a command; runs take turns; names as printed
 /**
  * `bench:step` and a PyTorch program that does the same work, in turn on this machine, and the ratios of their medians.
  *

@@ -9,12 +9,12 @@
  */
 import { parseArgs } from "@std/cli/parse-args";
 import { CpuDevice } from "../ffi/cpu_device.ts";
-import type { WeightType } from "../model/checkpoint.ts";
+import type { WeightType } from "../model/folder/checkpoint.ts";
 import { openDevice } from "../ffi/open.ts";
 import { Engine } from "../model/engine/engine.ts";
 import { PackedBatch } from "../model/packed_batch.ts";
 import { suppressionMask } from "../model/engine/suppression.ts";
-import { presetConfig, type PresetName, presets } from "../model/presets.ts";
+import { presetConfig, type PresetName, presets } from "../model/config/presets.ts";
 import type { Prompt } from "../model/prompt.ts";
 import { Qwen25VL } from "../model/qwen2_5_vl.ts";
 import { AdamW } from "../tensor/optimizer.ts";

@@ -5,9 +5,9 @@
  * @module
  */
 import { parseArgs } from "@std/cli/parse-args";
-import { newModelFolder } from "../model/new_model_folder.ts";
+import { newModelFolder } from "../model/folder/new_model_folder.ts";
 import { parameterSpecs } from "../model/parameters.ts";
-import { type PresetName, presets } from "../model/presets.ts";
+import { type PresetName, presets } from "../model/config/presets.ts";
 
 const HELP = `Makes a Qwen2.5-VL folder with random weights, for trials without trained ones.
 

@@ -7,7 +7,7 @@ import { add, addRmsnorm, attention, type AttentionSeen, linear, rmsnorm, rope, 
 import type { Parameters } from "../tensor/parameter.ts";
 import type { Segments } from "../tensor/segments.ts";
 import type { Value } from "../tensor/value.ts";
-import type { TextConfig } from "./config.ts";
+import type { TextConfig } from "./config/config.ts";
 
 /** What all blocks of a pass share. */
 export interface DecoderPass {

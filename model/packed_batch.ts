@@ -3,7 +3,7 @@ import { KedgeError } from "../ffi/errors.ts";
 import { RopeTable } from "../tensor/ops/mod.ts";
 import { type Segment, Segments } from "../tensor/segments.ts";
 import { Tensor } from "../tensor/tensor.ts";
-import type { ModelConfig } from "./config.ts";
+import type { ModelConfig } from "./config/config.ts";
 import { promptPositions, textRope, visualSpans } from "./positions.ts";
 import type { Prompt, Visual } from "./prompt.ts";
 
@@ -53,7 +53,7 @@ export interface PackedResponse {
  * ```ts
  * import { openDevice } from "../ffi/open.ts";
  * import { PackedBatch } from "./packed_batch.ts";
- * import type { ModelConfig } from "./config.ts";
+ * import type { ModelConfig } from "./config/config.ts";
  * import { assertEquals } from "@std/assert";
  *
  * using device = openDevice("cpu");

@@ -6,7 +6,7 @@
  * @module
  */
 import type { Shape } from "../tensor/tensor.ts";
-import type { ModelConfig } from "./config.ts";
+import type { ModelConfig } from "./config/config.ts";
 
 /** A range of a parameter's rows that a model folder holds as a tensor of its own. */
 export interface ParameterPart {

@@ -4,11 +4,11 @@ import type { Parameter } from "../tensor/parameter.ts";
 import type { Tape } from "../tensor/tape.ts";
 import { describe, type Tensor } from "../tensor/tensor.ts";
 import type { Value } from "../tensor/value.ts";
-import { openModelFolder, saveModel, type SaveModelOptions, type WeightType } from "./checkpoint.ts";
+import { openModelFolder, saveModel, type SaveModelOptions, type WeightType } from "./folder/checkpoint.ts";
 import { type Checkpointing, runBlocks } from "./checkpointing.ts";
-import type { ModelConfig } from "./config.ts";
+import type { ModelConfig } from "./config/config.ts";
 import { decoderBlock } from "./decoder.ts";
-import { initialiseParameters, type InitialOptions } from "./initialise.ts";
+import { initialiseParameters, type InitialOptions } from "./folder/initialise.ts";
 import type { PackedBatch } from "./packed_batch.ts";
 import { parameterSpecs } from "./parameters.ts";
 import type { Visual } from "./prompt.ts";
@@ -43,7 +43,7 @@ export interface LogProbsOptions {
  * import { Tape } from "../tensor/tape.ts";
  * import { Tensor } from "../tensor/tensor.ts";
  * import { PackedBatch } from "./packed_batch.ts";
- * import { presetConfig } from "./presets.ts";
+ * import { presetConfig } from "./config/presets.ts";
  * import { Qwen25VL } from "./qwen2_5_vl.ts";
  * import { assert, assertEquals } from "@std/assert";
  *

@@ -1,4 +1,4 @@
-import type { ModelConfig } from "./config.ts";
+import type { ModelConfig } from "./config/config.ts";
 import { visualSpans } from "./positions.ts";
 import type { Prompt } from "./prompt.ts";
 
@@ -46,7 +46,7 @@ export interface RegionMap {
  * @example
  * ```ts
  * import { regionMap } from "./regions.ts";
- * import type { ModelConfig } from "./config.ts";
+ * import type { ModelConfig } from "./config/config.ts";
  * import { assertEquals } from "@std/assert";
  *
  * const config = { tokens: { image: 90, video: 91 }, vision: { mergeSize: 2 } } as ModelConfig;

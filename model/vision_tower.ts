@@ -11,7 +11,7 @@ import type { Tape } from "../tensor/tape.ts";
 import { Tensor } from "../tensor/tensor.ts";
 import type { Value } from "../tensor/value.ts";
 import { type Checkpointing, runBlocks } from "./checkpointing.ts";
-import type { ModelConfig, VisionConfig } from "./config.ts";
+import type { ModelConfig, VisionConfig } from "./config/config.ts";
 import { frequencies } from "./positions.ts";
 import { type Visual, visualTokens } from "./prompt.ts";
 import { type VisionLayout, visionLayout } from "./vision_layout.ts";

@@ -35,8 +35,8 @@ export interface GenerateOptions extends SamplingOptions {
  * @example
  * ```ts
  * import { openDevice } from "../../ffi/open.ts";
- * import { initialiseParameters } from "../initialise.ts";
- * import { presetConfig } from "../presets.ts";
+ * import { initialiseParameters } from "../folder/initialise.ts";
+ * import { presetConfig } from "../config/presets.ts";
  * import { Qwen25VL } from "../qwen2_5_vl.ts";
  * import { Engine } from "./engine.ts";
  * import { assertEquals } from "@std/assert";

@@ -1,4 +1,4 @@
-import type { ModelConfig } from "../config.ts";
+import type { ModelConfig } from "../config/config.ts";
 import type { ConnectivityOptions } from "../connectivity.ts";
 import { chosenLayers, type RegionMap, regionMap, SINK_LIMITS } from "../regions.ts";
 import { promptPositions } from "../positions.ts";

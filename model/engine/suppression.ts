@@ -1,5 +1,5 @@
 import { Tensor } from "../../tensor/tensor.ts";
-import type { ModelConfig } from "../config.ts";
+import type { ModelConfig } from "../config/config.ts";
 import type { ModelParts } from "../vision_tower.ts";
 
 /** Tokens that a response never holds unless the caller says otherwise: the placeholders of pictures and the vision markers. */

@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { KedgeError } from "../../ffi/errors.ts";
-import { ChatTemplate, type TemplateMessage } from "../../model/chat_template.ts";
+import { ChatTemplate, type TemplateMessage } from "../../model/processor/chat_template.ts";
 import { withFolder } from "./little_tokenizer.ts";
 
 const USER: TemplateMessage = { role: "user", content: "Hi" };

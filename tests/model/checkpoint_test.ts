@@ -1,11 +1,11 @@
 import { assertEquals, assertNotEquals, assertThrows } from "@std/assert";
 import type { Device } from "../../ffi/device.ts";
 import { KedgeError } from "../../ffi/errors.ts";
-import { loadParameters, openModelFolder, saveModel } from "../../model/checkpoint.ts";
-import { writeModelFolder } from "../../model/checkpoint_files.ts";
-import { type ModelConfig, readConfig } from "../../model/config.ts";
-import { initialiseParameters } from "../../model/initialise.ts";
-import { presetConfig } from "../../model/presets.ts";
+import { loadParameters, openModelFolder, saveModel } from "../../model/folder/checkpoint.ts";
+import { writeModelFolder } from "../../model/folder/checkpoint_files.ts";
+import { type ModelConfig, readConfig } from "../../model/config/config.ts";
+import { initialiseParameters } from "../../model/folder/initialise.ts";
+import { presetConfig } from "../../model/config/presets.ts";
 import type { Parameter, Parameters } from "../../tensor/parameter.ts";
 import { type SafetensorsDType, SafetensorsFolder } from "../../tensor/safetensors.ts";
 import { type SafetensorsEntry, writeSharded } from "../../tensor/safetensors_writer.ts";

@@ -1,7 +1,7 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import { KedgeError } from "../../ffi/errors.ts";
-import { configToJson, type Json, type ModelConfig, parseConfig, readConfig } from "../../model/config.ts";
-import { presets } from "../../model/presets.ts";
+import { configToJson, type Json, type ModelConfig, parseConfig, readConfig } from "../../model/config/config.ts";
+import { presets } from "../../model/config/presets.ts";
 import { ROOT } from "../root.ts";
 
 const SHARED = `${ROOT}/../shared`;

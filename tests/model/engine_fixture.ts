@@ -4,7 +4,7 @@
  * @module
  */
 import type { Device, DType } from "../../ffi/device.ts";
-import type { ModelConfig } from "../../model/config.ts";
+import type { ModelConfig } from "../../model/config/config.ts";
 import { Engine, type EngineOptions } from "../../model/engine/engine.ts";
 import type { Completion } from "../../model/engine/completion.ts";
 import { parameterSpecs } from "../../model/parameters.ts";

@@ -5,8 +5,8 @@
  */
 import { gunzipSync } from "node:zlib";
 import type { Device } from "../../ffi/device.ts";
-import type { WeightType } from "../../model/checkpoint.ts";
-import { type ModelConfig, readConfig } from "../../model/config.ts";
+import type { WeightType } from "../../model/folder/checkpoint.ts";
+import { type ModelConfig, readConfig } from "../../model/config/config.ts";
 import type { Grid, Prompt, Visual } from "../../model/prompt.ts";
 import { Qwen25VL } from "../../model/qwen2_5_vl.ts";
 import { Random } from "../../tensor/random.ts";

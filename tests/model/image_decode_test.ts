@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import sharp from "sharp";
 import { KedgeError } from "../../ffi/errors.ts";
-import { decodeImage, MOST_PIXELS } from "../../model/image_decode.ts";
+import { decodeImage, MOST_PIXELS } from "../../model/processor/image_decode.ts";
 import { TINY_PICTURES } from "./tiny_pictures.ts";
 
 // A mean difference of 2e-3 after normalisation by the smallest std, in units of a byte.

@@ -2,7 +2,7 @@ import { assert, assertEquals, assertRejects, assertStringIncludes, assertThrows
 import { gunzipSync } from "node:zlib";
 import { CpuDevice } from "../../ffi/cpu_device.ts";
 import { KedgeError } from "../../ffi/errors.ts";
-import { ImageProcessor, smartResize } from "../../model/image_processor.ts";
+import { ImageProcessor, smartResize } from "../../model/processor/image_processor.ts";
 import type { Visual } from "../../model/prompt.ts";
 import { SafetensorsFile } from "../../tensor/safetensors.ts";
 import { ROOT } from "../root.ts";

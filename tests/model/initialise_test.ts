@@ -1,10 +1,10 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import { KedgeError } from "../../ffi/errors.ts";
-import type { ModelConfig } from "../../model/config.ts";
-import { initialEntries, initialiseParameters } from "../../model/initialise.ts";
-import { NormalStream } from "../../model/normal_stream.ts";
+import type { ModelConfig } from "../../model/config/config.ts";
+import { initialEntries, initialiseParameters } from "../../model/folder/initialise.ts";
+import { NormalStream } from "../../model/folder/normal_stream.ts";
 import { parameterSpecs } from "../../model/parameters.ts";
-import { presetConfig } from "../../model/presets.ts";
+import { presetConfig } from "../../model/config/presets.ts";
 import type { Parameters } from "../../tensor/parameter.ts";
 import type { SafetensorsEntry } from "../../tensor/safetensors_writer.ts";
 import { deviceTest } from "../tensor/device_test_case.ts";

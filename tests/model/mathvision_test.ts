@@ -1,13 +1,13 @@
 import { assert, assertEquals } from "@std/assert";
 import { Engine } from "../../model/engine/engine.ts";
-import { markedParts, type Message } from "../../model/messages.ts";
-import { newModelFolder } from "../../model/new_model_folder.ts";
+import { markedParts, type Message } from "../../model/processor/messages.ts";
+import { newModelFolder } from "../../model/folder/new_model_folder.ts";
 import { promptPositions } from "../../model/positions.ts";
-import { presetConfig } from "../../model/presets.ts";
-import { Processor } from "../../model/processor.ts";
+import { presetConfig } from "../../model/config/presets.ts";
+import { Processor } from "../../model/processor/processor.ts";
 import { type Prompt, visualTokens } from "../../model/prompt.ts";
 import { Qwen25VL } from "../../model/qwen2_5_vl.ts";
-import { Tokenizer } from "../../model/tokenizer.ts";
+import { Tokenizer } from "../../model/processor/tokenizer.ts";
 import { ROOT } from "../root.ts";
 import { engineTest } from "./engine_fixture.ts";
 

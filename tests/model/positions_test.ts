@@ -1,5 +1,5 @@
 import { KedgeError } from "../../ffi/errors.ts";
-import type { ModelConfig } from "../../model/config.ts";
+import type { ModelConfig } from "../../model/config/config.ts";
 import { promptPositions, textRope, visualSpans } from "../../model/positions.ts";
 import type { Visual } from "../../model/prompt.ts";
 import { assertAlmostEquals, assertEquals, assertThrows } from "@std/assert";

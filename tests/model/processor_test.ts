@@ -1,10 +1,10 @@
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { KedgeError } from "../../ffi/errors.ts";
-import { ChatTemplate } from "../../model/chat_template.ts";
-import { markedParts, type Message, parseMessages, type Part } from "../../model/messages.ts";
-import { type Dropped, type Pictures, Processor, type PromptOptions } from "../../model/processor.ts";
+import { ChatTemplate } from "../../model/processor/chat_template.ts";
+import { markedParts, type Message, parseMessages, type Part } from "../../model/processor/messages.ts";
+import { type Dropped, type Pictures, Processor, type PromptOptions } from "../../model/processor/processor.ts";
 import type { Prompt, Visual } from "../../model/prompt.ts";
-import { Tokenizer } from "../../model/tokenizer.ts";
+import { Tokenizer } from "../../model/processor/tokenizer.ts";
 import { Random } from "../../tensor/random.ts";
 import { littleTokenizer, withFolder } from "./little_tokenizer.ts";
 

@@ -1,4 +1,4 @@
-import type { ModelConfig } from "../../model/config.ts";
+import type { ModelConfig } from "../../model/config/config.ts";
 import type { Prompt, Visual } from "../../model/prompt.ts";
 import { chosenLayers, regionMap, visualSinks } from "../../model/regions.ts";
 import { Random } from "../../tensor/random.ts";

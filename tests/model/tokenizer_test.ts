@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { KedgeError } from "../../ffi/errors.ts";
-import { Tokenizer, TokenStream } from "../../model/tokenizer.ts";
+import { Tokenizer, TokenStream } from "../../model/processor/tokenizer.ts";
 import { Random } from "../../tensor/random.ts";
 import { ROOT } from "../root.ts";
 import { littleTokenizer, withFolder } from "./little_tokenizer.ts";

@@ -1,4 +1,4 @@
-import type { VisionConfig } from "../../model/config.ts";
+import type { VisionConfig } from "../../model/config/config.ts";
 import { visionLayout } from "../../model/vision_layout.ts";
 import { Random } from "../../tensor/random.ts";
 import { assertEquals, assertThrows } from "@std/assert";

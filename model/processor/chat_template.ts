@@ -4,8 +4,8 @@
  * @module
  */
 import { Template } from "@huggingface/jinja";
-import { KedgeError } from "../ffi/errors.ts";
-import { readJson } from "./config_file.ts";
+import { KedgeError } from "../../ffi/errors.ts";
+import { readJson } from "../config/config_file.ts";
 import { ofRow, type Row } from "./messages.ts";
 
 /** A message as templates see it; a picture is a part without its pixels. */

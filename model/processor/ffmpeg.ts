@@ -3,8 +3,8 @@
  *
  * @module
  */
-import { environment } from "../ffi/environment.ts";
-import { KedgeError } from "../ffi/errors.ts";
+import { environment } from "../../ffi/environment.ts";
+import { KedgeError } from "../../ffi/errors.ts";
 import { MOST_PIXELS, type RawImage } from "./image_decode.ts";
 import type { VideoLength } from "./video_sampling.ts";
 

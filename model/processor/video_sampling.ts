@@ -1,4 +1,4 @@
-import { KedgeError } from "../ffi/errors.ts";
+import { KedgeError } from "../../ffi/errors.ts";
 import { roundHalfEven } from "./smart_resize.ts";
 
 /** Which frames of a video the model sees, and how large. Defaults: those of transformers' Qwen2VLVideoProcessor (5.17), and Qwen's 2 frames a second. */

@@ -1,9 +1,9 @@
-import { CpuDevice } from "../ffi/cpu_device.ts";
-import { KedgeError } from "../ffi/errors.ts";
+import { CpuDevice } from "../../ffi/cpu_device.ts";
+import { KedgeError } from "../../ffi/errors.ts";
 import { decodeImage, type RawImage } from "./image_decode.ts";
 import { readImageProcessorConfig } from "./image_processor_config.ts";
 import type { ImageSource, PixelBounds, VideoSource } from "./messages.ts";
-import type { Grid, Visual } from "./prompt.ts";
+import type { Grid, Visual } from "../prompt.ts";
 import { smartResize } from "./smart_resize.ts";
 import { readVideo, type VideoOptions } from "./video.ts";
 import { mostFramePixels, VIDEO_DEFAULTS, type VideoSettings } from "./video_sampling.ts";

@@ -3,15 +3,15 @@
  *
  * @module
  */
-import { KedgeError } from "../ffi/errors.ts";
-import { defaultChatTemplate } from "./chat_template.ts";
+import { KedgeError } from "../../ffi/errors.ts";
+import { defaultChatTemplate } from "../processor/chat_template.ts";
 import type { WeightType } from "./checkpoint.ts";
 import { writeModelFolder } from "./checkpoint_files.ts";
-import type { ModelConfig, SpecialTokens, VisionConfig } from "./config.ts";
-import { readJson } from "./config_file.ts";
+import type { ModelConfig, SpecialTokens, VisionConfig } from "../config/config.ts";
+import { readJson } from "../config/config_file.ts";
 import { initialEntries, type InitialOptions } from "./initialise.ts";
-import { presetConfig, type PresetName } from "./presets.ts";
-import { Tokenizer } from "./tokenizer.ts";
+import { presetConfig, type PresetName } from "../config/presets.ts";
+import { Tokenizer } from "../processor/tokenizer.ts";
 
 const IM_END = "<|im_end|>", END_OF_TEXT = "<|endoftext|>";
 

@@ -1,4 +1,4 @@
-import { KedgeError } from "../ffi/errors.ts";
+import { KedgeError } from "../../ffi/errors.ts";
 import { countFrames, decodeFrames, probeVideo } from "./ffmpeg.ts";
 import type { RawImage } from "./image_decode.ts";
 import type { ImageSource, VideoSource } from "./messages.ts";

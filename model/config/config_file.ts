@@ -4,8 +4,8 @@
  *
  * @module
  */
-import type { DType } from "../ffi/device.ts";
-import { KedgeError } from "../ffi/errors.ts";
+import type { DType } from "../../ffi/device.ts";
+import { KedgeError } from "../../ffi/errors.ts";
 import type { ModelConfig, SpecialTokens, TextConfig, VisionConfig } from "./config.ts";
 import {
   BLOCKS,

@@ -1,5 +1,5 @@
 import sharp from "sharp";
-import { KedgeError } from "../ffi/errors.ts";
+import { KedgeError } from "../../ffi/errors.ts";
 import { firstGifFrame } from "./gif_frame.ts";
 
 /** A decoded picture. */

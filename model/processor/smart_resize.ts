@@ -1,4 +1,4 @@
-import { KedgeError } from "../ffi/errors.ts";
+import { KedgeError } from "../../ffi/errors.ts";
 
 /** Options of {@linkcode smartResize}. */
 export interface SmartResizeOptions {

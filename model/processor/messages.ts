@@ -4,7 +4,7 @@
  * @module
  */
 import { z } from "zod";
-import { KedgeError } from "../ffi/errors.ts";
+import { KedgeError } from "../../ffi/errors.ts";
 import type { VideoSettings } from "./video_sampling.ts";
 
 /** A picture's pixels, or a frame's. */

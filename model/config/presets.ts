@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { DType } from "../ffi/device.ts";
+import type { DType } from "../../ffi/device.ts";
 import type { ModelConfig, SpecialTokens, TextConfig, VisionConfig } from "./config.ts";
 
 /** The sizes of a model; its tokenizer gives the rest. */

@@ -3,16 +3,16 @@
  *
  * @module
  */
-import type { Device, DType } from "../ffi/device.ts";
-import { KedgeError } from "../ffi/errors.ts";
-import { Parameter, type Parameters } from "../tensor/parameter.ts";
-import { SafetensorsFolder, type TensorInfo } from "../tensor/safetensors.ts";
-import type { SafetensorsEntry } from "../tensor/safetensors_writer.ts";
-import { describe, type Shape, Tensor } from "../tensor/tensor.ts";
-import { loadInto } from "../tensor/tensor_files.ts";
-import { type ModelConfig, readConfig } from "./config.ts";
+import type { Device, DType } from "../../ffi/device.ts";
+import { KedgeError } from "../../ffi/errors.ts";
+import { Parameter, type Parameters } from "../../tensor/parameter.ts";
+import { SafetensorsFolder, type TensorInfo } from "../../tensor/safetensors.ts";
+import type { SafetensorsEntry } from "../../tensor/safetensors_writer.ts";
+import { describe, type Shape, Tensor } from "../../tensor/tensor.ts";
+import { loadInto } from "../../tensor/tensor_files.ts";
+import { type ModelConfig, readConfig } from "../config/config.ts";
 import { writeModelFolder } from "./checkpoint_files.ts";
-import { parameterSpecs } from "./parameters.ts";
+import { parameterSpecs } from "../parameters.ts";
 
 const CHUNK = 4 * 2 ** 20; // elements
 const EMBEDDING = "model.embed_tokens.weight";
@@ -134,7 +134,7 @@ export function loadParameters(
  *
  * @example
  * ```ts
- * import { openDevice } from "../ffi/open.ts";
+ * import { openDevice } from "../../ffi/open.ts";
  * import { openModelFolder } from "./checkpoint.ts";
  * import { assertThrows } from "@std/assert";
  *
@@ -192,10 +192,10 @@ export interface SaveModelOptions {
  *
  * @example
  * ```ts
- * import { openDevice } from "../ffi/open.ts";
+ * import { openDevice } from "../../ffi/open.ts";
  * import { openModelFolder, saveModel } from "./checkpoint.ts";
  * import { initialiseParameters } from "./initialise.ts";
- * import { presetConfig } from "./presets.ts";
+ * import { presetConfig } from "../config/presets.ts";
  * import { assertEquals } from "@std/assert";
  *
  * using device = openDevice("cpu");

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { DType } from "../ffi/device.ts";
+import type { DType } from "../../ffi/device.ts";
 import type { ModelConfig } from "./config.ts";
 import { type Field, TEXT_FIELDS, TOKEN_FIELDS, TOKENS, VISION_FIELDS } from "./config_fields.ts";
 import { type Json, parseConfig } from "./config_file.ts";

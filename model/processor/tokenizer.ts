@@ -7,8 +7,8 @@
  * @module
  */
 import { Tokenizer as Bpe } from "@huggingface/tokenizers";
-import { KedgeError } from "../ffi/errors.ts";
-import { readJson } from "./config_file.ts";
+import { KedgeError } from "../../ffi/errors.ts";
+import { readJson } from "../config/config_file.ts";
 
 /** How `Tokenizer.encode` reads a text. */
 export interface EncodeOptions {
@@ -165,7 +165,7 @@ export class Tokenizer {
    * @example
    * ```ts
    * import { Tokenizer } from "./tokenizer.ts";
-   * import { KedgeError } from "../ffi/errors.ts";
+   * import { KedgeError } from "../../ffi/errors.ts";
    * import { assertThrows } from "@std/assert";
    *
    * assertThrows(() => Tokenizer.fromFolder("no/such/folder"), KedgeError, "no/such/folder/tokenizer.json");

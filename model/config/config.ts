@@ -1,4 +1,4 @@
-import type { DType } from "../ffi/device.ts";
+import type { DType } from "../../ffi/device.ts";
 
 /** The decoder's sizes. */
 export interface TextConfig {

@@ -4,14 +4,14 @@
  *
  * @module
  */
-import type { Device } from "../ffi/device.ts";
-import { Parameter } from "../tensor/parameter.ts";
-import type { SafetensorsEntry } from "../tensor/safetensors_writer.ts";
-import { Tensor } from "../tensor/tensor.ts";
+import type { Device } from "../../ffi/device.ts";
+import { Parameter } from "../../tensor/parameter.ts";
+import type { SafetensorsEntry } from "../../tensor/safetensors_writer.ts";
+import { Tensor } from "../../tensor/tensor.ts";
 import { type WeightType, weightType } from "./checkpoint.ts";
-import type { ModelConfig } from "./config.ts";
+import type { ModelConfig } from "../config/config.ts";
 import { NormalStream } from "./normal_stream.ts";
-import { type ParameterPart, type ParameterSpec, parameterSpecs } from "./parameters.ts";
+import { type ParameterPart, type ParameterSpec, parameterSpecs } from "../parameters.ts";
 
 /**
  * How wide weights scatter: "hub" as transformers makes a new Qwen2.5-VL, normal with deviation 0.02; "fan-in" with deviation 1 / sqrt(inputs), and
@@ -72,9 +72,9 @@ function* initialBytes(
  *
  * @example
  * ```ts
- * import { openDevice } from "../ffi/open.ts";
+ * import { openDevice } from "../../ffi/open.ts";
  * import { initialiseParameters } from "./initialise.ts";
- * import { presetConfig } from "./presets.ts";
+ * import { presetConfig } from "../config/presets.ts";
  * import { assertEquals } from "@std/assert";
  *
  * using device = openDevice("cpu");

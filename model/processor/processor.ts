@@ -7,11 +7,11 @@
  *
  * @module
  */
-import { KedgeError } from "../ffi/errors.ts";
+import { KedgeError } from "../../ffi/errors.ts";
 import { ChatTemplate, type TemplateMessage } from "./chat_template.ts";
 import { ImageProcessor } from "./image_processor.ts";
 import { fieldsSet, type Message, ofRow, type Part, type PixelBounds, type Row } from "./messages.ts";
-import { type Prompt, type Visual, visualTokens } from "./prompt.ts";
+import { type Prompt, type Visual, visualTokens } from "../prompt.ts";
 import { type DecodeOptions, Tokenizer } from "./tokenizer.ts";
 
 /** What a processor asks of an image processor. */
@@ -129,7 +129,7 @@ export class Processor {
    * @example
    * ```ts
    * import { Processor } from "./processor.ts";
-   * import { KedgeError } from "../ffi/errors.ts";
+   * import { KedgeError } from "../../ffi/errors.ts";
    * import { assertThrows } from "@std/assert";
    *
    * assertThrows(() => Processor.fromFolder("no/such/folder"), KedgeError, "no/such/folder/tokenizer.json");
