@@ -268,7 +268,7 @@ KEDGE_API int32_t kedge_sample(const kedge_context* ctx, int32_t dtype, int32_t*
  *   kind 0 ppo: l = max(-A r, -A clip(r)); where A < 0 and dual > 0, l = min(l, -A dual). Schulman et al., arXiv 1707.06347; Ye et al., arXiv 1912.09729.
  *   kind 1 gspo: as ppo with r = exp(clamp(mean of d over the sequence's tokens)), through which the gradient flows. Zheng et al., arXiv 2507.18071.
  *   kind 2 gspo_token: the value of gspo; the gradient as if r were sg[r] pi / sg[pi] of each token.
- *   kind 3 cispo: l = -A sg[clip(r)] logprob. Chen et al., arXiv 2506.13585.
+ *   kind 3 cispo: l = -A sg[clip(r)] logprob. MiniMax-M1, arXiv 2506.13585.
  *   kind 4 sapo: l = -A (4 / tau) sigmoid(tau (r - 1)), tau = tau_positive where A >= 0, else tau_negative. Gao et al., arXiv 2511.20347.
  *   kind 5 reinforce: l = -A logprob.
  * loss[0] = sum w c l - entropy_coefficient * sum w entropy; dlogprob = d loss / d logprob; token_loss = l, nullable. (d loss / d entropy is -coefficient * w.)

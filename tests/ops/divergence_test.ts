@@ -74,10 +74,10 @@ opTest("divergence: under the policy the mean of the values is the divergence, t
   const exact: Partial<Record<typeof DIVERGENCE_KINDS[number], (p: Float64Array) => number>> = {
     "k1+": kl,
     "k3+": kl,
-    forward_kl: over((p, q) => q * Math.log(q / p)),
-    jensen_shannon: over((p, q) => (p * Math.log(2 * p / (p + q)) + q * Math.log(2 * q / (p + q))) / 2),
-    chi_square: over((p, q) => (p - q) ** 2 / q),
-    total_variation: over((p, q) => Math.abs(p - q) / 2),
+    "forward_kl": over((p, q) => q * Math.log(q / p)),
+    "jensen_shannon": over((p, q) => (p * Math.log(2 * p / (p + q)) + q * Math.log(2 * q / (p + q))) / 2),
+    "chi_square": over((p, q) => (p - q) ** 2 / q),
+    "total_variation": over((p, q) => Math.abs(p - q) / 2),
     alpha: (p) => (over((p, q) => p ** alpha * q ** (1 - alpha))(p) - 1) / (alpha * (alpha - 1)),
   };
   const p = softmax(logits), x = p.map((v, i) => Math.log(q[i]! / v));
