@@ -20,7 +20,7 @@ export interface DynamicSampling {
 export const DYNAMIC_SAMPLING_DEFAULTS = { filterLow: 0.01, filterHigh: 0.99, maxTries: 20 } as const;
 
 /** What became of a group. */
-export type GroupFate = "kept" | "all_wrong" | "all_right" | "not_graded";
+export type GroupFate = "kept" | "allWrong" | "allRight" | "notGraded";
 
 /** How many groups met which fate. */
 export type GroupCounts = Readonly<Record<GroupFate, number>>;
@@ -32,7 +32,7 @@ export interface DynamicSamplerState<Group> {
   counts: GroupCounts;
 }
 
-const NONE: GroupCounts = { kept: 0, all_wrong: 0, all_right: 0, not_graded: 0 };
+const NONE: GroupCounts = { kept: 0, allWrong: 0, allRight: 0, notGraded: 0 };
 
 /**
  * Collects the groups of a step. Fill it (`add`) while it `needs` some, then `take` them; what is over stays for the next step, before anything new.
@@ -106,11 +106,11 @@ export class DynamicSampler<Group> {
     this.#tries++;
     const { maxTries, filterLow, filterHigh } = this.#options;
     if (this.needs > 0 && maxTries >= 0 && this.#tries >= maxTries) {
-      const { kept, all_wrong, all_right, not_graded } = this.#counts, seen = kept + all_wrong + all_right + not_graded;
+      const { kept, allWrong, allRight, notGraded } = this.#counts, seen = kept + allWrong + allRight + notGraded;
       throw new KedgeError(
         "BadData",
         `Cannot fill a step of ${this.#size} groups: ${this.#tries} batches gave ${this.#groups.length}. Of ${seen} groups seen, ${kept} were kept, ` +
-          `${all_wrong} had a mean accuracy of ${filterLow} or less, ${all_right} of ${filterHigh} or more, ${not_graded} were not graded. ` +
+          `${allWrong} had a mean accuracy of ${filterLow} or less, ${allRight} of ${filterHigh} or more, ${notGraded} were not graded. ` +
           `Check the reward, take easier or harder prompts, more answers a prompt, or raise maxTries`,
         { size: this.#size, have: this.#groups.length, tries: this.#tries, ...this.#counts },
       );
@@ -120,9 +120,9 @@ export class DynamicSampler<Group> {
 
   #fate(accuracies: ArrayLike<number>): GroupFate {
     const graded = Array.from(accuracies).filter((a) => !Number.isNaN(a));
-    if (graded.length === 0) return "not_graded";
+    if (graded.length === 0) return "notGraded";
     const mean = graded.reduce((a, b) => a + b, 0) / graded.length;
-    return mean <= this.#options.filterLow ? "all_wrong" : mean >= this.#options.filterHigh ? "all_right" : "kept";
+    return mean <= this.#options.filterLow ? "allWrong" : mean >= this.#options.filterHigh ? "allRight" : "kept";
   }
 
   /**

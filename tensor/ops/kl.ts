@@ -8,7 +8,7 @@ import { type Weight, weightOf } from "./weight.ts";
 export interface LinearKlOptions {
   /** Hidden states [n, refDim] and output matrix [vocab, refDim] of the reference, of one type. No gradient flows into them. */
   reference: { hidden: Tensor; weight: Tensor };
-  /** i32 [n]: -1 skips the row: its KL and gradient are 0, whatever it holds. Default: none is skipped. */
+  /** i32 [n]: -1 skips the row: its KL and the gradient by its hidden state are 0, whatever it holds. Default: none is skipped. */
   target?: Tensor;
   /** Divides the logits of both. Default 1. */
   temperature?: number;
