@@ -93,6 +93,7 @@ export {
   DivergenceMetrics,
   divergenceValues,
 } from "./rl/divergences/divergence.ts";
+export { divergenceRewards, type DivergenceTerm, needsReference } from "./rl/divergences/term.ts";
 export { overlongReward, type OverlongShaping } from "./rl/shaping.ts";
 export {
   DYNAMIC_SAMPLING_DEFAULTS,

@@ -124,13 +124,13 @@ export class DivergenceMetrics implements Disposable {
  *
  * using device = openDevice("cpu");
  * using logprobs = Tensor.from(device, [-1, -2]);
- * using reference = Tensor.from(device, [-2, -2]);
+ * using reference = Tensor.from(device, [-2, -1]);
  * using weights = Tensor.from(device, [0.5, 0.5]);
  * using tape = new Tape(device);
  * const input = tape.input(logprobs);
  * const kl = divergence(input, { reference, weights }, { kind: "k2" });
  * tape.backward(kl);
- * assertEquals([kl.tensor.item(), ...input.gradient!.toFloats()], [0.25, 0.5, 0]);
+ * assertEquals([kl.tensor.item(), ...input.gradient!.toFloats()], [0.5, 0.5, -0.5]);
  * ```
  */
 export function divergence(logprob: Value, batch: DivergenceBatch, options: Divergence & { metrics?: DivergenceMetrics }): Value {

@@ -90,6 +90,15 @@ export function aggregationWeights(
  * A layout without the sequences that hit the length limit: all their tokens are masked, so that they are in no mean.
  *
  * @param truncated By sequence.
+ *
+ * @example
+ * ```ts
+ * import { batchSize, maskTruncated } from "./aggregation.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const layout = maskTruncated({ lengths: [2, 3] }, [false, true]);
+ * assertEquals(batchSize(layout), { tokens: 2, sequences: 1 });
+ * ```
  */
 export function maskTruncated(layout: TokenLayout, truncated: ArrayLike<boolean | number>): TokenLayout {
   let at = 0;

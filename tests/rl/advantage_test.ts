@@ -3,6 +3,7 @@ import { estimateAdvantages, type Estimator } from "../../rl/advantages/estimato
 import { moments, type RewardBatch } from "../../rl/advantages/batch.ts";
 import { returns } from "../../rl/advantages/by_token.ts";
 import { combineRewards } from "../../rl/advantages/reward_parts.ts";
+import { divergenceRewards, needsReference } from "../../rl/divergences/term.ts";
 import { Random } from "../../tensor/random.ts";
 import { facts, lengths, packed, whole } from "./golden.ts";
 
@@ -111,6 +112,24 @@ Deno.test("the estimators' formulas, on numbers worked out by hand", () => {
 Deno.test("verl's table of groups: x = [1, 2, 3], g = [0, 1, 0] has mean 2, std sqrt 2", () => {
   assertEquals(moments([1, 3]), { mean: 2, std: Math.SQRT2 });
   close(estimateAdvantages({ kind: "grpo", epsilon: 0 }, single([1, 2, 3], { groups: [0, 1, 0] })), [-Math.SQRT1_2, 0, Math.SQRT1_2]);
+});
+
+Deno.test("groups that differ by 1e-5 keep their digits: [1, 1.00001 | 2, 2.00001]", () => {
+  const half = 0.00001 / 2, expected = half / (Math.SQRT2 * half + 1e-6);
+  const got = estimateAdvantages({ kind: "grpo" }, single([1, 1.00001, 2, 2.00001], { groups: [0, 0, 1, 1] }));
+  close(got, [-expected, expected, -expected, expected], 1e-9);
+});
+
+Deno.test("KL in the reward: every token's share is taken off the response's reward, or off the return from it on", () => {
+  const tokenRewards = divergenceRewards([1, 2, 3, 4], 0.1), batch = { rewards: [1, 1], lengths: [2, 2], tokenRewards };
+  close(estimateAdvantages({ kind: "dr_grpo" }, batch), [0.2, 0.2, -0.2, -0.2]);
+  close(returns(batch), [0.7, 0.8, 0.3, 0.6]);
+  assertEquals(
+    [undefined, 0, 0.1].map((c) => {
+      return needsReference(c === undefined ? c : { kind: "full", where: "reward", coefficient: { kind: "fixed", coefficient: c } });
+    }),
+    [false, false, true],
+  );
 });
 
 Deno.test("verl's table of returns over a gap: gamma 0.5 gives 0.5, 1, 0, 0, 2", () => {

@@ -127,9 +127,12 @@ deviceTest("every aggregation gives the same loss and gradient however the batch
         }
       }
       const c = { kind, offsets: [...offsets], old: b.old, advantage: b.advantages, weight, entropy: b.entropy, entropyCoefficient: 0.1 };
-      const logprob = Float64Array.from(b.logprobs), expected = policyReference(logprob, c).loss;
+      const logprob = Float64Array.from(b.logprobs), { loss: expected, ratios } = policyReference(logprob, c);
       assert(Math.abs(whole.loss - expected) <= 1e-5, `${aggregation.kind} ${kind}: ${whole.loss}, ${expected}`);
-      assertClose(whole.gradient, policyGradient(logprob, c), { what: `${kind} gradient`, tolerance: 1e-4 });
+      // At the bounds of the clip there is no derivative.
+      const smooth = [...logprob.keys()].filter((i) => [0.8, 1.28, 3].every((bound) => Math.abs(ratios[i]! - bound) > 1e-5));
+      const gradient = policyGradient(logprob, c), what = `${aggregation.kind} ${kind} gradient`;
+      assertClose(smooth.map((i) => whole.gradient[i]!), smooth.map((i) => gradient[i]!), { what, tolerance: 1e-4 });
       assertClose(whole.entropyGradient!, weight.map((w) => -0.1 * w), { what: "entropy gradient", tolerance: 1e-6 });
     }
   }

@@ -6,7 +6,7 @@ Deno.test("TRL's table: limit 100, buffer 20: 50 -> 0, 90 -> -.5, 110 -> -1", ()
 });
 
 Deno.test("the factor scales; a buffer as long as the limit works", () => {
-  assertEquals(overlongReward(95, { maxLength: 100, buffer: 20, factor: 0.4 }), -0.3 * 1.0000000000000002);
+  assertEquals(overlongReward(95, { maxLength: 100, buffer: 20, factor: 0.5 }), -0.375);
   assertEquals(overlongReward(5, { maxLength: 10, buffer: 10 }), -0.5);
   assertEquals(overlongReward(0, { maxLength: 10, buffer: 10 }) + 0, 0);
 });
