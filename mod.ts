@@ -132,3 +132,46 @@ export {
   smartResize,
   type VideoOptions,
 } from "./model/processor/image_processor.ts";
+
+// Advantages, losses, divergences, dynamic sampling.
+export type { RewardBatch } from "./rl/advantages/batch.ts";
+export { estimateAdvantages, type Estimator } from "./rl/advantages/estimator.ts";
+export { combineRewards } from "./rl/advantages/reward_parts.ts";
+export {
+  type Aggregation,
+  aggregationWeights,
+  type BatchSize,
+  batchSize,
+  maskTruncated,
+  type TokenLayout,
+} from "./rl/losses/aggregation.ts";
+export {
+  type Correction,
+  CORRECTION_DEFAULTS,
+  type CorrectionBatch,
+  CorrectionMetrics,
+  type CorrectionReport,
+  importanceWeights,
+} from "./rl/losses/correction.ts";
+export { PolicyMetrics, type PolicyReport } from "./rl/losses/metrics.ts";
+export { POLICY_LOSS_DEFAULTS, type PolicyBatch, type PolicyLoss, policyLoss, type PolicyLossOptions } from "./rl/losses/policy_loss.ts";
+export { Coefficient, type CoefficientConfig } from "./rl/divergences/coefficient.ts";
+export {
+  type Divergence,
+  divergence,
+  DIVERGENCE_DEFAULTS,
+  type DivergenceBatch,
+  type DivergenceKind,
+  DivergenceMetrics,
+  divergenceValues,
+} from "./rl/divergences/divergence.ts";
+export { divergenceRewards, type DivergenceTerm, needsReference } from "./rl/divergences/term.ts";
+export { overlongReward, type OverlongShaping } from "./rl/shaping.ts";
+export {
+  DYNAMIC_SAMPLING_DEFAULTS,
+  DynamicSampler,
+  type DynamicSamplerState,
+  type DynamicSampling,
+  type GroupCounts,
+  type GroupFate,
+} from "./rl/sampling.ts";

@@ -256,6 +256,70 @@ KEDGE_API int32_t kedge_sample(const kedge_context* ctx, int32_t dtype, int32_t*
                                const float* top_p, const float* min_p, const uint32_t* keys, const int32_t* position,
                                const uint8_t* suppress, int64_t n, int64_t vocab, kedge_status* status);
 
+/* ------------------------------------------------------------------------------- policy losses, divergences ---- */
+
+/* Token-level ops of policy optimisation over packed response tokens [n]. Arithmetic is in f64; arrays are f32. A token whose weight is 0 is masked:
+ * nothing else of it is read into any result, so it may hold NaN; its outputs are 0. Of the others a non-finite number makes the results
+ * NaN; the clamps below act on finite numbers only. offsets: i32[sequences + 1], rising from 0 to n: sequence s owns tokens
+ * [offsets[s], offsets[s + 1]). `stats`, `loss`: on the device. A largest-of slot of stats starts at 0. */
+
+/* The policy loss and its gradient in one pass. With A = advantage, d = logprob - old_logprob, w = weight (the aggregation: 1 / tokens, ...), c = correction
+ * (nullable: 1; a detached factor, see importance_weights), r = exp(clamp(d, -log_ratio_max, log_ratio_max)) and clip(r) = min(max(r, ratio_low), ratio_high):
+ *   kind 0 ppo: l = max(-A r, -A clip(r)); where A < 0 and dual > 0, l = min(l, -A dual). Schulman et al., arXiv 1707.06347; Ye et al., arXiv 1912.09729.
+ *   kind 1 gspo: as ppo with r = exp(clamp(mean of d over the sequence's tokens)), through which the gradient flows. Zheng et al., arXiv 2507.18071.
+ *   kind 2 gspo_token: the value of gspo; the gradient as if r were sg[r] pi / sg[pi] of each token.
+ *   kind 3 cispo: l = -A sg[clip(r)] logprob. MiniMax-M1, arXiv 2506.13585.
+ *   kind 4 sapo: l = -A (4 / tau) sigmoid(tau (r - 1)), tau = tau_positive where A >= 0, else tau_negative. Gao et al., arXiv 2511.20347.
+ *   kind 5 reinforce: l = -A logprob.
+ * loss[0] = sum w c l - entropy_coefficient * sum w entropy; dlogprob = d loss / d logprob; token_loss = l, nullable. (d loss / d entropy is -coefficient * w.)
+ * stats: f64[10], nullable, added to: { sum w c l, tokens, tokens with -A r < -A clip(r) (cispo: r > ratio_high), tokens at the dual clip (cispo: r <
+ * ratio_low), sum -d, sum -w logprob, sum entropy, sum w entropy, sum r, the largest r }; r of the token for reinforce and sapo too, of the sequence for gspo.
+ * entropy: nullable. */
+KEDGE_API int32_t kedge_policy_loss(const kedge_context* ctx, float* loss, float* dlogprob, float* token_loss, double* stats,
+                                    const float* logprob, const float* old_logprob, const float* advantage, const float* weight,
+                                    const float* correction, const float* entropy, const int32_t* offsets, int64_t n, int64_t sequences,
+                                    int32_t kind, double ratio_low, double ratio_high, double dual, double tau_positive,
+                                    double tau_negative, double log_ratio_max, double entropy_coefficient, kedge_status* status);
+
+/* Factors for data from another policy: g = clamp(logprob - rollout_logprob, -log_ratio_max, log_ratio_max); level 0 token: x = exp(g); 1 sequence: x =
+ * exp(clamp(sum of the differences over the sequence)); 2 sequence mean: exp(clamp(their mean)). mask 0: out = min(max(x, low), high); mask 1: out = x
+ * where low <= x <= high, else 0. stats: f64[7], nullable, added to: { tokens, sum out, sum out^2, tokens with x outside [low, high], sum |difference|, the
+ * largest |difference|, sum of rollout_logprob - logprob }. Ionides 2008 (truncation); IcePop (masking). */
+KEDGE_API int32_t kedge_importance_weights(const kedge_context* ctx, float* out, double* stats, const float* logprob,
+                                           const float* rollout_logprob, const float* weight, const int32_t* offsets, int64_t n,
+                                           int64_t sequences, int32_t level, int32_t mask, double low, double high, double log_ratio_max,
+                                           kedge_status* status);
+
+/* A divergence of the policy from a reference, estimated from the sampled tokens. With x = ref_logprob - logprob, u = exp(x), per token the value k and
+ * the slope s that stands for dk / dlogprob:
+ *   kind 0 k1:  -x, 1            1 abs: |x|, sign(-x)          2 k2: x^2 / 2, -x         3 k3: expm1(x) - x, -expm1(x)     (s is the derivative of k)
+ *   kind 4 k1+: -x, -x           5 k3+: expm1(x) - x, -x       KL(policy || ref): k unbiased, s an unbiased gradient
+ *   kind 6 forward KL(ref || policy): u x - expm1(x), -expm1(x)
+ *   kind 7 Jensen-Shannon: (u x - (1 + u) log1p(expm1(x) / 2)) / 2, -log1p(expm1(x) / 2) / 2
+ *   kind 8 chi-square sum (policy - ref)^2 / ref: expm1(x)^2 / u, 2 expm1(-x)
+ *   kind 9 total variation: |expm1(x)| / 2, sign(-x) / 2
+ *   kind 10 alpha (sum policy^a ref^(1-a) - 1) / (a (a - 1)): expm1((1 - a) x) / (a (a - 1)) + expm1(x) / a, expm1((1 - a) x) / (a - 1); a = 1 is k3+, a = 0 forward KL.
+ * From 6 on k = g(u) with g convex, g(1) = g'(1) = 0, so that E_policy k is the divergence, and s = g - u g', so that E_policy s dlogprob is its gradient.
+ * Kinds from 3 on but 4 clamp x to +-log_ratio_max. value_max > 0 clamps k to +-value_max: then s is 0 for kinds below 4, and clamped as k from 4 on. With
+ * old_logprob (nullable), for tokens drawn from an older policy, r = exp(clamp(logprob - old_logprob)): k becomes r k, and s becomes r (s + k) below 4, r s from 4
+ * on. Schulman, "Approximating KL divergence", 2020; Csiszar 1967 (f-divergences).
+ * loss[0] = sum w k, nullable; dlogprob = w s, nullable; value = k, nullable; stats: f64[3], nullable, added to: { sum w k, sum k, tokens }. */
+KEDGE_API int32_t kedge_divergence(const kedge_context* ctx, float* loss, float* dlogprob, float* value, double* stats,
+                                   const float* logprob, const float* ref_logprob, const float* old_logprob, const float* weight, int64_t n,
+                                   int32_t kind, double alpha, double log_ratio_max, double value_max, kedge_status* status);
+
+/* KL(p || q) over the vocabulary, p = softmax(logits / temperature), q = softmax(ref_logits / temperature), suppressed entries left out of both. kl: f32[n];
+ * lse: log sum exp of logits / temperature, shift: that of ref_logits / temperature - lse - kl, both f32[n] for the backward. target: i32[n], nullable: -1 skips the row
+ * (all three 0); suppress: u8[vocab], nullable. temperature > 0. */
+KEDGE_API int32_t kedge_kl_fwd(const kedge_context* ctx, int32_t dtype, float* kl, float* lse, float* shift, const void* logits,
+                               int64_t logits_stride, const void* ref_logits, int64_t ref_stride, const int32_t* target,
+                               const uint8_t* suppress, int64_t n, int64_t vocab, double temperature, kedge_status* status);
+/* dlogits[i, v] = dkl[i] * p_v * (log p_v - log q_v - kl[i]) / temperature, 0 where suppressed or p_v is 0. In place allowed: dlogits == logits. */
+KEDGE_API int32_t kedge_kl_bwd(const kedge_context* ctx, int32_t dtype, void* dlogits, int64_t dlogits_stride, const void* logits,
+                               int64_t logits_stride, const void* ref_logits, int64_t ref_stride, const float* lse, const float* shift,
+                               const float* dkl, const int32_t* target, const uint8_t* suppress, int64_t n, int64_t vocab,
+                               double temperature, kedge_status* status);
+
 /* ---------------------------------------------------------------------------------------------------- optimizer ---- */
 
 /* out[0] = (accumulate ? out[0] : 0) + sum x^2, in f64. out: f64[1]. */

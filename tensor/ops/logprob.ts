@@ -132,8 +132,8 @@ export function linearLogProb(hidden: Value, weight: Weight, options: LogProbOpt
   return { logprob: first!, entropy: second! };
 }
 
-/** Logits f32 of rows [start, start + rows) of x. */
-function project(
+/** For this folder. Logits f32 of rows [start, start + rows) of x. */
+export function project(
   { device, vocab, dim, w }: { device: Device; vocab: number; dim: number; w: Tensor },
   { x, start, rows, logits }: { x: Tensor; start: number; rows: number; logits: Tensor },
 ): void {

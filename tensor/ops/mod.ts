@@ -7,6 +7,7 @@ export { gelu, swiglu } from "./activation.ts";
 export { attention, type AttentionOptions, type AttentionSeen } from "./attention.ts";
 export { addBias } from "./bias.ts";
 export { add, cast, mul, scale } from "./elementwise.ts";
+export { linearKl, type LinearKlOptions } from "./kl.ts";
 export { linear, matmul } from "./linear.ts";
 export { linearLogProb, type LogProb, logProb, type LogProbOptions } from "./logprob.ts";
 export { type AddRmsnorm, addRmsnorm, rmsnorm } from "./norm.ts";

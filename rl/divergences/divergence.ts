@@ -1,0 +1,196 @@
+import type { Device } from "../../ffi/device.ts";
+import { dense } from "../../tensor/ops/place.ts";
+import { describe, Tensor } from "../../tensor/tensor.ts";
+import type { Value } from "../../tensor/value.ts";
+
+/**
+ * How the distance of the policy from the reference is estimated from a sampled token y; x = log reference(y) - log policy(y), u = exp(x). "Unbiased": its
+ * mean over tokens drawn from the policy is the divergence at that position; the gradient likewise.
+ *
+ * | kind | value | slope by log policy(y) | value unbiased for | gradient unbiased for |
+ * |---|---|---|---|---|
+ * | `k1` (`kl`) | -x | 1 | KL(policy, reference) | nothing: its mean is 0 |
+ * | `abs` | abs(x) | -sign x | - | - |
+ * | `k2` (`mse`) | x^2 / 2 | -x | - | KL(policy, reference) |
+ * | `k3` (`low_var_kl`) | e^x - x - 1 | 1 - u | KL(policy, reference) | KL(reference, policy) |
+ * | `k1+` | -x | -x | KL(policy, reference) | the same |
+ * | `k3+` | e^x - x - 1 | -x | KL(policy, reference) | the same |
+ * | `forward_kl` | u x - u + 1 | 1 - u | KL(reference, policy) | the same |
+ * | `jensen_shannon` | (u x - (1 + u) log((1 + u) / 2)) / 2 | log(2 / (1 + u)) / 2 | Jensen-Shannon | the same |
+ * | `chi_square` | (1 - u)^2 / u | 2 (1 / u - 1) | sum (policy - reference)^2 / reference | the same |
+ * | `total_variation` | abs(1 - u) / 2 | -sign(x) / 2 | total variation | the same |
+ * | `alpha` | (u^(1-a) - 1) / (a (a - 1)) + (u - 1) / a | (u^(1-a) - 1) / (a - 1) | (sum policy^a reference^(1-a) - 1) / (a (a - 1)) | the same |
+ *
+ * From `forward_kl` on, a divergence sum policy g(reference / policy) has value g(u), with the multiple of u - 1 (mean 0) that makes g'(1) = 0, and slope
+ * g(u) - u g'(u): the derivative of sum policy g is that mean of slope times d log policy. k1 to k3: Schulman, "Approximating KL divergence", 2020; their
+ * gradients: Tang & Munos, arXiv 2506.09477. f-divergences: Csiszar 1967. Clamps, and tokens of an older policy without `importance`, bias all of them.
+ */
+export type DivergenceKind =
+  | "k1"
+  | "abs"
+  | "k2"
+  | "k3"
+  | "k1+"
+  | "k3+"
+  | "forward_kl"
+  | "jensen_shannon"
+  | "chi_square"
+  | "total_variation"
+  | "alpha";
+
+/** A divergence. KL over the whole vocabulary is the op `linearKl`. */
+export interface Divergence {
+  kind: DivergenceKind;
+  /** Order of `alpha`: 1 is KL(policy, reference), 0 KL(reference, policy), 2 half of chi-square. Default 0.5. */
+  alpha?: number;
+  /** Bound of the value, and of the slope from `k1+` on (below, the slope is then 0); null: none. Default 10 where the estimate has an exponential, else none. */
+  clamp?: number | null;
+  /** Multiplies by policy / old, through which the gradient flows: unbiased for tokens of the old policy. Default false. */
+  importance?: boolean;
+}
+
+/** The defaults of {@linkcode Divergence}. `logRatioMax`: bound of |x| where it is exponentiated. */
+export const DIVERGENCE_DEFAULTS = { alpha: 0.5, clamp: 10, logRatioMax: 20, importance: false } as const;
+
+const CODES: Readonly<Record<DivergenceKind, number>> = {
+  "k1": 0,
+  "abs": 1,
+  "k2": 2,
+  "k3": 3,
+  "k1+": 4,
+  "k3+": 5,
+  "forward_kl": 6,
+  "jensen_shannon": 7,
+  "chi_square": 8,
+  "total_variation": 9,
+  "alpha": 10,
+};
+const WITHOUT_EXPONENTIAL: readonly DivergenceKind[] = ["k1", "abs", "k2", "k1+"];
+
+/** What a divergence reads, n tokens. A token of weight 0 is masked: its other numbers are not read. */
+export interface DivergenceBatch {
+  /** f32 [n]: log-probs under the reference. */
+  reference: Tensor;
+  /** f32 [n]: of `aggregationWeights`. */
+  weights: Tensor;
+  /** f32 [n]: for `importance`. */
+  old?: Tensor;
+}
+
+/** Sums over the micro-batches of a step, on the device. */
+export class DivergenceMetrics implements Disposable {
+  readonly #sums: Tensor;
+
+  /** Sums of 0. */
+  constructor(device: Device) {
+    this.#sums = Tensor.zeros(device, [3], { dtype: "f64" });
+  }
+
+  /** For the op: f64 [3], as kedge.h says. */
+  get address(): number {
+    return this.#sums.address;
+  }
+
+  /**
+   * `loss`: as the loss is aggregated (EasyR1's actor/kl_loss); `mean` and `sum`: over the tokens. Then starts anew. Undefined where no token was counted.
+   *
+   * @param updates Optimizer steps since the last read.
+   */
+  read(updates = 1): { loss: number; mean: number; sum: number; tokens: number } | undefined {
+    const [weighted, sum, tokens] = this.#sums.toArray() as unknown as [number, number, number];
+    this.#sums.write(new Float64Array(3));
+    return tokens === 0 ? undefined : { loss: weighted / updates, mean: sum / tokens, sum, tokens };
+  }
+
+  /** Frees the sums. */
+  [Symbol.dispose](): void {
+    this.#sums[Symbol.dispose]();
+  }
+}
+
+/**
+ * The divergence of a micro-batch, to be scaled by its coefficient and added to the loss: f32 [1], the weighted sum over its tokens.
+ *
+ * @param logprob f32 [n]: of the sampled tokens under the policy that is trained.
+ * @throws {RangeError} where shapes or types do not fit, or options make no sense.
+ *
+ * @example
+ * ```ts
+ * import { openDevice } from "../../ffi/open.ts";
+ * import { Tape } from "../../tensor/tape.ts";
+ * import { Tensor } from "../../tensor/tensor.ts";
+ * import { divergence } from "./divergence.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * using device = openDevice("cpu");
+ * using logprobs = Tensor.from(device, [-1, -2]);
+ * using reference = Tensor.from(device, [-2, -1]);
+ * using weights = Tensor.from(device, [0.5, 0.5]);
+ * using tape = new Tape(device);
+ * const input = tape.input(logprobs);
+ * const kl = divergence(input, { reference, weights }, { kind: "k2" });
+ * tape.backward(kl);
+ * assertEquals([kl.tensor.item(), ...input.gradient!.toFloats()], [0.5, 0.5, -0.5]);
+ * ```
+ */
+export function divergence(logprob: Value, batch: DivergenceBatch, options: Divergence & { metrics?: DivergenceMetrics }): Value {
+  const x = dense(logprob), { device, size: n } = x;
+  const loss = x.tape.empty([1], "f32");
+  using gradient = Tensor.empty(device, [n]);
+  run({ loss, gradient, logprob: x.tensor, batch, options, metrics: options.metrics });
+  const [out] = x.tape.record({
+    name: "divergence",
+    inputs: [x],
+    outputs: [loss],
+    save: [gradient],
+    backward: (run) => {
+      const slot = run.slot(x)!;
+      device.ops.scaleAdd(0, slot.address, run.saved(0).address, n, 1, run.upstream(0)!.address, Number(slot.accumulate));
+    },
+  });
+  return out!;
+}
+
+/**
+ * The divergence of every token, for the reward: f32 [n], the caller's; 0 where masked.
+ *
+ * @param logprob f32 [n].
+ */
+export function divergenceValues(logprob: Tensor, batch: DivergenceBatch, options: Divergence & { metrics?: DivergenceMetrics }): Tensor {
+  const value = Tensor.empty(logprob.device, [logprob.size]);
+  try {
+    run({ value, logprob, batch, options, metrics: options.metrics });
+  } catch (error) {
+    value.free();
+    throw error;
+  }
+  return value;
+}
+
+interface Call {
+  loss?: Tensor;
+  gradient?: Tensor;
+  value?: Tensor;
+  logprob: Tensor;
+  batch: DivergenceBatch;
+  options: Divergence;
+  metrics?: DivergenceMetrics | undefined;
+}
+
+function run({ loss, gradient, value, logprob, batch, options, metrics }: Call): void {
+  const { reference, weights, old } = batch, n = logprob.size;
+  for (const [name, tensor] of Object.entries({ logprob, reference, weights, old })) {
+    if (tensor && (tensor.dtype !== "f32" || tensor.size !== n || !tensor.contiguous)) {
+      throw new RangeError(`Cannot take ${describe(tensor)} as ${name}: it needs f32[${n}]`);
+    }
+  }
+  const { kind, alpha = DIVERGENCE_DEFAULTS.alpha, importance = DIVERGENCE_DEFAULTS.importance } = options;
+  const clamp = options.clamp === undefined ? (WITHOUT_EXPONENTIAL.includes(kind) ? null : DIVERGENCE_DEFAULTS.clamp) : options.clamp;
+  if (clamp !== null && !(clamp > 0)) throw new RangeError(`Cannot clamp a divergence to ${clamp}: it is above 0, or null`);
+  if (importance && !old) throw new RangeError("Cannot weight a divergence by policy / old: the old log-probs are missing");
+  const outputs = [loss?.address ?? 0, gradient?.address ?? 0, value?.address ?? 0, metrics?.address ?? 0] as const;
+  logprob.device.ops.divergence(
+    ...[...outputs, logprob.address, reference.address, importance ? old!.address : 0, weights.address, n] as const,
+    ...[CODES[kind], alpha, DIVERGENCE_DEFAULTS.logRatioMax, clamp ?? 0] as const,
+  );
+}

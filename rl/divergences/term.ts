@@ -1,0 +1,34 @@
+import type { CoefficientConfig } from "./coefficient.ts";
+import type { Divergence } from "./divergence.ts";
+
+/**
+ * A divergence's part in the training. Default: there is none, and then no reference model is loaded.
+ *
+ * - `where: "loss"`: coefficient * divergence is added to the loss.
+ * - `where: "reward"`: -coefficient * divergence is added to the reward of every token; its gradient is not used.
+ *
+ * `full`: KL over the whole vocabulary (`linearKl`), exact at each position, at the price of a second product with the output matrix.
+ */
+export type DivergenceTerm = (Divergence | { kind: "full" }) & { where: "loss" | "reward"; coefficient: CoefficientConfig };
+
+/** Whether the reference model is needed at all. */
+export function needsReference(term: DivergenceTerm | undefined): boolean {
+  return term !== undefined && term.coefficient.coefficient > 0;
+}
+
+/**
+ * The rewards by token that a divergence stands for, -coefficient * value: the `tokenRewards` of an estimator's batch.
+ *
+ * @param values Packed [tokens], of `divergenceValues` or `linearKl`.
+ *
+ * @example
+ * ```ts
+ * import { divergenceRewards } from "./term.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * assertEquals([...divergenceRewards([1, 0.5], 0.5)], [-0.5, -0.25]);
+ * ```
+ */
+export function divergenceRewards(values: ArrayLike<number>, coefficient: number): Float64Array {
+  return Float64Array.from(values, (k) => -coefficient * k);
+}

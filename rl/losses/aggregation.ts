@@ -1,0 +1,110 @@
+/**
+ * How token losses become one number: a weight for each token, from counts of the whole batch that an optimizer step takes. Sums over micro-batches are
+ * then exact however the batch is cut.
+ *
+ * @module
+ */
+
+/**
+ * - `token`: the mean over all tokens of the batch.
+ * - `seq`: the mean over the sequences of the mean over their tokens.
+ * - `seq_sum_norm`: the sum over a sequence's tokens divided by the constant `length` (the longest response allowed, say), averaged over the sequences
+ *   (Dr. GRPO, arXiv 2503.20783).
+ */
+export type Aggregation = { kind: "token" } | { kind: "seq" } | { kind: "seq_sum_norm"; length: number };
+
+/** Packed sequences. */
+export interface TokenLayout {
+  /** Tokens of each sequence. */
+  lengths: ArrayLike<number>;
+  /** Packed [tokens]: 0 takes a token out of loss and counts. Default: all count. */
+  mask?: ArrayLike<number>;
+}
+
+/** What an optimizer step averages over. A sequence without a token that counts is no sequence. */
+export interface BatchSize {
+  tokens: number;
+  sequences: number;
+}
+
+/** The tokens that count, by sequence. */
+function counts({ lengths, mask }: TokenLayout): number[] {
+  let at = 0;
+  return Array.from(lengths, (length) => {
+    let count = 0;
+    for (const end = at + length; at < end; at++) if (mask?.[at] !== 0) count++;
+    return count;
+  });
+}
+
+/** Counts a batch; the sizes of its parts add up to it. */
+export function batchSize(layout: TokenLayout): BatchSize {
+  const active = counts(layout);
+  return { tokens: active.reduce((a, b) => a + b, 0), sequences: active.filter((n) => n > 0).length };
+}
+
+/**
+ * The weight of every token of a micro-batch, packed [tokens], 0 where masked.
+ *
+ * @param layout Of the micro-batch.
+ * @param batch Of the whole batch that the optimizer step takes; default that of `layout`.
+ * @throws {RangeError} for a `length` that is not above 0, or a batch smaller than this part of it.
+ *
+ * @example A mean over sequences, in two micro-batches
+ * ```ts
+ * import { aggregationWeights } from "./aggregation.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const batch = { tokens: 5, sequences: 2 };
+ * const weights = [[4], [1]].map((lengths) => aggregationWeights({ kind: "seq" }, { lengths }, batch));
+ * assertEquals(weights.map((w) => [...w]), [[0.125, 0.125, 0.125, 0.125], [0.5]]);
+ * ```
+ */
+export function aggregationWeights(
+  aggregation: Aggregation,
+  layout: TokenLayout,
+  batch: BatchSize = batchSize(layout),
+): Float32Array<ArrayBuffer> {
+  const active = counts(layout), own = batchSize(layout);
+  if (own.tokens > batch.tokens || own.sequences > batch.sequences) {
+    throw new RangeError(
+      `Cannot weight ${own.tokens} tokens in ${own.sequences} sequences: the whole batch is said to have ${batch.tokens} in ${batch.sequences}`,
+    );
+  }
+  if (aggregation.kind === "seq_sum_norm" && !(aggregation.length > 0)) {
+    throw new RangeError(`Cannot divide sums by a length of ${aggregation.length}`);
+  }
+  const weight = (tokens: number) => {
+    if (aggregation.kind === "token") return 1 / batch.tokens;
+    return 1 / batch.sequences / (aggregation.kind === "seq" ? tokens : aggregation.length);
+  };
+  const weights = new Float32Array(Array.from(layout.lengths).reduce((a, b) => a + b, 0));
+  let at = 0;
+  for (const [s, tokens] of active.entries()) {
+    for (const end = at + layout.lengths[s]!; at < end; at++) if (layout.mask?.[at] !== 0) weights[at] = weight(tokens);
+  }
+  return weights;
+}
+
+/**
+ * A layout without the sequences that hit the length limit: all their tokens are masked, so that they are in no mean.
+ *
+ * @param truncated By sequence.
+ *
+ * @example
+ * ```ts
+ * import { batchSize, maskTruncated } from "./aggregation.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const layout = maskTruncated({ lengths: [2, 3] }, [false, true]);
+ * assertEquals(batchSize(layout), { tokens: 2, sequences: 1 });
+ * ```
+ */
+export function maskTruncated(layout: TokenLayout, truncated: ArrayLike<boolean | number>): TokenLayout {
+  let at = 0;
+  const mask = new Uint8Array(Array.from(layout.lengths).reduce((a, b) => a + b, 0));
+  for (let s = 0; s < layout.lengths.length; s++) {
+    for (const end = at + layout.lengths[s]!; at < end; at++) mask[at] = truncated[s] || layout.mask?.[at] === 0 ? 0 : 1;
+  }
+  return { lengths: layout.lengths, mask };
+}

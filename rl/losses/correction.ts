@@ -1,0 +1,152 @@
+import type { Device } from "../../ffi/device.ts";
+import { describe, Tensor } from "../../tensor/tensor.ts";
+
+/**
+ * What is done about tokens that were drawn from another policy than the one whose log-probs the loss calls old: an older one, or an engine that rounds
+ * otherwise. With w = exp(log old - log rollout), its logarithm within +-20:
+ *
+ * - `truncate`: the factor is w within [low, high]. Ionides, "Truncated importance sampling", 2008.
+ * - `mask`: the factor is w, and 0 outside [low, high] (IcePop).
+ *
+ * `level`: w of each token; of the whole sequence, exp of the sum of its log-ratios; or of its mean log-ratio.
+ */
+export interface Correction {
+  kind: "truncate" | "mask";
+  /** Default "token". */
+  level?: "token" | "sequence" | "sequence_mean";
+  /** Default 0 for truncate, 0.5 for mask. */
+  low?: number;
+  /** Default 2 for truncate, 5 for mask. */
+  high?: number;
+}
+
+/** The defaults of {@linkcode Correction}. */
+export const CORRECTION_DEFAULTS = {
+  truncate: { level: "token", low: 0, high: 2 },
+  mask: { level: "token", low: 0.5, high: 5 },
+  logRatioMax: 20,
+} as const;
+
+const LEVELS = { token: 0, sequence: 1, "sequence_mean": 2 } as const;
+
+/** What {@linkcode importanceWeights} reads: packed sequences, n tokens. A token of weight 0 is masked. */
+export interface CorrectionBatch {
+  /** f32 [n]: under the policy that the loss calls old. */
+  old: Tensor;
+  /** f32 [n]: as recorded while sampling. */
+  rollout: Tensor;
+  /** f32 [n]: of `aggregationWeights`. */
+  weights: Tensor;
+  /** i32 [sequences + 1]. */
+  offsets: Tensor;
+}
+
+/** How far rollout and training lie apart. */
+export interface CorrectionReport {
+  /** Mean |log old - log rollout|. */
+  "actor/logprob_gap": number;
+  /** The largest. */
+  "actor/logprob_gap_max": number;
+  /** Mean of log rollout - log old. */
+  "actor/rollout_kl": number;
+  /** Mean factor. */
+  "actor/importance_mean": number;
+  /** Standard deviation of the factors. */
+  "actor/importance_std": number;
+  /** (sum w)^2 / (n sum w^2): the share of the tokens that the weighted batch is worth. */
+  "actor/importance_ess": number;
+  /** Share of tokens with w outside [low, high]. */
+  "actor/importance_outside": number;
+}
+
+/** Sums over the micro-batches of a step, on the device. */
+export class CorrectionMetrics implements Disposable {
+  readonly #sums: Tensor;
+
+  /** Sums of 0. */
+  constructor(device: Device) {
+    this.#sums = Tensor.zeros(device, [7], { dtype: "f64" });
+  }
+
+  /** For the op: f64 [7], as kedge.h says. */
+  get address(): number {
+    return this.#sums.address;
+  }
+
+  /** The means, after all work before; then starts anew. Undefined where no token was counted. */
+  read(): CorrectionReport | undefined {
+    const [n, sum, squares, outside, gap, largest, kl] = this.#sums.toArray() as unknown as [
+      number,
+      number,
+      number,
+      number,
+      number,
+      number,
+      number,
+    ];
+    this.#sums.write(new Float64Array(7));
+    if (n === 0) return undefined;
+    return {
+      "actor/logprob_gap": gap / n,
+      "actor/logprob_gap_max": largest,
+      "actor/rollout_kl": kl / n,
+      "actor/importance_mean": sum / n,
+      "actor/importance_std": Math.sqrt(Math.max(0, squares / n - (sum / n) ** 2)),
+      "actor/importance_ess": squares === 0 ? 0 : sum * sum / (n * squares),
+      "actor/importance_outside": outside / n,
+    };
+  }
+
+  /** Frees the sums. */
+  [Symbol.dispose](): void {
+    this.#sums[Symbol.dispose]();
+  }
+}
+
+/**
+ * The factors of the policy loss for data from another policy: f32 [n], the caller's. No gradient flows through them. 0 at masked tokens; NaN where a
+ * log-prob that counts is not finite.
+ *
+ * @throws {RangeError} where shapes or types do not fit, or the bounds make no sense.
+ *
+ * @example
+ * ```ts
+ * import { openDevice } from "../../ffi/open.ts";
+ * import { Tensor } from "../../tensor/tensor.ts";
+ * import { importanceWeights } from "./correction.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * using device = openDevice("cpu");
+ * using old = Tensor.from(device, [-1, -1]);
+ * using rollout = Tensor.from(device, [-1, -3]);
+ * using weights = Tensor.from(device, [0.5, 0.5]);
+ * using offsets = Tensor.from(device, Int32Array.of(0, 2));
+ * using factors = importanceWeights({ old, rollout, weights, offsets }, { kind: "truncate" });
+ * assertEquals([...factors.toFloats()], [1, 2]);
+ * ```
+ */
+export function importanceWeights(batch: CorrectionBatch, correction: Correction, metrics?: CorrectionMetrics): Tensor {
+  const { old, rollout, weights, offsets } = batch, n = old.size;
+  for (const [name, tensor] of Object.entries({ old, rollout, weights })) {
+    if (tensor.dtype !== "f32" || tensor.size !== n || !tensor.contiguous) {
+      throw new RangeError(`Cannot take ${describe(tensor)} as ${name}: it needs f32[${n}]`);
+    }
+  }
+  if (offsets.dtype !== "i32" || offsets.size < 1) {
+    throw new RangeError(`Cannot take ${describe(offsets)} as offsets: it needs i32[sequences + 1]`);
+  }
+  const defaults = CORRECTION_DEFAULTS[correction.kind];
+  const { level = defaults.level, low = defaults.low, high = defaults.high } = correction;
+  if (!(low >= 0 && high >= low)) throw new RangeError(`Cannot bound importance weights to [${low}, ${high}]`);
+  const out = Tensor.empty(old.device, [n]);
+  try {
+    old.device.ops.importanceWeights(
+      ...[out.address, metrics?.address ?? 0, old.address, rollout.address, weights.address, offsets.address, n] as const,
+      ...[offsets.size - 1, LEVELS[level], Number(correction.kind === "mask"), low, high, CORRECTION_DEFAULTS.logRatioMax] as const,
+    );
+  } catch (error) {
+    out.free();
+    throw error;
+  }
+  return out;
+}

@@ -1,0 +1,84 @@
+import type { Device } from "../../ffi/device.ts";
+import { Tensor } from "../../tensor/tensor.ts";
+
+/** What the policy loss tells of itself, under EasyR1's names where it has one. */
+export interface PolicyReport {
+  /** The policy loss, without bonus and divergence. */
+  "actor/pg_loss": number;
+  /** Share of tokens where the clip acts (cispo: r above the bound). */
+  "actor/pg_clipfrac_higher": number;
+  /** Share of tokens where the dual clip acts (cispo: r below the bound). */
+  "actor/pg_clipfrac_lower": number;
+  /** Mean of log old - log policy. */
+  "actor/ppo_kl": number;
+  /** Mean of -log policy at the sampled tokens, as the loss is aggregated: a sampled stand-in of the entropy. */
+  "actor/entropy_loss": number;
+  /** Mean true entropy, in nats; only where entropies were given. */
+  "actor/entropy"?: number;
+  /** Mean ratio. */
+  "actor/ratio_mean": number;
+  /** The largest ratio. */
+  "actor/ratio_max": number;
+}
+
+/**
+ * Sums over the micro-batches of a step, on the device: read once, so that the device is waited for once.
+ *
+ * @example
+ * ```ts
+ * import { openDevice } from "../../ffi/open.ts";
+ * import { PolicyMetrics } from "./metrics.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * using device = openDevice("cpu");
+ * using metrics = new PolicyMetrics(device);
+ * assertEquals(metrics.read(), undefined); // nothing was counted
+ * ```
+ */
+export class PolicyMetrics implements Disposable {
+  readonly #sums: Tensor;
+  #entropy = false;
+
+  /** Sums of 0. */
+  constructor(device: Device) {
+    this.#sums = Tensor.zeros(device, [10], { dtype: "f64" });
+  }
+
+  /** For the policy loss: f64 [10], as kedge.h says. */
+  get address(): number {
+    return this.#sums.address;
+  }
+
+  /** For the policy loss: notes that entropies are among the sums. */
+  sawEntropy(): void {
+    this.#entropy = true;
+  }
+
+  /**
+   * The means, after all work before; then starts anew. Undefined where no token was counted.
+   *
+   * @param updates Optimizer steps since the last read, each of which had weights of its own.
+   */
+  read(updates = 1): PolicyReport | undefined {
+    const s = this.#sums.toArray() as Float64Array;
+    this.#sums.write(new Float64Array(10));
+    const tokens = s[1]!, entropy = this.#entropy;
+    this.#entropy = false;
+    if (tokens === 0) return undefined;
+    return {
+      "actor/pg_loss": s[0]! / updates,
+      "actor/pg_clipfrac_higher": s[2]! / tokens,
+      "actor/pg_clipfrac_lower": s[3]! / tokens,
+      "actor/ppo_kl": s[4]! / tokens,
+      "actor/entropy_loss": s[5]! / updates,
+      ...(entropy ? { "actor/entropy": s[6]! / tokens } : {}),
+      "actor/ratio_mean": s[8]! / tokens,
+      "actor/ratio_max": s[9]!,
+    };
+  }
+
+  /** Frees the sums. */
+  [Symbol.dispose](): void {
+    this.#sums[Symbol.dispose]();
+  }
+}

@@ -1,0 +1,171 @@
+import { dense } from "../../tensor/ops/place.ts";
+import { describe, Tensor } from "../../tensor/tensor.ts";
+import type { Value } from "../../tensor/value.ts";
+import type { PolicyMetrics } from "./metrics.ts";
+
+/**
+ * The loss of a policy update, by token; with r = policy / old policy at the sampled token, A the advantage. Names and defaults are EasyR1's.
+ *
+ * - `ppo`: max(-A r, -A clip(r, 1 - clipRatioLow, 1 + clipRatioHigh)), and at most -A clipRatioDual where A < 0 (dual clip; null: none).
+ *   Schulman et al., arXiv 1707.06347; Ye et al., arXiv 1912.09729; clip-higher: Yu et al., arXiv 2503.14476.
+ * - `gspo`: the same with one ratio for a sequence, exp of its mean log-ratio. Zheng et al., arXiv 2507.18071. Advantages that differ by token cancel in its
+ *   gradient; `gspo_token` has the same value and lets every token's advantage act on that token.
+ * - `cispo`: -A sg[clip(r)] log policy. `clipRatioCap` bounds r from above alone, and stands for both bounds. MiniMax-M1, arXiv 2506.13585.
+ * - `sapo`: -A (4 / tau) sigmoid(tau (r - 1)), tau by the sign of A. Gao et al., arXiv 2511.20347.
+ * - `reinforce`: -A log policy.
+ */
+export type PolicyLoss =
+  | { kind: "ppo" | "gspo" | "gspo_token"; clipRatioLow?: number; clipRatioHigh?: number; clipRatioDual?: number | null }
+  | { kind: "cispo"; clipRatioLow?: number; clipRatioHigh?: number; clipRatioCap?: undefined }
+  | { kind: "cispo"; clipRatioCap: number; clipRatioLow?: undefined; clipRatioHigh?: undefined }
+  | { kind: "sapo"; tauPositive?: number; tauNegative?: number }
+  | { kind: "reinforce" };
+
+/** The defaults of the losses. */
+export const POLICY_LOSS_DEFAULTS = {
+  ppo: { clipRatioLow: 0.2, clipRatioHigh: 0.3, clipRatioDual: 3 },
+  gspo: { clipRatioLow: 3e-4, clipRatioHigh: 4e-4, clipRatioDual: 3 },
+  "gspo_token": { clipRatioLow: 3e-4, clipRatioHigh: 4e-4, clipRatioDual: 3 },
+  cispo: { clipRatioLow: 0.2, clipRatioHigh: 0.3 },
+  sapo: { tauPositive: 1, tauNegative: 1.05 },
+  reinforce: {},
+  /** Bound of |log r|, of every loss. */
+  logRatioMax: 20,
+} as const;
+
+const CODES = { ppo: 0, gspo: 1, "gspo_token": 2, cispo: 3, sapo: 4, reinforce: 5 } as const;
+
+/** What a policy loss reads of a micro-batch of packed sequences, n tokens in all. A token of weight 0 is masked: its other numbers are not read. */
+export interface PolicyBatch {
+  /** f32 [n]: log-probs of the policy that the ratios refer to. */
+  old: Tensor;
+  /** f32 [n]: after credit assignment. */
+  advantages: Tensor;
+  /** f32 [n]: of `aggregationWeights`. */
+  weights: Tensor;
+  /** i32 [sequences + 1]: where each sequence begins, and n. */
+  offsets: Tensor;
+  /** f32 [n]: detached factors of `importanceWeights`. */
+  correction?: Tensor;
+}
+
+/** The rest that a policy loss may take. */
+export interface PolicyLossOptions {
+  loss: PolicyLoss;
+  /** f32 [n]: the true entropies, of `linearLogProb`; for the bonus and the metrics. */
+  entropy?: Value;
+  /** The weighted sum of the entropies times this is taken off the loss. Default 0. */
+  entropyCoefficient?: number;
+  /** What counts clipped tokens and the like. */
+  metrics?: PolicyMetrics;
+}
+
+/**
+ * The policy loss of a micro-batch: f32 [1], the sum over its tokens of weight * correction * token loss, less the entropy bonus. Its gradient flows into
+ * `logprob` and `entropy`. A NaN at a token that counts makes it NaN.
+ *
+ * @param logprob f32 [n]: of the sampled tokens under the policy that is trained.
+ * @throws {RangeError} where shapes or types do not fit, or the loss's bounds make no sense.
+ *
+ * @example
+ * ```ts
+ * import { openDevice } from "../../ffi/open.ts";
+ * import { Tape } from "../../tensor/tape.ts";
+ * import { Tensor } from "../../tensor/tensor.ts";
+ * import { aggregationWeights } from "./aggregation.ts";
+ * import { policyLoss } from "./policy_loss.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * using device = openDevice("cpu");
+ * using logprobs = Tensor.from(device, [-1, -2, -3]);
+ * using advantages = Tensor.from(device, [1, 1, -1]);
+ * using weights = Tensor.from(device, aggregationWeights({ kind: "token" }, { lengths: [2, 1] }));
+ * using offsets = Tensor.from(device, Int32Array.of(0, 2, 3));
+ * using tape = new Tape(device);
+ * const input = tape.input(logprobs);
+ * const loss = policyLoss(input, { old: logprobs, advantages, weights, offsets }, { loss: { kind: "ppo" } });
+ * tape.backward(loss);
+ * assertEquals([...input.gradient!.toFloats()], [-1, -1, 1].map((x) => Math.fround(x / 3)));
+ * ```
+ */
+export function policyLoss(logprob: Value, batch: PolicyBatch, options: PolicyLossOptions): Value {
+  const x = dense(logprob), entropy = options.entropy && dense(options.entropy);
+  const { device, size: n } = x;
+  const { old, advantages, weights, offsets, correction } = batch;
+  const arrays = { logprob: x.tensor, old, advantages, weights, correction, entropy: entropy?.tensor };
+  for (const [name, tensor] of Object.entries(arrays)) {
+    if (tensor && (tensor.dtype !== "f32" || tensor.size !== n || !tensor.contiguous)) {
+      throw new RangeError(`Cannot take ${describe(tensor)} as ${name}: it needs f32[${n}]`);
+    }
+  }
+  if (offsets.dtype !== "i32" || offsets.size < 1) {
+    throw new RangeError(`Cannot take ${describe(offsets)} as offsets: it needs i32[sequences + 1]`);
+  }
+  const { low, high, dual, tauPositive, tauNegative } = bounds(options.loss), coefficient = options.entropyCoefficient ?? 0;
+  if (!Number.isFinite(coefficient)) throw new RangeError(`Cannot scale an entropy bonus by ${coefficient}`);
+  if (coefficient !== 0 && !entropy) throw new RangeError("Cannot give an entropy bonus: the entropies are missing");
+  if (entropy) options.metrics?.sawEntropy();
+  const loss = x.tape.empty([1], "f32");
+  using gradient = Tensor.empty(device, [n]);
+  device.ops.policyLoss(
+    ...[loss.address, gradient.address, 0, options.metrics?.address ?? 0, x.tensor.address, old.address, advantages.address] as const,
+    ...[weights.address, correction?.address ?? 0, entropy?.tensor.address ?? 0, offsets.address, n, offsets.size - 1] as const,
+    ...[CODES[options.loss.kind], low, high, dual, tauPositive, tauNegative, POLICY_LOSS_DEFAULTS.logRatioMax, coefficient] as const,
+  );
+  const [out] = x.tape.record({
+    name: "policyLoss",
+    inputs: entropy ? [x, entropy] : [x],
+    outputs: [loss],
+    save: [gradient, weights],
+    backward: (run) => {
+      const factor = run.upstream(0)!.address;
+      const slot = run.slot(x);
+      if (slot) device.ops.scaleAdd(0, slot.address, run.saved(0).address, n, 1, factor, Number(slot.accumulate));
+      if (!entropy || coefficient === 0) return;
+      const other = run.slot(entropy);
+      if (other) device.ops.scaleAdd(0, other.address, run.saved(1).address, n, -coefficient, factor, Number(other.accumulate));
+    },
+  });
+  return out!;
+}
+
+/** The kernel's numbers of a loss. @throws {RangeError} */
+function bounds(loss: PolicyLoss) {
+  const all = { low: 1, high: 1, dual: 0, tauPositive: 1, tauNegative: 1 };
+  switch (loss.kind) {
+    case "reinforce":
+      return all;
+    case "sapo": {
+      const { tauPositive, tauNegative } = { ...POLICY_LOSS_DEFAULTS.sapo, ...defined(loss) };
+      if (!(tauPositive > 0 && tauNegative > 0)) {
+        throw new RangeError(`Cannot take the temperatures ${tauPositive}, ${tauNegative}: they must be above 0`);
+      }
+      return { ...all, tauPositive, tauNegative };
+    }
+    case "cispo":
+      if (loss.clipRatioCap !== undefined) {
+        if (loss.clipRatioLow !== undefined || loss.clipRatioHigh !== undefined) {
+          throw new RangeError("Cannot take clipRatioCap beside clipRatioLow or clipRatioHigh: the cap stands for both");
+        }
+        if (!(loss.clipRatioCap > 0)) throw new RangeError(`Cannot cap ratios at ${loss.clipRatioCap}`);
+        return { ...all, low: 0, high: loss.clipRatioCap };
+      }
+  }
+  const { clipRatioLow, clipRatioHigh, clipRatioDual = null } = { ...POLICY_LOSS_DEFAULTS[loss.kind], ...defined(loss) } as {
+    clipRatioLow: number;
+    clipRatioHigh: number;
+    clipRatioDual?: number | null;
+  };
+  if (!(clipRatioLow >= 0 && clipRatioLow <= 1 && clipRatioHigh >= 0)) {
+    throw new RangeError(`Cannot clip ratios to [1 - ${clipRatioLow}, 1 + ${clipRatioHigh}]: the first is in [0, 1], the second 0 or more`);
+  }
+  if (clipRatioDual !== null && !(clipRatioDual > 1)) {
+    throw new RangeError(`Cannot clip at clipRatioDual ${clipRatioDual}: it is above 1, or null`);
+  }
+  return { ...all, low: 1 - clipRatioLow, high: 1 + clipRatioHigh, dual: clipRatioDual ?? 0 };
+}
+
+/** Without the keys that are undefined, which must not hide a default. */
+function defined<T extends object>(options: T): Partial<T> {
+  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as Partial<T>;
+}

@@ -1,0 +1,105 @@
+import { DTYPE_BYTES } from "../../ffi/device.ts";
+import { describe, Tensor } from "../tensor.ts";
+import type { Value } from "../value.ts";
+import { project } from "./logprob.ts";
+import { type Weight, weightOf } from "./weight.ts";
+
+/** Against what, and under which distributions. */
+export interface LinearKlOptions {
+  /** Hidden states [n, refDim] and output matrix [vocab, refDim] of the reference, of one type. No gradient flows into them. */
+  reference: { hidden: Tensor; weight: Tensor };
+  /** i32 [n]: -1 skips the row: its KL and the gradient by its hidden state are 0, whatever it holds. Default: none is skipped. */
+  target?: Tensor;
+  /** Divides the logits of both. Default 1. */
+  temperature?: number;
+  /** u8 [vocab]: tokens with a nonzero mark are left out of both distributions. */
+  suppress?: Tensor;
+  /** Rows at a time; default what fits 64 MiB of logits, 16 at least. */
+  chunk?: number;
+}
+
+/**
+ * KL(softmax(hidden weight^T / t) || softmax(reference / t)) over the whole vocabulary, in nats: f32 [n]. A few rows at a time, so that [n, vocab] never
+ * exists; the backward computes the logits again.
+ *
+ * @param hidden [n, dim].
+ * @param weight [vocab, dim].
+ * @throws {RangeError} where sizes or types do not fit.
+ */
+export function linearKl(hidden: Value, weight: Weight, options: LinearKlOptions): Value {
+  const { reference, target, temperature = 1, suppress } = options, { device } = hidden;
+  const w = weightOf(hidden, weight), [n, dim, vocab] = [hidden.rows, hidden.cols, w.rows];
+  if (w.cols !== dim || w.dtype !== hidden.dtype) {
+    throw new RangeError(`Cannot project ${describe(hidden)} by ${describe(w)}: sizes or types do not fit`);
+  }
+  const { hidden: y, weight: v } = reference;
+  if (y.rows !== n || v.rows !== vocab || y.cols !== v.cols || y.dtype !== v.dtype) {
+    throw new RangeError(`Cannot compare ${n} rows over ${vocab} tokens with ${describe(y)} by ${describe(v)}: sizes or types do not fit`);
+  }
+  if (target && (target.dtype !== "i32" || target.size !== n || !target.contiguous)) {
+    throw new RangeError(`Cannot take targets ${describe(target)}: it needs i32[${n}]`);
+  }
+  if (suppress && (suppress.dtype !== "u8" || suppress.size !== vocab)) {
+    throw new RangeError(`Cannot suppress by ${describe(suppress)}: it needs u8[${vocab}]`);
+  }
+  const chunk = Math.max(1, Math.min(n, options.chunk ?? Math.max(16, Math.floor(2 ** 24 / vocab))));
+  const kl = hidden.tape.empty([n], "f32");
+  using lse = Tensor.empty(device, [n]);
+  using shift = Tensor.empty(device, [n]);
+  // f(start, rows) with the logits of both in `mine` and `theirs`.
+  const each = (
+    tensors: { x: Tensor; w: Tensor; y: Tensor; v: Tensor; mine: Tensor; theirs: Tensor },
+    f: (start: number, rows: number) => void,
+  ) => {
+    for (let start = 0; start < n; start += chunk) {
+      const rows = Math.min(chunk, n - start);
+      project({ device, vocab, dim, w: tensors.w }, { x: tensors.x, start, rows, logits: tensors.mine });
+      project({ device, vocab, dim: tensors.y.cols, w: tensors.v }, { x: tensors.y, start, rows, logits: tensors.theirs });
+      f(start, rows);
+    }
+  };
+  {
+    using mine = Tensor.empty(device, [chunk, vocab]);
+    using theirs = Tensor.empty(device, [chunk, vocab]);
+    each({ x: hidden.tensor, w: w.tensor, y, v, mine, theirs }, (start, rows) => {
+      const [k, l, s, t] = [kl, lse, shift, target].map((tensor) => tensor ? tensor.address + 4 * start : 0) as [
+        number,
+        number,
+        number,
+        number,
+      ];
+      device.ops.klFwd(0, k, l, s, mine.address, vocab, theirs.address, vocab, t, suppress?.address ?? 0, rows, vocab, temperature);
+    });
+  }
+  const optional = [target, suppress].filter((tensor) => tensor !== undefined);
+  const [out] = hidden.tape.record({
+    name: "linearKl",
+    inputs: [hidden, w],
+    outputs: [kl],
+    save: [hidden.tensor, w.tensor, y, v, lse, shift, ...optional],
+    backward: (run) => {
+      const [x, weights, y, v] = [run.saved(0), run.saved(1), run.saved(2), run.saved(3)];
+      const skip = target ? run.saved(6).address : 0, mask = suppress ? run.saved(target ? 7 : 6).address : 0;
+      const [mine, theirs] = [run.temporary([chunk, vocab]), run.temporary([chunk, vocab])];
+      const [dh, dw] = [run.slot(hidden), run.weightSlot(w)], { dtype } = hidden, bytes = DTYPE_BYTES[dtype];
+      each({ x, w: weights, y, v, mine, theirs }, (start, rows) => {
+        const at = 4 * start, [l, s, d] = [run.saved(4).address + at, run.saved(5).address + at, run.upstream(0)!.address + at];
+        const logits = [mine.address, vocab, mine.address, vocab, theirs.address, vocab] as const;
+        device.ops.klBwd(0, ...logits, l, s, d, skip && skip + at, mask, rows, vocab, temperature);
+        using part = mine.slice(0, rows);
+        using dlogits = dtype === "f32" ? part.view() : part.cast(dtype);
+        const a = { dtype, a: dlogits.address, lda: vocab };
+        if (dh) {
+          const c = { c: dh.address + start * dh.stride * bytes, ldc: dh.stride, beta: Number(dh.accumulate) };
+          device.gemm({ ...a, b: weights.address, ldb: weights.rowStride, ...c, m: rows, n: dim, k: vocab });
+        }
+        if (dw) {
+          const b = { b: x.address + start * x.rowStride * bytes, ldb: x.rowStride };
+          const c = { c: dw.address, cDtype: dw.dtype, ldc: dw.stride, beta: Number(dw.accumulate || start > 0) };
+          device.gemm({ ...a, transA: true, ...b, ...c, m: vocab, n: dim, k: rows });
+        }
+      });
+    },
+  });
+  return out!;
+}
