@@ -374,12 +374,14 @@ struct Partitioner {
         return part[v] >= 0 ? kNever : queue.key[v];
       });
       if (seed_vertex.index < 0) break;
+      int64_t held = 0;  // load[k], which another thread may already clear when this one compares
       for (int32_t v = seed_vertex.index; v >= 0;) {
         move(g, v, -1, k, false);
         left -= g.size[v];
-        if (load[k] >= target || --vertices < clusters - k) break;  // each of the others needs one
+        held += g.size[v];
+        if (held >= target || --vertices < clusters - k) break;  // each of the others needs one
         const Best next = team.argmax(g.n, [&](int32_t u) {
-          if (part[u] >= 0 || load[k] + g.size[u] > target) return kNever;
+          if (part[u] >= 0 || held + g.size[u] > target) return kNever;
           const int64_t to = conn[(int64_t)u * clusters + k];
           return to > 0 ? 2 * to - tie[u] : kNever;
         });
