@@ -29,7 +29,7 @@ using device = CpuDevice.open({ threads: Number(flags.threads ?? 2) });
 using responses = Responses.of(device, made.map(() => tokens));
 using connectivity = Tensor.from(device, Float32Array.from(made.flatMap((r) => [...r.connectivity])));
 using profile = Tensor.from(device, Float32Array.from(made.flatMap((r) => [...r.profile])), { shape: [responses.tokens, 64] });
-using advantage = Tensor.from(device, random.normal(count), { dtype: "f32" });
+using advantage = Tensor.from(device, Float32Array.from(random.normal(count)));
 using graph = new TokenGraph(responses, { connectivity, profile, neighbours: 8, adjacency: 0.1 });
 using clusters = partitionKway(graph, ATRL_DEFAULTS);
 

@@ -122,7 +122,5 @@ export function atrlReport(inputs: ReportInputs): Record<string, number> {
     "atrl/seconds": inputs.seconds ?? NaN,
     "atrl/overhead": inputs.seconds === undefined || inputs.stepSeconds === undefined ? NaN : inputs.seconds / inputs.stepSeconds,
   };
-  return Object.fromEntries(
-    Object.entries(all).filter(([, value]) => Number.isFinite(value)).map(([name, value]) => [`atrl/${name}`, value]),
-  );
+  return Object.fromEntries(Object.entries(all).filter(([, value]) => Number.isFinite(value)));
 }
