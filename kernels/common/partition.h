@@ -392,7 +392,8 @@ struct Partitioner {
 
   // Partitions level[0], which the caller has filled within `memory`. The result is in part.
   KEDGE_TEAM void run(const PartitionMemory& memory) {
-    constexpr int kPasses = 4;
+    // Passes that give up after 4 + n / 64 moves without gain: four and 24 + n / 8 cut 0.5 % less in 1.5 to 2.5 times the time.
+    constexpr int kPasses = 3;
     int64_t vertices_left = memory.vertices - level[0].n, edges_left = memory.edges - level[0].end[level[0].n - 1];
     int32_t last = 0;
     for (; last + 1 < kMostLevels && level[last].n > 4 * clusters && bound >= 6; last++) {
@@ -408,7 +409,7 @@ struct Partitioner {
       }
       start(g);
       assign(g);
-      for (int i = 0; i < kPasses && pass(g, 24 + g.n / 8) > 0; i++) {
+      for (int i = 0; i < kPasses && pass(g, 4 + g.n / 64) > 0; i++) {
       }
     }
   }

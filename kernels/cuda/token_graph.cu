@@ -127,7 +127,7 @@ __global__ void __launch_bounds__(kPickThreads) pick_kernel(Params g) {
 }
 
 // Joins each token's picks, those that picked it, and its two neighbours in time. A block a response.
-__global__ void __launch_bounds__(kTeamThreads) join_kernel(Params g) {
+__global__ void __launch_bounds__(kTeamThreads, 1) join_kernel(Params g) {
   __shared__ TeamShared shared;
   const BlockTeam team{&shared};
   for (int64_t i = blockIdx.x; i < g.n; i += gridDim.x) {

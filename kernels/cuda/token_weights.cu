@@ -17,7 +17,7 @@ struct Responses {
   int64_t n, tokens;
 };
 
-__global__ void __launch_bounds__(kTeamThreads) token_weights_kernel(Responses r, WeightRule rule, double* density) {
+__global__ void __launch_bounds__(kTeamThreads, 1) token_weights_kernel(Responses r, WeightRule rule, double* density) {
   __shared__ TeamShared shared;
   int32_t *size = reinterpret_cast<int32_t*>(density + r.tokens), *first = size + r.tokens;
   for (int64_t i = blockIdx.x; i < r.n; i += gridDim.x) {
