@@ -93,10 +93,13 @@ export function tokenWeights(
   const n = c.length, ones = new Float64Array(n).fill(1), nothing = new Array<boolean>(n).fill(false);
   if (o.visual === false) return { weight: ones, anchor: nothing, pure: nothing };
   const mean = Array.from(c).reduce((a, b) => a + b, 0) / n, wanted = Math.ceil(o.anchorPermille * n / 1000);
-  const d = Array.from(c, (x) => mean === 0 ? 0 : x / mean);
   const clusters = new Map<number, number[]>();
   for (let t = 0; t < n; t++) clusters.set(cluster[t]!, [...clusters.get(cluster[t]!) ?? [], t]);
-  const list = [...clusters.values()].map((tokens) => ({ tokens, density: tokens.reduce((a, t) => a + d[t]!, 0) / tokens.length }));
+  // The mean of c / mean, divided last, so that clusters of equal means are equal here too.
+  const list = [...clusters.values()].map((tokens) => ({
+    tokens,
+    density: mean === 0 ? 0 : tokens.reduce((a, t) => a + c[t]!, 0) / tokens.length / mean,
+  }));
   list.sort((a, b) => b.density - a.density || a.tokens[0]! - b.tokens[0]!);
   let prefix = 0, held = 0;
   while (held < wanted) held += list[prefix++]!.tokens.length;
