@@ -175,3 +175,24 @@ export {
   type GroupCounts,
   type GroupFate,
 } from "./rl/sampling.ts";
+
+// Credit: which tokens earned a response's advantage.
+export { ATRL_DEFAULTS, ATRL_MODES, type AtrlMode, type AtrlOptions, atrlOptions, type PartitionMethod } from "./rl/atrl/options.ts";
+export { Responses } from "./rl/atrl/responses.ts";
+export { type HostGraph, TokenGraph } from "./rl/atrl/graph.ts";
+export {
+  clusterBound,
+  clusterCount,
+  type Clusters,
+  type ClusterStats,
+  edgeCut,
+  partitionKway,
+  partitionMetis,
+  partitionNone,
+} from "./rl/atrl/partition.ts";
+export { type ResponseKey, tokenWeights, weightedAdvantage, type WeightInputs } from "./rl/atrl/weights.ts";
+export { AtrlCredit, type AtrlInputs, detectAtrl, type StepNumbers } from "./rl/atrl/detect.ts";
+export { atrlReport, bimodality, type ReportInputs } from "./rl/atrl/report.ts";
+export { checkCredit, CREDIT_METHODS, type CreditMethod, type TokenCredit } from "./rl/credit/credit.ts";
+export { type BlackeningOptions, patchBlackening, sensitivity, trajectoryWeights, vppoCredit, type VppoOptions } from "./rl/credit/vppo.ts";
+export { uniformCredit, WeightCredit } from "./rl/credit/weight_credit.ts";

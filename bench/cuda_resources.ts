@@ -21,6 +21,7 @@ import { Report } from "./report.ts";
 export const HOT: readonly RegExp[] = [
   /^(attention|decode|connectivity|gemm|rmsnorm|logprob|sample|scatter_add|column_sums|sum)_\w*kernel/,
   /^for_(each|rows)_kernel</,
+  /^(scale|pick|join|partition|token_\w+)_kernel/,
 ];
 
 /** What ptxas says of one kernel on one architecture. */

@@ -50,6 +50,10 @@ export const opSymbols = {
   kedge_gemm: { parameters: ["buffer", "i32", "u64", "i32", "i64", "u64", "i64", "i32", "u64", "i64", "i32", "i64", "i64", "i64", "f64", "f64", "buffer"], result: "i32" },
   kedge_image_resize: { parameters: ["buffer", "u64", "i64", "i64", "u64", "i64", "i64", "i64", "buffer"], result: "i32" },
   kedge_image_patches: { parameters: ["buffer", "i32", "u64", "u64", "i64", "i64", "i64", "i64", "i64", "i64", "buffer", "buffer", "buffer"], result: "i32" },
+  kedge_token_graph: { parameters: ["buffer", "u64", "u64", "u64", "u64", "u64", "u64", "i64", "i64", "i64", "i64", "i32", "f64", "buffer"], result: "i32" },
+  kedge_partition: { parameters: ["buffer", "u64", "u64", "u64", "u64", "u64", "i64", "i64", "u64", "i64", "i64", "i64", "i32", "i32", "u64", "buffer"], result: "i32" },
+  kedge_token_weights: { parameters: ["buffer", "u64", "u64", "u64", "u64", "u64", "u64", "u64", "i64", "i64", "i64", "i32", "i32", "f64", "f64", "f64", "i32", "u64", "buffer"], result: "i32" },
+  kedge_token_advantage: { parameters: ["buffer", "u64", "u64", "u64", "u64", "u64", "i64", "i64", "i64", "i32", "buffer"], result: "i32" },
 } as const satisfies Deno.ForeignLibraryInterface;
 
 export const hostSymbols = {
@@ -162,6 +166,14 @@ export interface Ops {
   imageResize(out: Address, outHeight: number, outWidth: number, image: Address, height: number, width: number, channels: number): void;
   /** Cuts frames: u8[frames, height, width, 3] into Qwen2-VL patches, rescaled by 1/255 and normalised: (x / 255 - mean[c]) / std[c]. height, width: multiples of patch * merge; an incomplete last group of `temporal` frames repeats its last frame. out: dtype [ceil(frames / temporal) * (height / patch) * (width / patch), 3 * temporal * patch * patch]; rows run over (time, block row, block column, row in block, column in block), a block being merge x merge patches; columns over (channel, frame, y, x). */
   imagePatches(dtype: number, out: Address, frames: Address, nFrames: number, height: number, width: number, patch: number, merge: number, temporal: number, mean: BufferSource | null, std: BufferSource | null): void;
+  /** The graph of a response's tokens. w(t, u) = max(0, cos(p_t - m, p_u - m)) * sqrt(c_t * c_u) / max(c), with p the profile, m its mean over the response, c the connectivity; cos is 0 for a vector |p_t - m| <= 1e-6 |m|, and a w that is not above 0 is no edge. Each token keeps its `neighbours` heaviest edges (ties: lower index), edges count from either side, |t - u| = 1 adds `adjacency`, weights are rounded to integers, w * 2^20 (0: no edge). profile: f32[tokens, regions]; connectivity: f32[tokens]. regions 0: no visual tokens. neighbours: in [0, 32]; adjacency: in [0, 1000]. rows: i32[tokens, 2] { begin, end }: token t's edges; neighbour: i32[2 (neighbours + 1) tokens], counted from the response's first token, rising within a row; weight: i32, of the same length, > 0. Rows of a response lie behind one another, with gaps; what is in the gaps is undefined. Every edge is in both its rows. */
+  tokenGraph(rows: Address, neighbour: Address, weight: Address, profile: Address, connectivity: Address, offsets: Address, n: number, tokens: number, maxTokens: number, regions: number, neighbours: number, adjacency: number): void;
+  /** Partitions each response's tokens into K = clamp(round(T / cluster_size), 2, 64) clusters (one below 4 tokens), none empty, none above floor((1 + imbalance / 1000) * ceil(T / K)) tokens, with a small edge cut. cluster: i32[tokens] in [0, K), numbered by first token. stats: i64[n, 3] { K, cut, tokens of the largest cluster }, nullable. rows, neighbour, weight: as of kedge_token_graph; capacity: length of neighbour; max_edges: upper bound of the sum of a response's rows' lengths. cluster_size >= 1; imbalance: per mille, in [0, 1000]. Equal graphs and seeds give equal clusters on every device. Karypis & Kumar, SIAM J. Sci. Comput. 20 (1998); Fiduccia & Mattheyses, DAC 1982. A bad edge, on CUDA: cluster -1 for the whole response. */
+  partition(cluster: Address, stats: Address, rows: Address, neighbour: Address, weight: Address, capacity: number, maxEdges: number, offsets: Address, n: number, tokens: number, maxTokens: number, clusterSize: number, imbalance: number, seed: number): void;
+  /** Token weights with mean 1 over each response. A = ceil(anchor_permille * T / 1000). d = connectivity / its mean; D_k = mean of d over cluster k; P = the shortest prefix of the clusters, by D falling (ties: lower first token), that holds A tokens; theta = midpoint of the lowest D in P and the highest outside (nothing is outside: the former). mode: 0 off: 1 everywhere. 1 soft: w_min + (w_max - w_min) * sigmoid((D_k - theta) / temperature), with normalise != 0 divided by its token mean; 1 everywhere where the connectivity is constant (max - min <= 1e-6 mean) or its mean is 0, where there is one cluster, where all D are equal (max - min <= 1e-6); 2 hard: T / A on the anchors, the A tokens of highest connectivity (ties: earlier first), else 0; 3 low: T / L on the L = max(1, floor(T / 2)) tokens of lowest connectivity (ties: earlier first), else 0; 4 random: T / A on the A tokens of the largest draws (ties: earlier first), else 0; the draw of token t is philox4x32-10(key = seed, counter = { prompt lo, prompt hi, sample, t })[0]. A response with visual[i] = 0 gets 1 everywhere, in every mode. weight: f32[tokens]; flags: u8[tokens], nullable: bit 0, an anchor; bit 1, of a cluster in P. cluster: i32[tokens] in [0, T), nullable but for mode 1; visual: u8[n], nullable: all have visual tokens; keys: u32[n, 3] { prompt lo, prompt hi, sample }, nullable but for mode 4. anchor_permille in [1, 1000]; temperature > 0; w_min, w_max >= 0, not both 0. A NaN connectivity gives its response NaN in mode 1. */
+  tokenWeights(weight: Address, flags: Address, connectivity: Address, cluster: Address, visual: Address, keys: Address, offsets: Address, n: number, tokens: number, maxTokens: number, mode: number, anchorPermille: number, wMin: number, wMax: number, temperature: number, normalise: number, seed: number): void;
+  /** out[t] = weight[t] * advantage, 0 where mask[t] = 0 (whatever else is there). advantage: f32[n], or f32[tokens] with per_token != 0; mask: u8[tokens], nullable. In place allowed: out == weight, or out == advantage with per_token. */
+  tokenAdvantage(out: Address, weight: Address, advantage: Address, mask: Address, offsets: Address, n: number, tokens: number, maxTokens: number, perToken: number): void;
 }
 
 /**
@@ -296,6 +308,18 @@ export function bindOps(
     },
     imagePatches: (dtype, out, frames, nFrames, height, width, patch, merge, temporal, mean, std) => {
       while (symbols.kedge_image_patches(context, dtype, out, frames, nFrames, height, width, patch, merge, temporal, mean, std, status) !== 0) failed("imagePatches");
+    },
+    tokenGraph: (rows, neighbour, weight, profile, connectivity, offsets, n, tokens, maxTokens, regions, neighbours, adjacency) => {
+      while (symbols.kedge_token_graph(context, rows, neighbour, weight, profile, connectivity, offsets, n, tokens, maxTokens, regions, neighbours, adjacency, status) !== 0) failed("tokenGraph");
+    },
+    partition: (cluster, stats, rows, neighbour, weight, capacity, maxEdges, offsets, n, tokens, maxTokens, clusterSize, imbalance, seed) => {
+      while (symbols.kedge_partition(context, cluster, stats, rows, neighbour, weight, capacity, maxEdges, offsets, n, tokens, maxTokens, clusterSize, imbalance, seed, status) !== 0) failed("partition");
+    },
+    tokenWeights: (weight, flags, connectivity, cluster, visual, keys, offsets, n, tokens, maxTokens, mode, anchorPermille, wMin, wMax, temperature, normalise, seed) => {
+      while (symbols.kedge_token_weights(context, weight, flags, connectivity, cluster, visual, keys, offsets, n, tokens, maxTokens, mode, anchorPermille, wMin, wMax, temperature, normalise, seed, status) !== 0) failed("tokenWeights");
+    },
+    tokenAdvantage: (out, weight, advantage, mask, offsets, n, tokens, maxTokens, perToken) => {
+      while (symbols.kedge_token_advantage(context, out, weight, advantage, mask, offsets, n, tokens, maxTokens, perToken, status) !== 0) failed("tokenAdvantage");
     },
   };
 }

@@ -364,6 +364,52 @@ KEDGE_API int32_t kedge_image_patches(const kedge_context* ctx, int32_t dtype, v
                                       int64_t height, int64_t width, int64_t patch, int64_t merge, int64_t temporal, KEDGE_IN const float* mean,
                                       KEDGE_IN const float* std, kedge_status* status);
 
+/* ------------------------------------------------------------------------------------------------------- AT-RL ---- */
+
+/* Sections 2 to 4 of shared/ATRL.md (Jiao et al., arXiv 2602.11455), batched over packed responses. offsets: i32[n + 1], from 0 to `tokens`, never falling:
+ * response i has the tokens [offsets[i], offsets[i + 1]), which may be none. max_tokens: upper bound of a response's tokens (it sizes CUDA's grid and
+ * scratch). On CUDA the offsets must be good. A response's bits do not depend on the others'. */
+
+/* The graph of a response's tokens. w(t, u) = max(0, cos(p_t - m, p_u - m)) * sqrt(c_t * c_u) / max(c), with p the profile, m its mean over the response, c the
+ * connectivity; cos is 0 for a vector |p_t - m| <= 1e-6 |m|, and a w that is not above 0 is no edge. Each token keeps its `neighbours` heaviest edges (ties:
+ * lower index), edges count from either side, |t - u| = 1 adds `adjacency`, weights are rounded to integers, w * 2^20 (0: no edge).
+ * profile: f32[tokens, regions]; connectivity: f32[tokens]. regions 0: no visual tokens. neighbours: in [0, 32]; adjacency: in [0, 1000].
+ * rows: i32[tokens, 2] { begin, end }: token t's edges; neighbour: i32[2 (neighbours + 1) tokens], counted from the response's first token, rising within
+ * a row; weight: i32, of the same length, > 0. Rows of a response lie behind one another, with gaps; what is in the gaps is undefined. Every edge is in both its rows. */
+KEDGE_API int32_t kedge_token_graph(const kedge_context* ctx, int32_t* rows, int32_t* neighbour, int32_t* weight, const float* profile,
+                                    const float* connectivity, const int32_t* offsets, int64_t n, int64_t tokens, int64_t max_tokens,
+                                    int64_t regions, int32_t neighbours, double adjacency, kedge_status* status);
+/* Partitions each response's tokens into K = clamp(round(T / cluster_size), 2, 64) clusters (one below 4 tokens), none empty, none above
+ * floor((1 + imbalance / 1000) * ceil(T / K)) tokens, with a small edge cut. cluster: i32[tokens] in [0, K), numbered by first token. stats: i64[n, 3]
+ * { K, cut, tokens of the largest cluster }, nullable. rows, neighbour, weight: as of kedge_token_graph; capacity: length of neighbour; max_edges: upper bound of the
+ * sum of a response's rows' lengths. cluster_size >= 1; imbalance: per mille, in [0, 1000]. Equal graphs and seeds give equal clusters on every device. Karypis &
+ * Kumar, SIAM J. Sci. Comput. 20 (1998); Fiduccia & Mattheyses, DAC 1982. A bad edge, on CUDA: cluster -1 for the whole response. */
+KEDGE_API int32_t kedge_partition(const kedge_context* ctx, int32_t* cluster, int64_t* stats, const int32_t* rows, const int32_t* neighbour,
+                                  const int32_t* weight, int64_t capacity, int64_t max_edges, const int32_t* offsets, int64_t n,
+                                  int64_t tokens, int64_t max_tokens, int32_t cluster_size, int32_t imbalance, uint64_t seed,
+                                  kedge_status* status);
+/* Token weights with mean 1 over each response. A = ceil(anchor_permille * T / 1000). d = connectivity / its mean; D_k = mean of d over cluster k; P = the shortest
+ * prefix of the clusters, by D falling (ties: lower first token), that holds A tokens; theta = midpoint of the lowest D in P and the highest outside (nothing is
+ * outside: the former). mode: 0 off: 1 everywhere.
+ *   1 soft: w_min + (w_max - w_min) * sigmoid((D_k - theta) / temperature), with normalise != 0 divided by its token mean; 1 everywhere where the connectivity
+ *     is constant (max - min <= 1e-6 mean) or its mean is 0, where there is one cluster, where all D are equal (max - min <= 1e-6);
+ *   2 hard: T / A on the anchors, the A tokens of highest connectivity (ties: earlier first), else 0;
+ *   3 low: T / L on the L = max(1, floor(T / 2)) tokens of lowest connectivity (ties: earlier first), else 0;
+ *   4 random: T / A on the A tokens of the largest draws (ties: earlier first), else 0; the draw of token t is philox4x32-10(key = seed, counter = { prompt lo,
+ *     prompt hi, sample, t })[0].
+ * A response with visual[i] = 0 gets 1 everywhere, in every mode. weight: f32[tokens]; flags: u8[tokens], nullable: bit 0, an anchor; bit 1, of a cluster in P.
+ * cluster: i32[tokens] in [0, T), nullable but for mode 1; visual: u8[n], nullable: all have visual tokens; keys: u32[n, 3] { prompt lo, prompt hi, sample },
+ * nullable but for mode 4. anchor_permille in [1, 1000]; temperature > 0; w_min, w_max >= 0, not both 0. A NaN connectivity gives its response NaN in mode 1. */
+KEDGE_API int32_t kedge_token_weights(const kedge_context* ctx, float* weight, uint8_t* flags, const float* connectivity, const int32_t* cluster,
+                                      const uint8_t* visual, const uint32_t* keys, const int32_t* offsets, int64_t n, int64_t tokens,
+                                      int64_t max_tokens, int32_t mode, int32_t anchor_permille, double w_min, double w_max,
+                                      double temperature, int32_t normalise, uint64_t seed, kedge_status* status);
+/* out[t] = weight[t] * advantage, 0 where mask[t] = 0 (whatever else is there). advantage: f32[n], or f32[tokens] with per_token != 0; mask: u8[tokens], nullable.
+ * In place allowed: out == weight, or out == advantage with per_token. */
+KEDGE_API int32_t kedge_token_advantage(const kedge_context* ctx, float* out, const float* weight, const float* advantage, const uint8_t* mask,
+                                        const int32_t* offsets, int64_t n, int64_t tokens, int64_t max_tokens, int32_t per_token,
+                                        kedge_status* status);
+
 /* ================================================================================== the CPU library alone ==== */
 
 /* Checks a segment table in host memory by the rules above; KEDGE_INVALID or KEDGE_BAD_INDEX names the segment. */

@@ -1,0 +1,206 @@
+// Token weights of one response (kedge.h, kedge_token_weights; shared/ATRL.md sections 3 and 4), for a `Team` as of team.h. What is largest is found without
+// a sort: bit by bit, by the count of what lies at or above a trial, which a team does in parallel and in any order.
+#pragma once
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "both.h"
+#include "philox.h"
+#include "team.h"
+
+namespace kedge {
+
+enum WeightMode { kWeightOff, kWeightSoft, kWeightHard, kWeightLow, kWeightRandom };
+
+struct WeightRule {
+  int32_t mode, anchor_permille;
+  double w_min, w_max, temperature;
+  bool normalise;
+  uint64_t seed;
+};
+
+// Unsigned numbers in the order of the floats; NaN below all.
+KEDGE_BOTH inline uint32_t order_of(float x) {
+  uint32_t u;
+  memcpy(&u, &x, sizeof u);
+  return x != x ? 0u : u == 0x80000000u ? 0x80000000u : u & 0x80000000u ? ~u : u | 0x80000000u;
+}
+KEDGE_BOTH inline uint64_t order_of(double x) {
+  uint64_t u;
+  memcpy(&u, &x, sizeof u);
+  const uint64_t sign = uint64_t(1) << 63;
+  return x != x ? 0 : u == sign ? sign : u & sign ? ~u : u | sign;
+}
+
+// The same order in signed numbers; ~ turns it around.
+KEDGE_BOTH inline int64_t signed_order(uint64_t order) { return (int64_t)(order ^ uint64_t(1) << 63); }
+
+// The largest threshold that leaves at least `wanted` of mass(i) over key(i) >= threshold. Keys have `bits` bits.
+template <class Team, class Key, class Mass>
+KEDGE_TEAM uint64_t threshold(Team& team, int32_t n, int bits, int64_t wanted, const Key& key, const Mass& mass) {
+  uint64_t found = 0;
+  for (int bit = bits - 1; bit >= 0; bit--) {
+    const uint64_t trial = found | uint64_t(1) << bit;
+    const int64_t above = team.sum(n, [&](int32_t i) -> int64_t { return key(i) >= trial ? mass(i) : 0; });
+    if (above >= wanted) found = trial;
+    if (above == wanted) break;  // a lower bit would only follow the least key up
+  }
+  return found;
+}
+
+template <class Team>
+struct TokenWeights {
+  Team team;
+  const float* connectivity;
+  const int32_t* cluster;  // nullable
+  int32_t tokens;
+  float* weight;
+  uint8_t* flags;  // nullable
+  // Scratch, [tokens] each: of a cluster, the sum of d, then D, then W; its size; its first token.
+  double* density;
+  int32_t *size, *first;
+
+  static constexpr int kIndexBits = 24;
+  // A token's place by `key`, ties: the earlier first.
+  KEDGE_TEAM static uint64_t place(uint32_t key, int32_t t) { return (uint64_t)key << kIndexBits | (uint32_t)((1 << kIndexBits) - 1 - t); }
+  template <class Key>
+  KEDGE_TEAM uint64_t largest(int64_t wanted, const Key& key) {
+    return threshold(team, tokens, 32 + kIndexBits, wanted, [&](int32_t t) { return place(key(t), t); }, [](int32_t) -> int64_t { return 1; });
+  }
+
+  KEDGE_TEAM int64_t anchors(int32_t permille) const { return ((int64_t)permille * tokens + 999) / 1000; }
+
+  // D of every cluster; the mean connectivity.
+  KEDGE_TEAM double densities() {
+    const double mean = team.total(tokens, [&](int32_t t) { return (double)connectivity[t]; }) / tokens;
+    if constexpr (Team::kSerial) {
+      for (int32_t k = 0; k < tokens; k++) density[k] = 0, size[k] = first[k] = 0;
+      for (int32_t t = 0; t < tokens; t++) {
+        const int32_t k = cluster[t];
+        if (size[k]++ == 0) first[k] = t;
+        density[k] += connectivity[t];
+      }
+    } else {
+      const int32_t clusters = 1 + (int32_t)team.argmax(tokens, [&](int32_t t) -> int64_t { return cluster[t]; }).value;
+      team.each(tokens, [&](int32_t k) {
+        double sum = 0;
+        int32_t count = 0, begin = 0;
+        for (int32_t t = 0; k < clusters && t < tokens; t++) {
+          if (cluster[t] != k) continue;
+          if (count++ == 0) begin = t;
+          sum += connectivity[t];
+        }
+        density[k] = sum, size[k] = count, first[k] = begin;
+      });
+    }
+    team.each(tokens, [&](int32_t k) {
+      if (size[k] > 0) density[k] = mean != 0 ? density[k] / size[k] / mean : 0;
+    });
+    return mean;
+  }
+
+  // The prefix P: clusters with a density above `least`, and of those at it, the ones whose first token is at most `last`.
+  struct Prefix {
+    uint64_t least;
+    int32_t last;
+  };
+  KEDGE_TEAM bool inside(const Prefix& p, int32_t k) const {
+    const uint64_t key = order_of(density[k]);
+    return key > p.least || (key == p.least && first[k] <= p.last);
+  }
+  KEDGE_TEAM Prefix prefix(int64_t wanted) {
+    auto key = [&](int32_t k) { return order_of(density[k]); };
+    auto mass = [&](int32_t k) -> int64_t { return size[k]; };
+    const uint64_t bound = threshold(team, tokens, 64, wanted, key, mass);  // may lie below the least key that it lets in
+    const Best least = team.argmax(tokens, [&](int32_t k) { return size[k] > 0 && key(k) >= bound ? ~signed_order(key(k)) : kNever; });
+    Prefix p = {least.index >= 0 ? key(least.index) : bound, 0};
+    const int64_t above = team.sum(tokens, [&](int32_t k) -> int64_t { return key(k) > p.least ? mass(k) : 0; });
+    const uint64_t tie = threshold(
+        team, tokens, kIndexBits, wanted - above, [&](int32_t k) { return (uint64_t)((1 << kIndexBits) - 1 - first[k]); },
+        [&](int32_t k) -> int64_t { return key(k) == p.least ? mass(k) : 0; });
+    p.last = (1 << kIndexBits) - 1 - (int32_t)tie;
+    return p;
+  }
+
+  KEDGE_TEAM void fill(float value) {
+    team.each(tokens, [&](int32_t t) { weight[t] = value; });
+  }
+  // tokens / wanted on the `wanted` tokens with the largest key, 0 on the others.
+  template <class Key>
+  KEDGE_TEAM void choose(int64_t wanted, const Key& key) {
+    const uint64_t bound = largest(wanted, key);
+    const float each = (float)((double)tokens / (double)wanted);
+    team.each(tokens, [&](int32_t t) { weight[t] = place(key(t), t) >= bound ? each : 0.f; });
+  }
+
+  KEDGE_TEAM void soft(const WeightRule& rule, const Prefix& p, double mean) {
+    auto value = [&](int32_t k) { return density[k]; };
+    auto edge = [&](bool in, bool out, bool low) {  // the cluster with the lowest or highest D of those in P, outside, or both
+      return team.argmax(tokens, [&](int32_t k) {
+        if (size[k] == 0 || !(inside(p, k) ? in : out)) return kNever;
+        const int64_t key = signed_order(order_of(density[k]));
+        return low ? ~key : key;
+      }).index;
+    };
+    const int32_t least_in = edge(true, false, true), most_out = edge(false, true, false), least = edge(true, true, true),
+                  most = edge(true, true, false);
+    const int64_t clusters = team.sum(tokens, [&](int32_t k) -> int64_t { return size[k] > 0; });
+    const Best low = team.argmax(tokens, [&](int32_t t) -> int64_t { return -(int64_t)order_of(connectivity[t]); }),
+               high = team.argmax(tokens, [&](int32_t t) -> int64_t { return (int64_t)order_of(connectivity[t]); });
+    const bool constant = (double)connectivity[high.index] - (double)connectivity[low.index] <= 1e-6 * mean;
+    if (mean == mean && (constant || mean == 0 || clusters == 1 || value(most) - value(least) <= 1e-6)) return fill(1.f);
+    const double theta = most_out < 0 ? value(least_in) : 0.5 * (value(least_in) + value(most_out));
+    team.sync();
+    team.each(tokens, [&](int32_t k) {
+      if (size[k] > 0) density[k] = rule.w_min + (rule.w_max - rule.w_min) / (1 + exp((theta - density[k]) / rule.temperature));
+    });
+    double scale = 1;
+    if (rule.normalise) scale = tokens / team.total(tokens, [&](int32_t k) { return size[k] > 0 ? size[k] * density[k] : 0.; });
+    team.each(tokens, [&](int32_t t) { weight[t] = mean == mean ? (float)(density[cluster[t]] * scale) : NAN; });
+  }
+
+  // key: { prompt lo, prompt hi, sample }, for mode random.
+  KEDGE_TEAM void run(const WeightRule& rule, bool visual, const uint32_t* key) {
+    if (tokens == 0) return;
+    if (!visual) {
+      if (flags) team.each(tokens, [&](int32_t t) { flags[t] = 0; });
+      return fill(1.f);
+    }
+    const int64_t wanted = anchors(rule.anchor_permille), half = tokens > 1 ? tokens / 2 : 1;
+    auto high = [&](int32_t t) { return order_of(connectivity[t]); };
+    double mean = 0;
+    Prefix p = {0, 0};
+    if (cluster) {
+      mean = densities();
+      p = prefix(wanted);
+    }
+    if (flags) {
+      const uint64_t bound = largest(wanted, high);
+      team.each(tokens, [&](int32_t t) {
+        flags[t] = (uint8_t)((place(high(t), t) >= bound ? 1 : 0) | (cluster && inside(p, cluster[t]) ? 2 : 0));
+      });
+    }
+    switch (rule.mode) {
+      case kWeightOff: return fill(1.f);
+      case kWeightSoft: return soft(rule, p, mean);
+      case kWeightHard: return choose(wanted, high);
+      case kWeightLow: return choose(half, [&](int32_t t) { return ~order_of(connectivity[t]); });
+      default:
+        return choose(wanted, [&](int32_t t) {
+          return philox((uint32_t)rule.seed, (uint32_t)(rule.seed >> 32), key[0], key[1], key[2], (uint32_t)t).x[0];
+        });
+    }
+  }
+};
+
+}  // namespace kedge
+
+#define KEDGE_REQUIRE_WEIGHT_RULE()                                                                                                            \
+  KEDGE_REQUIRE(mode >= kedge::kWeightOff && mode <= kedge::kWeightRandom, "mode is %d, not 0 to 4", (int)mode);                               \
+  KEDGE_REQUIRE(anchor_permille >= 1 && anchor_permille <= 1000, "anchor_permille is %d, outside [1, 1000]", (int)anchor_permille);            \
+  KEDGE_REQUIRE(temperature > 0 && temperature < INFINITY, "temperature is %g", temperature);                                                  \
+  KEDGE_REQUIRE(w_min >= 0 && w_max >= 0 && w_min + w_max > 0 && w_min + w_max < INFINITY, "w_min is %g, w_max %g", w_min, w_max);             \
+  KEDGE_REQUIRE(max_tokens <= int64_t(1) << 24, "max_tokens is %lld", (long long)max_tokens);                                                  \
+  KEDGE_REQUIRE(cluster || mode != kedge::kWeightSoft || tokens == 0, "cluster is NULL");                                                      \
+  KEDGE_REQUIRE(keys || mode != kedge::kWeightRandom || n == 0, "keys is NULL")

@@ -1,0 +1,137 @@
+import type { Tensor } from "../../tensor/tensor.ts";
+import type { TokenCredit } from "../credit/credit.ts";
+import { TokenGraph } from "./graph.ts";
+import { type AtrlOptions, atrlOptions } from "./options.ts";
+import { type Clusters, partitionKway, partitionMetis, partitionNone } from "./partition.ts";
+import { atrlReport } from "./report.ts";
+import type { Responses } from "./responses.ts";
+import { type ResponseKey, tokenWeights, weightedAdvantage } from "./weights.ts";
+
+/** What AT-RL looks at. */
+export interface AtrlInputs {
+  /** f32[tokens], in [0, 1]: the share of a token's attention that falls on visual tokens. */
+  connectivity: Tensor;
+  /** f32[tokens, regions]: the same by region; undefined where no prompt has visual tokens. */
+  profile?: Tensor | undefined;
+  /** Of each response, whether its prompt has visual tokens; default all where there is a profile, else none. */
+  visual?: ArrayLike<boolean> | undefined;
+  /** Of each response, for mode "random". */
+  keys?: readonly ResponseKey[] | undefined;
+}
+
+/** Numbers that only the rest of the step knows, for the report; see ReportInputs. */
+export interface StepNumbers {
+  /** f32[tokens]: as the loss sees them. */
+  advantages?: Tensor | undefined;
+  /** f32[tokens] */
+  entropy?: Tensor | undefined;
+  /** u8[tokens] */
+  mask?: Tensor | undefined;
+  /** Spent on connectivity. */
+  connectivitySeconds?: number | undefined;
+  stepSeconds?: number | undefined;
+}
+
+/** What AT-RL found out about packed responses. */
+export class AtrlCredit implements TokenCredit {
+  readonly method = "atrl";
+  /** f32[tokens] */
+  readonly weights: Tensor;
+  /** u8[tokens]: bit 0, an anchor; bit 1, a token of a cluster in the densest prefix. */
+  readonly flags: Tensor;
+  /** In mode "soft". */
+  readonly clusters: Clusters | undefined;
+  readonly #connectivity: Tensor;
+  readonly #visual: ArrayLike<boolean>;
+  #seconds: number;
+
+  /** For `detectAtrl`. */
+  constructor(readonly responses: Responses, readonly options: AtrlOptions, inputs: AtrlInputs) {
+    const { connectivity, profile, keys } = inputs, { offsets, count } = responses;
+    const start = performance.now();
+    if (inputs.visual && inputs.visual.length !== count) {
+      throw new RangeError(`Cannot detect anchors in ${count} responses: visual has ${inputs.visual.length} entries`);
+    }
+    const visual = inputs.visual ?? new Array<boolean>(count).fill(profile !== undefined && profile.cols > 0);
+    if (!profile && Array.from(visual).some((seen, i) => seen && offsets[i + 1]! > offsets[i]!)) {
+      throw new RangeError(`Cannot detect anchors: prompts have visual tokens, but there is no profile`);
+    }
+    responses.check("connectivity", connectivity, { dtype: "f32" });
+    using stack = new DisposableStack();
+    const clusters = options.mode === "soft" ? this.#partition(responses, { connectivity, profile }) : undefined;
+    if (clusters) stack.use(clusters);
+    const { weights, flags } = tokenWeights(responses, { connectivity, cluster: clusters?.cluster, visual, keys }, options);
+    stack.use(weights);
+    stack.use(flags);
+    [this.weights, this.flags, this.clusters, this.#visual] = [weights, flags, clusters, visual];
+    this.#connectivity = connectivity.view();
+    this.#seconds = (performance.now() - start) / 1000;
+    stack.move();
+  }
+
+  #partition(responses: Responses, given: { connectivity: Tensor; profile: Tensor | undefined }): Clusters {
+    if (this.options.method === "none") return partitionNone(responses);
+    const { neighbours, adjacency } = this.options;
+    using graph = new TokenGraph(responses, { ...given, neighbours, adjacency });
+    return this.options.method === "metis" ? partitionMetis(graph, this.options) : partitionKway(graph, this.options);
+  }
+
+  advantages(advantage: Tensor, options: { mask?: Tensor | undefined; perToken?: boolean } = {}): Tensor {
+    const start = performance.now();
+    const out = weightedAdvantage(this.responses, { weights: this.weights, advantage, ...options });
+    this.#seconds += (performance.now() - start) / 1000;
+    return out;
+  }
+
+  /** The metrics of `atrlReport`. `atrl/seconds` counts the host's time: on CUDA, that of the launches and of what waits for the device. */
+  report(step: StepNumbers = {}): Record<string, number> {
+    const host = (tensor: Tensor | undefined) => tensor && Array.from(tensor.toArray(), Number);
+    return atrlReport({
+      offsets: this.responses.offsets,
+      connectivity: host(this.#connectivity)!,
+      weights: host(this.weights)!,
+      flags: host(this.flags)!,
+      visual: this.#visual,
+      clusters: this.clusters?.stats,
+      mask: host(step.mask),
+      advantages: host(step.advantages),
+      entropy: host(step.entropy),
+      seconds: this.#seconds + (step.connectivitySeconds ?? 0),
+      stepSeconds: step.stepSeconds,
+    });
+  }
+
+  [Symbol.dispose](): void {
+    for (const owned of [this.weights, this.flags, this.clusters, this.#connectivity]) owned?.[Symbol.dispose]();
+  }
+}
+
+/**
+ * Finds the tokens of responses that look at the picture, clusters tokens that look at the same places, and weights them (Jiao et al., arXiv 2602.11455, sections 2
+ * to 4 of ATRL.md).
+ *
+ * @param responses The packing; must outlive the result.
+ * @param options Defaults: `ATRL_DEFAULTS`.
+ * @throws {RangeError} for options or shapes that do not fit; {KedgeError} `Unsupported` for the method "metis" without libmetis.
+ *
+ * @example Two tokens look at the picture; all of the others do not
+ * ```ts
+ * import { openDevice } from "../../ffi/open.ts";
+ * import { Tensor } from "../../tensor/tensor.ts";
+ * import { detectAtrl } from "./detect.ts";
+ * import { Responses } from "./responses.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * using device = openDevice("cpu");
+ * using responses = Responses.of(device, [8]);
+ * using connectivity = Tensor.from(device, [0.1, 0.6, 0.1, 0.1, 0.1, 0.1, 0.5, 0.1]);
+ * using advantage = Tensor.from(device, [2]);
+ * using credit = detectAtrl(responses, { connectivity, visual: [true], profile: Tensor.zeros(device, [8, 1]) }, { mode: "hard", anchorFraction: 250 });
+ * using advantages = credit.advantages(advantage);
+ * assertEquals([...advantages.toArray()], [0, 8, 0, 0, 0, 0, 8, 0]);
+ * assertEquals(credit.report()["atrl/anchor_fraction"], 0.25);
+ * ```
+ */
+export function detectAtrl(responses: Responses, inputs: AtrlInputs, options: Partial<AtrlOptions> = {}): AtrlCredit {
+  return new AtrlCredit(responses, atrlOptions(options), inputs);
+}

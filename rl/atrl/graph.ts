@@ -1,0 +1,75 @@
+import { Tensor } from "../../tensor/tensor.ts";
+import type { Responses } from "./responses.ts";
+
+/** One response's graph on the host, its rows without gaps. */
+export interface HostGraph {
+  /** [T + 1] */
+  rows: Int32Array<ArrayBuffer>;
+  /** Counted from the response's first token. */
+  neighbour: Int32Array<ArrayBuffer>;
+  /** Similarity * 2^20, rounded. */
+  weight: Int32Array<ArrayBuffer>;
+}
+
+/** The graphs of packed responses, in device memory: integer weights between tokens that look at the same places (kedge.h, kedge_token_graph). */
+export class TokenGraph implements Disposable {
+  /** i32[tokens, 2] */
+  readonly rows: Tensor;
+  /** i32[capacity] */
+  readonly neighbour: Tensor;
+  /** i32[capacity] */
+  readonly weight: Tensor;
+  /** Edges that a response has at most. */
+  readonly maxEdges: number;
+
+  /**
+   * Builds the graphs.
+   *
+   * @param responses The packing.
+   * @param given `connectivity`: f32[tokens]; `profile`: f32[tokens, regions], undefined where no prompt has visual tokens; `neighbours`, `adjacency`: as of
+   *   AtrlOptions.
+   */
+  constructor(
+    readonly responses: Responses,
+    given: { connectivity: Tensor; profile: Tensor | undefined; neighbours: number; adjacency: number },
+  ) {
+    const { connectivity, profile, neighbours, adjacency } = given, { device, tokens } = responses;
+    const regions = profile?.cols ?? 0;
+    responses.check("connectivity", connectivity, { dtype: "f32" });
+    if (profile) responses.check("profile", profile, { dtype: "f32", width: regions });
+    const capacity = 2 * (neighbours + 1) * tokens;
+    this.maxEdges = 2 * (neighbours + 1) * responses.longest;
+    using stack = new DisposableStack();
+    this.rows = stack.use(Tensor.empty(device, [tokens, 2], { dtype: "i32" }));
+    this.neighbour = stack.use(Tensor.empty(device, [capacity], { dtype: "i32" }));
+    this.weight = stack.use(Tensor.empty(device, [capacity], { dtype: "i32" }));
+    // deno-fmt-ignore
+    device.ops.tokenGraph(
+      this.rows.address, this.neighbour.address, this.weight.address, profile && regions > 0 ? profile.address : 0, connectivity.address,
+      ...responses.shape, regions, neighbours, adjacency,
+    );
+    stack.move();
+  }
+
+  /** Reads the graphs, one a response. */
+  read(): HostGraph[] {
+    const { offsets, count } = this.responses;
+    const rows = this.rows.toArray(), neighbour = this.neighbour.toArray() as Int32Array<ArrayBuffer>;
+    const weight = this.weight.toArray() as Int32Array<ArrayBuffer>;
+    return Array.from({ length: count }, (_, i) => {
+      const begin = offsets[i]!, n = offsets[i + 1]! - begin, ends = new Int32Array(n + 1);
+      for (let t = 0; t < n; t++) ends[t + 1] = ends[t]! + Number(rows[2 * (begin + t) + 1]!) - Number(rows[2 * (begin + t)]!);
+      const graph = { rows: ends, neighbour: new Int32Array(ends[n]!), weight: new Int32Array(ends[n]!) };
+      for (let t = 0; t < n; t++) {
+        const from = Number(rows[2 * (begin + t)]!), to = from + ends[t + 1]! - ends[t]!;
+        graph.neighbour.set(neighbour.subarray(from, to), ends[t]!);
+        graph.weight.set(weight.subarray(from, to), ends[t]!);
+      }
+      return graph;
+    });
+  }
+
+  [Symbol.dispose](): void {
+    for (const tensor of [this.rows, this.neighbour, this.weight]) tensor[Symbol.dispose]();
+  }
+}

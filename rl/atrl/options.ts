@@ -1,0 +1,98 @@
+/** Names of the modes, in the order of the C ABI. */
+export const ATRL_MODES = ["off", "soft", "hard", "low", "random"] as const;
+/**
+ * How weights come from connectivity. "off": 1 everywhere, the base algorithm; "soft": by cluster; "hard": the anchors alone; "low": the half of the tokens with the
+ * lowest connectivity alone (the paper's negative control); "random": as many tokens as anchors, drawn (a control). All have mean 1 over a response.
+ */
+export type AtrlMode = typeof ATRL_MODES[number];
+/** "kway": Kedge's own partition; "metis": libmetis, on the host; "none": every token its own cluster. */
+export type PartitionMethod = "kway" | "metis" | "none";
+
+/** The choices of AT-RL (Jiao et al., arXiv 2602.11455), by name. */
+export interface AtrlOptions {
+  mode: AtrlMode;
+  method: PartitionMethod;
+  /** Edges that a token keeps, in [0, 32]. */
+  neighbours: number;
+  /** Weight added between tokens that follow each other, in [0, 1000]. */
+  adjacency: number;
+  /** Tokens in a cluster, on average: an integer of 1 or more. */
+  clusterSize: number;
+  /** A cluster holds at most (1 + imbalance) times its share, a multiple of 0.001 in [0, 1]. */
+  imbalance: number;
+  /** Share of the tokens that are anchors, in per mille: an integer in [1, 1000]. */
+  anchorFraction: number;
+  /** Weight of a cluster without connectivity, before it is normalised. */
+  wMin: number;
+  /** Weight of a cluster that is all connectivity, before it is normalised. */
+  wMax: number;
+  /** Width of the step between the two, in units of the mean connectivity. */
+  temperature: number;
+  /** "mean-one": a response's weights are divided by their mean, so that the update keeps its size. */
+  normalise: "mean-one" | "none";
+  /** Of partitions and of mode "random": an integer in [0, 2^31). */
+  seed: number;
+}
+
+/** What {@linkcode atrlOptions} fills in. */
+export const ATRL_DEFAULTS: Readonly<AtrlOptions> = {
+  mode: "soft",
+  method: "kway",
+  neighbours: 8,
+  adjacency: 0.1,
+  clusterSize: 6,
+  imbalance: 0.2,
+  anchorFraction: 150,
+  wMin: 0.2,
+  wMax: 1,
+  temperature: 0.1,
+  normalise: "mean-one",
+  seed: 0,
+};
+
+/**
+ * Completes and checks options.
+ *
+ * @throws {RangeError} for a name that is unknown or a value out of range.
+ *
+ * @example
+ * ```ts
+ * import { atrlOptions } from "./options.ts";
+ * import { assertEquals, assertThrows } from "@std/assert";
+ *
+ * assertEquals(atrlOptions({ clusterSize: 12 }).anchorFraction, 150);
+ * assertThrows(() => atrlOptions({ anchorFraction: 0.15 }), RangeError, "per mille");
+ * ```
+ */
+export function atrlOptions(given: Partial<AtrlOptions> = {}): AtrlOptions {
+  const unknown = Object.keys(given).filter((name) => !(name in ATRL_DEFAULTS));
+  if (unknown.length > 0) throw new RangeError(`Cannot configure AT-RL: it has no option ${unknown.join(", ")}`);
+  const defined = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
+  const o: AtrlOptions = { ...ATRL_DEFAULTS, ...defined };
+  const need = (good: boolean, name: keyof AtrlOptions, wanted: string) => {
+    if (!good) throw new RangeError(`Cannot configure AT-RL: ${name} is ${o[name]}, not ${wanted}`);
+  };
+  const integer = (x: number, low: number, high: number) => Number.isInteger(x) && x >= low && x <= high;
+  need(ATRL_MODES.includes(o.mode), "mode", `one of ${ATRL_MODES.join(", ")}`);
+  need(["kway", "metis", "none"].includes(o.method), "method", "kway, metis or none");
+  need(integer(o.neighbours, 0, 32), "neighbours", "an integer in [0, 32]");
+  need(o.adjacency >= 0 && o.adjacency <= 1000, "adjacency", "in [0, 1000]");
+  need(integer(o.clusterSize, 1, 2 ** 30), "clusterSize", "an integer of 1 or more");
+  need(
+    o.imbalance >= 0 && o.imbalance <= 1 && Math.abs(o.imbalance * 1000 - permille(o.imbalance)) < 1e-6,
+    "imbalance",
+    "a multiple of 0.001 in [0, 1]",
+  );
+  need(integer(o.anchorFraction, 1, 1000), "anchorFraction", "an integer in [1, 1000]: it is in per mille");
+  need(o.wMin >= 0 && Number.isFinite(o.wMin), "wMin", "0 or more");
+  need(o.wMax >= o.wMin && o.wMax > 0 && Number.isFinite(o.wMax), "wMax", "above 0 and at least wMin");
+  need(o.temperature > 0 && Number.isFinite(o.temperature), "temperature", "above 0");
+  need(o.normalise === "mean-one" || o.normalise === "none", "normalise", "mean-one or none");
+  need(integer(o.seed, 0, 2 ** 31 - 1), "seed", "an integer in [0, 2^31)");
+  return o;
+}
+
+/** A share in thousandths. */
+export function permille(share: number): number {
+  return Math.round(1000 * share);
+}

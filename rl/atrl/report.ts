@@ -1,0 +1,126 @@
+import type { ClusterStats } from "./partition.ts";
+
+/** Numbers of a step, on the host, that a report is made of; arrays are of packed responses, [tokens], unless they say otherwise. */
+export interface ReportInputs {
+  offsets: ArrayLike<number>;
+  connectivity: ArrayLike<number>;
+  weights: ArrayLike<number>;
+  /** As of `tokenWeights`. */
+  flags: ArrayLike<number>;
+  /** Of each response; default all. Responses without visual tokens are in no number. */
+  visual?: ArrayLike<boolean> | undefined;
+  /** Of each response, where clusters were made. */
+  clusters?: readonly ClusterStats[] | undefined;
+  /** Tokens with 0 are in no number but those of clusters. */
+  mask?: ArrayLike<number> | undefined;
+  /** As the loss sees them: weighted. */
+  advantages?: ArrayLike<number> | undefined;
+  /** Of the policy, in nats. */
+  entropy?: ArrayLike<number> | undefined;
+  /** Time spent on connectivity, clusters, weights and advantages. */
+  seconds?: number | undefined;
+  /** Time of the whole step. */
+  stepSeconds?: number | undefined;
+}
+
+/**
+ * Sarle's bimodality coefficient, (g^2 + 1) / (k + 3 (n - 1)^2 / ((n - 2) (n - 3))), with the sample skewness g and excess kurtosis k, both corrected for bias: 5/9
+ * for a uniform distribution, above it for two peaks, up to 1. SAS Institute, SAS/STAT User's Guide (1990), procedure CLUSTER.
+ *
+ * @returns NaN for fewer than four values, or where all are equal.
+ *
+ * @example
+ * ```ts
+ * import { bimodality } from "./report.ts";
+ * import { assert } from "@std/assert";
+ *
+ * assert(bimodality([0, 0, 0, 0, 0, 1, 1, 1, 1, 1]) > 5 / 9);
+ * assert(bimodality([-2, -1, -1, 0, 0, 0, 0, 1, 1, 2]) < 5 / 9);
+ * ```
+ */
+export function bimodality(values: ArrayLike<number>): number {
+  const n = values.length;
+  if (n < 4) return NaN;
+  let mean = 0, m2 = 0, m3 = 0, m4 = 0, size = 0;
+  for (let i = 0; i < n; i++) mean += values[i]! / n;
+  for (let i = 0; i < n; i++) {
+    const d = values[i]! - mean;
+    m2 += d ** 2 / n, m3 += d ** 3 / n, m4 += d ** 4 / n, size = Math.max(size, Math.abs(values[i]!));
+  }
+  if (m2 <= (1e-14 * size) ** 2) return NaN; // rounding of the mean
+  const skewness = Math.sqrt(n * (n - 1)) / (n - 2) * m3 / m2 ** 1.5;
+  const kurtosis = (n - 1) / ((n - 2) * (n - 3)) * ((n + 1) * m4 / m2 ** 2 - 3 * (n - 1));
+  return (skewness ** 2 + 1) / (kurtosis + 3 * (n - 1) ** 2 / ((n - 2) * (n - 3)));
+}
+
+/** A mean that is filled step by step. */
+class Mean {
+  sum = 0;
+  count = 0;
+
+  add(value: number): void {
+    this.sum += value;
+    this.count++;
+  }
+
+  /** NaN of nothing. */
+  get value(): number {
+    return this.sum / this.count;
+  }
+}
+
+/**
+ * What AT-RL says of a step, over all tokens of responses with visual tokens. A number that is not defined, such as a mean over no token, is left out.
+ *
+ * @returns `atrl/anchor_fraction`: share of tokens that are anchors; `atrl/connectivity_anchor`, `_rest`, `_ratio`: mean connectivity of anchors, of the others,
+ *   and their ratio; `atrl/bimodality`: of the connectivity; `atrl/anchor_purity`: share of anchors among the tokens of the densest clusters;
+ *   `atrl/advantage_share`: share of |advantage| on anchors; `atrl/weight_anchor`, `_rest`, `atrl/entropy_anchor`, `_rest`: means; of responses of at least four
+ *   tokens, `atrl/clusters`: mean number; `atrl/edge_cut`: mean cut, in units of a similarity of 1; `atrl/imbalance`: the largest of largest cluster * clusters /
+ *   tokens - 1; `atrl/seconds`, `atrl/overhead`: their share of the step.
+ */
+export function atrlReport(inputs: ReportInputs): Record<string, number> {
+  const { offsets, connectivity, weights, flags, visual, clusters, mask, advantages, entropy } = inputs;
+  const pair = () => [new Mean(), new Mean()] as const; // rest, anchors
+  const c = pair(), w = pair(), h = pair(), a = pair(), pure = new Mean(), share = new Mean(), values: number[] = [];
+  const number = new Mean(), cut = new Mean();
+  let imbalance = NaN;
+  for (let i = 0; i + 1 < offsets.length; i++) {
+    if (visual && !visual[i]) continue;
+    for (let t = offsets[i]!; t < offsets[i + 1]!; t++) {
+      if (mask && !mask[t]) continue;
+      const anchor = flags[t]! & 1;
+      values.push(connectivity[t]!);
+      share.add(anchor);
+      c[anchor]!.add(connectivity[t]!);
+      w[anchor]!.add(weights[t]!);
+      if (entropy) h[anchor]!.add(entropy[t]!);
+      if (advantages) a[anchor]!.add(Math.abs(advantages[t]!));
+      if (flags[t]! & 2) pure.add(anchor);
+    }
+    const n = offsets[i + 1]! - offsets[i]!, stats = clusters?.[i];
+    if (!stats || n < 4) continue;
+    number.add(stats.clusters);
+    if (stats.cut !== undefined) cut.add(stats.cut / 2 ** 20);
+    const own = stats.largest * stats.clusters / n - 1;
+    imbalance = Number.isNaN(imbalance) ? own : Math.max(imbalance, own);
+  }
+  const all: Record<string, number> = {
+    "atrl/anchor_fraction": share.value,
+    "atrl/connectivity_anchor": c[1].value,
+    "atrl/connectivity_rest": c[0].value,
+    "atrl/connectivity_ratio": c[1].value / c[0].value,
+    "atrl/bimodality": bimodality(values),
+    "atrl/anchor_purity": pure.value,
+    "atrl/advantage_share": a[1].sum / (a[0].sum + a[1].sum),
+    "atrl/weight_anchor": w[1].value,
+    "atrl/weight_rest": w[0].value,
+    "atrl/entropy_anchor": h[1].value,
+    "atrl/entropy_rest": h[0].value,
+    "atrl/clusters": number.value,
+    "atrl/edge_cut": cut.value,
+    "atrl/imbalance": imbalance,
+    "atrl/seconds": inputs.seconds ?? NaN,
+    "atrl/overhead": inputs.seconds === undefined || inputs.stepSeconds === undefined ? NaN : inputs.seconds / inputs.stepSeconds,
+  };
+  return Object.fromEntries(Object.entries(all).filter(([, value]) => Number.isFinite(value)));
+}

@@ -1,0 +1,161 @@
+/**
+ * VPPO (visually-perceptive policy optimisation) as an alternative way of credit: how much a token's probability changes when the picture is spoilt says which
+ * tokens learn, and how strongly each response does. Definitions as in the public trainer of the paper, arXiv 2510.09285.
+ *
+ * @module
+ */
+import { Random } from "../../tensor/random.ts";
+import type { Responses } from "../atrl/responses.ts";
+import type { TokenCredit } from "./credit.ts";
+import { WeightCredit } from "./weight_credit.ts";
+
+/** The choices of VPPO. */
+export interface VppoOptions {
+  /** Share of a response's tokens that learn, in (0, 1]. Default 0.4. */
+  topFraction?: number;
+  /** The weight of the least perceptive response, in (0, 1]. Default 0.9. */
+  scalingMin?: number;
+}
+
+/**
+ * S_t = clamp(exp(d) - d - 1, 0, 10), d = clamp(spoilt - plain, -20, 20): an estimate of the divergence that the picture makes at a token.
+ *
+ * @param plain Log-probabilities of the tokens given the picture.
+ * @param spoilt The same given the spoilt picture, under the same policy and temperature.
+ *
+ * @example
+ * ```ts
+ * import { sensitivity } from "./vppo.ts";
+ * import { assertAlmostEquals, assertEquals } from "@std/assert";
+ *
+ * const s = sensitivity([-1, -1, -1], [-1, -2, -30]);
+ * assertEquals(s[0], 0);
+ * assertAlmostEquals(s[1]!, Math.exp(-1), 1e-7);
+ * assertEquals(s[2], 10);
+ * ```
+ */
+export function sensitivity(plain: ArrayLike<number>, spoilt: ArrayLike<number>): Float64Array<ArrayBuffer> {
+  if (plain.length !== spoilt.length) throw new RangeError(`Cannot compare ${plain.length} log-probabilities with ${spoilt.length}`);
+  return Float64Array.from(plain, (p, t) => {
+    const d = Math.min(20, Math.max(-20, spoilt[t]! - p));
+    return Math.min(10, Math.max(0, Math.expm1(d) - d));
+  });
+}
+
+/**
+ * The weights of VPPO: alpha_i on the ceil(topFraction * length) most sensitive tokens of response i (ties: earlier first), 0 on the others; the mean over tokens is not 1.
+ * With s_i the mean sensitivity of a response and n_i = (s_i - min s) / (max s - min s): alpha_i = scalingMin + n_i * (1 - scalingMin) / mean n, whose mean is 1;
+ * alpha is 1 where fewer than two responses have tokens or max s - min s <= 1e-6.
+ *
+ * The public trainer takes the mean over a micro-batch of one device; here it is over the given responses, so that a result does not depend on their packing. A
+ * response whose sensitivities are all equal, as without a picture, keeps all of its tokens.
+ *
+ * @param responses The packing of one mini-batch.
+ * @param given `sensitivity`: S_t of each token; `mask`: 0 for tokens that do not count.
+ */
+export function vppoCredit(
+  responses: Responses,
+  given: { sensitivity: ArrayLike<number>; mask?: ArrayLike<number> },
+  options: VppoOptions = {},
+): TokenCredit {
+  const { offsets, count, tokens } = responses, { sensitivity: s, mask } = given, { topFraction = 0.4, scalingMin = 0.9 } = options;
+  if (!(topFraction > 0 && topFraction <= 1)) throw new RangeError(`Cannot weight by VPPO: topFraction is ${topFraction}, outside (0, 1]`);
+  if (!(scalingMin > 0 && scalingMin <= 1)) throw new RangeError(`Cannot weight by VPPO: scalingMin is ${scalingMin}, outside (0, 1]`);
+  for (const [name, list] of [["sensitivity", s], ["mask", mask]] as const) {
+    if (list && list.length !== tokens) {
+      throw new RangeError(`Cannot weight by VPPO: ${name} has ${list.length} entries for ${tokens} tokens`);
+    }
+  }
+  const members = Array.from({ length: count }, (_, i) => {
+    const own: number[] = [];
+    for (let t = offsets[i]!; t < offsets[i + 1]!; t++) if (!mask || mask[t]) own.push(t);
+    return own;
+  });
+  const mean = members.map((own) => own.reduce((sum, t) => sum + s[t]!, 0) / Math.max(1, own.length));
+  const alpha = trajectoryWeights(mean, { present: members.map((own) => own.length > 0), scalingMin });
+  const weights = new Float32Array(tokens);
+  let kept = 0, keptSum = 0, all = 0, allSum = 0;
+  members.forEach((own, i) => {
+    const equal = own.every((t) => s[t] === s[own[0]!]);
+    const top = equal ? own : own.toSorted((a, b) => s[b]! - s[a]! || a - b).slice(0, Math.ceil(topFraction * own.length - 1e-9));
+    for (const t of top) weights[t] = alpha[i]!, keptSum += s[t]!;
+    for (const t of own) allSum += s[t]!;
+    kept += top.length;
+    all += own.length;
+  });
+  const present = mean.filter((_, i) => members[i]!.length > 0);
+  const report: Record<string, number> = {
+    "vppo/token_fraction": kept / all,
+    "vppo/sensitivity_selected": keptSum / kept,
+    "vppo/sensitivity_rejected": (allSum - keptSum) / (all - kept),
+    "vppo/sensitivity_min": Math.min(...present),
+    "vppo/sensitivity_max": Math.max(...present),
+    "vppo/scaling_max": Math.max(...alpha),
+  };
+  return new WeightCredit("vppo", responses, {
+    weights,
+    report: Object.fromEntries(Object.entries(report).filter(([, value]) => Number.isFinite(value))),
+  });
+}
+
+/** alpha of each response from its mean sensitivity; see {@linkcode vppoCredit}. `present`: whether it has tokens. */
+export function trajectoryWeights(mean: readonly number[], options: { present: readonly boolean[]; scalingMin: number }): number[] {
+  const { present, scalingMin } = options, known = mean.filter((_, i) => present[i]);
+  const low = Math.min(...known), high = Math.max(...known);
+  if (known.length < 2 || !(high - low > 1e-6)) return mean.map(() => 1);
+  const n = mean.map((s, i) => present[i] ? (s - low) / (high - low) : 0);
+  const average = n.reduce((a, b) => a + b, 0) / known.length;
+  return n.map((x, i) => present[i] ? scalingMin + x * (1 - scalingMin) / (average + 1e-8) : 1);
+}
+
+/** Options of {@linkcode patchBlackening}. */
+export interface BlackeningOptions {
+  /** [frames, height, width, 3] */
+  shape: readonly [number, number, number, number];
+  /** The same seed gives the same patches. */
+  seed: number;
+  /** Side of a patch in pixels; the last of a row or column may be smaller. Default 14. */
+  patch?: number;
+  /** That a patch turns black. Default 0.5. */
+  probability?: number;
+}
+
+/**
+ * A copy of u8 pictures in which patches are black, each with a probability. Frames are drawn apart.
+ *
+ * @example
+ * ```ts
+ * import { patchBlackening } from "./vppo.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const white = new Uint8Array(28 * 28 * 3).fill(255);
+ * const spoilt = patchBlackening(white, { shape: [1, 28, 28, 3], seed: 1 });
+ * const black = spoilt.filter((x) => x === 0).length;
+ * assertEquals(black % (14 * 14 * 3), 0);
+ * ```
+ */
+export function patchBlackening(frames: Uint8Array<ArrayBuffer>, options: BlackeningOptions): Uint8Array<ArrayBuffer> {
+  const { shape: [count, height, width, channels], seed, patch = 14, probability = 0.5 } = options;
+  if (frames.length !== count * height * width * channels) {
+    throw new RangeError(
+      `Cannot blacken ${frames.length} bytes: the shape [${options.shape.join(", ")}] has ${count * height * width * channels}`,
+    );
+  }
+  if (!(Number.isInteger(patch) && patch >= 1 && probability >= 0 && probability <= 1)) {
+    throw new RangeError(`Cannot blacken patches of ${patch} pixels with probability ${probability}`);
+  }
+  const out = frames.slice(), random = new Random(seed);
+  for (let f = 0; f < count; f++) {
+    for (let y = 0; y < height; y += patch) {
+      for (let x = 0; x < width; x += patch) {
+        if (random.next() >= probability) continue;
+        const right = Math.min(width, x + patch);
+        for (let row = y; row < Math.min(height, y + patch); row++) {
+          const line = (f * height + row) * width;
+          out.fill(0, (line + x) * channels, (line + right) * channels);
+        }
+      }
+    }
+  }
+  return out;
+}
