@@ -20,7 +20,7 @@ export interface MeasureOptions {
   rounds?: number;
   /** Seconds that a turn lasts at least: the function is called over and over; default 0.02. */
   turn?: number;
-  /** Seconds of rest before each turn; default 0.03. Idle threads of OpenMP and OpenBLAS spin for up to that long on the other's cores. */
+  /** Seconds of rest before each turn; default 0.03. Idle threads of Kedge and of OpenBLAS spin for up to that long on the other's cores. */
   rest?: number;
 }
 

@@ -7,7 +7,6 @@ import { type Build, buildLibrary, type BuildOptions } from "./build.ts";
 import { hostSymbols, opSymbols, type Symbols } from "./generated/bindings.ts";
 import { kernelSources } from "./generated/sources.ts";
 import { loadLibrary } from "./load.ts";
-import { waitBriefly } from "./wait_policy.ts";
 
 /** The CPU library in this process. Its globals (memory, handles) are those of every worker that opened the same path. */
 export interface CpuLibrary {
@@ -17,8 +16,6 @@ export interface CpuLibrary {
 }
 
 const MAC = Deno.build.os === "darwin", ARM = Deno.build.arch === "aarch64";
-// Apple's clang knows OpenMP but brings no runtime; Homebrew's libomp lies outside the default paths.
-const LIBOMP = ARM ? "/opt/homebrew/opt/libomp" : "/usr/local/opt/libomp";
 const NATIVE = MAC && ARM ? "-mcpu=native" : "-march=native";
 
 /** How C++ is compiled here, for this very processor. */
@@ -26,7 +23,7 @@ export const CXX_FLAGS: readonly string[] = [
   "-std=c++17",
   "-O3",
   NATIVE,
-  ...(MAC ? ["-Xpreprocessor", "-fopenmp", `-I${LIBOMP}/include`] : ["-fopenmp"]),
+  "-pthread",
   "-fno-math-errno",
   "-fPIC",
   "-fvisibility=hidden",
@@ -36,10 +33,10 @@ export const CXX_FLAGS: readonly string[] = [
 export const CXX = {
   compilers: ["c++", "g++"],
   advice: MAC
-    ? 'Install one: "xcode-select --install", then "brew install libomp".'
+    ? 'Install one: "xcode-select --install".'
     : 'Install one: "apt-get install g++" (Debian, Ubuntu), "dnf install gcc-c++" (Fedora), "apk add g++" (Alpine).',
   compileFlags: CXX_FLAGS,
-  linkFlags: ["-shared", ...(MAC ? [`-L${LIBOMP}/lib`, "-lomp"] : ["-fopenmp"])],
+  linkFlags: ["-shared", "-pthread", ...(MAC ? [] : ["-ldl"])],
   // The predefined macros: the compiler's version and every instruction set that -march=native switched on.
   identify: [NATIVE, "-dM", "-E", "-x", "c++", "/dev/null"],
 } as const satisfies Partial<Build>;
@@ -59,7 +56,6 @@ export function openCpuLibrary(options: BuildOptions = {}): CpuLibrary {
   const before = opened.get(options.cache);
   if (before) return before;
   const path = buildLibrary(cpuBuild(), options);
-  waitBriefly();
   const symbols = loadLibrary(path, { ...opSymbols, ...hostSymbols });
   const library = { path, ops: symbols as CpuLibrary["ops"], host: symbols as CpuLibrary["host"] };
   opened.set(options.cache, library);

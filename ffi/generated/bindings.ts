@@ -370,7 +370,7 @@ export interface Host {
   handleWritten(owner: number, slot: number, generation: number, event: number): void;
   /** Takes a handle out of the table; not while lent. out: u64[4] { address, bytes, device, event }, for the caller to free. */
   handleRelease(owner: number, slot: number, generation: number, out: BufferSource | null): void;
-  /** out: i32[4] { cores this process may use, OpenMP's own limit, SIMD width in bytes that the build used, 0 }. */
+  /** out: i32[4] { cores this process may use, 0, SIMD width in bytes that the build used, 0 }. */
   hostInfo(out: BufferSource | null): void;
 }
 

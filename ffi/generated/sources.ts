@@ -42,40 +42,41 @@ import s37 from "../../kernels/cpu/sample.cpp" with { type: "text" };
 import s38 from "../../kernels/cpu/segments.cpp" with { type: "text" };
 import s39 from "../../kernels/cpu/segments.h" with { type: "text" };
 import s40 from "../../kernels/cpu/softmax.h" with { type: "text" };
-import s41 from "../../kernels/cpu/token_graph.cpp" with { type: "text" };
-import s42 from "../../kernels/cpu/token_weights.cpp" with { type: "text" };
-import s43 from "../../kernels/cpu/vectors.h" with { type: "text" };
-import s44 from "../../kernels/cuda/activations.cu" with { type: "text" };
-import s45 from "../../kernels/cuda/adamw.cu" with { type: "text" };
-import s46 from "../../kernels/cuda/attention.cuh" with { type: "text" };
-import s47 from "../../kernels/cuda/attention_bwd.cu" with { type: "text" };
-import s48 from "../../kernels/cuda/attention_engine.cuh" with { type: "text" };
-import s49 from "../../kernels/cuda/attention_fwd.cu" with { type: "text" };
-import s50 from "../../kernels/cuda/bias.cu" with { type: "text" };
-import s51 from "../../kernels/cuda/block_team.cuh" with { type: "text" };
-import s52 from "../../kernels/cuda/columns.cuh" with { type: "text" };
-import s53 from "../../kernels/cuda/common.cuh" with { type: "text" };
-import s54 from "../../kernels/cuda/connectivity.cu" with { type: "text" };
-import s55 from "../../kernels/cuda/decode_attention.cu" with { type: "text" };
-import s56 from "../../kernels/cuda/elements.cuh" with { type: "text" };
-import s57 from "../../kernels/cuda/elementwise.cu" with { type: "text" };
-import s58 from "../../kernels/cuda/gemm.cu" with { type: "text" };
-import s59 from "../../kernels/cuda/image.cu" with { type: "text" };
-import s60 from "../../kernels/cuda/kl.cu" with { type: "text" };
-import s61 from "../../kernels/cuda/logprob.cu" with { type: "text" };
-import s62 from "../../kernels/cuda/mma.cuh" with { type: "text" };
-import s63 from "../../kernels/cuda/partition.cu" with { type: "text" };
-import s64 from "../../kernels/cuda/policy_loss.cu" with { type: "text" };
-import s65 from "../../kernels/cuda/region_sums.cuh" with { type: "text" };
-import s66 from "../../kernels/cuda/rmsnorm.cu" with { type: "text" };
-import s67 from "../../kernels/cuda/rope.cu" with { type: "text" };
-import s68 from "../../kernels/cuda/rows.cu" with { type: "text" };
-import s69 from "../../kernels/cuda/sample.cu" with { type: "text" };
-import s70 from "../../kernels/cuda/softmax.cuh" with { type: "text" };
-import s71 from "../../kernels/cuda/threshold.cuh" with { type: "text" };
-import s72 from "../../kernels/cuda/token_graph.cu" with { type: "text" };
-import s73 from "../../kernels/cuda/token_weights.cu" with { type: "text" };
-import s74 from "../../kernels/include/kedge.h" with { type: "text" };
+import s41 from "../../kernels/cpu/threads.h" with { type: "text" };
+import s42 from "../../kernels/cpu/token_graph.cpp" with { type: "text" };
+import s43 from "../../kernels/cpu/token_weights.cpp" with { type: "text" };
+import s44 from "../../kernels/cpu/vectors.h" with { type: "text" };
+import s45 from "../../kernels/cuda/activations.cu" with { type: "text" };
+import s46 from "../../kernels/cuda/adamw.cu" with { type: "text" };
+import s47 from "../../kernels/cuda/attention.cuh" with { type: "text" };
+import s48 from "../../kernels/cuda/attention_bwd.cu" with { type: "text" };
+import s49 from "../../kernels/cuda/attention_engine.cuh" with { type: "text" };
+import s50 from "../../kernels/cuda/attention_fwd.cu" with { type: "text" };
+import s51 from "../../kernels/cuda/bias.cu" with { type: "text" };
+import s52 from "../../kernels/cuda/block_team.cuh" with { type: "text" };
+import s53 from "../../kernels/cuda/columns.cuh" with { type: "text" };
+import s54 from "../../kernels/cuda/common.cuh" with { type: "text" };
+import s55 from "../../kernels/cuda/connectivity.cu" with { type: "text" };
+import s56 from "../../kernels/cuda/decode_attention.cu" with { type: "text" };
+import s57 from "../../kernels/cuda/elements.cuh" with { type: "text" };
+import s58 from "../../kernels/cuda/elementwise.cu" with { type: "text" };
+import s59 from "../../kernels/cuda/gemm.cu" with { type: "text" };
+import s60 from "../../kernels/cuda/image.cu" with { type: "text" };
+import s61 from "../../kernels/cuda/kl.cu" with { type: "text" };
+import s62 from "../../kernels/cuda/logprob.cu" with { type: "text" };
+import s63 from "../../kernels/cuda/mma.cuh" with { type: "text" };
+import s64 from "../../kernels/cuda/partition.cu" with { type: "text" };
+import s65 from "../../kernels/cuda/policy_loss.cu" with { type: "text" };
+import s66 from "../../kernels/cuda/region_sums.cuh" with { type: "text" };
+import s67 from "../../kernels/cuda/rmsnorm.cu" with { type: "text" };
+import s68 from "../../kernels/cuda/rope.cu" with { type: "text" };
+import s69 from "../../kernels/cuda/rows.cu" with { type: "text" };
+import s70 from "../../kernels/cuda/sample.cu" with { type: "text" };
+import s71 from "../../kernels/cuda/softmax.cuh" with { type: "text" };
+import s72 from "../../kernels/cuda/threshold.cuh" with { type: "text" };
+import s73 from "../../kernels/cuda/token_graph.cu" with { type: "text" };
+import s74 from "../../kernels/cuda/token_weights.cu" with { type: "text" };
+import s75 from "../../kernels/include/kedge.h" with { type: "text" };
 
 /** The kernels' sources by their path in the package, so that they build wherever the package was imported from. */
 export const kernelSources: Readonly<Record<string, string>> = {
@@ -120,38 +121,39 @@ export const kernelSources: Readonly<Record<string, string>> = {
   "kernels/cpu/segments.cpp": s38,
   "kernels/cpu/segments.h": s39,
   "kernels/cpu/softmax.h": s40,
-  "kernels/cpu/token_graph.cpp": s41,
-  "kernels/cpu/token_weights.cpp": s42,
-  "kernels/cpu/vectors.h": s43,
-  "kernels/cuda/activations.cu": s44,
-  "kernels/cuda/adamw.cu": s45,
-  "kernels/cuda/attention.cuh": s46,
-  "kernels/cuda/attention_bwd.cu": s47,
-  "kernels/cuda/attention_engine.cuh": s48,
-  "kernels/cuda/attention_fwd.cu": s49,
-  "kernels/cuda/bias.cu": s50,
-  "kernels/cuda/block_team.cuh": s51,
-  "kernels/cuda/columns.cuh": s52,
-  "kernels/cuda/common.cuh": s53,
-  "kernels/cuda/connectivity.cu": s54,
-  "kernels/cuda/decode_attention.cu": s55,
-  "kernels/cuda/elements.cuh": s56,
-  "kernels/cuda/elementwise.cu": s57,
-  "kernels/cuda/gemm.cu": s58,
-  "kernels/cuda/image.cu": s59,
-  "kernels/cuda/kl.cu": s60,
-  "kernels/cuda/logprob.cu": s61,
-  "kernels/cuda/mma.cuh": s62,
-  "kernels/cuda/partition.cu": s63,
-  "kernels/cuda/policy_loss.cu": s64,
-  "kernels/cuda/region_sums.cuh": s65,
-  "kernels/cuda/rmsnorm.cu": s66,
-  "kernels/cuda/rope.cu": s67,
-  "kernels/cuda/rows.cu": s68,
-  "kernels/cuda/sample.cu": s69,
-  "kernels/cuda/softmax.cuh": s70,
-  "kernels/cuda/threshold.cuh": s71,
-  "kernels/cuda/token_graph.cu": s72,
-  "kernels/cuda/token_weights.cu": s73,
-  "kernels/include/kedge.h": s74,
+  "kernels/cpu/threads.h": s41,
+  "kernels/cpu/token_graph.cpp": s42,
+  "kernels/cpu/token_weights.cpp": s43,
+  "kernels/cpu/vectors.h": s44,
+  "kernels/cuda/activations.cu": s45,
+  "kernels/cuda/adamw.cu": s46,
+  "kernels/cuda/attention.cuh": s47,
+  "kernels/cuda/attention_bwd.cu": s48,
+  "kernels/cuda/attention_engine.cuh": s49,
+  "kernels/cuda/attention_fwd.cu": s50,
+  "kernels/cuda/bias.cu": s51,
+  "kernels/cuda/block_team.cuh": s52,
+  "kernels/cuda/columns.cuh": s53,
+  "kernels/cuda/common.cuh": s54,
+  "kernels/cuda/connectivity.cu": s55,
+  "kernels/cuda/decode_attention.cu": s56,
+  "kernels/cuda/elements.cuh": s57,
+  "kernels/cuda/elementwise.cu": s58,
+  "kernels/cuda/gemm.cu": s59,
+  "kernels/cuda/image.cu": s60,
+  "kernels/cuda/kl.cu": s61,
+  "kernels/cuda/logprob.cu": s62,
+  "kernels/cuda/mma.cuh": s63,
+  "kernels/cuda/partition.cu": s64,
+  "kernels/cuda/policy_loss.cu": s65,
+  "kernels/cuda/region_sums.cuh": s66,
+  "kernels/cuda/rmsnorm.cu": s67,
+  "kernels/cuda/rope.cu": s68,
+  "kernels/cuda/rows.cu": s69,
+  "kernels/cuda/sample.cu": s70,
+  "kernels/cuda/softmax.cuh": s71,
+  "kernels/cuda/threshold.cuh": s72,
+  "kernels/cuda/token_graph.cu": s73,
+  "kernels/cuda/token_weights.cu": s74,
+  "kernels/include/kedge.h": s75,
 };

@@ -261,7 +261,7 @@ int32_t backward(const kedge_context* ctx, Backward& b, int64_t n, kedge_status*
     for (int64_t t = rows[c].begin; t < rows[c].end; t++) b.compute_delta(b.segments[rows[c].segment].q_start + t);
   });
   parallel(ctx, (int64_t)items.size() * x.kv_heads, work * x.heads * x.dim, [&](int64_t c) {
-    b.item(items[c / x.kv_heads], c % x.kv_heads, Scratch(scratches + omp_get_thread_num() * scratch, x.dim));
+    b.item(items[c / x.kv_heads], c % x.kv_heads, Scratch(scratches + Threads::index() * scratch, x.dim));
   });
   parallel(ctx, (int64_t)rows.size(), x.q_tokens * x.heads * x.dim * most_parts, [&](int64_t c) {
     for (int64_t t = rows[c].begin; t < rows[c].end; t++) b.gather_dq(b.segments[rows[c].segment], t);

@@ -156,7 +156,7 @@ int32_t forward(const kedge_context* ctx, const Forward& f, int64_t n, kedge_sta
     }
   int64_t count = (int64_t)items.size() - 1;
   parallel(ctx, count * x.kv_heads, x.q_tokens * x.heads * x.dim * 64, [&](int64_t c) {
-    float* mine = (float*)ctx->workspace + omp_get_thread_num() * scratch;
+    float* mine = (float*)ctx->workspace + Threads::index() * scratch;
     f.item(pieces.data() + items[c / x.kv_heads], pieces.data() + items[c / x.kv_heads + 1], c % x.kv_heads, mine);
   });
   return ok(status);

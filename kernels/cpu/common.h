@@ -1,13 +1,14 @@
 // What the CPU kernels share: threads in fixed chunks, SIMD vectors, exp.
 #pragma once
-#include <omp.h>
 #include <stdint.h>
 
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <type_traits>
 
 #include "../common/status.h"
+#include "threads.h"
 
 #if defined(__FMA__) || defined(__AVX512F__)
 #include <immintrin.h>
@@ -26,13 +27,13 @@ inline int64_t round_up(int64_t a, int64_t multiple) { return ceil_div(a, multip
 // stays on the calling thread.
 template <class Body>
 inline void parallel(const kedge_context* ctx, int64_t chunks, int64_t work, Body&& body) {
-  int threads = std::min<int64_t>(ctx->threads, chunks);
+  int threads = (int)std::min<int64_t>(ctx->threads, chunks);
   if (threads <= 1 || work < 32768) {
     for (int64_t c = 0; c < chunks; c++) body(c);
     return;
   }
-#pragma omp parallel for num_threads(threads) schedule(dynamic, 1)
-  for (int64_t c = 0; c < chunks; c++) body(c);
+  using Plain = std::remove_reference_t<Body>;
+  Threads::pool().run(threads, chunks, [](void* b, int64_t c) { (*static_cast<Plain*>(b))(c); }, (void*)&body);
 }
 
 // Splits [0, n) into chunks of `size` (the last one shorter): body(begin, end).

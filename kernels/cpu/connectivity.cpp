@@ -118,7 +118,7 @@ int32_t connectivity(const kedge_context* ctx, Connectivity& c, int64_t n, kedge
   KEDGE_REQUIRE_WORKSPACE(scratch * ctx->threads * (int64_t)sizeof(float));
   c.tokens = tokens.data();
   parallel(ctx, (int64_t)items.size(), work,
-           [&](int64_t i) { c.item(items[i], (float*)ctx->workspace + omp_get_thread_num() * scratch); });
+           [&](int64_t i) { c.item(items[i], (float*)ctx->workspace + Threads::index() * scratch); });
   return ok(status);
 }
 

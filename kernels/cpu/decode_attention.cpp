@@ -176,7 +176,7 @@ int32_t decode(const kedge_context* ctx, Decode& d, int64_t n, int64_t n_groups,
   int64_t scratch = round_up(std::max(d.scratch_floats(), 2 + regions), 64);
   KEDGE_REQUIRE_WORKSPACE((states + scratch * ctx->threads) * (int64_t)sizeof(float));
   d.states = (float*)ctx->workspace;
-  auto mine = [&] { return d.states + states + omp_get_thread_num() * scratch; };
+  auto mine = [&] { return d.states + states + Threads::index() * scratch; };
 
   parallel(ctx, (int64_t)items.size() * d.kv_heads, prefix_work, [&](int64_t c) {
     const Item& item = items[c / d.kv_heads];

@@ -142,7 +142,7 @@ void many_rows(const kedge_context* ctx, const Problem& g, const Panels& panels,
   const int64_t width = round_up(ceil_div(n, across), kCols);
   parallel(ctx, down * across, g.m * n * panels.k / 8, [&](int64_t chunk) {
     const int64_t i0 = chunk / across * rows, i1 = std::min(g.m, i0 + rows), j0 = chunk % across * width, j1 = std::min(n, j0 + width);
-    float* left = scratch + (int64_t)omp_get_thread_num() * kBlockRows * kDepth;
+    float* left = scratch + (int64_t)Threads::index() * kBlockRows * kDepth;
     for (int64_t p = 0; p < panels.k; p += kDepth) {
       const int64_t depth = std::min(kDepth, panels.k - p);
       const Update update{g.alpha, start + p == 0 && g.beta == 0.f};

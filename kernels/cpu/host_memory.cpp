@@ -249,7 +249,7 @@ int32_t kedge_host_info(int32_t* out, kedge_status* status) {
     cores = usable_cores();
   } catch (const std::bad_alloc&) {  // one core is always there
   }
-  const int32_t facts[4] = {cores, omp_get_max_threads(), kLanes * 4, 0};
+  const int32_t facts[4] = {cores, 0, kLanes * 4, 0};
   memcpy(out, facts, sizeof facts);
   return ok(status);
 }

@@ -172,7 +172,7 @@ int32_t kedge_image_resize(const kedge_context* ctx, uint8_t* out, int64_t out_h
     uint8_t* target = down ? between : out;
     parallel_range(ctx, last - first, kGroup, out_line * taps.size / 8, [&](int64_t b, int64_t e) {
       resize_rows(target + (first + b) * out_line, image + (first + b) * line, e - b, out_width, width, channels, taps,
-                  tiles + tile * omp_get_thread_num());
+                  tiles + tile * Threads::index());
     });
     source = target;
   }

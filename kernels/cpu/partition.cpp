@@ -87,6 +87,6 @@ KEDGE_API int32_t kedge_partition(const kedge_context* ctx, int32_t* cluster, in
   scratch = round_up(scratch, 64);
   KEDGE_REQUIRE_WORKSPACE(scratch * ctx->threads);
   parallel(ctx, n, 100 * edges,
-           [&](int64_t i) { partition(g, i, rule, cluster, stats ? stats + 3 * i : nullptr, (char*)ctx->workspace + omp_get_thread_num() * scratch); });
+           [&](int64_t i) { partition(g, i, rule, cluster, stats ? stats + 3 * i : nullptr, (char*)ctx->workspace + Threads::index() * scratch); });
   return ok(status);
 }

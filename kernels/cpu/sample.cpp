@@ -269,7 +269,7 @@ KEDGE_API int32_t kedge_sample(const kedge_context* ctx, int32_t dtype, int32_t*
     bool sorted = (top_k[i] > 0 && top_k[i] < vocab) || top_p[i] < 1;
     plan.filtered = plan.valid && temperature[i] > 0 && (sorted || min_p[i] > 0);
     if (plan.filtered && sorted) {
-      char* slot = scratch + omp_get_thread_num() * slot_bytes;
+      char* slot = scratch + Threads::index() * slot_bytes;
       find_threshold(plan.row, top_k[i], top_p[i], plan.all.sum, *(Histogram*)slot, (Entry*)(slot + sizeof(Histogram)));
     }
   });

@@ -171,11 +171,11 @@ KEDGE_API int32_t kedge_token_graph(const kedge_context* ctx, int32_t* rows, int
       work += g.length(i) * g.length(i) * (regions + 8);
     }
     parallel(ctx, n, 4 * tokens * regions, [&](int64_t i) {
-      if (g.length(i) > 0) g.scale(i, (double*)(panels + omp_get_thread_num() * scratch));
+      if (g.length(i) > 0) g.scale(i, (double*)(panels + Threads::index() * scratch));
     });
     if (neighbours > 0)
       parallel(ctx, (int64_t)items.size(), work,
-               [&](int64_t i) { g.pick(items[i].response, items[i].begin, items[i].end, panels + omp_get_thread_num() * scratch); });
+               [&](int64_t i) { g.pick(items[i].response, items[i].begin, items[i].end, panels + Threads::index() * scratch); });
     parallel(ctx, n, 32 * tokens * (neighbours + 1), [&](int64_t i) {
       if (g.length(i) > 0) g.join(i);
     });

@@ -1,6 +1,6 @@
 /* kedge.h: the one declaration of Kedge's kernels.
  *
- * Two libraries implement the ops declared here under the same names: kernels/cpu (C++17, OpenMP) and kernels/cuda (sm_80, sm_90a).
+ * Two libraries implement the ops declared here under the same names: kernels/cpu (C++17) and kernels/cuda (sm_80, sm_90a).
  * The CPU library alone also implements the KEDGE_HOST_API part: host memory, the handle table, packed GEMM, facts of the machine.
  *
  * Conventions, stated once:
@@ -471,7 +471,7 @@ KEDGE_HOST_API int32_t kedge_handle_written(uint32_t owner, uint32_t slot, uint3
 /* Takes a handle out of the table; not while lent. out: u64[4] { address, bytes, device, event }, for the caller to free. */
 KEDGE_HOST_API int32_t kedge_handle_release(uint32_t owner, uint32_t slot, uint32_t generation, KEDGE_OUT uint64_t* out, kedge_status* status);
 
-/* out: i32[4] { cores this process may use, OpenMP's own limit, SIMD width in bytes that the build used, 0 }. */
+/* out: i32[4] { cores this process may use, 0, SIMD width in bytes that the build used, 0 }. */
 KEDGE_HOST_API int32_t kedge_host_info(KEDGE_OUT int32_t* out, kedge_status* status);
 
 #endif /* KEDGE_H */
