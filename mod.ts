@@ -196,3 +196,6 @@ export { atrlReport, bimodality, type ReportInputs } from "./rl/atrl/report.ts";
 export { checkCredit, CREDIT_METHODS, type CreditMethod, type TokenCredit } from "./rl/credit/credit.ts";
 export { type BlackeningOptions, patchBlackening, sensitivity, trajectoryWeights, vppoCredit, type VppoOptions } from "./rl/credit/vppo.ts";
 export { uniformCredit, WeightCredit } from "./rl/credit/weight_credit.ts";
+
+// Rewards.
+export * from "./rl/rewards/mod.ts";

@@ -1,0 +1,218 @@
+/**
+ * Finds the final answer in a response, in time linear in its length.
+ *
+ * @module
+ */
+import { parseAnswer } from "./answer.ts";
+import { MAX_ANSWER, MAX_RESPONSE } from "./latex_tokens.ts";
+
+/** Where an answer was found, in the order of trust. */
+export type AnswerSource = "tag" | "box" | "hash" | "phrase" | "whole" | "last line" | "statement";
+
+/** A final answer as written, and where it stood. */
+export interface Extracted {
+  readonly answer: string;
+  readonly source: AnswerSource;
+}
+
+/** Longest single line that is taken for the answer as a whole. */
+const MAX_WHOLE = 200;
+
+/** What follows the last `</think>`; the whole response where there is none or nothing follows it. */
+export function afterThinking(response: string): string {
+  const end = response.lastIndexOf("</think>");
+  const rest = end < 0 ? "" : response.slice(end + 8);
+  return rest.trim() === "" ? response : rest;
+}
+
+/** The content of the last `<answer>`, closed or running to the end. */
+export function taggedAnswer(response: string): string | undefined {
+  const start = response.lastIndexOf("<answer>");
+  if (start < 0) return undefined;
+  const end = response.indexOf("</answer>", start);
+  return response.slice(start + 8, end < 0 ? undefined : end).trim();
+}
+
+/** The content of the `\boxed{...}` or `\fbox{...}` that opens last among those that are closed; of `\boxed 5` the one character. */
+export function boxedAnswer(response: string): string | undefined {
+  const box = lastBox(response);
+  return box === undefined ? undefined : response.slice(...box).trim();
+}
+
+/** Where the content of that box begins and ends. */
+function lastBox(response: string): readonly [number, number] | undefined {
+  if (!response.includes("box")) return undefined;
+  let best: [number, number] | undefined;
+  const opened: number[] = []; // where the content of each open group begins, negative where it is no box
+  for (let i = 0; i < response.length; i++) {
+    const code = response.charCodeAt(i);
+    if (code === 92) { // a backslash
+      const length = response.startsWith("boxed", i + 1) ? 5 : response.startsWith("fbox", i + 1) ? 4 : 0;
+      if (length === 0) {
+        if (!response.startsWith("\\boxed{", i + 1)) i++; // what it escapes, also a brace; "\\\\boxed" was escaped twice
+        continue;
+      }
+      let at = i + 1 + length;
+      while (response.charCodeAt(at) === 32) at++;
+      if (response[at] === "{") opened.push(at + 1);
+      else {
+        if (/[0-9A-Za-z]/.test(response[at] ?? "") && at > i + 1 + length) best = [at, at + 1];
+        at--;
+      }
+      i = at;
+    } else if (code === 123) opened.push(-1);
+    else if (code === 125) {
+      const start = opened.pop();
+      if (start !== undefined && start >= 0 && (best === undefined || start > best[0])) best = [start, i];
+    }
+  }
+  return best;
+}
+
+/** The phrases that name an answer. Every quantifier in them is bounded. */
+const PHRASE =
+  /(?:\banswers?(?: (?:choice|option))?(?:\*\*|__)?(?: (?:to|for|of) [^.\n:=]{1,80}?)?\s{0,4}(?:is|are|was|should be|would be|must be|will be|would then be|:|=|：)|答案(?:是|为|：|:))/gi;
+/** As PHRASE, of choices. */
+const CHOICE_PHRASE = /\b(?:option|choice)s?(?:\*\*)? (?:is|are|would be|should be|must be)\b/gi;
+const HEADING = /\banswers?\s{0,4}(?:\*\*|__)?\s{0,4}:?\s{0,4}(?:\*\*|__)?[ \t]{0,8}\n/gi;
+
+/** What follows the last match of a pattern: its end; -1 where it never matches. */
+function lastEnd(text: string, pattern: RegExp): number {
+  let end = -1;
+  for (const match of text.matchAll(pattern)) end = match.index + match[0].length;
+  return end;
+}
+
+const DELIMITERS: readonly (readonly [string, string])[] = [["$$", "$$"], ["$", "$"], ["\\[", "\\]"], ["\\(", "\\)"]];
+
+/** The answer that stands at a place: up to the end of the line or sentence, or the formula that begins there. */
+function answerAt(text: string, at: number): string {
+  const rest = text.slice(at, at + MAX_ANSWER + 1_000).replace(/^(?:[\s:：*_`]|\.{2,5}|\\{2} )+/, "");
+  const lead = /^(?:(?:therefore|thus|simply|just|indeed|then|given by|clearly|option|choice|letter|the)\s+)+/i.exec(rest)?.[0].length ?? 0;
+  const body = rest.slice(lead).replace(/^[:\s*_`]+/, "");
+  for (const [open, close] of DELIMITERS) {
+    if (!body.startsWith(open)) continue;
+    const end = body.indexOf(close, open.length);
+    if (end < 0) break;
+    const formula = body.slice(open.length, end), after = body.slice(end + close.length, end + close.length + 40);
+    // A formula alone on its lines, or one that prose goes on from.
+    if (
+      formula.includes("\n") ||
+      /^\s*(?:[.,;!*]|$)|^\s*\n|^,?\s+(?:because|since|which|so|hence|therefore|where|but|when|as|for|in)\b/i.test(after)
+    ) {
+      return formula.trim();
+    }
+    break;
+  }
+  const line = /^[^\n]*/.exec(body)![0];
+  const sentence = /^(?:[^.。;]|\.(?!\s|$)|;(?!\s))*/.exec(line)![0];
+  const clause = sentence.search(/,? (?:because|since|which|so|hence|therefore)\b/i);
+  return (clause > 0 ? sentence.slice(0, clause) : sentence).trim();
+}
+
+/** Whether a text is one value: a number, formula, tuple, set, equation; no prose. */
+function isValue(text: string): boolean {
+  if (text.length > MAX_WHOLE) return false;
+  const parsed = parseAnswer(text, { thousands: true, letterUnits: "spaced" });
+  if (parsed === undefined || parsed.kind === "words") return false;
+  if (parsed.kind === "quantity") return parsed.quantity.unit === undefined || parsed.quantity.unit.dimension !== undefined;
+  const parts = parsed.kind === "list" ? parsed.items : parsed.kind === "relation" ? parsed.parts : [];
+  return parts.every(({ kind }) => kind !== "words");
+}
+
+/** The last line that is not blank, and the last sentence in it. */
+function ending(text: string): { line: string; sentence: string } {
+  const trimmed = text.trimEnd();
+  const line = trimmed.slice(Math.max(trimmed.lastIndexOf("\n") + 1, trimmed.length - 2_000)).trim();
+  const body = line.replace(/[\s.。!*$]+$/, "");
+  const breaks = Math.max(body.lastIndexOf(". "), body.lastIndexOf("? "), body.lastIndexOf("! "));
+  return { line, sentence: breaks < 0 ? body : body.slice(breaks + 2) };
+}
+
+/** Options of {@linkcode extractAnswer}. */
+export interface ExtractOptions {
+  /** Whether "option is", "choice is" name an answer too; default false. */
+  choices?: boolean;
+}
+
+/**
+ * Finds the final answer. The text after the last `</think>` is searched first, then, where it holds none, the whole response. In each, the first
+ * of these that is there:
+ * 1. "tag": the last `<answer>...</answer>`; a box or "answer is" in it goes on from there;
+ * 2. "box": the last `\boxed{...}` or `\fbox{...}` that is closed;
+ * 3. "hash": the rest of the line after the last `####`;
+ * 4. "phrase": what the last "answer is", "Answer:", "answer should be" or the like names, up to the end of its sentence; also below a heading;
+ * 5. "whole": a response of one line of at most 200 characters;
+ * 6. "last line": the last line, where it is a value and nothing else;
+ * 7. "statement": the value at the end of the last sentence, after "=", "is", "are", "equals" or ":".
+ *
+ * Of a response of more than 1,000,000 characters only the last so many are searched.
+ *
+ * @returns undefined where nothing was found. An answer may be longer than what is graded.
+ *
+ * @example
+ * ```ts
+ * import { extractAnswer } from "./extract.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * assertEquals(extractAnswer("So \\boxed{\\frac{1}{2}}."), { answer: "\\frac{1}{2}", source: "box" });
+ * assertEquals(extractAnswer("The answer is 3.5. Done."), { answer: "3.5", source: "phrase" });
+ * assertEquals(extractAnswer("I cannot tell.\nSorry."), undefined);
+ * ```
+ */
+export function extractAnswer(response: string, options: ExtractOptions = {}): Extracted | undefined {
+  for (const extracted of extractAnswers(response, options)) return extracted;
+  return undefined;
+}
+
+/** All that {@linkcode extractAnswer} would take, in its order: each would be taken if those before it were not there. A phrase counts only after the last box. */
+export function* extractAnswers(response: string, options: ExtractOptions = {}): Generator<Extracted> {
+  if (response.length > MAX_RESPONSE) response = response.slice(-MAX_RESPONSE);
+  const rest = afterThinking(response);
+  yield* search(rest, options);
+  if (rest.length < response.length) yield* search(response, options);
+}
+
+function* search(text: string, options: ExtractOptions): Generator<Extracted> {
+  const tagged = taggedAnswer(text);
+  if (tagged !== undefined && tagged !== "") {
+    const inner = boxedAnswer(tagged) ?? phrase(tagged, 0, options);
+    yield { answer: inner || tagged, source: "tag" };
+    return;
+  }
+  const box = lastBox(text), boxed = box === undefined ? "" : text.slice(...box).trim();
+  if (boxed !== "") yield { answer: boxed, source: "box" };
+  const hash = text.lastIndexOf("#### ");
+  if (hash >= 0) {
+    const line = /^[^\n]*/.exec(text.slice(hash + 5, hash + 5 + MAX_ANSWER))![0].trim();
+    if (/\d/.test(line)) yield { answer: line, source: "hash" };
+  }
+  const named = phrase(text, box?.[1] ?? 0, options); // after the box only
+  if (named !== undefined) yield { answer: named, source: "phrase" };
+  const trimmed = text.trim();
+  if (trimmed.length <= MAX_WHOLE && !trimmed.includes("\n")) {
+    if (trimmed !== "") yield { answer: trimmed, source: "whole" };
+    return;
+  }
+  const { line, sentence } = ending(trimmed);
+  if (isValue(line)) yield { answer: line, source: "last line" };
+  const value = statement(sentence);
+  if (value !== undefined) yield { answer: value, source: "statement" };
+}
+
+function phrase(text: string, from: number, options: ExtractOptions): string | undefined {
+  const at = Math.max(lastEnd(text, PHRASE), lastEnd(text, HEADING), options.choices ? lastEnd(text, CHOICE_PHRASE) : -1);
+  if (at < from) return undefined;
+  const answer = answerAt(text, at);
+  return answer === "" ? undefined : answer;
+}
+
+/** The value that a sentence ends in, after the last of the words and signs that state one. Prose after a number makes it no value. */
+function statement(sentence: string): string | undefined {
+  const tail = sentence.slice(-500);
+  let at = -1;
+  for (const match of tail.matchAll(/(?:\b(?:is|are|equals|be|equal to)\b|[=:≈]|\\approx)/gi)) at = match.index + match[0].length;
+  if (at < 0) return undefined;
+  const value = tail.slice(at).replace(/^[\s*]+/, "");
+  return isValue(value) ? value : undefined;
+}

@@ -1,0 +1,91 @@
+/**
+ * The program of a grading child process: reads samples as JSON lines, writes results as JSON lines. Its main module, which the pool writes, imports the
+ * users' modules and calls {@linkcode serve}; so they need no permission to be read.
+ *
+ * @module
+ */
+import { describe, type Grader, makeGrader, type Outcome, type RewardPlan } from "./plan.ts";
+import type { RewardInput } from "./reward.ts";
+import type { RewardModule } from "./reward_module.ts";
+
+/** The first line to a child. */
+export interface StartMessage {
+  readonly plan: RewardPlan;
+  /** Begins every line of the child's, so that whatever else is printed is told apart. */
+  readonly mark: string;
+}
+
+/** A line to a child: samples to grade. */
+export interface GradeMessage {
+  readonly inputs: readonly RewardInput[];
+  /** Whether a batch grader may take them together. */
+  readonly together: boolean;
+}
+
+/** A line from a child, after its mark. */
+export type ChildMessage =
+  /** It waits for samples. */
+  | { readonly kind: "ready"; readonly pid: number; readonly batch: boolean }
+  /** The plan cannot be put to work. */
+  | { readonly kind: "refused"; readonly message: string }
+  /** The next sample is graded. */
+  | { readonly kind: "graded"; readonly outcome: Outcome }
+  /** All samples of a line are graded, together. */
+  | { readonly kind: "batch"; readonly outcomes: readonly Outcome[] }
+  /** The batch failed as a whole. */
+  | { readonly kind: "failed"; readonly message: string };
+
+/** JSON has no NaN: it is null on the way, which nothing else is. */
+const encode = (message: ChildMessage): string => JSON.stringify(message, (_, value) => Number.isNaN(value) ? null : value);
+
+async function* lines(readable: ReadableStream<Uint8Array>): AsyncGenerator<string> {
+  let pending: string[] = [];
+  for await (const chunk of readable.pipeThrough(new TextDecoderStream() as ReadableWritablePair<string, Uint8Array>)) {
+    const parts = chunk.split("\n");
+    pending.push(parts[0]!);
+    for (const part of parts.slice(1)) {
+      yield pending.join("");
+      pending = [part];
+    }
+  }
+}
+
+/** Reads, grades, writes until the input ends. */
+export async function serve(modules: readonly RewardModule[]): Promise<void> {
+  const { stdout, stderr } = Deno, encoder = new TextEncoder();
+  // What graders print goes to standard error; standard output carries results.
+  const print = (...data: unknown[]) => {
+    stderr.writeSync(encoder.encode(`${data.map((one) => typeof one === "string" ? one : Deno.inspect(one)).join(" ")}\n`));
+  };
+  Object.assign(globalThis.console, { log: print, info: print, debug: print, warn: print, error: print, table: print, dir: print });
+  let mark = "", grader: Grader | undefined;
+  const send = (message: ChildMessage) => {
+    const bytes = encoder.encode(`${mark}${encode(message)}\n`);
+    for (let sent = 0; sent < bytes.length;) sent += stdout.writeSync(bytes.subarray(sent));
+  };
+  for await (const line of lines(Deno.stdin.readable)) {
+    if (grader === undefined) {
+      const start = JSON.parse(line) as StartMessage;
+      mark = start.mark;
+      try {
+        grader = makeGrader(start.plan, modules);
+      } catch (error) {
+        send({ kind: "refused", message: describe(error) });
+        return;
+      }
+      send({ kind: "ready", pid: Deno.pid, batch: grader.batch });
+      continue;
+    }
+    const { inputs, together } = JSON.parse(line) as GradeMessage;
+    if (together) {
+      try {
+        send({ kind: "batch", outcomes: await grader.gradeBatch(inputs) });
+      } catch (error) {
+        send({ kind: "failed", message: describe(error) });
+      }
+      continue;
+    }
+    // deno-lint-ignore no-await-in-loop -- one sample after the other, so that the time limit is each one's own
+    for (const input of inputs) send({ kind: "graded", outcome: await grader.grade(input) });
+  }
+}

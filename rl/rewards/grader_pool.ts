@@ -1,0 +1,334 @@
+/**
+ * Grades samples in child processes, each under a time limit that ends it.
+ *
+ * @module
+ */
+import { GraderProcess, type GraderProcessOptions } from "./grader_process.ts";
+import type { Outcome, RewardPlan } from "./plan.ts";
+import type { RewardInput, RewardResult } from "./reward.ts";
+
+/** Why a sample got no reward of its own. */
+export type IncidentKind = "timeout" | "crash" | "garbage" | "threw" | "shape";
+
+/** A sample that broke its grader. */
+export interface GraderIncident {
+  readonly kind: IncidentKind;
+  /** What happened, in words. */
+  readonly reason: string;
+  /** Its place among the samples of its call. */
+  readonly sample: number;
+  /** The sample. */
+  readonly input: RewardInput;
+}
+
+/** A sample's reward. */
+export interface Graded extends RewardResult {
+  /** Why the reward is 0 although nothing was graded; absent of a sample that was. */
+  readonly reason?: string;
+}
+
+/** Options of {@linkcode GraderPool}. */
+export interface GraderPoolOptions {
+  /** Most child processes; default half of the cores, from 1 to 4. */
+  workers?: number;
+  /** Milliseconds that a sample may take, counted from when its turn comes; a batch has as many times that as samples. Default 2,000. */
+  timeLimit?: number;
+  /** Milliseconds that a child may take to load; default 60,000. */
+  startLimit?: number;
+  /** Most samples that wait; further ones make `grade` wait to take them in. Default 4,096. */
+  capacity?: number;
+  /** Most samples that a batch grader gets at once; default 64. */
+  batchSize?: number;
+  /** Largest heap of a child, in MiB; default 512. */
+  memory?: number;
+  /** Paths that users' modules may read while they run; default none. Their own source needs no leave. */
+  read?: readonly string[];
+  /** Hosts, as "host" or "host:port", that users' modules may reach; default none. */
+  net?: readonly string[];
+  /** Environment variables that users' modules may read; default none. */
+  env?: readonly string[];
+  /** Deno's program; default this process's own where it may run it by its path, else "deno". A compiled program must name one. */
+  deno?: string;
+  /** Told of every sample that broke its grader; of wrong shapes, of the first only. */
+  onIncident?: (incident: GraderIncident) => void;
+}
+
+interface Job {
+  readonly input: RewardInput;
+  readonly sample: number;
+  readonly settle: (graded: Graded) => void;
+  readonly fail: (error: unknown) => void;
+  /** Whether its call was given up. */
+  readonly cancelled: () => boolean;
+  /** Whether it is graded alone, after the batch that it was in failed. */
+  alone: boolean;
+}
+
+interface Slot {
+  process: GraderProcess | undefined;
+  busy: Promise<void> | undefined;
+  jobs: readonly Job[];
+}
+
+/** Samples sent to a child at once, where it grades one after the other. */
+const CHUNK = 8;
+
+/**
+ * Child processes that grade. They start when there is work and stay; a sample that takes too long, crashes its child or makes it print garbage gets
+ * reward 0, its child is killed and another takes the rest.
+ *
+ * Permissions: `--allow-run` of Deno's program; to clear the children's environment also `--allow-env=HOME,DENO_DIR,PATH`, as far as it is given.
+ * The children run with none, but for what `read`, `net` and `env` name.
+ *
+ * @example
+ * ```ts
+ * import { GraderPool, planReward } from "./mod.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * await using pool = new GraderPool(planReward("math", import.meta.url), { workers: 1 });
+ * const graded = await pool.grade([{ response: "\\boxed{0.5}", truth: "\\frac12" }, { response: "none", truth: "2" }]);
+ * assertEquals(graded.map(({ overall }) => overall), [1, 0]);
+ * ```
+ */
+export class GraderPool implements AsyncDisposable {
+  readonly #process: GraderProcessOptions;
+  readonly #slots: Slot[];
+  readonly #queue: Job[] = [];
+  readonly #timeLimit: number;
+  readonly #capacity: number;
+  readonly #batchSize: number;
+  readonly #onIncident: ((incident: GraderIncident) => void) | undefined;
+  readonly #zeros: Readonly<Record<string, number>>;
+  #waiting: (() => void)[] = [];
+  readonly #closing = new AbortController();
+  #shapeTold = false;
+
+  /**
+   * A pool for a reward.
+   *
+   * @throws RangeError for limits that are not positive.
+   */
+  constructor(plan: RewardPlan, options: GraderPoolOptions = {}) {
+    const {
+      workers = Math.min(4, Math.max(1, navigator.hardwareConcurrency >> 1)),
+      timeLimit = 2_000,
+      startLimit = 60_000,
+      capacity = 4_096,
+      batchSize = 64,
+      memory = 512,
+    } = options;
+    for (const [name, value] of Object.entries({ workers, capacity, batchSize, memory })) {
+      if (!(Number.isInteger(value) && value >= 1)) throw new RangeError(`Cannot make a grader pool: \`${name}\` is ${value}`);
+    }
+    for (const [name, value] of Object.entries({ timeLimit, startLimit })) {
+      if (!(value > 0 && value < 2 ** 31)) throw new RangeError(`Cannot make a grader pool: \`${name}\` is ${value}`);
+    }
+    const { read = [], net = [], env = [] } = options;
+    this.#process = { plan, deno: options.deno ?? ownDeno(), read, net, env, memory, startLimit, signal: this.#closing.signal };
+    this.#slots = Array.from({ length: workers }, () => ({ process: undefined, busy: undefined, jobs: [] }));
+    this.#timeLimit = timeLimit;
+    this.#capacity = capacity;
+    this.#batchSize = batchSize;
+    this.#onIncident = options.onIncident;
+    this.#zeros = Object.fromEntries((plan.parts ?? []).map(({ name }) => [name, 0]));
+  }
+
+  get #closed(): boolean {
+    return this.#closing.signal.aborted;
+  }
+
+  /** Ids of the child processes that run. */
+  get pids(): number[] {
+    return this.#slots.flatMap(({ process }) => process === undefined ? [] : [process.pid]);
+  }
+
+  /**
+   * Grades samples.
+   *
+   * @param options `signal`: gives the call up; a child that works on nothing else is killed.
+   * @returns One result a sample, in order.
+   * @throws KedgeError where the reward's modules cannot be loaded; the signal's reason; TypeError where the pool is closed.
+   */
+  async grade(inputs: readonly RewardInput[], options: { signal?: AbortSignal } = {}): Promise<Graded[]> {
+    const { signal } = options;
+    signal?.throwIfAborted();
+    let over = false;
+    const { promise: stopped, reject: stop } = Promise.withResolvers<never>();
+    stopped.catch(() => {});
+    const fail = (error: unknown) => {
+      if (over) return;
+      over = true;
+      stop(error);
+      this.#drop();
+    };
+    const abort = () => fail(signal!.reason);
+    signal?.addEventListener("abort", abort);
+    try {
+      const results: Promise<Graded>[] = [];
+      for (const [sample, input] of inputs.entries()) {
+        while (this.#queue.length >= this.#capacity && !this.#closed) {
+          // deno-lint-ignore no-await-in-loop -- waits for room
+          await Promise.race([stopped, new Promise<void>((resolve) => this.#waiting.push(resolve))]);
+        }
+        if (this.#closed) throw new TypeError("Cannot grade: the pool is closed");
+        results.push(
+          new Promise((settle) => this.#queue.push({ input, sample, settle, fail, cancelled: () => over, alone: false })),
+        );
+        if (this.#queue.length === this.#capacity || sample === inputs.length - 1) this.#start();
+      }
+      return await Promise.race([stopped, Promise.all(results)]);
+    } finally {
+      over = true;
+      signal?.removeEventListener("abort", abort);
+    }
+  }
+
+  /** Sets idle children, or new ones, to work. */
+  #start(): void {
+    const idle = this.#slots.filter(({ busy }) => busy === undefined).sort((a, b) =>
+      Number(b.process !== undefined) - Number(a.process !== undefined)
+    );
+    const useful = Math.min(idle.length, Math.ceil(this.#queue.length / CHUNK));
+    for (const slot of idle.slice(0, useful)) {
+      slot.busy = this.#work(slot).finally(() => {
+        slot.busy = undefined;
+        if (this.#queue.length > 0 && !this.#closed) this.#start();
+      });
+    }
+  }
+
+  /** Forgets jobs of calls that are over, and kills children that work on nothing else. */
+  #drop(): void {
+    const left = this.#queue.filter((job) => !job.cancelled());
+    this.#queue.splice(0, this.#queue.length, ...left);
+    this.#room();
+    for (const { process, jobs } of this.#slots) if (jobs.length > 0 && jobs.every((job) => job.cancelled())) process?.kill();
+  }
+
+  #room(): void {
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    for (const wake of waiting) wake();
+  }
+
+  #take(batch: boolean): Job[] {
+    const alone = this.#queue[0]?.alone === true;
+    const most = batch ? alone ? 1 : this.#batchSize : Math.min(CHUNK, Math.ceil(this.#queue.length / this.#slots.length));
+    let count = 0;
+    while (count < most && count < this.#queue.length && this.#queue[count]!.alone === alone) count++;
+    const jobs = this.#queue.splice(0, count);
+    this.#room();
+    return jobs;
+  }
+
+  /** Grades until nothing waits. Never rejects. */
+  async #work(slot: Slot): Promise<void> {
+    while (this.#queue.length > 0 && !this.#closed) {
+      try {
+        // deno-lint-ignore no-await-in-loop -- a child has one set of samples at a time
+        slot.process ??= await GraderProcess.start(this.#process);
+      } catch (error) {
+        for (const job of this.#queue.splice(0)) job.fail(error);
+        this.#room();
+        return;
+      }
+      const { process } = slot, jobs = slot.jobs = this.#closed ? [] : this.#take(process.batch);
+      if (jobs.length === 0) return;
+      let healthy = false;
+      try {
+        // deno-lint-ignore no-await-in-loop -- as above
+        healthy = process.batch && !jobs[0]!.alone ? await this.#gradeTogether(process, jobs) : await this.#gradeInTurn(process, jobs);
+      } catch (error) {
+        for (const job of jobs) job.fail(error); // as an input that JSON cannot hold
+      }
+      slot.jobs = [];
+      if (!healthy) {
+        slot.process = undefined;
+        // deno-lint-ignore no-await-in-loop -- as above
+        await process[Symbol.asyncDispose]();
+      }
+    }
+  }
+
+  /** Puts jobs back to the head of the queue. */
+  #return(jobs: readonly Job[]): void {
+    this.#queue.unshift(...jobs.filter((job) => !job.cancelled()));
+  }
+
+  /** @returns Whether the child may go on. */
+  async #gradeInTurn(process: GraderProcess, jobs: readonly Job[]): Promise<boolean> {
+    process.send({ inputs: jobs.map(({ input }) => input), together: false });
+    for (const [i, job] of jobs.entries()) {
+      // deno-lint-ignore no-await-in-loop -- results come one after the other
+      const received = await process.next(this.#timeLimit);
+      if (received.kind === "graded") this.#settle(job, received.outcome);
+      else {
+        // deno-lint-ignore no-await-in-loop -- so that all it printed is there
+        await process[Symbol.asyncDispose]();
+        this.#blame(job, ...this.#explain(received, this.#timeLimit, process));
+        this.#return(jobs.slice(i + 1));
+        return false;
+      }
+    }
+    return true;
+  }
+
+  /** @returns Whether the child may go on. */
+  async #gradeTogether(process: GraderProcess, jobs: readonly Job[]): Promise<boolean> {
+    const limit = Math.min(2 ** 31 - 1, this.#timeLimit * jobs.length);
+    process.send({ inputs: jobs.map(({ input }) => input), together: true });
+    const received = await process.next(limit);
+    if (received.kind === "batch" && received.outcomes.length === jobs.length) {
+      for (const [i, job] of jobs.entries()) this.#settle(job, received.outcomes[i]!);
+      return true;
+    }
+    // Each alone, to find the one that breaks it.
+    for (const job of jobs) job.alone = true;
+    this.#return(jobs);
+    return received.kind === "failed";
+  }
+
+  #explain(received: { kind: string; text?: string }, limit: number, process: GraderProcess): [IncidentKind, string] {
+    if (received.kind === "timeout") return ["timeout", `not graded within ${limit} ms; the grader was killed`];
+    if (received.kind === "ended") return ["crash", `the grader ended: ${process.printed.trim().slice(-500) || "it printed nothing"}`];
+    return ["garbage", `the grader printed ${JSON.stringify(received.text ?? received.kind)} to standard output`];
+  }
+
+  #settle(job: Job, outcome: Outcome): void {
+    if ("result" in outcome) job.settle(outcome.result);
+    else this.#blame(job, outcome.failure, outcome.message);
+  }
+
+  #blame(job: Job, kind: IncidentKind, reason: string): void {
+    if (job.cancelled() || this.#closed) return;
+    const tell = kind !== "shape" || !this.#shapeTold;
+    this.#shapeTold ||= kind === "shape";
+    job.settle({ overall: 0, parts: this.#zeros, reason });
+    if (!tell) return;
+    try {
+      this.#onIncident?.({ kind, reason, sample: job.sample, input: job.input });
+    } catch (error) {
+      job.fail(error); // the listener's own error ends its call
+    }
+  }
+
+  /** Kills all children and rejects what is not graded. Returns when they are gone. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#closing.abort();
+    const error = new TypeError("Cannot grade: the pool is closed");
+    for (const job of [...this.#queue.splice(0), ...this.#slots.flatMap(({ jobs }) => jobs)]) job.fail(error);
+    this.#room();
+    for (const { process } of this.#slots) process?.kill();
+    await Promise.all(this.#slots.map(({ busy }) => busy));
+    await Promise.all(this.#slots.map(async (slot) => {
+      await slot.process?.[Symbol.asyncDispose]();
+      slot.process = undefined;
+    }));
+  }
+}
+
+/** Deno's program: by its path where that may be run, else by name. */
+function ownDeno(): string {
+  const path = Deno.execPath();
+  return Deno.permissions.querySync({ name: "run", command: path }).state === "granted" ? path : "deno";
+}

@@ -1,0 +1,262 @@
+/**
+ * One grading child process, seen from its parent.
+ *
+ * @module
+ */
+import { KedgeError } from "../../ffi/errors.ts";
+import type { ChildMessage, GradeMessage, StartMessage } from "./grader_child.ts";
+import type { RewardPlan } from "./plan.ts";
+
+/** What a child may do, and how it is started. */
+export interface GraderProcessOptions {
+  readonly plan: RewardPlan;
+  /** Deno's program. */
+  readonly deno: string;
+  /** Paths that graders may read. */
+  readonly read: readonly string[];
+  /** Hosts that graders may reach. */
+  readonly net: readonly string[];
+  /** Names of environment variables that graders may read. */
+  readonly env: readonly string[];
+  /** Largest heap, in MiB. */
+  readonly memory: number;
+  /** Milliseconds that loading may take. */
+  readonly startLimit: number;
+  /** Kills a child that is still loading. */
+  readonly signal: AbortSignal;
+}
+
+/** What came next from a child: a message, or how there will be none. */
+export type Received = ChildMessage | { readonly kind: "timeout" | "ended" } | { readonly kind: "garbage"; readonly text: string };
+
+/** Longest line that a child may send, in characters. */
+const MAX_LINE = 64 * 1024 * 1024;
+/** Most lines that may wait to be taken. */
+const MAX_LINES = 10_000;
+/** Milliseconds after a child's end until its pipes are given up. */
+const LEFT_BEHIND = 1_000;
+/** How much of what a child printed to standard error is kept, in characters. */
+const KEPT = 4_000;
+
+/** Environment variables that Deno itself needs to find its cache. */
+const OWN_ENVIRONMENT = ["HOME", "DENO_DIR", "XDG_CACHE_HOME", "PATH", "USERPROFILE", "LOCALAPPDATA"];
+
+/** Variables that this process may read, with their values; undefined where it may read none of them. */
+function environment(names: readonly string[]): Record<string, string> | undefined {
+  const found: Record<string, string> = {};
+  let allowed = false;
+  for (const variable of names) {
+    if (Deno.permissions.querySync({ name: "env", variable }).state !== "granted") continue;
+    allowed = true;
+    const value = Deno.env.get(variable);
+    if (value !== undefined) found[variable] = value;
+  }
+  return allowed ? found : undefined;
+}
+
+/** The main module of a child: imports the users' modules and the serving loop. */
+function mainModule(modules: readonly string[]): string {
+  const imports = modules.map((url, i) => `import * as m${i} from ${JSON.stringify(url)};`).join("");
+  const serve = JSON.stringify(import.meta.resolve("./grader_child.ts"));
+  const source = `${imports}import { serve } from ${serve};await serve([${modules.map((_, i) => `m${i}`).join(",")}]);`;
+  return `data:application/javascript,${encodeURIComponent(source)}`;
+}
+
+function textOf(stream: ReadableStream<Uint8Array<ArrayBuffer>>): ReadableStreamDefaultReader<string> {
+  return stream.pipeThrough(new TextDecoderStream() as ReadableWritablePair<string, Uint8Array<ArrayBuffer>>).getReader();
+}
+
+async function* chunks(reader: ReadableStreamDefaultReader<string>): AsyncGenerator<string> {
+  for (;;) {
+    // deno-lint-ignore no-await-in-loop -- one after the other
+    const { done, value } = await reader.read();
+    if (done) return;
+    yield value;
+  }
+}
+
+/** A running child. Disposing kills it. */
+export class GraderProcess implements AsyncDisposable {
+  readonly #child: Deno.ChildProcess;
+  readonly #mark: string;
+  readonly #writer: WritableStreamDefaultWriter<Uint8Array>;
+  readonly #lines: string[] = [];
+  readonly #stdout: ReadableStreamDefaultReader<string>;
+  readonly #stderr: ReadableStreamDefaultReader<string>;
+  readonly #read: Promise<unknown>;
+  #wake: (() => void) | undefined;
+  #over = false;
+  #killed = false;
+  #printed = "";
+  /** Whether its grader takes several samples at once; known once it is ready. */
+  batch = false;
+
+  private constructor(child: Deno.ChildProcess, mark: string) {
+    this.#child = child;
+    this.#mark = mark;
+    this.#writer = child.stdin.getWriter();
+    this.#stdout = textOf(child.stdout);
+    this.#stderr = textOf(child.stderr);
+    this.#read = Promise.all([this.#readLines(), this.#readPrinted()]);
+  }
+
+  /**
+   * Starts a child and waits until it is ready.
+   *
+   * @throws KedgeError "BadData" where its modules do not load or export no reward, with what Deno said.
+   * @throws KedgeError "Unsupported" where the program is a wrapper around Deno, which a time limit would not end.
+   * @throws Deno.errors.NotCapable where this process may not run Deno.
+   */
+  static async start(options: GraderProcessOptions): Promise<GraderProcess> {
+    const { plan, deno } = options,
+      list = (flag: string, values: readonly string[]) => values.length > 0 ? [`--allow-${flag}=${values.join(",")}`] : [];
+    const local = plan.modules.find((url) => url.startsWith("file:"));
+    const hosts = [...new Set(plan.modules.filter((url) => url.startsWith("https:")).map((url) => new URL(url).host))];
+    const env = environment([...OWN_ENVIRONMENT, ...options.env]);
+    const child = new Deno.Command(deno, {
+      args: [
+        "run",
+        "--quiet",
+        "--no-prompt",
+        "--no-lock",
+        ...(local === undefined ? ["--no-config"] : []), // else the deno.json that belongs to the module
+        `--v8-flags=--max-old-space-size=${options.memory}`,
+        ...list("import", hosts),
+        ...list("read", options.read),
+        ...list("net", options.net),
+        ...list("env", options.env),
+        mainModule(plan.modules),
+      ],
+      ...(local === undefined ? {} : { cwd: new URL(".", local) }),
+      ...(env === undefined ? {} : { clearEnv: true, env: { ...env, NO_COLOR: "1" } }),
+      stdin: "piped",
+      stdout: "piped",
+      stderr: "piped",
+    }).spawn();
+    const process = new GraderProcess(child, `${crypto.randomUUID()} `);
+    const kill = () => process.kill();
+    options.signal.addEventListener("abort", kill);
+    process.#write({ plan, mark: process.#mark } satisfies StartMessage);
+    const message = await process.#ready(options.startLimit);
+    options.signal.removeEventListener("abort", kill);
+    if (message.kind === "ready" && message.pid === child.pid) {
+      process.batch = message.batch;
+      return process;
+    }
+    await process[Symbol.asyncDispose]();
+    if (message.kind === "ready") {
+      throw new KedgeError(
+        "Unsupported",
+        `Cannot run graders: ${deno} is a wrapper around Deno, and killing it at the time limit would leave Deno running; ` +
+          `allow running ${Deno.execPath()} itself, or name Deno's program in the pool's \`deno\``,
+        { deno },
+      );
+    }
+    const said = message.kind === "refused"
+      ? message.message
+      : message.kind === "timeout"
+      ? `not ready after ${options.startLimit} ms`
+      : process.printed;
+    throw new KedgeError("BadData", `Cannot load the reward ${plan.modules.join(", ")}: ${said.trim() || message.kind}`, {
+      modules: plan.modules,
+    });
+  }
+
+  /** The process's id. */
+  get pid(): number {
+    return this.#child.pid;
+  }
+
+  /** The end of what it printed to standard error. */
+  get printed(): string {
+    return this.#printed;
+  }
+
+  /** Sends samples. */
+  send(message: GradeMessage): void {
+    this.#write(message);
+  }
+
+  #write(message: StartMessage | GradeMessage): void {
+    // A child that is gone is noticed by what it does not send.
+    this.#writer.write(new TextEncoder().encode(`${JSON.stringify(message)}\n`)).catch(() => {});
+  }
+
+  /** The first message; what modules print while they load is passed over. */
+  async #ready(limit: number): Promise<Received> {
+    const until = performance.now() + limit;
+    for (;;) {
+      // deno-lint-ignore no-await-in-loop -- line after line
+      const received = await this.next(Math.max(1, until - performance.now()));
+      if (received.kind !== "garbage") return received;
+    }
+  }
+
+  /** Waits for the next message, at most `limit` milliseconds. */
+  async next(limit: number): Promise<Received> {
+    if (this.#lines.length === 0 && !this.#over) {
+      let timer: ReturnType<typeof setTimeout> | undefined;
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve;
+        timer = setTimeout(resolve, limit);
+      });
+      this.#wake = undefined;
+      clearTimeout(timer);
+    }
+    const line = this.#lines.shift();
+    if (line === undefined) return { kind: this.#over ? "ended" : "timeout" };
+    if (!line.startsWith(this.#mark)) return { kind: "garbage", text: line.slice(0, 200) };
+    try {
+      return JSON.parse(line.slice(this.#mark.length), (_, value) => value === null ? NaN : value) as ChildMessage;
+    } catch {
+      return { kind: "garbage", text: line.slice(this.#mark.length, this.#mark.length + 200) };
+    }
+  }
+
+  async #readLines(): Promise<void> {
+    let parts: string[] = [], length = 0;
+    for await (const chunk of chunks(this.#stdout)) {
+      const [first, ...rest] = chunk.split("\n");
+      parts.push(first!);
+      length += first!.length;
+      for (const part of rest) {
+        this.#lines.push(parts.join(""));
+        parts = [part];
+        length = part.length;
+        this.#wake?.();
+      }
+      if (length > MAX_LINE || this.#lines.length > MAX_LINES) break; // garbage without end
+    }
+    if (length > 0) this.#lines.push(parts.join("").slice(0, 1_000));
+    this.#over = true;
+    this.#wake?.();
+    await this.#stdout.cancel();
+  }
+
+  async #readPrinted(): Promise<void> {
+    for await (const chunk of chunks(this.#stderr)) this.#printed = (this.#printed + chunk).slice(-KEPT);
+  }
+
+  /** Ends the process at once. */
+  kill(): void {
+    if (this.#killed) return;
+    this.#killed = true;
+    try {
+      this.#child.kill("SIGKILL");
+    } catch (error) {
+      if (!(error instanceof TypeError)) throw error; // it has ended already
+    }
+  }
+
+  /** Kills the process and waits until it is gone and its pipes are closed. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.kill();
+    await Promise.all([this.#child.status, this.#writer.close().catch(() => {})]);
+    // What it had printed; a process of its own that it left behind would hold the pipes open.
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    await Promise.race([this.#read, new Promise((resolve) => timer = setTimeout(resolve, LEFT_BEHIND))]);
+    clearTimeout(timer);
+    await Promise.all([this.#stdout.cancel(), this.#stderr.cancel()]);
+    await this.#read;
+  }
+}

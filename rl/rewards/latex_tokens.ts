@@ -1,0 +1,385 @@
+/**
+ * Splits an answer, in LaTeX, Unicode or plain text, into tokens. One pass; nothing is evaluated.
+ *
+ * @module
+ */
+
+/** What a {@linkcode Token} is. Brackets of every kind are "open" and "close"; a LaTeX group's are `{` and `}`, a set's `\{` and `\}`. */
+export type TokenKind = "number" | "word" | "command" | "symbol" | "open" | "close";
+
+/** A piece of an answer. */
+export interface Token {
+  readonly kind: TokenKind;
+  /** A number without separators of thousands, a word, a command without its backslash, a symbol. */
+  readonly text: string;
+  /** Whether it stood in `\text`, `\mathrm` or the like: a word there is a word, not a product of letters. */
+  readonly upright: boolean;
+  /** Whether white space came before it. */
+  readonly spaced: boolean;
+}
+
+/** Answers longer than this, in characters, are not graded. */
+export const MAX_ANSWER = 10_000;
+/** Of responses longer than this, in characters, only the end is read; as a whole they are not graded. */
+export const MAX_RESPONSE = 1_000_000;
+/** Answers of more tokens than this are compared as text only. */
+export const MAX_TOKENS = 1_000;
+
+const SUPERSCRIPTS = "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ";
+const SUPERSCRIPT_MEANINGS = "0123456789+-n";
+const SUBSCRIPTS = "₀₁₂₃₄₅₆₇₈₉";
+
+const UNICODE: Readonly<Record<string, string>> = {
+  "−": "-",
+  "–": "-",
+  "—": "-",
+  "‐": "-",
+  "‑": "-",
+  "×": "\\times ",
+  "✕": "\\times ",
+  "÷": "/",
+  "∕": "/",
+  "⁄": "/",
+  "·": "\\cdot ",
+  "⋅": "\\cdot ",
+  "∙": "\\cdot ",
+  "∗": "*",
+  "π": "\\pi ",
+  "∞": "\\infty ",
+  "°": "^\\circ ",
+  "º": "^\\circ ",
+  "℃": "^\\circ C",
+  "℉": "^\\circ F",
+  "≤": "\\le ",
+  "⩽": "\\le ",
+  "≥": "\\ge ",
+  "⩾": "\\ge ",
+  "≠": "\\ne ",
+  "≈": "\\approx ",
+  "≃": "\\approx ",
+  "±": "\\pm ",
+  "∓": "\\mp ",
+  "∪": "\\cup ",
+  "∩": "\\cap ",
+  "∈": "\\in ",
+  "∅": "\\emptyset ",
+  "∠": "\\angle ",
+  "△": "\\triangle ",
+  "′": "'",
+  "’": "'",
+  "‘": "'",
+  "“": '"',
+  "”": '"',
+  "。": ".",
+  "、": ",",
+  "½": "\\frac{1}{2}",
+  "⅓": "\\frac{1}{3}",
+  "⅔": "\\frac{2}{3}",
+  "¼": "\\frac{1}{4}",
+  "¾": "\\frac{3}{4}",
+  "⅕": "\\frac{1}{5}",
+  "⅖": "\\frac{2}{5}",
+  "⅗": "\\frac{3}{5}",
+  "⅘": "\\frac{4}{5}",
+  "⅙": "\\frac{1}{6}",
+  "⅚": "\\frac{5}{6}",
+  "⅛": "\\frac{1}{8}",
+  "⅜": "\\frac{3}{8}",
+  "⅝": "\\frac{5}{8}",
+  "⅞": "\\frac{7}{8}",
+  "α": "\\alpha ",
+  "β": "\\beta ",
+  "γ": "\\gamma ",
+  "δ": "\\delta ",
+  "ε": "\\epsilon ",
+  "θ": "\\theta ",
+  "λ": "\\lambda ",
+  "μ": "\\mu ",
+  "ρ": "\\rho ",
+  "σ": "\\sigma ",
+  "τ": "\\tau ",
+  "φ": "\\phi ",
+  "ϕ": "\\phi ",
+  "ω": "\\omega ",
+  "Δ": "\\Delta ",
+  "Σ": "\\Sigma ",
+  "Ω": "\\Omega ",
+  "€": "\\euro ",
+  "£": "\\pounds ",
+  "¥": "\\yen ",
+  "¢": "\\cent ",
+  "⌊": "\\lfloor ",
+  "⌋": "\\rfloor ",
+  "⌈": "\\lceil ",
+  "⌉": "\\rceil ",
+};
+
+/** Writes Unicode mathematics, full-width forms and spaces as LaTeX in ASCII; other characters stay. */
+function toAscii(text: string): string {
+  // deno-lint-ignore no-control-regex
+  if (/^[\x00-\x7f]*$/.test(text)) return text;
+  let out = "";
+  for (let i = 0; i < text.length; i++) {
+    const char = text[i]!, code = text.charCodeAt(i);
+    if (code < 128) out += char;
+    else if (SUPERSCRIPTS.includes(char)) {
+      let run = "";
+      for (; i < text.length && SUPERSCRIPTS.includes(text[i]!); i++) run += SUPERSCRIPT_MEANINGS[SUPERSCRIPTS.indexOf(text[i]!)];
+      i--;
+      out += `^{${run}}`;
+    } else if (SUBSCRIPTS.includes(char)) {
+      let run = "";
+      for (; i < text.length && SUBSCRIPTS.includes(text[i]!); i++) run += SUBSCRIPTS.indexOf(text[i]!);
+      i--;
+      out += `_{${run}}`;
+    } else if (char === "√" || char === "∛" || char === "∜") {
+      const root = char === "√" ? "\\sqrt" : char === "∛" ? "\\sqrt[3]" : "\\sqrt[4]";
+      let digits = "";
+      for (; i + 1 < text.length && /[0-9.]/.test(text[i + 1]!); i++) digits += text[i + 1]!;
+      out += digits === "" ? `${root} ` : `${root}{${digits}}`;
+    } else if (code >= 0xff01 && code <= 0xff5e) out += String.fromCharCode(code - 0xfee0);
+    else if (/\s/.test(char)) out += " ";
+    else if (code === 0x200b || code === 0x2061 || code === 0x2062 || code === 0xfeff) out += ""; // invisible
+    else out += UNICODE[char] ?? char;
+  }
+  return out;
+}
+
+/** Commands whose group holds words. */
+const TEXT = new Set([
+  ..."text textbf textit textrm textsf texttt textnormal textup mathrm mathbf mathit mathsf mathtt mathbb mathcal boldsymbol bm rm bf it mbox"
+    .split(" "),
+  ..."operatorname hbox emph".split(" "),
+]);
+/** Commands that only change the looks; those of `SKIPPED_WITH_GROUP` take a group that goes as well. */
+const SKIPPED = new Set([
+  ..."left right big Big bigg Bigg bigl bigr Bigl Bigr biggl biggr Biggl Biggr middle quad qquad displaystyle textstyle scriptstyle limits"
+    .split(" "),
+  ..."nolimits ensuremath boxed fbox underline therefore implies because hfill newline par noindent thinspace enspace space".split(" "),
+]);
+const SKIPPED_WITH_GROUP = new Set(["color", "textcolor", "hspace", "vspace", "phantom", "hphantom", "vphantom", "label", "tag"]);
+const SYNONYMS: Readonly<Record<string, readonly [TokenKind, string]>> = {
+  cdot: ["symbol", "*"],
+  times: ["symbol", "*"],
+  ast: ["symbol", "*"],
+  div: ["symbol", "/"],
+  le: ["symbol", "<="],
+  leq: ["symbol", "<="],
+  leqslant: ["symbol", "<="],
+  ge: ["symbol", ">="],
+  geq: ["symbol", ">="],
+  geqslant: ["symbol", ">="],
+  lt: ["symbol", "<"],
+  gt: ["symbol", ">"],
+  ne: ["symbol", "!="],
+  neq: ["symbol", "!="],
+  approx: ["symbol", "≈"],
+  simeq: ["symbol", "≈"],
+  approxeq: ["symbol", "≈"],
+  colon: ["symbol", ":"],
+  prime: ["symbol", "'"],
+  vert: ["symbol", "|"],
+  lvert: ["symbol", "|"],
+  rvert: ["symbol", "|"],
+  mid: ["symbol", "|"],
+  "|": ["symbol", "|"],
+  "%": ["symbol", "%"],
+  "$": ["command", "dollar"],
+  textdollar: ["command", "dollar"],
+  "#": ["symbol", "#"],
+  "&": ["symbol", "&"],
+  _: ["symbol", "_"],
+  lbrace: ["open", "\\{"],
+  rbrace: ["close", "\\}"],
+  lbrack: ["open", "["],
+  rbrack: ["close", "]"],
+  lparen: ["open", "("],
+  rparen: ["close", ")"],
+  "{": ["open", "\\{"],
+  "}": ["close", "\\}"],
+  degree: ["command", "circ"],
+  textdegree: ["command", "circ"],
+  dfrac: ["command", "frac"],
+  tfrac: ["command", "frac"],
+  cfrac: ["command", "frac"],
+  dbinom: ["command", "binom"],
+  tbinom: ["command", "binom"],
+  tg: ["command", "tan"],
+  ctg: ["command", "cot"],
+  arctg: ["command", "arctan"],
+  varphi: ["command", "phi"],
+  varepsilon: ["command", "epsilon"],
+  infin: ["command", "infty"],
+  varnothing: ["command", "emptyset"],
+  textpi: ["command", "pi"],
+  "\\": ["symbol", "\\\\"],
+};
+
+const isDigit = (c: string | undefined): boolean => c !== undefined && c >= "0" && c <= "9";
+const isLetter = (c: string | undefined): boolean =>
+  c !== undefined && ((c >= "a" && c <= "z") || (c >= "A" && c <= "Z") || (c > "\x7f" && /\p{L}/u.test(c)));
+const digitsAt = (text: string, at: number): number => {
+  let end = at;
+  while (isDigit(text[end])) end++;
+  return end - at;
+};
+
+/** Arguments that a command takes without braces, one character each, as TeX does: `\frac12`, `\sqrt3`. */
+const ARGUMENTS: Readonly<Record<string, number>> = { frac: 2, binom: 2, sqrt: 1 };
+
+/**
+ * Splits an answer into tokens.
+ *
+ * @param options `thousands`: whether a comma between digits and three digits more separates thousands; otherwise it is a comma.
+ * @returns undefined where there are more than {@linkcode MAX_TOKENS}.
+ */
+export function tokenize(answer: string, options: { thousands: boolean }): Token[] | undefined {
+  const text = toAscii(answer), tokens: Token[] = [];
+  const groups: { upright: boolean; visible: boolean; need: number }[] = [];
+  let at = 0, spaced = false, upright = false, need = 0;
+  const push = (kind: TokenKind, value: string) => {
+    tokens.push({ kind, text: value, upright, spaced });
+    spaced = false;
+  };
+  /** Skips a group, or [..], that starts here; returns whether there was one. */
+  const skipGroup = (): boolean => {
+    while (text[at] === " ") at++;
+    if (text[at] !== "{") return false;
+    let depth = 0;
+    for (; at < text.length; at++) {
+      if (text[at] === "\\") at++;
+      else if (text[at] === "{") depth++;
+      else if (text[at] === "}" && --depth === 0) break;
+    }
+    at++;
+    return true;
+  };
+  while (at < text.length) {
+    if (tokens.length > MAX_TOKENS) return undefined;
+    const c = text[at]!;
+    if (c === " " || c === "\n" || c === "\t" || c === "\r" || c === "~" || c === "$") {
+      at++;
+      if (c !== "$") spaced = true;
+    } else if (isDigit(c) || (c === "." && isDigit(text[at + 1]))) {
+      if (need > 0 && c !== ".") {
+        push("number", c);
+        at++;
+        need--;
+      } else {
+        const { value, end } = numberAt(text, at, options.thousands);
+        push("number", value);
+        at = end;
+        need = 0;
+      }
+    } else if (isLetter(c)) {
+      let end = at + 1;
+      if (need > 0) need--;
+      else while (isLetter(text[end])) end++;
+      const word = text.slice(at, end), command = /^(?:[dt]?frac|sqrt)$/.test(word) && text[end] === "{"; // a backslash was lost
+      push(command ? "command" : "word", command && word !== "sqrt" ? "frac" : word);
+      if (command) need = word === "sqrt" ? 1 : 2;
+      at = end;
+    } else if (c === "\\") {
+      let end = at + 1;
+      while (end < text.length && ((text[end]! >= "a" && text[end]! <= "z") || (text[end]! >= "A" && text[end]! <= "Z"))) end++;
+      if (end === at + 1) end++;
+      const name = text.slice(at + 1, end);
+      at = end;
+      if (name === "" || name === " " || name === "," || name === ";" || name === ":" || name === "!" || name === "\n" || name === "/") {
+        // Spaces; also the delimiters of formulas, below.
+        spaced ||= name !== "!";
+      } else if (name === "(" || name === ")" || name === "[" || name === "]") spaced = true;
+      else if (TEXT.has(name)) {
+        while (text[at] === " ") at++;
+        if (text[at] === "{") {
+          groups.push({ upright, visible: false, need });
+          upright = true;
+          need = 0;
+          at++;
+        }
+      } else if (SKIPPED.has(name)) {
+        if ((name === "left" || name === "right") && text[at] === ".") at++;
+      } else if (SKIPPED_WITH_GROUP.has(name)) skipGroup();
+      else if (name === "begin" || name === "end") {
+        const open = text.indexOf("{", at), close = text.indexOf("}", at);
+        if (open === at && close > open) {
+          const environment = text.slice(open + 1, close);
+          at = close + 1;
+          push(name === "begin" ? "open" : "close", `\\${environment}`);
+          if (name === "begin" && environment === "array") skipGroup();
+        }
+      } else if (name === "lfloor" || name === "lceil" || name === "langle") push("open", `\\${name}`);
+      else if (name === "rfloor" || name === "rceil" || name === "rangle") push("close", `\\${name}`);
+      else {
+        const [kind, value] = SYNONYMS[name] ?? ["command", name];
+        push(kind, value);
+        need = kind === "command" && Object.hasOwn(ARGUMENTS, value) ? ARGUMENTS[value]! : Math.max(0, need - 1);
+      }
+    } else if (c === "{") {
+      groups.push({ upright, visible: true, need: Math.max(0, need - 1) });
+      need = 0;
+      push("open", "{");
+      at++;
+    } else if (c === "}") {
+      const group = groups.pop();
+      if (group?.visible ?? true) push("close", "}");
+      upright = group?.upright ?? false;
+      need = group?.need ?? 0;
+      at++;
+    } else if (c === "(" || c === "[") {
+      // The index of a root comes before its argument.
+      if (c === "[" && need > 0 && tokens.at(-1)?.text === "sqrt") {
+        push("open", "[");
+      } else {
+        need = 0;
+        push("open", c);
+      }
+      at++;
+    } else if (c === ")" || c === "]") {
+      push("close", c);
+      at++;
+    } else {
+      const pair = text.slice(at, at + 2);
+      const symbol = pair === "<=" || pair === ">=" || pair === "!=" ? pair : pair === "**" ? "^" : pair === "==" ? "=" : c;
+      push("symbol", symbol);
+      at += symbol === "^" && c === "*" || pair === "==" ? 2 : symbol.length;
+    }
+  }
+  return tokens;
+}
+
+/** Reads a number: digits, separators of thousands, decimals, an exponent of ten. */
+function numberAt(text: string, start: number, thousands: boolean): { value: string; end: number } {
+  let end = start + digitsAt(text, start), value = text.slice(start, end);
+  // A group of three digits after a separator: "," by choice; "{,}", "\,", "\ ", " " always.
+  if (value.length >= 1 && value.length <= 3 && value !== "0") {
+    for (;;) {
+      const separator = (["{,}", "\\,", "\\ ", "\\!", ",\\!", " ", ","] as const).find((s) => text.startsWith(s, end));
+      if (separator === undefined || ((separator === "," || separator === ",\\!") && !thousands)) break;
+      const from = end + separator.length;
+      if (digitsAt(text, from) !== 3 || (separator === " " && text[from + 3] === "/")) break;
+      value += text.slice(from, from + 3);
+      end = from + 3;
+    }
+  }
+  if (text.startsWith("{,}", end) && isDigit(text[end + 3])) { // a decimal comma
+    const digits = digitsAt(text, end + 3);
+    value += `.${text.slice(end + 3, end + 3 + digits)}`;
+    end += 3 + digits;
+  } else if (text[end] === "." && isDigit(text[end + 1])) {
+    const digits = digitsAt(text, end + 1);
+    value += text.slice(end, end + 1 + digits);
+    end += 1 + digits;
+  } else if (text.startsWith(".\\overline{", end)) { // 0.\overline{3}
+    value += ".";
+    end++;
+  }
+  if (text[end] === "e" || text[end] === "E") {
+    const from = end + (text[end + 1] === "+" || text[end + 1] === "-" ? 2 : 1), digits = digitsAt(text, from);
+    if (digits > 0 && !isLetter(text[from + digits])) {
+      value += text.slice(end, from + digits);
+      end = from + digits;
+    }
+  }
+  return { value, end };
+}

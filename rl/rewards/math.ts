@@ -1,0 +1,37 @@
+/**
+ * The verifier of mathematical answers.
+ *
+ * @module
+ */
+import { gradeChoice } from "./choice.ts";
+import { extractAnswer } from "./extract.ts";
+import { MathAnswer, type MathOptions, MathTruth } from "./math_equal.ts";
+import { type RewardInput, type Score, truthsOf } from "./reward.ts";
+
+/**
+ * Grades a mathematical answer: 1 where the response's final answer is the same as the truth, or as any of several truths; else 0. A question with
+ * choices, or whose truth is one capital letter from A to J, is graded as multiple choice.
+ *
+ * @returns NaN where no truth can be graded, as an empty one.
+ *
+ * @example
+ * ```ts
+ * import { gradeMath } from "./math.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const grade = (response: string) => gradeMath({ response, truth: "2\\sqrt{3}" }).score;
+ * assertEquals(["Hence \\boxed{\\sqrt{12}}.", "<answer>3.464</answer>", "The answer is 3.5."].map(grade), [1, 1, 0]);
+ * ```
+ */
+export function gradeMath(input: RewardInput, options: MathOptions = {}): Score {
+  const truths = truthsOf(input.truth);
+  if ((input.options?.length ?? 0) > 0 || truths.every((truth) => /^\s*\(?[A-J]\)?\s*$/.test(truth))) {
+    return gradeChoice(input, options.units === undefined ? {} : { units: options.units });
+  }
+  const gradable = truths.map((truth) => new MathTruth(truth, options)).filter((truth) => truth.gradable);
+  if (gradable.length === 0) return { score: NaN };
+  const given = extractAnswer(input.response);
+  if (given === undefined) return { score: 0 };
+  const answer = new MathAnswer(given.answer);
+  return { score: gradable.some((truth) => truth.matches(answer)) ? 1 : 0, answer: given.answer };
+}

@@ -1,0 +1,360 @@
+/**
+ * Whether two answers are the same.
+ *
+ * @module
+ */
+import { type Answer, parseAnswer } from "./answer.ts";
+import { type Expression, variablesOf } from "./expression.ts";
+import type { LetterUnits } from "./expression_parser.ts";
+import { MAX_ANSWER } from "./latex_tokens.ts";
+import { proportional, Quantity, sameExpression, sameQuantity, type Tolerance } from "./quantity.ts";
+
+/** Options of {@linkcode mathEqual}. */
+export interface MathOptions {
+  /** Largest relative difference where a number is written with decimals; default 1e-6. Exact forms must be equal. */
+  relative?: number;
+  /** Whether a decimal of three significant digits and two places or more equals an exact value that rounds to it; default true. */
+  rounded?: boolean;
+  /** Whether an answer may lack the truth's unit, or its degree or percent sign: "optional" by default. */
+  units?: "optional" | "required";
+}
+
+/** An infinite or finite interval on a variable, "" where it is not named. */
+interface Interval {
+  readonly variable: string;
+  /** undefined: unbounded. */
+  readonly low: Answer | undefined;
+  readonly high: Answer | undefined;
+  readonly lowClosed: boolean;
+  readonly highClosed: boolean;
+}
+
+/** Longest list that is compared without regard to order. */
+const MAX_UNORDERED = 40;
+/** How near the parts of a chain with "≈" must be for each of them to stand for it. */
+const APPROXIMATE = 0.02;
+const MIRRORED: Readonly<Record<string, string>> = { "<": ">", ">": "<", "<=": ">=", ">=": "<=" };
+
+const isInequality = (operator: string): boolean => Object.hasOwn(MIRRORED, operator);
+const isEquation = (answer: Answer & { kind: "relation" }): boolean =>
+  answer.operators.every((operator) => operator === "=" || operator === "≈");
+
+/** Compares parsed answers. */
+class Comparison {
+  constructor(readonly tolerance: Tolerance) {}
+
+  same(truth: Answer, response: Answer): boolean {
+    if (truth.text !== "" && truth.text === response.text) return true;
+    if (truth.kind === "relation" || response.kind === "relation") return this.#relations(truth, response);
+    if (truth.kind === "quantity" && response.kind === "quantity") {
+      const [a, b] = [truth.quantity.branches, response.quantity.branches];
+      if (a.length === 1 && b.length === 1) return sameQuantity(a[0]!, b[0]!, this.tolerance);
+    }
+    if (truth.kind === "ratio" || response.kind === "ratio") return this.#ratios(truth, response);
+    if (truth.kind === "matrix" || response.kind === "matrix") return this.#matrices(truth, response);
+    return this.#collections(truth, response);
+  }
+
+  /** Same items in any order. */
+  #unordered(truth: readonly Answer[], response: readonly Answer[]): boolean {
+    if (truth.length !== response.length || truth.length > MAX_UNORDERED) return false;
+    const left = [...response];
+    return truth.every((item) => {
+      const at = left.findIndex((other) => this.same(item, other));
+      if (at >= 0) left.splice(at, 1);
+      return at >= 0;
+    });
+  }
+
+  #ordered(truth: readonly Answer[], response: readonly Answer[]): boolean {
+    return truth.length === response.length && truth.every((item, i) => this.same(item, response[i]!));
+  }
+
+  #collections(truth: Answer, response: Answer): boolean {
+    if (truth.kind === "union" || response.kind === "union") {
+      const items = (answer: Answer) =>
+        answer.kind === "union" || (answer.kind === "list" && answer.open === "") ? answer.items : undefined;
+      const [a, b] = [items(truth), items(response)];
+      return a !== undefined && b !== undefined && this.#unordered(a, b);
+    }
+    const [a, b] = [listOf(truth), listOf(response)];
+    if (a === undefined || b === undefined) return false;
+    if (a.items.length === 1 && b.items.length === 1 && a.items[0] === truth && b.items[0] === response) return false; // no lists
+    const free = (open: string) => open === "" || open === "\\{";
+    if (free(a.open) && free(b.open)) return this.#unordered(a.items, b.items);
+    if (a.items.length !== b.items.length || a.items.length < 2) return false;
+    const tuple = (list: typeof a) =>
+      list.open === "" || (list.open === "(" && list.close === ")") || (list.open === "[" && list.close === "]");
+    if ((a.open === "") !== (b.open === "")) return tuple(a) && tuple(b) && this.#ordered(a.items, b.items);
+    return a.open === b.open && a.close === b.close && this.#ordered(a.items, b.items);
+  }
+
+  #ratios(truth: Answer, response: Answer): boolean {
+    const parts = (answer: Answer): readonly Quantity[] | undefined => {
+      if (answer.kind === "ratio") return answer.parts;
+      return answer.kind === "quantity" ? [answer.quantity, ONE] : undefined;
+    };
+    const [a, b] = [parts(truth), parts(response)];
+    if (a === undefined || b === undefined || a.length !== b.length) return false;
+    // a_i / a_last = b_i / b_last
+    const share = (all: readonly Quantity[], i: number) =>
+      new Quantity({ kind: "divide", left: all[i]!.expression, right: all.at(-1)!.expression });
+    for (let i = 0; i + 1 < a.length; i++) if (!sameExpression(share(a, i), share(b, i), this.tolerance)) return false;
+    return true;
+  }
+
+  #matrices(truth: Answer, response: Answer): boolean {
+    const rows = (answer: Answer): readonly (readonly Answer[])[] | undefined => {
+      if (answer.kind === "matrix") return answer.rows;
+      // A tuple is a column.
+      return answer.kind === "list" && answer.open === "(" && answer.close === ")" ? answer.items.map((item) => [item]) : undefined;
+    };
+    const [a, b] = [rows(truth), rows(response)];
+    if (a === undefined || b === undefined) return false;
+    if (a.length === b.length) return a.every((row, i) => this.#ordered(row, b[i]!));
+    return truth.kind !== response.kind && a.flat().length === b.flat().length && (a.length === 1 || b.length === 1) &&
+      this.#ordered(a.flat(), b.flat());
+  }
+
+  #relations(truth: Answer, response: Answer): boolean {
+    if (truth.kind === "relation" && response.kind === "relation") {
+      if (isEquation(truth) && isEquation(response)) return this.#equations(truth, response);
+      const operators = [...truth.operators, ...response.operators];
+      if (operators.includes("!=")) {
+        return operators.length === 2 && operators.every((operator) => operator === "!=") && this.#ordered(truth.parts, response.parts);
+      }
+      if (operators.every(isInequality)) return this.#inequalities(truth, response);
+    }
+    const [a, b] = [this.#stripped(truth), this.#stripped(response)];
+    if (a === undefined || b === undefined) return this.#asIntervals(truth, response);
+    if (a === truth && b === response) return this.#asIntervals(truth, response);
+    return this.same(a, b);
+  }
+
+  /** What an equation or membership says something is: its last part. The answer itself where it is neither. undefined of what names nothing. */
+  #stripped(answer: Answer): Answer | undefined {
+    if (answer.kind !== "relation") return answer;
+    if (answer.operators.every((operator) => operator === "in")) return answer.parts.at(-1);
+    if (!isEquation(answer) || !answer.label) return answer.operators.some(isInequality) ? answer : undefined;
+    return answer.parts.at(-1);
+  }
+
+  /** The forms of a chain such as x = \sqrt{2} ≈ 1.41 that may stand for its value: the last, and those before "≈" where all are near each other. */
+  #forms(equation: Answer & { kind: "relation" }): Answer[] {
+    const { parts, operators } = equation, last = parts.at(-1)!;
+    const exact = parts.filter((_, i) => operators[i] === "≈" && (i > 0 || parts.length === 2));
+    const value = (answer: Answer): number => answer.kind === "quantity" && answer.quantity.numeric ? answer.quantity.values[0]!.re : NaN;
+    const agree = exact.every((part) => Math.abs(value(part) - value(last)) <= APPROXIMATE * Math.abs(value(last)));
+    return agree ? [last, ...exact] : [last];
+  }
+
+  #equations(truth: Answer & { kind: "relation" }, response: Answer & { kind: "relation" }): boolean {
+    if (truth.parts.length === 2 && response.parts.length === 2) {
+      const [a, b] = [truth, response].map(({ parts: [left, right] }) => difference(left!, right!));
+      if (a !== undefined && b !== undefined && !a.numeric && !b.numeric && proportional(a, b, { positive: false })) return true;
+      if (this.same(truth.parts[0]!, response.parts[0]!)) return this.same(truth.parts[1]!, response.parts[1]!);
+      // x = 5 is not y = 5; "the area = 5" may be A = 5.
+      if (truth.parts[0]!.kind === "quantity" && response.parts[0]!.kind === "quantity") return false;
+    }
+    if (!truth.label || !response.label) return false;
+    return this.same(truth.parts.at(-1)!, response.parts.at(-1)!);
+  }
+
+  #inequalities(truth: Answer & { kind: "relation" }, response: Answer & { kind: "relation" }): boolean {
+    if (this.#asIntervals(truth, response)) return true;
+    if (truth.parts.length !== 2 || response.parts.length !== 2) return false;
+    const strict = (operator: string) => operator === "<" || operator === ">";
+    if (strict(truth.operators[0]!) !== strict(response.operators[0]!)) return false;
+    // Greater less smaller.
+    const gap = ({ parts, operators }: Answer & { kind: "relation" }) =>
+      operators[0]!.startsWith("<") ? difference(parts[1]!, parts[0]!) : difference(parts[0]!, parts[1]!);
+    const [a, b] = [gap(truth), gap(response)];
+    return a !== undefined && b !== undefined && !a.numeric && !b.numeric && proportional(a, b, { positive: true });
+  }
+
+  #asIntervals(truth: Answer, response: Answer): boolean {
+    const [a, b] = [intervalOf(truth), intervalOf(response)];
+    if (a === undefined || b === undefined) return false;
+    if (a.variable !== "" && b.variable !== "" && a.variable !== b.variable) return false;
+    if (a.lowClosed !== b.lowClosed || a.highClosed !== b.highClosed) return false;
+    const bound = (x: Answer | undefined, y: Answer | undefined) => x === undefined || y === undefined ? x === y : this.same(x, y);
+    return bound(a.low, b.low) && bound(a.high, b.high);
+  }
+
+  /** As `same`, and by any form of a chain with "≈". */
+  matches(truth: Answer, response: Answer): boolean {
+    if (this.same(truth, response)) return true;
+    const forms = (answer: Answer) =>
+      answer.kind === "relation" && isEquation(answer) && answer.operators.includes("≈") ? this.#forms(answer) : [answer];
+    const [a, b] = [forms(truth), forms(response)];
+    return (a.length > 1 || b.length > 1 || a[0] !== truth || b[0] !== response) && a.some((x) => b.some((y) => this.same(x, y)));
+  }
+}
+
+const ONE = new Quantity({ kind: "number", numerator: 1n, denominator: 1n, places: -1, digits: 1 });
+
+function difference(left: Answer, right: Answer): Quantity | undefined {
+  if (left.kind !== "quantity" || right.kind !== "quantity") return undefined;
+  return new Quantity({ kind: "add", left: left.quantity.expression, right: { kind: "negate", of: right.quantity.expression } });
+}
+
+/** An answer as a list: itself, both values of a plus-minus, or the one item. */
+function listOf(answer: Answer): { items: readonly Answer[]; open: string; close: string } | undefined {
+  switch (answer.kind) {
+    case "list": {
+      if (answer.open !== "" && answer.open !== "\\{") return answer;
+      return { ...answer, items: answer.items.flatMap((item) => expand(item)) };
+    }
+    case "quantity":
+      return { items: expand(answer), open: "", close: "" };
+    case "words":
+      return /^(?:emptyset|\\\{\\\})$/.test(answer.text)
+        ? { items: [], open: "\\{", close: "\\}" }
+        : { items: [answer], open: "", close: "" };
+    default:
+      return { items: [answer], open: "", close: "" };
+  }
+}
+
+function expand(answer: Answer): Answer[] {
+  if (answer.kind === "relation" && answer.label && isEquation(answer)) {
+    const last = answer.parts.at(-1)!, values = expand(last);
+    return values.length > 1 ? values : [answer];
+  }
+  if (answer.kind !== "quantity") return [answer];
+  const { branches } = answer.quantity;
+  return branches.length === 1 ? [answer] : branches.map((quantity) => ({ kind: "quantity", text: "", quantity }));
+}
+
+function intervalOf(answer: Answer): Interval | undefined {
+  const unbounded = (end: Answer | undefined) => end?.kind === "quantity" && end.quantity.infinite !== 0 ? undefined : end;
+  if (answer.kind === "list" && answer.items.length === 2 && (answer.open === "(" || answer.open === "[")) {
+    const [low, high] = answer.items;
+    return {
+      variable: "",
+      low: unbounded(low),
+      high: unbounded(high),
+      lowClosed: answer.open === "[",
+      highClosed: answer.close === "]",
+    };
+  }
+  if (answer.kind !== "relation" || !answer.operators.every(isInequality)) return undefined;
+  const variable = (part: Answer | undefined) =>
+    part?.kind === "quantity" && part.quantity.expression.kind === "variable" ? part.quantity.expression.name : undefined;
+  let [parts, operators] = [answer.parts, answer.operators];
+  if (operators[0]!.startsWith(">")) {
+    [parts, operators] = [
+      [...parts].reverse(),
+      [...operators].reverse().map((operator) => MIRRORED[operator]!),
+    ];
+  }
+  if (operators.some((operator) => !operator.startsWith("<"))) return undefined;
+  const closed = (operator: string | undefined) => operator === "<=";
+  if (parts.length === 3) {
+    const name = variable(parts[1]);
+    if (name === undefined) return undefined;
+    const [low, high] = [unbounded(parts[0]), unbounded(parts[2])];
+    return { variable: name, low, high, lowClosed: closed(operators[0]), highClosed: closed(operators[1]) };
+  }
+  if (parts.length !== 2) return undefined;
+  const [left, right] = [variable(parts[0]), variable(parts[1])];
+  if (left !== undefined && isConstant(parts[1]!)) {
+    return { variable: left, low: undefined, high: parts[1], lowClosed: false, highClosed: closed(operators[0]) };
+  }
+  if (right !== undefined && isConstant(parts[0]!)) {
+    return { variable: right, low: parts[0], high: undefined, lowClosed: closed(operators[0]), highClosed: false };
+  }
+  return undefined;
+}
+
+const isConstant = (answer: Answer): boolean =>
+  answer.kind === "quantity" && variablesOf(answer.quantity.expression as Expression).size === 0;
+
+/** The readings of an answer: with and without separators of thousands, where it may have any. */
+function readings(answer: string, letterUnits: LetterUnits): Answer[] {
+  const commas = /\d,\d{3}/.test(answer) ? [true, false] : [true];
+  return commas.map((thousands) => parseAnswer(answer, { thousands, letterUnits })).filter((one) => one !== undefined);
+}
+
+/** An answer to be compared with several truths: parsed once, when it is first needed. */
+export class MathAnswer {
+  /** The answer, without white space around it; "" of one that is too long. */
+  readonly text: string;
+  #readings: readonly Answer[] | undefined;
+  #withUnits: readonly Answer[] | undefined;
+
+  /** An answer in LaTeX, Unicode or plain text. */
+  constructor(text: string) {
+    this.text = text.length > MAX_ANSWER ? "" : text.trim();
+  }
+
+  /** As it reads first. */
+  get readings(): readonly Answer[] {
+    return this.#readings ??= readings(this.text, "spaced");
+  }
+
+  /** With bare letters after numbers as units: "5m". */
+  get withUnits(): readonly Answer[] {
+    return this.#withUnits ??= /\d\s*[mgshlLNJWVA](?![a-zA-Z])/.test(this.text) ? readings(this.text, "always") : [];
+  }
+}
+
+/**
+ * A truth that responses are compared with: parsed once.
+ *
+ * @example
+ * ```ts
+ * import { MathTruth } from "./math_equal.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const truth = new MathTruth("\\frac{\\sqrt{2}}{2}");
+ * assertEquals(["1/\\sqrt2", "0.7071", "0.71"].map((answer) => truth.matches(answer)), [true, true, false]);
+ * ```
+ */
+export class MathTruth {
+  readonly #truth: MathAnswer;
+  readonly #comparison: Comparison;
+
+  /** A truth in LaTeX, Unicode or plain text. Nothing matches one that is empty or longer than 10,000 characters. */
+  constructor(truth: string, options: MathOptions = {}) {
+    const { relative = 1e-6, rounded = true, units = "optional" } = options;
+    this.#comparison = new Comparison({ relative, rounded, units });
+    this.#truth = new MathAnswer(truth);
+  }
+
+  /** Whether there is anything that an answer can match. */
+  get gradable(): boolean {
+    return this.#truth.text !== "";
+  }
+
+  /** Whether an answer, already extracted, is the same. */
+  matches(answer: string | MathAnswer): boolean {
+    const given = typeof answer === "string" ? new MathAnswer(answer) : answer;
+    if (given.text === "" || !this.gradable) return false;
+    if (given.text === this.#truth.text) return true;
+    const same = (response: Answer) => this.#truth.readings.some((truth) => this.#comparison.matches(truth, response));
+    return given.readings.some(same) || given.withUnits.some(same);
+  }
+}
+
+/**
+ * Whether an answer is the same as the truth.
+ *
+ * Exact where arithmetic on rationals decides, else by evaluation in float64 at fixed points. Lists and sets compare in any order, tuples and
+ * intervals in order. Never throws; an answer of more than 10,000 characters matches nothing.
+ *
+ * @param answers `truth` and `answer`, already extracted, in LaTeX, Unicode or plain text.
+ *
+ * @example
+ * ```ts
+ * import { mathEqual } from "./math_equal.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * assertEquals(mathEqual({ truth: "\\frac{3}{4}", answer: "0.75" }), true);
+ * assertEquals(mathEqual({ truth: "(0, \\frac12]", answer: "0 < x \\le 0.5" }), true);
+ * assertEquals(mathEqual({ truth: "(1, 2)", answer: "(2, 1)" }), false);
+ * ```
+ */
+export function mathEqual(answers: { truth: string; answer: string }, options: MathOptions = {}): boolean {
+  return new MathTruth(answers.truth, options).matches(answers.answer);
+}

@@ -1,0 +1,118 @@
+/**
+ * Rewards by name, as configurations write them, with checked options.
+ *
+ * @module
+ */
+import { z } from "zod";
+import { defaultPart, type PlannedPart, type RewardPlan } from "./plan.ts";
+
+const fraction = z.number().min(0).max(1), positive = z.number().nonnegative();
+const OPTIONS = {
+  math: z.strictObject({
+    relative: positive.optional(),
+    rounded: z.boolean().optional(),
+    units: z.enum(["optional", "required"]).optional(),
+  }),
+  "multiple_choice": z.strictObject({ units: z.enum(["optional", "required"]).optional() }),
+  exact: z.strictObject({
+    caseSensitive: z.boolean().optional(),
+    punctuation: z.boolean().optional(),
+    from: z.enum(["answer", "response"]).optional(),
+  }),
+  number: z.strictObject({ absolute: positive.optional(), relative: positive.optional() }),
+  iou: z.strictObject({ threshold: fraction.optional(), layout: z.enum(["corners", "size"]).optional() }),
+  point: z.strictObject({ radius: positive.optional(), slack: positive.optional() }),
+  format: z.strictObject({ style: z.enum(["think", "think_answer", "think_boxed", "boxed", "answer"]).optional() }),
+  length: z.strictObject({
+    min: positive.optional(),
+    max: positive.optional(),
+    slack: positive.optional(),
+    unit: z.enum(["tokens", "characters"]).optional(),
+  }),
+} as const;
+
+/** Rewards made of others, by name. */
+const PRESETS: Readonly<Record<string, RewardSpec>> = {
+  "math_format": {
+    parts: { accuracy: { use: "math", weight: 0.9 }, format: { use: "format", weight: 0.1, options: { style: "think_boxed" } } },
+  },
+  r1v: { parts: { accuracy: { use: "math", weight: 0.5 }, format: { use: "format", weight: 0.5, options: { style: "think_answer" } } } },
+};
+
+const options = z.record(z.string(), z.unknown()).optional();
+const partSchema = z.strictObject({ use: z.string().min(1), weight: z.number().default(1), options });
+
+/**
+ * The schema of a configuration's `reward`: a name or module, one with options, or named parts with weights.
+ *
+ * Names: "math", "multiple_choice", "exact", "number", "iou", "point", "format", "length"; "math_format" (0.9 math + 0.1 think and box), "r1v" (0.5 math +
+ * 0.5 think and answer tags). A module is a path that begins with "./", "../" or "/", or a "file:" or "https:" URL.
+ */
+export const rewardSchema = z.union([
+  z.string().min(1),
+  z.strictObject({ use: z.string().min(1), options }),
+  z.strictObject({ parts: z.record(z.string().min(1), partSchema).refine((parts) => Object.keys(parts).length > 0, "no part is named") }),
+]);
+
+/** A configuration's `reward`, as written. */
+export type RewardSpec = z.input<typeof rewardSchema>;
+
+/** Names that `reward` may have. */
+export const REWARD_NAMES: readonly string[] = [...Object.keys(OPTIONS), ...Object.keys(PRESETS)];
+
+const isModule = (use: string): boolean => /^(?:\.{1,2}\/|\/|file:|https:)/.test(use);
+
+/**
+ * Resolves a configuration's `reward`.
+ *
+ * @param spec What is written there.
+ * @param base What module paths are relative to: a "file:" or "https:" URL, such as the configuration file's.
+ * @throws RangeError that names the field, for an unknown name, a wrong option, a part that has parts itself.
+ *
+ * @example
+ * ```ts
+ * import { planReward } from "./registry.ts";
+ * import { assertEquals, assertThrows } from "@std/assert";
+ *
+ * const plan = planReward({ parts: { accuracy: { use: "math", weight: 0.9 }, style: { use: "./style.ts", weight: 0.1 } } }, "file:///run/config.json");
+ * assertEquals(plan.modules, ["file:///run/style.ts"]);
+ * assertThrows(() => planReward("maths", "file:///"), RangeError, 'unknown reward "maths"');
+ * ```
+ */
+export function planReward(spec: RewardSpec, base: string | URL): RewardPlan {
+  const parsed = rewardSchema.safeParse(spec);
+  if (!parsed.success) throw new RangeError(`Cannot read \`reward\`: ${z.prettifyError(parsed.error).replaceAll("\n", " ")}`);
+  const reward = typeof parsed.data === "string" ? { use: parsed.data } : parsed.data;
+  if ("parts" in reward) return planParts(reward.parts, base);
+  if (Object.hasOwn(PRESETS, reward.use)) {
+    if (reward.options !== undefined) throw new RangeError(`Cannot read \`reward\`: "${reward.use}" takes no options; write its parts out`);
+    return planReward(PRESETS[reward.use]!, base);
+  }
+  if (isModule(reward.use)) return { modules: [new URL(reward.use, base).href], options: reward.options ?? {} };
+  const name = defaultPart(reward.use);
+  return planParts({ [name]: { use: reward.use, weight: 1, options: reward.options } }, base);
+}
+
+function planParts(parts: Readonly<Record<string, z.output<typeof partSchema>>>, base: string | URL): RewardPlan {
+  const modules: string[] = [];
+  const planned = Object.entries(parts).map(([name, { use, weight, options = {} }]): PlannedPart => {
+    if (name === "overall") throw new RangeError('Cannot read `reward`: a part is named "overall", which is the name of the sum');
+    if (isModule(use)) {
+      const url = new URL(use, base).href;
+      if (!modules.includes(url)) modules.push(url);
+      return { name, weight, module: modules.indexOf(url), options };
+    }
+    const known = (OPTIONS as Readonly<Record<string, z.ZodType>>)[use];
+    if (known === undefined || !Object.hasOwn(OPTIONS, use)) {
+      throw new RangeError(
+        `Cannot read \`reward\`: unknown reward "${use}"; known are ${REWARD_NAMES.join(", ")}, and modules as "./my_reward.ts"`,
+      );
+    }
+    const checked = known.safeParse(options);
+    if (!checked.success) {
+      throw new RangeError(`Cannot read \`reward\`: options of "${use}": ${z.prettifyError(checked.error).replaceAll("\n", " ")}`);
+    }
+    return { name, weight, verifier: use, options: checked.data as Readonly<Record<string, unknown>> };
+  });
+  return { parts: planned, modules };
+}

@@ -1,0 +1,201 @@
+/**
+ * Units of answers: which words are units, of what dimension, and how they convert.
+ *
+ * @module
+ */
+import type { Token } from "./latex_tokens.ts";
+
+/** A unit as written after a number. */
+export interface Unit {
+  /** Base dimensions with their exponents, sorted, e.g. "length^2"; undefined of words that are no known unit. */
+  readonly dimension: string | undefined;
+  /** How many base units one of it is. */
+  readonly factor: number;
+}
+
+const TABLE = new Map<string, readonly [dimension: string, factor: number]>();
+const define = (dimension: string, entries: Readonly<Record<string, number>>) => {
+  for (const [names, factor] of Object.entries(entries)) for (const name of names.split(" ")) TABLE.set(name, [dimension, factor]);
+};
+define("length", {
+  "mm millimeter millimeters millimetre millimetres": 1e-3,
+  "cm centimeter centimeters centimetre centimetres": 1e-2,
+  "dm decimeter decimeters decimetre decimetres": 0.1,
+  "m meter meters metre metres": 1,
+  "km kilometer kilometers kilometre kilometres": 1e3,
+  "inch inches": 0.0254,
+  "ft foot feet": 0.3048,
+  "yd yard yards": 0.9144,
+  "mi mile miles": 1609.344,
+});
+define("mass", {
+  "mg milligram milligrams": 1e-3,
+  "g gram grams": 1,
+  "kg kilogram kilograms": 1e3,
+  "ton tons tonne tonnes": 1e6,
+  "lb lbs pound pounds": 453.59237,
+  "oz ounce ounces": 28.349523125,
+});
+define("time", {
+  "ms millisecond milliseconds": 1e-3,
+  "s sec secs second seconds": 1,
+  "min mins minute minutes": 60,
+  "h hr hrs hour hours": 3600,
+  "day days": 86400,
+  "week weeks": 604800,
+  "month months": 2629746,
+  "year years yr yrs": 31556952,
+});
+define("volume", {
+  "ml mL milliliter milliliters millilitre millilitres": 1e-3,
+  "cl cL centiliter centiliters": 1e-2,
+  "l L liter liters litre litres": 1,
+  "gal gallon gallons": 3.785411784,
+});
+define("money", { "dollar dollars USD usd": 1, "cent cents": 0.01 });
+define("euro", { "euro euros EUR": 1 });
+define("sterling", { "pence": 0.01, "GBP pounds_sterling": 1 });
+define("yen", { "yen JPY": 1 });
+define("temperature", { "Celsius celsius": 1 });
+define("fahrenheit", { "Fahrenheit fahrenheit": 1 });
+define("force", { "N newton newtons": 1 });
+define("energy", { "J joule joules": 1, "kJ": 1e3 });
+define("power", { "W watt watts": 1, "kW": 1e3 });
+define("voltage", { "V volt volts": 1 });
+define("current", { "A ampere amperes amps": 1 });
+define("frequency", { "Hz hertz": 1, "kHz": 1e3 });
+define("pressure", { "Pa": 1, "kPa": 1e3 });
+define("amount", { "mol mole moles": 1 });
+define("length/time", { "mph": 0.44704, "kph kmh": 1 / 3.6 });
+define("area", { "ha hectare hectares": 1, "acre acres": 0.40468564224 });
+// A unit without a name: as good as none.
+define("", { "unit units": 1 });
+
+/** Units of one letter, which may also be variables. */
+export const BARE_UNITS: ReadonlySet<string> = new Set(["m", "g", "s", "h", "l", "L", "N", "J", "W", "V", "A"]);
+
+/** Words that may stand in a number's unit, but after which there is more to the answer than a number. */
+const NOT_UNITS = new Set(
+  ("and or not nor to times plus minus more less than between least most about approximately over under if when hundred thousand million billion " +
+    "dozen percent degrees degree is are was be equals only from through until no none neither either both all but except half half twice")
+    .split(" "),
+);
+
+/** Whether a word is a known unit or stands before one ("square", "cubic", "sq"). */
+export function isUnitWord(word: string): boolean {
+  return TABLE.has(word) || word === "square" || word === "cubic" || word === "sq" || word === "cu";
+}
+
+/** Written multipliers after a number. */
+export const MULTIPLIERS: Readonly<Record<string, bigint>> = {
+  dozen: 12n,
+  hundred: 100n,
+  thousand: 1_000n,
+  million: 1_000_000n,
+  billion: 1_000_000_000n,
+  trillion: 1_000_000_000_000n,
+};
+
+/**
+ * Reads tokens[start, end) as a unit: known units with exponents, products and quotients, or up to four words that are none.
+ *
+ * @returns undefined where they are neither.
+ */
+export function unitOf(tokens: readonly Token[], start: number, end: number): Unit | undefined {
+  return knownUnit(tokens, start, end) ?? words(tokens, start, end);
+}
+
+function words(tokens: readonly Token[], start: number, end: number): Unit | undefined {
+  let count = 0;
+  for (let i = start; i < end; i++) {
+    const token = tokens[i]!;
+    if (token.kind === "word" && !NOT_UNITS.has(token.text.toLowerCase()) && (token.text.length > 1 || token.upright)) {
+      if (++count > 4) return undefined;
+    } else if (!(token.kind === "symbol" && (token.text === "." || token.text === "-" && i > start))) return undefined;
+  }
+  return count > 0 ? { dimension: undefined, factor: 1 } : undefined;
+}
+
+function knownUnit(tokens: readonly Token[], start: number, end: number): Unit | undefined {
+  const powers = new Map<string, number>();
+  let factor = 1, sign = 1, prefix = 0, last: readonly [string, number] | undefined;
+  const add = (unit: readonly [string, number], exponent: number) => {
+    factor *= unit[1] ** exponent;
+    for (const [index, base] of unit[0].split("/").entries()) {
+      if (base !== "") powers.set(base, (powers.get(base) ?? 0) + (index === 0 ? exponent : -exponent));
+    }
+  };
+  let bare = 0; // braces around parts of a unit
+  for (let i = start; i < end; i++) {
+    const { kind, text } = tokens[i]!;
+    if (kind === "open" && (text === "{" || text === "(")) bare++;
+    else if (kind === "close" && (text === "}" || text === ")")) bare--;
+    else if (kind === "word" && (text === "square" || text === "sq") && prefix === 0) prefix = 2;
+    else if (kind === "word" && (text === "cubic" || text === "cu") && prefix === 0) prefix = 3;
+    else if (kind === "word" && text === "squared" && last !== undefined) add(last, sign);
+    else if (kind === "word" && text === "cubed" && last !== undefined) add(last, 2 * sign);
+    else if (kind === "word" && text === "per") sign = -1;
+    else if (kind === "symbol" && text === "/") sign = -1;
+    else if (kind === "symbol" && (text === "*" || text === "." || text === "'")) continue;
+    else if (kind === "symbol" && text === "^" && last !== undefined) {
+      // ^2, ^{2}, ^{-1}
+      let at = i + 1, negative = false;
+      const group = tokens[at]?.text === "{";
+      if (group) at++;
+      if (tokens[at]?.text === "-") {
+        negative = true;
+        at++;
+      }
+      const exponent = Number(tokens[at]?.kind === "number" && at < end ? tokens[at]!.text : NaN) * (negative ? -1 : 1);
+      if (!(Math.abs(exponent) <= 6)) return undefined;
+      if (group && tokens[++at]?.text !== "}") return undefined;
+      add(last, (exponent - 1) * sign);
+      i = at;
+      last = undefined;
+    } else if (kind === "word" || (kind === "command" && text === "ell")) {
+      const unit = TABLE.get(text === "ell" ? "l" : text);
+      if (unit === undefined) return undefined;
+      add(unit, (prefix || 1) * sign);
+      last = unit;
+      prefix = 0;
+    } else return undefined;
+  }
+  if (
+    bare !== 0 || prefix !== 0 || (last === undefined && powers.size === 0 && factor === 1 && end > start && !hasUnit(tokens, start, end))
+  ) {
+    return undefined;
+  }
+  // A litre is a cubic decimetre, a hectare 10^4 square metres.
+  const volume = powers.get("volume") ?? 0, area = powers.get("area") ?? 0;
+  if (volume !== 0 || area !== 0) {
+    powers.delete("volume");
+    powers.delete("area");
+    powers.set("length", (powers.get("length") ?? 0) + 3 * volume + 2 * area);
+    factor *= 1e-3 ** volume * 1e4 ** area;
+  }
+  const parts = [...powers].filter(([, exponent]) => exponent !== 0).map(([base, exponent]) => `${base}^${exponent}`).sort();
+  return { dimension: parts.join(" "), factor };
+}
+
+function hasUnit(tokens: readonly Token[], start: number, end: number): boolean {
+  for (let i = start; i < end; i++) if (tokens[i]!.kind === "word" && TABLE.has(tokens[i]!.text)) return true;
+  return false;
+}
+
+/** The unit of a currency's sign, as a command's name; undefined of other commands. */
+export function currencyOf(command: string): Unit | undefined {
+  switch (command) {
+    case "dollar":
+      return { dimension: "money^1", factor: 1 };
+    case "cent":
+      return { dimension: "money^1", factor: 0.01 };
+    case "euro":
+      return { dimension: "euro^1", factor: 1 };
+    case "pounds":
+      return { dimension: "sterling^1", factor: 1 };
+    case "yen":
+      return { dimension: "yen^1", factor: 1 };
+    default:
+      return undefined;
+  }
+}
