@@ -142,7 +142,7 @@ export interface ExtractOptions {
  * 2. "box": the last `\boxed{...}` or `\fbox{...}` that is closed;
  * 3. "hash": the rest of the line after the last `####`;
  * 4. "phrase": what the last "answer is", "Answer:", "answer should be" or the like names, up to the end of its sentence; also below a heading;
- * 5. "whole": a response of one line of at most 200 characters;
+ * 5. "whole": a response of one line of at most 200 characters, unless it is a sentence that states a value as of 7 (with `choices` also then);
  * 6. "last line": the last line, where it is a value and nothing else;
  * 7. "statement": the value at the end of the last sentence, after "=", "is", "are", "equals" or ":".
  *
@@ -191,7 +191,10 @@ function* search(text: string, options: ExtractOptions): Generator<Extracted> {
   if (named !== undefined) yield { answer: named, source: "phrase" };
   const trimmed = text.trim();
   if (trimmed.length <= MAX_WHOLE && !trimmed.includes("\n")) {
-    if (trimmed !== "") yield { answer: trimmed, source: "whole" };
+    // Of a sentence what it states, as of one below other lines; a choice is looked for in all of it.
+    const stated = options.choices || isValue(trimmed) ? undefined : statement(ending(trimmed).sentence);
+    if (stated !== undefined) yield { answer: stated, source: "statement" };
+    else if (trimmed !== "") yield { answer: trimmed, source: "whole" };
     return;
   }
   const { line, sentence } = ending(trimmed);

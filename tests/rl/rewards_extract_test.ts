@@ -61,6 +61,9 @@ const CASES: readonly (readonly [response: string, answer: string | undefined, s
   ["We add.\n5", "5", "last line"],
   ["We add.\n$$x = 5$$", "$$x = 5$$", "last line"],
   // Statements.
+  ["So the sum is 5.", "5", "statement"],
+  ["Then $2 + 3 = 5$.", "5", "statement"],
+  ["There are 5 triangles.", "There are 5 triangles.", "whole"],
   ["We add them.\nSo the sum is 5.", "5", "statement"],
   ["We add them.\nThus $2 + 3 = 5$.", "5", "statement"],
   ["We add them.\nThere are 24 cm.", "24 cm", "statement"],
