@@ -3,7 +3,7 @@
  * TypeScript over kernels for CUDA and for the CPU.
  *
  * What is here so far: devices and their kernels, tensors with reverse-mode autograd, handles that cross threads, AdamW, schedules, safetensors;
- * Qwen2.5-VL with its processor, and a generation engine.
+ * Qwen2.5-VL with its processor and a generation engine; AT-RL, advantages, policy losses, divergences, rewards and verifiers.
  *
  * @example A step of gradient descent
  * ```ts
