@@ -48,14 +48,28 @@ const partSchema = z.strictObject({ use: z.string().min(1), weight: z.number().d
  * Names: "math", "multiple_choice", "exact", "number", "iou", "point", "format", "length"; "math_format" (0.9 math + 0.1 think and box), "r1v" (0.5 math +
  * 0.5 think and answer tags). A module is a path that begins with "./", "../" or "/", or a "file:" or "https:" URL.
  */
-export const rewardSchema = z.union([
+export const rewardSchema: z.ZodType<ParsedReward, RewardSpec> = z.union([
   z.string().min(1),
   z.strictObject({ use: z.string().min(1), options }),
   z.strictObject({ parts: z.record(z.string().min(1), partSchema).refine((parts) => Object.keys(parts).length > 0, "no part is named") }),
 ]);
 
+/** A verifier or module with its options. */
+export interface RewardUse {
+  /** A name or a module. */
+  use: string;
+  /** Of the verifier, or handed to the module. */
+  options?: Record<string, unknown> | undefined;
+}
+
 /** A configuration's `reward`, as written. */
-export type RewardSpec = z.input<typeof rewardSchema>;
+export type RewardSpec = string | RewardUse | {
+  /** By the names that the parts have in reports; `weight`: default 1. */
+  parts: Record<string, RewardUse & { weight?: number | undefined }>;
+};
+
+/** As {@linkcode RewardSpec}, defaults filled in. */
+export type ParsedReward = string | RewardUse | { parts: Record<string, RewardUse & { weight: number }> };
 
 /** Names that `reward` may have. */
 export const REWARD_NAMES: readonly string[] = [...Object.keys(OPTIONS), ...Object.keys(PRESETS)];
