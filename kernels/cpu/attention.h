@@ -44,14 +44,19 @@ struct MassSums {
   int64_t rows;
 };
 
+// Adds a key's weights; those of row 0 to `free`, for add_free behind the tile.
 template <int V>
-inline void add_mass(const MassSums& mass, int key, const vf (&weight)[V]) {
+inline void add_mass(const MassSums& mass, int key, const vf (&weight)[V], vf (&free)[V]) {
   int32_t r = mass.region[key];
   if (r == -2) return;
-  for (int v = 0; v < V; v++) store(mass.sums + v * kLanes, load(mass.sums + v * kLanes) + weight[v]);
+  for (int v = 0; v < V; v++) free[v] += weight[v];
   if (r < 0) return;
   float* sums = mass.sums + std::min<int64_t>(1 + r, mass.rows - 1) * V * kLanes;
   for (int v = 0; v < V; v++) store(sums + v * kLanes, load(sums + v * kLanes) + weight[v]);
+}
+template <int V>
+inline void add_free(const MassSums& mass, const vf (&free)[V]) {
+  for (int v = 0; v < V; v++) store(mass.sums + v * kLanes, load(mass.sums + v * kLanes) + free[v]);
 }
 
 // What one head adds to a row's mass and profile, from its sums of probabilities (n, then m_r). total: { mass, count, profile... }.
@@ -115,21 +120,22 @@ inline void attend(const Panel& panel, int64_t dim, const float* k, int64_t k_st
       vf s = load(scores + j * lanes + v * kLanes);
       top[v] = top[v] > s ? top[v] : s;  // a NaN may be passed over here; it reaches the sum below
     }
-  bool moved = false;
+  bool moved = false, begun = false;
   for (int v = 0; v < V; v++) {
     shift[v] = top[v] == -kInfinity ? vf{} : top[v];
     rescale[v] = weight_of(before[v] - shift[v]);
     sum[v] = vf{};
     vi same = before[v] == top[v];
-    for (int i = 0; i < kLanes; i++) moved |= same[i] == 0;
+    for (int i = 0; i < kLanes; i++) moved |= same[i] == 0, begun |= before[v][i] != -kInfinity;
   }
   if (moved) {
     for (int64_t i = 0; i < dim; i++)
       for (int v = 0; v < V; v++) store(panel.out + i * lanes + v * kLanes, load(panel.out + i * lanes + v * kLanes) * rescale[v]);
-    if (mass)
+    if (mass && begun)
       for (int64_t r = 0; r < mass->rows; r++)
         for (int v = 0; v < V; v++) store(mass->sums + r * lanes + v * kLanes, load(mass->sums + r * lanes + v * kLanes) * rescale[v]);
   }
+  vf free[V] = {};
   for (int j = 0; j < keys; j++) {
     vf weight[V];
     for (int v = 0; v < V; v++) {
@@ -137,8 +143,9 @@ inline void attend(const Panel& panel, int64_t dim, const float* k, int64_t k_st
       store(scores + j * lanes + v * kLanes, weight[v]);
       sum[v] += weight[v];
     }
-    if (mass) add_mass<V>(*mass, j, weight);
+    if (mass) add_mass<V>(*mass, j, weight, free);
   }
+  if (mass) add_free<V>(*mass, free);
   for (int v = 0; v < V; v++) {
     store(panel.sum + v * kLanes, fused(load(panel.sum + v * kLanes), rescale[v], sum[v]));
     store(panel.max + v * kLanes, top[v]);

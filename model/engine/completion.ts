@@ -73,7 +73,9 @@ export class Recorder {
   /** Notes what the next token's row saw: kedge_decode_attention's two masses, and its profile. */
   look({ mass: [visual, all], profile }: { readonly mass: readonly [number, number]; readonly profile: Float32Array }): void {
     this.#masses.push(all > 0 ? visual / all : 0);
-    this.#profiles.push(all > 0 ? profile.map((m) => m / all) : new Float32Array(profile.length));
+    const shares = new Float32Array(profile.length);
+    for (let r = 0; all > 0 && r < shares.length; r++) shares[r] = profile[r]! / all;
+    this.#profiles.push(shares);
   }
 
   /** The completion as it stands. */
