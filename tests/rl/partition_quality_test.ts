@@ -1,6 +1,6 @@
 // The goals of the partition against libmetis, on fewer graphs than bench/partition.ts has.
 import { assert, assertEquals } from "@std/assert";
-import { byBucket, comparePartitions, CUT_GOAL, lengthsOf, type MeasuredResponse, sumOf } from "../../bench/partition.ts";
+import { byBucket, comparePartitions, CUT_GOAL, lengthsOf, type MeasuredResponse, summaryOf } from "../../bench/partition.ts";
 import { CpuDevice } from "../../ffi/cpu_device.ts";
 import { KedgeError } from "../../ffi/errors.ts";
 import { openMetis } from "../../ffi/metis.ts";
@@ -39,10 +39,11 @@ for (const [name, make] of Object.entries(RESPONSES)) {
       });
       assert(uneven.length > GRAPHS / 2, `only ${uneven.length} responses look at anything more than at the rest, seed ${seed}`);
       for (const { name, results } of byBucket(responses.map((response) => comparePartitions(device, response, seed)))) {
-        const { cut, metisCut, over, seconds, metisSeconds } = sumOf(results),
-          what = `${results.length} graphs of ${name} tokens, seed ${seed}`;
+        const { ratio, over, metisOver, seconds, metisSeconds } = summaryOf(results);
+        const what = `${results.length} graphs of ${name} tokens, seed ${seed}`;
         assertEquals(over, 0, `clusters over the bound or empty: ${what}`);
-        assert(cut <= CUT_GOAL * metisCut, `a cut of ${cut}, libmetis has ${metisCut}: ${what}`);
+        // A few graphs may all be such that METIS passes the bound.
+        assert(ratio <= CUT_GOAL || metisOver === results.length, `cuts of ${ratio} times libmetis's: ${what}`);
         assert(seconds < metisSeconds, `${seconds} s, libmetis takes ${metisSeconds}: ${what}`);
       }
     },
