@@ -2,6 +2,9 @@
  * Seconds that AT-RL takes of a step of training, all sections: connectivity while decoding (two engines answer the same prompts in turns, step by step, one with connectivity),
  * graph, clusters, weights and advantages of what came out, and the report. Goal: sections 1 to 4 at most 0.5 % of the step, rollout and update, measured in the same run.
  *
+ * Section 1 is what the ops that measure connectivity take longer, of each step the median over the rounds, and what the engine does with the numbers. Whole rollouts
+ * differ by as much, but by more from one to the next; that difference is shown beside.
+ *
  *   deno run --allow-read --allow-write=.cache --allow-run=c++ --allow-env=PATH,HOME --allow-ffi bench/atrl.ts [--preset small] [--prompts 4] [--group 8] [--response 64]
  *     [--grid 16] [--rounds 5] [--threads 2]
  *
@@ -10,7 +13,7 @@
 import { parseArgs } from "@std/cli/parse-args";
 import { CpuDevice } from "../ffi/cpu_device.ts";
 import type { Ops } from "../ffi/generated/bindings.ts";
-import type { Completion } from "../model/engine/completion.ts";
+import { type Completion, Recorder } from "../model/engine/completion.ts";
 import { Engine } from "../model/engine/engine.ts";
 import { Qwen25VL } from "../model/qwen2_5_vl.ts";
 import { detectAtrl } from "../rl/atrl/detect.ts";
@@ -142,7 +145,20 @@ using advantage = Tensor.from(device, Float32Array.from(random.normal(flat.lengt
 using graph = new TokenGraph(responses, { connectivity, profile, neighbours: 8, adjacency: 0.1 });
 using clusters = partitionKway(graph, ATRL_DEFAULTS);
 
+/** What an engine does on the host to keep what its rows saw, all steps of a rollout. */
+function record(): void {
+  const numbers = new Float32Array(flat.length * (2 + regions)).fill(0.5), map = flat[0]!.regions;
+  const recorders = flat.map(() => new Recorder());
+  for (let step = 0; step < response; step++) {
+    for (const [i, recorder] of recorders.entries()) {
+      recorder.look({ numbers, mass: 2 * i, profile: 2 * flat.length + i * regions, regions });
+    }
+  }
+  for (const recorder of recorders) recorder.finish("length", map);
+}
+
 const result = measure({
+  "section 1, on the host": record,
   "sections 2 to 4": () => {
     const { responses, connectivity, profile } = pack();
     using credit = detectAtrl(responses, { connectivity, profile });
@@ -182,11 +198,14 @@ const row = (part: string, { seconds, best }: { seconds: number; best: number },
     ...(goal ? { goal: share <= SHARE_GOAL ? "met" : "MISSED" } : {}),
   });
 };
-const first = added("all"), { "sections 2 to 4": rest, ...parts } = result;
+const ops = added("ops"), { "section 1, on the host": host, "sections 2 to 4": rest, ...parts } = result;
+const first = { seconds: ops.seconds + host.seconds, best: ops.best + host.best };
 row("step: rollout and update", { seconds: step, best: bestStep });
 row("sections 1 to 4", { seconds: first.seconds + rest.seconds, best: first.best + rest.best }, true);
 row("section 1", first);
-row("section 1, its ops", added("ops"));
+row("section 1, its ops", ops);
+row("section 1, on the host", host);
+row("what whole rollouts differ by", added("all"));
 row("sections 2 to 4", rest);
 for (const [part, each] of Object.entries(parts)) row(part, each);
 report.print();

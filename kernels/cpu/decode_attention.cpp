@@ -138,7 +138,9 @@ struct Decode {
   }
 
   bool has_region(const Sequence& x) const {
-    return std::any_of(region + x.own_start, region + x.own_start + x.own_len, [](int32_t r) { return r >= 0; });
+    bool any = false;
+    for (int64_t i = x.own_start; i < (int64_t)x.own_start + x.own_len; i++) any |= region[i] >= 0;
+    return any;
   }
 
   // Adds what a sequence's heads saw to its mass[2] and, unless null, profile[regions]. total: scratch [look_floats()].
