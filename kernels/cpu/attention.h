@@ -139,6 +139,7 @@ inline void attend(const Panel& panel, int64_t dim, const float* k, int64_t k_st
         for (int v = 0; v < V; v++) store(mass->sums + r * lanes + v * kLanes, load(mass->sums + r * lanes + v * kLanes) * rescale[v]);
   }
   vf free[V] = {};
+  const MassSums to = mass ? *mass : MassSums{};  // in registers: a store of a vector may alias what `mass` points to
   for (int j = 0; j < keys; j++) {
     vf weight[V];
     for (int v = 0; v < V; v++) {
@@ -146,9 +147,9 @@ inline void attend(const Panel& panel, int64_t dim, const float* k, int64_t k_st
       store(scores + j * lanes + v * kLanes, weight[v]);
       sum[v] += weight[v];
     }
-    if (mass) add_mass<V>(*mass, j, weight, free);
+    if (mass) add_mass<V>(to, j, weight, free);
   }
-  if (mass) add_free<V>(*mass, free);
+  if (mass) add_free<V>(to, free);
   for (int v = 0; v < V; v++) {
     store(panel.sum + v * kLanes, fused(load(panel.sum + v * kLanes), rescale[v], sum[v]));
     store(panel.max + v * kLanes, top[v]);

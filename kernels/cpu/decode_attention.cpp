@@ -38,7 +38,7 @@ struct Decode {
   float* states;
 
   int64_t per_head() const { return heads / kv_heads; }
-  int64_t look_floats() const { return round_up(looks, 4); }
+  int64_t look_floats() const { return round_up(looks, kLanes); }
   int64_t state_floats() const { return dim + 4 + look_floats(); }
   int64_t panel_floats() const { return Panel::floats(dim) + (1 + look_floats()) * kPanel; }
   int64_t scratch_floats() const { return kItemRows / kPanel * panel_floats() + kTile * kPanel; }
@@ -143,25 +143,29 @@ struct Decode {
     return any;
   }
 
-  // Adds what a sequence's heads saw to its mass[2] and, unless null, profile[regions]. total: scratch [look_floats()].
-  void add_looks(int64_t sequence, float* mass, float* profile, int64_t regions, bool by_row, float* total) const {
-    float seen = 0, all = 0;
-    std::fill_n(total, look_floats(), 0.f);
+  // Adds what a sequence's heads saw to its mass[2] and, unless null, profile[regions].
+  void add_looks(int64_t sequence, float* mass, float* profile, int64_t regions, bool by_row) const {
+    float all = 0;
     for (int64_t h = 0; h < heads; h++) {
-      const float *s = state(sequence, h) + dim, *by_region = s + 4;
-      const float n = s[2], weight = by_row ? 1.f / (n > 0.01f ? n : 0.01f) : 1.f, factor = s[0] * weight;
-      v4 sum = {};
-      for (int64_t r = 0; r < look_floats(); r += 4) {
-        v4 x = *(const v4*)(by_region + r) * factor;
-        *(v4*)(total + r) += x;
-        sum += x;
-      }
-      seen += (sum[0] + sum[1]) + (sum[2] + sum[3]);
+      float *s = state(sequence, h) + dim, n = s[2];
+      if (by_row) s[0] *= 1.f / (n > 0.01f ? n : 0.01f);
       all += by_row ? 1.f : n;
     }
-    mass[0] += seen;
+    vf seen = {};
+    for (int64_t r = 0; r < look_floats(); r += kLanes) {
+      vf sum = {};
+      for (int64_t h = 0; h < heads; h++) {
+        const float* s = state(sequence, h) + dim;
+        sum = fused(load(s + 4 + r), splat(s[0]), sum);
+      }
+      seen += sum;
+      if (!profile) continue;
+      if (r + kLanes <= regions) store(profile + r, load(profile + r) + sum);
+      else
+        for (int64_t i = 0; r + i < regions; i++) profile[r + i] += sum[i];
+    }
+    mass[0] += hsum(seen);
     mass[1] += all;
-    for (int64_t r = 0; profile && r < regions; r++) profile[r] += total[r];
   }
 
   void clear_states(int64_t sequence, int64_t head) const {
@@ -219,7 +223,7 @@ int32_t decode(const kedge_context* ctx, Decode& d, int64_t n, int64_t n_groups,
     std::fill(has_prefix.begin() + d.groups[g].seq_begin, has_prefix.begin() + d.groups[g].seq_end, d.groups[g].prefix_len > 0);
 
   int64_t states = round_up(n * d.heads * d.state_floats(), 64);
-  int64_t scratch = round_up(std::max(d.scratch_floats(), d.look_floats()), 64);
+  int64_t scratch = round_up(d.scratch_floats(), 64);
   KEDGE_REQUIRE_WORKSPACE((states + scratch * ctx->threads) * (int64_t)sizeof(float));
   d.states = (float*)ctx->workspace;
   auto mine = [&] { return d.states + states + Threads::index() * scratch; };
@@ -240,7 +244,7 @@ int32_t decode(const kedge_context* ctx, Decode& d, int64_t n, int64_t n_groups,
   });
   if (!mass) return ok(status);
   parallel(ctx, n, n * d.heads * d.looks / 4, [&](int64_t i) {
-    d.add_looks(i, mass + 2 * i, profile ? profile + i * regions : nullptr, regions, by_row, mine());
+    d.add_looks(i, mass + 2 * i, profile ? profile + i * regions : nullptr, regions, by_row);
   });
   return ok(status);
 }
