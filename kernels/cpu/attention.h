@@ -37,7 +37,7 @@ inline void product_of_seen(int64_t dim, int keys, const float* a, int64_t lda, 
 
 // ---- softmax over tiles ----
 // Sums of weights per lane: row 0 over all keys but sinks, row 1 + r over region r (row 1 over all regions where `rows` is 2). region: of
-// the tile's keys.
+// the tile's keys; null: none is a sink, or of a region.
 struct MassSums {
   const int32_t* region;
   float* sums;  // [rows, lanes]
@@ -147,9 +147,9 @@ inline void attend(const Panel& panel, int64_t dim, const float* k, int64_t k_st
       store(scores + j * lanes + v * kLanes, weight[v]);
       sum[v] += weight[v];
     }
-    if (mass) add_mass<V>(to, j, weight, free);
+    if (to.region) add_mass<V>(to, j, weight, free);
   }
-  if (mass) add_free<V>(to, free);
+  if (mass) add_free<V>(to, to.region ? free : sum);
   for (int v = 0; v < V; v++) {
     store(panel.sum + v * kLanes, fused(load(panel.sum + v * kLanes), rescale[v], sum[v]));
     store(panel.max + v * kLanes, top[v]);

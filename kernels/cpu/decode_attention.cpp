@@ -46,13 +46,13 @@ struct Decode {
   Panel panel(float* scratch, int64_t i) const { return Panel(scratch + i * panel_floats(), dim); }
   float* sums(float* scratch, int64_t i) const { return scratch + i * panel_floats() + Panel::floats(dim); }
 
-  // Tiles of keys [start, start + length) into `panels` panels of V vectors each. mass_rows: of MassSums; 0: none.
+  // Tiles of keys [start, start + length) into `panels` panels of V vectors each. mass_rows: of MassSums; 0: none; region: as there, of all keys.
   template <int V>
-  void over(int64_t start, int64_t length, int64_t head, float* scratch, int64_t panels, int64_t mass_rows) const {
+  void over(int64_t start, int64_t length, int64_t head, float* scratch, int64_t panels, int64_t mass_rows, const int32_t* region) const {
     float* scores = scratch + kItemRows / kPanel * panel_floats();
     for (int64_t j = 0; j < length; j += kTile)
       for (int64_t p = 0; p < panels; p++) {
-        MassSums mass = { mass_rows ? region + start + j : nullptr, sums(scratch, p), mass_rows };
+        MassSums mass = { region ? region + start + j : nullptr, sums(scratch, p), mass_rows };
         int count = (int)std::min<int64_t>(kTile, length - j);
         const float *keys = k + (start + j) * k_stride + head * dim, *values = v + (start + j) * v_stride + head * dim;
         attend<V>(panel(scratch, p), dim, keys, k_stride, values, v_stride, count, nullptr, true, scores, mass_rows ? &mass : nullptr);
@@ -76,7 +76,7 @@ struct Decode {
         return q + sequence * q_stride + h * dim;
       });
     }
-    over<V>(g.prefix_start, g.prefix_len, head, scratch, panels, looks ? 1 + looks : 0);
+    over<V>(g.prefix_start, g.prefix_len, head, scratch, panels, looks ? 1 + looks : 0, region);
     float one[kPanel];
     std::fill_n(one, kPanel, 1.f);
     for (int64_t p = 0; p < panels; p++) {
@@ -110,7 +110,8 @@ struct Decode {
     pack_panel(x.q, lanes, count, dim, scale, [&](int lane) { return q + sequence * q_stride + (h + lane) * dim; });
     pack_panel(x.out, lanes, count, dim, 1.f, [&](int lane) { return state(sequence, h + lane); });
     const Sequence& own = sequences[sequence];
-    const bool apart = looks && has_region(own);  // masses by region of its own keys
+    bool apart = false, sink = false;  // its own keys have masses by region, are sinks
+    for (int64_t i = own.own_start; looks && i < (int64_t)own.own_start + own.own_len; i++) apart |= region[i] >= 0, sink |= region[i] == -2;
     if (apart) std::fill_n(mass, (1 + looks) * lanes, 0.f);
     for (int lane = 0; lane < lanes; lane++) {
       const float* from = state(sequence, h + lane) + dim;
@@ -119,7 +120,7 @@ struct Decode {
     }
     vf before[V];
     for (int v = 0; v < V; v++) before[v] = load(x.max + v * kLanes);
-    over<V>(own.own_start, own.own_len, head, scratch, 1, apart ? 1 + looks : looks ? 1 : 0);
+    over<V>(own.own_start, own.own_len, head, scratch, 1, apart ? 1 + looks : looks ? 1 : 0, apart || sink ? region : nullptr);
     float inverse[kPanel], factor[kPanel];
     for (int i = 0; i < lanes; i++) inverse[i] = 1.f / x.sum[i];
     unpack_panel(x.out, lanes, count, dim, inverse, false, [&](int lane) { return out + sequence * out_stride + (h + lane) * dim; });
@@ -135,12 +136,6 @@ struct Decode {
       for (int64_t r = 0; apart && r < looks; r++)
         by_region[r] = by_region[r] * factor[lane] + mass[(1 + r) * lanes + lane] * inverse[lane];
     }
-  }
-
-  bool has_region(const Sequence& x) const {
-    bool any = false;
-    for (int64_t i = x.own_start; i < (int64_t)x.own_start + x.own_len; i++) any |= region[i] >= 0;
-    return any;
   }
 
   // Adds what a sequence's heads saw to its mass[2] and, unless null, profile[regions].
