@@ -1,14 +1,21 @@
 /**
- * Seconds that AT-RL takes of a step after the forward: graph, clusters, weights, advantages (sections 2 to 4), and the report, for 4 prompts of 8 responses of 64 tokens
- * and 64 regions. Goal: at most 0.5 % of a step, which `--step` gives in seconds.
+ * Seconds that AT-RL takes of a step of training, all sections: connectivity while decoding (two engines answer the same prompts in turns, step by step, one with connectivity),
+ * graph, clusters, weights and advantages of what came out, and the report. Goal: sections 1 to 4 at most 0.5 % of the step, rollout and update, measured in the same run.
  *
- *   deno run --allow-read --allow-write=.cache --allow-run=c++ --allow-env=PATH,HOME --allow-ffi bench/atrl.ts [--threads=2] [--responses=32] [--tokens=64]
- *     [--step=1.5]
+ * Section 1 is what the ops that measure connectivity take longer, of each step the median over the rounds, and what the engine does with the numbers. Whole rollouts
+ * differ by as much, but by more from one to the next; that difference is shown beside.
+ *
+ *   deno run --allow-read --allow-write=.cache --allow-run=c++ --allow-env=PATH,HOME --allow-ffi bench/atrl.ts [--preset small] [--prompts 4] [--group 8] [--response 64]
+ *     [--grid 16] [--rounds 5] [--threads 2]
  *
  * @module
  */
-import { parseArgs } from "@std/cli";
+import { parseArgs } from "@std/cli/parse-args";
 import { CpuDevice } from "../ffi/cpu_device.ts";
+import type { Ops } from "../ffi/generated/bindings.ts";
+import { type Completion, Recorder } from "../model/engine/completion.ts";
+import { Engine } from "../model/engine/engine.ts";
+import { Qwen25VL } from "../model/qwen2_5_vl.ts";
 import { detectAtrl } from "../rl/atrl/detect.ts";
 import { TokenGraph } from "../rl/atrl/graph.ts";
 import { ATRL_DEFAULTS } from "../rl/atrl/options.ts";
@@ -17,28 +24,148 @@ import { Responses } from "../rl/atrl/responses.ts";
 import { tokenWeights } from "../rl/atrl/weights.ts";
 import { Random } from "../tensor/random.ts";
 import { Tensor } from "../tensor/tensor.ts";
-import { gaze } from "../tests/rl/gaze.ts";
-import { measure, Report } from "./report.ts";
+import { measure, median, Report } from "./report.ts";
+import { benchConfig, randomPrompt, Updates } from "./step_parts.ts";
 
 const SHARE_GOAL = 0.005;
-const flags = parseArgs(Deno.args, { string: ["threads", "responses", "tokens", "step"] });
-const count = Number(flags.responses ?? 32), tokens = Number(flags.tokens ?? 64), step = Number(flags.step ?? 1.5);
-const random = new Random(1), made = Array.from({ length: count }, () => gaze(random, { tokens }));
+const flags = parseArgs(Deno.args, {
+  string: ["preset", "prompts", "group", "response", "grid", "rounds", "threads"],
+  default: { preset: "small" },
+  unknown: (flag) => {
+    throw new TypeError(`Cannot run the bench: "${flag}" is no option of it`);
+  },
+});
+const number = (name: "prompts" | "group" | "response" | "grid" | "rounds" | "threads", fallback: number) =>
+  Number(flags[name] ?? fallback);
+const [group, response, rounds] = [number("group", 8), number("response", 64), number("rounds", 5)];
+const config = benchConfig(flags.preset), random = new Random(0);
 
-using device = CpuDevice.open({ threads: Number(flags.threads ?? 2) });
-using responses = Responses.of(device, made.map(() => tokens));
-using connectivity = Tensor.from(device, Float32Array.from(made.flatMap((r) => [...r.connectivity])));
-using profile = Tensor.from(device, Float32Array.from(made.flatMap((r) => [...r.profile])), { shape: [responses.tokens, 64] });
-using advantage = Tensor.from(device, Float32Array.from(random.normal(count)));
+using device = CpuDevice.open({ threads: number("threads", 2) });
+using model = Qwen25VL.initialise(config, { device, seed: 0, dtype: "f32", scheme: "fan-in" });
+using updates = new Updates(model, random);
+const prompts = Array.from({ length: number("prompts", 4) }, () => randomPrompt(config, random, { grid: number("grid", 16), text: 24 }));
+
+/** Ops whose calls differ where connectivity is wanted: their time alone is steadier than that of a whole step. */
+const LOOKING = ["decodeAttention", "connectivity", "scatterRows", "fill"] as const;
+let lookingSeconds = 0;
+const plainOps: Ops = device.ops;
+const timed = Object.fromEntries(LOOKING.map((name) => {
+  const op = plainOps[name] as (...args: unknown[]) => unknown;
+  return [name, (...args: unknown[]) => {
+    const start = performance.now();
+    const result = op(...args);
+    lookingSeconds += (performance.now() - start) / 1000;
+    return result;
+  }];
+}));
+Object.defineProperty(device, "ops", { value: { ...plainOps, ...timed } });
+
+/** One engine's way through a rollout. */
+class Rollout implements Disposable {
+  readonly engine = new Engine(model, { memoryBytes: 2 ** 29 });
+  /** Of each round, of each step: all of it, and in the ops of LOOKING. */
+  readonly seconds: { all: number; ops: number }[][] = [];
+  #tickets: ReturnType<Engine["submit"]>[] = [];
+  constructor(readonly connectivity: boolean) {}
+
+  submit(seed: number): void {
+    const { connectivity } = this, sampling = { n: group, maxTokens: response, stop: [], seed, connectivity };
+    this.#tickets = prompts.map((prompt) => this.engine.submit({ prompt, ...sampling }));
+    this.seconds.push([]);
+  }
+
+  /** Whether there is more to do. */
+  step(): boolean {
+    lookingSeconds = 0;
+    const start = performance.now(), more = this.engine.step();
+    this.seconds.at(-1)!.push({ all: (performance.now() - start) / 1000, ops: lookingSeconds });
+    return more;
+  }
+
+  completions(): Promise<Completion[][]> {
+    return Promise.all(this.#tickets.map(({ result }) => result));
+  }
+
+  [Symbol.dispose](): void {
+    this.engine[Symbol.dispose]();
+  }
+}
+
+using plain = new Rollout(false);
+using looking = new Rollout(true);
+const updateSeconds: number[] = [];
+let completions: Completion[][] = [];
+for (let round = 0; round <= rounds; round++) {
+  for (const rollout of [plain, looking]) rollout.submit(round);
+  for (let step = 0, more = true; more; step++) {
+    const turns = (step + round) % 2 === 0 ? [plain, looking] : [looking, plain];
+    more = turns.map((rollout) => rollout.step()).every(Boolean);
+  }
+  // deno-lint-ignore no-await-in-loop -- they are there already
+  completions = await looking.completions();
+  const start = performance.now();
+  updates.run(prompts, completions);
+  updateSeconds.push((performance.now() - start) / 1000);
+}
+for (const list of [plain.seconds, looking.seconds, updateSeconds]) list.shift(); // the first round builds, packs and grows
+Object.defineProperty(device, "ops", { value: plainOps });
+
+/** What connectivity adds to a rollout: of each step the median and the least over the rounds, with it less without. */
+function added(of: "all" | "ops"): { seconds: number; best: number } {
+  const steps = plain.seconds[0]!.map((_, step) => {
+    const rows = [looking, plain].map(({ seconds }) => seconds.map((round) => round[step]![of])) as [number[], number[]];
+    return {
+      seconds: median(rows[0].map((x, round) => x - rows[1][round]!)),
+      best: Math.min(...rows[0]) - Math.min(...rows[1]),
+    };
+  });
+  const sum = (name: "seconds" | "best") => steps.reduce((total, each) => total + each[name], 0);
+  return { seconds: sum("seconds"), best: sum("best") };
+}
+const rolloutSeconds = median(plain.seconds.map((steps) => steps.reduce((sum, { all }) => sum + all, 0)));
+const bestRollout = Math.min(...plain.seconds.map((steps) => steps.reduce((sum, { all }) => sum + all, 0)));
+const step = rolloutSeconds + median(updateSeconds), bestStep = bestRollout + Math.min(...updateSeconds);
+
+const flat = completions.flat(), regions = flat[0]!.regions!.regions;
+function pack() {
+  const responses = Responses.of(device, flat.map(({ tokens }) => tokens.length));
+  const connectivity = new Float32Array(responses.tokens), profile = new Float32Array(responses.tokens * regions);
+  for (const [i, own] of flat.entries()) {
+    connectivity.set(own.connectivity!, responses.offsets[i]);
+    profile.set(own.profile!, responses.offsets[i]! * regions);
+  }
+  return {
+    responses,
+    connectivity: Tensor.from(device, connectivity),
+    profile: Tensor.from(device, profile, { shape: [responses.tokens, regions] }),
+  };
+}
+const { responses, connectivity, profile } = pack();
+using advantage = Tensor.from(device, Float32Array.from(random.normal(flat.length)));
 using graph = new TokenGraph(responses, { connectivity, profile, neighbours: 8, adjacency: 0.1 });
 using clusters = partitionKway(graph, ATRL_DEFAULTS);
 
+/** What an engine does on the host to keep what its rows saw, all steps of a rollout. */
+function record(): void {
+  const numbers = new Float32Array(flat.length * (2 + regions)).fill(0.5), map = flat[0]!.regions;
+  const recorders = flat.map(() => new Recorder());
+  for (let step = 0; step < response; step++) {
+    for (const [i, recorder] of recorders.entries()) {
+      recorder.look({ numbers, mass: 2 * i, profile: 2 * flat.length + i * regions, regions });
+    }
+  }
+  for (const recorder of recorders) recorder.finish("length", map);
+}
+
 const result = measure({
+  "section 1, on the host": record,
   "sections 2 to 4": () => {
+    const { responses, connectivity, profile } = pack();
     using credit = detectAtrl(responses, { connectivity, profile });
     credit.advantages(advantage).free();
+    for (const each of [responses, connectivity, profile]) each[Symbol.dispose]();
   },
-  "the same and the report": () => {
+  "2 to 4 and the report": () => {
     using credit = detectAtrl(responses, { connectivity, profile });
     using advantages = credit.advantages(advantage);
     credit.report({ advantages });
@@ -51,20 +178,34 @@ const result = measure({
     flags.free();
   },
 });
-const report = new Report("AT-RL, sections 2 to 4", {
+for (const each of [responses, connectivity, profile]) each[Symbol.dispose]();
+
+const report = new Report("AT-RL", {
   threads: device.threads,
-  responses: count,
-  tokens,
-  goal: `at most ${100 * SHARE_GOAL} % of a step of ${step} s`,
+  responses: flat.length,
+  tokens: response,
+  regions,
+  goal: `sections 1 to 4 at most ${100 * SHARE_GOAL} % of the step`,
 });
-for (const [part, { seconds, best }] of Object.entries(result)) {
-  const share = seconds / step, whole = part.includes(" ");
+const row = (part: string, { seconds, best }: { seconds: number; best: number }, goal = false) => {
+  const share = seconds / step;
   report.row({
     part,
     ms: 1000 * seconds,
     best: 1000 * best,
     "% of the step": 100 * share,
-    ...(whole ? { goal: share <= SHARE_GOAL ? "met" : "MISSED" } : {}),
+    "% of the best step": 100 * best / bestStep,
+    ...(goal ? { goal: share <= SHARE_GOAL ? "met" : "MISSED" } : {}),
   });
-}
+};
+const ops = added("ops"), { "section 1, on the host": host, "sections 2 to 4": rest, ...parts } = result;
+const first = { seconds: ops.seconds + host.seconds, best: ops.best + host.best };
+row("step: rollout and update", { seconds: step, best: bestStep });
+row("sections 1 to 4", { seconds: first.seconds + rest.seconds, best: first.best + rest.best }, true);
+row("section 1", first);
+row("section 1, its ops", ops);
+row("section 1, on the host", host);
+row("what whole rollouts differ by", added("all"));
+row("sections 2 to 4", rest);
+for (const [part, each] of Object.entries(parts)) row(part, each);
 report.print();

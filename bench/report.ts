@@ -110,6 +110,14 @@ export class Report {
     return JSON.stringify({ bench: this.name, ...this.facts, rows: this.#rows });
   }
 
+  /** The table in Markdown. */
+  markdown(): string {
+    const columns = [...new Set(this.#rows.flatMap((row) => Object.keys(row)))];
+    const line = (cells: readonly string[]) => `| ${cells.join(" | ")} |`;
+    return [line(columns), line(columns.map(() => "---")), ...this.#rows.map((row) => line(columns.map((column) => text(row[column]))))]
+      .join("\n");
+  }
+
   /** Prints the table and the line of JSON on standard output. */
   print(): void {
     Deno.stdout.writeSync(new TextEncoder().encode(`${this.table()}\n${this.json()}\n`));

@@ -37,21 +37,26 @@ inline void product_of_seen(int64_t dim, int keys, const float* a, int64_t lda, 
 
 // ---- softmax over tiles ----
 // Sums of weights per lane: row 0 over all keys but sinks, row 1 + r over region r (row 1 over all regions where `rows` is 2). region: of
-// the tile's keys.
+// the tile's keys; null: none is a sink, or of a region.
 struct MassSums {
   const int32_t* region;
   float* sums;  // [rows, lanes]
   int64_t rows;
 };
 
+// Adds a key's weights; those of row 0 to `free`, for add_free behind the tile.
 template <int V>
-inline void add_mass(const MassSums& mass, int key, const vf (&weight)[V]) {
+inline void add_mass(const MassSums& mass, int key, const vf (&weight)[V], vf (&free)[V]) {
   int32_t r = mass.region[key];
   if (r == -2) return;
-  for (int v = 0; v < V; v++) store(mass.sums + v * kLanes, load(mass.sums + v * kLanes) + weight[v]);
+  for (int v = 0; v < V; v++) free[v] += weight[v];
   if (r < 0) return;
   float* sums = mass.sums + std::min<int64_t>(1 + r, mass.rows - 1) * V * kLanes;
   for (int v = 0; v < V; v++) store(sums + v * kLanes, load(sums + v * kLanes) + weight[v]);
+}
+template <int V>
+inline void add_free(const MassSums& mass, const vf (&free)[V]) {
+  for (int v = 0; v < V; v++) store(mass.sums + v * kLanes, load(mass.sums + v * kLanes) + free[v]);
 }
 
 // What one head adds to a row's mass and profile, from its sums of probabilities (n, then m_r). total: { mass, count, profile... }.
@@ -76,6 +81,9 @@ inline void add_totals(float* mass, float* profile, const float* total, int64_t 
 }
 
 inline int32_t check_regions(const int32_t* region, int64_t begin, int64_t end, int64_t regions, kedge_status* status) {
+  bool good = true;
+  for (int64_t i = begin; i < end; i++) good &= region[i] >= -2 && region[i] < regions;  // no way out of the loop: it becomes vectors
+  if (good) return KEDGE_OK;
   for (int64_t i = begin; i < end; i++)
     if (region[i] < -2 || region[i] >= regions)
       return fail(status, KEDGE_BAD_INDEX, "region[%lld] is %d, not in [-2, %lld)", (long long)i, region[i], (long long)regions);
@@ -115,21 +123,23 @@ inline void attend(const Panel& panel, int64_t dim, const float* k, int64_t k_st
       vf s = load(scores + j * lanes + v * kLanes);
       top[v] = top[v] > s ? top[v] : s;  // a NaN may be passed over here; it reaches the sum below
     }
-  bool moved = false;
+  bool moved = false, begun = false;
   for (int v = 0; v < V; v++) {
     shift[v] = top[v] == -kInfinity ? vf{} : top[v];
     rescale[v] = weight_of(before[v] - shift[v]);
     sum[v] = vf{};
     vi same = before[v] == top[v];
-    for (int i = 0; i < kLanes; i++) moved |= same[i] == 0;
+    for (int i = 0; i < kLanes; i++) moved |= same[i] == 0, begun |= before[v][i] != -kInfinity;
   }
   if (moved) {
     for (int64_t i = 0; i < dim; i++)
       for (int v = 0; v < V; v++) store(panel.out + i * lanes + v * kLanes, load(panel.out + i * lanes + v * kLanes) * rescale[v]);
-    if (mass)
+    if (mass && begun)
       for (int64_t r = 0; r < mass->rows; r++)
         for (int v = 0; v < V; v++) store(mass->sums + r * lanes + v * kLanes, load(mass->sums + r * lanes + v * kLanes) * rescale[v]);
   }
+  vf free[V] = {};
+  const MassSums to = mass ? *mass : MassSums{};  // in registers: a store of a vector may alias what `mass` points to
   for (int j = 0; j < keys; j++) {
     vf weight[V];
     for (int v = 0; v < V; v++) {
@@ -137,8 +147,9 @@ inline void attend(const Panel& panel, int64_t dim, const float* k, int64_t k_st
       store(scores + j * lanes + v * kLanes, weight[v]);
       sum[v] += weight[v];
     }
-    if (mass) add_mass<V>(*mass, j, weight);
+    if (to.region) add_mass<V>(to, j, weight, free);
   }
+  if (mass) add_free<V>(to, to.region ? free : sum);
   for (int v = 0; v < V; v++) {
     store(panel.sum + v * kLanes, fused(load(panel.sum + v * kLanes), rescale[v], sum[v]));
     store(panel.max + v * kLanes, top[v]);

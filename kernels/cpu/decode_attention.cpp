@@ -1,6 +1,8 @@
 // Decode attention: one new token per sequence over [shared prefix][own] in a cache, connectivity in the same pass; see kedge.h. First all
 // rows (sequence, query head) of a group go over its prefix together and leave their state in the workspace, then each sequence goes on
 // over its own keys. The order of a row's sums is that of attention_fwd. Hydragen, arXiv 2402.05099.
+//
+// Regions lie in the prefix, as a rule: their masses stay in the state while a row goes over its own keys, and get one factor at the end.
 #include <new>
 #include <vector>
 
@@ -29,26 +31,28 @@ struct Decode {
   const float *q, *k, *v;
   int64_t out_stride, q_stride, k_stride, v_stride;
   const int32_t* region;
-  int64_t mass_rows;  // rows of MassSums; 0: no connectivity
+  int64_t looks;  // rows of MassSums but the first; 0: no connectivity
   const Group* groups;
   const Sequence* sequences;
-  float* states;  // workspace: [n, heads, state_floats()]: out, max, sum, mass sums
+  // Workspace: [n, heads, state_floats()]: out; max, later the factor of the masses by region; sum; mass on all but sinks; unused; masses by region.
+  float* states;
 
   int64_t per_head() const { return heads / kv_heads; }
-  int64_t state_floats() const { return dim + 2 + mass_rows; }
-  int64_t panel_floats() const { return Panel::floats(dim) + mass_rows * kPanel; }
+  int64_t look_floats() const { return round_up(looks, kLanes); }
+  int64_t state_floats() const { return dim + 4 + look_floats(); }
+  int64_t panel_floats() const { return Panel::floats(dim) + (1 + look_floats()) * kPanel; }
   int64_t scratch_floats() const { return kItemRows / kPanel * panel_floats() + kTile * kPanel; }
   float* state(int64_t sequence, int64_t head) const { return states + (sequence * heads + head) * state_floats(); }
   Panel panel(float* scratch, int64_t i) const { return Panel(scratch + i * panel_floats(), dim); }
   float* sums(float* scratch, int64_t i) const { return scratch + i * panel_floats() + Panel::floats(dim); }
 
-  // Tiles of keys [start, start + length) into `panels` panels of V vectors each.
+  // Tiles of keys [start, start + length) into `panels` panels of V vectors each. mass_rows: of MassSums; 0: none; region: as there, of all keys.
   template <int V>
-  void over(int64_t start, int64_t length, int64_t head, float* scratch, int64_t panels) const {
+  void over(int64_t start, int64_t length, int64_t head, float* scratch, int64_t panels, int64_t mass_rows, const int32_t* region) const {
     float* scores = scratch + kItemRows / kPanel * panel_floats();
     for (int64_t j = 0; j < length; j += kTile)
       for (int64_t p = 0; p < panels; p++) {
-        MassSums mass = { mass_rows ? region + start + j : nullptr, sums(scratch, p), mass_rows };
+        MassSums mass = { region ? region + start + j : nullptr, sums(scratch, p), mass_rows };
         int count = (int)std::min<int64_t>(kTile, length - j);
         const float *keys = k + (start + j) * k_stride + head * dim, *values = v + (start + j) * v_stride + head * dim;
         attend<V>(panel(scratch, p), dim, keys, k_stride, values, v_stride, count, nullptr, true, scores, mass_rows ? &mass : nullptr);
@@ -66,13 +70,13 @@ struct Decode {
       Panel x = panel(scratch, p);
       int64_t first = item.begin + p * lanes;
       x.clear(dim);
-      std::fill_n(sums(scratch, p), mass_rows * kPanel, 0.f);
+      if (looks) std::fill_n(sums(scratch, p), (1 + look_floats()) * lanes, 0.f);
       pack_panel(x.q, lanes, (int)std::min<int64_t>(lanes, item.end - first), dim, scale, [&](int lane) {
         auto [sequence, h] = place(first + lane);
         return q + sequence * q_stride + h * dim;
       });
     }
-    over<V>(g.prefix_start, g.prefix_len, head, scratch, panels);
+    over<V>(g.prefix_start, g.prefix_len, head, scratch, panels, looks ? 1 + looks : 0, region);
     float one[kPanel];
     std::fill_n(one, kPanel, 1.f);
     for (int64_t p = 0; p < panels; p++) {
@@ -88,8 +92,10 @@ struct Decode {
         float* to = row(lane) + dim;
         to[0] = x.max[lane];
         to[1] = x.sum[lane];
-        for (int64_t r = 0; r < mass_rows; r++) to[2 + r] = sums(scratch, p)[r * lanes + lane];
+        if (looks) to[2] = sums(scratch, p)[lane];
       }
+      if (looks)
+        unpack_panel(sums(scratch, p) + lanes, lanes, count, look_floats(), one, false, [&](int lane) { return row(lane) + dim + 4; });
     }
   }
 
@@ -103,19 +109,58 @@ struct Decode {
     x.clear(dim);
     pack_panel(x.q, lanes, count, dim, scale, [&](int lane) { return q + sequence * q_stride + (h + lane) * dim; });
     pack_panel(x.out, lanes, count, dim, 1.f, [&](int lane) { return state(sequence, h + lane); });
-    std::fill_n(mass, mass_rows * kPanel, 0.f);
-    for (int lane = 0; lane < count; lane++) {
+    const Sequence& own = sequences[sequence];
+    bool apart = false, sink = false;  // its own keys have masses by region, are sinks
+    for (int64_t i = own.own_start; looks && i < (int64_t)own.own_start + own.own_len; i++) apart |= region[i] >= 0, sink |= region[i] == -2;
+    if (apart) std::fill_n(mass, (1 + looks) * lanes, 0.f);
+    for (int lane = 0; lane < lanes; lane++) {
       const float* from = state(sequence, h + lane) + dim;
-      x.max[lane] = from[0];
-      x.sum[lane] = from[1];
-      for (int64_t r = 0; r < mass_rows; r++) mass[r * lanes + lane] = from[2 + r];
+      if (lane < count) x.max[lane] = from[0], x.sum[lane] = from[1];
+      if (looks) mass[lane] = lane < count ? from[2] : 0.f;
     }
-    over<V>(sequences[sequence].own_start, sequences[sequence].own_len, head, scratch, 1);
-    float inverse[kPanel];
+    vf before[V];
+    for (int v = 0; v < V; v++) before[v] = load(x.max + v * kLanes);
+    over<V>(own.own_start, own.own_len, head, scratch, 1, apart ? 1 + looks : looks ? 1 : 0, apart || sink ? region : nullptr);
+    float inverse[kPanel], factor[kPanel];
     for (int i = 0; i < lanes; i++) inverse[i] = 1.f / x.sum[i];
     unpack_panel(x.out, lanes, count, dim, inverse, false, [&](int lane) { return out + sequence * out_stride + (h + lane) * dim; });
-    for (int lane = 0; lane < count; lane++)
-      for (int64_t r = 0; r < mass_rows; r++) state(sequence, h + lane)[dim + 2 + r] = mass[r * lanes + lane] * inverse[lane];
+    if (!looks) return;
+    for (int v = 0; v < V; v++) {
+      vf top = load(x.max + v * kLanes), shift = top == -kInfinity ? vf{} : top;
+      store(factor + v * kLanes, weight_of(before[v] - shift) * load(inverse + v * kLanes));
+    }
+    for (int lane = 0; lane < count; lane++) {
+      float *to = state(sequence, h + lane) + dim, *by_region = to + 4;
+      to[0] = apart ? 1.f : factor[lane];
+      to[2] = mass[lane] * inverse[lane];
+      for (int64_t r = 0; apart && r < looks; r++)
+        by_region[r] = by_region[r] * factor[lane] + mass[(1 + r) * lanes + lane] * inverse[lane];
+    }
+  }
+
+  // Adds what a sequence's heads saw to its mass[2] and, unless null, profile[regions].
+  void add_looks(int64_t sequence, float* mass, float* profile, int64_t regions, bool by_row) const {
+    float all = 0;
+    for (int64_t h = 0; h < heads; h++) {
+      float *s = state(sequence, h) + dim, n = s[2];
+      if (by_row) s[0] *= 1.f / (n > 0.01f ? n : 0.01f);
+      all += by_row ? 1.f : n;
+    }
+    vf seen = {};
+    for (int64_t r = 0; r < look_floats(); r += kLanes) {
+      vf sum = {};
+      for (int64_t h = 0; h < heads; h++) {
+        const float* s = state(sequence, h) + dim;
+        sum = fused(load(s + 4 + r), splat(s[0]), sum);
+      }
+      seen += sum;
+      if (!profile) continue;
+      if (r + kLanes <= regions) store(profile + r, load(profile + r) + sum);
+      else
+        for (int64_t i = 0; r + i < regions; i++) profile[r + i] += sum[i];
+    }
+    mass[0] += hsum(seen);
+    mass[1] += all;
   }
 
   void clear_states(int64_t sequence, int64_t head) const {
@@ -173,7 +218,7 @@ int32_t decode(const kedge_context* ctx, Decode& d, int64_t n, int64_t n_groups,
     std::fill(has_prefix.begin() + d.groups[g].seq_begin, has_prefix.begin() + d.groups[g].seq_end, d.groups[g].prefix_len > 0);
 
   int64_t states = round_up(n * d.heads * d.state_floats(), 64);
-  int64_t scratch = round_up(std::max(d.scratch_floats(), 2 + regions), 64);
+  int64_t scratch = round_up(d.scratch_floats(), 64);
   KEDGE_REQUIRE_WORKSPACE((states + scratch * ctx->threads) * (int64_t)sizeof(float));
   d.states = (float*)ctx->workspace;
   auto mine = [&] { return d.states + states + Threads::index() * scratch; };
@@ -193,11 +238,8 @@ int32_t decode(const kedge_context* ctx, Decode& d, int64_t n, int64_t n_groups,
     }
   });
   if (!mass) return ok(status);
-  parallel(ctx, n, n * d.heads * d.mass_rows, [&](int64_t i) {
-    float* total = mine();
-    std::fill_n(total, 1 + d.mass_rows, 0.f);
-    for (int64_t h = 0; h < d.heads; h++) add_head(total, d.state(i, h) + d.dim + 2, 1, d.mass_rows, 1.f, by_row);
-    add_totals(mass + 2 * i, profile ? profile + i * regions : nullptr, total, regions);
+  parallel(ctx, n, n * d.heads * d.looks / 4, [&](int64_t i) {
+    d.add_looks(i, mass + 2 * i, profile ? profile + i * regions : nullptr, regions, by_row);
   });
   return ok(status);
 }
@@ -241,9 +283,9 @@ KEDGE_API int32_t kedge_decode_attention(const kedge_context* ctx, int32_t dtype
         if (int32_t e = check_regions(region, s[j].own_start, s[j].own_start + s[j].own_len, regions, status)) return e;
     }
   try {
-    int64_t mass_rows = mass ? 1 + (profile ? std::max<int64_t>(regions, 1) : 1) : 0;
+    int64_t looks = !mass ? 0 : profile ? std::max<int64_t>(regions, 1) : 1;
     Decode d = { heads, kv_heads, head_dim, (float)scale, (float*)out, (const float*)q, (const float*)k_cache, (const float*)v_cache,
-                 out_stride, q_stride, k_stride, v_stride, region, mass_rows, g, s, nullptr };
+                 out_stride, q_stride, k_stride, v_stride, region, looks, g, s, nullptr };
     return decode(ctx, d, n, n_groups, mass, profile, regions, renorm == 1, status);
   } catch (const std::bad_alloc&) {
     return fail(status, KEDGE_OUT_OF_MEMORY, "no memory to plan attention of %lld sequences", (long long)n);

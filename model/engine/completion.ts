@@ -53,6 +53,14 @@ export interface Draw {
   readonly entropy: number;
 }
 
+/** Where among numbers a row's sums over the chosen layers stand: kedge_decode_attention's two masses, and its profile. */
+export interface Look {
+  readonly numbers: Float32Array;
+  readonly mass: number;
+  readonly profile: number;
+  readonly regions: number;
+}
+
 /** A completion in the making. */
 export class Recorder {
   readonly tokens: number[] = [];
@@ -60,7 +68,7 @@ export class Recorder {
   readonly #filtered: number[] = [];
   readonly #entropies: number[] = [];
   readonly #masses: number[] = [];
-  readonly #profiles: Float32Array[] = [];
+  #profiles = new Float32Array(); // [looks and room for more, regions]
 
   /** Notes a token. */
   add({ token, logprob, filteredLogprob, entropy }: Draw): void {
@@ -70,10 +78,17 @@ export class Recorder {
     this.#entropies.push(entropy);
   }
 
-  /** Notes what the next token's row saw: kedge_decode_attention's two masses, and its profile. */
-  look({ mass: [visual, all], profile }: { readonly mass: readonly [number, number]; readonly profile: Float32Array }): void {
-    this.#masses.push(all > 0 ? visual / all : 0);
-    this.#profiles.push(all > 0 ? profile.map((m) => m / all) : new Float32Array(profile.length));
+  /** Notes what the next token's row saw. It copies: a step makes one of these for every row, where small arrays would cost more than the numbers in them. */
+  look({ numbers, mass, profile, regions }: Look): void {
+    const all = numbers[mass + 1]!, row = this.#masses.length, end = (row + 1) * regions;
+    this.#masses.push(all > 0 ? numbers[mass]! / all : 0);
+    if (end > this.#profiles.length) {
+      const grown = new Float32Array(Math.max(32 * regions, 2 * end));
+      grown.set(this.#profiles);
+      this.#profiles = grown;
+    }
+    if (!(all > 0)) return;
+    for (let r = 0, at = row * regions; r < regions; r++) this.#profiles[at + r] = numbers[profile + r]! / all;
   }
 
   /** The completion as it stands. */
@@ -88,8 +103,9 @@ export class Recorder {
     };
     if (!regions) return plain;
     const connectivity = new Float32Array(length).fill(NaN), profile = new Float32Array(length * regions.regions).fill(NaN);
-    connectivity.set(this.#masses.slice(0, length));
-    for (const [i, row] of this.#profiles.slice(0, length).entries()) profile.set(row, i * regions.regions);
+    const looks = Math.min(length, this.#masses.length);
+    connectivity.set(this.#masses.slice(0, looks));
+    profile.set(this.#profiles.subarray(0, looks * regions.regions));
     return { ...plain, connectivity, profile, regions };
   }
 }

@@ -3,10 +3,10 @@ import type { ConnectivityOptions } from "../connectivity.ts";
 import { chosenLayers } from "../regions.ts";
 import type { ModelParts } from "../vision_tower.ts";
 import { Block } from "./block.ts";
-import type { Draw } from "./completion.ts";
+import type { Draw, Look } from "./completion.ts";
 import type { InferenceDecoder } from "./inference_decoder.ts";
 import { ATTENTION_SCRATCH, MAX_REGIONS } from "./limits.ts";
-import type { Look, Sequence } from "./sequence.ts";
+import type { Sequence } from "./sequence.ts";
 
 /** Sizes of the block of a decode step. */
 export function decodeSizes(sequences: number) {
@@ -49,7 +49,7 @@ interface Run {
   readonly mask: number;
 }
 
-/** What a step gave: of each sequence that drew its token, of each decoded row what it saw. */
+/** What a step gave: of each sequence that drew its token, of each decoded row what it saw, which the next step overwrites. */
 export interface Step {
   readonly draws: readonly { readonly sequence: Sequence; readonly draw: Draw }[];
   readonly looks: readonly { readonly sequence: Sequence; readonly look: Look }[];
@@ -276,10 +276,13 @@ export class Decode {
     });
     const looks = looking.flatMap(({ start, end, regions }) =>
       rows.slice(start, end).map((sequence, i) => {
-        const row = start + i, first = profile + start * MAX_REGIONS + i * regions;
-        const own = sequence.prefix.regions!.regions;
-        const sums = [numbers[mass + 2 * row]!, numbers[mass + 2 * row + 1]!] as const;
-        return { sequence, look: { mass: sums, profile: numbers.slice(first, first + own) } };
+        const look = {
+          numbers,
+          mass: mass + 2 * (start + i),
+          profile: profile + start * MAX_REGIONS + i * regions,
+          regions: sequence.prefix.regions!.regions,
+        };
+        return { sequence, look };
       })
     );
     return { draws, looks };

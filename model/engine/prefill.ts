@@ -76,7 +76,7 @@ export class Prefill {
     if (!regions) return;
     const { device } = this.#model;
     prefix.regions = regions;
-    if (regions.regions === 0) prefix.look = { mass: [0, 0], profile: new Float32Array() };
+    if (regions.regions === 0) prefix.look = { numbers: new Float32Array(2), mass: 0, profile: 2, regions: 0 };
     let { region } = regions;
     if (sinkRows > 0) {
       const tensor = Tensor.zeros(device, [sinkRows * (2 + visualRows.length)]);
@@ -335,9 +335,7 @@ export class Prefill {
     const numbers = new Float32Array(keptMass.size);
     device.read(numbers, keptMass.address);
     for (const { prefix, kept } of looking) {
-      const from = 2 * KEPT + kept! * MAX_REGIONS;
-      const profile = numbers.slice(from, from + prefix.regions!.regions);
-      prefix.look = { mass: [numbers[2 * kept!]!, numbers[2 * kept! + 1]!], profile };
+      prefix.look = { numbers, mass: 2 * kept!, profile: 2 * KEPT + kept! * MAX_REGIONS, regions: prefix.regions!.regions };
     }
   }
 

@@ -1,15 +1,9 @@
 import type { Tensor } from "../../tensor/tensor.ts";
 import type { RegionMap } from "../regions.ts";
-import { type Completion, type Finish, Recorder } from "./completion.ts";
+import { type Completion, type Finish, type Look, Recorder } from "./completion.ts";
 import { sequenceWords, type Words } from "./keys.ts";
 import type { Needs } from "./limits.ts";
 import type { Plan } from "./request.ts";
-
-/** What a prompt's first token saw: kedge_connectivity's sums over the chosen layers. */
-export interface Look {
-  readonly mass: readonly [number, number];
-  readonly profile: Float32Array;
-}
 
 /** What visual sinks are found from: attention of each row after the last visual token on each visual token, [rows, 2 + visual tokens]. */
 export interface SinkSums {

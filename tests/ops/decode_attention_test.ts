@@ -122,6 +122,8 @@ function cases(run: OpRun): DecodeOptions[] {
     { ...layout([[19, ...Array.from({ length: 37 }, (_, i) => i)], [0, 5], [1031, 3]]), heads: 16, kvHeads: 2, headDim: 16 },
     { ...layout([[40, 9, 2]]), heads: 71, kvHeads: 1, headDim: 16 },
   );
+  const last = list.at(-3)!, region = Int32Array.from({ length: last.cacheTokens }, (_, i) => i === 1 ? -2 : i < 350 ? i % 64 : -1);
+  list.push({ ...last, region }); // as an engine has it: own keys of no region
   return list;
 }
 
