@@ -1,4 +1,3 @@
-import sharp from "sharp";
 import { KedgeError } from "../../ffi/errors.ts";
 import { firstGifFrame } from "./gif_frame.ts";
 
@@ -21,8 +20,15 @@ export interface DecodeOptions {
 /** Pixels of the largest picture that is decoded: Pillow's limit against decompression bombs. */
 export const MOST_PIXELS = 178_956_970;
 
-// Decoded pictures are large, and each is asked for once.
-sharp.cache(false);
+// The decoder is native code that reads the environment: loaded with the first picture, so that those who need none need no leave for it.
+let loaded: Promise<typeof import("sharp").default> | undefined;
+
+function decoder(): Promise<typeof import("sharp").default> {
+  return loaded ??= import("sharp").then(({ default: sharp }) => {
+    sharp.cache(false); // each picture is read once
+    return sharp;
+  });
+}
 
 /**
  * Decodes a JPEG, PNG, WebP, GIF or TIFF as transformers' `load_image` does (Pillow's `Image.open`, `ImageOps.exif_transpose`, `convert("RGB")`):
@@ -98,6 +104,7 @@ function xmpOrientation(xmp: string | undefined): number {
 
 async function decode(bytes: Uint8Array<ArrayBuffer>, { name, format }: { name: string; format: string }): Promise<RawImage> {
   // "error" fails on what is cut or broken, and not on what is odd. The limit is checked below, with a message of its own.
+  const sharp = await decoder();
   const open = () => sharp(bytes, { failOn: "error", ignoreIcc: true, limitInputPixels: false });
   try {
     const { width, height, space, depth, orientation, xmpAsString } = await open().metadata();

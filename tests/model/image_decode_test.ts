@@ -1,3 +1,4 @@
+import "sharp"; // a library that a test loads counts as its leak
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import sharp from "sharp";
 import { KedgeError } from "../../ffi/errors.ts";

@@ -1,3 +1,4 @@
+import "sharp"; // a library that a test loads counts as its leak
 import { assert, assertEquals, assertRejects, assertStringIncludes, assertThrows } from "@std/assert";
 import { gunzipSync } from "node:zlib";
 import { CpuDevice } from "../../ffi/cpu_device.ts";

@@ -1,3 +1,4 @@
+import "sharp"; // a library that a test loads counts as its leak
 import { assert, assertEquals } from "@std/assert";
 import { Engine } from "../../model/engine/engine.ts";
 import { markedParts, type Message } from "../../model/processor/messages.ts";

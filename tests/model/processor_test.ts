@@ -1,3 +1,4 @@
+import "sharp"; // a library that a test loads counts as its leak
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { KedgeError } from "../../ffi/errors.ts";
 import { ChatTemplate } from "../../model/processor/chat_template.ts";

@@ -1,3 +1,4 @@
+import "sharp"; // a library that a test loads counts as its leak
 import { assert, assertAlmostEquals, assertEquals, assertRejects, assertStringIncludes, assertThrows } from "@std/assert";
 import { CpuDevice } from "../../ffi/cpu_device.ts";
 import { KedgeError } from "../../ffi/errors.ts";
