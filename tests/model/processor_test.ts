@@ -62,8 +62,9 @@ Deno.test("random messages have the tokens of the expanded text", async () => {
       const kind = random.integer(0, 4), n = random.integer(1, 5);
       if (kind === 0) return expanded += images(n), image(n);
       if (kind === 1) return expanded += videos(3), video;
-      // No two pieces that make a special token's name together.
-      const piece = Array.from({ length: n }, () => words[random.integer(0, words.length)]!).join(" ");
+      // No two pieces that make a special token's name together, in one part or in two.
+      const chosen = Array.from({ length: n }, () => words[random.integer(0, words.length)]!).join(" ");
+      const piece = expanded.endsWith("<|im") ? ` ${chosen}` : chosen;
       return expanded += piece, text(piece);
     });
     // deno-lint-ignore no-await-in-loop -- one seed for all
