@@ -105,8 +105,8 @@ struct Decode {
     });
   }
 
-  // Heads [first, first + count) of a key head's group, one sequence: on from the state over the sequence's own keys to the end. seen: bounds
-  // of the regions of these keys.
+  // Heads [first, first + count) of a key head's group, one sequence: on from the state over the sequence's own keys to the end. seen: of
+  // the regions of these keys.
   template <int V>
   void own(int64_t sequence, int64_t head, int64_t first, int count, RegionBounds seen, float* scratch) const {
     constexpr int lanes = V * kLanes;
