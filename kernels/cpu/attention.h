@@ -44,18 +44,24 @@ struct MassSums {
   int64_t rows;
 };
 
-// Adds a key's weights; those of row 0 to `free`, for add_free behind the tile.
+// Adds the weights [keys, V * kLanes] of a tile whose keys have regions. Not while the exponentials are computed: their constants fill
+// the registers.
 template <int V>
-inline void add_mass(const MassSums& mass, int key, const vf (&weight)[V], vf (&free)[V]) {
-  int32_t r = mass.region[key];
-  if (r == -2) return;
-  for (int v = 0; v < V; v++) free[v] += weight[v];
-  if (r < 0) return;
-  float* sums = mass.sums + std::min<int64_t>(1 + r, mass.rows - 1) * V * kLanes;
-  for (int v = 0; v < V; v++) store(sums + v * kLanes, load(sums + v * kLanes) + weight[v]);
-}
-template <int V>
-inline void add_free(const MassSums& mass, const vf (&free)[V]) {
+inline void add_masses(const MassSums mass, const float* weights, int keys) {
+  constexpr int lanes = V * kLanes;
+  vf free[V] = {};
+  for (int j = 0; j < keys; j++) {
+    int32_t r = mass.region[j];
+    if (r == -2) continue;
+    vf weight[V];
+    for (int v = 0; v < V; v++) {
+      weight[v] = load(weights + j * lanes + v * kLanes);
+      free[v] += weight[v];
+    }
+    if (r < 0) continue;
+    float* sums = mass.sums + std::min<int64_t>(1 + r, mass.rows - 1) * lanes;
+    for (int v = 0; v < V; v++) store(sums + v * kLanes, load(sums + v * kLanes) + weight[v]);
+  }
   for (int v = 0; v < V; v++) store(mass.sums + v * kLanes, load(mass.sums + v * kLanes) + free[v]);
 }
 
@@ -80,10 +86,19 @@ inline void add_totals(float* mass, float* profile, const float* total, int64_t 
     for (int64_t r = 0; r < regions; r++) profile[r] += total[2 + r];
 }
 
+// The least and the largest region of keys [begin, end), at most and at least -1. No way out of the loop: it becomes vectors.
+struct RegionBounds {
+  int32_t least, most;
+};
+inline RegionBounds region_bounds(const int32_t* region, int64_t begin, int64_t end) {
+  int32_t least = -1, most = -1;
+  for (int64_t i = begin; i < end; i++) least = std::min(least, region[i]), most = std::max(most, region[i]);
+  return { least, most };
+}
+
 inline int32_t check_regions(const int32_t* region, int64_t begin, int64_t end, int64_t regions, kedge_status* status) {
-  bool good = true;
-  for (int64_t i = begin; i < end; i++) good &= region[i] >= -2 && region[i] < regions;  // no way out of the loop: it becomes vectors
-  if (good) return KEDGE_OK;
+  RegionBounds all = region_bounds(region, begin, end);
+  if (all.least >= -2 && all.most < regions) return KEDGE_OK;
   for (int64_t i = begin; i < end; i++)
     if (region[i] < -2 || region[i] >= regions)
       return fail(status, KEDGE_BAD_INDEX, "region[%lld] is %d, not in [-2, %lld)", (long long)i, region[i], (long long)regions);
@@ -138,18 +153,15 @@ inline void attend(const Panel& panel, int64_t dim, const float* k, int64_t k_st
       for (int64_t r = 0; r < mass->rows; r++)
         for (int v = 0; v < V; v++) store(mass->sums + r * lanes + v * kLanes, load(mass->sums + r * lanes + v * kLanes) * rescale[v]);
   }
-  vf free[V] = {};
-  const MassSums to = mass ? *mass : MassSums{};  // in registers: a store of a vector may alias what `mass` points to
-  for (int j = 0; j < keys; j++) {
-    vf weight[V];
+  for (int j = 0; j < keys; j++)
     for (int v = 0; v < V; v++) {
-      weight[v] = weight_of(load(scores + j * lanes + v * kLanes) - shift[v]);
-      store(scores + j * lanes + v * kLanes, weight[v]);
-      sum[v] += weight[v];
+      vf weight = weight_of(load(scores + j * lanes + v * kLanes) - shift[v]);
+      store(scores + j * lanes + v * kLanes, weight);
+      sum[v] += weight;
     }
-    if (to.region) add_mass<V>(to, j, weight, free);
-  }
-  if (mass) add_free<V>(to, to.region ? free : sum);
+  if (mass && mass->region) add_masses<V>(*mass, scores, keys);
+  else if (mass)
+    for (int v = 0; v < V; v++) store(mass->sums + v * kLanes, load(mass->sums + v * kLanes) + sum[v]);
   for (int v = 0; v < V; v++) {
     store(panel.sum + v * kLanes, fused(load(panel.sum + v * kLanes), rescale[v], sum[v]));
     store(panel.max + v * kLanes, top[v]);

@@ -44,16 +44,13 @@ struct Connectivity {
       if (seen == 0) return;
       product<2, false>(seen, shape.dim, k + (start + j) * k_stride + head * shape.dim, k_stride, panel, kPanel, scores, kPanel, false);
       MassSums to = { region + start + j, sums, mass_rows };
-      vf free[2] = {};
-      for (int i = 0; i < seen; i++) {
-        vf weight[2];
+      for (int i = 0; i < seen; i++)
         for (int v = 0; v < 2; v++) {
-          weight[v] = weight_of(load(scores + i * kPanel + v * kLanes) - load(log_sum + v * kLanes));
-          weight[v] = (vf)((vi)weight[v] & visible_lanes(limits, v, i));
+          float* s = scores + i * kPanel + v * kLanes;
+          vf weight = weight_of(load(s) - load(log_sum + v * kLanes));
+          store(s, (vf)((vi)weight & visible_lanes(limits, v, i)));
         }
-        add_mass<2>(to, i, weight, free);
-      }
-      add_free<2>(to, free);
+      add_masses<2>(to, scores, seen);
     }
   }
 

@@ -46,72 +46,78 @@ struct Decode {
   Panel panel(float* scratch, int64_t i) const { return Panel(scratch + i * panel_floats(), dim); }
   float* sums(float* scratch, int64_t i) const { return scratch + i * panel_floats() + Panel::floats(dim); }
 
-  // Tiles of keys [start, start + length) into `panels` panels of V vectors each. mass_rows: of MassSums; 0: none; region: as there, of all keys.
-  template <int V>
-  void over(int64_t start, int64_t length, int64_t head, float* scratch, int64_t panels, int64_t mass_rows, const int32_t* region) const {
+  // body(V, panel, first row, rows) for each panel of `rows` rows, V vectors wide.
+  template <class Body>
+  static void each_panel(int64_t rows, Body&& body) {
+    for (int64_t p = 0; p * kPanel < rows; p++) {
+      int count = (int)std::min<int64_t>(kPanel, rows - p * kPanel);
+      if (count <= kLanes) body(std::integral_constant<int, 1>{}, p, p * kPanel, count);
+      else body(std::integral_constant<int, 2>{}, p, p * kPanel, count);
+    }
+  }
+
+  // Tiles of keys [start, start + length) into the panels of `rows` rows. mass_rows: of MassSums; 0: none; region: as there, of all keys.
+  void over(int64_t start, int64_t length, int64_t head, float* scratch, int64_t rows, int64_t mass_rows, const int32_t* region) const {
     float* scores = scratch + kItemRows / kPanel * panel_floats();
     for (int64_t j = 0; j < length; j += kTile)
-      for (int64_t p = 0; p < panels; p++) {
+      each_panel(rows, [&](auto V, int64_t p, int64_t, int) {
         MassSums mass = { region ? region + start + j : nullptr, sums(scratch, p), mass_rows };
         int count = (int)std::min<int64_t>(kTile, length - j);
         const float *keys = k + (start + j) * k_stride + head * dim, *values = v + (start + j) * v_stride + head * dim;
         attend<V>(panel(scratch, p), dim, keys, k_stride, values, v_stride, count, nullptr, true, scores, mass_rows ? &mass : nullptr);
-      }
+      });
   }
 
   // The group's rows over the prefix; their states to the workspace.
-  template <int V>
   void prefix(const Item& item, int64_t head, float* scratch) const {
-    constexpr int lanes = V * kLanes;
     const Group& g = groups[item.group];
-    int64_t group = per_head(), panels = (item.end - item.begin + lanes - 1) / lanes;
-    auto place = [&](int64_t row) { return std::pair<int64_t, int64_t>(g.seq_begin + row / group, head * group + row % group); };
-    for (int64_t p = 0; p < panels; p++) {
+    int64_t group = per_head(), rows = item.end - item.begin;
+    auto place = [&](int64_t row) {
+      row += item.begin;
+      return std::pair<int64_t, int64_t>(g.seq_begin + row / group, head * group + row % group);
+    };
+    each_panel(rows, [&](auto V, int64_t p, int64_t first, int count) {
+      constexpr int lanes = V * kLanes;
       Panel x = panel(scratch, p);
-      int64_t first = item.begin + p * lanes;
       x.clear(dim);
       if (looks) std::fill_n(sums(scratch, p), (1 + look_floats()) * lanes, 0.f);
-      pack_panel(x.q, lanes, (int)std::min<int64_t>(lanes, item.end - first), dim, scale, [&](int lane) {
+      pack_panel(x.q, lanes, count, dim, scale, [&](int lane) {
         auto [sequence, h] = place(first + lane);
         return q + sequence * q_stride + h * dim;
       });
-    }
-    over<V>(g.prefix_start, g.prefix_len, head, scratch, panels, looks ? 1 + looks : 0, region);
+    });
+    over(g.prefix_start, g.prefix_len, head, scratch, rows, looks ? 1 + looks : 0, region);
     float one[kPanel];
     std::fill_n(one, kPanel, 1.f);
-    for (int64_t p = 0; p < panels; p++) {
+    each_panel(rows, [&](auto V, int64_t p, int64_t first, int count) {
+      constexpr int lanes = V * kLanes;
       Panel x = panel(scratch, p);
-      int64_t first = item.begin + p * lanes;
-      int count = (int)std::min<int64_t>(lanes, item.end - first);
-      auto row = [&](int lane) {
-        auto [sequence, h] = place(first + lane);
-        return state(sequence, h);
-      };
-      unpack_panel(x.out, lanes, count, dim, one, false, row);
+      float *mass = sums(scratch, p), *to[kPanel];
       for (int lane = 0; lane < count; lane++) {
-        float* to = row(lane) + dim;
-        to[0] = x.max[lane];
-        to[1] = x.sum[lane];
-        if (looks) to[2] = sums(scratch, p)[lane];
+        auto [sequence, h] = place(first + lane);
+        to[lane] = state(sequence, h);
+        to[lane][dim] = x.max[lane];
+        to[lane][dim + 1] = x.sum[lane];
+        if (looks) to[lane][dim + 2] = mass[lane];
       }
-      if (looks)
-        unpack_panel(sums(scratch, p) + lanes, lanes, count, look_floats(), one, false, [&](int lane) { return row(lane) + dim + 4; });
-    }
+      unpack_panel(x.out, lanes, count, dim, one, false, [&](int lane) { return to[lane]; });
+      if (looks) unpack_panel(mass + lanes, lanes, count, look_floats(), one, false, [&](int lane) { return to[lane] + dim + 4; });
+    });
   }
 
-  // Heads [first, first + count) of a key head's group, one sequence: on from the state over the sequence's own keys to the end.
+  // Heads [first, first + count) of a key head's group, one sequence: on from the state over the sequence's own keys to the end. seen: of
+  // the regions of these keys.
   template <int V>
-  void own(int64_t sequence, int64_t head, int64_t first, int count, float* scratch) const {
+  void own(int64_t sequence, int64_t head, int64_t first, int count, RegionBounds seen, float* scratch) const {
     constexpr int lanes = V * kLanes;
     Panel x = panel(scratch, 0);
     float* mass = sums(scratch, 0);
     int64_t h = head * per_head() + first;
-    x.clear(dim);
+    x.clear(0);
     pack_panel(x.q, lanes, count, dim, scale, [&](int lane) { return q + sequence * q_stride + (h + lane) * dim; });
     pack_panel(x.out, lanes, count, dim, 1.f, [&](int lane) { return state(sequence, h + lane); });
     const Sequence& own = sequences[sequence];
-    bool apart = false, sink = false;  // its own keys have masses by region, are sinks
-    for (int64_t i = own.own_start; looks && i < (int64_t)own.own_start + own.own_len; i++) apart |= region[i] >= 0, sink |= region[i] == -2;
+    bool apart = seen.most >= 0, sink = seen.least == -2;  // its own keys have masses by region, are sinks
     if (apart) std::fill_n(mass, (1 + looks) * lanes, 0.f);
     for (int lane = 0; lane < lanes; lane++) {
       const float* from = state(sequence, h + lane) + dim;
@@ -120,7 +126,7 @@ struct Decode {
     }
     vf before[V];
     for (int v = 0; v < V; v++) before[v] = load(x.max + v * kLanes);
-    over<V>(own.own_start, own.own_len, head, scratch, 1, apart ? 1 + looks : looks ? 1 : 0, apart || sink ? region : nullptr);
+    over(own.own_start, own.own_len, head, scratch, count, apart ? 1 + looks : looks ? 1 : 0, apart || sink ? region : nullptr);
     float inverse[kPanel], factor[kPanel];
     for (int i = 0; i < lanes; i++) inverse[i] = 1.f / x.sum[i];
     unpack_panel(x.out, lanes, count, dim, inverse, false, [&](int lane) { return out + sequence * out_stride + (h + lane) * dim; });
@@ -147,18 +153,24 @@ struct Decode {
       all += by_row ? 1.f : n;
     }
     vf seen = {};
-    for (int64_t r = 0; r < look_floats(); r += kLanes) {
-      vf sum = {};
+    auto add = [&](int64_t r, auto width) {  // width vectors of regions
+      vf sum[width] = {};
       for (int64_t h = 0; h < heads; h++) {
         const float* s = state(sequence, h) + dim;
-        sum = fused(load(s + 4 + r), splat(s[0]), sum);
+        for (int i = 0; i < width; i++) sum[i] = fused(load(s + 4 + r + i * kLanes), splat(s[0]), sum[i]);
       }
-      seen += sum;
-      if (!profile) continue;
-      if (r + kLanes <= regions) store(profile + r, load(profile + r) + sum);
-      else
-        for (int64_t i = 0; r + i < regions; i++) profile[r + i] += sum[i];
-    }
+      for (int i = 0; i < width; i++, r += kLanes) {
+        seen += sum[i];
+        if (!profile) continue;
+        if (r + kLanes <= regions) store(profile + r, load(profile + r) + sum[i]);
+        else
+          for (int64_t j = 0; r + j < regions; j++) profile[r + j] += sum[i][j];
+      }
+    };
+    constexpr int kWide = 4;
+    int64_t r = 0;
+    for (; r + kWide * kLanes <= look_floats(); r += kWide * kLanes) add(r, std::integral_constant<int, kWide>{});
+    for (; r < look_floats(); r += kLanes) add(r, std::integral_constant<int, 1>{});
     mass[0] += hsum(seen);
     mass[1] += all;
   }
@@ -213,9 +225,16 @@ int32_t decode(const kedge_context* ctx, Decode& d, int64_t n, int64_t n_groups,
     prefix_work += x.prefix_len * rows * d.kv_heads * d.dim;
     for (int64_t s = x.seq_begin; s < x.seq_end; s++) own_work += (d.sequences[s].own_len + 8) * d.heads * d.dim;
   }
-  std::vector<char> has_prefix(n);
+  struct Traits {
+    RegionBounds own;
+    bool has_prefix;
+  };
+  std::vector<Traits> traits(n);
   for (int64_t g = 0; g < n_groups; g++)
-    std::fill(has_prefix.begin() + d.groups[g].seq_begin, has_prefix.begin() + d.groups[g].seq_end, d.groups[g].prefix_len > 0);
+    for (int64_t s = d.groups[g].seq_begin; s < d.groups[g].seq_end; s++) {
+      int64_t start = d.sequences[s].own_start, keys = d.looks ? d.sequences[s].own_len : 0;
+      traits[s] = { region_bounds(d.region, start, start + keys), d.groups[g].prefix_len > 0 };
+    }
 
   int64_t states = round_up(n * d.heads * d.state_floats(), 64);
   int64_t scratch = round_up(d.scratch_floats(), 64);
@@ -224,18 +243,13 @@ int32_t decode(const kedge_context* ctx, Decode& d, int64_t n, int64_t n_groups,
   auto mine = [&] { return d.states + states + Threads::index() * scratch; };
 
   parallel(ctx, (int64_t)items.size() * d.kv_heads, prefix_work, [&](int64_t c) {
-    const Item& item = items[c / d.kv_heads];
-    if (item.end - item.begin <= kLanes) d.prefix<1>(item, c % d.kv_heads, mine());
-    else d.prefix<2>(item, c % d.kv_heads, mine());
+    d.prefix(items[c / d.kv_heads], c % d.kv_heads, mine());
   });
   parallel(ctx, n * d.kv_heads, own_work, [&](int64_t c) {
-    int64_t sequence = c / d.kv_heads, head = c % d.kv_heads, group = d.per_head();
-    if (!has_prefix[sequence]) d.clear_states(sequence, head);
-    for (int64_t first = 0; first < group; first += kPanel) {
-      int count = (int)std::min<int64_t>(kPanel, group - first);
-      if (count <= kLanes) d.own<1>(sequence, head, first, count, mine());
-      else d.own<2>(sequence, head, first, count, mine());
-    }
+    int64_t sequence = c / d.kv_heads, head = c % d.kv_heads;
+    const Traits& t = traits[sequence];
+    if (!t.has_prefix) d.clear_states(sequence, head);
+    d.each_panel(d.per_head(), [&](auto V, int64_t, int64_t first, int count) { d.own<V>(sequence, head, first, count, t.own, mine()); });
   });
   if (!mass) return ok(status);
   parallel(ctx, n, n * d.heads * d.looks / 4, [&](int64_t i) {

@@ -100,13 +100,16 @@ template <class Row>
 inline void unpack_panel(const float* panel, int lanes, int count, int64_t dim, const float* factor, bool add, Row&& row) {
   for (int lane = 0; lane < count; lane += 4) {
     v4 f = *(const v4*)(factor + lane);
+    float* rows[4];
+    for (int j = 0; j < 4; j++) rows[j] = row(std::min(lane + j, count - 1));
+    int most = std::min(4, count - lane);
     for (int64_t i = 0; i < dim; i += 4) {
       const float* from = panel + i * lanes + lane;
       v4 x[4];
       for (int j = 0; j < 4; j++) x[j] = *(const v4*)(from + j * lanes) * f;
       transpose4(x[0], x[1], x[2], x[3]);
-      for (int j = 0; j < 4 && lane + j < count; j++) {
-        float* to = row(lane + j) + i;
+      for (int j = 0; j < most; j++) {
+        float* to = rows[j] + i;
         *(v4*)to = add ? *(const v4*)to + x[j] : x[j];
       }
     }
