@@ -145,11 +145,6 @@ export class Workplace implements Disposable {
     if (slot >= 0) this.#masks[slot]!.users--;
   }
 
-  /** Writes the regions of a prompt's cached tokens. */
-  writeRegions(start: number, regions: Int32Array<ArrayBuffer>): void {
-    this.#model.device.write(this.decoder.region.address + 4 * start, regions);
-  }
-
   /** Marks cached tokens as no visual ones. */
   clearRegions(start: number, count: number): void {
     this.#model.device.ops.fill(DTYPES.i32, this.decoder.region.address + 4 * start, count, -1);

@@ -11,25 +11,11 @@ import { type SafetensorsDType, SafetensorsFolder } from "../../tensor/safetenso
 import { type SafetensorsEntry, writeSharded } from "../../tensor/safetensors_writer.ts";
 import { Tensor } from "../../tensor/tensor.ts";
 import { ROOT } from "../root.ts";
+import { assertSameBytes, exists } from "../files.ts";
 import { deviceTest } from "../tensor/device_test_case.ts";
 
 const GOLDEN = `${ROOT}/../shared/golden/qwen2_5_vl`;
 const EMBEDDING = "model.embed_tokens.weight", HEAD = "lm_head.weight";
-
-/** As assertEquals, which takes minutes to show how large arrays differ. */
-function assertSameBytes(actual: Uint8Array, expected: Uint8Array, what: string): void {
-  const at = expected.findIndex((byte, i) => byte !== actual[i]);
-  assertEquals([actual.length, at], [expected.length, -1], what);
-}
-
-function exists(path: string): boolean {
-  try {
-    Deno.statSync(path);
-    return true;
-  } catch {
-    return false;
-  }
-}
 
 /** A config of some thousand parameters. */
 function littleConfig(options: { tied?: boolean } = {}): ModelConfig {

@@ -11,6 +11,7 @@ import { presetConfig, type PresetName, presets } from "../../model/config/prese
 import { Tokenizer } from "../../model/processor/tokenizer.ts";
 import { runChild } from "../child.ts";
 import { ROOT } from "../root.ts";
+import { assertSameBytes, exists } from "../files.ts";
 import { littleTokenizer, withFolder } from "./little_tokenizer.ts";
 
 CpuDevice.open()[Symbol.dispose](); // a library that a test loads counts as its leak
@@ -20,21 +21,6 @@ const shared = exists(QWEN);
 const SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>"];
 const tokenizer = (names = SPECIAL) => littleTokenizer([], names.map((content, i) => ({ id: 256 + i, content, special: true })));
 const PERMISSIONS = ["--allow-read", "--allow-write=/tmp"];
-
-/** As assertEquals, which takes minutes to show how large arrays differ. */
-function assertSameBytes(actual: Uint8Array, expected: Uint8Array, what: string): void {
-  const at = expected.findIndex((byte, i) => byte !== actual[i]);
-  assertEquals([actual.length, at], [expected.length, -1], what);
-}
-
-function exists(path: string): boolean {
-  try {
-    Deno.statSync(path);
-    return true;
-  } catch {
-    return false;
-  }
-}
 
 const run = (...args: string[]) => runChild("cli/init_model.ts", { permissions: PERMISSIONS, args });
 

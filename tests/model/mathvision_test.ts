@@ -10,6 +10,7 @@ import { type Prompt, visualTokens } from "../../model/prompt.ts";
 import { Qwen25VL } from "../../model/qwen2_5_vl.ts";
 import { Tokenizer } from "../../model/processor/tokenizer.ts";
 import { ROOT } from "../root.ts";
+import { exists } from "../files.ts";
 import { engineTest } from "./engine_fixture.ts";
 
 const DATA = `${ROOT}/../shared/data/mathvision`, TOKENIZER = `${ROOT}/../shared/golden/qwen25_tokenizer`;
@@ -20,15 +21,6 @@ interface Row {
   readonly id: string;
   readonly problem: string;
   readonly images: readonly string[];
-}
-
-function exists(path: string): boolean {
-  try {
-    Deno.statSync(path);
-    return true;
-  } catch {
-    return false;
-  }
 }
 
 const there = exists(DATA) && exists(TOKENIZER);

@@ -3,18 +3,10 @@ import { KedgeError } from "../../ffi/errors.ts";
 import { Tokenizer, TokenStream } from "../../model/processor/tokenizer.ts";
 import { Random } from "../../tensor/random.ts";
 import { ROOT } from "../root.ts";
+import { exists } from "../files.ts";
 import { littleTokenizer, withFolder } from "./little_tokenizer.ts";
 
 const GOLDEN = `${ROOT}/../shared/golden/qwen25_tokenizer`;
-
-function exists(path: string): boolean {
-  try {
-    Deno.statSync(path);
-    return true;
-  } catch {
-    return false;
-  }
-}
 
 let loaded: Tokenizer | undefined;
 const golden = () => loaded ??= Tokenizer.fromFolder(GOLDEN);
