@@ -1,5 +1,6 @@
 /** What a caller may want to catch. A caller's own mistake is a `RangeError` or `TypeError` instead. */
 export type KedgeErrorCode =
+  | "Actor"
   | "BadCheckpoint"
   | "BadData"
   | "Build"

@@ -1,0 +1,69 @@
+import { type AtrlCredit, detectAtrl } from "../../rl/atrl/detect.ts";
+import { Responses } from "../../rl/atrl/responses.ts";
+import { Tensor } from "../../tensor/tensor.ts";
+import type { DetectorMessage, DetectorReplies } from "../messages.ts";
+import { hostTensor, type Place } from "../runtime/place.ts";
+import type { Behaviour, Start, Turn } from "../runtime/serve.ts";
+
+/** Finds the tokens that look at the picture, clusters them and weights them. Keeps the last step's findings until they are reported. */
+export class AnchorDetector implements Behaviour<DetectorMessage> {
+  readonly #place: Place;
+  #last: { responses: Responses; credit: AtrlCredit; stack: DisposableStack; packSeconds: number } | undefined;
+
+  constructor({ place }: Start<unknown>) {
+    this.#place = place;
+  }
+
+  handle(message: DetectorMessage, turn: Turn): DetectorReplies[DetectorMessage["type"]] {
+    return message.type === "detect" ? this.#detect(message, turn) : this.#report(message, turn);
+  }
+
+  #detect(message: Extract<DetectorMessage, { type: "detect" }>, turn: Turn): DetectorReplies["detect"] {
+    this.close();
+    const start = performance.now(), { device } = this.#place, { lengths, parts, options, keys } = message;
+    using guard = new DisposableStack();
+    const responses = guard.use(Responses.of(device, lengths));
+    const width = Math.max(1, ...parts.map(({ regions }) => regions));
+    const connectivity = new Float32Array(responses.tokens), profile = new Float32Array(responses.tokens * width);
+    const visual: boolean[] = [];
+    let at = 0;
+    for (const part of parts) {
+      for (let i = 0; i < part.responses; i++) visual.push(part.regions > 0);
+      const own = turn.borrow(part.connectivity).toFloats();
+      connectivity.set(own, at);
+      // Profiles of prompts with fewer regions end in zeros.
+      const rows = part.profile && turn.borrow(part.profile).toFloats();
+      for (let t = 0; rows && t < own.length; t++) {
+        profile.set(rows.subarray(t * part.regions, (t + 1) * part.regions), (at + t) * width);
+      }
+      at += own.length;
+    }
+    using c = Tensor.from(device, connectivity);
+    using p = Tensor.from(device, profile, { shape: [responses.tokens, width] });
+    const packSeconds = (performance.now() - start) / 1000;
+    const credit = guard.use(detectAtrl(responses, { connectivity: c, profile: p, visual, keys }, options));
+    const weights = credit.weights.copy();
+    this.#last = { responses, credit, stack: guard.move(), packSeconds };
+    return { weights: turn.move(weights) };
+  }
+
+  #report(message: Extract<DetectorMessage, { type: "report" }>, turn: Turn): DetectorReplies["report"] {
+    if (!this.#last) throw new RangeError("Cannot report on anchors: none were detected");
+    const { credit, packSeconds } = this.#last;
+    const metrics = credit.report({
+      advantages: turn.borrow(message.advantages),
+      entropy: turn.borrow(message.entropies),
+      stepSeconds: message.stepSeconds,
+      connectivitySeconds: packSeconds,
+    });
+    const flags = hostTensor(this.#place, credit.flags.toArray() as Uint8Array<ArrayBuffer>);
+    const clusters = credit.clusters && hostTensor(this.#place, credit.clusters.cluster.toArray() as Int32Array<ArrayBuffer>);
+    this.close();
+    return { metrics, flags: turn.move(flags), ...(clusters && { clusters: turn.move(clusters) }) };
+  }
+
+  close(): void {
+    this.#last?.stack[Symbol.dispose]();
+    this.#last = undefined;
+  }
+}

@@ -1,0 +1,169 @@
+import { DTYPE_BYTES } from "../../ffi/device.ts";
+import type { ModelConfig, TextConfig } from "../../model/config/config.ts";
+import { tokenBytes } from "../../model/engine/limits.ts";
+import { parameterSpecs } from "../../model/parameters.ts";
+import type { Config } from "./schema.ts";
+
+/** Estimated bytes on the policy's device. They are bounds for planning, not what is measured. */
+export interface MemoryEstimate {
+  /** Of all parameters. */
+  readonly weights: number;
+  /** f32, of the parameters that are trained. */
+  readonly gradients: number;
+  /** Both of AdamW's, of the parameters that are trained. */
+  readonly moments: number;
+  /** f32, behind bf16 weights that are trained. */
+  readonly masters: number;
+  /** Weights of the model that a divergence refers to; 0 without one. */
+  readonly reference: number;
+  /** Keys and values of a whole rollout at full length, each prompt's once; rollout.memoryBytes where that is less. */
+  readonly cache: number;
+  /** What the decoder keeps of a micro-batch for the backward pass. */
+  readonly activations: number;
+  /** The policy's share at its peak: cache and activations are not needed at the same time, so that only the larger counts. */
+  readonly total: number;
+}
+
+/** Numbers that follow from a configuration. */
+export interface DerivedNumbers {
+  /** Responses of a step. */
+  readonly samples: number;
+  /** Optimizer steps that a rollout is used for. */
+  readonly updates: number;
+  /** Responses of an optimizer step. */
+  readonly updateSamples: number;
+  /** Tokens of a prompt and all of its answers, at most. */
+  readonly groupTokens: number;
+  /** Packed tokens of a step, at most. */
+  readonly stepTokens: number;
+  /** Micro-batches of an optimizer step, at most. */
+  readonly microBatches: number;
+  /** Prompts of the run, at most. */
+  readonly prompts: number;
+  /** Optimizer steps of the run, at most. */
+  readonly runUpdates: number;
+  /** Where the model is known. */
+  readonly parameters?: number;
+  /** Of these, those that are trained. */
+  readonly trained?: number;
+  /** Where the model is known. */
+  readonly memory?: MemoryEstimate;
+}
+
+/** {@linkcode DerivedNumbers} and a line for each, with its arithmetic. */
+export interface Derived {
+  /** For the screen. */
+  readonly lines: string[];
+  /** For programs. */
+  readonly numbers: DerivedNumbers;
+}
+
+/**
+ * What a configuration comes to.
+ *
+ * @param model Undefined: not known yet; the lines on memory are left out.
+ *
+ * @example
+ * ```ts
+ * import { derived } from "./derived.ts";
+ * import { configSchema } from "./schema.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const { lines, numbers } = derived(configSchema.parse({}), undefined);
+ * assertEquals([lines[0], numbers.samples], ["samples a step = 16 prompts x 8 answers = 128", 128]);
+ * ```
+ */
+export function derived(config: Config, model: ModelConfig | undefined): Derived {
+  const { data, rollout, batch, trainer } = config, prompts = data.rolloutBatchSize, { n } = rollout;
+  const global = batch.globalBatchSize ?? prompts, samples = prompts * n, updates = prompts / global * batch.ppoEpochs;
+  const { maxPromptLength: prompt, maxResponseLength: response } = data,
+    groupTokens = prompt + n * response,
+    stepTokens = prompts * groupTokens;
+  const groups = Math.max(1, Math.floor(batch.microTokens / groupTokens)), microBatches = Math.ceil(global / groups);
+  const runUpdates = trainer.maxSteps * updates;
+  const lines = [
+    `samples a step = ${prompts} prompts x ${n} answers = ${samples}`,
+    `optimizer steps a rollout = ${prompts} prompts / ${global} x ${batch.ppoEpochs} epochs = ${updates}, each of ${global} x ${n} = ${
+      global * n
+    } samples`,
+    `tokens of a prompt and its answers <= ${prompt} + ${n} x ${response} = ${groupTokens}`,
+    `tokens a step <= ${prompts} x ${groupTokens} = ${stepTokens}`,
+    `micro-batches an optimizer step <= ${global} prompts / ${groups} = ${microBatches}, of ${batch.microTokens} tokens`,
+    `run <= ${trainer.maxSteps} steps x ${prompts} = ${
+      trainer.maxSteps * prompts
+    } prompts, ${trainer.maxSteps} x ${updates} = ${runUpdates} optimizer steps`,
+  ];
+  if (groupTokens > batch.microTokens) {
+    lines.push(
+      `note: the longest prompt with its answers, ${groupTokens} tokens, is above batch.microTokens ${batch.microTokens}: it is a micro-batch alone`,
+    );
+  }
+  const numbers: DerivedNumbers = {
+    ...{
+      samples,
+      updates,
+      updateSamples: global * n,
+      groupTokens,
+      stepTokens,
+      microBatches,
+      prompts: trainer.maxSteps * prompts,
+      runUpdates,
+    },
+  };
+  if (!model) return { lines, numbers };
+  const sized = memoryOf(config, model, { stepTokens, groupTokens, global });
+  return { lines: [...lines, ...sized.lines], numbers: { ...numbers, ...sized.numbers } };
+}
+
+function memoryOf(
+  config: Config,
+  model: ModelConfig,
+  { stepTokens, groupTokens, global }: { stepTokens: number; groupTokens: number; global: number },
+): { lines: string[]; numbers: Pick<DerivedNumbers, "parameters" | "trained" | "memory"> } {
+  const dtype = config.model.dtype ?? (config.device === "cpu" ? "f32" : model.dtype),
+    { kl } = config.algorithm,
+    { moments: type } = config.optim;
+  const count = (specs: ReturnType<typeof parameterSpecs>) => specs.reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1), 0);
+  const specs = parameterSpecs(model), parameters = count(specs);
+  const trained = config.model.freezeVision ? count(specs.filter(({ vision }) => !vision)) : parameters;
+  const wide = DTYPE_BYTES[dtype], each = tokenBytes(model, dtype), limit = config.rollout.memoryBytes ?? Infinity;
+  const rows = Math.min(Math.max(config.batch.microTokens, groupTokens), global * groupTokens),
+    kept = keptElements(model.text, config.model.checkpointing);
+  const weights = parameters * wide, gradients = trained * DTYPE_BYTES.f32, moments = 2 * trained * DTYPE_BYTES[type];
+  const masters = dtype === "f32" ? 0 : trained * DTYPE_BYTES.f32, reference = kl && kl.coefficient.coefficient > 0 ? weights : 0;
+  const cache = Math.min(limit, stepTokens * each), activations = rows * kept * wide;
+  const total = weights + gradients + moments + masters + reference + Math.max(cache, activations);
+  const memory: MemoryEstimate = { weights, gradients, moments, masters, reference, cache, activations, total };
+  return {
+    lines: [
+      `weights = ${parameters} x ${wide} B (${dtype}) = ${size(weights)}`,
+      `gradients = ${trained} trained x 4 B = ${size(gradients)}`,
+      `moments = 2 x ${trained} x ${DTYPE_BYTES[type]} B = ${size(moments)}`,
+      `masters = ${masters === 0 ? "none, the weights are f32" : `${trained} x 4 B`} = ${size(masters)}`,
+      ...(reference > 0 ? [`reference = the weights again = ${size(reference)}`] : []),
+      `keys and values <= ${stepTokens} tokens x ${each} B = ${size(stepTokens * each)}${
+        cache === limit ? `, but rollout.memoryBytes = ${size(limit)}` : ""
+      }`,
+      `activations of the decoder ~ ${rows} tokens x ${kept} x ${wide} B (checkpointing ${config.model.checkpointing}) = ${
+        size(activations)
+      }`,
+      `memory ~ all of these, the larger of the last two = ${size(total)}`,
+    ],
+    numbers: { parameters, trained, memory },
+  };
+}
+
+/** Elements that a decoder keeps of a token: of a block its input, two norms, queries, keys and values, their mix, the sum after it, and the MLP's inner ones. */
+function keptElements(text: TextConfig, checkpointing: Config["model"]["checkpointing"]): number {
+  const { hiddenSize: h, layers, heads, kvHeads, headDim, intermediateSize } = text;
+  const block = 4 * h + (2 * heads + 2 * kvHeads) * headDim + 3 * intermediateSize;
+  if (checkpointing === "off") return layers * block + 2 * h;
+  const group = checkpointing === "full" ? Math.max(1, Math.round(Math.sqrt(layers))) : 1;
+  return (Math.ceil(layers / group) + (group > 1 ? group : 0)) * h + block + 2 * h;
+}
+
+/** Bytes for a reader: "1.5 GiB". */
+function size(bytes: number): string {
+  const power = Math.max(0, Math.min(4, Math.floor(Math.log2(Math.max(1, bytes)) / 10)));
+  return `${power === 0 ? bytes : (bytes / 1024 ** power).toFixed(1)} ${["B", "KiB", "MiB", "GiB", "TiB"][power]}`;
+}

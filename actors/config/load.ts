@@ -1,0 +1,144 @@
+import { dirname, isAbsolute, resolve } from "node:path";
+import { pathToFileURL } from "node:url";
+import { parse, type ParseError, printParseErrorCode } from "jsonc-parser";
+import type { z } from "zod";
+import { KedgeError } from "../../ffi/errors.ts";
+import { configJsonSchema, keysUnder, paths, under } from "./json_schema.ts";
+import { elsewhere, nearest } from "./nearest.ts";
+import { type Config, configSchema } from "./schema.ts";
+
+/** Where a configuration comes from. */
+export interface ConfigSource {
+  /** JSON with comments; default: there is none, and every key has its default. */
+  readonly file?: string | undefined;
+  /** "a.b=value": JSON, or else a text. They go over the file. */
+  readonly sets?: readonly string[];
+}
+
+/** A configuration, and what its modules are relative to. */
+export interface LoadedConfig {
+  /** Everything filled in. */
+  readonly config: Config;
+  /** "file:" URL for `planReward`: of the file, or of the working directory. */
+  readonly base: string;
+}
+
+/**
+ * Reads a configuration. A file's relative paths (model.path, data.trainFiles, data.valFiles, data.imageDir, grader.read, and data.formatPrompt where it begins
+ * with "./" or "../") are relative to the file, and come out absolute; those of `sets` are relative to the working directory. `reward` is left as it is: see `base`.
+ *
+ * @throws {RangeError} that names the file, the place and the key, with the nearest known name. {KedgeError} `BadData` for a file that is not there.
+ *
+ * @example
+ * ```ts
+ * import { loadConfig } from "./load.ts";
+ * import { assertEquals, assertThrows } from "@std/assert";
+ *
+ * assertEquals(loadConfig({ sets: ["rollout.n=4", "atrl.mode=hard"] }).config.rollout.n, 4);
+ * assertThrows(() => loadConfig({ sets: ["data.rollout_batch_size=4"] }), RangeError, 'did you mean "data.rolloutBatchSize"?');
+ * ```
+ */
+export function loadConfig({ file, sets = [] }: ConfigSource = {}): LoadedConfig {
+  let value: unknown = {};
+  if (file !== undefined) value = absolute(read(file), dirname(resolve(file)));
+  for (const set of sets) {
+    const match = /^([^=\s]+)=(.*)$/s.exec(set);
+    if (!match) throw new RangeError(`Cannot set "${set}": it takes a.b=value`);
+    checkPath(match[1]!);
+    value = assign(value, match[1]!.split("."), literal(match[2]!));
+  }
+  const result = configSchema.safeParse(value);
+  const name = file ?? (sets.length > 0 ? `--set ${sets.join(" --set ")}` : "the configuration");
+  if (!result.success) throw new RangeError(`Cannot read ${name}: ${result.error.issues.map((issue) => words(issue)).join("; ")}`);
+  return { config: result.data, base: pathToFileURL(file === undefined ? `${Deno.cwd()}/` : resolve(file)).href };
+}
+
+function read(file: string): unknown {
+  let text: string;
+  try {
+    text = Deno.readTextFileSync(file);
+  } catch (cause) {
+    throw new KedgeError("BadData", `Cannot read ${file}: ${(cause as Error).message}`, { file }, { cause });
+  }
+  const errors: ParseError[] = [], value: unknown = parse(text, errors, { allowTrailingComma: true });
+  const [first] = errors;
+  if (!first) return value;
+  const what = printParseErrorCode(first.error).replaceAll(/\B[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`).toLowerCase();
+  throw new RangeError(`Cannot read ${file}:${placeOf(text, first.offset)}: ${what}`);
+}
+
+/** Where an offset of a text is, as line:column. */
+function placeOf(text: string, offset: number): string {
+  const before = text.slice(0, offset).split(/\r\n|\n|\r/);
+  return `${before.length}:${before.at(-1)!.length + 1}`;
+}
+
+const PATHS = [["model", "path"], ["data", "trainFiles"], ["data", "valFiles"], ["data", "imageDir"], ["grader", "read"]] as const;
+
+/** The value with its relative paths made absolute. Whatever has the wrong type is left for the schema. */
+function absolute(value: unknown, folder: string): unknown {
+  const whole = (path: unknown): unknown =>
+    Array.isArray(path)
+      ? path.map(whole)
+      : typeof path === "string" && path !== "" && !isAbsolute(path) && !/^\w+:\/\//.test(path)
+      ? resolve(folder, path)
+      : path;
+  let out = value;
+  for (const [section, key] of [...PATHS, ["data", "formatPrompt"] as const]) {
+    const own = (value as Record<string, Record<string, unknown> | undefined> | undefined)?.[section]?.[key];
+    if (own === undefined || (key === "formatPrompt" && !/^\.{1,2}\//.test(String(own)))) continue;
+    out = assign(out, [section, key], whole(own));
+  }
+  return out;
+}
+
+function literal(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return text;
+  }
+}
+
+function assign(object: unknown, [key, ...rest]: readonly string[], value: unknown): unknown {
+  const own = object && typeof object === "object" && !Array.isArray(object) ? object as Record<string, unknown> : {};
+  return { ...own, [key!]: rest.length === 0 ? value : assign(own[key!], rest, value) };
+}
+
+/** @throws {RangeError} for a path that no configuration has. */
+function checkPath(path: string): void {
+  const keys = path.split("."), root = [configJsonSchema()];
+  let at = root;
+  for (const [i, key] of keys.entries()) {
+    const next = under(at, key);
+    if (next.length === 0) {
+      const near = nearest(key, keysUnder(at)), guess = near && [...keys.slice(0, i), near, ...keys.slice(i + 1)].join(".");
+      const all = paths(root), meant = guess !== undefined && all.includes(guess) ? guess : elsewhere(path, all) ?? guess;
+      throw new RangeError(`Cannot set "${path}": unknown key "${keys.slice(0, i + 1).join(".")}"${suggestion(meant)}`);
+    }
+    at = next;
+  }
+}
+
+function suggestion(name: string | undefined): string {
+  return name === undefined ? "" : `; did you mean "${name}"?`;
+}
+
+/** An issue in words. Of a choice, the issues of the member that was likely meant: the one that got furthest. */
+function words(issue: z.core.$ZodIssue, before: readonly PropertyKey[] = []): string {
+  const keys = [...before, ...issue.path], path = keys.join(".");
+  if (issue.code === "unrecognized_keys") {
+    const root = [configJsonSchema()], at = keys.reduce((schemas, key) => under(schemas, String(key)), root);
+    return issue.keys.map((key) => {
+      const whole = path === "" ? key : `${path}.${key}`;
+      return `unknown key "${whole}"${suggestion(nearest(key, keysUnder(at)) ?? elsewhere(whole, paths(root)))}`;
+    }).join("; ");
+  }
+  if (issue.code === "invalid_union" && issue.errors.length > 0) {
+    const depth = (issues: z.core.$ZodIssue[]) =>
+      Math.min(...issues.map(({ path, code }) => 2 * path.length + Number(code !== "invalid_type")));
+    const [best] = issue.errors.toSorted((a, b) => depth(b) - depth(a));
+    return best!.map((inner) => words(inner, keys)).join("; ");
+  }
+  return path === "" ? issue.message : `${path}: ${issue.message}`;
+}

@@ -1,0 +1,44 @@
+/**
+ * What a wrong name was meant to be.
+ *
+ * @module
+ */
+
+/** Edits between two words (Levenshtein). */
+function distance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, i) => i);
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i];
+    for (let j = 1; j <= b.length; j++) next[j] = Math.min(row[j]! + 1, next[j - 1]! + 1, row[j - 1]! + Number(a[i - 1] !== b[j - 1]));
+    row = next;
+  }
+  return row[b.length]!;
+}
+
+const plain = (name: string) => name.toLowerCase().replaceAll(/[_-]/g, "");
+
+/**
+ * The likeliest of the known names; undefined where none is near. Case, "_" and "-" count for nothing, so that EasyR1's spellings are found.
+ *
+ * @example
+ * ```ts
+ * import { nearest } from "./nearest.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * assertEquals(nearest("rollout_batch_size", ["rolloutBatchSize", "shuffle"]), "rolloutBatchSize");
+ * assertEquals(nearest("colour", ["rolloutBatchSize", "shuffle"]), undefined);
+ * ```
+ */
+export function nearest(name: string, known: readonly string[]): string | undefined {
+  const others = known.filter((other) => other !== name);
+  const [best] = others.map((other) => ({ other, edits: distance(plain(name), plain(other)) })).sort((a, b) => a.edits - b.edits);
+  return best && best.edits <= Math.min(Math.max(1, name.length / 3), name.length - 1) ? best.other : undefined;
+}
+
+/** The known path that ends like a wrong one, with most of its names; undefined where no last name is the same. */
+export function elsewhere(path: string, known: readonly string[]): string | undefined {
+  const names = path.split(".").map(plain), last = names.at(-1);
+  const shared = (other: string) => other.split(".").filter((name) => names.includes(plain(name))).length;
+  return known.filter((other) => other !== path && plain(other.split(".").at(-1)!) === last)
+    .sort((a, b) => shared(b) - shared(a) || a.length - b.length)[0];
+}

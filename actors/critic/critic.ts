@@ -1,0 +1,134 @@
+import { estimateAdvantages, type Estimator } from "../../rl/advantages/estimator.ts";
+import type { RewardBatch } from "../../rl/advantages/batch.ts";
+import { Responses } from "../../rl/atrl/responses.ts";
+import { weightedAdvantage } from "../../rl/atrl/weights.ts";
+import { DivergenceMetrics, divergenceValues } from "../../rl/divergences/divergence.ts";
+import { divergenceRewards, type DivergenceTerm } from "../../rl/divergences/term.ts";
+import { GraderPool, type GraderPoolOptions } from "../../rl/rewards/grader_pool.ts";
+import { planReward, type RewardSpec } from "../../rl/rewards/registry.ts";
+import { Tensor } from "../../tensor/tensor.ts";
+import type { CriticMessage, CriticReplies, PolicyMessage, PolicyReplies } from "../messages.ts";
+import { hostTensor, type Place } from "../runtime/place.ts";
+import type { Peer } from "../runtime/peer.ts";
+import type { Message } from "../runtime/protocol.ts";
+import type { Behaviour, Start, Turn } from "../runtime/serve.ts";
+import { copyGroups } from "./copy_groups.ts";
+
+/** What a critic is started with. */
+export interface CriticOptions {
+  readonly reward: RewardSpec;
+  /** What module paths are relative to. */
+  readonly base: string;
+  readonly grader: GraderPoolOptions;
+  readonly estimator: Estimator;
+  /** Undefined: no divergence, and no reference. */
+  readonly divergence?: DivergenceTerm;
+}
+
+/**
+ * Turns answers into advantages. It has no network of its own, and asks a frozen reference only where a divergence has a coefficient above 0.
+ */
+export class Critic implements Behaviour<CriticMessage> {
+  readonly #place: Place;
+  readonly #options: CriticOptions;
+  readonly #pool: GraderPool;
+  readonly #metrics: DivergenceMetrics;
+  #reference: Peer<PolicyMessage, PolicyReplies> | undefined;
+
+  constructor({ place, options }: Start<CriticOptions>) {
+    this.#place = place;
+    this.#options = options;
+    this.#pool = new GraderPool(planReward(options.reward, options.base), options.grader);
+    this.#metrics = new DivergenceMetrics(place.device);
+  }
+
+  connect(_name: string, peer: (place: Place) => Peer<Message, Record<string, unknown>>): void {
+    this.#reference = peer(this.#place) as unknown as Peer<PolicyMessage, PolicyReplies>;
+  }
+
+  async handle(message: CriticMessage, turn: Turn): Promise<CriticReplies[CriticMessage["type"]]> {
+    if (message.type === "score") return { rewards: await this.#pool.grade(message.samples) };
+    return await this.#advantages(message, turn);
+  }
+
+  async #advantages(message: Extract<CriticMessage, { type: "advantages" }>, turn: Turn): Promise<CriticReplies["advantages"]> {
+    const { rewards, keys, lengths, parts, klCoefficient, groups, baselines } = message, { device } = this.#place;
+    const { divergence } = this.#options, needed = divergence !== undefined && klCoefficient > 0;
+    const reference = needed ? await this.#ask(groups, turn) : undefined;
+    const metrics: Record<string, number> = {};
+    let tokenRewards: Float64Array | undefined;
+    if (reference && divergence!.where === "reward" && divergence!.kind !== "full") {
+      const own = concatenated(groups.map(({ logprobs }) => turn.borrow(logprobs).toFloats()));
+      using logprob = Tensor.from(device, own);
+      using target = Tensor.from(device, reference);
+      using weights = Tensor.full(device, [own.length], { value: 1 / own.length });
+      using values = divergenceValues(
+        logprob,
+        { reference: target, weights, old: logprob },
+        { ...divergence!, metrics: this.#metrics } as never,
+      );
+      tokenRewards = divergenceRewards(values.toFloats(), klCoefficient);
+      metrics["actor/kl_penalty"] = this.#metrics.read()!.mean;
+      metrics["actor/kl_coef"] = klCoefficient;
+    }
+    const batch: RewardBatch = {
+      rewards,
+      groups: keys,
+      lengths,
+      parts,
+      ...(tokenRewards && { tokenRewards }),
+      ...(baselines && { baselines }),
+    };
+    const base = Float32Array.from(estimateAdvantages(this.#options.estimator, batch));
+    using responses = Responses.of(device, lengths);
+    using advantage = Tensor.from(device, base);
+    const weighted = weightedAdvantage(responses, { weights: turn.borrow(message.weights), advantage, perToken: true });
+    return {
+      advantages: turn.move(weighted),
+      base: firsts(base, lengths),
+      metrics,
+      ...(reference && divergence!.where === "loss" && { reference: turn.move(hostTensor(this.#place, reference)) }),
+    };
+  }
+
+  /** The reference's log-probs of all tokens. */
+  async #ask(groups: Extract<CriticMessage, { type: "advantages" }>["groups"], turn: Turn): Promise<Float32Array<ArrayBuffer>> {
+    if (!this.#reference) throw new RangeError("Cannot take a divergence: no reference is connected");
+    const copies = copyGroups(groups, (handle) => turn.borrow(handle));
+    try {
+      const { logprobs } = await this.#reference.request((carrier) => ({
+        type: "logprobs",
+        groups: copies.map((copy) => copy.message((tensor) => carrier.lend(tensor))),
+      }));
+      using tensor = turn.receive(logprobs);
+      return tensor.toFloats();
+    } finally {
+      for (const copy of copies) copy[Symbol.dispose]();
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#pool[Symbol.asyncDispose]();
+    this.#metrics[Symbol.dispose]();
+  }
+}
+
+function concatenated(parts: readonly Float32Array[]): Float32Array<ArrayBuffer> {
+  const out = new Float32Array(parts.reduce((sum, { length }) => sum + length, 0));
+  let at = 0;
+  for (const part of parts) {
+    out.set(part, at);
+    at += part.length;
+  }
+  return out;
+}
+
+/** The advantage of each response's first token. */
+function firsts(values: Float32Array, lengths: readonly number[]): number[] {
+  let at = 0;
+  return lengths.map((length) => {
+    const first = values[at] ?? 0;
+    at += length;
+    return first;
+  });
+}

@@ -1,0 +1,228 @@
+/**
+ * What graded answers say about a model: accuracy, avg@n, pass@k and maj@n with 95 % intervals, of all problems and of groups of them.
+ *
+ * @module
+ */
+import { from, op } from "arquero";
+import { Random } from "../../tensor/random.ts";
+import { wilson } from "../evaluator/wilson.ts";
+
+/** A graded answer, as far as statistics look at it. */
+export interface EvaluationRecord {
+  /** The problem's. */
+  readonly id: string;
+  /** Which of the answers to the problem, from 0. */
+  readonly sample: number;
+  /** In [0, 1]; NaN where the problem's truth cannot be graded. */
+  readonly accuracy: number;
+  /** What the algorithm maximises. */
+  readonly reward: number;
+  /** The extracted answer; undefined where none was found. */
+  readonly answer?: string | undefined;
+  /** The problem's columns. */
+  readonly fields: Readonly<Record<string, unknown>>;
+}
+
+/** How an interval was found; see {@linkcode statistics}. */
+export type IntervalMethod = "wilson" | "bootstrap over problems" | "wilson over problems";
+
+/** A value with its 95 % interval. */
+export interface Estimate {
+  readonly value: number;
+  readonly low: number;
+  readonly high: number;
+  readonly method: IntervalMethod;
+}
+
+/** Of a set of problems. */
+export interface Statistics {
+  /** Problems that count. */
+  readonly problems: number;
+  /** Problems that are left out, since an answer to them has accuracy NaN. */
+  readonly ungraded: number;
+  /** Answers to each. */
+  readonly n: number;
+  /** Mean reward of all answers; NaN where none counts. */
+  readonly reward: number;
+  /** By name, in this order: "accuracy", "avg@n", "pass@k" for each k, "maj@n". Empty where no problem counts. */
+  readonly estimates: Readonly<Record<string, Estimate>>;
+}
+
+/** Of a group of problems. */
+export interface GroupStatistics extends Statistics {
+  /** The group's values by column. */
+  readonly group: Readonly<Record<string, unknown>>;
+}
+
+/** Options of {@linkcode statistics}. */
+export interface StatisticsOptions {
+  /** Of pass@k. Default: none. */
+  readonly k?: readonly number[] | undefined;
+  /** Columns of `fields`; a group is a combination of their values. Default: none. */
+  readonly by?: readonly string[] | undefined;
+  /** Accuracy from which an answer passes. Default 0.5. */
+  readonly threshold?: number | undefined;
+  /** Of the bootstrap. Default 0. */
+  readonly seed?: number | undefined;
+  /** Draws of the bootstrap. Default 2000. */
+  readonly resamples?: number | undefined;
+}
+
+/** A problem's numbers by the names of {@linkcode Statistics.estimates}, and its mean reward. */
+interface Problem {
+  readonly values: Readonly<Record<string, number>>;
+  readonly reward: number;
+  readonly n: number;
+}
+
+/**
+ * Chance that one at least of k answers passes, without bias, from n of which c pass: 1 - C(n - c, k) / C(n, k) (Chen et al., arXiv 2107.03374).
+ *
+ * @throws {RangeError} Unless 1 <= k <= n and 0 <= c <= n.
+ *
+ * @example
+ * ```ts
+ * import { passAtK } from "./statistics.ts";
+ * import { assertAlmostEquals } from "@std/assert";
+ *
+ * assertAlmostEquals(passAtK({ n: 4, c: 1, k: 2 }), 1 - 3 / 6);
+ * ```
+ */
+export function passAtK({ n, c, k }: { n: number; c: number; k: number }): number {
+  if (!Number.isInteger(k) || !(k >= 1 && k <= n)) {
+    throw new RangeError(`Cannot estimate pass@${k} from ${n} answers: k goes from 1 to ${n}`);
+  }
+  if (!(c >= 0 && c <= n)) throw new RangeError(`Cannot estimate pass@${k}: ${c} of ${n} answers pass`);
+  if (n - c < k) return 1;
+  let none = 1;
+  for (let i = n - c + 1; i <= n; i++) none *= 1 - k / i;
+  return 1 - none;
+}
+
+/**
+ * Accuracy of the answer that most answers give; of several, the one given first. Answers count as equal where they are the same text; those without one have
+ * no vote, and where none has one, the first counts.
+ */
+export function majorityAccuracy(answers: readonly Pick<EvaluationRecord, "answer" | "accuracy">[]): number {
+  const votes = new Map<string, { count: number; accuracy: number }>();
+  for (const { answer, accuracy } of answers) {
+    const text = answer?.trim();
+    if (!text) continue;
+    const vote = votes.get(text);
+    if (vote) vote.count++;
+    else votes.set(text, { count: 1, accuracy });
+  }
+  let best: { count: number; accuracy: number } | undefined;
+  for (const vote of votes.values()) if (!best || vote.count > best.count) best = vote;
+  return (best ?? answers[0]!).accuracy;
+}
+
+/** The value at a place in [0, 1] of rising numbers, linear between two. */
+function quantile(sorted: Float64Array, p: number): number {
+  const at = p * (sorted.length - 1), below = Math.floor(at), low = sorted[below]!;
+  return low + (at - below) * ((sorted[below + 1] ?? low) - low);
+}
+
+/** Mean over problems. */
+function overProblems(values: readonly number[], { seed, resamples }: { seed: number; resamples: number }): Estimate {
+  const count = values.length, sum = values.reduce((a, b) => a + b, 0);
+  if (values.every((value) => value === values[0])) return { ...wilson(sum, count), method: "wilson over problems" };
+  const random = new Random(seed);
+  const means = Float64Array.from({ length: resamples }, () => {
+    let total = 0;
+    for (let i = 0; i < count; i++) total += values[random.integer(0, count)]!;
+    return total / count;
+  }).sort();
+  return { value: sum / count, low: quantile(means, 0.025), high: quantile(means, 0.975), method: "bootstrap over problems" };
+}
+
+function problemOf(answers: readonly EvaluationRecord[], { k, threshold }: { k: readonly number[]; threshold: number }): Problem {
+  const n = answers.length, mean = (of: (answer: EvaluationRecord) => number) => answers.reduce((sum, a) => sum + of(a), 0) / n;
+  const c = answers.filter(({ accuracy }) => accuracy >= threshold).length;
+  const values = {
+    accuracy: answers[0]!.accuracy,
+    [`avg@${n}`]: mean(({ accuracy }) => accuracy),
+    ...Object.fromEntries(k.map((k) => [`pass@${k}`, passAtK({ n, c, k })])),
+    [`maj@${n}`]: majorityAccuracy(answers),
+  };
+  return { values: answers.some(({ accuracy }) => Number.isNaN(accuracy)) ? {} : values, reward: mean(({ reward }) => reward), n };
+}
+
+function summary(problems: readonly Problem[], options: { seed: number; resamples: number }): Statistics {
+  const counted = problems.filter(({ values }) => "accuracy" in values);
+  const estimates = Object.keys(counted[0]?.values ?? {}).map((name): [string, Estimate] => {
+    const values = counted.map((problem) => problem.values[name]!);
+    if (name !== "accuracy") return [name, overProblems(values, options)];
+    return [name, { ...wilson(values.reduce((a, b) => a + b, 0), values.length), method: "wilson" }];
+  });
+  return {
+    problems: counted.length,
+    ungraded: problems.length - counted.length,
+    n: problems[0]!.n,
+    reward: counted.reduce((sum, { reward }) => sum + reward, 0) / counted.length,
+    estimates: Object.fromEntries(estimates),
+  };
+}
+
+/** @throws {RangeError} For a column that no record has. */
+export function checkColumns(records: readonly Pick<EvaluationRecord, "fields">[], by: readonly string[]): void {
+  const missing = by.find((column) => !records.some(({ fields }) => Object.hasOwn(fields, column)));
+  if (missing === undefined) return;
+  const known = [...new Set(records.flatMap(({ fields }) => Object.keys(fields)))];
+  throw new RangeError(`Cannot sum up: no record has a column "${missing}"; the columns are ${known.join(", ") || "none"}`);
+}
+
+/** A value as a group's key: what JSON would tell apart. */
+function keyOf(value: unknown): string | number | boolean | null {
+  if (value === undefined || value === null) return null;
+  return typeof value === "string" || typeof value === "number" || typeof value === "boolean" ? value : JSON.stringify(value);
+}
+
+/**
+ * Statistics of graded answers.
+ *
+ * "accuracy" is of the first answer to each problem, with Wilson's interval. The others are means over problems, whose answers belong together; their intervals
+ * are percentiles of a bootstrap that draws whole problems. Where all problems have the same value, a bootstrap would claim certainty: Wilson's interval over the
+ * problems stands there, which is wide enough, since no value in [0, 1] varies more than a coin's.
+ *
+ * @throws {RangeError} For no records, problems with different numbers of answers, a k above that number, a column that no record has.
+ *
+ * @example
+ * ```ts
+ * import { statistics } from "./statistics.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const record = (id: string, sample: number, accuracy: number) => ({ id, sample, accuracy, reward: accuracy, answer: `${accuracy}`, fields: { level: id } });
+ * const { overall, groups } = statistics([record("a", 0, 1), record("a", 1, 0), record("b", 0, 0), record("b", 1, 0)], { k: [2], by: ["level"] });
+ * assertEquals(Object.entries(overall.estimates).map(([name, { value }]) => [name, value]), [["accuracy", 0.5], ["avg@2", 0.25], ["pass@2", 0.5], ["maj@2", 0.5]]);
+ * assertEquals(groups.map(({ group, reward }) => [group.level, reward]), [["a", 0.5], ["b", 0]]);
+ * ```
+ */
+export function statistics(
+  records: readonly EvaluationRecord[],
+  options: StatisticsOptions = {},
+): { overall: Statistics; groups: GroupStatistics[] } {
+  const { k = [], by = [], threshold = 0.5, seed = 0, resamples = 2000 } = options,
+    refuse = (words: string) => new RangeError(`Cannot sum up: ${words}`);
+  if (records.length === 0) throw refuse("there are no records");
+  checkColumns(records, by);
+  const answers = from(records.map((record) => ({ id: record.id, record }))).groupby("id").rollup({ answers: op.array_agg("record") })
+    .objects() as { answers: EvaluationRecord[] }[];
+  const rows = answers.map(({ answers }) => {
+    const sorted = answers.toSorted((a, b) => a.sample - b.sample), { fields } = sorted[0]!;
+    const keys = by.map((column, i) => [`key ${i}`, keyOf(fields[column])] as const);
+    return { ...Object.fromEntries(keys), problem: problemOf(sorted, { k, threshold }) };
+  });
+  const n = rows[0]!.problem.n, odd = rows.findIndex(({ problem }) => problem.n !== n);
+  if (odd >= 0) throw refuse(`problem ${answers[odd]!.answers[0]!.id} has ${rows[odd]!.problem.n} answers, the first ${n}`);
+  const overall = summary(rows.map(({ problem }) => problem), { seed, resamples });
+  if (by.length === 0) return { overall, groups: [] };
+  const grouped = from(rows).groupby(...by.map((_, i) => `key ${i}`)).rollup({ problems: op.array_agg("problem") })
+    .objects() as (Record<string, unknown> & { problems: Problem[] })[];
+  const groups = grouped.map((row) => ({
+    group: Object.fromEntries(by.map((column, i) => [column, row[`key ${i}`]])),
+    ...summary(row.problems, { seed, resamples }),
+  }));
+  const order = (a: unknown, b: unknown) => String(a).localeCompare(String(b), "en", { numeric: true });
+  return { overall, groups: groups.sort((a, b) => by.reduce((sign, column) => sign || order(a.group[column], b.group[column]), 0)) };
+}

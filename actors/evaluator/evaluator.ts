@@ -1,0 +1,107 @@
+import { Tokenizer } from "../../model/processor/tokenizer.ts";
+import { GraderPool, type GraderPoolOptions } from "../../rl/rewards/grader_pool.ts";
+import { planReward, type RewardSpec } from "../../rl/rewards/registry.ts";
+import type {
+  EvaluatorMessage,
+  EvaluatorReplies,
+  LoaderMessage,
+  LoaderReplies,
+  PolicyMessage,
+  PolicyReplies,
+  ReadyRow,
+} from "../messages.ts";
+import { heldAnswers, type HeldPrompt, heldPrompt, pieces, promptMessage } from "../prompts.ts";
+import type { Peer } from "../runtime/peer.ts";
+import type { Place } from "../runtime/place.ts";
+import type { Message } from "../runtime/protocol.ts";
+import type { Behaviour, Start } from "../runtime/serve.ts";
+import { wilson } from "./wilson.ts";
+
+/** What an evaluator is started with. */
+export interface EvaluatorOptions {
+  /** Folder of the tokenizer. */
+  readonly model: string;
+  readonly reward: RewardSpec;
+  readonly base: string;
+  readonly grader: GraderPoolOptions;
+  /** Rows of the held-out set that are asked. */
+  readonly limit: number;
+  readonly greedy: boolean;
+  readonly maxTokens: number;
+  readonly seed: number;
+}
+
+/** Owner of the held-out rows: asks the policy for an answer to each, sampled at temperature 1 and greedily, and grades them. */
+export class Evaluator implements Behaviour<EvaluatorMessage> {
+  readonly #place: Place;
+  readonly #options: EvaluatorOptions;
+  readonly #pool: GraderPool;
+  readonly #tokenizer: Tokenizer;
+  #policy: Peer<PolicyMessage, PolicyReplies> | undefined;
+  #loader: Peer<LoaderMessage, LoaderReplies> | undefined;
+  #rows: { row: ReadyRow; prompt: HeldPrompt }[] | undefined;
+
+  constructor({ place, options }: Start<EvaluatorOptions>) {
+    this.#place = place;
+    this.#options = options;
+    this.#pool = new GraderPool(planReward(options.reward, options.base), options.grader);
+    this.#tokenizer = Tokenizer.fromFolder(options.model);
+  }
+
+  connect(name: string, peer: (place: Place) => Peer<Message, Record<string, unknown>>): void {
+    if (name === "policy") this.#policy = peer(this.#place) as unknown as Peer<PolicyMessage, PolicyReplies>;
+    else this.#loader = peer(this.#place) as unknown as Peer<LoaderMessage, LoaderReplies>;
+  }
+
+  async handle(_message: EvaluatorMessage): Promise<EvaluatorReplies["evaluate"]> {
+    const sampled = await this.#ask(1);
+    const metrics: Record<string, number> = {
+      "val/accuracy": sampled.accuracy.value,
+      "val/accuracy_low": sampled.accuracy.low,
+      "val/accuracy_high": sampled.accuracy.high,
+      "val/reward_score": sampled.reward,
+      "val_response_length/mean": sampled.length,
+    };
+    if (this.#options.greedy) metrics["val/accuracy_greedy"] = (await this.#ask(0)).accuracy.value;
+    return { metrics };
+  }
+
+  async #load(): Promise<{ row: ReadyRow; prompt: HeldPrompt }[]> {
+    const indices = Array.from({ length: this.#options.limit }, (_, i) => i);
+    const { rows } = await this.#loader!.request(() => ({ type: "load", split: "val", indices }));
+    const take = (handle: Parameters<ReturnType<Place["account"]>["receive"]>[0]) => this.#place.account(handle.device).receive(handle);
+    return rows.map((row) => ({ row, prompt: heldPrompt(row.prompt, take) }));
+  }
+
+  async #ask(temperature: number) {
+    const rows = this.#rows ??= await this.#load(), { maxTokens, seed } = this.#options;
+    const { answers } = await this.#policy!.request((carrier) => ({
+      type: "rollout",
+      prompts: rows.map(({ prompt }) => promptMessage(prompt, (tensor) => carrier.lend(tensor))),
+      sampling: { n: 1, temperature, maxTokens, seed },
+    }));
+    const inputs = answers.map((message, i) => {
+      using answer = heldAnswers(message, (handle) => this.#place.account(handle.device).receive(handle));
+      const [tokens] = pieces(answer.tokens.toArray() as Int32Array<ArrayBuffer>, answer.lengths);
+      const finish = answer.finish[0] === "stop" ? "stop" as const : "length" as const;
+      return {
+        ...rows[i]!.row.input,
+        response: this.#tokenizer.decode(tokens!, { skipSpecialTokens: true }),
+        tokens: tokens!.length,
+        finish,
+      };
+    });
+    const graded = await this.#pool.grade(inputs), mean = (of: readonly number[]) => of.reduce((a, b) => a + b, 0) / of.length;
+    const right = graded.reduce((sum, { overall, parts }) => sum + (parts["accuracy"] ?? overall), 0);
+    return {
+      accuracy: wilson(right, graded.length),
+      reward: mean(graded.map(({ overall }) => overall)),
+      length: mean(inputs.map(({ tokens }) => tokens)),
+    };
+  }
+
+  async close(): Promise<void> {
+    await this.#pool[Symbol.asyncDispose]();
+    for (const { prompt } of this.#rows ?? []) prompt[Symbol.dispose]();
+  }
+}

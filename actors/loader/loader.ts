@@ -1,0 +1,88 @@
+import sharp from "sharp";
+import { BoardDataset, type BoardOptions } from "../../data/board/mod.ts";
+import type { Dataset, Sample } from "../../data/sample.ts";
+import { KedgeError } from "../../ffi/errors.ts";
+import { Processor } from "../../model/processor/processor.ts";
+import type { LoaderMessage, LoaderReplies, ReadyRow } from "../messages.ts";
+import { holdPrompt, promptMessage } from "../prompts.ts";
+import { hostTensor, type Place } from "../runtime/place.ts";
+import type { Behaviour, Start, Turn } from "../runtime/serve.ts";
+
+/** What a loader is started with. */
+export interface LoaderOptions {
+  /** Folder of the tokenizer, template and image processor. */
+  readonly model: string;
+  readonly board: Partial<BoardOptions>;
+  readonly seed: number;
+  readonly maxPromptLength: number;
+}
+
+/** Makes rows ready ahead of need: draws or reads them, resizes their pictures, encodes their text. */
+export class Loader implements Behaviour<LoaderMessage> {
+  readonly #place: Place;
+  readonly #options: LoaderOptions;
+  readonly #processor: Processor;
+  readonly #datasets: Readonly<Record<"train" | "val" | "warm", Dataset>>;
+
+  constructor({ place, options }: Start<LoaderOptions>) {
+    this.#place = place;
+    this.#options = options;
+    this.#processor = Processor.fromFolder(options.model);
+    const { board, seed } = options, of = (split: "train" | "val" | "warm") => new BoardDataset(board, { seed, split });
+    this.#datasets = { train: of("train"), val: of("val"), warm: of("warm") };
+  }
+
+  async handle({ split, indices, images = 0 }: LoaderMessage, turn: Turn): Promise<LoaderReplies["load"]> {
+    const rows: ReadyRow[] = [], bad: { id: string; reason: string }[] = [];
+    for (const [place, index] of indices.entries()) {
+      try {
+        // deno-lint-ignore no-await-in-loop -- in order, and pictures one at a time
+        rows.push(await this.#row(this.#datasets[split], index, { turn, answer: split === "warm", image: place < images }));
+      } catch (error) {
+        if (!(error instanceof KedgeError)) throw error;
+        bad.push({ id: `${this.#datasets[split].name}:${index}`, reason: error.message });
+      }
+    }
+    return { rows, bad };
+  }
+
+  async #row(dataset: Dataset, index: number, wanted: { turn: Turn; answer: boolean; image: boolean }): Promise<ReadyRow> {
+    const sample = await dataset.sample(index), { tokenizer } = this.#processor, { maxPromptLength } = this.#options;
+    const prompt = await this.#processor.prompt(sample.messages, { row: sample.id, maxPromptTokens: maxPromptLength });
+    const answer = wanted.answer && sample.demonstration !== undefined
+      ? Int32Array.from([...tokenizer.encode(sample.demonstration, { special: "text" }), tokenizer.specialTokens.get("<|im_end|>")!])
+      : undefined;
+    const move = (tensor: Parameters<Turn["move"]>[0]) => wanted.turn.move(tensor), text = textOf(sample);
+    return {
+      id: sample.id,
+      index,
+      prompt: promptMessage(holdPrompt(this.#place, sample.id, prompt), move),
+      text,
+      input: {
+        truth: sample.truth,
+        prompt: text,
+        fields: sample.fields,
+        ...(sample.options && { options: sample.options }),
+      },
+      ...(answer && { answer: move(hostTensor(this.#place, answer)) }),
+      ...(wanted.image && { image: await dataUrl(prompt.visuals[0]) }),
+    };
+  }
+}
+
+function textOf({ messages }: Sample): string {
+  return messages.map(({ content }) =>
+    typeof content === "string" ? content : content.map((part) => part.type === "text" ? part.text : "").join("")
+  )
+    .join("\n").trim();
+}
+
+/** A PNG of a visual's first frame, as the model sees it. */
+async function dataUrl(visual: { grid: { h: number; w: number }; pixels: unknown } | undefined): Promise<string | undefined> {
+  const pixels = visual?.pixels as { frames?: Uint8Array; count: number } | undefined;
+  if (!pixels?.frames) return undefined;
+  const side = Math.sqrt(pixels.frames.length / pixels.count / 3 / (visual!.grid.h * visual!.grid.w));
+  const [height, width] = [visual!.grid.h * side, visual!.grid.w * side];
+  const png = await sharp(pixels.frames.subarray(0, height * width * 3), { raw: { width, height, channels: 3 } }).png().toBuffer();
+  return `data:image/png;base64,${png.toString("base64")}`;
+}

@@ -1,0 +1,249 @@
+/**
+ * The messages of every actor, and their replies. Tensors are handles; a comment says whether a message lends or moves them.
+ *
+ * @module
+ */
+import type { Finish } from "../model/engine/completion.ts";
+import type { ConnectivityOptions } from "../model/connectivity.ts";
+import type { RegionBox } from "../model/regions.ts";
+import type { Grid } from "../model/prompt.ts";
+import type { AtrlOptions } from "../rl/atrl/options.ts";
+import type { RewardInput } from "../rl/rewards/reward.ts";
+import type { TensorHandle } from "../tensor/handle.ts";
+
+/** A picture or video of a prompt. */
+export interface VisualMessage {
+  readonly kind: "image" | "video";
+  readonly grid: Grid;
+  /** u8, host: resized frames. */
+  readonly frames: TensorHandle;
+  readonly count: number;
+  readonly mean: readonly [number, number, number];
+  readonly std: readonly [number, number, number];
+  readonly secondsPerGrid?: number;
+}
+
+/** A prompt as the model reads it. */
+export interface PromptMessage {
+  /** Names its random draws: the row's id. */
+  readonly key: string;
+  /** i32 [tokens], host. */
+  readonly tokens: TensorHandle;
+  readonly visuals: readonly VisualMessage[];
+}
+
+/** The answers to one prompt, packed behind one another; all in host memory. */
+export interface AnswersMessage {
+  readonly lengths: readonly number[];
+  readonly finish: readonly Finish[];
+  /** i32 [tokens] */
+  readonly tokens: TensorHandle;
+  /** f32 [tokens], as sampled. */
+  readonly logprobs: TensorHandle;
+  /** f32 [tokens], in nats. */
+  readonly entropies: TensorHandle;
+  /** f32 [tokens]; undefined where it was not measured. */
+  readonly connectivity?: TensorHandle;
+  /** f32 [tokens, regions]; undefined where there are none. */
+  readonly profile?: TensorHandle;
+  readonly regions: number;
+  readonly boxes: readonly RegionBox[];
+}
+
+/** How answers are drawn. */
+export interface SamplingMessage {
+  readonly n: number;
+  readonly temperature: number;
+  readonly topK?: number;
+  readonly topP?: number;
+  readonly minP?: number;
+  readonly maxTokens: number;
+  readonly seed: number;
+  readonly connectivity?: ConnectivityOptions;
+}
+
+/** A prompt and tokens that answered it, for a forward pass; lent. */
+export interface GroupMessage {
+  readonly prompt: PromptMessage;
+  readonly lengths: readonly number[];
+  /** i32 [tokens], host. */
+  readonly tokens: TensorHandle;
+  /** f32 [tokens], host: as sampled. */
+  readonly logprobs: TensorHandle;
+  /** By response: whether it counts; of those cut off, say. */
+  readonly counts: readonly boolean[];
+}
+
+/** What `policy` answers. */
+export type PolicyMessage =
+  /** Prompts are lent; the answers come moved. */
+  | { readonly type: "rollout"; readonly prompts: readonly PromptMessage[]; readonly sampling: SamplingMessage }
+  /** Groups are lent; f32 [tokens] host comes moved. `blacken`: seed of spoilt pictures (VPPO). */
+  | { readonly type: "logprobs"; readonly groups: readonly GroupMessage[]; readonly blacken?: number }
+  /** Groups and numbers are lent: `advantages` f32 [tokens] device, `reference` f32 [tokens] host. */
+  | {
+    readonly type: "update";
+    readonly groups: readonly GroupMessage[];
+    readonly advantages: TensorHandle;
+    readonly reference?: TensorHandle;
+    readonly klCoefficient: number;
+    readonly step: number;
+    readonly lr: number;
+  }
+  /** Prompts are moved and used up; `answers`: i32 host tensors, moved. */
+  | { readonly type: "sft"; readonly prompts: readonly PromptMessage[]; readonly answers: readonly TensorHandle[]; readonly lr: number }
+  /** Ends the warm start: the optimizer begins anew. */
+  | { readonly type: "reset" }
+  | {
+    readonly type: "save";
+    readonly run: string;
+    readonly step: number;
+    readonly state: unknown;
+    readonly score?: number;
+    readonly saveLimit: number;
+    readonly saveBest: boolean;
+  }
+  | { readonly type: "stats" };
+
+/** Of `policy`, by message. */
+export type PolicyReplies = {
+  rollout: { readonly answers: readonly AnswersMessage[]; readonly seconds: Readonly<Record<string, number>> };
+  logprobs: { readonly logprobs: TensorHandle };
+  update: { readonly metrics: Readonly<Record<string, number>>; readonly skippedInRow: number };
+  sft: { readonly loss: number; readonly gradNorm: number; readonly skippedInRow: number };
+  reset: null;
+  save: { readonly path: string };
+  stats: { readonly parameters: number; readonly used: number; readonly peak: number; readonly tensors: number; readonly bytes: number };
+};
+
+/** What `critic` answers. */
+export type CriticMessage =
+  | { readonly type: "score"; readonly samples: readonly RewardInput[] }
+  /**
+   * `weights` f32 [tokens] device, `logprobs` f32 [tokens] host, `groups`: lent. The advantages, f32 [tokens] device, come moved, and the reference's
+   * log-probs, f32 [tokens] host, where a divergence asks for them.
+   */
+  | {
+    readonly type: "advantages";
+    readonly rewards: readonly number[];
+    readonly parts: Readonly<Record<string, readonly number[]>>;
+    readonly keys: readonly string[];
+    readonly lengths: readonly number[];
+    readonly weights: TensorHandle;
+    readonly groups: readonly GroupMessage[];
+    readonly klCoefficient: number;
+    readonly baselines?: readonly number[];
+  };
+
+/** A sample's reward. */
+export interface RewardMessage {
+  readonly overall: number;
+  readonly parts: Readonly<Record<string, number>>;
+  readonly answer?: string;
+  /** Why it is 0 although nothing was graded. */
+  readonly reason?: string;
+}
+
+/** Of `critic`, by message. */
+export type CriticReplies = {
+  score: { readonly rewards: readonly RewardMessage[] };
+  advantages: {
+    readonly advantages: TensorHandle;
+    readonly base: readonly number[];
+    readonly reference?: TensorHandle;
+    readonly metrics: Readonly<Record<string, number>>;
+  };
+};
+
+/** What `anchor_detector` answers. */
+export type DetectorMessage =
+  /** Everything is lent: f32 host. The weights, f32 [tokens] device, come moved. */
+  | {
+    readonly type: "detect";
+    readonly lengths: readonly number[];
+    readonly parts: readonly {
+      readonly connectivity: TensorHandle;
+      readonly profile?: TensorHandle;
+      readonly regions: number;
+      readonly responses: number;
+    }[];
+    readonly options: Partial<AtrlOptions>;
+    readonly keys: readonly { readonly prompt: number; readonly sample: number }[];
+  }
+  /** Of the last `detect`. `advantages` f32 [tokens] device, `entropies` f32 [tokens] host: lent. */
+  | { readonly type: "report"; readonly advantages: TensorHandle; readonly entropies: TensorHandle; readonly stepSeconds: number };
+
+/** Of `anchor_detector`, by message. */
+export type DetectorReplies = {
+  detect: { readonly weights: TensorHandle };
+  report: {
+    readonly metrics: Readonly<Record<string, number>>;
+    /** By token: u8 host: bit 0, an anchor. Moved. */
+    readonly flags: TensorHandle;
+    /** By token: i32 host. Moved; only where clusters were made. */
+    readonly clusters?: TensorHandle;
+  };
+};
+
+/** What `evaluator` answers. */
+export type EvaluatorMessage = { readonly type: "evaluate"; readonly step: number };
+
+/** Of `evaluator`, by message. */
+export type EvaluatorReplies = { evaluate: { readonly metrics: Readonly<Record<string, number>> } };
+
+/** A row that is ready to be asked; its prompt is moved. */
+export interface ReadyRow {
+  readonly id: string;
+  readonly index: number;
+  readonly prompt: PromptMessage;
+  readonly text: string;
+  readonly input: Omit<RewardInput, "response">;
+  /** Of supervised data: i32 host, moved. */
+  readonly answer?: TensorHandle;
+  /** For reports: a data URL of the first picture, where it was asked for. */
+  readonly image?: string | undefined;
+}
+
+/** What `loader` answers. */
+export type LoaderMessage = {
+  readonly type: "load";
+  readonly split: "train" | "val" | "warm";
+  readonly indices: readonly number[];
+  /** Rows of which a picture is wanted for reports. Default 0. */
+  readonly images?: number;
+};
+
+/** Of `loader`, by message. */
+export type LoaderReplies = {
+  load: { readonly rows: readonly ReadyRow[]; readonly bad: readonly { readonly id: string; readonly reason: string }[] };
+};
+
+/** What `trainer` answers. */
+export type TrainerMessage = { readonly type: "start" } | { readonly type: "stop" } | { readonly type: "checkpoint" } | {
+  readonly type: "pause";
+} | {
+  readonly type: "resume";
+} | { readonly type: "status" };
+
+/** How a run stands. */
+export interface TrainerStatus {
+  readonly state: "starting" | "warm-start" | "running" | "paused" | "stopping" | "done" | "failed";
+  readonly step: number;
+  readonly maxSteps: number;
+  readonly accounts: Readonly<Record<string, number>>;
+}
+
+/** Of `trainer`, by message. */
+export type TrainerReplies = {
+  start: TrainerStatus;
+  stop: TrainerStatus;
+  checkpoint: { readonly path: string };
+  pause: TrainerStatus;
+  resume: TrainerStatus;
+  status: TrainerStatus;
+};
+
+/** What `trainer` tells. */
+export type TrainerEvent =
+  | { readonly kind: "metrics"; readonly line: Readonly<Record<string, unknown>> }
+  | { readonly kind: "note"; readonly text: string };

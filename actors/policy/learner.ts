@@ -1,0 +1,293 @@
+import { suppressionMask } from "../../model/engine/suppression.ts";
+import type { Checkpointing } from "../../model/checkpointing.ts";
+import { PackedBatch } from "../../model/packed_batch.ts";
+import { parameterSpecs } from "../../model/parameters.ts";
+import type { Prompt } from "../../model/prompt.ts";
+import type { Qwen25VL } from "../../model/qwen2_5_vl.ts";
+import { type Divergence, divergence, DivergenceMetrics } from "../../rl/divergences/divergence.ts";
+import { type Aggregation, aggregationWeights, batchSize, type TokenLayout } from "../../rl/losses/aggregation.ts";
+import { type Correction, CorrectionMetrics, importanceWeights } from "../../rl/losses/correction.ts";
+import { PolicyMetrics } from "../../rl/losses/metrics.ts";
+import { type PolicyLoss, policyLoss } from "../../rl/losses/policy_loss.ts";
+import { add, dot, scale } from "../../tensor/ops/mod.ts";
+import { AdamW, type AdamWOptions } from "../../tensor/optimizer.ts";
+import { Tape } from "../../tensor/tape.ts";
+import { Tensor } from "../../tensor/tensor.ts";
+import { microBatches } from "./micro_batches.ts";
+
+/** A prompt and its answers, on the host. */
+export interface LearnerGroup {
+  readonly prompt: Prompt;
+  readonly responses: readonly Int32Array<ArrayBuffer>[];
+  /** By response, as sampled. */
+  readonly logprobs: readonly Float32Array<ArrayBuffer>[];
+  /** By response: whether it counts. */
+  readonly counts: readonly boolean[];
+}
+
+/** How an update is made; fixed for a run. */
+export interface LearnerOptions {
+  readonly loss: PolicyLoss;
+  readonly aggregation: Aggregation;
+  readonly temperature: number;
+  readonly entropyCoefficient: number;
+  readonly oldLogprobs: "rollout" | "recompute";
+  readonly correction: Correction | undefined;
+  /** In the loss; its coefficient comes with each update. */
+  readonly divergence: Divergence | undefined;
+  /** Prompts of an optimizer step; undefined: all. */
+  readonly globalBatchSize: number | undefined;
+  readonly epochs: number;
+  /** Packed tokens of a micro-batch. */
+  readonly microTokens: number;
+  readonly checkpointing: Checkpointing;
+  readonly optimizer: AdamWOptions;
+}
+
+/** Numbers of one rollout's update that change from step to step. */
+export interface UpdateInputs {
+  /** f32 [tokens], on the model's device. */
+  readonly advantages: Tensor;
+  /** By token, where a divergence is in the loss. */
+  readonly reference?: Float32Array<ArrayBuffer>;
+  readonly klCoefficient: number;
+  readonly lr: number;
+}
+
+/** What an update did. */
+export interface UpdateResult {
+  readonly metrics: Record<string, number>;
+  /** Optimizer steps skipped for a gradient that was not finite, the last ones in a row. */
+  readonly skippedInRow: number;
+}
+
+/**
+ * Trains a model: updates by a policy loss over packed groups, in micro-batches whose gradients add up to that of the whole batch; and supervised steps.
+ * Owns the optimizer; the model stays the caller's.
+ */
+export class Learner implements Disposable {
+  readonly #suppress: Tensor;
+  readonly #policyMetrics: PolicyMetrics;
+  readonly #correctionMetrics: CorrectionMetrics;
+  readonly #divergenceMetrics: DivergenceMetrics;
+  #optimizer: AdamW;
+
+  constructor(readonly model: Qwen25VL, readonly options: LearnerOptions) {
+    const { device } = model;
+    this.#suppress = suppressionMask(model);
+    this.#policyMetrics = new PolicyMetrics(device);
+    this.#correctionMetrics = new CorrectionMetrics(device);
+    this.#divergenceMetrics = new DivergenceMetrics(device);
+    this.#optimizer = this.#newOptimizer();
+  }
+
+  #newOptimizer(): AdamW {
+    const { device, config, parameters } = this.model, specs = parameterSpecs(config);
+    const trained = specs.filter(({ name }) => parameters[name]!.requiresGrad);
+    const plain = (kind: string) => kind === "norm" || kind === "bias";
+    const named = (keep: (kind: string) => boolean) => trained.filter(({ kind }) => keep(kind)).map(({ name }) => parameters[name]!);
+    const groups = [{ parameters: named((kind) => !plain(kind)) }, { parameters: named(plain), weightDecay: 0 }];
+    return new AdamW(device, groups, this.options.optimizer);
+  }
+
+  /** The optimizer. */
+  get optimizer(): AdamW {
+    return this.#optimizer;
+  }
+
+  /** Begins the optimizer anew, as between a warm start and what follows. */
+  reset(): void {
+    this.#optimizer[Symbol.dispose]();
+    this.#optimizer = this.#newOptimizer();
+    this.#zero();
+  }
+
+  #zero(): void {
+    for (const parameter of Object.values(this.model.parameters)) parameter.zeroGrad();
+  }
+
+  #pack(groups: readonly LearnerGroup[]): PackedBatch {
+    return PackedBatch.pack(this.model, groups.map(({ prompt, responses }) => ({ prompt, responses })));
+  }
+
+  #cut(groups: readonly LearnerGroup[]): LearnerGroup[][] {
+    const sizes = groups.map(({ prompt, responses }) => ({ prompt: prompt.tokens.length, lengths: responses.map(({ length }) => length) }));
+    return microBatches(sizes, this.options.microTokens).map(([start, end]) => groups.slice(start, end));
+  }
+
+  /** Log-probs of all response tokens under the model as it is, packed. */
+  logprobs(groups: readonly LearnerGroup[]): Float32Array<ArrayBuffer> {
+    const out = new Float32Array(tokensOf(groups));
+    let at = 0;
+    for (const micro of this.#cut(groups)) {
+      using batch = this.#pack(micro);
+      using tape = new Tape(this.model.device, { record: false });
+      const { logprob } = this.model.logProbs(tape, batch, { temperature: this.options.temperature, suppress: this.#suppress });
+      const own = logprob.tensor.toFloats();
+      out.set(own, at);
+      at += own.length;
+    }
+    return out;
+  }
+
+  /**
+   * One rollout's update: `epochs` times over its groups, an optimizer step for every `globalBatchSize` of them.
+   *
+   * @param groups In the order of the packed numbers.
+   */
+  update(groups: readonly LearnerGroup[], inputs: UpdateInputs): UpdateResult {
+    const { globalBatchSize = groups.length, epochs, oldLogprobs } = this.options;
+    const rollout = concat(groups.flatMap(({ logprobs }) => logprobs), tokensOf(groups));
+    const old = oldLogprobs === "recompute" ? this.logprobs(groups) : rollout;
+    let updates = 0, loss = 0, norm = 0;
+    for (let epoch = 0; epoch < epochs; epoch++) {
+      let token = 0;
+      for (let start = 0; start < groups.length; start += globalBatchSize) {
+        const batch = groups.slice(start, start + globalBatchSize);
+        loss += this.#accumulate(batch, { ...inputs, rollout, old, token, first: updates === 0 });
+        token += tokensOf(batch);
+        this.#optimizer.step({ lr: inputs.lr });
+        this.#zero();
+        norm += this.#optimizer.report()!.norm;
+        updates++;
+      }
+    }
+    const kl = this.#divergenceMetrics.read(updates);
+    const metrics = {
+      ...this.#policyMetrics.read(updates),
+      ...this.#correctionMetrics.read(),
+      ...(kl && { "actor/kl_loss": kl.loss, "actor/kl_coef": inputs.klCoefficient }),
+      "actor/loss": loss / updates,
+      "actor/grad_norm": norm / updates,
+      "actor/lr": inputs.lr,
+    };
+    return { metrics, skippedInRow: this.#optimizer.state().skippedInRow };
+  }
+
+  /** Adds up the gradient of one optimizer step. @returns Its loss. */
+  #accumulate(
+    groups: readonly LearnerGroup[],
+    given: UpdateInputs & Packed,
+  ): number {
+    const { options: { aggregation } } = this, whole = batchSize(layoutOf(groups));
+    let { token } = given, loss = 0;
+    for (const micro of this.#cut(groups)) {
+      const count = tokensOf(micro), weights = aggregationWeights(aggregation, layoutOf(micro), whole);
+      loss += this.#micro(micro, { ...given, token, weights });
+      token += count;
+    }
+    return loss;
+  }
+
+  #micro(
+    groups: readonly LearnerGroup[],
+    given: UpdateInputs & Packed & { weights: Float32Array<ArrayBuffer> },
+  ): number {
+    const { model, options } = this, { device } = model, { token, reference, klCoefficient } = given;
+    const end = token + given.weights.length;
+    using stack = new DisposableStack();
+    const up = (numbers: Float32Array<ArrayBuffer> | Int32Array<ArrayBuffer>) => stack.use(Tensor.from(device, numbers));
+    const batch = stack.use(this.#pack(groups)), tape = stack.use(new Tape(device));
+    const { logprob, entropy } = model.logProbs(tape, batch, {
+      temperature: options.temperature,
+      suppress: this.#suppress,
+      checkpointing: options.checkpointing,
+    });
+    const old = up(given.old.slice(token, end)), weights = up(given.weights), offsets = up(offsetsOf(groups));
+    const rollout = up(given.rollout.slice(token, end)), recomputed = options.oldLogprobs === "recompute";
+    // The gap between engine and training is that of the first forward, before anything was changed.
+    const measured = given.first ? this.#correctionMetrics : undefined, now = recomputed ? old : logprob.tensor;
+    const factors = stack.use(
+      importanceWeights({ old: now, rollout, weights, offsets }, options.correction ?? { kind: "truncate" }, measured),
+    );
+    using advantages = given.advantages.slice(token, end);
+    const correction = recomputed && options.correction && { correction: factors };
+    let loss = policyLoss(logprob, { old, advantages, weights, offsets, ...correction }, {
+      loss: options.loss,
+      entropy,
+      entropyCoefficient: options.entropyCoefficient,
+      metrics: this.#policyMetrics,
+    });
+    if (options.divergence && reference && klCoefficient > 0) {
+      const target = { reference: up(reference.slice(token, end)), weights, old };
+      loss = add(loss, scale(divergence(logprob, target, { ...options.divergence, metrics: this.#divergenceMetrics }), klCoefficient));
+    }
+    const value = loss.tensor.item();
+    tape.backward(loss);
+    return value;
+  }
+
+  /**
+   * A supervised step: the mean of -log p over the answers' tokens.
+   *
+   * @returns The loss before the step, and the gradient's norm.
+   */
+  supervise(
+    examples: readonly { prompt: Prompt; response: Int32Array<ArrayBuffer> }[],
+    lr: number,
+  ): { loss: number; gradNorm: number; skippedInRow: number } {
+    const { device } = this.model;
+    const groups = examples.map(({ prompt, response }) => ({ prompt, responses: [response], logprobs: [], counts: [true] }));
+    const tokens = tokensOf(groups);
+    let loss = 0;
+    for (const micro of this.#cut(groups)) {
+      using batch = this.#pack(micro);
+      using tape = new Tape(device);
+      const { logprob } = this.model.logProbs(tape, batch, { suppress: this.#suppress, checkpointing: this.options.checkpointing });
+      using weights = Tensor.full(device, [batch.count], { value: -1 / tokens });
+      const own = dot(logprob, tape.constant(weights));
+      loss += own.tensor.item();
+      tape.backward(own);
+    }
+    this.#optimizer.step({ lr });
+    this.#zero();
+    return { loss, gradNorm: this.#optimizer.report()!.norm, skippedInRow: this.#optimizer.state().skippedInRow };
+  }
+
+  [Symbol.dispose](): void {
+    for (const thing of [this.#optimizer, this.#suppress, this.#policyMetrics, this.#correctionMetrics, this.#divergenceMetrics]) {
+      thing[Symbol.dispose]();
+    }
+  }
+}
+
+/** Packed numbers of a whole rollout, and where a part of it begins. */
+interface Packed {
+  readonly rollout: Float32Array<ArrayBuffer>;
+  readonly old: Float32Array<ArrayBuffer>;
+  readonly token: number;
+  /** Whether no optimizer step was made since the rollout. */
+  readonly first: boolean;
+}
+
+function lengthsOf(groups: readonly LearnerGroup[]): number[] {
+  return groups.flatMap(({ responses }) => responses.map(({ length }) => length));
+}
+
+function tokensOf(groups: readonly LearnerGroup[]): number {
+  return lengthsOf(groups).reduce((a, b) => a + b, 0);
+}
+
+function offsetsOf(groups: readonly LearnerGroup[]): Int32Array<ArrayBuffer> {
+  const lengths = lengthsOf(groups), offsets = new Int32Array(lengths.length + 1);
+  for (const [i, length] of lengths.entries()) offsets[i + 1] = offsets[i]! + length;
+  return offsets;
+}
+
+/** The tokens that count. */
+function layoutOf(groups: readonly LearnerGroup[]): TokenLayout {
+  const lengths = lengthsOf(groups), counts = groups.flatMap((group) => group.counts);
+  return counts.every(Boolean)
+    ? { lengths }
+    : { lengths, mask: Uint8Array.from(lengths.flatMap((n, i) => new Array<number>(n).fill(Number(counts[i])))) };
+}
+
+function concat(parts: readonly Float32Array[], length: number): Float32Array<ArrayBuffer> {
+  const out = new Float32Array(length);
+  let at = 0;
+  for (const part of parts) {
+    out.set(part, at);
+    at += part.length;
+  }
+  return out;
+}

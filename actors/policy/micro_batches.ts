@@ -1,0 +1,35 @@
+/** The size of a group in packed tokens: its prompt once, and its answers. */
+export interface GroupSize {
+  readonly prompt: number;
+  readonly lengths: readonly number[];
+}
+
+/**
+ * Cuts groups, in their order, into micro-batches of at most `budget` packed tokens. A prompt's group stays whole, so that its prompt is computed once; a group
+ * above the budget is a micro-batch alone.
+ *
+ * @returns Of each micro-batch, its groups [start, end).
+ *
+ * @example
+ * ```ts
+ * import { microBatches } from "./micro_batches.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const group = { prompt: 4, lengths: [3, 3] };
+ * assertEquals(microBatches([group, group, group], 20), [[0, 2], [2, 3]]);
+ * ```
+ */
+export function microBatches(groups: readonly GroupSize[], budget: number): [start: number, end: number][] {
+  const cuts: [number, number][] = [];
+  let start = 0, tokens = 0;
+  for (const [i, { prompt, lengths }] of groups.entries()) {
+    const own = prompt + lengths.reduce((a, b) => a + b, 0);
+    if (i > start && tokens + own > budget) {
+      cuts.push([start, i]);
+      [start, tokens] = [i, 0];
+    }
+    tokens += own;
+  }
+  if (start < groups.length) cuts.push([start, groups.length]);
+  return cuts;
+}

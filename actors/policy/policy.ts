@@ -1,0 +1,173 @@
+import { Engine } from "../../model/engine/engine.ts";
+import { Qwen25VL } from "../../model/qwen2_5_vl.ts";
+import { patchBlackening } from "../../rl/credit/vppo.ts";
+import type { WeightType } from "../../model/folder/checkpoint.ts";
+import { SafetensorsFile } from "../../tensor/safetensors.ts";
+import { loadInto, tensorEntry } from "../../tensor/tensor_files.ts";
+import type { AdamWState } from "../../tensor/optimizer.ts";
+import { Checkpoints } from "../run/checkpoints.ts";
+import type { GroupMessage, PolicyMessage, PolicyReplies } from "../messages.ts";
+import { answersMessage, heldPrompt, readGroup, readPrompt } from "../prompts.ts";
+import { hostTensor, type Place } from "../runtime/place.ts";
+import type { Behaviour, Start, Turn } from "../runtime/serve.ts";
+import { Learner, type LearnerGroup, type LearnerOptions } from "./learner.ts";
+
+/** What a policy is started with. */
+export interface PolicyOptions {
+  /** Model folder. */
+  readonly model: string;
+  /** Folder whose tokenizer and processor files go into checkpoints. */
+  readonly files: string;
+  readonly dtype: WeightType | null;
+  readonly freezeVision: boolean;
+  /** Undefined: it is only asked, as a frozen reference is, and has no optimizer. */
+  readonly learner?: LearnerOptions;
+  readonly temperature: number;
+  /** Checkpoint whose optimizer it goes on with. */
+  readonly restore?: { readonly folder: string; readonly optimizer: AdamWState };
+  readonly engine?: { readonly maxSequences?: number; readonly memoryBytes?: number };
+}
+
+/** Owner of the weights, the optimizer's state and the key-value cache. As the reference of a divergence it is frozen. */
+export class Policy implements Behaviour<PolicyMessage> {
+  readonly #model: Qwen25VL;
+  readonly #engine: Engine;
+  readonly #learner: Learner;
+  readonly #place: Place;
+
+  constructor({ place, options }: Start<PolicyOptions>, readonly options_: PolicyOptions = options) {
+    this.#place = place;
+    const { model, dtype, freezeVision, restore, engine = {} } = options;
+    this.#model = Qwen25VL.load(model, { device: place.device, freezeVision: freezeVision || !options.learner, ...(dtype && { dtype }) });
+    if (!options.learner) { for (const parameter of Object.values(this.#model.parameters)) parameter.requiresGrad = false; }
+    this.#engine = new Engine(this.#model, engine);
+    this.#learner = new Learner(this.#model, options.learner ?? frozen(options.temperature));
+    if (restore) this.#restore(restore);
+  }
+
+  #restore({ folder, optimizer }: NonNullable<PolicyOptions["restore"]>): void {
+    using file = SafetensorsFile.open(`${folder}/trainer.safetensors`);
+    for (const [name, target] of Object.entries(this.#learner.optimizer.tensors())) loadInto(file, `optimizer.${name}`, { target });
+    this.#learner.optimizer.restore(optimizer);
+  }
+
+  async handle(message: PolicyMessage, turn: Turn): Promise<PolicyReplies[PolicyMessage["type"]]> {
+    switch (message.type) {
+      case "rollout":
+        return await this.#rollout(message, turn);
+      case "logprobs":
+        return {
+          logprobs: turn.move(hostTensor(this.#place, this.#learner.logprobs(this.#groups(message.groups, turn, message.blacken)))),
+        };
+      case "update":
+        return this.#update(message, turn);
+      case "sft":
+        return this.#supervise(message, turn);
+      case "reset":
+        this.#learner.reset();
+        return null;
+      case "save":
+        return this.#save(message);
+      case "stats": {
+        const { used, peak } = this.#place.device.memory(), { bytes, tensors } = this.#place.report();
+        const parameters = Object.values(this.#model.parameters).reduce((sum, { tensor }) => sum + tensor.size, 0);
+        return { parameters, used, peak, bytes, tensors };
+      }
+    }
+  }
+
+  async #rollout({ prompts, sampling }: Extract<PolicyMessage, { type: "rollout" }>, turn: Turn): Promise<PolicyReplies["rollout"]> {
+    const read = prompts.map((prompt) => readPrompt(heldPrompt(prompt, (handle) => turn.borrow(handle))));
+    const { maxTokens, connectivity, ...options } = sampling,
+      controller = new AbortController(),
+      before = { ...this.#engine.stats.seconds };
+    const watch = () => turn.cancelled() && controller.abort();
+    const timer = setInterval(watch, 20); // the engine takes a turn of the event loop at each decode step
+    try {
+      const completions = await this.#engine.generate(read, {
+        ...options,
+        maxTokens,
+        keys: prompts.map(({ key }) => key),
+        signal: controller.signal,
+        ...(connectivity && { connectivity }),
+      });
+      if (this.#place.device.kind === "cuda") this.#engine.release();
+      const seconds = Object.fromEntries(
+        Object.entries(this.#engine.stats.seconds).map(([name, s]) => [name, s - before[name as "total"]]),
+      );
+      return { answers: completions.map((own) => answersMessage(this.#place, own, (tensor) => turn.move(tensor))), seconds };
+    } finally {
+      clearInterval(timer);
+    }
+  }
+
+  #groups(messages: readonly GroupMessage[], turn: Turn, blacken?: number): LearnerGroup[] {
+    const groups = messages.map((group) => readGroup(group, (handle) => turn.borrow(handle)));
+    if (blacken === undefined) return groups;
+    const { patchSize } = this.#model.config.vision;
+    return groups.map((group, g) => ({
+      ...group,
+      prompt: {
+        ...group.prompt,
+        visuals: group.prompt.visuals.map((visual, v) => {
+          if (!("frames" in visual.pixels)) return visual;
+          const { frames, count } = visual.pixels, shape = [count, visual.grid.h * patchSize, visual.grid.w * patchSize, 3] as const;
+          const seed = (blacken * 1009 + g) * 31 + v;
+          return { ...visual, pixels: { ...visual.pixels, frames: patchBlackening(frames, { shape, seed, patch: patchSize }) } };
+        }),
+      },
+    }));
+  }
+
+  #update(message: Extract<PolicyMessage, { type: "update" }>, turn: Turn): PolicyReplies["update"] {
+    const { advantages, reference, klCoefficient, lr } = message;
+    return this.#learner.update(this.#groups(message.groups, turn), {
+      advantages: turn.borrow(advantages),
+      klCoefficient,
+      lr,
+      ...(reference && { reference: turn.borrow(reference).toFloats() }),
+    });
+  }
+
+  #supervise({ prompts, answers, lr }: Extract<PolicyMessage, { type: "sft" }>, turn: Turn): PolicyReplies["sft"] {
+    const examples = prompts.map((message, i) => {
+      using prompt = heldPrompt(message, (handle) => turn.receive(handle));
+      using answer = turn.receive(answers[i]!);
+      return { prompt: readPrompt(prompt), response: answer.toArray() as Int32Array<ArrayBuffer> };
+    });
+    return this.#learner.supervise(examples, lr);
+  }
+
+  #save({ run, step, state, score, saveLimit, saveBest }: Extract<PolicyMessage, { type: "save" }>): PolicyReplies["save"] {
+    const { optimizer } = this.#learner;
+    const path = new Checkpoints(run, { saveLimit, saveBest }).save(step, {
+      model: (folder) => this.#model.save(folder, { from: this.options_.files }),
+      tensors: Object.entries(optimizer.tensors()).map(([name, tensor]) => tensorEntry(`optimizer.${name}`, tensor)),
+      state: { ...state as Record<string, unknown>, optimizer: optimizer.state() },
+      ...(score !== undefined && { score }),
+    });
+    return { path };
+  }
+
+  close(): void {
+    for (const thing of [this.#engine, this.#learner, this.#model]) thing[Symbol.dispose]();
+  }
+}
+
+/** Of a model that is only asked. */
+function frozen(temperature: number): LearnerOptions {
+  return {
+    loss: { kind: "reinforce" },
+    aggregation: { kind: "token" },
+    temperature,
+    entropyCoefficient: 0,
+    oldLogprobs: "rollout",
+    correction: undefined,
+    divergence: undefined,
+    globalBatchSize: undefined,
+    epochs: 1,
+    microTokens: 16384,
+    checkpointing: "off",
+    optimizer: {},
+  };
+}

@@ -1,0 +1,5 @@
+import type { PolicyMessage } from "../messages.ts";
+import { serveActor } from "../runtime/serve.ts";
+import { Policy, type PolicyOptions } from "./policy.ts";
+
+serveActor<PolicyMessage, PolicyOptions>((start) => new Policy(start));

@@ -1,0 +1,147 @@
+/**
+ * Prompts and answers between host arrays and the handles of messages.
+ *
+ * @module
+ */
+import type { Completion } from "../model/engine/completion.ts";
+import type { Prompt } from "../model/prompt.ts";
+import type { TensorHandle } from "../tensor/handle.ts";
+import { Tensor } from "../tensor/tensor.ts";
+import type { AnswersMessage, GroupMessage, PromptMessage } from "./messages.ts";
+import type { LearnerGroup } from "./policy/learner.ts";
+import { hostTensor, type Place } from "./runtime/place.ts";
+
+/** A prompt in tensors of host memory, as its holder keeps it. */
+export interface HeldPrompt extends Disposable {
+  readonly key: string;
+  readonly tokens: Tensor;
+  readonly visuals: readonly (Omit<PromptMessage["visuals"][number], "frames"> & { readonly frames: Tensor })[];
+}
+
+/** Copies a prompt into tensors. Its pixels must be frames, as a processor gives them. */
+export function holdPrompt(place: Place, key: string, prompt: Prompt): HeldPrompt {
+  const visuals = prompt.visuals.map(({ kind, grid, pixels, secondsPerGrid }) => {
+    if (!("frames" in pixels)) throw new RangeError("Cannot hold a prompt whose pictures are patches: it takes frames");
+    const { frames, count, mean, std } = pixels;
+    return { kind, grid, frames: hostTensor(place, frames), count, mean, std, ...(secondsPerGrid !== undefined && { secondsPerGrid }) };
+  });
+  return held(key, hostTensor(place, prompt.tokens), visuals);
+}
+
+function held(key: string, tokens: Tensor, visuals: HeldPrompt["visuals"]): HeldPrompt {
+  return {
+    key,
+    tokens,
+    visuals,
+    [Symbol.dispose]() {
+      for (const tensor of [tokens, ...visuals.map(({ frames }) => frames)]) tensor[Symbol.dispose]();
+    },
+  };
+}
+
+/** The message of a prompt, its tensors put in by `carry`. */
+export function promptMessage(prompt: HeldPrompt, carry: (tensor: Tensor) => TensorHandle): PromptMessage {
+  return {
+    key: prompt.key,
+    tokens: carry(prompt.tokens),
+    visuals: prompt.visuals.map((visual) => ({ ...visual, frames: carry(visual.frames) })),
+  };
+}
+
+/** A prompt out of a message, its tensors taken up by `take`. */
+export function heldPrompt(message: PromptMessage, take: (handle: TensorHandle) => Tensor): HeldPrompt {
+  return held(message.key, take(message.tokens), message.visuals.map((visual) => ({ ...visual, frames: take(visual.frames) })));
+}
+
+/** The host's copy, for the model. */
+export function readPrompt(prompt: HeldPrompt): Prompt {
+  return {
+    tokens: prompt.tokens.toArray() as Int32Array<ArrayBuffer>,
+    visuals: prompt.visuals.map(({ kind, grid, frames, count, mean, std, secondsPerGrid }) => ({
+      kind,
+      grid,
+      pixels: { frames: frames.toArray() as Uint8Array<ArrayBuffer>, count, mean, std },
+      ...(secondsPerGrid !== undefined && { secondsPerGrid }),
+    })),
+  };
+}
+
+/** The answers to a prompt in tensors of host memory. */
+export interface HeldAnswers extends Disposable, Omit<AnswersMessage, "tokens" | "logprobs" | "entropies" | "connectivity" | "profile"> {
+  readonly tokens: Tensor;
+  readonly logprobs: Tensor;
+  readonly entropies: Tensor;
+  readonly connectivity?: Tensor;
+  readonly profile?: Tensor;
+}
+
+/** The message of what an engine gave for one prompt; the tensors are made here and moved by `move`. */
+export function answersMessage(place: Place, completions: readonly Completion[], move: (tensor: Tensor) => TensorHandle): AnswersMessage {
+  const floats = (pick: (completion: Completion) => Float32Array | undefined) => {
+    const parts = completions.map((completion) => pick(completion) ?? new Float32Array());
+    const all = new Float32Array(parts.reduce((sum, { length }) => sum + length, 0));
+    let at = 0;
+    for (const part of parts) {
+      all.set(part, at);
+      at += part.length;
+    }
+    return move(hostTensor(place, all));
+  };
+  const regions = completions[0]?.regions?.regions ?? 0;
+  return {
+    lengths: completions.map(({ tokens }) => tokens.length),
+    finish: completions.map(({ finish }) => finish),
+    tokens: move(hostTensor(place, Int32Array.from(completions.flatMap(({ tokens }) => [...tokens])))),
+    logprobs: floats(({ logprobs }) => logprobs),
+    entropies: floats(({ entropies }) => entropies),
+    ...(completions[0]?.connectivity && { connectivity: floats(({ connectivity }) => connectivity) }),
+    ...(regions > 0 && { profile: floats(({ profile }) => profile) }),
+    regions,
+    boxes: completions[0]?.regions?.boxes ?? [],
+  };
+}
+
+/** Takes up answers that were moved here. */
+export function heldAnswers(message: AnswersMessage, take: (handle: TensorHandle) => Tensor): HeldAnswers {
+  const { tokens, logprobs, entropies, connectivity, profile, ...plain } = message;
+  const tensors = {
+    tokens: take(tokens),
+    logprobs: take(logprobs),
+    entropies: take(entropies),
+    ...(connectivity && { connectivity: take(connectivity) }),
+    ...(profile && { profile: take(profile) }),
+  };
+  return {
+    ...plain,
+    ...tensors,
+    [Symbol.dispose]() {
+      for (const tensor of Object.values(tensors)) tensor[Symbol.dispose]();
+    },
+  };
+}
+
+/** The message of a prompt with its answers, for a forward pass. */
+export function groupMessage(
+  group: { prompt: HeldPrompt; answers: HeldAnswers; counts: readonly boolean[] },
+  carry: (tensor: Tensor) => TensorHandle,
+): GroupMessage {
+  const { prompt, answers: { lengths, tokens, logprobs }, counts } = group;
+  return { prompt: promptMessage(prompt, carry), lengths, tokens: carry(tokens), logprobs: carry(logprobs), counts };
+}
+
+/** A group out of a message, on the host. */
+export function readGroup(message: GroupMessage, take: (handle: TensorHandle) => Tensor): LearnerGroup {
+  const tokens = take(message.tokens).toArray() as Int32Array<ArrayBuffer>, logprobs = take(message.logprobs).toFloats();
+  return {
+    prompt: readPrompt(heldPrompt(message.prompt, take)),
+    responses: pieces(tokens, message.lengths),
+    logprobs: pieces(logprobs, message.lengths),
+    counts: message.counts,
+  };
+}
+
+/** Cuts packed numbers into those of each response. */
+export function pieces<T extends Int32Array<ArrayBuffer> | Float32Array<ArrayBuffer>>(packed: T, lengths: readonly number[]): T[] {
+  let at = 0;
+  return lengths.map((length) => packed.slice(at, at += length) as T);
+}

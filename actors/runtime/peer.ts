@@ -1,0 +1,101 @@
+import { KedgeError } from "../../ffi/errors.ts";
+import type { OwnerId } from "../../tensor/owner.ts";
+import { Carrier, type Place } from "./place.ts";
+import { type Envelope, fromPlain, type Message } from "./protocol.ts";
+
+interface Pending {
+  readonly resolve: (body: unknown) => void;
+  readonly reject: (error: unknown) => void;
+  readonly carrier: Carrier;
+  readonly flag: Int32Array | undefined;
+  readonly done: () => void;
+}
+
+/** What a request may be given. */
+export interface RequestOptions {
+  /** Cancels it: the actor sees a shared flag at once, and a message in its turn. The reply, or its error, still comes. */
+  signal?: AbortSignal;
+}
+
+/**
+ * Another actor, as seen from this one: asks it, and carries tensors both ways.
+ *
+ * @typeParam Replies By message type, what the reply is.
+ */
+export class Peer<M extends Message, Replies extends Record<M["type"], unknown>> {
+  readonly #pending = new Map<number, Pending>();
+  readonly #lost: Carrier[] = [];
+  #serial = 0;
+  #broken: Error | undefined;
+
+  /**
+   * @param port To it.
+   * @param owner Its number in the handle table.
+   * @param options `onEvent`: what it tells without being asked.
+   */
+  constructor(
+    readonly name: string,
+    readonly port: MessagePort,
+    readonly owner: OwnerId,
+    readonly place: Place,
+    options: { onEvent?: (event: unknown) => void } = {},
+  ) {
+    port.onmessage = ({ data }: MessageEvent<Envelope>) => {
+      if (data.kind === "event") options.onEvent?.(data.body);
+      if (data.kind !== "reply" && data.kind !== "failure") return;
+      const pending = this.#pending.get(data.id);
+      if (!pending) return;
+      this.#pending.delete(data.id);
+      pending.done();
+      pending.carrier.takeBack(data.returns);
+      if (data.kind === "reply") pending.resolve(data.body);
+      else pending.reject(fromPlain(data.error));
+    };
+  }
+
+  /** Why it answers no more; undefined while it does. */
+  get broken(): Error | undefined {
+    return this.#broken;
+  }
+
+  /**
+   * Asks.
+   *
+   * @param build Makes the message, its tensors put in by the carrier.
+   * @returns The reply. Rejects with the error that the actor threw, or a KedgeError `Actor` where it died.
+   */
+  request<T extends M["type"]>(
+    build: (carrier: Carrier) => Extract<M, { type: T }>,
+    options: RequestOptions = {},
+  ): Promise<Replies[T]> {
+    if (this.#broken) return Promise.reject(this.#broken);
+    const { signal } = options, id = ++this.#serial, carrier = new Carrier(this.place, this.owner);
+    const flag = signal ? new Int32Array(new SharedArrayBuffer(4)) : undefined;
+    const body = build(carrier);
+    return new Promise<Replies[T]>((resolve, reject) => {
+      const cancel = () => {
+        Atomics.store(flag!, 0, 1);
+        this.port.postMessage({ kind: "cancel", id } satisfies Envelope);
+      };
+      const done = () => signal?.removeEventListener("abort", cancel);
+      this.#pending.set(id, { resolve: resolve as (body: unknown) => void, reject, carrier, flag, done });
+      this.port.postMessage(
+        { kind: "request", id, body, lent: carrier.lent, flag: flag?.buffer as SharedArrayBuffer | undefined } satisfies Envelope,
+      );
+      if (signal?.aborted) cancel();
+      else signal?.addEventListener("abort", cancel);
+    });
+  }
+
+  /** Notes its death: what waits for it fails. */
+  break(why: string): void {
+    this.#broken ??= new KedgeError("Actor", `Cannot ask ${this.name}: ${why}`, { actor: this.name });
+    for (const { reject, carrier, done } of this.#pending.values()) {
+      done();
+      this.#lost.push(carrier);
+      reject(this.#broken);
+    }
+    this.#pending.clear();
+    this.port.close();
+  }
+}

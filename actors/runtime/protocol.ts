@@ -1,0 +1,94 @@
+/**
+ * What crosses between actors: plain data. A tensor crosses by its handle.
+ *
+ * @module
+ */
+import { KedgeError, type KedgeErrorCode } from "../../ffi/errors.ts";
+import type { OwnerId } from "../../tensor/owner.ts";
+import type { TensorHandle, TensorReturn } from "../../tensor/handle.ts";
+
+/** A message that an actor answers: one of a union told apart by `type`. */
+export interface Message {
+  readonly type: string;
+}
+
+/** An error as it crosses. */
+export interface PlainError {
+  readonly name: string;
+  readonly message: string;
+  readonly stack: string | undefined;
+  readonly code?: KedgeErrorCode;
+  readonly details?: Readonly<Record<string, unknown>>;
+}
+
+/** What goes through a port. */
+export type Envelope =
+  | {
+    readonly kind: "request";
+    readonly id: number;
+    readonly body: Message;
+    readonly lent: readonly TensorHandle[];
+    readonly flag: SharedArrayBuffer | undefined;
+  }
+  | { readonly kind: "cancel"; readonly id: number }
+  | { readonly kind: "reply"; readonly id: number; readonly body: unknown; readonly returns: readonly TensorReturn[] }
+  | { readonly kind: "failure"; readonly id: number; readonly error: PlainError; readonly returns: readonly TensorReturn[] }
+  | { readonly kind: "event"; readonly body: unknown };
+
+/** What a supervisor tells a worker itself, beside its port. */
+export type Order =
+  | {
+    readonly kind: "start";
+    readonly owner: OwnerId;
+    readonly device: string;
+    readonly threads: number | undefined;
+    readonly options: unknown;
+  }
+  | { readonly kind: "connect"; readonly port: MessagePort; readonly owner: OwnerId; readonly name?: string | undefined }
+  | { readonly kind: "close" };
+
+/** What a worker tells its supervisor itself. */
+export type Notice =
+  | { readonly kind: "ready" }
+  | { readonly kind: "failed"; readonly error: PlainError }
+  | { readonly kind: "closed"; readonly error: PlainError | undefined };
+
+/** An error as plain data. */
+export function toPlain(error: unknown): PlainError {
+  const known = error instanceof Error ? error : new Error(String(error));
+  const plain = { name: known.name, message: known.message, stack: known.stack };
+  if (!(known instanceof KedgeError)) return plain;
+  // Details are facts for programs: what is no plain data is left behind.
+  const details = Object.fromEntries(
+    Object.entries(known.details).filter(([, value]) => value === null || ["string", "number", "boolean"].includes(typeof value)),
+  );
+  return { ...plain, code: known.code, details };
+}
+
+/**
+ * The error again, of the class that it had where a caller may want to tell.
+ *
+ * @example
+ * ```ts
+ * import { fromPlain, toPlain } from "./protocol.ts";
+ * import { KedgeError } from "../../ffi/errors.ts";
+ * import { assert, assertEquals } from "@std/assert";
+ *
+ * const error = fromPlain(structuredClone(toPlain(new KedgeError("BadData", "row 7", { row: 7 }))));
+ * assert(error instanceof KedgeError);
+ * assertEquals([error.code, error.details.row], ["BadData", 7]);
+ * assert(fromPlain(toPlain(new RangeError("no"))) instanceof RangeError);
+ * ```
+ */
+export function fromPlain(plain: PlainError): Error {
+  const { name, message, code, details, stack } = plain;
+  const error = code !== undefined
+    ? new KedgeError(code, message, details)
+    : name === "RangeError"
+    ? new RangeError(message)
+    : name === "TypeError"
+    ? new TypeError(message)
+    : Object.assign(new Error(message), { name });
+  if (stack !== undefined) error.stack = stack;
+  return error;
+}

@@ -1,0 +1,121 @@
+/**
+ * The supervisor's side: starts actors, notes their death, frees what they held.
+ *
+ * @module
+ */
+import { KedgeError } from "../../ffi/errors.ts";
+import { openOwner, type OwnerId, type OwnerReport, ownerReport, reclaimOwner } from "../../tensor/owner.ts";
+import { Peer } from "./peer.ts";
+import type { Place } from "./place.ts";
+import { fromPlain, type Message, type Notice, type Order } from "./protocol.ts";
+
+/** How an actor is started. */
+export interface SpawnOptions {
+  /** For messages. */
+  readonly name: string;
+  /** The worker's module, which calls `serveActor`. */
+  readonly module: URL;
+  /** As of `openDevice`. */
+  readonly device: string;
+  /** Threads of its CPU ops; default all cores. */
+  readonly threads?: number | undefined;
+  /** For its maker. */
+  readonly options: unknown;
+  /** What it tells without being asked. */
+  readonly onEvent?: (event: unknown) => void;
+  /** Its death by an uncaught error. */
+  readonly onDeath?: (error: Error) => void;
+}
+
+/** Milliseconds that a closing actor may take to come to the end of its message, before it is ended where it stands. */
+const CLOSE_LIMIT = 10_000;
+
+/** An actor that lives, as its supervisor holds it. */
+export class Actor<M extends Message, Replies extends Record<M["type"], unknown>> {
+  /** To ask it. */
+  readonly peer: Peer<M, Replies>;
+  readonly #worker: Worker;
+  readonly #place: Place;
+  readonly #closed = Promise.withResolvers<Error | undefined>();
+  #dead = false;
+
+  private constructor(place: Place, worker: Worker, readonly owner: OwnerId, options: SpawnOptions) {
+    this.#place = place;
+    this.#worker = worker;
+    const { port1, port2 } = new MessageChannel();
+    this.peer = new Peer(options.name, port1, owner, place, options.onEvent ? { onEvent: options.onEvent } : {});
+    const { device, threads } = options;
+    this.#order({ kind: "start", owner, device, threads, options: options.options });
+    this.#order({ kind: "connect", port: port2, owner: place.owner }, [port2]);
+  }
+
+  /**
+   * Starts an actor, and waits until it is ready.
+   *
+   * @throws What its maker threw; {KedgeError} `Actor` where its module fails.
+   */
+  static async spawn<M extends Message, Replies extends Record<M["type"], unknown>>(
+    place: Place,
+    options: SpawnOptions,
+  ): Promise<Actor<M, Replies>> {
+    const worker = new Worker(options.module, { type: "module", name: options.name });
+    const actor = new Actor<M, Replies>(place, worker, openOwner(place.host), options);
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    worker.onmessage = ({ data }: MessageEvent<Notice>) => {
+      if (data.kind === "ready") resolve();
+      else if (data.kind === "failed") reject(fromPlain(data.error));
+      else actor.#closed.resolve(data.error && fromPlain(data.error));
+    };
+    worker.onerror = (event) => {
+      event.preventDefault();
+      const error = new KedgeError("Actor", `Cannot go on: ${options.name} died: ${event.message}`, { actor: options.name });
+      reject(error);
+      actor.#die(error.message);
+      options.onDeath?.(error);
+    };
+    try {
+      await promise;
+      return actor;
+    } catch (error) {
+      actor.#die((error as Error).message);
+      throw error;
+    }
+  }
+
+  /** What it holds. */
+  report(): OwnerReport {
+    return ownerReport(this.#place.host, this.owner);
+  }
+
+  /** Lets another actor ask this one, under this one's name. */
+  introduce(other: Actor<Message, Record<string, unknown>>, name: string): void {
+    const { port1, port2 } = new MessageChannel();
+    this.#order({ kind: "connect", port: port1, owner: other.owner }, [port1]);
+    other.#order({ kind: "connect", port: port2, owner: this.owner, name }, [port2]);
+  }
+
+  #order(order: Order, transfer: Transferable[] = []): void {
+    this.#worker.postMessage(order, transfer);
+  }
+
+  #die(why: string): void {
+    if (this.#dead) return;
+    this.#dead = true;
+    this.#worker.terminate();
+    this.peer.break(why);
+    this.#closed.resolve(undefined);
+    reclaimOwner(this.owner, [...new Set([this.#place.device, this.#place.host])]);
+  }
+
+  /** Ends it at the end of the message that it is at, or where it stands after ten seconds; then frees all that it held. Quiet on one that is dead. */
+  async close(): Promise<void> {
+    if (this.#dead) return;
+    this.#order({ kind: "close" });
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const late = new Promise<undefined>((resolve) => timer = setTimeout(() => resolve(undefined), CLOSE_LIMIT));
+    const error = await Promise.race([this.#closed.promise, late]);
+    clearTimeout(timer);
+    this.#die("it was closed");
+    if (error) throw error;
+  }
+}

@@ -1,0 +1,190 @@
+import type { AdamWState } from "../../tensor/optimizer.ts";
+import type { Divergence } from "../../rl/divergences/divergence.ts";
+import { type DivergenceTerm, needsReference } from "../../rl/divergences/term.ts";
+import { KedgeError } from "../../ffi/errors.ts";
+import type { PolicyLoss } from "../../rl/losses/policy_loss.ts";
+import type { AnchorDetector } from "../anchor_detector/anchor_detector.ts";
+import type { Config } from "../config/schema.ts";
+import type { CriticOptions } from "../critic/critic.ts";
+import type { EvaluatorOptions } from "../evaluator/evaluator.ts";
+import type { LoaderOptions } from "../loader/loader.ts";
+import type {
+  CriticMessage,
+  CriticReplies,
+  DetectorMessage,
+  DetectorReplies,
+  EvaluatorMessage,
+  EvaluatorReplies,
+  LoaderMessage,
+  LoaderReplies,
+  PolicyMessage,
+  PolicyReplies,
+} from "../messages.ts";
+import type { LearnerOptions } from "../policy/learner.ts";
+import type { PolicyOptions } from "../policy/policy.ts";
+import type { Place } from "../runtime/place.ts";
+import type { Message } from "../runtime/protocol.ts";
+import { Actor } from "../runtime/spawn.ts";
+
+type Any = Actor<Message, Record<string, unknown>>;
+
+/** Where a session begins. */
+export interface Beginning {
+  /** Model folder: a checkpoint, or a new model. */
+  readonly model: string;
+  /** The model that a divergence refers to: that of the run's start. */
+  readonly reference: string;
+  /** Of a checkpoint. */
+  readonly optimizer?: AdamWState;
+}
+
+/** The actors of a run at work. They live and die together: where one dies, the run goes on from its last checkpoint with new ones. */
+export class Session implements AsyncDisposable {
+  private constructor(
+    readonly policy: Actor<PolicyMessage, PolicyReplies>,
+    readonly critic: Actor<CriticMessage, CriticReplies>,
+    readonly detector: Actor<DetectorMessage, DetectorReplies>,
+    readonly evaluator: Actor<EvaluatorMessage, EvaluatorReplies>,
+    readonly loader: Actor<LoaderMessage, LoaderReplies>,
+    readonly all: readonly Any[],
+  ) {}
+
+  /** Starts the actors side by side. @throws what the first to fail threw; none is left then. */
+  static async open(place: Place, config: Config, { model, reference, optimizer }: Beginning): Promise<Session> {
+    const started: Any[] = [], { device } = config, threads = config.threads ?? undefined;
+    const spawn = async <M extends Message, R extends Record<M["type"], unknown>>(
+      name: string,
+      folder: string,
+      options: unknown,
+      own: { threads?: number | undefined; device?: string } = {},
+    ): Promise<Actor<M, R>> => {
+      const module = new URL(`../${folder}/worker.ts`, import.meta.url);
+      const actor = await Actor.spawn<M, R>(place, {
+        name,
+        module,
+        device: own.device ?? device,
+        threads: "threads" in own ? own.threads : 1,
+        options,
+      });
+      started.push(actor as unknown as Any);
+      return actor;
+    };
+    const policyOptions: PolicyOptions = {
+      model,
+      files: reference,
+      dtype: config.model.dtype,
+      freezeVision: config.model.freezeVision,
+      temperature: config.rollout.temperature,
+      learner: learnerOptions(config),
+      engine: {
+        ...(config.rollout.maxSequences !== null && { maxSequences: config.rollout.maxSequences }),
+        ...(config.rollout.memoryBytes !== null && { memoryBytes: config.rollout.memoryBytes }),
+      },
+      ...(optimizer && { restore: { folder: model, optimizer } }),
+    };
+    const { reward, grader, seed, data, val } = config, base = new URL(`file://${Deno.cwd()}/`).href;
+    const pool = { timeLimit: grader.timeLimit, workers: grader.workers ?? 1 };
+    const term = divergenceOf(config);
+    const criticOptions: CriticOptions = {
+      reward,
+      base,
+      grader: pool,
+      estimator: config.algorithm.advEstimator,
+      ...(term && { divergence: term }),
+    };
+    const evaluatorOptions: EvaluatorOptions = {
+      model: reference,
+      reward,
+      base,
+      grader: pool,
+      limit: val.limit,
+      greedy: val.greedy,
+      maxTokens: data.maxResponseLength,
+      seed,
+    };
+    const loaderOptions: LoaderOptions = { model: reference, board: data.board, seed, maxPromptLength: data.maxPromptLength };
+    try {
+      const [policy, critic, detector, evaluator, loader] = await Promise.all([
+        spawn<PolicyMessage, PolicyReplies>("policy", "policy", policyOptions, { threads }),
+        spawn<CriticMessage, CriticReplies>("critic", "critic", criticOptions),
+        spawn<DetectorMessage, DetectorReplies>(
+          "anchor_detector",
+          "anchor_detector",
+          {} satisfies ConstructorParameters<typeof AnchorDetector>[0] | object,
+        ),
+        spawn<EvaluatorMessage, EvaluatorReplies>("evaluator", "evaluator", evaluatorOptions, { device: "cpu", threads: 1 }),
+        spawn<LoaderMessage, LoaderReplies>("loader", "loader", loaderOptions, { device: "cpu", threads: 1 }),
+      ]);
+      if (term) {
+        const { learner: _, restore: __, ...plain } = policyOptions;
+        const frozen = await spawn("reference", "policy", { ...plain, model: reference } satisfies PolicyOptions, { threads });
+        (frozen as Any).introduce(critic as unknown as Any, "reference");
+      }
+      (policy as unknown as Any).introduce(evaluator as unknown as Any, "policy");
+      (loader as unknown as Any).introduce(evaluator as unknown as Any, "loader");
+      return new Session(policy, critic, detector, evaluator, loader, started);
+    } catch (error) {
+      await Promise.allSettled(started.map((actor) => actor.close()));
+      throw error;
+    }
+  }
+
+  /** Bytes that each actor holds. */
+  accounts(): Record<string, number> {
+    return Object.fromEntries(this.all.map((actor) => [actor.peer.name, actor.report().bytes]));
+  }
+
+  /** Ends all actors: first those that ask others. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    const last = (actor: Any) => Number(["policy", "loader", "reference"].includes(actor.peer.name));
+    for (const actor of this.all.toSorted((a, b) => last(a) - last(b))) {
+      // deno-lint-ignore no-await-in-loop -- in this order
+      await actor.close().catch(() => {});
+    }
+  }
+}
+
+/**
+ * The divergence that a configuration asks for; undefined where there is none, or its coefficient is 0.
+ *
+ * @throws {KedgeError} `Unsupported` for kind "full", which needs the reference's hidden states beside the update.
+ */
+export function divergenceOf({ algorithm: { kl } }: Config): DivergenceTerm | undefined {
+  if (!needsReference(kl ?? undefined)) return undefined;
+  if (kl!.kind === "full") {
+    throw new KedgeError(
+      "Unsupported",
+      'Cannot train with algorithm.kl.kind "full": the op linearKl is for own loops; take "k3", or "k3+" for its gradient',
+    );
+  }
+  return kl!;
+}
+
+/** What the policy's updates take from a configuration. */
+export function learnerOptions(config: Config): LearnerOptions {
+  const { algorithm, batch, optim, rollout, data, model } = config, term = divergenceOf(config);
+  return {
+    loss: algorithm.loss as PolicyLoss,
+    aggregation: algorithm.lossAvgMode === "seq_sum_norm"
+      ? { kind: "seq_sum_norm", length: data.maxResponseLength }
+      : { kind: algorithm.lossAvgMode },
+    temperature: rollout.temperature,
+    entropyCoefficient: algorithm.entropyCoefficient,
+    oldLogprobs: algorithm.oldLogprobs,
+    correction: algorithm.correction as LearnerOptions["correction"] ?? undefined,
+    divergence: term?.where === "loss" ? term as Divergence : undefined,
+    globalBatchSize: batch.globalBatchSize ?? undefined,
+    epochs: batch.ppoEpochs,
+    microTokens: batch.microTokens,
+    checkpointing: model.checkpointing,
+    optimizer: {
+      beta1: optim.beta1,
+      beta2: optim.beta2,
+      eps: optim.eps,
+      weightDecay: optim.weightDecay,
+      maxNorm: optim.maxGradNorm,
+      moments: optim.moments,
+      seed: config.seed,
+    },
+  };
+}

@@ -1,0 +1,149 @@
+// deno-lint-ignore-file no-console -- a command
+/**
+ * `deno task eval`: asks a model the questions of a data set, and says how often it is right.
+ *
+ * @module
+ */
+import { engineGenerate } from "../actors/evaluation/engine_generate.ts";
+import { evaluate, type Evaluation, type Prediction, type Question, questionOf } from "../actors/evaluation/evaluate.ts";
+import { statisticsTable } from "../actors/evaluation/table.ts";
+import { BoardDataset } from "../data/board/mod.ts";
+import { openDataset } from "../data/open.ts";
+import type { Dataset } from "../data/sample.ts";
+import { openDevice } from "../ffi/open.ts";
+import { Engine } from "../model/engine/engine.ts";
+import { Processor } from "../model/processor/processor.ts";
+import type { Prompt } from "../model/prompt.ts";
+import { Qwen25VL } from "../model/qwen2_5_vl.ts";
+import { GraderPool, planReward, type RewardSpec } from "../rl/rewards/mod.ts";
+import { CommandLine, runCommand } from "./inspect/arguments.ts";
+
+const HELP = `Asks a model the questions of a data set, and says how often it is right, with 95 % intervals.
+
+usage: deno task eval --model DIR --data FILE|board [options]
+  --model DIR          model folder or checkpoint
+  --data FILE|board    a data set; board: the held-out boards of the built-in task
+  --limit N            the first N rows (default: all; of boards 200)
+  --n N                answers to each (default 1)
+  --k LIST             pass@k, as 1,4
+  --temperature X      0 takes the likeliest token (default: 0 for one answer, 1 for several)
+  --top-p X            default 1
+  --max-tokens N       of an answer (default 512)
+  --reward NAME|JSON   name, module or object as of \`reward\` in a configuration (default: math; of boards number)
+  --by LIST            a row for each combination of the values of these columns, as subject,level
+  --predictions FILE   writes a line of JSON for every answer
+  --seed N             of answers, boards and the bootstrap (default 0)
+  --prompt-key KEY     column of the problem (default problem); --answer-key KEY: of the answer (answer); --image-key KEY: of pictures (images)
+  --image-dir DIR      where pictures stand (default: beside the file)
+  --format-prompt TEXT none | boxed | think_boxed | think_answer, or a text with {content} where the problem goes (default none)
+  --board-options JSON how hard boards are, as {"side":4}
+  --device NAME        auto | cpu | cuda | cuda:N (default auto)
+`;
+
+const NAMES = [
+  "model",
+  "data",
+  "limit",
+  "n",
+  "k",
+  "temperature",
+  "top-p",
+  "max-tokens",
+  "reward",
+  "by",
+  "predictions",
+  "seed",
+  "prompt-key",
+  "answer-key",
+  "image-key",
+  "image-dir",
+  "format-prompt",
+  "board-options",
+  "device",
+] as const;
+
+type Line = CommandLine<typeof NAMES[number]>;
+
+/** The value of an option that holds JSON. */
+function json(name: string, text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    throw new TypeError(`Cannot evaluate: --${name} is no JSON: ${(error as Error).message}`);
+  }
+}
+
+async function dataset(line: Line): Promise<Dataset> {
+  const spec = line.needed("data"), board = line.text("board-options");
+  if (spec === "board") {
+    return new BoardDataset(board === undefined ? {} : json("board-options", board) as object, {
+      seed: line.number("seed") ?? 0,
+      split: "val",
+    });
+  }
+  if (board !== undefined) throw new TypeError(`Cannot evaluate: --board-options belongs to --data board, not to ${spec}`);
+  const keys = {
+    promptKey: line.text("prompt-key"),
+    answerKey: line.text("answer-key"),
+    imageKey: line.text("image-key"),
+    imageDir: line.text("image-dir"),
+    formatPrompt: line.text("format-prompt"),
+  };
+  return await openDataset(spec, Object.fromEntries(Object.entries(keys).filter(([, value]) => value !== undefined)));
+}
+
+/** The first `count` rows, read when their turn comes. */
+async function* questions(data: Dataset, { count, processor }: { count: number; processor: Processor }): AsyncGenerator<Question<Prompt>> {
+  for (let i = 0; i < count; i++) {
+    // deno-lint-ignore no-await-in-loop -- pictures of the rows that are asked now are enough to hold
+    const sample = await data.sample(i);
+    // deno-lint-ignore no-await-in-loop -- as above
+    yield questionOf(sample, await processor.prompt(sample.messages, { row: sample.id }));
+  }
+}
+
+/** A prediction as a line; NaN, which JSON lacks, as null. */
+function predictionLine(prediction: Prediction): string {
+  const { id, sample, prompt, response, answer = null, truth, accuracy, reward, fields, ...rest } = prediction;
+  return `${JSON.stringify({ id, sample, prompt, response, answer, truth, accuracy, reward, fields, ...rest })}\n`;
+}
+
+/** Runs the command. @returns The exit code. */
+export async function evalModel(args: readonly string[]): Promise<number> {
+  const line: Line = new CommandLine(args, { action: "evaluate", help: HELP, names: NAMES, required: ["model", "data"] });
+  if (line.help) {
+    console.log(HELP);
+    return 0;
+  }
+  const n = line.number("n", { min: 1 }) ?? 1, seed = line.number("seed") ?? 0, limit = line.number("limit", { min: 1 });
+  const temperature = line.number("temperature", { max: 1e6, whole: false }) ?? (n === 1 ? 0 : 1);
+  const topP = line.number("top-p", { max: 1, whole: false }) ?? 1, maxTokens = line.number("max-tokens", { min: 1 }) ?? 512;
+  const given = line.text("reward") ?? (line.needed("data") === "board" ? "number" : "math");
+  const plan = planReward((given.startsWith("{") ? json("reward", given) : given) as RewardSpec, new URL(`file://${Deno.cwd()}/`));
+  const data = await dataset(line), count = Math.min(limit ?? (data.size === Infinity ? 200 : data.size), data.size);
+  using device = openDevice(line.text("device"));
+  using model = Qwen25VL.load(line.needed("model"), { device });
+  const processor = Processor.fromFolder(line.needed("model"));
+  using engine = new Engine(model);
+  await using pool = new GraderPool(plan, { onIncident: ({ kind, reason }) => console.error(`a grader broke (${kind}): ${reason}`) });
+  const path = line.text("predictions"), start = performance.now();
+  using file = path === undefined ? undefined : Deno.openSync(path, { write: true, create: true, truncate: true });
+  let done = 0;
+  const onBatch = (predictions: readonly Prediction[]) => {
+    const bytes = new TextEncoder().encode(predictions.map(predictionLine).join(""));
+    for (let at = 0; file && at < bytes.length;) at += file.writeSync(bytes.subarray(at));
+    done += predictions.length;
+    console.error(`${done} of ${count * n} answers, ${((performance.now() - start) / 1000).toFixed(1)} s`);
+  };
+  const asked = { generate: engineGenerate(engine, processor.tokenizer), questions: questions(data, { count, processor }), pool, onBatch };
+  const by = line.list("by"), settings = { n, temperature, topP, maxTokens, seed, k: line.counts("k"), by };
+  const evaluation: Evaluation = await evaluate({ ...asked, ...settings });
+  const cut = evaluation.predictions.filter(({ finish }) => finish === "length").length;
+  const how = temperature === 0 ? "greedy" : `temperature ${temperature}, top-p ${topP}`;
+  console.log(`${line.needed("model")} on ${data.name}: ${count} problems, ${n} answers each, ${how}, seed ${seed}, on ${device.name}\n`);
+  console.log(statisticsTable(evaluation, by));
+  if (cut > 0) console.log(`\n${cut} of ${evaluation.predictions.length} answers were cut off at ${maxTokens} tokens`);
+  return 0;
+}
+
+if (import.meta.main) await runCommand(evalModel);

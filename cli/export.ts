@@ -1,0 +1,44 @@
+// deno-lint-ignore-file no-console -- a command
+/**
+ * `deno task export`: a checkpoint's model as a clean folder.
+ *
+ * @module
+ */
+import { openDevice } from "../ffi/open.ts";
+import { readConfig } from "../model/config/config.ts";
+import { Qwen25VL } from "../model/qwen2_5_vl.ts";
+import { CommandLine, runCommand } from "./inspect/arguments.ts";
+
+const HELP = `Copies a checkpoint's model as a folder for Hugging Face: weights, configs, tokenizer and processor; no files of the trainer.
+
+usage: deno task export --checkpoint DIR --out DIR [--dtype TYPE]
+  --checkpoint DIR  as RUN/checkpoints/step-100
+  --out DIR         a new folder, or an empty one
+  --dtype TYPE      bf16 | f32 (default: the checkpoint's)
+`;
+
+/** Runs the command. @returns The exit code. */
+export function exportModel(args: readonly string[]): number {
+  const line = new CommandLine(args, {
+    action: "export",
+    help: HELP,
+    names: ["checkpoint", "out", "dtype"],
+    required: ["checkpoint", "out"],
+  });
+  if (line.help) {
+    console.log(HELP);
+    return 0;
+  }
+  const checkpoint = line.needed("checkpoint"), out = line.needed("out");
+  const own = readConfig(checkpoint).dtype === "bf16" ? "bf16" : "f32", dtype = line.choice("dtype", ["bf16", "f32"]) ?? own;
+  using device = openDevice("cpu");
+  // Read in the type that the file has, or one that holds it: it is rounded once, when it is written.
+  using model = Qwen25VL.load(checkpoint, { device, dtype: own });
+  model.save(out, { dtype, from: checkpoint });
+  const count = Object.values(model.parameters).reduce((sum, { tensor }) => sum + tensor.size, 0);
+  const files = Array.from(Deno.readDirSync(out), ({ name }) => name).sort();
+  console.log(`${out}: ${count.toLocaleString("en")} parameters in ${dtype}\n  ${files.join("\n  ")}`);
+  return 0;
+}
+
+if (import.meta.main) await runCommand(exportModel);

@@ -1,0 +1,65 @@
+// deno-lint-ignore-file no-console -- a command
+/**
+ * `deno task inspect`: an answer about a picture, with what each of its tokens looks at.
+ *
+ * @module
+ */
+import { openDevice } from "../ffi/open.ts";
+import { Processor } from "../model/processor/processor.ts";
+import { Qwen25VL } from "../model/qwen2_5_vl.ts";
+import { CommandLine, runCommand } from "./inspect/arguments.ts";
+import { drawHeat, encodePng } from "./inspect/heat_map.ts";
+import { anchorProfile, inspectAnswer } from "./inspect/inspection.ts";
+import { inspectionPage } from "./inspect/page.ts";
+import { terminalAnswer } from "./inspect/terminal.ts";
+
+const HELP = `Answers a question about a picture, and shows which tokens look at it and where.
+
+usage: deno task inspect --model DIR --image FILE --prompt TEXT [options]
+  --model DIR       model folder or checkpoint
+  --image FILE      JPEG, PNG, WebP, GIF or TIFF
+  --prompt TEXT     the question
+  --out DIR         for inspect.html and heat_map.png (default: inspect)
+  --max-tokens N    of the answer (default 512)
+  --temperature X   default 0: the likeliest token
+  --seed N          default 0
+  --device NAME     auto | cpu | cuda | cuda:N (default auto)
+
+The terminal shows the anchors, the tokens that look at the picture most, on a coloured background; with NO_COLOR or into a file, in [[ ]].
+`;
+
+/** Runs the command. @returns The exit code. */
+export async function inspect(args: readonly string[]): Promise<number> {
+  const line = new CommandLine(args, {
+    action: "inspect",
+    help: HELP,
+    names: ["model", "image", "prompt", "out", "max-tokens", "temperature", "seed", "device"],
+    required: ["model", "image", "prompt"],
+  });
+  if (line.help) {
+    console.log(HELP);
+    return 0;
+  }
+  const maxTokens = line.number("max-tokens", { min: 1 }) ?? 512, seed = line.number("seed") ?? 0;
+  const temperature = line.number("temperature", { max: 1e6, whole: false }) ?? 0;
+  const folder = line.needed("model"), path = line.needed("image"), prompt = line.needed("prompt"), out = line.text("out") ?? "inspect";
+  const image = Deno.readFileSync(path), processor = Processor.fromFolder(folder);
+  Deno.mkdirSync(out, { recursive: true });
+  using device = openDevice(line.text("device"));
+  using model = Qwen25VL.load(folder, { device });
+  const inspection = await inspectAnswer(model, { processor, image, prompt, maxTokens, temperature, seed }),
+    { picture, tokens } = inspection;
+  const [png, heat] = await Promise.all(
+    [picture.data, drawHeat(inspection, anchorProfile(inspection))].map((data) => encodePng(data, picture)),
+  );
+  const page = `${out}/inspect.html`, map = `${out}/heat_map.png`;
+  Deno.writeTextFileSync(page, inspectionPage(inspection, { png: png!, title: `${folder}: ${path}` }));
+  Deno.writeFileSync(map, heat!);
+  console.log(terminalAnswer(tokens, { colour: !Deno.noColor && Deno.stdout.isTerminal() }));
+  const anchors = tokens.filter(({ anchor }) => anchor).length,
+    mean = tokens.reduce((sum, { connectivity }) => sum + connectivity, 0) / tokens.length;
+  console.error(`\n${tokens.length} tokens, ${anchors} anchors, mean connectivity ${mean.toFixed(3)}\n${page}\n${map}`);
+  return 0;
+}
+
+if (import.meta.main) await runCommand(inspect);

@@ -1,0 +1,56 @@
+/**
+ * The words of the board task. Filler words are drawn at random, so that most tokens of an answer are language and few are sight.
+ *
+ * @module
+ */
+import type { Random } from "../../tensor/random.ts";
+import { COLOURS } from "./options.ts";
+
+const OPENINGS = ["okay", "well", "right", "so", "hmm", "now"], VERBS = ["peek", "look", "glance", "stare", "squint"];
+const THINGS = ["it", "this", "that", "them"],
+  FINDS = ["find", "see", "spot", "notice", "get"],
+  PLACES = ["there", "here", "now", "clearly", "somewhere"];
+const ALSO = ["also", "then", "next", "besides"],
+  SUMS = ["together", "altogether", "thus", "hence", "finally"],
+  EQUALS = ["makes", "gives", "is", "equals"];
+
+/** One reading: a colour, and the digit that is said to be there. */
+export interface Reading {
+  readonly colour: string;
+  readonly digit: number;
+}
+
+/** Number words: 0 to 18, and below 0 for differences. */
+const NUMBERS = Array.from({ length: 28 }, (_, i) => i - 9);
+
+/** Every word of the task, each of which is one token. */
+export const WORDS: readonly string[] = [
+  ...new Set([
+    ...[".", ",", "?", "what", "is", "the", "number", "plus", "minus", "read", "all", "i", "at", "answer"],
+    ...Object.keys(COLOURS),
+    ...[OPENINGS, VERBS, THINGS, FINDS, PLACES, ALSO, SUMS, EQUALS].flat(),
+    ...NUMBERS.map(String),
+  ]),
+];
+
+/** The question. */
+export function questionOf(colours: readonly [string, string], operation: "plus" | "minus"): string {
+  return ` what is the ${colours[0]} number ${operation} the ${colours[1]} number ?`;
+}
+
+/** An answer's chain of reasoning from two readings. */
+export function chainOf(random: Random, readings: readonly [Reading, Reading], operation: "plus" | "minus"): string {
+  const pick = (words: readonly string[]) => words[random.integer(0, words.length)]!;
+  const [a, b] = readings, value = operation === "plus" ? a.digit + b.digit : a.digit - b.digit;
+  return ` ${pick(OPENINGS)} , i ${pick(VERBS)} at ${pick(THINGS)} . i ${pick(FINDS)} ${a.colour} ${a.digit} ${pick(PLACES)} . ` +
+    `${pick(ALSO)} i ${pick(FINDS)} ${b.colour} ${b.digit} ${pick(PLACES)} . ` +
+    `${pick(SUMS)} , ${a.digit} ${operation} ${b.digit} ${pick(EQUALS)} ${value} . answer is ${value}`;
+}
+
+/** The request to describe the board. */
+export const DESCRIBE = " read all .";
+
+/** A description: every reading in the order of the cells. */
+export function descriptionOf(readings: readonly Reading[]): string {
+  return `${readings.map(({ colour, digit }) => ` ${colour} ${digit}`).join(" ,")} .`;
+}

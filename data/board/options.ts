@@ -1,0 +1,83 @@
+/** The colours that figures may have, by name: RGB. */
+export const COLOURS: Readonly<Record<string, readonly [number, number, number]>> = {
+  red: [225, 50, 45],
+  green: [50, 190, 60],
+  blue: [60, 90, 235],
+  yellow: [235, 215, 50],
+  white: [245, 245, 245],
+};
+
+/** What the board task asks, and how hard it is to see. */
+export interface BoardOptions {
+  /** Cells of a side; a cell is 28 pixels, one visual token. */
+  side: number;
+  /** Digits on the board, each of another colour. */
+  digits: number;
+  /** Scale of the 5 x 7 glyphs in pixels; two or more: drawn at random. */
+  sizes: readonly number[];
+  /** Pixels that a glyph may lie off its cell's middle. */
+  jitter: number;
+  /** Standard deviation of a pixel's noise, of 255. */
+  noise: number;
+  /** Largest change of a glyph's colour, of 255. */
+  tint: number;
+  /** Share of a glyph's pixels that are not drawn. */
+  dropped: number;
+  /** Share of the questions that ask for a difference. */
+  differences: number;
+  /** Colours that the warm start's questions never ask about. */
+  heldOut: readonly string[];
+  /** Of the warm start: share of descriptions of the whole board, which teach sight. */
+  describe: number;
+  /** Of the warm start's questions: share of readings that are wrong, so that the policy is fluent and unreliable. */
+  wrongReadings: number;
+}
+
+/** The easy board, on which the built-in run trains. */
+export const BOARD_DEFAULTS: Readonly<BoardOptions> = {
+  side: 3,
+  digits: 4,
+  sizes: [3],
+  jitter: 2,
+  noise: 6,
+  tint: 20,
+  dropped: 0,
+  differences: 0,
+  heldOut: [],
+  describe: 0.5,
+  wrongReadings: 0.5,
+};
+
+/**
+ * Completes and checks options.
+ *
+ * @throws {RangeError} for an option that is unknown or out of range.
+ *
+ * @example
+ * ```ts
+ * import { boardOptions } from "./options.ts";
+ * import { assertEquals, assertThrows } from "@std/assert";
+ *
+ * assertEquals(boardOptions({ side: 4 }).digits, 4);
+ * assertThrows(() => boardOptions({ digits: 6 }), RangeError, "digits");
+ * ```
+ */
+export function boardOptions(given: Partial<BoardOptions> = {}): BoardOptions {
+  const unknown = Object.keys(given).filter((name) => !(name in BOARD_DEFAULTS));
+  if (unknown.length > 0) throw new RangeError(`Cannot make boards: there is no option ${unknown.join(", ")}; the options are ${Object.keys(BOARD_DEFAULTS).join(", ")}`);
+  const o: BoardOptions = { ...BOARD_DEFAULTS, ...given };
+  const need = (good: boolean, name: keyof BoardOptions, wanted: string) => {
+    if (!good) throw new RangeError(`Cannot make boards: ${name} is ${JSON.stringify(o[name])}, not ${wanted}`);
+  };
+  const share = (x: number) => x >= 0 && x <= 1, colours = Object.keys(COLOURS);
+  need(Number.isInteger(o.side) && o.side >= 2 && o.side <= 16, "side", "an integer from 2 to 16");
+  need(Number.isInteger(o.digits) && o.digits >= 2 && o.digits <= colours.length, "digits", `an integer from 2 to ${colours.length}`);
+  need(o.sizes.length > 0 && o.sizes.every((s) => Number.isInteger(s) && s >= 1 && s <= 4), "sizes", "a list of integers from 1 to 4");
+  need(Number.isInteger(o.jitter) && o.jitter >= 0 && o.jitter <= 14, "jitter", "an integer from 0 to 14");
+  need(o.noise >= 0 && o.noise <= 128, "noise", "from 0 to 128");
+  need(o.tint >= 0 && o.tint <= 128, "tint", "from 0 to 128");
+  for (const name of ["dropped", "differences", "describe", "wrongReadings"] as const) need(share(o[name]), name, "in [0, 1]");
+  need(o.heldOut.every((colour) => colours.includes(colour)), "heldOut", `a list of colours: ${colours.join(", ")}`);
+  need(colours.length - o.heldOut.length >= 2, "heldOut", "fewer colours, so that two are left to ask about");
+  return o;
+}

@@ -1,0 +1,94 @@
+import type { PixelData } from "../../model/processor/messages.ts";
+import { Random } from "../../tensor/random.ts";
+import { chainOf, DESCRIBE, descriptionOf, questionOf, type Reading } from "./language.ts";
+import { type BoardOptions, boardOptions, COLOURS } from "./options.ts";
+import { drawBoard, type Figure } from "./picture.ts";
+
+/** Which stream a problem is of. None has a problem of another. */
+export type BoardSplit = "train" | "val" | "warm";
+
+/** Which problem. */
+export interface BoardPlace {
+  readonly seed: number;
+  readonly split: BoardSplit;
+  readonly index: number;
+}
+
+/** A problem. */
+export interface BoardProblem {
+  readonly id: string;
+  readonly picture: PixelData;
+  /** With a space before each word, as the tokenizer has them. */
+  readonly question: string;
+  /** The right answer; of a description, the whole text. */
+  readonly truth: string;
+  /** An answer to learn from. In "warm", readings may be wrong; elsewhere they are right. */
+  readonly demonstration: string;
+  readonly kind: "question" | "description";
+  readonly figures: readonly Figure[];
+  readonly operation: "plus" | "minus";
+  /** The two that are asked for. */
+  readonly asked: readonly [string, string];
+}
+
+const SPLITS: readonly BoardSplit[] = ["train", "val", "warm"];
+
+/**
+ * A problem of the board task: a pure function of its place, so that a resumed run sees what it would have seen.
+ *
+ * @throws {RangeError} for options out of range.
+ *
+ * @example
+ * ```ts
+ * import { boardProblem } from "./problem.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const problem = boardProblem({}, { seed: 1, split: "train", index: 7 });
+ * const [a, b] = problem.asked.map((colour) => problem.figures.find((figure) => figure.colour === colour)!.digit);
+ * assertEquals(problem.truth, `${a! + b!}`);
+ * assertEquals([problem.picture.width, problem.picture.data.length], [84, 84 * 84 * 3]);
+ * ```
+ */
+export function boardProblem(options: Partial<BoardOptions>, { seed, split, index }: BoardPlace): BoardProblem {
+  const o = boardOptions(options), random = new Random(mix(seed, SPLITS.indexOf(split), index));
+  const pick = <T>(from: readonly T[], count: number): T[] => {
+    const left = [...from];
+    return Array.from({ length: count }, () => left.splice(random.integer(0, left.length), 1)[0]!);
+  };
+  const warm = split === "warm", allowed = Object.keys(COLOURS).filter((colour) => !warm || !o.heldOut.includes(colour));
+  const asked = pick(allowed, 2) as [string, string];
+  const others = pick(Object.keys(COLOURS).filter((colour) => !asked.includes(colour)), o.digits - 2);
+  const cells = pick(Array.from({ length: o.side ** 2 }, (_, i) => i), o.digits);
+  const figures = [...asked, ...others].map((colour, i) => ({ cell: cells[i]!, colour, digit: random.integer(0, 10) }));
+  const operation = random.next() < o.differences ? "minus" : "plus", description = warm && random.next() < o.describe;
+  const read = ({ colour, digit }: Figure): Reading => {
+    const wrong = warm && random.next() < o.wrongReadings;
+    return { colour, digit: wrong ? (digit + random.integer(1, 10)) % 10 : digit };
+  };
+  const [a, b] = figures as unknown as [Figure, Figure];
+  const value = operation === "plus" ? a.digit + b.digit : a.digit - b.digit;
+  const all = descriptionOf(figures.toSorted((x, y) => x.cell - y.cell));
+  return {
+    id: `board/${split}/${index}`,
+    question: description ? DESCRIBE : questionOf(asked, operation),
+    truth: description ? all : `${value}`,
+    demonstration: description ? all : chainOf(random, [read(a), read(b)], operation),
+    kind: description ? "description" : "question",
+    picture: drawBoard(random, figures, o),
+    figures,
+    operation,
+    asked,
+  };
+}
+
+/** A seed of 52 bits from three numbers (two rounds of a 32-bit mixer). */
+function mix(seed: number, split: number, index: number): number {
+  const scramble = (x: number) => {
+    x = Math.imul(x ^ (x >>> 16), 0x21f0aaad);
+    x = Math.imul(x ^ (x >>> 15), 0x735a2d97);
+    return (x ^ (x >>> 15)) >>> 0;
+  };
+  const a = scramble(scramble(scramble(seed >>> 0) ^ (split + 1)) ^ (index >>> 0)),
+    b = scramble(a ^ scramble(index + 0x9e3779b9 + split * 7919 + seed));
+  return a * 2 ** 20 + (b >>> 12);
+}

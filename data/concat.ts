@@ -1,0 +1,54 @@
+import type { Dataset, Sample } from "./sample.ts";
+
+/**
+ * Data sets one behind the other.
+ *
+ * @example
+ * ```ts
+ * import { ConcatDataset } from "./concat.ts";
+ * import type { Sample } from "./sample.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const numbers = (name: string, size: number) => ({
+ *   name,
+ *   size,
+ *   sample: (index: number): Promise<Sample> => Promise.resolve({ id: `${name}:${index}`, messages: [], truth: index, fields: {} }),
+ * });
+ * const both = new ConcatDataset([numbers("a", 3), numbers("b", 2)]);
+ * assertEquals([both.name, both.size], ["a + b", 5]);
+ * assertEquals((await both.sample(3)).id, "b:0");
+ * ```
+ */
+export class ConcatDataset implements Dataset {
+  readonly name: string;
+  readonly size: number;
+  readonly #parts: readonly { readonly start: number; readonly dataset: Dataset }[];
+
+  /**
+   * Joins data sets.
+   *
+   * @param datasets One or more, of which only the last may be without end.
+   * @throws {RangeError} for none, or for one behind one without end.
+   */
+  constructor(datasets: readonly Dataset[]) {
+    if (datasets.length === 0) throw new RangeError("Cannot join data sets: there are none");
+    const endless = datasets.slice(0, -1).find(({ size }) => size === Infinity);
+    if (endless) throw new RangeError(`Cannot join data sets behind ${endless.name}: it has no end`);
+    let size = 0;
+    this.#parts = datasets.map((dataset) => {
+      const start = size;
+      size += dataset.size;
+      return { start, dataset };
+    });
+    this.size = size;
+    this.name = datasets.map(({ name }) => name).join(" + ");
+  }
+
+  async sample(index: number): Promise<Sample> {
+    const part = this.#parts.findLast(({ start, dataset }) => start <= index && dataset.size > 0);
+    if (!Number.isInteger(index) || index >= this.size || part === undefined) {
+      throw new RangeError(`Cannot read row ${index} of ${this.name}: it has ${this.size} rows`);
+    }
+    return await part.dataset.sample(index - part.start);
+  }
+}

@@ -1,0 +1,192 @@
+/**
+ * Data sets of the Hugging Face hub, downloaded once into a folder.
+ *
+ * @module
+ */
+import { dirname, join } from "node:path";
+import { downloadFile, fileDownloadInfo, listFiles } from "@huggingface/hub";
+import { KedgeError } from "../ffi/errors.ts";
+import { isBelow, reasonOf } from "./file_ranges.ts";
+
+/** Where data sets come from and go to. */
+export interface HubOptions {
+  /** The folder that downloads are kept in; default ".cache/hub". */
+  readonly cacheDir?: string;
+  /** The hub; default "https://huggingface.co". */
+  readonly hubUrl?: string;
+  /** For private and gated data sets. */
+  readonly accessToken?: string;
+  /** A branch, tag or commit; default "main". */
+  readonly revision?: string;
+}
+
+/** A data set's id and the split that is asked for. */
+export interface HubId {
+  /** "owner/name". */
+  readonly repo: string;
+  /** "train" of "owner/name@train". */
+  readonly split: string | undefined;
+}
+
+/** Where a data set's files are. */
+export interface Download {
+  /** The folder. */
+  readonly folder: string;
+  /** The files of rows, relative to it, in the order of their names. */
+  readonly files: readonly string[];
+}
+
+const ROWS = /\.(?:parquet|jsonl|ndjson|json)$/iu, PICTURES = /\.(?:jpe?g|png|webp|gif|mp4|mov|mkv|webm|avi)$/iu;
+const AT_ONCE = 4; // downloads
+
+/**
+ * The parts of "owner/name" or "owner/name@split".
+ *
+ * @returns undefined for what is no such id.
+ *
+ * @example
+ * ```ts
+ * import { parseHubId } from "./hub.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * assertEquals(parseHubId("owner/name@train"), { repo: "owner/name", split: "train" });
+ * assertEquals(parseHubId("owner/name"), { repo: "owner/name", split: undefined });
+ * assertEquals(parseHubId("./data/rows"), undefined);
+ * ```
+ */
+export function parseHubId(id: string): HubId | undefined {
+  const match = /^(\w[\w.-]*\/\w[\w.-]*)(?:@(\w[\w.-]*))?$/u.exec(id);
+  return match === null ? undefined : { repo: match[1]!, split: match[2] };
+}
+
+/**
+ * The files that hold a split's rows: the Parquet files that are named for it or lie in a folder named for it, or else the JSON files.
+ *
+ * @param paths All files.
+ * @param split The split; where undefined, "train" if there is one, else all files.
+ * @returns Their paths, sorted; none where the split has none.
+ *
+ * @example
+ * ```ts
+ * import { filesOfSplit } from "./hub.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const paths = ["README.md", "data/train-00001.parquet", "data/train-00000.parquet", "data/test-00000.parquet", "train.jsonl"];
+ * assertEquals(filesOfSplit(paths, "test"), ["data/test-00000.parquet"]);
+ * assertEquals(filesOfSplit(paths, undefined), ["data/train-00000.parquet", "data/train-00001.parquet"]);
+ * assertEquals(filesOfSplit(paths, "dev"), []);
+ * ```
+ */
+export function filesOfSplit(paths: readonly string[], split: string | undefined): string[] {
+  const about = /(?:^|\/)(?:(?:dataset_infos|dataset_dict|state|config|metadata)\.json$|\.)/u;
+  const rows = paths.filter((path) => ROWS.test(path) && !about.test(path));
+  const named = (name: string) => rows.filter((path) => new RegExp(`(?:^|[/._-])${name.replaceAll(".", "\\.")}[/.-]`, "u").test(path));
+  const chosen = split !== undefined ? named(split) : named("train").length > 0 ? named("train") : rows;
+  const parquet = chosen.filter((path) => /\.parquet$/iu.test(path));
+  return (parquet.length > 0 ? parquet : chosen).toSorted();
+}
+
+/**
+ * Downloads a data set, where that was not done before: its files of rows, and the pictures beside rows in JSON. What is in the cache is used as
+ * it is, with no look at the hub.
+ *
+ * @param id The data set and its split.
+ * @param options Where from and where to.
+ * @throws {KedgeError} `BadData` where the hub cannot be reached, has no such data set, or it has no rows that can be read.
+ */
+export async function downloadDataset(id: HubId, options: HubOptions = {}): Promise<Download> {
+  const { cacheDir = ".cache/hub", hubUrl = "https://huggingface.co", accessToken, revision = "main" } = options;
+  const folder = join(cacheDir, "datasets", id.repo, encodeURIComponent(revision));
+  const done = join(folder, `.files${id.split === undefined ? "" : `@${id.split}`}.json`);
+  const known = readList(done);
+  if (known !== undefined) return { folder, files: known };
+  const shared = {
+    repo: { type: "dataset", name: id.repo },
+    revision,
+    hubUrl,
+    ...accessToken === undefined ? {} : { accessToken },
+  } as const;
+  try {
+    const entries = await Array.fromAsync(listFiles({ ...shared, recursive: true }));
+    const paths = entries.filter(({ type, path }) => type === "file" && isBelow(folder, join(folder, path))).map(({ path }) => path);
+    const files = filesOfSplit(paths, id.split);
+    if (files.length === 0) {
+      const rows = paths.filter((path) => ROWS.test(path)), has = rows.slice(0, 8).join(", ") || "no Parquet, JSONL or JSON file";
+      throw cannotGet(id, `it has no rows${id.split === undefined ? "" : ` of the split ${id.split}`}; it has ${has}`);
+    }
+    const pictures = files.every((path) => path.endsWith(".parquet")) ? [] : paths.filter((path) => PICTURES.test(path));
+    const left = [...files, ...pictures].values();
+    const work = async (): Promise<void> => {
+      const { value: path, done: all } = left.next();
+      if (all) return;
+      await save(join(folder, path), () => blobOf({ ...shared, path }));
+      return work();
+    };
+    await Promise.all(Array.from({ length: AT_ONCE }, work));
+    await Deno.writeTextFile(done, JSON.stringify(files));
+    return { folder, files };
+  } catch (error) {
+    if (error instanceof KedgeError) throw error;
+    throw cannotGet(id, whyNot(error, hubUrl), error);
+  }
+}
+
+/** The files that an earlier download had. */
+function readList(path: string): string[] | undefined {
+  try {
+    return JSON.parse(Deno.readTextFileSync(path)) as string[];
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound || error instanceof SyntaxError) return undefined;
+    throw error;
+  }
+}
+
+/** A file of the hub, its bytes yet to be fetched. */
+async function blobOf(file: Parameters<typeof fileDownloadInfo>[0]): Promise<Blob | null> {
+  // The client asks for a first byte to learn the size, and never reads it.
+  const probes: Response[] = [];
+  const probe: typeof fetch = async (input, init) => {
+    const response = await fetch(input, init);
+    probes.push(response);
+    return response;
+  };
+  try {
+    const downloadInfo = await fileDownloadInfo({ ...file, fetch: probe });
+    return downloadInfo && await downloadFile({ ...file, downloadInfo });
+  } finally {
+    await Promise.all(probes.map((response) => response.bodyUsed ? undefined : response.body?.cancel()));
+  }
+}
+
+/** Writes a file whole or not at all; one that is there is whole. */
+async function save(path: string, get: () => Promise<Blob | null>): Promise<void> {
+  if (await Deno.stat(path).then(() => true, () => false)) return;
+  const blob = await get();
+  if (blob === null) throw new Error(`the hub lists ${path} and does not have it`);
+  await Deno.mkdir(dirname(path), { recursive: true });
+  const part = `${path}.${crypto.randomUUID()}.part`;
+  try {
+    await Deno.writeFile(part, blob.stream());
+    const { size } = await Deno.stat(part);
+    if (size !== blob.size) throw new Error(`${path} came with ${size} of ${blob.size} bytes`);
+    await Deno.rename(part, path);
+  } catch (error) {
+    await Deno.remove(part).catch(() => {});
+    throw error;
+  }
+}
+
+function cannotGet(id: HubId, words: string, cause?: unknown): KedgeError {
+  return new KedgeError("BadData", `Cannot get the data set ${id.repo}: ${words}`, { repo: id.repo, split: id.split }, { cause });
+}
+
+/** What went wrong, and what to do. */
+function whyNot(error: unknown, hubUrl: string): string {
+  const status = error instanceof Error && "statusCode" in error ? error.statusCode : undefined;
+  if (status === 401 || status === 403 || status === 404) {
+    return `${hubUrl} answers ${status}: check its name and revision; for a private or gated one, give an access token`;
+  }
+  if (error instanceof Deno.errors.NotCapable) return `${reasonOf(error)}: run with --allow-net, and --allow-write of the cache folder`;
+  const offline = "get online, or fetch its files elsewhere and give their paths instead of its id";
+  return `${hubUrl} cannot be used (${reasonOf(error)}): ${offline}`;
+}

@@ -1,0 +1,72 @@
+import { dirname, resolve } from "node:path";
+import { type ColumnOptions, Columns } from "./columns.ts";
+import { badFile, fileName, pathInside, readRange, reasonOf } from "./file_ranges.ts";
+import { indexRows, type RowRanges } from "./json_index.ts";
+import type { Dataset, Sample } from "./sample.ts";
+import { KedgeError } from "../ffi/errors.ts";
+
+/** How a file of rows is opened. */
+export interface FileOptions extends ColumnOptions {
+  /** The folder that pictures' and videos' paths are relative to and may not leave; default: the file's. */
+  readonly imageDir?: string;
+  /** What its rows' ids begin with; default: the file's name. */
+  readonly name?: string;
+}
+
+/** Rows of a JSONL file, or of a JSON file that is one list. Each is read from the file and parsed when it is asked for. */
+export class JsonLinesDataset implements Dataset {
+  readonly name: string;
+  readonly size: number;
+  readonly #path: string;
+  readonly #folder: string;
+  readonly #ranges: RowRanges;
+  readonly #columns: Columns;
+
+  private constructor(path: string, options: FileOptions, ranges: RowRanges) {
+    this.name = options.name ?? fileName(path);
+    this.size = ranges.starts.length;
+    this.#path = path;
+    this.#folder = resolve(options.imageDir ?? dirname(path));
+    this.#ranges = ranges;
+    this.#columns = new Columns(options);
+  }
+
+  /**
+   * Opens a file: finds where its rows stand.
+   *
+   * @param path The file.
+   * @param options Its columns; where its pictures are.
+   * @throws {KedgeError} `BadData` where it cannot be read or has no rows.
+   * @throws {RangeError} for a prompt format that is none.
+   */
+  static async open(path: string, options: FileOptions = {}): Promise<JsonLinesDataset> {
+    const dataset = new JsonLinesDataset(path, options, await indexRows(path));
+    if (dataset.size === 0) throw badFile(path, "it has no rows");
+    return dataset;
+  }
+
+  async sample(index: number): Promise<Sample> {
+    const start = this.#ranges.starts[index], end = this.#ranges.ends[index];
+    if (start === undefined || end === undefined) {
+      throw new RangeError(`Cannot read row ${index} of ${this.name}: it has ${this.size} rows`);
+    }
+    const values = this.#parse(readRange(this.#path, { start, end }), index);
+    const resolvePath = (path: string) => pathInside(this.#folder, path);
+    return await this.#columns.sample({ file: this.#path, name: this.name, row: index, values }, { resolve: resolvePath });
+  }
+
+  #parse(bytes: Uint8Array, row: number): Record<string, unknown> {
+    const bad = (words: string, cause?: unknown) => {
+      const details = { file: this.#path, row, id: `${this.name}:${row}` };
+      return new KedgeError("BadData", `Cannot read row ${row} of ${this.#path}: ${words}`, details, { cause });
+    };
+    let value: unknown;
+    try {
+      value = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
+    } catch (error) {
+      throw bad(`it is no JSON: ${reasonOf(error)}`, error);
+    }
+    if (typeof value !== "object" || value === null || Array.isArray(value)) throw bad("it is no object with columns");
+    return value as Record<string, unknown>;
+  }
+}

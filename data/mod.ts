@@ -1,0 +1,16 @@
+/**
+ * Data: rows of files, of the hub and of the board task as samples, and the order in which they are trained on.
+ *
+ * @module
+ */
+export * from "./board/mod.ts";
+export * from "./columns.ts";
+export * from "./concat.ts";
+export { type Download, downloadDataset, type HubId, type HubOptions, parseHubId } from "./hub.ts";
+export * from "./json_lines.ts";
+export * from "./open.ts";
+export * from "./parquet.ts";
+export * from "./prompt_format.ts";
+export * from "./quarantine.ts";
+export * from "./sample.ts";
+export * from "./sampler.ts";

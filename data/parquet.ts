@@ -1,0 +1,100 @@
+import { dirname, resolve } from "node:path";
+import { type AsyncBuffer, type FileMetaData, parquetMetadataAsync, parquetReadObjects } from "hyparquet";
+import { compressors } from "hyparquet-compressors";
+import { KedgeError } from "../ffi/errors.ts";
+import { Columns } from "./columns.ts";
+import { badFile, fileName, pathInside, readRange, reasonOf } from "./file_ranges.ts";
+import type { FileOptions } from "./json_lines.ts";
+import type { Dataset, Sample } from "./sample.ts";
+
+/** How a Parquet file is opened. */
+export interface ParquetOptions extends FileOptions {
+  /** Row groups that are kept in memory, those used last; default 2. */
+  readonly cachedGroups?: number;
+}
+
+type Rows = readonly Readonly<Record<string, unknown>>[];
+
+/** Rows of a Parquet file, whose pictures are bytes in { bytes, path } or paths. The row group of a row is read when the row is asked for. */
+export class ParquetDataset implements Dataset {
+  readonly name: string;
+  readonly size: number;
+  readonly #path: string;
+  readonly #folder: string;
+  readonly #file: AsyncBuffer;
+  readonly #metadata: FileMetaData;
+  readonly #starts: readonly number[]; // of the row groups, and at the end the number of rows
+  readonly #columns: Columns;
+  readonly #cachedGroups: number;
+  readonly #groups = new Map<number, Promise<Rows>>(); // the one used last at the end
+
+  private constructor(path: string, options: ParquetOptions, opened: { file: AsyncBuffer; metadata: FileMetaData }) {
+    const { cachedGroups = 2, imageDir, name } = options;
+    if (!(cachedGroups >= 1)) throw new RangeError(`Cannot keep ${cachedGroups} row groups: it takes 1 or more`);
+    const starts = [0];
+    for (const group of opened.metadata.row_groups) starts.push(starts.at(-1)! + Number(group.num_rows));
+    this.name = name ?? fileName(path);
+    this.size = starts.at(-1)!;
+    this.#path = path;
+    this.#folder = resolve(imageDir ?? dirname(path));
+    this.#file = opened.file;
+    this.#metadata = opened.metadata;
+    this.#starts = starts;
+    this.#columns = new Columns(options);
+    this.#cachedGroups = cachedGroups;
+  }
+
+  /**
+   * Opens a file: reads its footer.
+   *
+   * @param path The file.
+   * @param options Its columns; where its pictures are, if they are not inside.
+   * @throws {KedgeError} `BadData` where it cannot be read or has no rows.
+   * @throws {RangeError} for a prompt format that is none.
+   */
+  static async open(path: string, options: ParquetOptions = {}): Promise<ParquetDataset> {
+    let opened;
+    try {
+      const byteLength = (await Deno.stat(path)).size;
+      const slice = (start: number, end = byteLength) => readRange(path, { start, end }).buffer;
+      const file = { byteLength, slice };
+      opened = { file, metadata: await parquetMetadataAsync(file) };
+    } catch (error) {
+      throw badFile(path, reasonOf(error), error);
+    }
+    const dataset = new ParquetDataset(path, options, opened);
+    if (dataset.size === 0) throw badFile(path, "it has no rows");
+    return dataset;
+  }
+
+  async sample(index: number): Promise<Sample> {
+    if (!Number.isInteger(index) || index < 0 || index >= this.size) {
+      throw new RangeError(`Cannot read row ${index} of ${this.name}: it has ${this.size} rows`);
+    }
+    const group = this.#starts.findLastIndex((start) => start <= index);
+    const rows = await this.#group(group, index), values = rows[index - this.#starts[group]!]!;
+    const resolvePath = (path: string) => pathInside(this.#folder, path);
+    return await this.#columns.sample({ file: this.#path, name: this.name, row: index, values }, { resolve: resolvePath });
+  }
+
+  /** The rows of a group, kept for the rows that are asked for next. */
+  async #group(group: number, row: number): Promise<Rows> {
+    const rows = this.#groups.get(group) ?? this.#read(group);
+    this.#groups.delete(group);
+    this.#groups.set(group, rows);
+    const [oldest] = this.#groups.keys();
+    if (this.#groups.size > this.#cachedGroups) this.#groups.delete(oldest!);
+    try {
+      return await rows;
+    } catch (error) {
+      if (this.#groups.get(group) === rows) this.#groups.delete(group);
+      const details = { file: this.#path, row, id: `${this.name}:${row}` };
+      throw new KedgeError("BadData", `Cannot read row ${row} of ${this.#path}: ${reasonOf(error)}`, details, { cause: error });
+    }
+  }
+
+  async #read(group: number): Promise<Rows> {
+    const [rowStart, rowEnd] = [this.#starts[group]!, this.#starts[group + 1]!];
+    return await parquetReadObjects({ file: this.#file, metadata: this.#metadata, compressors, rowStart, rowEnd, utf8: false });
+  }
+}

@@ -1,0 +1,78 @@
+/**
+ * How a problem is put to the model: an instruction behind it, or a text around it.
+ *
+ * @module
+ */
+import type { Part } from "../model/processor/messages.ts";
+
+const THINK = "First reason step by step between <think> and </think>.";
+
+/** Instructions by name; "none" adds nothing. */
+export const INSTRUCTIONS = {
+  none: "",
+  boxed: "Reason step by step, and put the final answer in \\boxed{}.",
+  "think_boxed": `${THINK} Then put the final answer in \\boxed{}.`,
+  "think_answer": `${THINK} Then give the final answer between <answer> and </answer>.`,
+} as const;
+
+/** The name of an instruction, or a text with {content} where the problem goes, and {options} where its choices may. */
+export type PromptFormat = keyof typeof INSTRUCTIONS | (string & Record<never, never>);
+
+/** Text before and after a problem. */
+export interface Surroundings {
+  readonly before: string;
+  readonly after: string;
+}
+
+/**
+ * The text around a problem.
+ *
+ * @param format As of `PromptFormat`.
+ * @param options Texts of the question's choices, for {options}.
+ * @throws {RangeError} for a format that is neither a name nor has {content} once.
+ *
+ * @example
+ * ```ts
+ * import { surroundings } from "./prompt_format.ts";
+ * import { assertEquals, assertThrows } from "@std/assert";
+ *
+ * assertEquals(surroundings("none"), { before: "", after: "" });
+ * assertEquals(surroundings("Q: {content}\n{options}\nA:", ["1", "2"]), { before: "Q: ", after: "\n(A) 1\n(B) 2\nA:" });
+ * assertThrows(() => surroundings("box"), RangeError, "{content}");
+ * ```
+ */
+export function surroundings(format: PromptFormat, options: readonly string[] = []): Surroundings {
+  if (Object.hasOwn(INSTRUCTIONS, format)) {
+    const instruction = INSTRUCTIONS[format as keyof typeof INSTRUCTIONS];
+    return { before: "", after: instruction && `\n\n${instruction}` };
+  }
+  const [before, after, ...more] = format.split("{content}");
+  if (after === undefined || more.length > 0) {
+    const names = Object.keys(INSTRUCTIONS).join(", ");
+    throw new RangeError(`Cannot format prompts as ${JSON.stringify(format)}: it is none of ${names}, nor a text with {content} once`);
+  }
+  const choices = options.map((text, i) => `(${String.fromCharCode(65 + i)}) ${text}`).join("\n");
+  return { before: before!.replaceAll("{options}", () => choices), after: after.replaceAll("{options}", () => choices) };
+}
+
+/**
+ * Parts with text around them, joined to the text that they begin or end with.
+ *
+ * @example
+ * ```ts
+ * import { surround } from "./prompt_format.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * assertEquals(surround([{ type: "text", text: "1 + 1?" }], { before: "", after: " Say." }), [{ type: "text", text: "1 + 1? Say." }]);
+ * ```
+ */
+export function surround(parts: readonly Part[], { before, after }: Surroundings): Part[] {
+  const all: Part[] = [{ type: "text", text: before }, ...parts, { type: "text", text: after }];
+  const joined: Part[] = [];
+  for (const part of all) {
+    const last = joined.at(-1);
+    if (part.type === "text" && last?.type === "text") joined[joined.length - 1] = { type: "text", text: last.text + part.text };
+    else joined.push(part);
+  }
+  return joined.filter((part) => part.type !== "text" || part.text !== "");
+}

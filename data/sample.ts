@@ -1,0 +1,33 @@
+import type { Message } from "../model/processor/messages.ts";
+import type { Truth } from "../rl/rewards/reward.ts";
+
+/** A row of data, ready to be asked. */
+export interface Sample {
+  /** Where it stands, as "train.jsonl:17" or "board/train/17": the same for the same row. */
+  readonly id: string;
+  /** The turns up to where the answer begins, pictures inside. */
+  readonly messages: readonly Message[];
+  /** What the answer should say. */
+  readonly truth: Truth;
+  /** Texts of a multiple-choice question's choices. */
+  readonly options?: readonly string[];
+  /** An answer to learn from, for supervised training. */
+  readonly demonstration?: string;
+  /** The row's other fields, as plain data: for rewards, and for tables by any column. */
+  readonly fields: Readonly<Record<string, unknown>>;
+}
+
+/** Rows by number. */
+export interface Dataset {
+  /** For messages and reports. */
+  readonly name: string;
+  /** Rows. Generated ones have as many as one likes: Infinity. */
+  readonly size: number;
+  /**
+   * Reads a row, with its pictures.
+   *
+   * @param index In [0, size).
+   * @throws {KedgeError} `BadData` naming file, row and key.
+   */
+  sample(index: number): Promise<Sample>;
+}

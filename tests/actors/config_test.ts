@@ -1,0 +1,220 @@
+import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
+import { configJsonSchema, configJsonSchemaText, type JsonSchema } from "../../actors/config/json_schema.ts";
+import { derived } from "../../actors/config/derived.ts";
+import { loadConfig } from "../../actors/config/load.ts";
+import { checkResume, MAY_CHANGE } from "../../actors/config/resume.ts";
+import { atrlOf, type ConfigInput, configSchema, connectivityOf } from "../../actors/config/schema.ts";
+import { KedgeError } from "../../ffi/errors.ts";
+import { parameterSpecs } from "../../model/parameters.ts";
+import { presetConfig, type PresetName } from "../../model/config/presets.ts";
+import { ATRL_DEFAULTS, atrlOptions } from "../../rl/atrl/options.ts";
+
+const FILES: ConfigInput = { model: { path: "m" }, data: { task: "files", trainFiles: "a.jsonl" } };
+const TOKENS = { image: 300, video: 301, visionStart: 302, visionEnd: 303, eos: [304], bos: 304, pad: 304 };
+const preset = (name: PresetName) => presetConfig(name, { tokens: TOKENS, vocabSize: 305 });
+
+function withFile(text: string, run: (file: string, folder: string) => void): void {
+  const folder = Deno.makeTempDirSync();
+  try {
+    Deno.writeTextFileSync(`${folder}/config.jsonc`, text);
+    run(`${folder}/config.jsonc`, folder);
+  } finally {
+    Deno.removeSync(folder, { recursive: true });
+  }
+}
+
+function refused(input: ConfigInput, ...parts: string[]): void {
+  const result = configSchema.safeParse(input);
+  assert(!result.success, `${JSON.stringify(input)} was taken`);
+  const text = result.error!.issues.map(({ path, message }) => `${path.join(".")}: ${message}`).join("; ");
+  for (const part of parts) assertStringIncludes(text, part);
+}
+
+Deno.test("what was filled in reads as itself, keys in order", () => {
+  for (
+    const input of [
+      {},
+      FILES,
+      { algorithm: { advEstimator: "gpg", kl: { coefficient: 0.1 }, correction: { kind: "mask" }, oldLogprobs: "recompute" } },
+    ] satisfies ConfigInput[]
+  ) {
+    const once = configSchema.parse(input);
+    assertEquals(JSON.stringify(configSchema.parse(once)), JSON.stringify(once));
+  }
+});
+
+Deno.test("short forms come out whole", () => {
+  const { algorithm } = configSchema.parse({ algorithm: { advEstimator: "grpo", kl: { coefficient: 0.1 }, onlineFiltering: {} } });
+  assertEquals(algorithm.advEstimator, { kind: "grpo", epsilon: 1e-6 });
+  assertEquals(algorithm.kl, { kind: "k3", where: "loss", coefficient: { kind: "fixed", coefficient: 0.1 } });
+  assertEquals(algorithm.onlineFiltering, { filterLow: 0.01, filterHigh: 0.99, maxTries: 20 });
+});
+
+Deno.test("the warm start is the board task's default and not that of files", () => {
+  assertEquals(configSchema.parse({}).sft?.steps, 400);
+  assertEquals(configSchema.parse({ sft: null }).sft, null);
+  assertEquals(configSchema.parse(FILES).sft, null);
+});
+
+Deno.test("AT-RL's options are those of rl/, and the rest measures connectivity", () => {
+  const config = configSchema.parse({});
+  assertEquals(atrlOptions(atrlOf(config)), { ...ATRL_DEFAULTS });
+  assertEquals(Object.keys(config.atrl).sort(), [...Object.keys(atrlOf(config)), ...Object.keys(connectivityOf(config))].sort());
+});
+
+Deno.test("rules between keys name the key and what to choose", () => {
+  refused({ algorithm: { loss: { kind: "gspo" } } }, "algorithm.credit: ", "gspo_token");
+  refused({ batch: { globalBatchSize: 6 } }, "batch.globalBatchSize: ", "choose 4");
+  refused({ algorithm: { advEstimator: "remax", onlineFiltering: {} }, rollout: { n: 1 } }, "algorithm.onlineFiltering: ", "rollout.n 2");
+  refused({ rollout: { n: 1 } }, "algorithm.advEstimator: ", '"remax"');
+  refused({ data: { task: "files" } }, "model.path: ", "data.trainFiles: ");
+  refused({ data: { trainFiles: ["a"] } }, 'choose "files"');
+  refused({ data: { board: { sides: 3 } } }, "data.board: ", "sides");
+  refused({ algorithm: { correction: { kind: "truncate" } } }, "algorithm.correction: ", '"recompute"');
+  refused({ algorithm: { kl: { kind: "k3", coefficient: 1, alpha: 0.5 } } }, "algorithm.kl: ");
+  refused({ algorithm: { overlong: { buffer: 49 } } }, "algorithm.overlong.buffer: ");
+  refused({ atrl: { wMin: 2 } }, "atrl: ", "wMax");
+  refused({ optim: { schedule: "cosine", warmupSteps: 41 } }, "optim.warmupSteps: ");
+  refused({ ...FILES, sft: {} }, "sft: ", "data.demonstrationKey");
+  refused({ val: { n: 4 } }, "val.n: ");
+});
+
+Deno.test("what the rules allow is taken", () => {
+  configSchema.parse({ algorithm: { loss: { kind: "gspo" } }, atrl: { mode: "off" } });
+  configSchema.parse({ algorithm: { loss: { kind: "gspo" }, credit: "none" } });
+  configSchema.parse({ rollout: { n: 1 }, algorithm: { advEstimator: "remax" } });
+  configSchema.parse({ batch: { globalBatchSize: 8 }, val: { n: 4, greedy: false } });
+});
+
+Deno.test("unknown keys are refused with the nearest name, at any depth", () => {
+  for (
+    const [text, message] of [
+      [`{"data": {"rolloutBatchsize": 8}}`, 'config.jsonc: unknown key "data.rolloutBatchsize"; did you mean "rolloutBatchSize"?'],
+      [`{"data": {"rollout_batch_size": 8}}`, 'did you mean "rolloutBatchSize"?'],
+      [`{"trainr": {}}`, 'unknown key "trainr"; did you mean "trainer"?'],
+      [`{"algorithm": {"kl": {"coefficient": 1, "clamped": 3}}}`, 'unknown key "algorithm.kl.clamped"; did you mean "clamp"?'],
+      [`{"algorithm": {"kl": {"coefficient": {"kind": "fixed", "coeficient": 1}}}}`, 'did you mean "coefficient"?'],
+      [`{"algorithm": {"advEstimator": {"kind": "grpo", "epsilom": 1}}}`, 'did you mean "epsilon"?'],
+      [`{"algorithm": {"clipRatioLow": 0.1}}`, 'did you mean "algorithm.loss.clipRatioLow"?'],
+      [`{"rollout": {"n": "x"}}`, "rollout.n: "],
+      [`[]`, "expected object"],
+    ] as const
+  ) withFile(text, (file) => assertThrows(() => loadConfig({ file }), RangeError, message));
+});
+
+Deno.test("a fault of syntax has its line and column", () => {
+  withFile(
+    '{\n  // a comment\n  "name": "a"\n  "seed": 1\n}',
+    (file) => assertThrows(() => loadConfig({ file }), RangeError, `${file}:4:3: comma expected`),
+  );
+  assertThrows(() => loadConfig({ file: "/no/such/config.jsonc" }), KedgeError, "/no/such/config.jsonc");
+});
+
+Deno.test("a file's paths are relative to it, those that are set are not", () => {
+  const text =
+    `{"model": {"path": "model"}, /* rows */ "data": {"task": "files", "trainFiles": ["a.jsonl", "/b.jsonl"], "imageDir": "../x",},}`;
+  withFile(text, (file, folder) => {
+    const { config, base } = loadConfig({ file, sets: ["data.valFiles=c.jsonl"] });
+    assertEquals(config.model.path, `${folder}/model`);
+    assertEquals(config.data.trainFiles, [`${folder}/a.jsonl`, "/b.jsonl"]);
+    assertEquals(config.data.imageDir, `${folder.slice(0, folder.lastIndexOf("/"))}/x`);
+    assertEquals([config.data.valFiles, base], ["c.jsonl", `file://${file}`]);
+  });
+});
+
+Deno.test("a key that is set is JSON or a text, over the file's", () => {
+  withFile(`{"rollout": {"n": 4, "topK": 7}}`, (file) => {
+    const { config } = loadConfig({
+      file,
+      sets: ["rollout.n=16", "name=a-1", "sft=null", "algorithm.loss.kind=sapo", "data.board.side=4"],
+    });
+    assertEquals([config.rollout.n, config.rollout.topK, config.name, config.sft], [16, 7, "a-1", null]);
+    assertEquals([config.algorithm.loss.kind, config.data.board], ["sapo", { side: 4 }]);
+  });
+});
+
+Deno.test("a path that cannot be set is refused, EasyR1's with the name it has here", () => {
+  for (
+    const [set, message] of [
+      ["data.rollout_batch_size=4", 'unknown key "data.rollout_batch_size"; did you mean "data.rolloutBatchSize"?'],
+      ["worker.rollout.n=4", 'did you mean "rollout.n"?'],
+      ["worker.actor.optim.lr=1e-6", 'did you mean "optim.lr"?'],
+      ["worker.actor.clip_ratio_low=0.2", 'did you mean "algorithm.loss.clipRatioLow"?'],
+      ["algorithm.online_filtering=null", 'did you mean "algorithm.onlineFiltering"?'],
+      ["seed.x=1", 'unknown key "seed.x"'],
+      ["seed", "it takes a.b=value"],
+    ] as const
+  ) assertThrows(() => loadConfig({ sets: [set] }), RangeError, message);
+});
+
+Deno.test("a run is resumed under what may change alone", () => {
+  const old = configSchema.parse({ algorithm: { kl: { coefficient: 0.1 } } });
+  checkResume(
+    old,
+    configSchema.parse({
+      ...{ threads: 2, trainer: { maxSteps: 80 }, optim: { lr: 1 }, atrl: { mode: "off" }, logging: { report: false } },
+      algorithm: { kl: { coefficient: { kind: "adaptive", coefficient: 0.2, target: 1, horizon: 10 } } },
+    }),
+  );
+  const error = assertThrows(
+    () => checkResume(old, configSchema.parse({ rollout: { n: 4 }, optim: { beta1: 0.5, lr: 1 }, seed: 1 })),
+    KedgeError,
+    "rollout.n was 8, now 4",
+  );
+  assertEquals(error.code, "BadCheckpoint");
+  const paths = (error.details.differences as { path: string }[]).map(({ path }) => path);
+  assertEquals(paths.sort(), ["algorithm.kl", "optim.beta1", "rollout.n", "seed"]);
+});
+
+Deno.test("every key that may change exists", () => {
+  const whole = configSchema.parse({ algorithm: { kl: { coefficient: 0.1 } } });
+  for (const path of MAY_CHANGE) {
+    let at: unknown = whole;
+    for (const key of path.split(".")) at = (at as Record<string, unknown>)[key];
+    assert(at !== undefined, path);
+  }
+});
+
+Deno.test("derived numbers and their arithmetic", () => {
+  const config = configSchema.parse({ batch: { globalBatchSize: 4, ppoEpochs: 2 }, data: { maxPromptLength: 100 } });
+  const { lines, numbers } = derived(config, undefined);
+  assertEquals([numbers.samples, numbers.updates, numbers.updateSamples, numbers.groupTokens], [128, 8, 32, 484]);
+  assertEquals([numbers.stepTokens, numbers.microBatches, numbers.runUpdates, numbers.memory], [7744, 1, 320, undefined]);
+  assertStringIncludes(lines.join("\n"), "16 prompts / 4 x 2 epochs = 8");
+});
+
+Deno.test("memory counts what is trained, its masters, the reference", () => {
+  const config = configSchema.parse({ model: { freezeVision: true }, algorithm: { kl: { coefficient: 0.1 } }, optim: { moments: "bf16" } });
+  const { numbers: { parameters, trained, memory: m } } = derived(config, preset("3b"));
+  const all = parameterSpecs(preset("3b")).reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1), 0);
+  assertEquals(parameters, all);
+  assert(trained! < all);
+  assertEquals([m!.weights, m!.gradients, m!.moments, m!.masters, m!.reference], [
+    2 * all,
+    4 * trained!,
+    4 * trained!,
+    4 * trained!,
+    2 * all,
+  ]);
+  assertEquals(m!.total, m!.weights + m!.gradients + m!.moments + m!.masters + m!.reference + Math.max(m!.cache, m!.activations));
+  const kept = (checkpointing: "off" | "blocks" | "full") =>
+    derived(configSchema.parse({ model: { checkpointing } }), preset("3b")).numbers.memory!.activations;
+  assert(kept("off") > kept("blocks") && kept("blocks") > kept("full"));
+  assertEquals(derived(configSchema.parse({ rollout: { memoryBytes: 1000 } }), preset("tiny")).numbers.memory!.cache, 1000);
+});
+
+Deno.test("docs/config.schema.json is current", () => {
+  const file = Deno.readTextFileSync(new URL("../../docs/config.schema.json", import.meta.url));
+  assertEquals(file, configJsonSchemaText(), "run `deno run --allow-read --allow-write=docs actors/config/json_schema.ts`");
+});
+
+Deno.test("every key is described", () => {
+  const walk = (schema: JsonSchema, path: string) => {
+    for (const [key, own] of Object.entries(schema.properties ?? {})) {
+      if (key !== "kind" && !path.startsWith("reward")) assert(own.description !== undefined, `${path}.${key}`);
+      walk(own, path === "" ? key : `${path}.${key}`);
+    }
+    for (const own of [...schema.anyOf ?? [], ...schema.oneOf ?? []]) walk(own, path);
+  };
+  walk(configJsonSchema(), "");
+});

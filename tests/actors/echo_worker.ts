@@ -1,0 +1,51 @@
+// An actor for tests: it adds, keeps, fails and dies as it is told.
+import { serveActor } from "../../actors/runtime/serve.ts";
+import type { TensorHandle } from "../../tensor/handle.ts";
+import { Tensor } from "../../tensor/tensor.ts";
+
+/** What it answers. */
+export type EchoMessage =
+  | { readonly type: "double"; readonly x: TensorHandle }
+  | { readonly type: "keep"; readonly x: TensorHandle }
+  | { readonly type: "ignore"; readonly x: TensorHandle }
+  | { readonly type: "fail"; readonly x: TensorHandle }
+  | { readonly type: "wait" }
+  | { readonly type: "die" };
+
+/** Its replies. */
+export type EchoReplies = {
+  double: { readonly y: TensorHandle };
+  keep: null;
+  ignore: null;
+  fail: null;
+  wait: { readonly cancelled: boolean };
+  die: null;
+};
+
+serveActor<EchoMessage, unknown>(({ place }) => ({
+  async handle(message, turn) {
+    switch (message.type) {
+      case "double": {
+        const y = turn.borrow(message.x).toFloats().map((x) => 2 * x);
+        return { y: turn.move(Tensor.from(place.host, y)) };
+      }
+      case "keep":
+        turn.receive(message.x);
+        return null;
+      case "ignore":
+        return null;
+      case "fail":
+        turn.borrow(message.x);
+        throw new RangeError("Cannot do that: I was told to fail");
+      case "wait":
+        // deno-lint-ignore no-await-in-loop -- until it is cancelled
+        while (!turn.cancelled()) await new Promise((resolve) => setTimeout(resolve, 1));
+        return { cancelled: true };
+      case "die":
+        setTimeout(() => {
+          throw new Error("I was told to die");
+        });
+        return await new Promise(() => {});
+    }
+  },
+}));

@@ -1,0 +1,39 @@
+import { assertEquals, assertRejects } from "@std/assert";
+import { ParquetDataset } from "../../data/parquet.ts";
+import { KedgeError } from "../../ffi/errors.ts";
+import { inFolder, shown } from "./rows.ts";
+
+/** Rows { problem: "x0", answer: 0, images: bytes 1, 0 } to x4 in row groups of two, as hyparquet-writer 0.17.0 wrote them. */
+const GROUPS = [
+  "UEFSMRUGFRwVIFwVBBUAFQQVABUEFQAAAAMDDCwCAAAAeDACAAAAeDEVBhUkFSBcFQQVABUEFQAVBBUAAAADAxAAAA0BHAEAAAAAAAAAFQYVHBUgXBUEFQAV",
+  "BBUAFQQVAAAAAwMMLAIAAAABAAIAAAACABUGFRwVIFwVBBUAFQQVABUEFQAAAAMDDCwCAAAAeDICAAAAeDMVBhUkFShcFQQVABUEFQAVBBUAAAADAxA8AgAA",
+  "AAAAAAADAAAAAAAAABUGFRwVIFwVBBUAFQQVABUEFQAAAAMDDCwCAAAAAwACAAAABAAVBhUQFRRcFQIVABUCFQAVBBUAAAADAQYUAgAAAHg0FQYVFBUYXBUC",
+  "FQAVAhUAFQQVAAAAAwEIHAQAAAAAAAAAFQYVEBUUXBUCFQAVAhUAFQQVAAAAAwEGFAIAAAAFABUEGUxIBHJvb3QVBgAVDCUCGAdwcm9ibGVtJQAAFQQlAhgG",
+  "YW5zd2VyABUMJQIYBmltYWdlcwAWChk8GTwmCBwVDBkVABkYB3Byb2JsZW0VAhYEFkYWSiYIAAAmUhwVBBkVABkYBmFuc3dlchUCFgQWThZKJlIAACacARwV",
+  "DBkVABkYBmltYWdlcxUCFgQWRhZKJpwBAAAW2gEWBDbeAQAZPCbmARwVDBkVABkYB3Byb2JsZW0VAhYEFkYWSibmAQAAJrACHBUEGRUAGRgGYW5zd2VyFQIW",
+  "BBZOFlImsAIAACaCAxwVDBkVABkYBmltYWdlcxUCFgQWRhZKJoIDAAAW2gEWBDbmAQAZPCbMAxwVDBkVABkYB3Byb2JsZW0VAhYCFjoWPibMAwAAJooEHBUE",
+  "GRUAGRgGYW5zd2VyFQIWAhY+FkImigQAACbMBBwVDBkVABkYBmltYWdlcxUCFgIWOhY+JswEAAAWsgEWAja+AQAoCWh5cGFycXVldBk8HAAAHAAAHAAAAIkB",
+  "AABQQVIx",
+].join("");
+
+Deno.test("rows of several row groups come right in any order, with few groups kept", () =>
+  inFolder(async (folder) => {
+    const path = `${folder}/groups.parquet`, order = [4, 0, 3, 1, 2, 4, 0, 2];
+    const bytes = Uint8Array.fromBase64(GROUPS);
+    Deno.writeFileSync(path, bytes);
+    for await (const dataset of [1, 2, 9].map((cachedGroups) => ParquetDataset.open(path, { cachedGroups }))) {
+      assertEquals(dataset.size, 5);
+      const samples = await Promise.all(order.map((i) => dataset.sample(i)));
+      assertEquals(samples.map(shown), order.map((i) => `[${i + 1}]x${i}`));
+      assertEquals(samples.map(({ id, truth }) => [id, truth]), order.map((i) => [`groups.parquet:${i}`, i]));
+      await assertRejects(() => dataset.sample(5), RangeError, "5 rows");
+    }
+    const dataset = await ParquetDataset.open(path);
+    Deno.truncateSync(path, 8);
+    await assertRejects(() => dataset.sample(4), KedgeError, `row 4 of ${path}`);
+    Deno.writeFileSync(path, bytes);
+    assertEquals(shown(await dataset.sample(4)), "[5]x4");
+    Deno.writeTextFileSync(`${folder}/no.parquet`, "no Parquet at all");
+    await assertRejects(() => ParquetDataset.open(`${folder}/no.parquet`), KedgeError, "no.parquet");
+    await assertRejects(() => ParquetDataset.open(path, { cachedGroups: 0 }), RangeError, "Cannot keep 0");
+  }));

@@ -1,0 +1,33 @@
+/** Files of rows that tests make for themselves. */
+import type { Part } from "../../model/processor/messages.ts";
+import type { Sample } from "../../data/sample.ts";
+
+/** Runs with a folder that is gone afterwards. */
+export async function inFolder(run: (folder: string) => Promise<void>): Promise<void> {
+  const folder = Deno.makeTempDirSync();
+  try {
+    await run(folder);
+  } finally {
+    Deno.removeSync(folder, { recursive: true });
+  }
+}
+
+/** Rows as lines of JSON. */
+export function lines(rows: readonly unknown[]): string {
+  return rows.map((row) => JSON.stringify(row) + "\n").join("");
+}
+
+/** The user's parts. */
+export function userParts(sample: Sample): readonly Part[] {
+  const content = sample.messages.at(-1)!.content;
+  return typeof content === "string" ? [{ type: "text", text: content }] : content;
+}
+
+/** The user's turn as text, each picture as its first byte in brackets. */
+export function shown(sample: Sample): string {
+  return userParts(sample).map((part) => {
+    if (part.type === "text") return part.text;
+    if (part.type === "video") return `[video ${"path" in part.video ? part.video.path.split("/").at(-1) : ""}]`;
+    return `[${part.image instanceof Uint8Array ? part.image[0] : "pixels"}]`;
+  }).join("");
+}
