@@ -6,7 +6,7 @@
 import type { Completion } from "../model/engine/completion.ts";
 import type { Prompt } from "../model/prompt.ts";
 import type { TensorHandle } from "../tensor/handle.ts";
-import { Tensor } from "../tensor/tensor.ts";
+import type { Tensor } from "../tensor/tensor.ts";
 import type { AnswersMessage, GroupMessage, PromptMessage } from "./messages.ts";
 import type { LearnerGroup } from "./policy/learner.ts";
 import { hostTensor, type Place } from "./runtime/place.ts";

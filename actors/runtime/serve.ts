@@ -146,7 +146,8 @@ export function serveActor<M extends Message, O>(
         behaviour = await make({ place, options: order.options as O, emit });
         void read();
         worker.postMessage({ kind: "ready" });
-        for (const early of later.splice(0)) await obey(early); // deno-lint-ignore no-await-in-loop -- in order
+        // deno-lint-ignore no-await-in-loop -- in order
+        for (const early of later.splice(0)) await obey(early);
       } catch (error) {
         worker.postMessage({ kind: "failed", error: toPlain(error) });
       }

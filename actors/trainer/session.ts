@@ -32,8 +32,10 @@ type Any = Actor<Message, Record<string, unknown>>;
 export interface Beginning {
   /** Model folder: a checkpoint, or a new model. */
   readonly model: string;
-  /** The model that a divergence refers to: that of the run's start. */
-  readonly reference: string;
+  /** Folder of the tokenizer, template and image processor. */
+  readonly files: string;
+  /** The model that a divergence refers to; undefined: none is loaded yet. */
+  readonly reference?: string | undefined;
   /** Of a checkpoint. */
   readonly optimizer?: AdamWState;
 }
@@ -50,7 +52,7 @@ export class Session implements AsyncDisposable {
   ) {}
 
   /** Starts the actors side by side. @throws what the first to fail threw; none is left then. */
-  static async open(place: Place, config: Config, { model, reference, optimizer }: Beginning): Promise<Session> {
+  static async open(place: Place, config: Config, { model, files, reference, optimizer }: Beginning): Promise<Session> {
     const started: Any[] = [], { device } = config, threads = config.threads ?? undefined;
     const spawn = async <M extends Message, R extends Record<M["type"], unknown>>(
       name: string,
@@ -71,7 +73,7 @@ export class Session implements AsyncDisposable {
     };
     const policyOptions: PolicyOptions = {
       model,
-      files: reference,
+      files,
       dtype: config.model.dtype,
       freezeVision: config.model.freezeVision,
       temperature: config.rollout.temperature,
@@ -93,7 +95,7 @@ export class Session implements AsyncDisposable {
       ...(term && { divergence: term }),
     };
     const evaluatorOptions: EvaluatorOptions = {
-      model: reference,
+      model: files,
       reward,
       base,
       grader: pool,
@@ -102,7 +104,7 @@ export class Session implements AsyncDisposable {
       maxTokens: data.maxResponseLength,
       seed,
     };
-    const loaderOptions: LoaderOptions = { model: reference, board: data.board, seed, maxPromptLength: data.maxPromptLength };
+    const loaderOptions: LoaderOptions = { model: files, board: data.board, seed, maxPromptLength: data.maxPromptLength };
     try {
       const [policy, critic, detector, evaluator, loader] = await Promise.all([
         spawn<PolicyMessage, PolicyReplies>("policy", "policy", policyOptions, { threads }),
@@ -115,7 +117,7 @@ export class Session implements AsyncDisposable {
         spawn<EvaluatorMessage, EvaluatorReplies>("evaluator", "evaluator", evaluatorOptions, { device: "cpu", threads: 1 }),
         spawn<LoaderMessage, LoaderReplies>("loader", "loader", loaderOptions, { device: "cpu", threads: 1 }),
       ]);
-      if (term) {
+      if (term && reference !== undefined) {
         const { learner: _, restore: __, ...plain } = policyOptions;
         const frozen = await spawn("reference", "policy", { ...plain, model: reference } satisfies PolicyOptions, { threads });
         (frozen as Any).introduce(critic as unknown as Any, "reference");

@@ -1,6 +1,6 @@
 import type { Tokenizer } from "../../model/processor/tokenizer.ts";
 import { overlongReward } from "../../rl/shaping.ts";
-import { Tensor } from "../../tensor/tensor.ts";
+import type { Tensor } from "../../tensor/tensor.ts";
 import { atrlOf, type Config, connectivityOf } from "../config/schema.ts";
 import type { ReadyRow, RewardMessage } from "../messages.ts";
 import { groupMessage, type HeldAnswers, heldAnswers, type HeldPrompt, heldPrompt, pieces, promptMessage } from "../prompts.ts";

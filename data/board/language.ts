@@ -26,7 +26,7 @@ const NUMBERS = Array.from({ length: 28 }, (_, i) => i - 9);
 /** Every word of the task, each of which is one token. */
 export const WORDS: readonly string[] = [
   ...new Set([
-    ...[".", ",", "?", "what", "is", "the", "number", "plus", "minus", "read", "all", "i", "at", "answer"],
+    ...[".", ",", "?", "what", "is", "the", "number", "plus", "minus", "read", "all", "i", "at", "answer", "empty"],
     ...Object.keys(COLOURS),
     ...[OPENINGS, VERBS, THINGS, FINDS, PLACES, ALSO, SUMS, EQUALS].flat(),
     ...NUMBERS.map(String),
@@ -50,7 +50,9 @@ export function chainOf(random: Random, readings: readonly [Reading, Reading], o
 /** The request to describe the board. */
 export const DESCRIBE = " read all .";
 
-/** A description: every reading in the order of the cells. */
-export function descriptionOf(readings: readonly Reading[]): string {
-  return `${readings.map(({ colour, digit }) => ` ${colour} ${digit}`).join(" ,")} .`;
+/** A description: what is in each cell, in their order. */
+export function descriptionOf(figures: readonly (Reading & { readonly cell: number })[], side: number): string {
+  const said = new Array<string>(side ** 2).fill(" empty");
+  for (const { cell, colour, digit } of figures) said[cell] = ` ${colour} ${digit}`;
+  return said.join("");
 }

@@ -29,6 +29,10 @@ export interface BoardOptions {
   heldOut: readonly string[];
   /** Of the warm start: share of descriptions of the whole board, which teach sight. */
   describe: number;
+  /** Figures on a board that is described, side * side at most. */
+  describeDigits: number;
+  /** Of so many of the warm start's first problems nine in ten are descriptions: sight comes before its use. */
+  describeFirst: number;
   /** Of the warm start's questions: share of readings that are wrong, so that the policy is fluent and unreliable. */
   wrongReadings: number;
 }
@@ -45,6 +49,8 @@ export const BOARD_DEFAULTS: Readonly<BoardOptions> = {
   differences: 0,
   heldOut: [],
   describe: 0.5,
+  describeDigits: 4,
+  describeFirst: 0,
   wrongReadings: 0.5,
 };
 
@@ -64,7 +70,11 @@ export const BOARD_DEFAULTS: Readonly<BoardOptions> = {
  */
 export function boardOptions(given: Partial<BoardOptions> = {}): BoardOptions {
   const unknown = Object.keys(given).filter((name) => !(name in BOARD_DEFAULTS));
-  if (unknown.length > 0) throw new RangeError(`Cannot make boards: there is no option ${unknown.join(", ")}; the options are ${Object.keys(BOARD_DEFAULTS).join(", ")}`);
+  if (unknown.length > 0) {
+    throw new RangeError(
+      `Cannot make boards: there is no option ${unknown.join(", ")}; the options are ${Object.keys(BOARD_DEFAULTS).join(", ")}`,
+    );
+  }
   const o: BoardOptions = { ...BOARD_DEFAULTS, ...given };
   const need = (good: boolean, name: keyof BoardOptions, wanted: string) => {
     if (!good) throw new RangeError(`Cannot make boards: ${name} is ${JSON.stringify(o[name])}, not ${wanted}`);
@@ -77,6 +87,12 @@ export function boardOptions(given: Partial<BoardOptions> = {}): BoardOptions {
   need(o.noise >= 0 && o.noise <= 128, "noise", "from 0 to 128");
   need(o.tint >= 0 && o.tint <= 128, "tint", "from 0 to 128");
   for (const name of ["dropped", "differences", "describe", "wrongReadings"] as const) need(share(o[name]), name, "in [0, 1]");
+  need(
+    Number.isInteger(o.describeDigits) && o.describeDigits >= 2 && o.describeDigits <= o.side ** 2,
+    "describeDigits",
+    "an integer from 2 to side * side",
+  );
+  need(Number.isInteger(o.describeFirst) && o.describeFirst >= 0, "describeFirst", "an integer of 0 or more");
   need(o.heldOut.every((colour) => colours.includes(colour)), "heldOut", `a list of colours: ${colours.join(", ")}`);
   need(colours.length - o.heldOut.length >= 2, "heldOut", "fewer colours, so that two are left to ask about");
   return o;

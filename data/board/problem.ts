@@ -57,17 +57,22 @@ export function boardProblem(options: Partial<BoardOptions>, { seed, split, inde
   };
   const warm = split === "warm", allowed = Object.keys(COLOURS).filter((colour) => !warm || !o.heldOut.includes(colour));
   const asked = pick(allowed, 2) as [string, string];
-  const others = pick(Object.keys(COLOURS).filter((colour) => !asked.includes(colour)), o.digits - 2);
-  const cells = pick(Array.from({ length: o.side ** 2 }, (_, i) => i), o.digits);
+  const operation = random.next() < o.differences ? "minus" : "plus",
+    description = warm && random.next() < (index < o.describeFirst ? Math.max(0.9, o.describe) : o.describe);
+  const described = description ? o.describeDigits : o.digits, names = Object.keys(COLOURS);
+  // A described board may have more figures than there are colours: then colours come again.
+  const others = described > names.length
+    ? Array.from({ length: described - 2 }, () => names[random.integer(0, names.length)]!)
+    : pick(names.filter((colour) => !asked.includes(colour)), described - 2);
+  const cells = pick(Array.from({ length: o.side ** 2 }, (_, i) => i), described);
   const figures = [...asked, ...others].map((colour, i) => ({ cell: cells[i]!, colour, digit: random.integer(0, 10) }));
-  const operation = random.next() < o.differences ? "minus" : "plus", description = warm && random.next() < o.describe;
   const read = ({ colour, digit }: Figure): Reading => {
     const wrong = warm && random.next() < o.wrongReadings;
     return { colour, digit: wrong ? (digit + random.integer(1, 10)) % 10 : digit };
   };
   const [a, b] = figures as unknown as [Figure, Figure];
   const value = operation === "plus" ? a.digit + b.digit : a.digit - b.digit;
-  const all = descriptionOf(figures.toSorted((x, y) => x.cell - y.cell));
+  const all = descriptionOf(figures, o.side);
   return {
     id: `board/${split}/${index}`,
     question: description ? DESCRIBE : questionOf(asked, operation),

@@ -1,0 +1,296 @@
+// deno-lint-ignore-file no-await-in-loop -- a run is one thing after another
+import type { AdamWState } from "../../tensor/optimizer.ts";
+import { newBoardModel } from "../../data/board/mod.ts";
+import { KedgeError } from "../../ffi/errors.ts";
+import { writeFolder } from "../../model/folder/checkpoint_files.ts";
+import { Tokenizer } from "../../model/processor/tokenizer.ts";
+import { Coefficient } from "../../rl/divergences/coefficient.ts";
+import { checkResume } from "../config/resume.ts";
+import type { Config } from "../config/schema.ts";
+import type { LoaderReplies, TrainerEvent, TrainerMessage, TrainerReplies, TrainerStatus } from "../messages.ts";
+import { Checkpoints } from "../run/checkpoints.ts";
+import { type Line, Lines } from "../run/lines.ts";
+import type { Place } from "../runtime/place.ts";
+import type { Behaviour, Start } from "../runtime/serve.ts";
+import { type Beginning, divergenceOf, Session } from "./session.ts";
+import { runStep, takeRows } from "./step.ts";
+import { scheduleOf, warmStart } from "./warm_start.ts";
+
+/** What a trainer is started with. */
+export interface TrainerOptions {
+  readonly config: Config;
+  /** The run's directory. */
+  readonly run: string;
+  /** Whether it goes on from the last checkpoint, where there is one. Default true. */
+  readonly resume?: boolean;
+}
+
+/** What a checkpoint holds of the trainer. */
+interface Saved extends Record<string, unknown> {
+  readonly config: Config;
+  readonly step: number;
+  readonly klCoefficient: number;
+  readonly optimizer?: AdamWState;
+}
+
+/** Owner of the loop and of the run's directory. */
+export class Trainer implements Behaviour<TrainerMessage> {
+  readonly #place: Place;
+  readonly #emit: (event: TrainerEvent) => void;
+  readonly #config: Config;
+  readonly #run: string;
+  readonly #checkpoints: Checkpoints;
+  readonly #metrics: Lines;
+  readonly #rollouts: Lines;
+  readonly #finished = Promise.withResolvers<TrainerStatus>();
+  readonly #resumes: boolean;
+  #session: Session | undefined;
+  #state: TrainerStatus["state"] = "starting";
+  #step = 0;
+  #kl: Coefficient | undefined;
+  #stopping = false;
+  #paused: PromiseWithResolvers<void> | undefined;
+  #checkpoint: PromiseWithResolvers<{ path: string }> | undefined;
+  #score: number | undefined;
+
+  constructor({ place, options, emit }: Start<TrainerOptions>) {
+    this.#place = place;
+    this.#emit = emit;
+    this.#config = options.config;
+    this.#run = options.run;
+    this.#resumes = options.resume ?? true;
+    const { saveLimit, saveBest } = options.config.trainer;
+    this.#checkpoints = new Checkpoints(options.run, { saveLimit, saveBest });
+    this.#metrics = new Lines(`${options.run}/metrics.jsonl`);
+    this.#rollouts = new Lines(`${options.run}/rollouts.jsonl`);
+  }
+
+  async handle(message: TrainerMessage): Promise<TrainerReplies[TrainerMessage["type"]]> {
+    switch (message.type) {
+      case "start":
+        void this.#train();
+        return await this.#finished.promise;
+      case "stop":
+        this.#stopping = true;
+        this.#paused?.resolve();
+        return this.#status();
+      case "pause":
+        if (this.#state !== "running") throw new RangeError(`Cannot pause: the run is ${this.#state}`);
+        this.#paused ??= Promise.withResolvers();
+        return this.#status();
+      case "resume":
+        this.#paused?.resolve();
+        return this.#status();
+      case "checkpoint":
+        if (this.#state !== "running" && this.#state !== "paused") throw new RangeError(`Cannot checkpoint: the run is ${this.#state}`);
+        this.#checkpoint ??= Promise.withResolvers();
+        return await this.#checkpoint.promise;
+      case "status":
+        return this.#status();
+    }
+  }
+
+  #status(): TrainerStatus {
+    return { state: this.#state, step: this.#step, maxSteps: this.#config.trainer.maxSteps, accounts: this.#session?.accounts() ?? {} };
+  }
+
+  #note(text: string): void {
+    this.#emit({ kind: "note", text });
+  }
+
+  /** Runs the whole, and again from the last checkpoint where an actor dies, as often as the configuration allows. */
+  async #train(): Promise<void> {
+    const { maxRestarts, restartWindowMinutes } = this.#config.trainer, restarts: number[] = [];
+    for (;;) {
+      try {
+        await this.#attempt(restarts.length > 0 || this.#resumes);
+        this.#finished.resolve(this.#status());
+        return;
+      } catch (error) {
+        await this.#session?.[Symbol.asyncDispose]();
+        this.#session = undefined;
+        const now = performance.now(), recent = restarts.filter((at) => now - at < restartWindowMinutes * 60_000);
+        if (!(error instanceof KedgeError && error.code === "Actor") || recent.length >= maxRestarts || this.#stopping) {
+          this.#state = "failed";
+          this.#checkpoint?.reject(error);
+          this.#finished.reject(error);
+          return;
+        }
+        restarts.push(now);
+        this.#note(`${error.message}. Restarting from the last checkpoint (${recent.length + 1} of ${maxRestarts})`);
+      }
+    }
+  }
+
+  /** The model of the run's start, made where the configuration names none. */
+  #initialModel(): string {
+    const { model, seed } = this.#config, folder = `${this.#run}/initial`;
+    if (model.path !== null) return model.path;
+    try {
+      Deno.statSync(`${folder}/config.json`);
+    } catch {
+      newBoardModel(folder, { seed, preset: model.preset });
+    }
+    return folder;
+  }
+
+  async #attempt(resume: boolean): Promise<void> {
+    const { trainer } = this.#config;
+    this.#checkpoints.sweep();
+    const { checkpoint, skipped } = resume ? this.#checkpoints.latest() : { checkpoint: undefined, skipped: [] };
+    for (const words of skipped) this.#note(`Passed over a checkpoint: ${words}`);
+    const saved = checkpoint?.state as Saved | undefined;
+    if (saved) checkResume(saved.config, this.#config);
+    for (const lines of [this.#metrics, this.#rollouts]) lines.discardAfter(saved?.step ?? -1);
+    this.#step = saved?.step ?? 0;
+    this.#score = checkpoint?.score;
+    const term = divergenceOf(this.#config);
+    this.#kl = term && new Coefficient(term.coefficient, saved ? { value: saved.klCoefficient } : {});
+    if (saved) this.#note(`Resumed from ${checkpoint!.path}`);
+    else if (!await this.#begin(term !== undefined)) return await this.#end();
+    const { path, state } = checkpoint ?? this.#checkpoints.read(0), { optimizer } = state as Saved;
+    this.#session ??= await this.#open({
+      model: path,
+      ...(optimizer && { optimizer }),
+      ...(term && { reference: `${this.#run}/reference` }),
+    });
+    this.#state = "running";
+    if (trainer.valBeforeTrain && !saved) this.#log({ step: 0, ...await this.#evaluate() });
+    await this.#loop();
+    await this.#end();
+  }
+
+  #open(beginning: Omit<Beginning, "files">): Promise<Session> {
+    return Session.open(this.#place, this.#config, { ...beginning, files: this.#initialModel() });
+  }
+
+  /**
+   * The warm start, and the checkpoint of step 0 behind it. With a reference, that is the model as it is then, and the session ends, so that the next one has it.
+   *
+   * @returns Whether it came to its end.
+   */
+  async #begin(reference: boolean): Promise<boolean> {
+    this.#state = "warm-start";
+    this.#session = await this.#open({ model: this.#initialModel() });
+    const log = (line: Line) => this.#log(line);
+    if (!await warmStart(this.#place, this.#session, { config: this.#config, log, stopped: () => this.#stopping })) return false;
+    await this.#save();
+    if (!reference) return true;
+    await this.#session[Symbol.asyncDispose]();
+    this.#session = undefined;
+    const { path } = this.#checkpoints.read(0);
+    removeFolder(`${this.#run}/reference`); // of an attempt that was cut off
+    writeFolder(`${this.#run}/reference`, (temporary) => {
+      for (const { name } of Deno.readDirSync(path)) {
+        if (!name.startsWith("trainer.")) Deno.copyFileSync(`${path}/${name}`, `${temporary}/${name}`);
+      }
+    });
+    return true;
+  }
+
+  async #end(): Promise<void> {
+    await this.#session?.[Symbol.asyncDispose]();
+    this.#session = undefined;
+    this.#state = "done";
+  }
+
+  async #loop(): Promise<void> {
+    const session = this.#session!, { trainer, optim, logging } = this.#config;
+    const tokenizer = Tokenizer.fromFolder(this.#initialModel()), rate = scheduleOf(optim, trainer.maxSteps);
+    let next = this.#step < trainer.maxSteps ? this.#load(this.#step) : undefined, skipped = 0;
+    while (this.#step < trainer.maxSteps && !this.#stopping) {
+      await this.#pause();
+      if (this.#stopping) break;
+      const { rows } = await next!, step = this.#step + 1;
+      next = step < trainer.maxSteps ? this.#load(step) : undefined;
+      const taken = takeRows(this.#place, rows);
+      try {
+        const settings = { step, lr: rate(this.#step), klCoefficient: this.#kl?.value ?? 0 };
+        const { metrics, rollouts, skippedInRow, responses } = await runStep(this.#place, session, {
+          config: this.#config,
+          rows: taken,
+          settings,
+          tokenizer,
+        });
+        this.#kl?.update(metrics["actor/kl_loss"] ?? metrics["actor/kl_penalty"] ?? NaN, responses);
+        this.#step = step;
+        skipped = skippedInRow;
+        const due = (freq: number) => step === trainer.maxSteps || (freq > 0 && step % freq === 0);
+        const val = due(trainer.valFreq) ? await this.#evaluate() : {};
+        this.#log({ step, ...metrics, ...val });
+        if (logging.rollouts !== "none") this.#rollouts.append(...rollouts);
+        if (due(trainer.saveFreq) || this.#checkpoint || skipped >= trainer.maxSkipped) await this.#save();
+      } finally {
+        for (const { prompt } of taken) prompt[Symbol.dispose]();
+      }
+      if (skipped >= trainer.maxSkipped) {
+        throw new KedgeError(
+          "Diverged",
+          `Cannot go on: ${skipped} updates in a row had a gradient that is not finite; the checkpoint of step ${step} holds the last good weights`,
+          { step },
+        );
+      }
+    }
+    if (next) takeRows(this.#place, (await next).rows).forEach(({ prompt }) => prompt[Symbol.dispose]());
+    if (this.#stopping && !this.#checkpoints.steps().includes(this.#step)) await this.#save();
+  }
+
+  async #pause(): Promise<void> {
+    if (!this.#paused) return;
+    this.#state = "paused";
+    await this.#paused.promise;
+    this.#paused = undefined;
+    this.#state = "running";
+  }
+
+  /** The prompts of a step: a pure function of it, so that a resumed run has the same. */
+  #load(step: number): Promise<LoaderReplies["load"]> {
+    const { rolloutBatchSize } = this.#config.data, { logging, rollout } = this.#config;
+    const indices = Array.from({ length: rolloutBatchSize }, (_, i) => step * rolloutBatchSize + i);
+    const images = Math.ceil(logging.rolloutSamples / rollout.n);
+    const load = this.#session!.loader.peer.request(() => ({ type: "load", split: "train", indices, images }));
+    load.catch(() => {}); // told where it is awaited
+    return load;
+  }
+
+  async #evaluate(): Promise<Record<string, number>> {
+    const start = performance.now();
+    const { metrics } = await this.#session!.evaluator.peer.request(() => ({ type: "evaluate", step: this.#step }));
+    this.#score = metrics["val/accuracy"];
+    return { ...metrics, "timing_s/validation": (performance.now() - start) / 1000 };
+  }
+
+  async #save(): Promise<void> {
+    const { saveLimit, saveBest } = this.#config.trainer;
+    const state: Omit<Saved, "optimizer"> = { config: this.#config, step: this.#step, klCoefficient: this.#kl?.value ?? 0 };
+    const saved = await this.#session!.policy.peer.request(() => ({
+      type: "save",
+      run: this.#run,
+      step: this.#step,
+      state,
+      saveLimit,
+      saveBest,
+      ...(this.#score !== undefined && { score: this.#score }),
+    }));
+    this.#checkpoint?.resolve(saved);
+    this.#checkpoint = undefined;
+  }
+
+  #log(line: Line): void {
+    const stamped = { ...line, time: new Date().toISOString() };
+    this.#metrics.append(stamped);
+    this.#emit({ kind: "metrics", line: stamped });
+  }
+
+  async close(): Promise<void> {
+    await this.#session?.[Symbol.asyncDispose]();
+  }
+}
+
+function removeFolder(path: string): void {
+  try {
+    Deno.removeSync(path, { recursive: true });
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  }
+}

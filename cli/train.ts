@@ -1,0 +1,98 @@
+// deno-lint-ignore-file no-console -- a command
+/**
+ * `deno task train`: trains, by default on the built-in task. This process only watches: a fault in native code ends the one that trains, which is then started
+ * again from its last checkpoint.
+ *
+ * @module
+ */
+import { parseArgs } from "@std/cli/parse-args";
+import { derived } from "../actors/config/derived.ts";
+import { loadConfig } from "../actors/config/load.ts";
+import { readConfig } from "../model/config/config.ts";
+import type { RunRequest } from "./train/run.ts";
+
+const HELP = `Trains by reinforcement learning with AT-RL. Without options: the built-in task, which needs nothing else.
+
+usage: deno task train [options]
+  --config FILE     a configuration (JSON with comments); its schema is docs/config.schema.json
+  --set a.b=value   one of its keys; may be given again
+  --name NAME       the run's name: its directory is runs/NAME (default: the configuration's, "board")
+  --no-resume       starts anew, also where the run has a checkpoint (default: goes on from it)
+  --dry-run         prints the configuration, derived numbers and the memory estimate, and ends
+
+Ctrl-C ends the run after the step under way, with a checkpoint; the same command goes on from there.
+`;
+
+/** Signals by which native code ends a process. */
+const FAULTS: ReadonlySet<string> = new Set(["SIGSEGV", "SIGBUS", "SIGABRT", "SIGILL", "SIGFPE"]);
+
+/** What the process that trains may do: as much as this one. */
+const FLAGS = [
+  "--no-prompt",
+  "--allow-ffi",
+  "--allow-read",
+  "--allow-write",
+  "--allow-run=c++,g++,nvcc,deno,ffmpeg,ffprobe",
+  "--allow-env=PATH,HOME,DENO_DIR,CUDA_HOME,CUDA_PATH,VIRTUAL_ENV,CONDA_PREFIX,npm_package_config_libvips,MALLOC_ARENA_MAX",
+  "--allow-sys=systemMemoryInfo",
+];
+
+/** Runs the command. @returns The exit code. */
+export async function train(args: readonly string[]): Promise<number> {
+  const options = parseArgs([...args], {
+    boolean: ["help", "dry-run", "resume"],
+    string: ["config", "set", "name"],
+    collect: ["set"],
+    negatable: ["resume"],
+    default: { resume: true },
+    unknown: (arg) => {
+      throw new TypeError(`Cannot train: "${arg}" is no option\n\n${HELP}`);
+    },
+  });
+  if (options.help) {
+    console.log(HELP);
+    return 0;
+  }
+  const sets = [...(options.set as string[] | undefined ?? []), ...(options.name === undefined ? [] : [`name=${options.name}`])];
+  const file = options.config as string | undefined, { config } = loadConfig({ ...(file !== undefined && { file }), sets });
+  if (options["dry-run"]) {
+    console.log(JSON.stringify(config, null, 2));
+    for (const line of derived(config, config.model.path === null ? undefined : readConfig(config.model.path)).lines) console.log(line);
+    return 0;
+  }
+  return await watch({ config: file, sets, resume: options.resume as boolean }, config.trainer);
+}
+
+/** Starts the process that trains, and again where it died of a fault, as often as the configuration allows. */
+async function watch(request: RunRequest, limits: { maxRestarts: number; restartWindowMinutes: number }): Promise<number> {
+  const script = new URL("./train/run.ts", import.meta.url).href, faults: number[] = [];
+  const ignore = () => {}; // the signal reaches the other process too, which ends in order
+  Deno.addSignalListener("SIGINT", ignore);
+  try {
+    for (;;) {
+      const resumed = { ...request, resume: request.resume || faults.length > 0 };
+      const child = new Deno.Command("deno", { args: ["run", ...FLAGS, script, JSON.stringify(resumed)], stdin: "null" }).spawn();
+      // deno-lint-ignore no-await-in-loop -- one after the other
+      const { code, signal } = await child.status;
+      if (signal === null || !FAULTS.has(signal)) return code;
+      const now = performance.now(), recent = faults.filter((at) => now - at < limits.restartWindowMinutes * 60_000);
+      if (recent.length >= limits.maxRestarts) {
+        console.error(`The run died of ${signal}, for the ${recent.length + 1}th time: giving up. Its checkpoints stand.`);
+        return 1;
+      }
+      faults.push(now);
+      console.error(`The run died of ${signal}; going on from its last checkpoint`);
+    }
+  } finally {
+    Deno.removeSignalListener("SIGINT", ignore);
+  }
+}
+
+if (import.meta.main) {
+  try {
+    Deno.exit(await train(Deno.args));
+  } catch (error) {
+    console.error((error as Error).message);
+    Deno.exit(1);
+  }
+}

@@ -1,0 +1,64 @@
+/**
+ * A training run in this process: `cli/train.ts` starts it under a parent, which starts it again where native code ends it.
+ *
+ * @module
+ */
+import { CpuDevice } from "../../ffi/cpu_device.ts";
+import { loadConfig } from "../../actors/config/load.ts";
+import type { TrainerEvent, TrainerMessage, TrainerReplies } from "../../actors/messages.ts";
+import { Place } from "../../actors/runtime/place.ts";
+import { Actor } from "../../actors/runtime/spawn.ts";
+import { openOwner } from "../../tensor/owner.ts";
+import { Progress } from "./progress.ts";
+
+/** What a run is asked for. */
+export interface RunRequest {
+  readonly config: string | undefined;
+  readonly sets: readonly string[];
+  readonly resume: boolean;
+}
+
+/** Exit code of a run that was stopped before its end. */
+export const STOPPED = 130;
+
+/** Trains. @returns The exit code: 0 at the end, 1 for an error, 130 where it was stopped. */
+export async function trainRun({ config: file, sets, resume }: RunRequest): Promise<number> {
+  const { config } = loadConfig({ ...(file !== undefined && { file }), sets: [...sets] }), run = `${config.runDir}/${config.name}`;
+  Deno.mkdirSync(run, { recursive: true });
+  if (!resume) {
+    for (const name of ["checkpoints", "initial", "reference"]) await Deno.remove(`${run}/${name}`, { recursive: true }).catch(() => {});
+  }
+  Deno.writeTextFileSync(`${run}/config.json`, `${JSON.stringify(config, null, 2)}\n`);
+  const progress = new Progress(config);
+  progress.note(`Kedge: run ${run}, device ${config.device}. The kernels are compiled on first use.`);
+  using opener = CpuDevice.open({ threads: 1 });
+  using place = new Place(openOwner(opener), { device: config.device, threads: 1 });
+  const trainer = await Actor.spawn<TrainerMessage, TrainerReplies>(place, {
+    name: "trainer",
+    module: new URL("../../actors/trainer/worker.ts", import.meta.url),
+    device: config.device,
+    threads: 1,
+    options: { config, run, resume },
+    onEvent: (event) => progress.take(event as TrainerEvent),
+  });
+  let stops = 0;
+  const stop = () => {
+    if (++stops > 1) Deno.exit(STOPPED);
+    progress.note("Stopping after this step, with a checkpoint; once more to stop at once");
+    trainer.peer.request(() => ({ type: "stop" })).catch(() => {});
+  };
+  Deno.addSignalListener("SIGINT", stop);
+  try {
+    const { step, maxSteps } = await trainer.peer.request(() => ({ type: "start" }));
+    progress.end(`${step} of ${maxSteps} steps; checkpoints, metrics and answers are in ${run}/`);
+    return stops > 0 && step < maxSteps ? STOPPED : 0;
+  } catch (error) {
+    progress.end(`${(error as Error).message}`);
+    return 1;
+  } finally {
+    Deno.removeSignalListener("SIGINT", stop);
+    await trainer.close();
+  }
+}
+
+if (import.meta.main) Deno.exit(await trainRun(JSON.parse(Deno.args[0]!) as RunRequest));
