@@ -61,4 +61,12 @@ export async function trainRun({ config: file, sets, resume }: RunRequest): Prom
   }
 }
 
+async function forget(path: string): Promise<void> {
+  try {
+    await Deno.remove(path, { recursive: true });
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  }
+}
+
 if (import.meta.main) Deno.exit(await trainRun(JSON.parse(Deno.args[0]!) as RunRequest));
