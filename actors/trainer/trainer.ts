@@ -217,7 +217,7 @@ export class Trainer implements Behaviour<TrainerMessage> {
         skipped = skippedInRow;
         const due = (freq: number) => step === trainer.maxSteps || (freq > 0 && step % freq === 0);
         const val = due(trainer.valFreq) ? await this.#evaluate() : {};
-        this.#log({ step, ...metrics, ...val });
+        this.#log({ step, ...metrics, ...val, ...this.#accounts() });
         if (logging.rollouts !== "none") this.#rollouts.append(...rollouts);
         if (due(trainer.saveFreq) || this.#checkpoint || skipped >= trainer.maxSkipped) await this.#save();
       } finally {
@@ -233,6 +233,12 @@ export class Trainer implements Behaviour<TrainerMessage> {
     }
     if (next) takeRows(this.#place, (await next).rows).forEach(({ prompt }) => prompt[Symbol.dispose]());
     if (this.#stopping && !this.#checkpoints.steps().includes(this.#step)) await this.#save();
+  }
+
+  /** Bytes of the actors that are at rest between two steps; the loader is at work on the next. */
+  #accounts(): Record<string, number> {
+    const all = Object.entries(this.#session!.accounts()).filter(([name]) => name !== "loader");
+    return Object.fromEntries(all.map(([name, bytes]) => [`perf/account_bytes/${name}`, bytes]));
   }
 
   async #pause(): Promise<void> {

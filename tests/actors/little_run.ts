@@ -16,7 +16,7 @@ import { openOwner } from "../../tensor/owner.ts";
 /** The trainer that a test talks to. */
 export type TestTrainer = Actor<TrainerMessage, TrainerReplies>;
 
-/** Settings of a run that takes a second: answers of at most 12 tokens, rewarded for being short. */
+/** Settings of a run that takes a second. */
 export const LITTLE: readonly string[] = [
   "device=cpu",
   "seed=3",
@@ -26,7 +26,7 @@ export const LITTLE: readonly string[] = [
   "data.rolloutBatchSize=4",
   "data.maxResponseLength=12",
   "rollout.n=3",
-  'reward={"use":"length","options":{"max":4,"slack":8,"unit":"tokens"}}',
+  `reward=${JSON.stringify({ parts: { accuracy: { use: new URL("./letters_reward.ts", import.meta.url).href } } })}`,
   "trainer.maxSteps=4",
   "trainer.saveFreq=2",
   "trainer.valFreq=0",
