@@ -19,7 +19,7 @@ const above0 = z.number().positive(), below1 = z.number().min(0).lt(1), text = z
 const files = z.union([text, z.array(text)]).default([]), schedule = z.enum(["constant", "linear", "cosine"]);
 
 const sft = z.strictObject({
-  steps: count.default(400).describe("Its optimizer steps; 0: none."),
+  steps: count.default(600).describe("Its optimizer steps; 0: none."),
   batchSize: positive.default(64).describe("Examples of a step."),
   lr: amount.default(2e-3).describe("Learning rate after the warm-up."),
   warmupSteps: count.default(50).describe("Steps in which the rate rises."),

@@ -26,7 +26,7 @@ const NUMBERS = Array.from({ length: 28 }, (_, i) => i - 9);
 /** Every word of the task, each of which is one token. */
 export const WORDS: readonly string[] = [
   ...new Set([
-    ...[".", ",", "?", "what", "is", "the", "number", "plus", "minus", "read", "all", "i", "at", "answer", "empty"],
+    ...[".", ",", "?", "what", "is", "the", "number", "plus", "minus", "read", "all", "i", "at", "answer", "empty", "cells", "colours"],
     ...Object.keys(COLOURS),
     ...[OPENINGS, VERBS, THINGS, FINDS, PLACES, ALSO, SUMS, EQUALS].flat(),
     ...NUMBERS.map(String),
@@ -47,12 +47,19 @@ export function chainOf(random: Random, readings: readonly [Reading, Reading], o
     `${pick(SUMS)} , ${a.digit} ${operation} ${b.digit} ${pick(EQUALS)} ${value} . answer is ${value}`;
 }
 
-/** The request to describe the board. */
-export const DESCRIBE = " read all .";
+/** The requests to describe the board, by cell or by colour. */
+export const DESCRIBE: Readonly<Record<"cells" | "colours", string>> = { cells: " read all cells .", colours: " read all colours ." };
 
-/** A description: what is in each cell, in their order. */
-export function descriptionOf(figures: readonly (Reading & { readonly cell: number })[], side: number): string {
+/** A description by cell: what is in each, in their order. It teaches sight. */
+export function cellsOf(figures: readonly (Reading & { readonly cell: number })[], side: number): string {
   const said = new Array<string>(side ** 2).fill(" empty");
   for (const { cell, colour, digit } of figures) said[cell] = ` ${colour} ${digit}`;
   return said.join("");
+}
+
+/** A description by colour, in a fixed order. It teaches to find what a colour's word names, which a question asks for. */
+export function coloursOf(figures: readonly Reading[]): string {
+  return Object.keys(COLOURS).flatMap((name) => figures.filter(({ colour }) => colour === name)).map(({ colour, digit }) =>
+    ` ${colour} ${digit}`
+  ).join("");
 }

@@ -31,8 +31,6 @@ export interface BoardOptions {
   describe: number;
   /** Figures on a board that is described, side * side at most. */
   describeDigits: number;
-  /** Of so many of the warm start's first problems nine in ten are descriptions: sight comes before its use. */
-  describeFirst: number;
   /** Of the warm start's questions: share of readings that are wrong, so that the policy is fluent and unreliable. */
   wrongReadings: number;
 }
@@ -42,7 +40,7 @@ export const BOARD_DEFAULTS: Readonly<BoardOptions> = {
   side: 3,
   digits: 4,
   sizes: [3],
-  jitter: 2,
+  jitter: 1,
   noise: 6,
   tint: 20,
   dropped: 0,
@@ -50,7 +48,6 @@ export const BOARD_DEFAULTS: Readonly<BoardOptions> = {
   heldOut: [],
   describe: 0.5,
   describeDigits: 4,
-  describeFirst: 0,
   wrongReadings: 0.5,
 };
 
@@ -92,7 +89,6 @@ export function boardOptions(given: Partial<BoardOptions> = {}): BoardOptions {
     "describeDigits",
     "an integer from 2 to side * side",
   );
-  need(Number.isInteger(o.describeFirst) && o.describeFirst >= 0, "describeFirst", "an integer of 0 or more");
   need(o.heldOut.every((colour) => colours.includes(colour)), "heldOut", `a list of colours: ${colours.join(", ")}`);
   need(colours.length - o.heldOut.length >= 2, "heldOut", "fewer colours, so that two are left to ask about");
   return o;

@@ -21,6 +21,9 @@ export const GLYPHS: readonly (readonly number[])[] = [
   [14, 17, 17, 15, 1, 2, 12],
 ];
 
+/** Standard deviation of the sum of four bytes. */
+const BYTES_STD = Math.sqrt(4 * (256 ** 2 - 1) / 12);
+
 /** A digit on the board. */
 export interface Figure {
   /** Counted by rows. */
@@ -49,7 +52,12 @@ export function drawBoard(random: Random, figures: readonly Figure[], options: B
       }
     }
   }
-  const grain = noise > 0 ? random.normal(canvas.length, noise) : undefined;
-  const data = Uint8Array.from(canvas, (value, i) => Math.min(255, Math.max(0, Math.round(value + (grain?.[i] ?? 0)))));
+  const data = new Uint8Array(canvas.length), scale = noise / BYTES_STD;
+  for (let i = 0; i < data.length; i++) {
+    const bits = noise > 0 ? random.bits() : 0;
+    // Four bytes of one draw add up to nearly a normal value, at a tenth of its cost.
+    const grain = noise > 0 ? ((bits & 255) + (bits >>> 8 & 255) + (bits >>> 16 & 255) + (bits >>> 24) - 510) * scale : 0;
+    data[i] = Math.min(255, Math.max(0, Math.round(canvas[i]! + grain)));
+  }
   return { data, width, height: width };
 }

@@ -1,6 +1,6 @@
 import type { PixelData } from "../../model/processor/messages.ts";
 import { Random } from "../../tensor/random.ts";
-import { chainOf, DESCRIBE, descriptionOf, questionOf, type Reading } from "./language.ts";
+import { cellsOf, chainOf, coloursOf, DESCRIBE, questionOf, type Reading } from "./language.ts";
 import { type BoardOptions, boardOptions, COLOURS } from "./options.ts";
 import { drawBoard, type Figure } from "./picture.ts";
 
@@ -58,7 +58,8 @@ export function boardProblem(options: Partial<BoardOptions>, { seed, split, inde
   const warm = split === "warm", allowed = Object.keys(COLOURS).filter((colour) => !warm || !o.heldOut.includes(colour));
   const asked = pick(allowed, 2) as [string, string];
   const operation = random.next() < o.differences ? "minus" : "plus",
-    description = warm && random.next() < (index < o.describeFirst ? Math.max(0.9, o.describe) : o.describe);
+    description = warm && random.next() < o.describe;
+  const by = random.next() < 0.5 ? "cells" : "colours";
   const described = description ? o.describeDigits : o.digits, names = Object.keys(COLOURS);
   // A described board may have more figures than there are colours: then colours come again.
   const others = described > names.length
@@ -72,10 +73,10 @@ export function boardProblem(options: Partial<BoardOptions>, { seed, split, inde
   };
   const [a, b] = figures as unknown as [Figure, Figure];
   const value = operation === "plus" ? a.digit + b.digit : a.digit - b.digit;
-  const all = descriptionOf(figures, o.side);
+  const all = by === "cells" ? cellsOf(figures, o.side) : coloursOf(figures);
   return {
     id: `board/${split}/${index}`,
-    question: description ? DESCRIBE : questionOf(asked, operation),
+    question: description ? DESCRIBE[by] : questionOf(asked, operation),
     truth: description ? all : `${value}`,
     demonstration: description ? all : chainOf(random, [read(a), read(b)], operation),
     kind: description ? "description" : "question",

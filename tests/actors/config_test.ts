@@ -51,7 +51,7 @@ Deno.test("short forms come out whole", () => {
 });
 
 Deno.test("the warm start is the board task's default and not that of files", () => {
-  assertEquals(configSchema.parse({}).sft?.steps, 400);
+  assertEquals(configSchema.parse({}).sft?.steps, 600);
   assertEquals(configSchema.parse({ sft: null }).sft, null);
   assertEquals(configSchema.parse(FILES).sft, null);
 });
