@@ -204,18 +204,29 @@ export interface ReadyRow {
   readonly image?: string | undefined;
 }
 
+/** Which rows. "warm": of supervised training. */
+export type Split = "train" | "val" | "warm";
+
 /** What `loader` answers. */
-export type LoaderMessage = {
-  readonly type: "load";
-  readonly split: "train" | "val" | "warm";
-  readonly indices: readonly number[];
-  /** Rows of which a picture is wanted for reports. Default 0. */
-  readonly images?: number;
-};
+export type LoaderMessage =
+  | {
+    readonly type: "load";
+    readonly split: Split;
+    readonly indices: readonly number[];
+    /** Rows of which a picture is wanted for reports. Default 0. */
+    readonly images?: number;
+  }
+  | { readonly type: "sizes" };
 
 /** Of `loader`, by message. */
 export type LoaderReplies = {
-  load: { readonly rows: readonly ReadyRow[]; readonly bad: readonly { readonly id: string; readonly reason: string }[] };
+  /** `bad`: rows that cannot be read; `overlong`: ids of those whose prompts are too long. */
+  load: {
+    readonly rows: readonly ReadyRow[];
+    readonly bad: readonly { readonly id: string; readonly reason: string }[];
+    readonly overlong: readonly string[];
+  };
+  sizes: Readonly<Record<Split, number>>;
 };
 
 /** What `trainer` answers. */

@@ -26,6 +26,10 @@ export interface EvaluatorOptions {
   readonly grader: GraderPoolOptions;
   /** Rows of the held-out set that are asked. */
   readonly limit: number;
+  /** Answers to a row, where not greedy. */
+  readonly n: number;
+  readonly temperature: number;
+  readonly topP: number;
   readonly greedy: boolean;
   readonly maxTokens: number;
   readonly seed: number;
@@ -54,7 +58,8 @@ export class Evaluator implements Behaviour<EvaluatorMessage> {
   }
 
   async handle(_message: EvaluatorMessage): Promise<EvaluatorReplies["evaluate"]> {
-    const sampled = await this.#ask(1);
+    const { n, temperature, topP } = this.#options, sampled = await this.#ask({ n, temperature, topP });
+    if (!sampled) return { metrics: {} };
     const metrics: Record<string, number> = {
       "val/accuracy": sampled.accuracy.value,
       "val/accuracy_low": sampled.accuracy.low,
@@ -62,34 +67,35 @@ export class Evaluator implements Behaviour<EvaluatorMessage> {
       "val/reward_score": sampled.reward,
       "val_response_length/mean": sampled.length,
     };
-    if (this.#options.greedy) metrics["val/accuracy_greedy"] = (await this.#ask(0)).accuracy.value;
+    if (this.#options.greedy) metrics["val/accuracy_greedy"] = (await this.#ask({ n: 1, temperature: 0 }))!.accuracy.value;
     return { metrics };
   }
 
   async #load(): Promise<{ row: ReadyRow; prompt: HeldPrompt }[]> {
-    const indices = Array.from({ length: this.#options.limit }, (_, i) => i);
+    const { val } = await this.#loader!.request<"sizes">(() => ({ type: "sizes" }));
+    const indices = Array.from({ length: Math.min(val, this.#options.limit) }, (_, i) => i);
     const { rows } = await this.#loader!.request(() => ({ type: "load", split: "val", indices }));
     const take = (handle: Parameters<ReturnType<Place["account"]>["receive"]>[0]) => this.#place.account(handle.device).receive(handle);
     return rows.map((row) => ({ row, prompt: heldPrompt(row.prompt, take) }));
   }
 
-  async #ask(temperature: number) {
+  /** Undefined where there are no held-out rows. */
+  async #ask(sampling: { n: number; temperature: number; topP?: number }) {
     const rows = this.#rows ??= await this.#load(), { maxTokens, seed } = this.#options;
+    if (rows.length === 0) return undefined;
     const { answers } = await this.#policy!.request((carrier) => ({
       type: "rollout",
       prompts: rows.map(({ prompt }) => promptMessage(prompt, (tensor) => carrier.lend(tensor))),
-      sampling: { n: 1, temperature, maxTokens, seed },
+      sampling: { ...sampling, maxTokens, seed },
     }));
-    const inputs = answers.map((message, i) => {
+    const inputs = answers.flatMap((message, i) => {
       using answer = heldAnswers(message, (handle) => this.#place.account(handle.device).receive(handle));
-      const [tokens] = pieces(answer.tokens.toArray() as Int32Array<ArrayBuffer>, answer.lengths);
-      const finish = answer.finish[0] === "stop" ? "stop" as const : "length" as const;
-      return {
+      return pieces(answer.tokens.toArray() as Int32Array<ArrayBuffer>, answer.lengths).map((tokens, sample) => ({
         ...rows[i]!.row.input,
-        response: this.#tokenizer.decode(tokens!, { skipSpecialTokens: true }),
-        tokens: tokens!.length,
-        finish,
-      };
+        response: this.#tokenizer.decode(tokens, { skipSpecialTokens: true }),
+        tokens: tokens.length,
+        finish: answer.finish[sample] === "stop" ? "stop" as const : "length" as const,
+      }));
     });
     const graded = await this.#pool.grade(inputs), mean = (of: readonly number[]) => of.reduce((a, b) => a + b, 0) / of.length;
     const right = graded.reduce((sum, { overall, parts }) => sum + (parts["accuracy"] ?? overall), 0);

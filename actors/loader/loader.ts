@@ -1,9 +1,11 @@
 import sharp from "sharp";
 import { BoardDataset, type BoardOptions } from "../../data/board/mod.ts";
+import { ConcatDataset } from "../../data/concat.ts";
+import { openDataset, type OpenOptions } from "../../data/open.ts";
 import type { Dataset, Sample } from "../../data/sample.ts";
 import { KedgeError } from "../../ffi/errors.ts";
 import { Processor } from "../../model/processor/processor.ts";
-import type { LoaderMessage, LoaderReplies, ReadyRow } from "../messages.ts";
+import type { LoaderMessage, LoaderReplies, ReadyRow, Split } from "../messages.ts";
 import { holdPrompt, promptMessage } from "../prompts.ts";
 import { hostTensor, type Place } from "../runtime/place.ts";
 import type { Behaviour, Start, Turn } from "../runtime/serve.ts";
@@ -12,9 +14,13 @@ import type { Behaviour, Start, Turn } from "../runtime/serve.ts";
 export interface LoaderOptions {
   /** Folder of the tokenizer, template and image processor. */
   readonly model: string;
+  /** Of the built-in task. */
   readonly board: Partial<BoardOptions>;
+  /** Files or hub ids instead of the built-in task. */
+  readonly files?: { readonly train: readonly string[]; readonly val: readonly string[]; readonly columns: OpenOptions };
   readonly seed: number;
   readonly maxPromptLength: number;
+  readonly overlongPrompts: "drop" | "error";
 }
 
 /** Makes rows ready ahead of need: draws or reads them, resizes their pictures, encodes their text. */
@@ -22,33 +28,51 @@ export class Loader implements Behaviour<LoaderMessage> {
   readonly #place: Place;
   readonly #options: LoaderOptions;
   readonly #processor: Processor;
-  readonly #datasets: Readonly<Record<"train" | "val" | "warm", Dataset>>;
+  readonly #datasets: Readonly<Record<Split, Dataset>>;
 
-  constructor({ place, options }: Start<LoaderOptions>) {
+  private constructor({ place, options }: Start<LoaderOptions>, datasets: Readonly<Record<Split, Dataset>>) {
     this.#place = place;
     this.#options = options;
     this.#processor = Processor.fromFolder(options.model);
-    const { board, seed } = options, of = (split: "train" | "val" | "warm") => new BoardDataset(board, { seed, split });
-    this.#datasets = { train: of("train"), val: of("val"), warm: of("warm") };
+    this.#datasets = datasets;
   }
 
-  async handle({ split, indices, images = 0 }: LoaderMessage, turn: Turn): Promise<LoaderReplies["load"]> {
-    const rows: ReadyRow[] = [], bad: { id: string; reason: string }[] = [];
+  /** Opens the data. */
+  static async open(start: Start<LoaderOptions>): Promise<Loader> {
+    const { board, seed, files } = start.options, of = (split: Split) => new BoardDataset(board, { seed, split });
+    if (!files) return new Loader(start, { train: of("train"), val: of("val"), warm: of("warm") });
+    const train = await openDataset(files.train, files.columns);
+    const val = files.val.length === 0 ? new ConcatDataset([]) : await openDataset(files.val, files.columns);
+    return new Loader(start, { train, val, warm: train });
+  }
+
+  async handle(message: LoaderMessage, turn: Turn): Promise<LoaderReplies[LoaderMessage["type"]]> {
+    if (message.type === "load") return await this.#load(message, turn);
+    const { train, val, warm } = this.#datasets;
+    return { train: train.size, val: val.size, warm: warm.size };
+  }
+
+  async #load({ split, indices, images = 0 }: Extract<LoaderMessage, { type: "load" }>, turn: Turn): Promise<LoaderReplies["load"]> {
+    const rows: ReadyRow[] = [], bad: { id: string; reason: string }[] = [], overlong: string[] = [];
     for (const [place, index] of indices.entries()) {
       try {
         // deno-lint-ignore no-await-in-loop -- in order, and pictures one at a time
-        rows.push(await this.#row(this.#datasets[split], index, { turn, answer: split === "warm", image: place < images }));
+        const row = await this.#row(this.#datasets[split], index, { turn, answer: split === "warm", image: place < images });
+        if (typeof row === "string") overlong.push(row);
+        else rows.push(row);
       } catch (error) {
         if (!(error instanceof KedgeError)) throw error;
         bad.push({ id: `${this.#datasets[split].name}:${index}`, reason: error.message });
       }
     }
-    return { rows, bad };
+    return { rows, bad, overlong };
   }
 
-  async #row(dataset: Dataset, index: number, wanted: { turn: Turn; answer: boolean; image: boolean }): Promise<ReadyRow> {
-    const sample = await dataset.sample(index), { tokenizer } = this.#processor, { maxPromptLength } = this.#options;
-    const prompt = await this.#processor.prompt(sample.messages, { row: sample.id, maxPromptTokens: maxPromptLength });
+  async #row(dataset: Dataset, index: number, wanted: { turn: Turn; answer: boolean; image: boolean }): Promise<ReadyRow | string> {
+    const sample = await dataset.sample(index), { tokenizer } = this.#processor, { maxPromptLength, overlongPrompts } = this.#options;
+    const options = { row: sample.id, maxPromptTokens: maxPromptLength, overlong: overlongPrompts };
+    const prompt = await this.#processor.prompt(sample.messages, options);
+    if ("dropped" in prompt) return sample.id;
     const answer = wanted.answer && sample.demonstration !== undefined
       ? Int32Array.from([...tokenizer.encode(sample.demonstration, { special: "text" }), tokenizer.specialTokens.get("<|im_end|>")!])
       : undefined;

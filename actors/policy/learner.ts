@@ -42,6 +42,8 @@ export interface LearnerOptions {
   readonly microTokens: number;
   readonly checkpointing: Checkpointing;
   readonly optimizer: AdamWOptions;
+  /** Of the supervised warm start, until `reset`; default the same. */
+  readonly warmOptimizer?: AdamWOptions | undefined;
 }
 
 /** Numbers of one rollout's update that change from step to step. */
@@ -78,16 +80,16 @@ export class Learner implements Disposable {
     this.#policyMetrics = new PolicyMetrics(device);
     this.#correctionMetrics = new CorrectionMetrics(device);
     this.#divergenceMetrics = new DivergenceMetrics(device);
-    this.#optimizer = this.#newOptimizer();
+    this.#optimizer = this.#newOptimizer(options.warmOptimizer ?? options.optimizer);
   }
 
-  #newOptimizer(): AdamW {
+  #newOptimizer(options: AdamWOptions): AdamW {
     const { device, config, parameters } = this.model, specs = parameterSpecs(config);
     const trained = specs.filter(({ name }) => parameters[name]!.requiresGrad);
     const plain = (kind: string) => kind === "norm" || kind === "bias";
     const named = (keep: (kind: string) => boolean) => trained.filter(({ kind }) => keep(kind)).map(({ name }) => parameters[name]!);
     const groups = [{ parameters: named((kind) => !plain(kind)) }, { parameters: named(plain), weightDecay: 0 }];
-    return new AdamW(device, groups, this.options.optimizer);
+    return new AdamW(device, groups, options);
   }
 
   /** The optimizer. */
@@ -98,7 +100,7 @@ export class Learner implements Disposable {
   /** Begins the optimizer anew, as between a warm start and what follows. */
   reset(): void {
     this.#optimizer[Symbol.dispose]();
-    this.#optimizer = this.#newOptimizer();
+    this.#optimizer = this.#newOptimizer(this.options.optimizer);
     this.#zero();
   }
 

@@ -46,6 +46,7 @@ export class Policy implements Behaviour<PolicyMessage> {
   }
 
   #restore({ folder, optimizer }: NonNullable<PolicyOptions["restore"]>): void {
+    this.#learner.reset();
     using file = SafetensorsFile.open(`${folder}/trainer.safetensors`);
     for (const [name, target] of Object.entries(this.#learner.optimizer.tensors())) loadInto(file, `optimizer.${name}`, { target });
     this.#learner.optimizer.restore(optimizer);

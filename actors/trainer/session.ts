@@ -1,3 +1,4 @@
+import type { OpenOptions } from "../../data/open.ts";
 import type { AdamWState } from "../../tensor/optimizer.ts";
 import type { Divergence } from "../../rl/divergences/divergence.ts";
 import { type DivergenceTerm, needsReference } from "../../rl/divergences/term.ts";
@@ -34,6 +35,8 @@ export interface Beginning {
   readonly model: string;
   /** Folder of the tokenizer, template and image processor. */
   readonly files: string;
+  /** What paths of reward modules are relative to: a URL. */
+  readonly base: string;
   /** The model that a divergence refers to; undefined: none is loaded yet. */
   readonly reference?: string | undefined;
   /** Of a checkpoint. */
@@ -52,7 +55,7 @@ export class Session implements AsyncDisposable {
   ) {}
 
   /** Starts the actors side by side. @throws what the first to fail threw; none is left then. */
-  static async open(place: Place, config: Config, { model, files, reference, optimizer }: Beginning): Promise<Session> {
+  static async open(place: Place, config: Config, { model, files, base, reference, optimizer }: Beginning): Promise<Session> {
     const started: Any[] = [], { device } = config, threads = config.threads ?? undefined;
     const spawn = async <M extends Message, R extends Record<M["type"], unknown>>(
       name: string,
@@ -84,8 +87,8 @@ export class Session implements AsyncDisposable {
       },
       ...(optimizer && { restore: { folder: model, optimizer } }),
     };
-    const { reward, grader, seed, data, val } = config, base = new URL(`file://${Deno.cwd()}/`).href;
-    const pool = { timeLimit: grader.timeLimit, workers: grader.workers ?? 1 };
+    const { reward, grader, seed, data, val } = config, { read, net, env } = grader;
+    const pool = { timeLimit: grader.timeLimit, workers: grader.workers ?? 1, read, net, env };
     const term = divergenceOf(config);
     const criticOptions: CriticOptions = {
       reward,
@@ -100,11 +103,22 @@ export class Session implements AsyncDisposable {
       base,
       grader: pool,
       limit: val.limit,
+      n: val.n,
+      temperature: val.temperature,
+      topP: val.topP,
       greedy: val.greedy,
       maxTokens: data.maxResponseLength,
       seed,
     };
-    const loaderOptions: LoaderOptions = { model: files, board: data.board, seed, maxPromptLength: data.maxPromptLength };
+    const { maxPromptLength, overlongPrompts } = data;
+    const loaderOptions: LoaderOptions = {
+      model: files,
+      board: data.board as LoaderOptions["board"],
+      seed,
+      maxPromptLength,
+      overlongPrompts,
+      ...(data.task === "files" && { files: { train: list(data.trainFiles), val: list(data.valFiles), columns: columnsOf(data) } }),
+    };
     try {
       const [policy, critic, detector, evaluator, loader] = await Promise.all([
         spawn<PolicyMessage, PolicyReplies>("policy", "policy", policyOptions, { threads }),
@@ -188,5 +202,25 @@ export function learnerOptions(config: Config): LearnerOptions {
       moments: optim.moments,
       seed: config.seed,
     },
+    warmOptimizer: config.sft ? { weightDecay: config.sft.weightDecay, maxNorm: config.sft.maxGradNorm } : undefined,
   };
+}
+
+function list(files: string | readonly string[]): readonly string[] {
+  return typeof files === "string" ? [files] : files;
+}
+
+/** How rows of files are read. */
+function columnsOf(data: Config["data"]): OpenOptions {
+  const { promptKey, answerKey, imageKey, videoKey, optionsKey, formatPrompt } = data;
+  const given = {
+    imageDir: data.imageDir,
+    idKey: data.idKey,
+    demonstrationKey: data.demonstrationKey,
+    systemPrompt: data.systemPrompt,
+    minPixels: data.minPixels,
+    maxPixels: data.maxPixels,
+  };
+  const set = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== null));
+  return { promptKey, answerKey, imageKey, videoKey, optionsKey, formatPrompt, ...set };
 }

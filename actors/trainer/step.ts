@@ -94,7 +94,7 @@ export async function runStep(
         regions: answer.regions,
         responses: answer.lengths.length,
       })),
-      options: atrlOf(config),
+      options: { ...atrlOf(config), ...(algorithm.credit === "none" && { mode: "off" as const }) },
       keys: rows.flatMap(({ row }, i) => answers[i]!.lengths.map((_, sample) => ({ prompt: row.index, sample }))),
     })),
   );

@@ -1,6 +1,7 @@
 // deno-lint-ignore-file no-await-in-loop -- a run is one thing after another
 import type { AdamWState } from "../../tensor/optimizer.ts";
 import { newBoardModel } from "../../data/board/mod.ts";
+import { ShuffledSampler } from "../../data/sampler.ts";
 import { KedgeError } from "../../ffi/errors.ts";
 import { writeFolder } from "../../model/folder/checkpoint_files.ts";
 import { Tokenizer } from "../../model/processor/tokenizer.ts";
@@ -10,15 +11,20 @@ import type { Config } from "../config/schema.ts";
 import type { LoaderReplies, TrainerEvent, TrainerMessage, TrainerReplies, TrainerStatus } from "../messages.ts";
 import { Checkpoints } from "../run/checkpoints.ts";
 import { type Line, Lines } from "../run/lines.ts";
+import { TensorBoard } from "../run/tensorboard.ts";
 import type { Place } from "../runtime/place.ts";
 import type { Behaviour, Start } from "../runtime/serve.ts";
 import { type Beginning, divergenceOf, Session } from "./session.ts";
+import { Feed } from "./feed.ts";
 import { runStep, takeRows } from "./step.ts";
+import { checkSupported } from "./supported.ts";
 import { scheduleOf, warmStart } from "./warm_start.ts";
 
 /** What a trainer is started with. */
 export interface TrainerOptions {
   readonly config: Config;
+  /** What paths of reward modules are relative to: a URL. */
+  readonly base: string;
   /** The run's directory. */
   readonly run: string;
   /** Whether it goes on from the last checkpoint, where there is one. Default true. */
@@ -39,14 +45,17 @@ export class Trainer implements Behaviour<TrainerMessage> {
   readonly #emit: (event: TrainerEvent) => void;
   readonly #config: Config;
   readonly #run: string;
+  readonly #base: string;
   readonly #checkpoints: Checkpoints;
   readonly #metrics: Lines;
   readonly #rollouts: Lines;
+  readonly #board: TensorBoard | undefined;
   readonly #finished = Promise.withResolvers<TrainerStatus>();
   readonly #resumes: boolean;
   #session: Session | undefined;
   #state: TrainerStatus["state"] = "starting";
   #step = 0;
+  #trainSize = Infinity;
   #kl: Coefficient | undefined;
   #stopping = false;
   #paused: PromiseWithResolvers<void> | undefined;
@@ -58,11 +67,13 @@ export class Trainer implements Behaviour<TrainerMessage> {
     this.#emit = emit;
     this.#config = options.config;
     this.#run = options.run;
+    this.#base = options.base;
     this.#resumes = options.resume ?? true;
     const { saveLimit, saveBest } = options.config.trainer;
     this.#checkpoints = new Checkpoints(options.run, { saveLimit, saveBest });
     this.#metrics = new Lines(`${options.run}/metrics.jsonl`);
     this.#rollouts = new Lines(`${options.run}/rollouts.jsonl`);
+    this.#board = options.config.logging.tensorboard ? new TensorBoard(options.run) : undefined;
   }
 
   async handle(message: TrainerMessage): Promise<TrainerReplies[TrainerMessage["type"]]> {
@@ -136,6 +147,7 @@ export class Trainer implements Behaviour<TrainerMessage> {
 
   async #attempt(resume: boolean): Promise<void> {
     const { trainer } = this.#config;
+    checkSupported(this.#config);
     this.#checkpoints.sweep();
     const { checkpoint, skipped } = resume ? this.#checkpoints.latest() : { checkpoint: undefined, skipped: [] };
     for (const words of skipped) this.#note(`Passed over a checkpoint: ${words}`);
@@ -160,8 +172,8 @@ export class Trainer implements Behaviour<TrainerMessage> {
     await this.#end();
   }
 
-  #open(beginning: Omit<Beginning, "files">): Promise<Session> {
-    return Session.open(this.#place, this.#config, { ...beginning, files: this.#initialModel() });
+  #open(beginning: Omit<Beginning, "files" | "base">): Promise<Session> {
+    return Session.open(this.#place, this.#config, { ...beginning, files: this.#initialModel(), base: this.#base });
   }
 
   /**
@@ -195,16 +207,17 @@ export class Trainer implements Behaviour<TrainerMessage> {
   }
 
   async #loop(): Promise<void> {
-    const session = this.#session!, { trainer, optim, logging } = this.#config;
+    const session = this.#session!, { trainer, optim, logging, data } = this.#config;
     const tokenizer = Tokenizer.fromFolder(this.#initialModel()), rate = scheduleOf(optim, trainer.maxSteps);
-    let next = this.#step < trainer.maxSteps ? this.#load(this.#step) : undefined, skipped = 0;
-    while (this.#step < trainer.maxSteps && !this.#stopping) {
+    const last = await this.#lastStep(), feed = new Feed(this.#step, last, Math.max(1, data.prefetch), (step) => this.#load(step));
+    let skipped = 0;
+    while (this.#step < last && !this.#stopping) {
       await this.#pause();
       if (this.#stopping) break;
-      const { rows } = await next!, step = this.#step + 1;
-      next = step < trainer.maxSteps ? this.#load(step) : undefined;
-      const taken = takeRows(this.#place, rows);
+      const step = this.#step + 1, loaded = await feed.next();
+      const taken = takeRows(this.#place, loaded.rows);
       try {
+        this.#setAside(step, loaded);
         const settings = { step, lr: rate(this.#step), klCoefficient: this.#kl?.value ?? 0 };
         const { metrics, rollouts, skippedInRow, responses } = await runStep(this.#place, session, {
           config: this.#config,
@@ -215,9 +228,10 @@ export class Trainer implements Behaviour<TrainerMessage> {
         this.#kl?.update(metrics["actor/kl_loss"] ?? metrics["actor/kl_penalty"] ?? NaN, responses);
         this.#step = step;
         skipped = skippedInRow;
-        const due = (freq: number) => step === trainer.maxSteps || (freq > 0 && step % freq === 0);
+        const due = (freq: number) => step === last || (freq > 0 && step % freq === 0);
         const val = due(trainer.valFreq) ? await this.#evaluate() : {};
-        this.#log({ step, ...metrics, ...val, ...this.#accounts() });
+        const lost = { "data/bad": loaded.bad.length, "data/overlong": loaded.overlong.length };
+        this.#log({ step, ...metrics, ...lost, ...val, ...this.#accounts() });
         if (logging.rollouts !== "none") this.#rollouts.append(...rollouts);
         if (due(trainer.saveFreq) || this.#checkpoint || skipped >= trainer.maxSkipped) await this.#save();
       } finally {
@@ -231,7 +245,7 @@ export class Trainer implements Behaviour<TrainerMessage> {
         );
       }
     }
-    if (next) takeRows(this.#place, (await next).rows).forEach(({ prompt }) => prompt[Symbol.dispose]());
+    for (const { rows } of await feed.rest()) takeRows(this.#place, rows).forEach(({ prompt }) => prompt[Symbol.dispose]());
     if (this.#stopping && !this.#checkpoints.steps().includes(this.#step)) await this.#save();
   }
 
@@ -239,6 +253,32 @@ export class Trainer implements Behaviour<TrainerMessage> {
   #accounts(): Record<string, number> {
     const all = Object.entries(this.#session!.accounts()).filter(([name]) => name !== "loader");
     return Object.fromEntries(all.map(([name, bytes]) => [`perf/account_bytes/${name}`, bytes]));
+  }
+
+  /** The steps of the run: `maxSteps`, or fewer where the epochs end before. */
+  async #lastStep(): Promise<number> {
+    const { trainer: { maxSteps, totalEpochs }, data: { rolloutBatchSize } } = this.#config;
+    const { train } = await this.#session!.loader.peer.request<"sizes">(() => ({ type: "sizes" }));
+    if (train === 0) throw new KedgeError("BadData", "Cannot train: data.trainFiles has no rows");
+    this.#trainSize = train;
+    return totalEpochs === null || !Number.isFinite(train)
+      ? maxSteps
+      : Math.min(maxSteps, Math.floor(totalEpochs * train / rolloutBatchSize));
+  }
+
+  /** Rows that cannot be read: by configuration they end the run, or are put down in quarantine.jsonl. */
+  #setAside(step: number, { rows, bad, overlong }: LoaderReplies["load"]): void {
+    if (bad.length > 0 && this.#config.data.badRows === "stop") {
+      throw new KedgeError("BadData", `${bad[0]!.reason} (data.badRows "quarantine" would set such rows aside)`, { id: bad[0]!.id });
+    }
+    new Lines(`${this.#run}/quarantine.jsonl`).append(...bad.map((row) => ({ step, ...row })));
+    if (rows.length === 0) {
+      throw new KedgeError(
+        "BadData",
+        `Cannot make step ${step}: of its rows ${bad.length} cannot be read, ${overlong.length} are too long`,
+        { step },
+      );
+    }
   }
 
   async #pause(): Promise<void> {
@@ -251,8 +291,11 @@ export class Trainer implements Behaviour<TrainerMessage> {
 
   /** The prompts of a step: a pure function of it, so that a resumed run has the same. */
   #load(step: number): Promise<LoaderReplies["load"]> {
-    const { rolloutBatchSize } = this.#config.data, { logging, rollout } = this.#config;
-    const indices = Array.from({ length: rolloutBatchSize }, (_, i) => step * rolloutBatchSize + i);
+    const { rolloutBatchSize, shuffle } = this.#config.data, { logging, rollout, seed } = this.#config;
+    const sampler = new ShuffledSampler(this.#trainSize, { seed, shuffle: shuffle && Number.isFinite(this.#trainSize) });
+    const drawn = step * rolloutBatchSize;
+    sampler.restore({ epoch: Math.floor(drawn / this.#trainSize), position: drawn % this.#trainSize });
+    const indices = sampler.next(rolloutBatchSize);
     const images = Math.ceil(logging.rolloutSamples / rollout.n);
     const load = this.#session!.loader.peer.request(() => ({ type: "load", split: "train", indices, images }));
     load.catch(() => {}); // told where it is awaited
@@ -285,6 +328,7 @@ export class Trainer implements Behaviour<TrainerMessage> {
   #log(line: Line): void {
     const stamped = { ...line, time: new Date().toISOString() };
     this.#metrics.append(stamped);
+    this.#board?.scalars(line.step, line);
     this.#emit({ kind: "metrics", line: stamped });
   }
 

@@ -23,7 +23,7 @@ export const STOPPED = 130;
 
 /** Trains. @returns The exit code: 0 at the end, 1 for an error, 130 where it was stopped. */
 export async function trainRun({ config: file, sets, resume }: RunRequest): Promise<number> {
-  const { config } = loadConfig({ ...(file !== undefined && { file }), sets: [...sets] }), run = `${config.runDir}/${config.name}`;
+  const { config, base } = loadConfig({ ...(file !== undefined && { file }), sets: [...sets] }), run = `${config.runDir}/${config.name}`;
   Deno.mkdirSync(run, { recursive: true });
   if (!resume) {
     for (const name of ["checkpoints", "initial", "reference"]) await Deno.remove(`${run}/${name}`, { recursive: true }).catch(() => {});
@@ -38,7 +38,7 @@ export async function trainRun({ config: file, sets, resume }: RunRequest): Prom
     module: new URL("../../actors/trainer/worker.ts", import.meta.url),
     device: config.device,
     threads: 1,
-    options: { config, run, resume },
+    options: { config, base, run, resume },
     onEvent: (event) => progress.take(event as TrainerEvent),
   });
   let stops = 0;

@@ -33,6 +33,7 @@ export const LITTLE: readonly string[] = [
   "trainer.valBeforeTrain=false",
   "val.limit=4",
   "optim.lr=1e-3",
+  "logging.report=false",
 ];
 
 /** A configuration for a folder. */
@@ -54,7 +55,7 @@ export async function littleRun(
     module: new URL("../../actors/trainer/worker.ts", import.meta.url),
     device: "cpu",
     threads: 1,
-    options: { config, run },
+    options: { config, base: new URL("./", import.meta.url).href, run },
     onEvent: (event) => given.onEvent?.(event as TrainerEvent, trainer),
   });
   try {
