@@ -134,7 +134,7 @@ const raw = z.strictObject({
     env: z.array(text).default([]).describe("Environment variables that reward modules may read."),
   }).prefault({}).describe("Where rewards are worked out."),
   trainer: z.strictObject({
-    maxSteps: positive.default(40).describe("Steps of the run; totalEpochs may end it before."),
+    maxSteps: positive.default(60).describe("Steps of the run; totalEpochs may end it before."),
     totalEpochs: positive.nullable().default(null).describe("Times that the rows are gone through; null: as maxSteps asks."),
     saveFreq: count.default(10).describe("Steps between checkpoints; 0: at the end only."),
     saveLimit: positive.default(3).describe("Checkpoints that are kept, besides the best."),

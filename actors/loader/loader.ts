@@ -1,6 +1,5 @@
 import sharp from "sharp";
 import { BoardDataset, type BoardOptions } from "../../data/board/mod.ts";
-import { ConcatDataset } from "../../data/concat.ts";
 import { openDataset, type OpenOptions } from "../../data/open.ts";
 import type { Dataset, Sample } from "../../data/sample.ts";
 import { KedgeError } from "../../ffi/errors.ts";
@@ -23,6 +22,12 @@ export interface LoaderOptions {
   readonly overlongPrompts: "drop" | "error";
 }
 
+const NO_ROWS: Dataset = {
+  name: "no rows",
+  size: 0,
+  sample: (index) => Promise.reject(new RangeError(`Cannot read row ${index}: there are none`)),
+};
+
 /** Makes rows ready ahead of need: draws or reads them, resizes their pictures, encodes their text. */
 export class Loader implements Behaviour<LoaderMessage> {
   readonly #place: Place;
@@ -42,7 +47,7 @@ export class Loader implements Behaviour<LoaderMessage> {
     const { board, seed, files } = start.options, of = (split: Split) => new BoardDataset(board, { seed, split });
     if (!files) return new Loader(start, { train: of("train"), val: of("val"), warm: of("warm") });
     const train = await openDataset(files.train, files.columns);
-    const val = files.val.length === 0 ? new ConcatDataset([]) : await openDataset(files.val, files.columns);
+    const val = files.val.length === 0 ? NO_ROWS : await openDataset(files.val, files.columns);
     return new Loader(start, { train, val, warm: train });
   }
 

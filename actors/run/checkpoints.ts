@@ -1,15 +1,18 @@
 import { crc32 } from "node:zlib";
 import { KedgeError } from "../../ffi/errors.ts";
 import { writeFolder } from "../../model/folder/checkpoint_files.ts";
+import { SafetensorsFile } from "../../tensor/safetensors.ts";
 import type { SafetensorsEntry } from "../../tensor/safetensors_writer.ts";
 import { writeSafetensors } from "../../tensor/safetensors_writer.ts";
+import { namesIn, removeAll, syncFolder, writeSynced } from "./whole_file.ts";
 
 /** What a checkpoint holds beside the model. */
 export interface CheckpointParts {
-  /** Writes the model folder, under a path that is not there yet. */
+  /** Writes the model folder, under a path that is not there yet. Its files are then moved to the top of the checkpoint. */
   readonly model: (folder: string) => void;
+  /** Those of `trainer.safetensors`. */
   readonly tensors: readonly SafetensorsEntry[];
-  /** Plain data. */
+  /** Plain data, as JSON holds it: no NaN, no undefined. */
   readonly state: Readonly<Record<string, unknown>>;
   /** Of a comparison between checkpoints; higher is better. */
   readonly score?: number;
@@ -17,10 +20,20 @@ export interface CheckpointParts {
 
 /** A checkpoint that is whole. */
 export interface Checkpoint {
+  /** The step after which it was written. */
   readonly step: number;
+  /** Its folder, which is a model folder too. */
   readonly path: string;
+  /** As it was given. */
   readonly state: Readonly<Record<string, unknown>>;
+  /** As it was given. */
   readonly score: number | undefined;
+}
+
+/** A checkpoint with its tensors, which are to be closed. */
+export interface LoadedCheckpoint extends Checkpoint {
+  /** `trainer.safetensors`, open. */
+  readonly tensors: SafetensorsFile;
 }
 
 interface Seal {
@@ -31,7 +44,7 @@ interface Seal {
   readonly files: Readonly<Record<string, readonly [bytes: number, crc: number]>>;
 }
 
-const SEAL = "trainer.json";
+const SEAL = "trainer.json", TENSORS = "trainer.safetensors";
 
 /** A file's bytes and CRC-32, read a piece at a time. */
 function fingerprint(path: string): [number, number] {
@@ -45,16 +58,21 @@ function fingerprint(path: string): [number, number] {
   return [bytes, crc];
 }
 
-function writeSynced(path: string, text: string): void {
-  using file = Deno.openSync(path, { write: true, createNew: true });
-  const bytes = new TextEncoder().encode(text);
-  for (let done = 0; done < bytes.length;) done += file.writeSync(bytes.subarray(done));
-  file.syncSync();
+/** The text of a seal: its JSON, with the CRC-32 of that JSON as its last key. */
+function sealText(seal: Seal): string {
+  return `${JSON.stringify({ ...seal, "checksum": crc32(JSON.stringify(seal)) })}\n`;
+}
+
+function readSeal(path: string, step: number): Seal {
+  const { checksum, ...seal } = JSON.parse(Deno.readTextFileSync(path)) as Seal & { checksum: number };
+  if (crc32(JSON.stringify(seal)) !== checksum) throw new Error("its checksum is not that of its content");
+  if (seal.step !== step) throw new Error(`it is that of step ${seal.step}`);
+  return seal;
 }
 
 /**
  * The checkpoints of a run: `checkpoints/step-N`, each a model folder with `trainer.safetensors` and `trainer.json` beside the weights. One is written under
- * another name, synced and renamed; its seal, `trainer.json`, is written last and names the size and the CRC-32 of every other file.
+ * another name, synced and renamed; its seal, `trainer.json`, is written last and names the size and the CRC-32 of every other file and its own.
  */
 export class Checkpoints {
   readonly #folder: string;
@@ -62,75 +80,93 @@ export class Checkpoints {
   readonly #best: boolean;
 
   /**
+   * Changes nothing on the disk: what another one writes meanwhile is safe.
+   *
    * @param run The run's directory.
-   * @param options `saveLimit`: how many of the newest are kept. `saveBest`: whether the best by score is kept beside them.
+   * @param options `saveLimit`: how many of the newest are kept. `saveBest`: whether the best by score (of equals, the latest) is kept beside them.
    */
   constructor(run: string, options: { saveLimit: number; saveBest: boolean }) {
+    const { saveLimit, saveBest } = options;
+    if (!(Number.isInteger(saveLimit) && saveLimit > 0)) throw new RangeError(`Cannot keep checkpoints: saveLimit is ${saveLimit}`);
     this.#folder = `${run}/checkpoints`;
-    this.#limit = options.saveLimit;
-    this.#best = options.saveBest;
+    this.#limit = saveLimit;
+    this.#best = saveBest;
   }
 
   /**
-   * Writes a checkpoint, and then removes those that are too many.
+   * Writes a checkpoint, and then removes those that are too many. One of the same step is replaced, once the new one is whole.
    *
    * @returns Its path.
-   * @throws What writing threw, such as for a full disk: the older checkpoints stand as they were.
+   * @throws {KedgeError} `BadCheckpoint` where the disk did not take it, as when it is full: the older checkpoints stand as they were.
    */
   save(step: number, { model, tensors, state, score }: CheckpointParts): string {
-    const path = `${this.#folder}/step-${step}`;
-    Deno.mkdirSync(this.#folder, { recursive: true });
-    remove(path);
-    writeFolder(path, (temporary) => {
-      model(`${temporary}/model`);
-      for (const { name } of Deno.readDirSync(`${temporary}/model`)) Deno.renameSync(`${temporary}/model/${name}`, `${temporary}/${name}`);
-      Deno.removeSync(`${temporary}/model`);
-      writeSafetensors(`${temporary}/trainer.safetensors`, tensors);
-      const files = Object.fromEntries(Array.from(Deno.readDirSync(temporary), ({ name }) => [name, fingerprint(`${temporary}/${name}`)]));
-      const seal = { step, ...(score !== undefined && { score }), state, files } as Seal;
-      writeSynced(`${temporary}/${SEAL}`, `${JSON.stringify(seal)}\n`);
-    });
+    if (!(Number.isSafeInteger(step) && step >= 0)) throw new RangeError(`Cannot write a checkpoint: the step is ${step}`);
+    const path = this.#path(step), staged = `${path}.${crypto.randomUUID()}.whole.tmp`;
+    try {
+      Deno.mkdirSync(this.#folder, { recursive: true });
+      writeFolder(staged, (temporary) => {
+        model(`${temporary}/model`);
+        for (const name of namesIn(`${temporary}/model`)) Deno.renameSync(`${temporary}/model/${name}`, `${temporary}/${name}`);
+        removeAll(`${temporary}/model`);
+        writeSafetensors(`${temporary}/${TENSORS}`, tensors);
+        const files = Object.fromEntries(namesIn(temporary).sort().map((name) => [name, fingerprint(`${temporary}/${name}`)]));
+        const known = score !== undefined && Number.isFinite(score);
+        writeSynced(`${temporary}/${SEAL}`, sealText({ step, ...(known && { score }), state, files }));
+      });
+      removeAll(path);
+      Deno.renameSync(staged, path);
+      syncFolder(this.#folder);
+    } catch (cause) {
+      removeAll(staged);
+      if (cause instanceof KedgeError || cause instanceof RangeError || cause instanceof TypeError) throw cause;
+      const words = `Cannot write ${path}: ${(cause as Error).message}; the older checkpoints are untouched`;
+      throw new KedgeError("BadCheckpoint", words, { path, step }, { cause });
+    }
     this.#prune();
     return path;
   }
 
   /** Steps that have a folder, rising. */
   steps(): number[] {
-    try {
-      return Array.from(Deno.readDirSync(this.#folder), ({ name }) => /^step-(\d+)$/.exec(name)?.[1])
-        .filter((step) => step !== undefined).map(Number).sort((a, b) => a - b);
-    } catch (error) {
-      if (error instanceof Deno.errors.NotFound) return [];
-      throw error;
-    }
+    return namesIn(this.#folder).map((name) => /^step-(\d+)$/.exec(name)?.[1])
+      .filter((step) => step !== undefined).map(Number).sort((a, b) => a - b);
+  }
+
+  /** What is there, by rising step. Scores are read, files are not checked: of a torn one the score is unknown. */
+  list(): { step: number; path: string; score: number | undefined }[] {
+    return this.steps().map((step) => ({ step, path: this.#path(step), score: this.#score(step) }));
   }
 
   /**
-   * Reads a checkpoint.
+   * Reads a checkpoint, and checks every byte of it.
    *
    * @throws {KedgeError} `BadCheckpoint` where a file is missing, torn or changed.
    */
   read(step: number): Checkpoint {
-    const path = `${this.#folder}/step-${step}`;
-    const bad = (words: string) => new KedgeError("BadCheckpoint", `Cannot read ${path}: ${words}`, { path });
+    const path = this.#path(step);
+    const bad = (name: string, words: string) => new KedgeError("BadCheckpoint", `Cannot read ${path}: ${name}: ${words}`, { path, step });
     let seal: Seal;
     try {
-      seal = JSON.parse(Deno.readTextFileSync(`${path}/${SEAL}`));
+      seal = readSeal(`${path}/${SEAL}`, step);
     } catch (error) {
-      throw bad(`${SEAL}: ${(error as Error).message}`);
+      throw bad(SEAL, (error as Error).message);
     }
     for (const [name, [bytes, crc]] of Object.entries(seal.files)) {
       let found: [number, number];
       try {
         found = fingerprint(`${path}/${name}`);
       } catch (error) {
-        throw bad(`${name}: ${(error as Error).message}`);
+        throw bad(name, (error as Error).message);
       }
-      if (found[0] !== bytes || found[1] !== crc) {
-        throw bad(`${name} has ${found[0]} bytes, CRC ${found[1]}; ${bytes}, ${crc} were written`);
-      }
+      if (found[0] !== bytes || found[1] !== crc) throw bad(name, `${found[0]} bytes, CRC ${found[1]}; ${bytes}, ${crc} were written`);
     }
     return { step, path, state: seal.state, score: seal.score };
+  }
+
+  /** As {@linkcode Checkpoints.read}, with the tensors open. */
+  load(step: number): LoadedCheckpoint {
+    const checkpoint = this.read(step);
+    return { ...checkpoint, tensors: SafetensorsFile.open(`${checkpoint.path}/${TENSORS}`) };
   }
 
   /** The newest checkpoint that is whole; `skipped`: why newer ones are not. Undefined where there is none. */
@@ -147,35 +183,43 @@ export class Checkpoints {
     return { checkpoint: undefined, skipped };
   }
 
-  /** Removes what killed processes left half written. */
+  /** Renames the checkpoints of steps above `step` to `step-N.discarded`: a run that goes on from `step` does not prune or resume by them. */
+  discardAfter(step: number): void {
+    for (const later of this.steps().filter((other) => other > step)) {
+      removeAll(`${this.#path(later)}.discarded`);
+      Deno.renameSync(this.#path(later), `${this.#path(later)}.discarded`);
+    }
+  }
+
+  /** Removes what killed processes left half written. Only for who alone holds the run. */
   sweep(): void {
-    if (this.steps().length === 0) return;
-    for (const { name } of Deno.readDirSync(this.#folder)) if (name.endsWith(".tmp")) remove(`${this.#folder}/${name}`);
+    for (const name of namesIn(this.#folder)) if (name.endsWith(".tmp")) removeAll(`${this.#folder}/${name}`);
+  }
+
+  #path(step: number): string {
+    return `${this.#folder}/step-${step}`;
   }
 
   #prune(): void {
-    const steps = this.steps(), keep = new Set(steps.slice(-this.#limit));
+    const all = this.list(), keep = new Set(all.slice(-this.#limit).map(({ step }) => step));
     if (this.#best) {
-      const scored = steps.map((step) => ({ step, score: this.#score(step) })).filter(({ score }) => score !== undefined);
+      const scored = all.filter(({ score }) => score !== undefined);
       const best = scored.reduce<typeof scored[number] | undefined>((a, b) => a && a.score! > b.score! ? a : b, undefined);
       if (best) keep.add(best.step);
     }
-    for (const step of steps) if (!keep.has(step)) remove(`${this.#folder}/step-${step}`);
+    for (const { step, path } of all) {
+      if (keep.has(step)) continue;
+      // Renamed first, so that a kill on the way leaves no half of one under its name.
+      Deno.renameSync(path, `${path}.pruned.tmp`);
+      removeAll(`${path}.pruned.tmp`);
+    }
   }
 
   #score(step: number): number | undefined {
     try {
-      return (JSON.parse(Deno.readTextFileSync(`${this.#folder}/step-${step}/${SEAL}`)) as Seal).score;
+      return readSeal(`${this.#path(step)}/${SEAL}`, step).score;
     } catch {
       return undefined; // a torn one is not the best
     }
-  }
-}
-
-function remove(path: string): void {
-  try {
-    Deno.removeSync(path, { recursive: true });
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
   }
 }

@@ -50,6 +50,7 @@ export type Order =
 /** What a worker tells its supervisor itself. */
 export type Notice =
   | { readonly kind: "ready" }
+  | { readonly kind: "connected"; readonly name: string }
   | { readonly kind: "failed"; readonly error: PlainError }
   | { readonly kind: "closed"; readonly error: PlainError | undefined };
 

@@ -159,7 +159,10 @@ export function serveActor<M extends Message, O>(
     if (order.kind === "connect") {
       const { name, port, owner } = order;
       if (name === undefined) connect(port, owner);
-      else behaviour!.connect?.(name, (place) => new Peer(name, port, owner, place));
+      else {
+        behaviour!.connect?.(name, (place) => new Peer(name, port, owner, place));
+        worker.postMessage({ kind: "connected", name });
+      }
     } else if (order.kind === "close") {
       mailbox.close("the actor is closing");
       let error: unknown;

@@ -37,6 +37,7 @@ export class Actor<M extends Message, Replies extends Record<M["type"], unknown>
   readonly #worker: Worker;
   readonly #place: Place;
   readonly #closed = Promise.withResolvers<Error | undefined>();
+  readonly #introduced = new Map<string, () => void>();
   #dead = false;
 
   private constructor(place: Place, worker: Worker, readonly owner: OwnerId, options: SpawnOptions) {
@@ -64,6 +65,7 @@ export class Actor<M extends Message, Replies extends Record<M["type"], unknown>
     worker.onmessage = ({ data }: MessageEvent<Notice>) => {
       if (data.kind === "ready") resolve();
       else if (data.kind === "failed") reject(fromPlain(data.error));
+      else if (data.kind === "connected") actor.#introduced.get(data.name)?.();
       else actor.#closed.resolve(data.error && fromPlain(data.error));
     };
     worker.onerror = (event) => {
@@ -87,11 +89,13 @@ export class Actor<M extends Message, Replies extends Record<M["type"], unknown>
     return ownerReport(this.#place.host, this.owner);
   }
 
-  /** Lets another actor ask this one, under this one's name. */
-  introduce(other: Actor<Message, Record<string, unknown>>, name: string): void {
-    const { port1, port2 } = new MessageChannel();
+  /** Lets another actor ask this one, under a name. Returns when that one knows it, since its mail comes by another way. */
+  async introduce(other: Actor<Message, Record<string, unknown>>, name: string): Promise<void> {
+    const { port1, port2 } = new MessageChannel(), { promise, resolve } = Promise.withResolvers<void>();
+    other.#introduced.set(name, resolve);
     this.#order({ kind: "connect", port: port1, owner: other.owner }, [port1]);
     other.#order({ kind: "connect", port: port2, owner: this.owner, name }, [port2]);
+    await Promise.race([promise, other.#closed.promise]);
   }
 
   #order(order: Order, transfer: Transferable[] = []): void {

@@ -134,10 +134,10 @@ export class Session implements AsyncDisposable {
       if (term && reference !== undefined) {
         const { learner: _, restore: __, ...plain } = policyOptions;
         const frozen = await spawn("reference", "policy", { ...plain, model: reference } satisfies PolicyOptions, { threads });
-        (frozen as Any).introduce(critic as unknown as Any, "reference");
+        await (frozen as Any).introduce(critic as unknown as Any, "reference");
       }
-      (policy as unknown as Any).introduce(evaluator as unknown as Any, "policy");
-      (loader as unknown as Any).introduce(evaluator as unknown as Any, "loader");
+      await (policy as unknown as Any).introduce(evaluator as unknown as Any, "policy");
+      await (loader as unknown as Any).introduce(evaluator as unknown as Any, "loader");
       return new Session(policy, critic, detector, evaluator, loader, started);
     } catch (error) {
       await Promise.allSettled(started.map((actor) => actor.close()));

@@ -1,9 +1,12 @@
 import { constantSchedule, cosineSchedule, linearSchedule, type Schedule } from "../../tensor/schedule.ts";
+import { ShuffledSampler } from "../../data/sampler.ts";
+import { KedgeError } from "../../ffi/errors.ts";
 import type { TensorHandle } from "../../tensor/handle.ts";
 import type { PromptMessage } from "../messages.ts";
 import type { Config } from "../config/schema.ts";
 import type { Place } from "../runtime/place.ts";
 import type { Line } from "../run/lines.ts";
+import { Feed } from "./feed.ts";
 import type { Session } from "./session.ts";
 
 /** The learning rate by step that a configuration's section asks for. */
@@ -27,20 +30,27 @@ export async function warmStart(
   session: Session,
   given: { config: Config; log: (line: Line) => void; stopped: () => boolean },
 ): Promise<boolean> {
-  const { config: { sft }, log, stopped } = given, { policy, loader } = session;
+  const { config, log, stopped } = given, { sft, data } = config, { policy, loader } = session;
   if (!sft || sft.steps === 0) return true;
   const rate = scheduleOf(sft, sft.steps), account = (device: string) => place.account(device);
-  const load = (step: number) =>
-    loader.peer.request(() => ({
-      type: "load",
-      split: "warm",
-      indices: Array.from({ length: sft.batchSize }, (_, i) => step * sft.batchSize + i),
-    }));
-  let next = load(0);
+  const { warm } = await loader.peer.request<"sizes">(() => ({ type: "sizes" }));
+  const sampler = new ShuffledSampler(warm, { seed: config.seed, shuffle: data.shuffle && Number.isFinite(warm) });
+  const load = () => {
+    const indices = sampler.next(sft.batchSize);
+    return loader.peer.request<"load">(() => ({ type: "load", split: "warm", indices }));
+  };
+  const feed = new Feed(0, sft.steps, Math.max(1, data.prefetch), load);
   for (let step = 0; step < sft.steps; step++) {
     // deno-lint-ignore no-await-in-loop -- one step after the other
-    const { rows } = await next;
-    if (step + 1 < sft.steps) next = load(step + 1);
+    const { rows, bad } = await feed.next();
+    if (bad.length > 0 && data.badRows === "stop") throw new KedgeError("BadData", bad[0]!.reason, { id: bad[0]!.id });
+    const wordless = rows.find(({ answer }) => answer === undefined);
+    if (wordless || rows.length === 0) {
+      const words = wordless
+        ? `row ${wordless.id} has no demonstration; name its column by data.demonstrationKey`
+        : "none of the rows can be used";
+      throw new KedgeError("BadData", `Cannot make the warm start: ${words}`, {});
+    }
     const start = performance.now();
     // deno-lint-ignore no-await-in-loop -- as above
     const { loss, gradNorm } = await policy.peer.request((carrier) => ({
@@ -59,8 +69,8 @@ export async function warmStart(
       "timing_s/step": (performance.now() - start) / 1000,
     });
     if (!stopped()) continue;
-    // deno-lint-ignore no-await-in-loop -- what was loaded ahead is left to its owner
-    await next;
+    // deno-lint-ignore no-await-in-loop -- what was loaded ahead is freed with this actor
+    await feed.rest();
     return false;
   }
   await policy.peer.request(() => ({ type: "reset" }));
