@@ -26,13 +26,28 @@ Ctrl-C ends the run after the step under way, with a checkpoint; the same comman
 /** Signals by which native code ends a process. */
 const FAULTS: ReadonlySet<string> = new Set(["SIGSEGV", "SIGBUS", "SIGABRT", "SIGILL", "SIGFPE"]);
 
-/** What the process that trains may do: as much as this one. */
-const FLAGS = [
+/** Programs that a run may start, as far as they are there: Deno talks of those that are not. */
+function programs(): string {
+  const folders = (Deno.env.get("PATH") ?? "").split(":").filter((folder) => folder !== "");
+  const there = (name: string) =>
+    folders.some((folder) => {
+      try {
+        return Deno.statSync(`${folder}/${name}`).isFile;
+      } catch {
+        return false;
+      }
+    });
+  return ["deno", ...["c++", "g++", "nvcc", "ffmpeg", "ffprobe"].filter(there)].join(",");
+}
+
+/** What the process that trains may do. Network: to fetch data sets of the hub. */
+const flags = (): string[] => [
   "--no-prompt",
   "--allow-ffi",
   "--allow-read",
   "--allow-write",
-  "--allow-run=c++,g++,nvcc,deno,ffmpeg,ffprobe",
+  "--allow-net",
+  `--allow-run=${programs()}`,
   "--allow-env=PATH,HOME,DENO_DIR,CUDA_HOME,CUDA_PATH,VIRTUAL_ENV,CONDA_PREFIX,npm_package_config_libvips,MALLOC_ARENA_MAX",
   "--allow-sys=systemMemoryInfo",
 ];
@@ -71,7 +86,7 @@ async function watch(request: RunRequest, limits: { maxRestarts: number; restart
   try {
     for (;;) {
       const resumed = { ...request, resume: request.resume || faults.length > 0 };
-      const child = new Deno.Command("deno", { args: ["run", ...FLAGS, script, JSON.stringify(resumed)], stdin: "null" }).spawn();
+      const child = new Deno.Command("deno", { args: ["run", ...flags(), script, JSON.stringify(resumed)], stdin: "null" }).spawn();
       // deno-lint-ignore no-await-in-loop -- one after the other
       const { code, signal } = await child.status;
       if (signal === null || !FAULTS.has(signal)) return code;

@@ -1,152 +1,85 @@
 /**
- * TensorBoard event files: records of TFRecord, each a protobuf `Event`.
+ * TensorBoard's event files: TFRecords of protobuf messages, of which scalars need little.
  *
  * @module
  */
 
-const TABLE = Uint32Array.from({ length: 256 }, (_, byte) => {
-  let crc = byte;
-  for (let bit = 0; bit < 8; bit++) crc = crc & 1 ? (crc >>> 1) ^ 0x82f63b78 : crc >>> 1;
-  return crc >>> 0;
+const TABLE = Uint32Array.from({ length: 256 }, (_, n) => {
+  for (let k = 0; k < 8; k++) n = n & 1 ? 0x82f63b78 ^ (n >>> 1) : n >>> 1;
+  return n;
 });
 
-/** CRC-32C (Castagnoli) of bytes. */
+/**
+ * CRC-32C (Castagnoli).
+ *
+ * @example
+ * ```ts
+ * import { crc32c } from "./tensorboard.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * assertEquals(crc32c(new TextEncoder().encode("123456789")), 0xe3069283);
+ * ```
+ */
 export function crc32c(bytes: Uint8Array): number {
   let crc = 0xffffffff;
-  for (const byte of bytes) crc = TABLE[(crc ^ byte) & 0xff]! ^ (crc >>> 8);
+  for (const byte of bytes) crc = TABLE[(crc ^ byte) & 255]! ^ (crc >>> 8);
   return (crc ^ 0xffffffff) >>> 0;
 }
 
-/** The CRC as TFRecord stores it: turned by 15 bits, plus a constant. */
-export function maskedCrc32c(bytes: Uint8Array): number {
+/** As TFRecord stores it: rotated and shifted, since a CRC of a CRC is no good one. */
+function masked(bytes: Uint8Array): number {
   const crc = crc32c(bytes);
   return (((crc >>> 15) | (crc << 17)) + 0xa282ead8) >>> 0;
 }
 
-/** A TFRecord: length (u64), its masked CRC, data, its masked CRC. */
-function record(data: Uint8Array): Uint8Array {
-  const bytes = new Uint8Array(16 + data.length), view = new DataView(bytes.buffer);
-  view.setBigUint64(0, BigInt(data.length), true);
-  view.setUint32(8, maskedCrc32c(bytes.subarray(0, 8)), true);
-  bytes.set(data, 12);
-  view.setUint32(12 + data.length, maskedCrc32c(data), true);
+function varint(value: number): number[] {
+  const out: number[] = [];
+  for (; value >= 128; value = Math.floor(value / 128)) out.push(value % 128 | 128);
+  return [...out, value];
+}
+
+/** A field of a message: a tag, a length, bytes. */
+const field = (number: number, bytes: Iterable<number>): number[] => {
+  const all = [...bytes];
+  return [number << 3 | 2, ...varint(all.length), ...all];
+};
+const bytesOf = (size: number, write: (view: DataView) => void): Uint8Array => {
+  const bytes = new Uint8Array(size);
+  write(new DataView(bytes.buffer));
   return bytes;
+};
+const utf8 = (text: string): Uint8Array => new TextEncoder().encode(text);
+const double = (number: number, value: number): number[] => [number << 3 | 1, ...bytesOf(8, (view) => view.setFloat64(0, value, true))];
+const float = (number: number, value: number): number[] => [number << 3 | 5, ...bytesOf(4, (view) => view.setFloat32(0, value, true))];
+
+/** A record: length, its CRC, data, its CRC. */
+function record(data: readonly number[]): Uint8Array {
+  const length = bytesOf(8, (view) => view.setBigUint64(0, BigInt(data.length), true)), body = Uint8Array.from(data);
+  const crc = (bytes: Uint8Array) => bytesOf(4, (view) => view.setUint32(0, masked(bytes), true));
+  return Uint8Array.from([...length, ...crc(length), ...body, ...crc(body)]);
 }
 
-/** Fields of a protobuf message, in the order they are added. */
-class Message {
-  readonly #bytes: number[] = [];
-
-  varint(field: number, value: number): this {
-    return this.#number(field << 3).#number(value);
-  }
-
-  double(field: number, value: number): this {
-    return this.#number(field << 3 | 1).#raw(new Uint8Array(Float64Array.of(value).buffer));
-  }
-
-  float(field: number, value: number): this {
-    return this.#number(field << 3 | 5).#raw(new Uint8Array(Float32Array.of(value).buffer));
-  }
-
-  bytes(field: number, value: Uint8Array | string): this {
-    const data = typeof value === "string" ? new TextEncoder().encode(value) : value;
-    return this.#number(field << 3 | 2).#number(data.length).#raw(data);
-  }
-
-  done(): Uint8Array {
-    return Uint8Array.from(this.#bytes);
-  }
-
-  #number(value: number): this {
-    let rest = BigInt(value);
-    for (; rest > 127n; rest >>= 7n) this.#bytes.push(Number(rest & 127n) | 128);
-    this.#bytes.push(Number(rest));
-    return this;
-  }
-
-  #raw(bytes: Uint8Array): this {
-    for (const byte of bytes) this.#bytes.push(byte);
-    return this;
-  }
-}
-
-/**
- * Writes scalars to an event file of its own. A run that goes on writes a new file into the same folder, and TensorBoard joins them.
- *
- * @example
- * ```ts
- * import { TensorBoardWriter } from "./tensorboard.ts";
- * import { assertEquals } from "@std/assert";
- *
- * const folder = Deno.makeTempDirSync();
- * {
- *   using board = new TensorBoardWriter(folder);
- *   board.scalars(1, { "reward/overall": 0.5 });
- * }
- * assertEquals([...Deno.readDirSync(folder)].length, 1);
- * Deno.removeSync(folder, { recursive: true });
- * ```
- */
-export class TensorBoardWriter implements Disposable {
-  readonly #file: Deno.FsFile;
-  #closed = false;
-  /** The event file. */
+/** Scalars of a run, in an event file of its own: a resumed run writes another beside it, and TensorBoard joins them. */
+export class TensorBoard {
+  /** The file. */
   readonly path: string;
 
-  /**
-   * Makes the file.
-   *
-   * @param folder Where; made if need be.
-   * @param options `purgeFrom`: TensorBoard forgets what older files say of this step and later ones. `now`: milliseconds; default: the clock's.
-   */
-  constructor(folder: string, options: { purgeFrom?: number; now?: number } = {}) {
-    const { purgeFrom, now = Date.now() } = options;
-    Deno.mkdirSync(folder, { recursive: true });
-    const seconds = String(Math.floor(now / 1000)).padStart(10, "0");
-    const own = crypto.randomUUID().slice(0, 8); // two of one process within a second
-    this.path = `${folder}/events.out.tfevents.${seconds}.kedge.${Deno.pid}.${own}`;
-    this.#file = Deno.openSync(this.path, { write: true, createNew: true });
-    this.#write(new Message().double(1, now / 1000).bytes(3, "brain.Event:2"));
-    if (purgeFrom !== undefined) {
-      this.#write(new Message().double(1, now / 1000).varint(2, purgeFrom).bytes(7, new Message().varint(1, 1).done()));
-    }
+  /** @param folder Where the file goes; its name holds the time. */
+  constructor(folder: string) {
+    const now = Date.now();
+    this.path = `${folder}/events.out.tfevents.${Math.floor(now / 1000)}.kedge.${now % 1000}`;
+    // Event: 1 wall_time (double), 2 step (varint), 3 file_version, 5 summary.
+    Deno.writeFileSync(this.path, record([...double(1, now / 1000), ...field(3, utf8("brain.Event:2"))]), { append: true });
   }
 
-  /**
-   * Writes the numbers of a step; what is no number is passed over.
-   *
-   * @param step The step.
-   * @param values Scalars by tag.
-   * @param wallTime Milliseconds; default: the clock's.
-   */
-  scalars(step: number, values: Readonly<Record<string, unknown>>, wallTime: number = Date.now()): void {
-    if (this.#closed) throw new TypeError(`Cannot write to ${this.path}: it was closed`);
-    const summary = new Message();
-    let count = 0;
-    for (const [tag, value] of Object.entries(values)) {
-      if (typeof value !== "number" || tag === "step") continue;
-      summary.bytes(1, new Message().bytes(1, tag).float(2, value).done());
-      count++;
-    }
-    if (count > 0) this.#write(new Message().double(1, wallTime / 1000).varint(2, step).bytes(5, summary.done()));
-  }
-
-  #write(event: Message): void {
-    const bytes = record(event.done());
-    for (let done = 0; done < bytes.length;) done += this.#file.writeSync(bytes.subarray(done));
-  }
-
-  /** Closes the file, once it is on the disk. */
-  close(): void {
-    if (this.#closed) return;
-    this.#closed = true;
-    this.#file.syncSync();
-    this.#file.close();
-  }
-
-  /** As {@linkcode TensorBoardWriter.close}. */
-  [Symbol.dispose](): void {
-    this.close();
+  /** Writes all numbers of a line; what is no number is left out. */
+  scalars(step: number, line: Readonly<Record<string, unknown>>): void {
+    // Summary: 1 value; Value: 1 tag, 2 simple_value (float).
+    const values = Object.entries(line).flatMap(([tag, value]) =>
+      typeof value === "number" && tag !== "step" ? field(1, [...field(1, utf8(tag)), ...float(2, value)]) : []
+    );
+    if (values.length === 0) return;
+    const event = [...double(1, Date.now() / 1000), 2 << 3, ...varint(step), ...field(5, values)];
+    Deno.writeFileSync(this.path, record(event), { append: true });
   }
 }

@@ -25,9 +25,9 @@ export const STOPPED = 130;
 export async function trainRun({ config: file, sets, resume }: RunRequest): Promise<number> {
   const { config, base } = loadConfig({ ...(file !== undefined && { file }), sets: [...sets] }), run = `${config.runDir}/${config.name}`;
   Deno.mkdirSync(run, { recursive: true });
-  if (!resume) {
-    for (const name of ["checkpoints", "initial", "reference"]) await Deno.remove(`${run}/${name}`, { recursive: true }).catch(() => {});
-  }
+  using lock = lockRun(run);
+  void lock;
+  if (!resume) await Promise.all(["checkpoints", "initial", "reference"].map((name) => forget(`${run}/${name}`)));
   Deno.writeTextFileSync(`${run}/config.json`, `${JSON.stringify(config, null, 2)}\n`);
   const progress = new Progress(config);
   progress.note(`Kedge: run ${run}, device ${config.device}. The kernels are compiled on first use.`);
@@ -61,6 +61,23 @@ export async function trainRun({ config: file, sets, resume }: RunRequest): Prom
   }
 }
 
+/**
+ * Keeps others out of the run's directory as long as this process lives; its file holds the process's number.
+ *
+ * @throws {RangeError} where another process trains there.
+ */
+function lockRun(run: string): Disposable {
+  const file = Deno.openSync(`${run}/lock`, { read: true, write: true, create: true });
+  if (!file.tryLockSync(true)) {
+    const other = Deno.readTextFileSync(`${run}/lock`).trim();
+    file.close();
+    throw new RangeError(`Cannot train in ${run}: process ${other} does; stop it, or give this run another --name`);
+  }
+  file.truncateSync();
+  file.writeSync(new TextEncoder().encode(`${Deno.pid}\n`));
+  return file;
+}
+
 async function forget(path: string): Promise<void> {
   try {
     await Deno.remove(path, { recursive: true });
@@ -69,4 +86,11 @@ async function forget(path: string): Promise<void> {
   }
 }
 
-if (import.meta.main) Deno.exit(await trainRun(JSON.parse(Deno.args[0]!) as RunRequest));
+if (import.meta.main) {
+  try {
+    Deno.exit(await trainRun(JSON.parse(Deno.args[0]!) as RunRequest));
+  } catch (error) {
+    Deno.stderr.writeSync(new TextEncoder().encode(`${(error as Error).message}\n`));
+    Deno.exit(1);
+  }
+}

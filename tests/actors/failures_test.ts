@@ -1,0 +1,120 @@
+// What goes wrong in a run, and what then happens.
+import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
+import "sharp";
+import { Checkpoints } from "../../actors/run/checkpoints.ts";
+import { Lines } from "../../actors/run/lines.ts";
+import { CpuDevice } from "../../ffi/cpu_device.ts";
+import { KedgeError } from "../../ffi/errors.ts";
+import { newBoardModel } from "../../data/board/mod.ts";
+import { TINY_PNG } from "./tiny_png.ts";
+import { littleConfig, littleRun, logged, withRunDir } from "./little_run.ts";
+
+CpuDevice.open()[Symbol.dispose](); // a library that a test loads would count as its leak
+
+Deno.test("a grader that hangs costs its samples, not the run", async () => {
+  await withRunDir(async (folder) => {
+    const reward = JSON.stringify({ parts: { accuracy: { use: new URL("./stuck_reward.ts", import.meta.url).href } } });
+    const sets = [
+      `reward=${reward}`,
+      "grader.timeLimit=100",
+      "trainer.maxSteps=1",
+      "val.limit=1",
+      "val.greedy=false",
+      "data.rolloutBatchSize=2",
+    ];
+    const { step } = await littleRun(littleConfig(folder, sets));
+    const line = logged(`${folder}/board`).find((one) => "reward/overall" in one)!;
+    assertEquals(step, 1);
+    assert(line["reward/failures"] as number > 0, "some answers get stuck");
+    assert(Math.abs(line["reward/overall"] as number - (6 - (line["reward/failures"] as number)) / 6) < 1e-9);
+  });
+});
+
+/** A run on rows of a file, one of which has no picture. */
+function brokenRows(folder: string): string[] {
+  newBoardModel(`${folder}/model`, { seed: 1 });
+  Deno.mkdirSync(`${folder}/images`);
+  Deno.writeFileSync(`${folder}/images/good.png`, TINY_PNG);
+  Deno.writeTextFileSync(`${folder}/images/bad.png`, "no picture");
+  const row = (name: string) => JSON.stringify({ problem: "what is this ? <image>", answer: "4", images: [`images/${name}.png`] });
+  Deno.writeTextFileSync(`${folder}/rows.jsonl`, ["good", "bad", "good", "good"].map(row).join("\n"));
+  return [
+    `model.path=${folder}/model`,
+    "data.task=files",
+    `data.trainFiles=${folder}/rows.jsonl`,
+    "sft=null",
+    "trainer.maxSteps=1",
+    "data.minPixels=3136",
+  ];
+}
+
+Deno.test("a picture that cannot be read ends the run by its row, or is set aside", async () => {
+  await withRunDir(async (folder) => {
+    const sets = brokenRows(folder);
+    const error = await assertRejects(() => littleRun(littleConfig(folder, [...sets, "name=stop"])), KedgeError, "rows.jsonl:1");
+    assertEquals(error.code, "BadData");
+    assertEquals((await littleRun(littleConfig(folder, [...sets, "name=aside", "data.badRows=quarantine"]))).step, 1);
+    const [row, ...rest] = new Lines(`${folder}/aside/quarantine.jsonl`).read();
+    assertEquals(rest, []);
+    assert((row!["reason"] as string).includes("rows.jsonl:1"), JSON.stringify(row));
+  });
+});
+
+Deno.test("weights that are not finite end the run as diverged, and its checkpoints stand", async () => {
+  await withRunDir(async (folder) => {
+    const sets = ["optim.lr=1e38", "optim.maxGradNorm=0", "trainer.saveFreq=1", "trainer.maxSteps=20", "trainer.maxSkipped=3"];
+    const error = await assertRejects(() => littleRun(littleConfig(folder, sets)), KedgeError);
+    assertEquals(error.code, "Diverged");
+    assert(new Checkpoints(`${folder}/board`, { saveLimit: 3, saveBest: true }).latest().checkpoint !== undefined);
+  });
+});
+
+Deno.test("a disk that fills while a checkpoint is written leaves the older ones, and nothing half written", () => {
+  const folder = Deno.makeTempDirSync();
+  try {
+    const checkpoints = new Checkpoints(folder, { saveLimit: 2, saveBest: false });
+    const model = (path: string) => {
+      Deno.mkdirSync(path);
+      Deno.writeTextFileSync(`${path}/config.json`, "{}");
+    };
+    const parts = (data: () => Generator<Uint8Array>) => ({
+      model,
+      tensors: [{ name: "x", dtype: "F32" as const, shape: [4], data }],
+      state: {},
+    });
+    checkpoints.save(
+      1,
+      parts(function* () {
+        yield new Uint8Array(16);
+      }),
+    );
+    assertThrows(
+      () =>
+        checkpoints.save(
+          2,
+          parts(function* () {
+            yield new Uint8Array(8);
+            throw new Error("No space left on device (os error 28)");
+          }),
+        ),
+      Error,
+      "No space left",
+    );
+    assertEquals(checkpoints.latest().checkpoint!.step, 1);
+    assertEquals(Array.from(Deno.readDirSync(`${folder}/checkpoints`), ({ name }) => name), ["step-1"]);
+  } finally {
+    Deno.removeSync(folder, { recursive: true });
+  }
+});
+
+Deno.test("checkpoints keep the newest and the best", () => {
+  const folder = Deno.makeTempDirSync();
+  try {
+    const checkpoints = new Checkpoints(folder, { saveLimit: 3, saveBest: true });
+    const model = (path: string) => Deno.mkdirSync(path);
+    for (const step of [5, 10, 15, 20, 25]) checkpoints.save(step, { model, tensors: [], state: {}, score: step === 10 ? 0.9 : 0.5 });
+    assertEquals(checkpoints.steps(), [10, 15, 20, 25]);
+  } finally {
+    Deno.removeSync(folder, { recursive: true });
+  }
+});
