@@ -87,7 +87,7 @@ export class Critic implements Behaviour<CriticMessage> {
       advantages: turn.move(weighted),
       base: firsts(base, lengths),
       metrics,
-      ...(reference && divergence!.where === "loss" && { reference: turn.move(hostTensor(this.#place, reference)) }),
+      ...(reference && { reference: turn.move(hostTensor(this.#place, reference)) }),
     };
   }
 

@@ -144,21 +144,23 @@ export class Checkpoints {
    */
   read(step: number): Checkpoint {
     const path = this.#path(step);
-    const bad = (name: string, words: string) => new KedgeError("BadCheckpoint", `Cannot read ${path}: ${name}: ${words}`, { path, step });
+    const bad = (words: string) => new KedgeError("BadCheckpoint", `Cannot read ${path}: ${words}`, { path, step });
     let seal: Seal;
     try {
       seal = readSeal(`${path}/${SEAL}`, step);
     } catch (error) {
-      throw bad(SEAL, (error as Error).message);
+      throw bad(`${SEAL}: ${(error as Error).message}`);
     }
     for (const [name, [bytes, crc]] of Object.entries(seal.files)) {
       let found: [number, number];
       try {
         found = fingerprint(`${path}/${name}`);
       } catch (error) {
-        throw bad(name, (error as Error).message);
+        throw bad(`${name}: ${(error as Error).message}`);
       }
-      if (found[0] !== bytes || found[1] !== crc) throw bad(name, `${found[0]} bytes, CRC ${found[1]}; ${bytes}, ${crc} were written`);
+      if (found[0] !== bytes || found[1] !== crc) {
+        throw bad(`${name} has ${found[0]} bytes, CRC ${found[1]}; ${bytes}, ${crc} were written`);
+      }
     }
     return { step, path, state: seal.state, score: seal.score };
   }

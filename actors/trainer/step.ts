@@ -1,11 +1,11 @@
 import type { Tokenizer } from "../../model/processor/tokenizer.ts";
 import { overlongReward } from "../../rl/shaping.ts";
-import type { Tensor } from "../../tensor/tensor.ts";
 import { atrlOf, type Config, connectivityOf } from "../config/schema.ts";
-import type { ReadyRow, RewardMessage } from "../messages.ts";
-import { groupMessage, type HeldAnswers, heldAnswers, type HeldPrompt, heldPrompt, pieces, promptMessage } from "../prompts.ts";
+import type { ReadyRow } from "../messages.ts";
+import { groupMessage, heldAnswers, type HeldPrompt, heldPrompt, pieces, promptMessage } from "../prompts.ts";
 import { hostTensor, type Place } from "../runtime/place.ts";
 import type { Line } from "../run/lines.ts";
+import { rolloutLines } from "./rollout_lines.ts";
 import type { Session } from "./session.ts";
 
 /** A row of the step, its prompt taken up. */
@@ -179,60 +179,9 @@ export async function runStep(
     "perf/max_memory_allocated_gb": stats.peak / 2 ** 30,
     "perf/cpu_memory_used_gb": Deno.memoryUsage().rss / 2 ** 30,
   };
-  const numbers = { advantages, weights, entropies, flags, ...(clusters && { clusters }) };
-  const rollouts = describe({ step, rows, answers, tokens, texts, rewards, tokenizer, numbers, limit: config.logging.rolloutSamples });
+  const numbers = { advantages, weights, entropies, flags, ...(clusters && { clusters }), ...(reference && { reference }) };
+  const rollouts = rolloutLines({ step, rows, answers, tokens, texts, rewards, tokenizer, numbers, limit: config.logging.rolloutSamples });
   return { metrics, rollouts, skippedInRow: update.skippedInRow, responses: lengths.length };
-}
-
-/** The first answers of a step as lines of rollouts.jsonl. */
-function describe(given: {
-  step: number;
-  rows: readonly StepRow[];
-  answers: readonly HeldAnswers[];
-  tokens: readonly (readonly Int32Array<ArrayBuffer>[])[];
-  texts: readonly (readonly string[])[];
-  rewards: readonly RewardMessage[];
-  tokenizer: Tokenizer;
-  numbers: Readonly<Record<"advantages" | "weights" | "entropies" | "flags", Tensor>> & { clusters?: Tensor };
-  limit: number;
-}): Line[] {
-  const { step, rows, answers, tokens, texts, rewards, tokenizer, numbers, limit } = given;
-  const host = Object.fromEntries(Object.entries(numbers).map(([name, tensor]) => [name, Array.from(tensor.toArray(), Number)]));
-  const lines: Line[] = [];
-  let at = 0, response = 0;
-  for (const [i, { row }] of rows.entries()) {
-    const connectivity = answers[i]!.connectivity?.toFloats(), logprobs = answers[i]!.logprobs.toFloats();
-    let own = 0;
-    for (const [sample, ids] of tokens[i]!.entries()) {
-      const end = at + ids.length, part = (name: string) => host[name]?.slice(at, end);
-      if (lines.length < limit) {
-        lines.push({
-          step,
-          "prompt_id": row.id,
-          sample,
-          prompt: row.text,
-          truth: row.input.truth,
-          response: texts[i]![sample]!,
-          tokens: Array.from(ids, (id) => tokenizer.decode([id])),
-          "token_ids": [...ids],
-          logprobs: [...logprobs.subarray(own, own + ids.length)],
-          entropies: part("entropies"),
-          advantages: part("advantages"),
-          weights: part("weights"),
-          ...(connectivity && { connectivity: [...connectivity.subarray(own, own + ids.length)] }),
-          anchor: part("flags")?.map((flag) => flag & 1),
-          cluster: part("clusters"),
-          reward: { overall: rewards[response]!.overall, ...rewards[response]!.parts },
-          finish: answers[i]!.finish[sample],
-          ...(sample === 0 && row.image !== undefined && { image: row.image }),
-        });
-      }
-      at = end;
-      own += ids.length;
-      response++;
-    }
-  }
-  return lines;
 }
 
 function mean(values: readonly number[]): number {
