@@ -38,6 +38,8 @@ export class Actor<M extends Message, Replies extends Record<M["type"], unknown>
   readonly #place: Place;
   readonly #closed = Promise.withResolvers<Error | undefined>();
   readonly #introduced = new Map<string, () => void>();
+  /** The actor's end of the port, until it is there to take it. */
+  #far: MessagePort | undefined;
   #dead = false;
 
   private constructor(place: Place, worker: Worker, readonly owner: OwnerId, options: SpawnOptions) {
@@ -47,7 +49,7 @@ export class Actor<M extends Message, Replies extends Record<M["type"], unknown>
     this.peer = new Peer(options.name, port1, owner, place, options.onEvent ? { onEvent: options.onEvent } : {});
     const { device, threads } = options;
     this.#order({ kind: "start", owner, device, threads, options: options.options });
-    this.#order({ kind: "connect", port: port2, owner: place.owner }, [port2]);
+    this.#far = port2;
   }
 
   /**
@@ -77,6 +79,9 @@ export class Actor<M extends Message, Replies extends Record<M["type"], unknown>
     };
     try {
       await promise;
+      const port = actor.#far!;
+      actor.#far = undefined;
+      actor.#order({ kind: "connect", port, owner: place.owner }, [port]);
       return actor;
     } catch (error) {
       actor.#die((error as Error).message);
@@ -107,6 +112,7 @@ export class Actor<M extends Message, Replies extends Record<M["type"], unknown>
     this.#dead = true;
     this.#worker.terminate();
     this.peer.break(why);
+    this.#far?.close();
     this.#closed.resolve(undefined);
     reclaimOwner(this.owner, [...new Set([this.#place.device, this.#place.host])]);
   }

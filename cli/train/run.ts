@@ -8,6 +8,7 @@ import { loadConfig } from "../../actors/config/load.ts";
 import type { TrainerEvent, TrainerMessage, TrainerReplies } from "../../actors/messages.ts";
 import { Place } from "../../actors/runtime/place.ts";
 import { Actor } from "../../actors/runtime/spawn.ts";
+import { writeReport } from "../../control/report/report.ts";
 import { openOwner } from "../../tensor/owner.ts";
 import { Progress } from "./progress.ts";
 
@@ -50,6 +51,7 @@ export async function trainRun({ config: file, sets, resume }: RunRequest): Prom
   Deno.addSignalListener("SIGINT", stop);
   try {
     const { step, maxSteps } = await trainer.peer.request(() => ({ type: "start" }));
+    if (config.logging.report) progress.note(`Report: ${writeReport(run)}`);
     progress.end(`${step} of ${maxSteps} steps; checkpoints, metrics and answers are in ${run}/`);
     return stops > 0 && step < maxSteps ? STOPPED : 0;
   } catch (error) {

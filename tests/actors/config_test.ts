@@ -74,7 +74,7 @@ Deno.test("rules between keys name the key and what to choose", () => {
   refused({ algorithm: { kl: { kind: "k3", coefficient: 1, alpha: 0.5 } } }, "algorithm.kl: ");
   refused({ algorithm: { overlong: { buffer: 49 } } }, "algorithm.overlong.buffer: ");
   refused({ atrl: { wMin: 2 } }, "atrl: ", "wMax");
-  refused({ optim: { schedule: "cosine", warmupSteps: 41 } }, "optim.warmupSteps: ");
+  refused({ optim: { schedule: "cosine", warmupSteps: 61 } }, "optim.warmupSteps: ");
   refused({ ...FILES, sft: {} }, "sft: ", "data.demonstrationKey");
   refused({ val: { n: 4 } }, "val.n: ");
 });
@@ -179,7 +179,7 @@ Deno.test("derived numbers and their arithmetic", () => {
   const config = configSchema.parse({ batch: { globalBatchSize: 4, ppoEpochs: 2 }, data: { maxPromptLength: 100 } });
   const { lines, numbers } = derived(config, undefined);
   assertEquals([numbers.samples, numbers.updates, numbers.updateSamples, numbers.groupTokens], [128, 8, 32, 484]);
-  assertEquals([numbers.stepTokens, numbers.microBatches, numbers.runUpdates, numbers.memory], [7744, 1, 320, undefined]);
+  assertEquals([numbers.stepTokens, numbers.microBatches, numbers.runUpdates, numbers.memory], [7744, 1, 480, undefined]);
   assertStringIncludes(lines.join("\n"), "16 prompts / 4 x 2 epochs = 8");
 });
 

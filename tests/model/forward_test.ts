@@ -10,7 +10,8 @@ const GOLDENS = [Golden.open("mixed"), Golden.open("tied"), Golden.open("untied"
  * The golden logits of `tied` and `untied` are float32 themselves, of weights so large that rounding grows: the implementation that made them gives, in
  * float64, logits that differ by 0.4e-5 to 3.6e-5 (relative norm, by case) from its float32 ones, and by 0.5e-5 to 1.7e-5 from those of this project.
  */
-const LOGITS_TOLERANCE = { mixed: 1e-5, tied: 4e-5, untied: 4e-5 };
+// Of `tied` and `untied` the golden values are f32 themselves, up to 3.6e-5 off the truth; compiled for AVX-512 the emulation differs by 4.3e-5.
+const LOGITS_TOLERANCE = { mixed: 1e-5, tied: 5e-5, untied: 5e-5 };
 
 /** Of bf16 against f32: a few roundings of 2^-9 behind one another. Those of `tied` and `untied` grow until nothing is left: they are for f32. */
 const BF16 = 0.04;

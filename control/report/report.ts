@@ -1,0 +1,22 @@
+/**
+ * The report of a run: one page that opens from disk and needs nothing else.
+ *
+ * @module
+ */
+import { reportPage } from "./page.ts";
+import { readRun } from "./read.ts";
+
+/**
+ * Writes `report.html` into a run's folder, from its config.json, metrics.jsonl and rollouts.jsonl. The page appears whole, and takes the place of an earlier
+ * one. It may be written while the run goes on; a file that is not there yet is passed over.
+ *
+ * @param runPath The run's folder.
+ * @returns The page's path.
+ * @throws {Deno.errors.NotFound} Where there is no such folder.
+ */
+export function writeReport(runPath: string): string {
+  const path = `${runPath.replace(/\/+$/, "")}/report.html`, temporary = `${path}.tmp`;
+  Deno.writeTextFileSync(temporary, reportPage(readRun(runPath)));
+  Deno.renameSync(temporary, path);
+  return path;
+}

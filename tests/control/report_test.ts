@@ -1,0 +1,117 @@
+import { assertEquals, assertStringIncludes } from "@std/assert";
+import { histogramOf } from "../../control/report/histogram.ts";
+import { writeReport } from "../../control/report/report.ts";
+
+/** The page of a run with these files. */
+function pageOf(files: Readonly<Record<string, string>>): string {
+  const folder = Deno.makeTempDirSync({ dir: "/tmp" });
+  try {
+    for (const [name, text] of Object.entries(files)) Deno.writeTextFileSync(`${folder}/${name}`, text);
+    const path = writeReport(`${folder}/`);
+    assertEquals(path, `${folder}/report.html`);
+    return Deno.readTextFileSync(path);
+  } finally {
+    Deno.removeSync(folder, { recursive: true });
+  }
+}
+
+/** What the page's script is given. */
+function dataOf(page: string) {
+  return JSON.parse(page.match(/<script type="application\/json" id="data">(.*?)<\/script>/s)![1]!);
+}
+
+const PNG = "data:image/png;base64,AAAA";
+const line = (step: number, more: object = {}) =>
+  JSON.stringify({
+    step,
+    "prompt_id": "p",
+    sample: 0,
+    prompt: "how many ?",
+    truth: "4",
+    response: "a b",
+    tokens: ["a", " b"],
+    connectivity: [0.25, 1],
+    anchor: [0, 1],
+    weights: [0.5, 1.5],
+    reward: { overall: 1 },
+    ...more,
+  });
+
+Deno.test("the page loads nothing", () => {
+  const page = pageOf({ "metrics.jsonl": '{"step":1,"reward/overall":0.5}\n', "rollouts.jsonl": `${line(1, { image: PNG })}\n` });
+  assertEquals([...page.matchAll(/(?:src|href)\s*=\s*["']?(?:https?:)?\/\/|url\(|@import|<link|\bimport\s*\(|fetch\(/g)].map(String), []);
+  assertStringIncludes(page, `content="default-src 'none'; img-src data:; script-src 'sha256-`);
+  assertEquals(/unsafe-(inline|eval)/.test(page), false);
+});
+
+Deno.test("hostile text stays inside the data, and reads back as it was", () => {
+  const response = '</script><script>alert(1)</script><!-- " \u2028', image = 'javascript:alert(1)"';
+  const page = pageOf({
+    "config.json": JSON.stringify({ name: response }),
+    "rollouts.jsonl": line(1, { prompt: response, truth: response, tokens: [response], image }),
+  });
+  assertEquals(page.includes("alert(1)</script>"), false);
+  assertEquals(page.match(/<\/script>/g)!.length, 3);
+  const { name, samples } = dataOf(page), [prompt] = samples[0].prompts;
+  assertEquals([name, prompt.text, prompt.truth, prompt.samples[0].tokens[0]], [response, response, response, response]);
+  assertEquals(prompt.image, undefined);
+});
+
+Deno.test("a torn last line is left out", () => {
+  const page = pageOf({
+    "metrics.jsonl": '{"step":1,"actor/loss":0.5}\n{"step":2,"actor/lo',
+    "rollouts.jsonl": `${line(1)}\n${line(2)}\n${line(3).slice(0, 40)}`,
+  });
+  const { charts, samples } = dataOf(page);
+  assertEquals(charts.map(({ title, xs }: { title: string; xs: number[] }) => [title, xs]), [["Loss", [1]]]);
+  assertEquals(samples.map(({ step }: { step: number }) => step), [2, 1]);
+});
+
+Deno.test("an empty run gives a page that has nothing to draw", () => {
+  const page = pageOf({}), { charts, samples, histogram } = dataOf(page);
+  assertEquals([charts, samples, histogram], [[], [], undefined]);
+  assertStringIncludes(page, "This run is empty");
+});
+
+Deno.test("the picture of a prompt's first answer is the prompt's", () => {
+  const page = pageOf({ "rollouts.jsonl": `${line(1, { image: PNG })}\n${line(1, { sample: 1 })}\n` }),
+    [prompt] = dataOf(page).samples[0].prompts;
+  assertEquals([prompt.image, prompt.samples.length], [PNG, 2]);
+});
+
+Deno.test("steps of the warm start are no part of the steps' curves, and a validation's interval goes with it", () => {
+  const lines = [
+    { step: 0, phase: "sft", "sft_step": 1, "sft/loss": 6, "timing_s/step": 9 },
+    { step: 0, "val/accuracy": 0.5, "val/accuracy_low": 0.4, "val/accuracy_high": 0.6 },
+    { step: 1, "timing_s/step": 2 },
+  ];
+  const { charts } = dataOf(pageOf({ "metrics.jsonl": lines.map((one) => `${JSON.stringify(one)}\n`).join("") }));
+  assertEquals(charts, [
+    {
+      title: "Validation accuracy",
+      along: "step",
+      xs: [0],
+      series: [{ label: "val/accuracy", values: [0.5] }],
+      band: { low: [0.4], high: [0.6] },
+    },
+    { title: "Seconds of a step", along: "step", xs: [1], series: [{ label: "timing_s/step", values: [2] }] },
+    { title: "Loss of the warm start", along: "warm-start step", xs: [1], series: [{ label: "sft/loss", values: [6] }] },
+  ]);
+});
+
+Deno.test("the histogram counts tokens and anchors, and marks the lowest anchor", () => {
+  const lines = [
+    { step: 7, connectivity: [0, 0.25, 0.5, 1], anchor: [0, 0, 1, 1] },
+    { step: 7, connectivity: [0.3, null], anchor: [1, 1] },
+    { step: 7 },
+  ];
+  assertEquals(histogramOf(lines, 4), {
+    step: 7,
+    width: 0.25,
+    starts: [0, 0.25, 0.5, 0.75],
+    all: [1, 2, 1, 1],
+    anchors: [0, 1, 1, 1],
+    threshold: 0.3,
+  });
+  assertEquals(histogramOf([{ step: 1 }]), undefined);
+});
