@@ -7,6 +7,7 @@ import type { Finish } from "../model/engine/completion.ts";
 import type { ConnectivityOptions } from "../model/connectivity.ts";
 import type { RegionBox } from "../model/regions.ts";
 import type { Grid } from "../model/prompt.ts";
+import type { VppoOptions } from "../rl/credit/vppo.ts";
 import type { AtrlOptions } from "../rl/atrl/options.ts";
 import type { RewardInput } from "../rl/rewards/reward.ts";
 import type { TensorHandle } from "../tensor/handle.ts";
@@ -170,16 +171,25 @@ export type DetectorMessage =
     readonly options: Partial<AtrlOptions>;
     readonly keys: readonly { readonly prompt: number; readonly sample: number }[];
   }
-  /** Of the last `detect`. `advantages` f32 [tokens] device, `entropies` f32 [tokens] host: lent. */
+  /** VPPO instead. `plain`, `spoilt`: f32 [tokens] host, log-probs with and without the picture; lent. The weights come as of `detect`. */
+  | {
+    readonly type: "vppo";
+    readonly lengths: readonly number[];
+    readonly plain: TensorHandle;
+    readonly spoilt: TensorHandle;
+    readonly options: VppoOptions;
+  }
+  /** Of the last `detect` or `vppo`. `advantages` f32 [tokens] device, `entropies` f32 [tokens] host: lent. */
   | { readonly type: "report"; readonly advantages: TensorHandle; readonly entropies: TensorHandle; readonly stepSeconds: number };
 
 /** Of `anchor_detector`, by message. */
 export type DetectorReplies = {
   detect: { readonly weights: TensorHandle };
+  vppo: { readonly weights: TensorHandle };
   report: {
     readonly metrics: Readonly<Record<string, number>>;
-    /** By token: u8 host: bit 0, an anchor. Moved. */
-    readonly flags: TensorHandle;
+    /** By token: u8 host: bit 0, an anchor. Moved; not of VPPO. */
+    readonly flags?: TensorHandle;
     /** By token: i32 host. Moved; only where clusters were made. */
     readonly clusters?: TensorHandle;
   };

@@ -53,7 +53,7 @@ const flags = (): string[] => [
 ];
 
 /** Runs the command. @returns The exit code. */
-export async function train(args: readonly string[]): Promise<number> {
+export async function train(args: readonly string[], only: { warmStartOnly?: boolean } = {}): Promise<number> {
   const options = parseArgs([...args], {
     boolean: ["help", "dry-run", "resume"],
     string: ["config", "set", "name"],
@@ -75,7 +75,7 @@ export async function train(args: readonly string[]): Promise<number> {
     for (const line of derived(config, config.model.path === null ? undefined : readConfig(config.model.path)).lines) console.log(line);
     return 0;
   }
-  return await watch({ config: file, sets, resume: options.resume as boolean }, config.trainer);
+  return await watch({ config: file, sets, resume: options.resume as boolean, ...only }, config.trainer);
 }
 
 /** Starts the process that trains, and again where it died of a fault, as often as the configuration allows. */

@@ -1,5 +1,7 @@
-import { type AtrlCredit, detectAtrl } from "../../rl/atrl/detect.ts";
+import { AtrlCredit, detectAtrl } from "../../rl/atrl/detect.ts";
 import { Responses } from "../../rl/atrl/responses.ts";
+import type { TokenCredit } from "../../rl/credit/credit.ts";
+import { sensitivity, vppoCredit } from "../../rl/credit/vppo.ts";
 import { Tensor } from "../../tensor/tensor.ts";
 import type { DetectorMessage, DetectorReplies } from "../messages.ts";
 import { hostTensor, type Place } from "../runtime/place.ts";
@@ -8,14 +10,21 @@ import type { Behaviour, Start, Turn } from "../runtime/serve.ts";
 /** Finds the tokens that look at the picture, clusters them and weights them. Keeps the last step's findings until they are reported. */
 export class AnchorDetector implements Behaviour<DetectorMessage> {
   readonly #place: Place;
-  #last: { responses: Responses; credit: AtrlCredit; stack: DisposableStack; packSeconds: number } | undefined;
+  #last: { responses: Responses; credit: AtrlCredit | TokenCredit; stack: DisposableStack; packSeconds: number } | undefined;
 
   constructor({ place }: Start<unknown>) {
     this.#place = place;
   }
 
   handle(message: DetectorMessage, turn: Turn): DetectorReplies[DetectorMessage["type"]] {
-    return message.type === "detect" ? this.#detect(message, turn) : this.#report(message, turn);
+    switch (message.type) {
+      case "detect":
+        return this.#detect(message, turn);
+      case "vppo":
+        return this.#vppo(message, turn);
+      case "report":
+        return this.#report(message, turn);
+    }
   }
 
   #detect(message: Extract<DetectorMessage, { type: "detect" }>, turn: Turn): DetectorReplies["detect"] {
@@ -47,9 +56,24 @@ export class AnchorDetector implements Behaviour<DetectorMessage> {
     return { weights: turn.move(weights) };
   }
 
+  #vppo({ lengths, plain, spoilt, options }: Extract<DetectorMessage, { type: "vppo" }>, turn: Turn): DetectorReplies["vppo"] {
+    this.close();
+    using guard = new DisposableStack();
+    const responses = guard.use(Responses.of(this.#place.device, lengths));
+    const felt = sensitivity(turn.borrow(plain).toFloats(), turn.borrow(spoilt).toFloats());
+    const credit = guard.use(vppoCredit(responses, { sensitivity: felt }, options)), weights = credit.weights.copy();
+    this.#last = { responses, credit, stack: guard.move(), packSeconds: 0 };
+    return { weights: turn.move(weights) };
+  }
+
   #report(message: Extract<DetectorMessage, { type: "report" }>, turn: Turn): DetectorReplies["report"] {
     if (!this.#last) throw new RangeError("Cannot report on anchors: none were detected");
     const { credit, packSeconds } = this.#last;
+    if (!(credit instanceof AtrlCredit)) {
+      const metrics = credit.report();
+      this.close();
+      return { metrics };
+    }
     const metrics = credit.report({
       advantages: turn.borrow(message.advantages),
       entropy: turn.borrow(message.entropies),

@@ -14,7 +14,7 @@ export function rolloutLines(given: {
   texts: readonly (readonly string[])[];
   rewards: readonly RewardMessage[];
   tokenizer: Tokenizer;
-  numbers: Readonly<Record<"advantages" | "weights" | "entropies" | "flags", Tensor>> & { clusters?: Tensor; reference?: Tensor };
+  numbers: Readonly<Record<"advantages" | "weights" | "entropies", Tensor>> & { flags?: Tensor; clusters?: Tensor; reference?: Tensor };
   limit: number;
 }): Line[] {
   const { step, rows, answers, tokens, texts, rewards, tokenizer, numbers, limit } = given;

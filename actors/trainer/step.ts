@@ -1,11 +1,12 @@
 import type { Tokenizer } from "../../model/processor/tokenizer.ts";
 import { overlongReward } from "../../rl/shaping.ts";
-import { atrlOf, type Config, connectivityOf } from "../config/schema.ts";
+import { type Config, connectivityOf } from "../config/schema.ts";
 import type { ReadyRow } from "../messages.ts";
 import { groupMessage, heldAnswers, type HeldPrompt, heldPrompt, pieces, promptMessage } from "../prompts.ts";
 import { hostTensor, type Place } from "../runtime/place.ts";
 import type { Line } from "../run/lines.ts";
 import { rolloutLines } from "./rollout_lines.ts";
+import { askCredit } from "./credit.ts";
 import type { Session } from "./session.ts";
 
 /** A row of the step, its prompt taken up. */
@@ -83,21 +84,12 @@ export async function runStep(
   const tokens = answers.map((answer) => pieces(answer.tokens.toArray() as Int32Array<ArrayBuffer>, answer.lengths));
   const texts = tokens.map((own) => own.map((ids) => tokenizer.decode(ids, { skipSpecialTokens: true })));
 
-  const detected = timed(
-    "anchors",
-    detector.peer.request((carrier) => ({
-      type: "detect",
-      lengths,
-      parts: answers.map((answer) => ({
-        connectivity: carrier.lend(answer.connectivity!),
-        ...(answer.profile && { profile: carrier.lend(answer.profile) }),
-        regions: answer.regions,
-        responses: answer.lengths.length,
-      })),
-      options: { ...atrlOf(config), ...(algorithm.credit === "none" && { mode: "off" as const }) },
-      keys: rows.flatMap(({ row }, i) => answers[i]!.lengths.map((_, sample) => ({ prompt: row.index, sample }))),
-    })),
-  );
+  const groups = rows.map(({ prompt }, i) => ({
+    prompt,
+    answers: answers[i]!,
+    counts: answers[i]!.finish.map((end) => !algorithm.maskTruncated || end === "stop"),
+  }));
+  const detected = timed("anchors", askCredit(place, session, { config, indices: rows.map(({ row }) => row.index), groups, step }));
   const samples = rows.flatMap(({ row }, i) =>
     texts[i]!.map((response, sample) => ({
       ...row.input,
@@ -114,11 +106,6 @@ export async function runStep(
   const totals = rewards.map(({ overall }, i) =>
     overlong ? overall + overlongReward(lengths[i]!, { maxLength: data.maxResponseLength, ...overlong }) : overall
   );
-  const groups = rows.map(({ prompt }, i) => ({
-    prompt,
-    answers: answers[i]!,
-    counts: answers[i]!.finish.map((end) => !algorithm.maskTruncated || end === "stop"),
-  }));
   const names = Object.keys(rewards[0]?.parts ?? {});
   const given_ = await timed(
     "adv",
@@ -154,7 +141,7 @@ export async function runStep(
     entropies: carrier.lend(entropies),
     stepSeconds: seconds,
   }));
-  const flags = stack.use(take(report.flags)), clusters = report.clusters && stack.use(take(report.clusters));
+  const flags = report.flags && stack.use(take(report.flags)), clusters = report.clusters && stack.use(take(report.clusters));
   const promptLengths = rows.map(({ prompt }) => prompt.tokens.size), total = lengths.reduce((a, b) => a + b, 0);
   const all = total + promptLengths.reduce((a, b) => a + b, 0) * rollout.n, stats = await policy.peer.request(() => ({ type: "stats" }));
   const metrics: Record<string, number> = {
@@ -179,7 +166,14 @@ export async function runStep(
     "perf/max_memory_allocated_gb": stats.peak / 2 ** 30,
     "perf/cpu_memory_used_gb": Deno.memoryUsage().rss / 2 ** 30,
   };
-  const numbers = { advantages, weights, entropies, flags, ...(clusters && { clusters }), ...(reference && { reference }) };
+  const numbers = {
+    advantages,
+    weights,
+    entropies,
+    ...(flags && { flags }),
+    ...(clusters && { clusters }),
+    ...(reference && { reference }),
+  };
   const rollouts = rolloutLines({ step, rows, answers, tokens, texts, rewards, tokenizer, numbers, limit: config.logging.rolloutSamples });
   return { metrics, rollouts, skippedInRow: update.skippedInRow, responses: lengths.length };
 }

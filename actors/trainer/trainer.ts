@@ -29,6 +29,8 @@ export interface TrainerOptions {
   readonly run: string;
   /** Whether it goes on from the last checkpoint, where there is one. Default true. */
   readonly resume?: boolean;
+  /** Ends after the warm start, whose model is the checkpoint of step 0. Default false. */
+  readonly warmStartOnly?: boolean;
 }
 
 /** What a checkpoint holds of the trainer. */
@@ -52,6 +54,7 @@ export class Trainer implements Behaviour<TrainerMessage> {
   readonly #board: TensorBoard | undefined;
   readonly #finished = Promise.withResolvers<TrainerStatus>();
   readonly #resumes: boolean;
+  readonly #warmOnly: boolean;
   #session: Session | undefined;
   #state: TrainerStatus["state"] = "starting";
   #step = 0;
@@ -69,6 +72,7 @@ export class Trainer implements Behaviour<TrainerMessage> {
     this.#run = options.run;
     this.#base = options.base;
     this.#resumes = options.resume ?? true;
+    this.#warmOnly = options.warmStartOnly ?? false;
     const { saveLimit, saveBest } = options.config.trainer;
     this.#checkpoints = new Checkpoints(options.run, { saveLimit, saveBest });
     this.#metrics = new Lines(`${options.run}/metrics.jsonl`);
@@ -160,6 +164,7 @@ export class Trainer implements Behaviour<TrainerMessage> {
     this.#kl = term && new Coefficient(term.coefficient, saved ? { value: saved.klCoefficient } : {});
     if (saved) this.#note(`Resumed from ${checkpoint!.path}`);
     else if (!await this.#begin(term !== undefined)) return await this.#end();
+    if (this.#warmOnly) return await this.#end();
     const { path, state } = checkpoint ?? this.#checkpoints.read(0), { optimizer } = state as Saved;
     this.#session ??= await this.#open({
       model: path,

@@ -17,13 +17,15 @@ export interface RunRequest {
   readonly config: string | undefined;
   readonly sets: readonly string[];
   readonly resume: boolean;
+  /** The supervised warm start alone. */
+  readonly warmStartOnly?: boolean;
 }
 
 /** Exit code of a run that was stopped before its end. */
 export const STOPPED = 130;
 
 /** Trains. @returns The exit code: 0 at the end, 1 for an error, 130 where it was stopped. */
-export async function trainRun({ config: file, sets, resume }: RunRequest): Promise<number> {
+export async function trainRun({ config: file, sets, resume, warmStartOnly = false }: RunRequest): Promise<number> {
   const { config, base } = loadConfig({ ...(file !== undefined && { file }), sets: [...sets] }), run = `${config.runDir}/${config.name}`;
   Deno.mkdirSync(run, { recursive: true });
   using lock = lockRun(run);
@@ -39,7 +41,7 @@ export async function trainRun({ config: file, sets, resume }: RunRequest): Prom
     module: new URL("../../actors/trainer/worker.ts", import.meta.url),
     device: config.device,
     threads: 1,
-    options: { config, base, run, resume },
+    options: { config, base, run, resume, warmStartOnly },
     onEvent: (event) => progress.take(event as TrainerEvent),
   });
   let stops = 0;

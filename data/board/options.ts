@@ -17,6 +17,8 @@ export interface BoardOptions {
   sizes: readonly number[];
   /** Pixels that a glyph may lie off its cell's middle. */
   jitter: number;
+  /** The same for the boards of the warm start, which may be steadier than what comes later; null: as `jitter`. */
+  warmJitter: number | null;
   /** Standard deviation of a pixel's noise, of 255. */
   noise: number;
   /** Largest change of a glyph's colour, of 255. */
@@ -41,6 +43,7 @@ export const BOARD_DEFAULTS: Readonly<BoardOptions> = {
   digits: 4,
   sizes: [3],
   jitter: 1,
+  warmJitter: null,
   noise: 6,
   tint: 20,
   dropped: 0,
@@ -81,6 +84,11 @@ export function boardOptions(given: Partial<BoardOptions> = {}): BoardOptions {
   need(Number.isInteger(o.digits) && o.digits >= 2 && o.digits <= colours.length, "digits", `an integer from 2 to ${colours.length}`);
   need(o.sizes.length > 0 && o.sizes.every((s) => Number.isInteger(s) && s >= 1 && s <= 4), "sizes", "a list of integers from 1 to 4");
   need(Number.isInteger(o.jitter) && o.jitter >= 0 && o.jitter <= 14, "jitter", "an integer from 0 to 14");
+  need(
+    o.warmJitter === null || (Number.isInteger(o.warmJitter) && o.warmJitter >= 0 && o.warmJitter <= 14),
+    "warmJitter",
+    "an integer from 0 to 14, or null",
+  );
   need(o.noise >= 0 && o.noise <= 128, "noise", "from 0 to 128");
   need(o.tint >= 0 && o.tint <= 128, "tint", "from 0 to 128");
   for (const name of ["dropped", "differences", "describe", "wrongReadings"] as const) need(share(o[name]), name, "in [0, 1]");

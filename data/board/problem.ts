@@ -80,7 +80,7 @@ export function boardProblem(options: Partial<BoardOptions>, { seed, split, inde
     truth: description ? all : `${value}`,
     demonstration: description ? all : chainOf(random, [read(a), read(b)], operation),
     kind: description ? "description" : "question",
-    picture: drawBoard(random, figures, o),
+    picture: drawBoard(random, figures, warm ? { ...o, jitter: o.warmJitter ?? o.jitter } : o),
     figures,
     operation,
     asked,

@@ -1,0 +1,48 @@
+import type { TensorHandle } from "../../tensor/handle.ts";
+import { atrlOf, type Config } from "../config/schema.ts";
+import { groupMessage, type HeldAnswers, type HeldPrompt } from "../prompts.ts";
+import { hostTensor, type Place } from "../runtime/place.ts";
+import type { Session } from "./session.ts";
+
+/** What credit is given for. */
+export interface CreditInputs {
+  readonly config: Config;
+  /** Of each group, its row. */
+  readonly indices: readonly number[];
+  readonly groups: readonly { readonly prompt: HeldPrompt; readonly answers: HeldAnswers; readonly counts: readonly boolean[] }[];
+  readonly step: number;
+}
+
+/** Asks the anchor detector for every token's weight: by AT-RL, by VPPO, or 1 for all. @returns f32 [tokens] device, moved here. */
+export async function askCredit(place: Place, { policy, detector }: Session, inputs: CreditInputs): Promise<{ weights: TensorHandle }> {
+  const { config, indices, groups, step } = inputs, { algorithm } = config, lengths = groups.flatMap(({ answers }) => answers.lengths);
+  if (algorithm.credit !== "vppo") {
+    return await detector.peer.request<"detect">((carrier) => ({
+      type: "detect",
+      lengths,
+      parts: groups.map(({ answers }) => ({
+        connectivity: carrier.lend(answers.connectivity!),
+        ...(answers.profile && { profile: carrier.lend(answers.profile) }),
+        regions: answers.regions,
+        responses: answers.lengths.length,
+      })),
+      options: { ...atrlOf(config), ...(algorithm.credit === "none" && { mode: "off" as const }) },
+      keys: groups.flatMap(({ answers }, i) => answers.lengths.map((_, sample) => ({ prompt: indices[i]!, sample }))),
+    }));
+  }
+  // The same answers once more, with the pictures spoilt: a draw for each step and prompt.
+  const { logprobs } = await policy.peer.request<"logprobs">((carrier) => ({
+    type: "logprobs",
+    groups: groups.map((group) => groupMessage(group, (tensor) => carrier.lend(tensor))),
+    blacken: config.seed * 65_537 + step,
+  }));
+  using spoilt = place.account(logprobs.device).receive(logprobs);
+  using plain = hostTensor(place, Float32Array.from(groups.flatMap(({ answers }) => [...answers.logprobs.toFloats()])));
+  return await detector.peer.request<"vppo">((carrier) => ({
+    type: "vppo",
+    lengths,
+    plain: carrier.lend(plain),
+    spoilt: carrier.lend(spoilt),
+    options: algorithm.vppo,
+  }));
+}

@@ -1,0 +1,107 @@
+// deno-lint-ignore-file no-console no-await-in-loop -- a command, one run after the other
+/**
+ * `deno task ablate`: which tokens carry the learning? The same training with AT-RL off, soft, soft without clusters, hard, low, random, and with VPPO, over
+ * several seeds; each seed's runs begin from one warm start. Writes a table and a plot.
+ *
+ * @module
+ */
+import { parseArgs } from "@std/cli/parse-args";
+import { loadConfig } from "../actors/config/load.ts";
+import { Lines } from "../actors/run/lines.ts";
+import { METHODS, PRESET } from "./ablate/methods.ts";
+import { plot } from "./ablate/plot.ts";
+import { type Outcome, outcomeOf, table } from "./ablate/statistics.ts";
+import { trainRun } from "./train/run.ts";
+
+const HELP = `Compares ways of credit on the built-in task.
+
+usage: deno task ablate [options]
+  --seeds N        seeds 0 to N - 1 (default 5)
+  --steps N        training steps of each run (default 60)
+  --methods A,B    of: ${Object.keys(METHODS).join(" | ")} (default: all)
+  --set a.b=value  a key of the configuration, for all runs; may be given again
+  --dir DIR        where the runs are kept (default runs/ablation); runs that are there are gone on with
+  --out NAME       writes NAME.table.md, NAME.svg and NAME.json (default docs/ablation)
+`;
+
+/** Runs the command. @returns The exit code. */
+export async function ablate(args: readonly string[]): Promise<number> {
+  const options = parseArgs([...args], {
+    boolean: ["help"],
+    string: ["seeds", "steps", "methods", "set", "dir", "out"],
+    collect: ["set"],
+    unknown: (arg) => {
+      throw new TypeError(`Cannot compare: "${arg}" is no option\n\n${HELP}`);
+    },
+  });
+  if (options.help) {
+    console.log(HELP);
+    return 0;
+  }
+  const count = (name: "seeds" | "steps", fallback: number) => {
+    const value = Number(options[name] ?? fallback);
+    if (!(Number.isSafeInteger(value) && value >= 1)) throw new TypeError(`Cannot compare: --${name} is ${options[name]}`);
+    return value;
+  };
+  const seeds = count("seeds", 5), steps = count("steps", 60), dir = options.dir as string | undefined ?? "runs/ablation";
+  const methods = (options.methods as string | undefined)?.split(",") ?? Object.keys(METHODS);
+  const strange = methods.find((method) => !(method in METHODS));
+  if (strange !== undefined) throw new TypeError(`Cannot compare: "${strange}" is no method; they are ${Object.keys(METHODS).join(", ")}`);
+  const common = [
+    ...PRESET,
+    `runDir=${dir}`,
+    "logging.report=false",
+    "logging.tensorboard=false",
+    ...(options.set as string[] | undefined ?? []),
+  ];
+  const outcomes: Outcome[] = [];
+  for (let seed = 0; seed < seeds; seed++) {
+    const warm = [...common, `seed=${seed}`, `name=warm-${seed}`];
+    check(await trainRun({ config: undefined, sets: warm, resume: true, warmStartOnly: true }), "the warm start");
+    for (const method of methods) {
+      const name = `${method.replaceAll(/\W+/g, "-")}-${seed}`;
+      const sets = [
+        ...common,
+        `seed=${seed}`,
+        `name=${name}`,
+        `model.path=${dir}/warm-${seed}/checkpoints/step-0`,
+        "sft=null",
+        `trainer.maxSteps=${steps}`,
+        "trainer.valFreq=5",
+        "trainer.saveFreq=0",
+        "trainer.saveLimit=1",
+        ...METHODS[method]!,
+      ];
+      const { config } = loadConfig({ sets });
+      check(await trainRun({ config: undefined, sets, resume: true }), method);
+      outcomes.push(readOutcome(`${config.runDir}/${config.name}`, { method, seed }));
+    }
+  }
+  const out = options.out as string | undefined ?? "docs/ablation";
+  Deno.writeTextFileSync(`${out}.json`, `${JSON.stringify(outcomes)}\n`);
+  Deno.writeTextFileSync(`${out}.svg`, plot(outcomes));
+  const words = table(outcomes, methods.includes("off") ? "off" : methods[0]!);
+  Deno.writeTextFileSync(`${out}.table.md`, `${words}\n`);
+  console.log(words);
+  return 0;
+}
+
+function check(code: number, what: string): void {
+  if (code !== 0) throw new Error(`Cannot go on: ${what} ended with code ${code}`);
+}
+
+/** What a run's log says. */
+function readOutcome(run: string, of: { method: string; seed: number }): Outcome {
+  const lines = new Lines(`${run}/metrics.jsonl`).read().filter((line) => typeof line["val/accuracy"] === "number");
+  const curve = lines.map((line) => [line.step, line["val/accuracy"] as number] as const);
+  return outcomeOf({ ...of, curve, greedy: lines.at(-1)!["val/accuracy_greedy"] as number });
+}
+
+if (import.meta.main) {
+  try {
+    Deno.exit(await ablate(Deno.args));
+  } catch (error) {
+    console.error((error as Error).message);
+    Deno.exit(1);
+  }
+}
