@@ -1,30 +1,26 @@
 import type { Tokenizer } from "../../model/processor/tokenizer.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import type { RewardMessage } from "../messages.ts";
-import type { HeldAnswers } from "../prompts.ts";
 import type { Line } from "../run/lines.ts";
-import type { StepRow } from "./step.ts";
+import type { RolledGroup } from "./roll.ts";
 
 /** The first answers of a step as lines of rollouts.jsonl. */
 export function rolloutLines(given: {
   step: number;
-  rows: readonly StepRow[];
-  answers: readonly HeldAnswers[];
-  tokens: readonly (readonly Int32Array<ArrayBuffer>[])[];
-  texts: readonly (readonly string[])[];
+  groups: readonly RolledGroup[];
   rewards: readonly RewardMessage[];
   tokenizer: Tokenizer;
   numbers: Readonly<Record<"advantages" | "weights" | "entropies", Tensor>> & { flags?: Tensor; clusters?: Tensor; reference?: Tensor };
   limit: number;
 }): Line[] {
-  const { step, rows, answers, tokens, texts, rewards, tokenizer, numbers, limit } = given;
+  const { step, groups, rewards, tokenizer, numbers, limit } = given;
   const host = Object.fromEntries(Object.entries(numbers).map(([name, tensor]) => [name, Array.from(tensor.toArray(), Number)]));
   const lines: Line[] = [];
   let at = 0, response = 0;
-  for (const [i, { row }] of rows.entries()) {
-    const connectivity = answers[i]!.connectivity?.toFloats(), logprobs = answers[i]!.logprobs.toFloats();
+  for (const { row, answers, tokens, texts } of groups) {
+    const connectivity = answers.connectivity?.toFloats(), logprobs = answers.logprobs.toFloats();
     let own = 0;
-    for (const [sample, ids] of tokens[i]!.entries()) {
+    for (const [sample, ids] of tokens.entries()) {
       const end = at + ids.length, part = (name: string) => host[name]?.slice(at, end);
       if (lines.length < limit) {
         lines.push({
@@ -33,7 +29,7 @@ export function rolloutLines(given: {
           sample,
           prompt: row.text,
           truth: row.input.truth,
-          response: texts[i]![sample]!,
+          response: texts[sample]!,
           tokens: Array.from(ids, (id) => tokenizer.decode([id])),
           "token_ids": [...ids],
           logprobs: [...logprobs.subarray(own, own + ids.length)],
@@ -45,7 +41,7 @@ export function rolloutLines(given: {
           anchor: part("flags")?.map((flag) => flag & 1),
           cluster: part("clusters"),
           reward: { overall: rewards[response]!.overall, ...rewards[response]!.parts },
-          finish: answers[i]!.finish[sample],
+          finish: answers.finish[sample],
           ...(sample === 0 && row.image !== undefined && { image: row.image }),
         });
       }

@@ -1,19 +1,13 @@
 import type { Tokenizer } from "../../model/processor/tokenizer.ts";
 import { overlongReward } from "../../rl/shaping.ts";
-import { type Config, connectivityOf } from "../config/schema.ts";
-import type { ReadyRow } from "../messages.ts";
-import { groupMessage, heldAnswers, type HeldPrompt, heldPrompt, pieces, promptMessage } from "../prompts.ts";
+import type { Config } from "../config/schema.ts";
+import { groupMessage } from "../prompts.ts";
 import { hostTensor, type Place } from "../runtime/place.ts";
 import type { Line } from "../run/lines.ts";
+import { type RolledGroup, score, type Scores } from "./roll.ts";
 import { rolloutLines } from "./rollout_lines.ts";
 import { askCredit } from "./credit.ts";
 import type { Session } from "./session.ts";
-
-/** A row of the step, its prompt taken up. */
-export interface StepRow {
-  readonly row: ReadyRow;
-  readonly prompt: HeldPrompt;
-}
 
 /** Numbers of a step that change as the run goes on. */
 export interface StepSettings {
@@ -30,11 +24,6 @@ export interface StepResult {
   readonly responses: number;
 }
 
-/** Takes up the prompts of rows that came from the loader. */
-export function takeRows(place: Place, rows: readonly ReadyRow[]): StepRow[] {
-  return rows.map((row) => ({ row, prompt: heldPrompt(row.prompt, (handle) => place.account(handle.device).receive(handle)) }));
-}
-
 /** Mean, largest and smallest, under EasyR1's names. */
 function spread(name: string, values: readonly number[]): Record<string, number> {
   const known = values.filter((value) => !Number.isNaN(value));
@@ -44,62 +33,42 @@ function spread(name: string, values: readonly number[]): Record<string, number>
 }
 
 /**
- * One step: rollout; anchors and rewards side by side; advantages; update. What it holds is freed at its end, also where it fails.
+ * One step on answers that are there: anchors and, where they were not given, rewards side by side; advantages; update. The groups stay the caller's.
+ *
+ * @param given `scores`: of the groups, where they were graded before. `timing`: seconds spent on the step so far, by metric.
  */
 export async function runStep(
   place: Place,
   session: Session,
-  given: { config: Config; rows: readonly StepRow[]; settings: StepSettings; tokenizer: Tokenizer; signal?: AbortSignal },
+  given: {
+    config: Config;
+    groups: readonly RolledGroup[];
+    scores?: Scores | undefined;
+    settings: StepSettings;
+    tokenizer: Tokenizer;
+    start: number;
+    timing: Record<string, number>;
+  },
 ): Promise<StepResult> {
-  const { config, rows, settings: { step, lr, klCoefficient }, tokenizer, signal } = given, { policy, critic, detector } = session;
-  const { rollout, data, algorithm, seed } = config, start = performance.now(), timing: Record<string, number> = {};
+  const { config, settings: { step, lr, klCoefficient }, tokenizer, start, timing } = given, { policy, critic, detector } = session;
+  const { rollout, data, algorithm } = config;
   const timed = async <T>(name: string, work: Promise<T>): Promise<T> => {
     const since = performance.now(), result = await work;
-    timing[`timing_s/${name}`] = (performance.now() - since) / 1000;
+    timing[`timing_s/${name}`] = (timing[`timing_s/${name}`] ?? 0) + (performance.now() - since) / 1000;
     return result;
   };
   const take = (handle: Parameters<ReturnType<Place["account"]>["receive"]>[0]) => place.account(handle.device).receive(handle);
   using stack = new DisposableStack();
-
-  const rolled = await timed(
-    "gen",
-    policy.peer.request((carrier) => ({
-      type: "rollout",
-      prompts: rows.map(({ prompt }) => promptMessage(prompt, (tensor) => carrier.lend(tensor))),
-      sampling: {
-        n: rollout.n,
-        temperature: rollout.temperature,
-        topK: rollout.topK,
-        topP: rollout.topP,
-        minP: rollout.minP,
-        maxTokens: data.maxResponseLength,
-        seed: seed * 1_000_003 + step,
-        connectivity: connectivityOf(config),
-      },
-    }), signal ? { signal } : {}),
-  );
-  const answers = rolled.answers.map((message) => stack.use(heldAnswers(message, take)));
-  signal?.throwIfAborted();
-  const lengths = answers.flatMap((answer) => answer.lengths), finish = answers.flatMap((answer) => answer.finish);
-  const tokens = answers.map((answer) => pieces(answer.tokens.toArray() as Int32Array<ArrayBuffer>, answer.lengths));
-  const texts = tokens.map((own) => own.map((ids) => tokenizer.decode(ids, { skipSpecialTokens: true })));
-
-  const groups = rows.map(({ prompt }, i) => ({
-    prompt,
-    answers: answers[i]!,
-    counts: answers[i]!.finish.map((end) => !algorithm.maskTruncated || end === "stop"),
+  const groups = given.groups.map((group) => ({
+    ...group,
+    counts: group.answers.finish.map((end) => !algorithm.maskTruncated || end === "stop"),
   }));
-  const detected = timed("anchors", askCredit(place, session, { config, indices: rows.map(({ row }) => row.index), groups, step }));
-  const samples = rows.flatMap(({ row }, i) =>
-    texts[i]!.map((response, sample) => ({
-      ...row.input,
-      response,
-      tokens: answers[i]!.lengths[sample]!,
-      finish: answers[i]!.finish[sample] === "stop" ? "stop" as const : "length" as const,
-    }))
-  );
-  const scored = timed("reward", critic.peer.request(() => ({ type: "score", samples })));
-  const [{ weights: weightsHandle }, { rewards }] = await Promise.all([detected, scored]);
+  const answers = groups.map((group) => group.answers);
+  const lengths = answers.flatMap((answer) => answer.lengths), finish = answers.flatMap((answer) => answer.finish);
+  const [{ weights: weightsHandle }, { rewards, baselines }] = await Promise.all([
+    timed("anchors", askCredit(place, session, { config, indices: groups.map(({ row }) => row.index), groups, step })),
+    given.scores ?? timed("reward", score(session, groups)),
+  ]);
   const weights = stack.use(take(weightsHandle));
 
   const { overlong } = algorithm;
@@ -113,11 +82,12 @@ export async function runStep(
       type: "advantages",
       rewards: totals,
       parts: Object.fromEntries(names.map((name) => [name, rewards.map(({ parts }) => parts[name] ?? NaN)])),
-      keys: rows.flatMap(({ row }, i) => answers[i]!.lengths.map(() => row.id)),
+      keys: groups.flatMap(({ row, answers }) => answers.lengths.map(() => row.id)),
       lengths,
       weights: carrier.lend(weights),
       groups: klCoefficient > 0 ? groups.map((group) => groupMessage(group, (tensor) => carrier.lend(tensor))) : [],
       klCoefficient,
+      ...(baselines && { baselines: groups.flatMap(({ answers }, i) => answers.lengths.map(() => baselines[i]!)) }),
     })),
   );
   const advantages = stack.use(take(given_.advantages)), reference = given_.reference && stack.use(take(given_.reference));
@@ -142,7 +112,7 @@ export async function runStep(
     stepSeconds: seconds,
   }));
   const flags = report.flags && stack.use(take(report.flags)), clusters = report.clusters && stack.use(take(report.clusters));
-  const promptLengths = rows.map(({ prompt }) => prompt.tokens.size), total = lengths.reduce((a, b) => a + b, 0);
+  const promptLengths = groups.map(({ prompt }) => prompt.tokens.size), total = lengths.reduce((a, b) => a + b, 0);
   const all = total + promptLengths.reduce((a, b) => a + b, 0) * rollout.n, stats = await policy.peer.request(() => ({ type: "stats" }));
   const metrics: Record<string, number> = {
     ...Object.fromEntries(names.map((name) => [`reward/${name}`, mean(rewards.map(({ parts }) => parts[name]!))])),
@@ -174,7 +144,7 @@ export async function runStep(
     ...(clusters && { clusters }),
     ...(reference && { reference }),
   };
-  const rollouts = rolloutLines({ step, rows, answers, tokens, texts, rewards, tokenizer, numbers, limit: config.logging.rolloutSamples });
+  const rollouts = rolloutLines({ step, groups, rewards, tokenizer, numbers, limit: config.logging.rolloutSamples });
   return { metrics, rollouts, skippedInRow: update.skippedInRow, responses: lengths.length };
 }
 

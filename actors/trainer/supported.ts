@@ -7,11 +7,9 @@ import type { Config } from "../config/schema.ts";
  * @throws {KedgeError} `Unsupported` with all of it, and what to choose instead.
  */
 export function checkSupported({ algorithm }: Config): void {
-  const { advEstimator, onlineFiltering, kl } = algorithm;
+  const { kl } = algorithm;
   const faults = [
-    onlineFiltering !== null && "algorithm.onlineFiltering: choose null",
-    advEstimator.kind === "remax" && 'algorithm.advEstimator "remax", which needs greedy answers: choose "rloo"',
-    kl?.kind === "full" && 'algorithm.kl.kind "full": choose "k3", or "k3+" for an unbiased gradient',
-  ].filter((fault) => fault !== false && fault !== undefined);
+    (kl?.kind === "full") && 'algorithm.kl.kind "full": choose "k3", or "k3+" for an unbiased gradient',
+  ].filter((fault) => fault !== false);
   if (faults.length > 0) throw new KedgeError("Unsupported", `Cannot train yet with ${faults.join("; ")}`, { faults: faults.length });
 }

@@ -16,7 +16,9 @@ import type { Place } from "../runtime/place.ts";
 import type { Behaviour, Start } from "../runtime/serve.ts";
 import { type Beginning, divergenceOf, Session } from "./session.ts";
 import { Feed } from "./feed.ts";
-import { runStep, takeRows } from "./step.ts";
+import { Collector, restoreGroups } from "./collect.ts";
+import { roll, score, takeRows } from "./roll.ts";
+import { runStep } from "./step.ts";
 import { checkSupported } from "./supported.ts";
 import { scheduleOf, warmStart } from "./warm_start.ts";
 
@@ -38,6 +40,10 @@ interface Saved extends Record<string, unknown> {
   readonly config: Config;
   readonly step: number;
   readonly klCoefficient: number;
+  /** Batches of prompts that were drawn. */
+  readonly draws: number;
+  /** Of dynamic sampling. */
+  readonly sampling: ReturnType<Collector["state"]> | undefined;
   readonly optimizer?: AdamWState;
 }
 
@@ -59,6 +65,8 @@ export class Trainer implements Behaviour<TrainerMessage> {
   #state: TrainerStatus["state"] = "starting";
   #step = 0;
   #trainSize = Infinity;
+  #draws = 0;
+  #collector: Collector | undefined;
   #kl: Coefficient | undefined;
   #stopping = false;
   #paused: PromiseWithResolvers<void> | undefined;
@@ -173,7 +181,7 @@ export class Trainer implements Behaviour<TrainerMessage> {
     });
     this.#state = "running";
     if (trainer.valBeforeTrain && !saved) this.#log({ step: 0, ...await this.#evaluate() });
-    await this.#loop();
+    await this.#loop(saved);
     await this.#end();
   }
 
@@ -211,36 +219,33 @@ export class Trainer implements Behaviour<TrainerMessage> {
     this.#state = "done";
   }
 
-  async #loop(): Promise<void> {
-    const session = this.#session!, { trainer, optim, logging, data } = this.#config;
+  async #loop(saved: Saved | undefined): Promise<void> {
+    const session = this.#session!, { trainer, optim, logging, data, algorithm } = this.#config;
     const tokenizer = Tokenizer.fromFolder(this.#initialModel()), rate = scheduleOf(optim, trainer.maxSteps);
-    const last = await this.#lastStep(), feed = new Feed(this.#step, last, Math.max(1, data.prefetch), (step) => this.#load(step));
+    const last = await this.#lastStep(), filtered = algorithm.onlineFiltering !== null;
+    this.#draws = saved?.draws ?? 0;
+    this.#collector = filtered ? await this.#restoreCollector(saved, tokenizer) : undefined;
+    const feed = new Feed(this.#draws, filtered ? Infinity : last, Math.max(1, data.prefetch), (batch) => this.#load(batch));
     let skipped = 0;
     while (this.#step < last && !this.#stopping) {
       await this.#pause();
       if (this.#stopping) break;
-      const step = this.#step + 1, loaded = await feed.next();
-      const taken = takeRows(this.#place, loaded.rows);
+      const step = this.#step + 1, start = performance.now(), timing: Record<string, number> = {};
+      const { groups, scores, metrics: sampled } = await this.#collect(feed, tokenizer, timing);
       try {
-        this.#setAside(step, loaded);
         const settings = { step, lr: rate(this.#step), klCoefficient: this.#kl?.value ?? 0 };
-        const { metrics, rollouts, skippedInRow, responses } = await runStep(this.#place, session, {
-          config: this.#config,
-          rows: taken,
-          settings,
-          tokenizer,
-        });
+        const given = { config: this.#config, groups, scores, settings, tokenizer, start, timing };
+        const { metrics, rollouts, skippedInRow, responses } = await runStep(this.#place, session, given);
         this.#kl?.update(metrics["actor/kl_loss"] ?? metrics["actor/kl_penalty"] ?? NaN, responses);
         this.#step = step;
         skipped = skippedInRow;
         const due = (freq: number) => step === last || (freq > 0 && step % freq === 0);
         const val = due(trainer.valFreq) ? await this.#evaluate() : {};
-        const lost = { "data/bad": loaded.bad.length, "data/overlong": loaded.overlong.length };
-        this.#log({ step, ...metrics, ...lost, ...val, ...this.#accounts() });
+        this.#log({ step, ...metrics, ...sampled, ...val, ...this.#accounts() });
         if (logging.rollouts !== "none") this.#rollouts.append(...rollouts);
         if (due(trainer.saveFreq) || this.#checkpoint || skipped >= trainer.maxSkipped) await this.#save();
       } finally {
-        for (const { prompt } of taken) prompt[Symbol.dispose]();
+        for (const group of groups) group[Symbol.dispose]();
       }
       if (skipped >= trainer.maxSkipped) {
         throw new KedgeError(
@@ -252,6 +257,40 @@ export class Trainer implements Behaviour<TrainerMessage> {
     }
     for (const { rows } of await feed.rest()) takeRows(this.#place, rows).forEach(({ prompt }) => prompt[Symbol.dispose]());
     if (this.#stopping && !this.#checkpoints.steps().includes(this.#step)) await this.#save();
+    this.#collector?.[Symbol.dispose]();
+    this.#collector = undefined;
+  }
+
+  /** The groups of the next step: of one batch, or, with dynamic sampling, of as many as it takes. */
+  async #collect(feed: Feed<LoaderReplies["load"]>, tokenizer: Tokenizer, timing: Record<string, number>) {
+    const session = this.#session!, lost = { "data/bad": 0, "data/overlong": 0 };
+    const timed = async <T>(name: string, work: Promise<T>): Promise<T> => {
+      const since = performance.now(), result = await work;
+      timing[`timing_s/${name}`] = (timing[`timing_s/${name}`] ?? 0) + (performance.now() - since) / 1000;
+      return result;
+    };
+    const next = async () => {
+      const loaded = await feed.next(), rows = takeRows(this.#place, loaded.rows), draw = ++this.#draws;
+      lost["data/bad"] += loaded.bad.length;
+      lost["data/overlong"] += loaded.overlong.length;
+      this.#setAside(this.#step + 1, loaded);
+      return await timed("gen", roll(this.#place, session, { config: this.#config, rows, draw, tokenizer }));
+    };
+    const collector = this.#collector;
+    if (!collector) return { groups: await next(), scores: undefined, metrics: lost };
+    while (collector.needs > 0) {
+      const groups = await next();
+      collector.add(groups, await timed("reward", score(session, groups)));
+    }
+    const { metrics, ...taken } = collector.take();
+    return { ...taken, metrics: { ...lost, ...metrics } };
+  }
+
+  async #restoreCollector(saved: Saved | undefined, tokenizer: Tokenizer): Promise<Collector> {
+    if (!saved?.sampling) return new Collector(this.#config);
+    const { surplus, ...state } = saved.sampling, indices = surplus.map(({ index }) => index), images = indices.length;
+    const { rows } = await this.#session!.loader.peer.request<"load">(() => ({ type: "load", split: "train", indices, images }));
+    return new Collector(this.#config, { ...state, surplus: restoreGroups(this.#place, surplus, rows, tokenizer) });
   }
 
   /** Bytes of the actors that are at rest between two steps; the loader is at work on the next. */
@@ -294,11 +333,11 @@ export class Trainer implements Behaviour<TrainerMessage> {
     this.#state = "running";
   }
 
-  /** The prompts of a step: a pure function of it, so that a resumed run has the same. */
-  #load(step: number): Promise<LoaderReplies["load"]> {
+  /** A batch of prompts: a pure function of its number, so that a resumed run has the same. */
+  #load(batch: number): Promise<LoaderReplies["load"]> {
     const { rolloutBatchSize, shuffle } = this.#config.data, { logging, rollout, seed } = this.#config;
     const sampler = new ShuffledSampler(this.#trainSize, { seed, shuffle: shuffle && Number.isFinite(this.#trainSize) });
-    const drawn = step * rolloutBatchSize;
+    const drawn = batch * rolloutBatchSize;
     sampler.restore({ epoch: Math.floor(drawn / this.#trainSize), position: drawn % this.#trainSize });
     const indices = sampler.next(rolloutBatchSize);
     const images = Math.ceil(logging.rolloutSamples / rollout.n);
@@ -316,7 +355,13 @@ export class Trainer implements Behaviour<TrainerMessage> {
 
   async #save(): Promise<void> {
     const { saveLimit, saveBest } = this.#config.trainer;
-    const state: Omit<Saved, "optimizer"> = { config: this.#config, step: this.#step, klCoefficient: this.#kl?.value ?? 0 };
+    const state: Omit<Saved, "optimizer"> = {
+      config: this.#config,
+      step: this.#step,
+      klCoefficient: this.#kl?.value ?? 0,
+      draws: this.#draws,
+      sampling: this.#collector?.state(),
+    };
     const saved = await this.#session!.policy.peer.request(() => ({
       type: "save",
       run: this.#run,

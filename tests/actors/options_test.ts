@@ -136,7 +136,7 @@ const RUNS: Readonly<Record<string, readonly string[]>> = {
   "rloo, gspo_token, seq": [estimator("rloo"), loss("gspo_token"), mode("seq"), "atrl.mode=low"],
   "opo, gspo, off": [estimator("opo"), loss("gspo"), mode("seq"), "atrl.mode=off"],
   "passk, cispo": [estimator("grpo_passk"), loss("cispo"), "atrl.mode=random"],
-  "vppo": ["algorithm.credit=vppo"],
+  vppo: ["algorithm.credit=vppo"],
   "gpg, reinforce": [estimator("gpg"), loss("reinforce"), "algorithm.credit=none"],
   "reinforce++, sapo, k1 in the reward": [estimator("reinforce_plus_plus"), loss("sapo"), kl("k1", "reward")],
   "reinforce++ baseline, k2": [estimator("reinforce_plus_plus_baseline"), kl("k2")],

@@ -141,6 +141,53 @@ Deno.test("a divergence loads a reference and is 0 at the first step; without a 
   });
 });
 
+Deno.test("dynamic sampling keeps groups that teach something, and its surplus over a resumption, to the bit", async () => {
+  await withRunDir(async (folder) => {
+    // Rewards of 7 values and the bounds far apart: some groups of 3 are kept, some not.
+    const sets = [
+      'algorithm.onlineFiltering={"filterLow":0.3,"filterHigh":0.55,"maxTries":-1}',
+      "data.rolloutBatchSize=3",
+      "trainer.maxSteps=4",
+    ];
+    await littleRun(littleConfig(folder, [...sets, "name=whole"]));
+    const parted = littleConfig(folder, [...sets, "name=parted"]);
+    await littleRun(parted, {
+      onEvent: (event, trainer) => {
+        if (event.kind === "metrics" && event.line["step"] === 1) void trainer.peer.request(() => ({ type: "stop" }));
+      },
+    });
+    assertEquals((await littleRun(parted)).step, 4);
+    const lines = logged(`${folder}/whole`).filter((line) => "sampling/tries" in line);
+    assertEquals(lines.length, 4);
+    assert(lines.some((line) => line["sampling/tries"] as number > 1) && lines.some((line) => line["sampling/surplus"] as number > 0));
+    for (const line of lines) {
+      const accuracy = line["reward/accuracy"] as number;
+      assert(accuracy > 0.3 && accuracy < 0.55, `${accuracy}`);
+    }
+    assertEquals(logged(`${folder}/parted`), logged(`${folder}/whole`));
+    assertSameBytes(weights(`${folder}/parted`, 4), weights(`${folder}/whole`, 4), "weights");
+  });
+});
+
+Deno.test("ReMax compares with the greedy answer", async () => {
+  await withRunDir(async (folder) => {
+    const sets = ["algorithm.advEstimator=remax", "trainer.maxSteps=1", "logging.rolloutSamples=100", "atrl.mode=off"];
+    await littleRun(littleConfig(folder, sets));
+    const lines = new Lines(`${folder}/board/rollouts.jsonl`).read() as unknown as {
+      "prompt_id": string;
+      reward: { overall: number };
+      advantages: number[];
+    }[];
+    assertEquals(lines.length, 12);
+    for (const id of new Set(lines.map((line) => line.prompt_id))) {
+      // Reward less advantage is the greedy answer's reward: one for all answers to a prompt, and one of the seven.
+      const baselines = lines.filter((line) => line.prompt_id === id).map(({ reward, advantages }) => reward.overall - advantages[0]!);
+      for (const baseline of baselines) assert(Math.abs(baseline - baselines[0]!) < 1e-6);
+      assert(Math.abs(baselines[0]! * 7 - Math.round(baselines[0]! * 7)) < 1e-5);
+    }
+  });
+});
+
 Deno.test("a run is not resumed under another algorithm", async () => {
   await withRunDir(async (folder) => {
     await littleRun(littleConfig(folder, ["trainer.maxSteps=2"]));

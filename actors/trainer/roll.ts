@@ -1,0 +1,103 @@
+import type { Tokenizer } from "../../model/processor/tokenizer.ts";
+import type { TensorHandle } from "../../tensor/handle.ts";
+import { type Config, connectivityOf } from "../config/schema.ts";
+import type { ReadyRow, RewardMessage } from "../messages.ts";
+import { type HeldAnswers, heldAnswers, type HeldPrompt, heldPrompt, pieces, promptMessage } from "../prompts.ts";
+import type { Place } from "../runtime/place.ts";
+import type { Session } from "./session.ts";
+
+/** A row of the step, its prompt taken up. */
+export interface StepRow {
+  readonly row: ReadyRow;
+  readonly prompt: HeldPrompt;
+}
+
+/** A row with what the policy answered. */
+export interface RolledGroup extends StepRow, Disposable {
+  readonly answers: HeldAnswers;
+  /** By answer. */
+  readonly tokens: readonly Int32Array<ArrayBuffer>[];
+  readonly texts: readonly string[];
+  /** The greedy answer, where the estimator compares with it. */
+  readonly greedy?: string;
+}
+
+/** Rewards of groups. */
+export interface Scores {
+  /** Of every answer, group after group. */
+  readonly rewards: readonly RewardMessage[];
+  /** Of every group's greedy answer, where there are any. */
+  readonly baselines?: readonly number[];
+}
+
+/** Takes up the prompts of rows that came from the loader. */
+export function takeRows(place: Place, rows: readonly ReadyRow[]): StepRow[] {
+  return rows.map((row) => ({ row, prompt: heldPrompt(row.prompt, (handle) => place.account(handle.device).receive(handle)) }));
+}
+
+/** A group, which owns its prompt and its answers. */
+export function rolledGroup(row: StepRow, answers: HeldAnswers, tokenizer: Pick<Tokenizer, "decode">, greedy?: string): RolledGroup {
+  const tokens = pieces(answers.tokens.toArray() as Int32Array<ArrayBuffer>, answers.lengths);
+  return {
+    ...row,
+    answers,
+    tokens,
+    texts: tokens.map((ids) => tokenizer.decode(ids, { skipSpecialTokens: true })),
+    ...(greedy !== undefined && { greedy }),
+    [Symbol.dispose]() {
+      answers[Symbol.dispose]();
+      row.prompt[Symbol.dispose]();
+    },
+  };
+}
+
+/**
+ * Has the policy answer prompts. The groups own the prompts from then on; where it fails, the prompts are freed.
+ *
+ * @param given `draw`: which batch this is, from 1; with the run's seed it makes the random draws.
+ */
+export async function roll(
+  place: Place,
+  { policy }: Session,
+  given: { config: Config; rows: readonly StepRow[]; draw: number; tokenizer: Tokenizer; signal?: AbortSignal },
+): Promise<RolledGroup[]> {
+  const { config, rows, draw, tokenizer, signal } = given, { rollout, data, algorithm } = config;
+  const take = (handle: TensorHandle) => place.account(handle.device).receive(handle);
+  const ask = (
+    own: { n: number; temperature: number; topK?: number; topP?: number; minP?: number; connectivity?: ReturnType<typeof connectivityOf> },
+  ) =>
+    policy.peer.request<"rollout">((carrier) => ({
+      type: "rollout",
+      prompts: rows.map(({ prompt }) => promptMessage(prompt, (tensor) => carrier.lend(tensor))),
+      sampling: { ...own, maxTokens: data.maxResponseLength, seed: config.seed * 1_000_003 + draw },
+    }), signal ? { signal } : {});
+  try {
+    const greedy = algorithm.advEstimator.kind === "remax" ? (await ask({ n: 1, temperature: 0 })).answers : undefined;
+    const texts = greedy?.map((message) => {
+      using answer = heldAnswers(message, take);
+      return tokenizer.decode(answer.tokens.toArray() as Int32Array<ArrayBuffer>, { skipSpecialTokens: true });
+    });
+    const { n, temperature, topK, topP, minP } = rollout;
+    const { answers } = await ask({ n, temperature, topK, topP, minP, connectivity: connectivityOf(config) });
+    return answers.map((message, i) => rolledGroup(rows[i]!, heldAnswers(message, take), tokenizer, texts?.[i]));
+  } catch (error) {
+    for (const { prompt } of rows) prompt[Symbol.dispose]();
+    throw error;
+  }
+}
+
+/** Has the critic grade the answers of groups. */
+export async function score({ critic }: Session, groups: readonly RolledGroup[]): Promise<Scores> {
+  const samples = groups.flatMap(({ row, texts, answers }) =>
+    texts.map((response, sample) => ({
+      ...row.input,
+      response,
+      tokens: answers.lengths[sample]!,
+      finish: answers.finish[sample] === "stop" ? "stop" as const : "length" as const,
+    }))
+  );
+  const greedy = groups.flatMap(({ row, greedy }) => greedy === undefined ? [] : [{ ...row.input, response: greedy }]);
+  const { rewards } = await critic.peer.request<"score">(() => ({ type: "score", samples: [...samples, ...greedy] }));
+  if (greedy.length === 0) return { rewards };
+  return { rewards: rewards.slice(0, samples.length), baselines: rewards.slice(samples.length).map(({ overall }) => overall) };
+}
