@@ -37,6 +37,8 @@ export interface Beginning {
   readonly files: string;
   /** What paths of reward modules are relative to: a URL. */
   readonly base: string;
+  /** Worker modules by actor's name, in place of the built-in ones: URLs. */
+  readonly modules?: Readonly<Record<string, string>> | undefined;
   /** The model that a divergence refers to; undefined: none is loaded yet. */
   readonly reference?: string | undefined;
   /** Of a checkpoint. */
@@ -55,7 +57,7 @@ export class Session implements AsyncDisposable {
   ) {}
 
   /** Starts the actors side by side. @throws what the first to fail threw; none is left then. */
-  static async open(place: Place, config: Config, { model, files, base, reference, optimizer }: Beginning): Promise<Session> {
+  static async open(place: Place, config: Config, { model, files, base, reference, optimizer, modules }: Beginning): Promise<Session> {
     const started: Any[] = [], { device } = config, threads = config.threads ?? undefined;
     const spawn = async <M extends Message, R extends Record<M["type"], unknown>>(
       name: string,
@@ -63,7 +65,7 @@ export class Session implements AsyncDisposable {
       options: unknown,
       own: { threads?: number | undefined; device?: string } = {},
     ): Promise<Actor<M, R>> => {
-      const module = new URL(`../${folder}/worker.ts`, import.meta.url);
+      const module = new URL(modules?.[name] ?? `../${folder}/worker.ts`, import.meta.url);
       const actor = await Actor.spawn<M, R>(place, {
         name,
         module,

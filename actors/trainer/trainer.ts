@@ -31,6 +31,8 @@ export interface TrainerOptions {
   readonly run: string;
   /** Whether it goes on from the last checkpoint, where there is one. Default true. */
   readonly resume?: boolean;
+  /** Worker modules by actor's name ("policy", "critic", "anchor_detector", "evaluator", "loader"), in place of the built-in ones: URLs. */
+  readonly modules?: Readonly<Record<string, string>>;
   /** Ends after the warm start, whose model is the checkpoint of step 0. Default false. */
   readonly warmStartOnly?: boolean;
 }
@@ -54,6 +56,7 @@ export class Trainer implements Behaviour<TrainerMessage> {
   readonly #config: Config;
   readonly #run: string;
   readonly #base: string;
+  readonly #modules: Readonly<Record<string, string>> | undefined;
   readonly #checkpoints: Checkpoints;
   readonly #metrics: Lines;
   readonly #rollouts: Lines;
@@ -79,6 +82,7 @@ export class Trainer implements Behaviour<TrainerMessage> {
     this.#config = options.config;
     this.#run = options.run;
     this.#base = options.base;
+    this.#modules = options.modules;
     this.#resumes = options.resume ?? true;
     this.#warmOnly = options.warmStartOnly ?? false;
     const { saveLimit, saveBest } = options.config.trainer;
@@ -185,8 +189,8 @@ export class Trainer implements Behaviour<TrainerMessage> {
     await this.#end();
   }
 
-  #open(beginning: Omit<Beginning, "files" | "base">): Promise<Session> {
-    return Session.open(this.#place, this.#config, { ...beginning, files: this.#initialModel(), base: this.#base });
+  #open(beginning: Omit<Beginning, "files" | "base" | "modules">): Promise<Session> {
+    return Session.open(this.#place, this.#config, { ...beginning, files: this.#initialModel(), base: this.#base, modules: this.#modules });
   }
 
   /**

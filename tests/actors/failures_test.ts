@@ -69,6 +69,34 @@ Deno.test("weights that are not finite end the run as diverged, and its checkpoi
   });
 });
 
+const mortal = (query: string) => ({ policy: new URL(`./mortal_policy.ts?${query}`, import.meta.url).href });
+
+Deno.test("a policy whose worker dies is started again from the last checkpoint, and the run ends as if nothing had been", async () => {
+  await withRunDir(async (folder) => {
+    const notes: string[] = [];
+    await littleRun(littleConfig(folder, ["name=whole"]));
+    const { step } = await littleRun(littleConfig(folder, ["name=died"]), {
+      modules: mortal(`mark=${folder}/mark`),
+      onEvent: (event) => event.kind === "note" && notes.push(event.text),
+    });
+    assertEquals(step, 4);
+    assert(
+      notes.some((note) => note.includes("told to die") && note.includes("Restarting from the last checkpoint (1 of 3)")),
+      notes.join("; "),
+    );
+    assert(notes.some((note) => /Resumed from .*step-2/.test(note)), notes.join("; "));
+    assertEquals(logged(`${folder}/died`), logged(`${folder}/whole`));
+  });
+});
+
+Deno.test("an actor that throws answers with its error, which ends the run; its checkpoints stand", async () => {
+  await withRunDir(async (folder) => {
+    const given = { modules: mortal(`throws&mark=${folder}/mark`) };
+    await assertRejects(() => littleRun(littleConfig(folder), given), RangeError, "told to throw");
+    assertEquals(new Checkpoints(`${folder}/board`, { saveLimit: 3, saveBest: true }).latest().checkpoint!.step, 2);
+  });
+});
+
 Deno.test("a disk that fills while a checkpoint is written leaves the older ones, and nothing half written", () => {
   const folder = Deno.makeTempDirSync();
   try {
