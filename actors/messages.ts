@@ -114,7 +114,17 @@ export type PolicyReplies = {
   sft: { readonly loss: number; readonly gradNorm: number; readonly skippedInRow: number };
   reset: null;
   save: { readonly path: string };
-  stats: { readonly parameters: number; readonly used: number; readonly peak: number; readonly tensors: number; readonly bytes: number };
+  stats: {
+    readonly device: string;
+    readonly headDim: number;
+    readonly heads: number;
+    readonly layers: number;
+    readonly parameters: number;
+    readonly used: number;
+    readonly peak: number;
+    readonly tensors: number;
+    readonly bytes: number;
+  };
 };
 
 /** What `critic` answers. */

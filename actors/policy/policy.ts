@@ -72,7 +72,8 @@ export class Policy implements Behaviour<PolicyMessage> {
       case "stats": {
         const { used, peak } = this.#place.device.memory(), { bytes, tensors } = this.#place.report();
         const parameters = Object.values(this.#model.parameters).reduce((sum, { tensor }) => sum + tensor.size, 0);
-        return { parameters, used, peak, bytes, tensors };
+        const { headDim, heads, layers } = this.#model.config.text;
+        return { device: this.#place.device.description, headDim, heads, layers, parameters, used, peak, bytes, tensors };
       }
     }
   }

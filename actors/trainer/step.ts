@@ -2,6 +2,7 @@ import type { Tokenizer } from "../../model/processor/tokenizer.ts";
 import { overlongReward } from "../../rl/shaping.ts";
 import type { Config } from "../config/schema.ts";
 import { groupMessage } from "../prompts.ts";
+import { peakFlops, trainingFlops } from "./flops.ts";
 import { hostTensor, type Place } from "../runtime/place.ts";
 import type { Line } from "../run/lines.ts";
 import { type RolledGroup, score, type Scores } from "./roll.ts";
@@ -114,6 +115,10 @@ export async function runStep(
   const flags = report.flags && stack.use(take(report.flags)), clusters = report.clusters && stack.use(take(report.clusters));
   const promptLengths = groups.map(({ prompt }) => prompt.tokens.size), total = lengths.reduce((a, b) => a + b, 0);
   const all = total + promptLengths.reduce((a, b) => a + b, 0) * rollout.n, stats = await policy.peer.request(() => ({ type: "stats" }));
+  // A prompt is computed once for all of its answers; FLOPs are those of the usual count, each answer with a prompt of its own.
+  const sequences = groups.flatMap(({ answers }, i) => answers.lengths.map((length) => promptLengths[i]! + length));
+  const flops = trainingFlops({ ...stats, sequences }) * config.batch.ppoEpochs / timing["timing_s/update_actor"]!,
+    peak = peakFlops(stats.device);
   const metrics: Record<string, number> = {
     ...Object.fromEntries(names.map((name) => [`reward/${name}`, mean(rewards.map(({ parts }) => parts[name]!))])),
     "reward/overall": mean(rewards.map(({ overall }) => overall)),
@@ -133,6 +138,8 @@ export async function runStep(
     "perf/total_num_tokens": all,
     "perf/time_per_step": seconds,
     "perf/throughput": all / seconds,
+    "perf/tflops_actor": flops / 1e12,
+    ...(peak !== undefined && { "perf/mfu_actor": flops / peak }),
     "perf/max_memory_allocated_gb": stats.peak / 2 ** 30,
     "perf/cpu_memory_used_gb": Deno.memoryUsage().rss / 2 ** 30,
   };

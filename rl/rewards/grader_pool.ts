@@ -124,7 +124,16 @@ export class GraderPool implements AsyncDisposable {
       if (!(value > 0 && value < 2 ** 31)) throw new RangeError(`Cannot make a grader pool: \`${name}\` is ${value}`);
     }
     const { read = [], net = [], env = [] } = options;
-    this.#process = { plan, deno: options.deno ?? ownDeno(), read, net, env, memory, startLimit, signal: this.#closing.signal };
+    this.#process = {
+      plan,
+      deno: options.deno ?? ownDeno(),
+      read,
+      net: [...net, ...plan.net ?? []],
+      env,
+      memory,
+      startLimit,
+      signal: this.#closing.signal,
+    };
     this.#slots = Array.from({ length: workers }, () => ({ process: undefined, busy: undefined, jobs: [] }));
     this.#timeLimit = timeLimit;
     this.#capacity = capacity;

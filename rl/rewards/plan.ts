@@ -50,6 +50,8 @@ export interface RewardPlan {
   readonly parts?: readonly PlannedPart[];
   /** URLs of modules. */
   readonly modules: readonly string[];
+  /** Hosts that the modules reach by their own nature. */
+  readonly net?: readonly string[];
   /** Options of the one module. */
   readonly options?: Readonly<Record<string, unknown>>;
 }

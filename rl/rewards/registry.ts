@@ -39,6 +39,15 @@ const PRESETS: Readonly<Record<string, RewardSpec>> = {
   r1v: { parts: { accuracy: { use: "math", weight: 0.5 }, format: { use: "format", weight: 0.5, options: { style: "think_answer" } } } },
 };
 
+const http = z.strictObject({
+  url: z.url({ protocol: /^https?$/ }),
+  retries: z.int().nonnegative().optional(),
+  backoff: positive.optional(),
+  timeout: positive.optional(),
+  headers: z.record(z.string(), z.string()).optional(),
+});
+const HTTP_MODULE = new URL("./http_reward.ts", import.meta.url).href;
+
 const options = z.record(z.string(), z.unknown()).optional();
 const partSchema = z.strictObject({ use: z.string().min(1), weight: z.number().default(1), options });
 
@@ -46,7 +55,7 @@ const partSchema = z.strictObject({ use: z.string().min(1), weight: z.number().d
  * The schema of a configuration's `reward`: a name or module, one with options, or named parts with weights.
  *
  * Names: "math", "multiple_choice", "exact", "number", "iou", "point", "format", "length"; "math_format" (0.9 math + 0.1 think and box), "r1v" (0.5 math +
- * 0.5 think and answer tags). A module is a path that begins with "./", "../" or "/", or a "file:" or "https:" URL.
+ * 0.5 think and answer tags); "http", a service (see http_reward.ts). A module is a path that begins with "./", "../" or "/", or a "file:" or "https:" URL.
  */
 export const rewardSchema: z.ZodType<ParsedReward, RewardSpec> = z.union([
   z.string().min(1),
@@ -72,7 +81,7 @@ export type RewardSpec = string | RewardUse | {
 export type ParsedReward = string | RewardUse | { parts: Record<string, RewardUse & { weight: number }> };
 
 /** Names that `reward` may have. */
-export const REWARD_NAMES: readonly string[] = [...Object.keys(OPTIONS), ...Object.keys(PRESETS)];
+export const REWARD_NAMES: readonly string[] = [...Object.keys(OPTIONS), "http", ...Object.keys(PRESETS)];
 
 const isModule = (use: string): boolean => /^(?:\.{1,2}\/|\/|file:|https:)/.test(use);
 
@@ -102,13 +111,17 @@ export function planReward(spec: RewardSpec, base: string | URL): RewardPlan {
     if (reward.options !== undefined) throw new RangeError(`Cannot read \`reward\`: "${reward.use}" takes no options; write its parts out`);
     return planReward(PRESETS[reward.use]!, base);
   }
+  if (reward.use === "http") {
+    const options = checked("http", http, reward.options ?? {}) as { url: string };
+    return { modules: [HTTP_MODULE], options, net: [new URL(options.url).host] };
+  }
   if (isModule(reward.use)) return { modules: [new URL(reward.use, base).href], options: reward.options ?? {} };
   const name = defaultPart(reward.use);
   return planParts({ [name]: { use: reward.use, weight: 1, options: reward.options } }, base);
 }
 
 function planParts(parts: Readonly<Record<string, z.output<typeof partSchema>>>, base: string | URL): RewardPlan {
-  const modules: string[] = [];
+  const modules: string[] = [], net = new Set<string>();
   const planned = Object.entries(parts).map(([name, { use, weight, options = {} }]): PlannedPart => {
     if (name === "overall") throw new RangeError('Cannot read `reward`: a part is named "overall", which is the name of the sum');
     if (isModule(use)) {
@@ -116,17 +129,25 @@ function planParts(parts: Readonly<Record<string, z.output<typeof partSchema>>>,
       if (!modules.includes(url)) modules.push(url);
       return { name, weight, module: modules.indexOf(url), options };
     }
+    if (use === "http") {
+      const own = checked("http", http, options) as { url: string };
+      if (!modules.includes(HTTP_MODULE)) modules.push(HTTP_MODULE);
+      net.add(new URL(own.url).host);
+      return { name, weight, module: modules.indexOf(HTTP_MODULE), options: own };
+    }
     const known = (OPTIONS as Readonly<Record<string, z.ZodType>>)[use];
     if (known === undefined || !Object.hasOwn(OPTIONS, use)) {
       throw new RangeError(
         `Cannot read \`reward\`: unknown reward "${use}"; known are ${REWARD_NAMES.join(", ")}, and modules as "./my_reward.ts"`,
       );
     }
-    const checked = known.safeParse(options);
-    if (!checked.success) {
-      throw new RangeError(`Cannot read \`reward\`: options of "${use}": ${z.prettifyError(checked.error).replaceAll("\n", " ")}`);
-    }
-    return { name, weight, verifier: use, options: checked.data as Readonly<Record<string, unknown>> };
+    return { name, weight, verifier: use, options: checked(use, known, options) };
   });
-  return { parts: planned, modules };
+  return { parts: planned, modules, ...(net.size > 0 && { net: [...net] }) };
+}
+
+function checked(use: string, schema: z.ZodType, options: unknown): Readonly<Record<string, unknown>> {
+  const result = schema.safeParse(options);
+  if (result.success) return result.data as Readonly<Record<string, unknown>>;
+  throw new RangeError(`Cannot read \`reward\`: options of "${use}": ${z.prettifyError(result.error).replaceAll("\n", " ")}`);
 }

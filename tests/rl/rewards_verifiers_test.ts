@@ -322,7 +322,7 @@ const BASE = "file:///run/config.json";
 
 Deno.test("every named reward grades", async () => {
   const inputs: Record<string, unknown> = { iou: [0, 0, 1, 1], point: [0, 0, 1, 1], "multiple_choice": "B" };
-  for (const name of REWARD_NAMES) {
+  for (const name of REWARD_NAMES.filter((name) => name !== "http")) { // which needs a service: rewards_http_test.ts
     const grader = makeGrader(planReward(name, BASE), []);
     // deno-lint-ignore no-await-in-loop -- one after the other
     const outcome = await grader.grade({ response: "x", truth: (inputs[name] ?? "5") as string, tokens: 1 });
