@@ -82,11 +82,17 @@ export type PolicyMessage =
   /** Groups are lent; f32 [tokens] host comes moved. `blacken`: seed of spoilt pictures (VPPO). */
   | { readonly type: "logprobs"; readonly groups: readonly GroupMessage[]; readonly blacken?: number }
   /** Groups and numbers are lent: `advantages` f32 [tokens] device, `reference` f32 [tokens] host. */
+  /** Groups are lent; what the output matrix is multiplied with, [tokens, hidden] device, comes moved. */
+  | { readonly type: "predictions"; readonly groups: readonly GroupMessage[] }
+  /** A copy of the output matrix, [vocab, hidden] device, comes moved. */
+  | { readonly type: "outputMatrix" }
   | {
     readonly type: "update";
     readonly groups: readonly GroupMessage[];
     readonly advantages: TensorHandle;
     readonly reference?: TensorHandle;
+    /** Of divergence "full": [tokens, hidden] and [vocab, hidden] device. */
+    readonly referenceStates?: { readonly hidden: TensorHandle; readonly weight: TensorHandle };
     readonly klCoefficient: number;
     readonly step: number;
     readonly lr: number;
@@ -110,6 +116,8 @@ export type PolicyMessage =
 export type PolicyReplies = {
   rollout: { readonly answers: readonly AnswersMessage[]; readonly seconds: Readonly<Record<string, number>> };
   logprobs: { readonly logprobs: TensorHandle };
+  predictions: { readonly hidden: TensorHandle };
+  outputMatrix: { readonly weight: TensorHandle };
   update: { readonly metrics: Readonly<Record<string, number>>; readonly skippedInRow: number };
   sft: { readonly loss: number; readonly gradNorm: number; readonly skippedInRow: number };
   reset: null;
@@ -162,6 +170,8 @@ export type CriticReplies = {
     readonly advantages: TensorHandle;
     readonly base: readonly number[];
     readonly reference?: TensorHandle;
+    /** Of divergence "full", moved. */
+    readonly referenceHidden?: TensorHandle;
     readonly metrics: Readonly<Record<string, number>>;
   };
 };

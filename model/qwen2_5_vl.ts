@@ -1,5 +1,5 @@
 import type { Device, DType } from "../ffi/device.ts";
-import { type AttentionSeen, gatherRows, linear, linearLogProb, type LogProb, rmsnorm, scatterRows } from "../tensor/ops/mod.ts";
+import { type AttentionSeen, gatherRows, linear, linearKl, linearLogProb, type LogProb, rmsnorm, scatterRows } from "../tensor/ops/mod.ts";
 import type { Parameter } from "../tensor/parameter.ts";
 import type { Tape } from "../tensor/tape.ts";
 import { describe, type Tensor } from "../tensor/tensor.ts";
@@ -27,6 +27,8 @@ export interface LogProbsOptions {
   checkpointing?: Checkpointing;
   /** Rows of which the logits exist at a time; default as of `linearLogProb`. */
   chunk?: number;
+  /** Another model at the same rows: `predictions` [count, hidden] and its output matrix; asks for `kl`. */
+  reference?: { hidden: Tensor; weight: Tensor };
   /** Adds up the connectivity of this pass. */
   connectivity?: { readonly observe: LayerObserver };
 }
@@ -163,21 +165,33 @@ export class Qwen25VL implements Disposable {
    * @returns [rows, vocab].
    */
   logits(tape: Tape, hidden: Value): Value {
-    return tape.scope(() => linear(this.#normed(hidden), this.#head));
+    return tape.scope(() => linear(this.#normed(hidden), this.outputMatrix));
   }
 
   /**
-   * Log-probability of every response token, and the entropy of its distribution in nats: f32 [count], in the order of `batch.target`.
+   * Log-probability of every response token, and the entropy of its distribution in nats: f32 [count], in the order of `batch.target`. With a `reference` also
+   * `kl`: the divergence of this distribution from the reference's over the whole vocabulary, f32 [count].
    */
   logProbs(tape: Tape, batch: PackedBatch, options: LogProbsOptions = {}): LogProb {
-    const { checkpointing, connectivity, ...distribution } = options;
+    const { checkpointing, connectivity, reference, ...distribution } = options, { target } = batch;
     return tape.scope(() => {
-      using h = this.hidden(tape, batch, {
+      const normed = this.predictions(tape, batch, {
         ...(checkpointing && { checkpointing }),
         ...(connectivity && { observe: (layer, seen) => connectivity.observe(layer, seen) }),
       });
-      const normed = tape.scope(() => this.#normed(gatherRows(h, batch.predict)));
-      return linearLogProb(normed, this.#head, { ...distribution, target: batch.target });
+      const found = linearLogProb(normed, this.outputMatrix, { ...distribution, target });
+      if (!reference) return found;
+      return { ...found, kl: linearKl(normed, this.outputMatrix, { ...distribution, reference, target }) };
+    });
+  }
+
+  /**
+   * What the output matrix is multiplied with: normed hidden states of the rows that predict response tokens, [count, hidden], in the order of `batch.target`.
+   */
+  predictions(tape: Tape, batch: PackedBatch, options: { checkpointing?: Checkpointing; observe?: LayerObserver } = {}): Value {
+    return tape.scope(() => {
+      using h = this.hidden(tape, batch, options);
+      return tape.scope(() => this.#normed(gatherRows(h, batch.predict)));
     });
   }
 
@@ -185,7 +199,8 @@ export class Qwen25VL implements Disposable {
     return rmsnorm(hidden, this.parameters.norm!, { eps: this.config.text.rmsNormEps });
   }
 
-  get #head(): Parameter {
+  /** [vocab, hidden]: the embedding, where they are tied. */
+  get outputMatrix(): Parameter {
     return this.parameters[this.config.text.tied ? "embedding" : "head"]!;
   }
 

@@ -12,7 +12,9 @@ import { hostTensor, type Place } from "../runtime/place.ts";
 import type { Peer } from "../runtime/peer.ts";
 import type { Message } from "../runtime/protocol.ts";
 import type { Behaviour, Start, Turn } from "../runtime/serve.ts";
-import { copyGroups } from "./copy_groups.ts";
+import { type CopiedGroup, copyGroups } from "./copy_groups.ts";
+
+type Groups = Extract<CriticMessage, { type: "advantages" }>["groups"];
 
 /** What a critic is started with. */
 export interface CriticOptions {
@@ -54,7 +56,8 @@ export class Critic implements Behaviour<CriticMessage> {
   async #advantages(message: Extract<CriticMessage, { type: "advantages" }>, turn: Turn): Promise<CriticReplies["advantages"]> {
     const { rewards, keys, lengths, parts, klCoefficient, groups, baselines } = message, { device } = this.#place;
     const { divergence } = this.#options, needed = divergence !== undefined && klCoefficient > 0;
-    const reference = needed ? await this.#ask(groups, turn) : undefined;
+    const full = needed && divergence.kind === "full" ? await this.#askStates(groups, turn) : undefined;
+    const reference = needed && !full ? await this.#ask(groups, turn) : undefined;
     const metrics: Record<string, number> = {};
     let tokenRewards: Float64Array | undefined;
     if (reference && divergence!.where === "reward" && divergence!.kind !== "full") {
@@ -87,21 +90,41 @@ export class Critic implements Behaviour<CriticMessage> {
       advantages: turn.move(weighted),
       base: firsts(base, lengths),
       metrics,
+      ...(full && { referenceHidden: turn.move(full) }),
       ...(reference && { reference: turn.move(hostTensor(this.#place, reference)) }),
     };
   }
 
   /** The reference's log-probs of all tokens. */
-  async #ask(groups: Extract<CriticMessage, { type: "advantages" }>["groups"], turn: Turn): Promise<Float32Array<ArrayBuffer>> {
+  async #ask(groups: Groups, turn: Turn): Promise<Float32Array<ArrayBuffer>> {
+    const { logprobs } = await this.#withCopies(groups, turn, (reference, copies) =>
+      reference.request<"logprobs">((carrier) => ({
+        type: "logprobs",
+        groups: copies.map((copy) => copy.message((tensor) => carrier.lend(tensor))),
+      })));
+    using tensor = turn.receive(logprobs);
+    return tensor.toFloats();
+  }
+
+  /** What the reference's output matrix is multiplied with, for all tokens. */
+  async #askStates(groups: Groups, turn: Turn): Promise<Tensor> {
+    const { hidden } = await this.#withCopies(groups, turn, (reference, copies) =>
+      reference.request<"predictions">((carrier) => ({
+        type: "predictions",
+        groups: copies.map((copy) => copy.message((tensor) => carrier.lend(tensor))),
+      })));
+    return turn.receive(hidden);
+  }
+
+  async #withCopies<T>(
+    groups: Groups,
+    turn: Turn,
+    ask: (reference: Peer<PolicyMessage, PolicyReplies>, copies: readonly CopiedGroup[]) => Promise<T>,
+  ): Promise<T> {
     if (!this.#reference) throw new RangeError("Cannot take a divergence: no reference is connected");
     const copies = copyGroups(groups, (handle) => turn.borrow(handle));
     try {
-      const { logprobs } = await this.#reference.request((carrier) => ({
-        type: "logprobs",
-        groups: copies.map((copy) => copy.message((tensor) => carrier.lend(tensor))),
-      }));
-      using tensor = turn.receive(logprobs);
-      return tensor.toFloats();
+      return await ask(this.#reference, copies);
     } finally {
       for (const copy of copies) copy[Symbol.dispose]();
     }

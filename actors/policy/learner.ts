@@ -34,7 +34,7 @@ export interface LearnerOptions {
   readonly oldLogprobs: "rollout" | "recompute";
   readonly correction: Correction | undefined;
   /** In the loss; its coefficient comes with each update. */
-  readonly divergence: Divergence | undefined;
+  readonly divergence: Divergence | { readonly kind: "full" } | undefined;
   /** Prompts of an optimizer step; undefined: all. */
   readonly globalBatchSize: number | undefined;
   readonly epochs: number;
@@ -52,6 +52,8 @@ export interface UpdateInputs {
   readonly advantages: Tensor;
   /** By token, where a divergence is in the loss. */
   readonly reference?: Float32Array<ArrayBuffer>;
+  /** Of divergence "full": the reference's `predictions` [tokens, hidden] and output matrix, on the model's device. */
+  readonly referenceStates?: { readonly hidden: Tensor; readonly weight: Tensor };
   readonly klCoefficient: number;
   readonly lr: number;
 }
@@ -73,6 +75,7 @@ export class Learner implements Disposable {
   readonly #correctionMetrics: CorrectionMetrics;
   readonly #divergenceMetrics: DivergenceMetrics;
   #optimizer: AdamW;
+  #fullKl = 0;
 
   constructor(readonly model: Qwen25VL, readonly options: LearnerOptions) {
     const { device } = model;
@@ -117,6 +120,21 @@ export class Learner implements Disposable {
     return microBatches(sizes, this.options.microTokens).map(([start, end]) => groups.slice(start, end));
   }
 
+  /** The model's `predictions` for all response tokens, packed [tokens, hidden]; the caller's. */
+  predictions(groups: readonly LearnerGroup[]): Tensor {
+    const { device, config: { text } } = this.model;
+    const out = Tensor.empty(device, [tokensOf(groups), text.hiddenSize], { dtype: this.model.dtype });
+    let at = 0;
+    for (const micro of this.#cut(groups)) {
+      using batch = this.#pack(micro);
+      using tape = new Tape(device, { record: false });
+      const { tensor } = this.model.predictions(tape, batch);
+      using rows = out.slice(at, at += batch.count);
+      rows.copyFrom(tensor);
+    }
+    return out;
+  }
+
   /** Log-probs of all response tokens under the model as it is, packed. */
   logprobs(groups: readonly LearnerGroup[]): Float32Array<ArrayBuffer> {
     const out = new Float32Array(tokensOf(groups));
@@ -154,11 +172,13 @@ export class Learner implements Disposable {
         updates++;
       }
     }
-    const kl = this.#divergenceMetrics.read(updates);
+    const kl = this.#divergenceMetrics.read(updates), full = this.options.divergence?.kind === "full" ? this.#fullKl / updates : undefined;
+    this.#fullKl = 0;
     const metrics = {
       ...this.#policyMetrics.read(updates),
       ...this.#correctionMetrics.read(),
       ...(kl && { "actor/kl_loss": kl.loss, "actor/kl_coef": inputs.klCoefficient }),
+      ...(full !== undefined && { "actor/kl_loss": full, "actor/kl_coef": inputs.klCoefficient }),
       "actor/loss": loss / updates,
       "actor/grad_norm": norm / updates,
       "actor/lr": inputs.lr,
@@ -190,7 +210,10 @@ export class Learner implements Disposable {
     using stack = new DisposableStack();
     const up = (numbers: Float32Array<ArrayBuffer> | Int32Array<ArrayBuffer>) => stack.use(Tensor.from(device, numbers));
     const batch = stack.use(this.#pack(groups)), tape = stack.use(new Tape(device));
-    const { logprob, entropy } = model.logProbs(tape, batch, {
+    const states = options.divergence?.kind === "full" && klCoefficient > 0 ? given.referenceStates : undefined;
+    using rows = states?.hidden.slice(token, end);
+    const { logprob, entropy, kl } = model.logProbs(tape, batch, {
+      ...(states && { reference: { hidden: rows!, weight: states.weight } }),
       temperature: options.temperature,
       suppress: this.#suppress,
       checkpointing: options.checkpointing,
@@ -210,7 +233,11 @@ export class Learner implements Disposable {
       entropyCoefficient: options.entropyCoefficient,
       metrics: this.#policyMetrics,
     });
-    if (options.divergence && reference && klCoefficient > 0) {
+    if (kl) {
+      const mean = dot(kl, tape.constant(weights));
+      this.#fullKl += mean.tensor.item();
+      loss = add(loss, scale(mean, klCoefficient));
+    } else if (options.divergence && options.divergence.kind !== "full" && reference && klCoefficient > 0) {
       const target = { reference: up(reference.slice(token, end)), weights, old };
       loss = add(loss, scale(divergence(logprob, target, { ...options.divergence, metrics: this.#divergenceMetrics }), klCoefficient));
     }

@@ -60,6 +60,10 @@ export class Policy implements Behaviour<PolicyMessage> {
         return {
           logprobs: turn.move(hostTensor(this.#place, this.#learner.logprobs(this.#groups(message.groups, turn, message.blacken)))),
         };
+      case "predictions":
+        return { hidden: turn.move(this.#learner.predictions(this.#groups(message.groups, turn))) };
+      case "outputMatrix":
+        return { weight: turn.move(this.#model.outputMatrix.tensor.copy()) };
       case "update":
         return this.#update(message, turn);
       case "sft":
@@ -122,12 +126,13 @@ export class Policy implements Behaviour<PolicyMessage> {
   }
 
   #update(message: Extract<PolicyMessage, { type: "update" }>, turn: Turn): PolicyReplies["update"] {
-    const { advantages, reference, klCoefficient, lr } = message;
+    const { advantages, reference, referenceStates: states, klCoefficient, lr } = message;
     return this.#learner.update(this.#groups(message.groups, turn), {
       advantages: turn.borrow(advantages),
       klCoefficient,
       lr,
       ...(reference && { reference: turn.borrow(reference).toFloats() }),
+      ...(states && { referenceStates: { hidden: turn.borrow(states.hidden), weight: turn.borrow(states.weight) } }),
     });
   }
 

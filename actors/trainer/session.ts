@@ -1,9 +1,8 @@
 import type { OpenOptions } from "../../data/open.ts";
 import type { AdamWState } from "../../tensor/optimizer.ts";
-import type { Divergence } from "../../rl/divergences/divergence.ts";
 import { type DivergenceTerm, needsReference } from "../../rl/divergences/term.ts";
-import { KedgeError } from "../../ffi/errors.ts";
 import type { PolicyLoss } from "../../rl/losses/policy_loss.ts";
+import type { Tensor } from "../../tensor/tensor.ts";
 import type { AnchorDetector } from "../anchor_detector/anchor_detector.ts";
 import type { Config } from "../config/schema.ts";
 import type { CriticOptions } from "../critic/critic.ts";
@@ -53,11 +52,14 @@ export class Session implements AsyncDisposable {
     readonly detector: Actor<DetectorMessage, DetectorReplies>,
     readonly evaluator: Actor<EvaluatorMessage, EvaluatorReplies>,
     readonly loader: Actor<LoaderMessage, LoaderReplies>,
+    /** The reference's output matrix, where a divergence is over the whole vocabulary. */
+    readonly referenceMatrix: Tensor | undefined,
     readonly all: readonly Any[],
   ) {}
 
   /** Starts the actors side by side. @throws what the first to fail threw; none is left then. */
   static async open(place: Place, config: Config, { model, files, base, reference, optimizer, modules }: Beginning): Promise<Session> {
+    let matrix: Tensor | undefined;
     const started: Any[] = [], { device } = config, threads = config.threads ?? undefined;
     const spawn = async <M extends Message, R extends Record<M["type"], unknown>>(
       name: string,
@@ -135,13 +137,23 @@ export class Session implements AsyncDisposable {
       ]);
       if (term && reference !== undefined) {
         const { learner: _, restore: __, ...plain } = policyOptions;
-        const frozen = await spawn("reference", "policy", { ...plain, model: reference } satisfies PolicyOptions, { threads });
-        await (frozen as Any).introduce(critic as unknown as Any, "reference");
+        const frozen = await spawn<PolicyMessage, PolicyReplies>(
+          "reference",
+          "policy",
+          { ...plain, model: reference } satisfies PolicyOptions,
+          { threads },
+        );
+        await (frozen as unknown as Any).introduce(critic as unknown as Any, "reference");
+        if (term.kind === "full") {
+          const { weight } = await frozen.peer.request<"outputMatrix">(() => ({ type: "outputMatrix" }));
+          matrix = place.account(weight.device).receive(weight);
+        }
       }
       await (policy as unknown as Any).introduce(evaluator as unknown as Any, "policy");
       await (loader as unknown as Any).introduce(evaluator as unknown as Any, "loader");
-      return new Session(policy, critic, detector, evaluator, loader, started);
+      return new Session(policy, critic, detector, evaluator, loader, matrix, started);
     } catch (error) {
+      matrix?.[Symbol.dispose]();
       await Promise.allSettled(started.map((actor) => actor.close()));
       throw error;
     }
@@ -154,6 +166,7 @@ export class Session implements AsyncDisposable {
 
   /** Ends all actors: first those that ask others. */
   async [Symbol.asyncDispose](): Promise<void> {
+    this.referenceMatrix?.[Symbol.dispose]();
     const last = (actor: Any) => Number(["policy", "loader", "reference"].includes(actor.peer.name));
     for (const actor of this.all.toSorted((a, b) => last(a) - last(b))) {
       // deno-lint-ignore no-await-in-loop -- in this order
@@ -164,17 +177,9 @@ export class Session implements AsyncDisposable {
 
 /**
  * The divergence that a configuration asks for; undefined where there is none, or its coefficient is 0.
- *
- * @throws {KedgeError} `Unsupported` for kind "full", which needs the reference's hidden states beside the update.
  */
 export function divergenceOf({ algorithm: { kl } }: Config): DivergenceTerm | undefined {
   if (!needsReference(kl ?? undefined)) return undefined;
-  if (kl!.kind === "full") {
-    throw new KedgeError(
-      "Unsupported",
-      'Cannot train with algorithm.kl.kind "full": the op linearKl is for own loops; take "k3", or "k3+" for its gradient',
-    );
-  }
   return kl!;
 }
 
@@ -190,7 +195,7 @@ export function learnerOptions(config: Config): LearnerOptions {
     entropyCoefficient: algorithm.entropyCoefficient,
     oldLogprobs: algorithm.oldLogprobs,
     correction: algorithm.correction as LearnerOptions["correction"] ?? undefined,
-    divergence: term?.where === "loss" ? term as Divergence : undefined,
+    divergence: term?.where === "loss" ? term as LearnerOptions["divergence"] : undefined,
     globalBatchSize: batch.globalBatchSize ?? undefined,
     epochs: batch.ppoEpochs,
     microTokens: batch.microTokens,

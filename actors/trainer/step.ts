@@ -92,6 +92,7 @@ export async function runStep(
     })),
   );
   const advantages = stack.use(take(given_.advantages)), reference = given_.reference && stack.use(take(given_.reference));
+  const hidden = given_.referenceHidden && stack.use(take(given_.referenceHidden)), matrix = session.referenceMatrix;
   const update = await timed(
     "update_actor",
     policy.peer.request((carrier) => ({
@@ -99,6 +100,7 @@ export async function runStep(
       groups: groups.map((group) => groupMessage(group, (tensor) => carrier.lend(tensor))),
       advantages: carrier.lend(advantages),
       ...(reference && { reference: carrier.lend(reference) }),
+      ...(hidden && matrix && { referenceStates: { hidden: carrier.lend(hidden), weight: carrier.lend(matrix) } }),
       klCoefficient,
       step,
       lr,

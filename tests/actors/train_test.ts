@@ -134,6 +134,25 @@ Deno.test("a divergence loads a reference and is 0 at the first step; without a 
     assert(Math.abs(first!["actor/kl_loss"] as number) < 1e-7, `${first!["actor/kl_loss"]}`);
     assert(second!["actor/kl_loss"] as number > 1e-6, `${second!["actor/kl_loss"]}`);
     assert(seen.some((names) => names.includes("reference")));
+    const full = [
+      'algorithm.kl={"kind":"full","coefficient":0.1}',
+      "trainer.maxSteps=2",
+      "optim.lr=1e-2",
+      "batch.microTokens=64",
+      "name=full",
+    ];
+    await littleRun(littleConfig(folder, full));
+    const [start, later] = logged(`${folder}/full`).filter((line) => "actor/kl_loss" in line) as unknown as Record<string, number>[];
+    assert(
+      Math.abs(start!["actor/kl_loss"]!) < 1e-7 && later!["actor/kl_loss"]! > 1e-4,
+      `${start!["actor/kl_loss"]}, ${later!["actor/kl_loss"]}`,
+    );
+    // k3 is an estimate of it from the sampled tokens.
+    assert(
+      later!["actor/kl_loss"]! / (second!["actor/kl_loss"] as number) < 3 &&
+        later!["actor/kl_loss"]! / (second!["actor/kl_loss"] as number) > 1 / 3,
+    );
+    assert(Math.abs(later!["actor/loss"]! - later!["actor/pg_loss"]! - 0.1 * later!["actor/kl_loss"]!) < 1e-6);
     seen.length = 0;
     await littleRun(littleConfig(folder, [...sets, 'algorithm.kl={"kind":"k3","coefficient":0}', "name=none"]), watch as never);
     assertEquals(seen.some((names) => names.includes("reference")), false);
