@@ -103,6 +103,20 @@ Deno.test("a fault in native code ends the run's process; the one that watches s
   });
 });
 
+Deno.test("Ctrl-C ends a run after the step under way, with a checkpoint", async () => {
+  await withRunDir(async (folder) => {
+    const sets = [...LITTLE, `runDir=${folder}`, "trainer.maxSteps=500", "trainer.saveFreq=0"],
+      run = `${folder}/board`,
+      child = start(sets);
+    await until(() => exists(`${run}/metrics.jsonl`) && logged(run).some(({ step }) => step >= 2));
+    child.kill("SIGINT");
+    assertEquals((await child.output()).code, 130);
+    const { checkpoint } = new Checkpoints(run, { saveLimit: 3, saveBest: true }).latest();
+    assert(checkpoint!.step >= 2 && checkpoint!.step < 500);
+    assertEquals(logged(run).at(-1)!.step, checkpoint!.step);
+  });
+});
+
 Deno.test("two processes do not train in one directory", async () => {
   await withRunDir(async (folder) => {
     const sets = [...LITTLE, `runDir=${folder}`, "trainer.maxSteps=20"];
