@@ -21,7 +21,7 @@ usage: deno task ablate [options]
   --methods A,B    of: ${Object.keys(METHODS).join(" | ")} (default: all)
   --set a.b=value  a key of the configuration, for all runs; may be given again
   --dir DIR        where the runs are kept (default runs/ablation); runs that are there are gone on with
-  --out NAME       writes NAME.table.md, NAME.svg and NAME.json (default docs/ablation)
+  --out NAME       writes NAME.table.md, NAME.svg and NAME.json (default runs/ablation)
 `;
 
 /** Runs the command. @returns The exit code. */
@@ -77,7 +77,7 @@ export async function ablate(args: readonly string[]): Promise<number> {
       outcomes.push(readOutcome(`${config.runDir}/${config.name}`, { method, seed }));
     }
   }
-  const out = options.out as string | undefined ?? "docs/ablation";
+  const out = options.out as string | undefined ?? "runs/ablation";
   Deno.writeTextFileSync(`${out}.json`, `${JSON.stringify(outcomes)}\n`);
   Deno.writeTextFileSync(`${out}.svg`, plot(outcomes));
   const words = table(outcomes, methods.includes("off") ? "off" : methods[0]!);

@@ -11,6 +11,15 @@ const TEMPLATE = "{% for message in messages %}<|im_start|>{% if message.content
   "<|vision_start|><|video_pad|><|vision_end|>{% else %}{{ part.text }}{% endif %}{% endfor %}{% endif %}<|im_end|>{% endfor %}" +
   "{% if add_generation_prompt %}<|im_start|>{% endif %}";
 
+// transformers' Qwen2Tokenizer puts its own cut of a text into words in the place of tokenizer.json's, which takes numbers apart.
+const TOKENIZER_CONFIG = {
+  "tokenizer_class": "PreTrainedTokenizerFast",
+  "eos_token": "<|im_end|>",
+  "pad_token": "<|endoftext|>",
+  "clean_up_tokenization_spaces": false,
+  "model_max_length": 4096,
+};
+
 /** A byte-level BPE in which each word with the space before it is one token: every merge begins at the space, so that none gets in another's way. */
 function tokenizerJson(): Record<string, unknown> {
   const printable = (byte: number) => (byte >= 0x21 && byte <= 0x7e) || (byte >= 0xa1 && byte <= 0xac) || byte >= 0xae;
@@ -65,6 +74,7 @@ export function newBoardModel(folder: string, options: { seed: number; preset?: 
   const source = Deno.makeTempDirSync({ dir: parentOf(folder), prefix: ".tokenizer-" });
   try {
     Deno.writeTextFileSync(`${source}/tokenizer.json`, JSON.stringify(tokenizerJson()));
+    Deno.writeTextFileSync(`${source}/tokenizer_config.json`, JSON.stringify(TOKENIZER_CONFIG));
     Deno.writeTextFileSync(`${source}/chat_template.jinja`, TEMPLATE);
     return newModelFolder(folder, { preset: options.preset ?? "tiny", tokenizer: source, seed: options.seed, scheme: "fan-in" });
   } finally {
