@@ -8,7 +8,9 @@
 import { parseArgs } from "@std/cli/parse-args";
 import { derived } from "../actors/config/derived.ts";
 import { loadConfig } from "../actors/config/load.ts";
-import { readConfig } from "../model/config/config.ts";
+import { boardVocabulary } from "../data/board/mod.ts";
+import { type ModelConfig, readConfig } from "../model/config/config.ts";
+import { presetConfig, type PresetName } from "../model/config/presets.ts";
 import type { RunRequest } from "./train/run.ts";
 
 const HELP = `Trains by reinforcement learning with AT-RL. Without options: the built-in task, which needs nothing else.
@@ -72,10 +74,18 @@ export async function train(args: readonly string[], only: { warmStartOnly?: boo
   const file = options.config as string | undefined, { config } = loadConfig({ ...(file !== undefined && { file }), sets });
   if (options["dry-run"]) {
     console.log(JSON.stringify(config, null, 2));
-    for (const line of derived(config, config.model.path === null ? undefined : readConfig(config.model.path)).lines) console.log(line);
+    for (
+      const line of derived(config, config.model.path === null ? boardModel(config.model.preset) : readConfig(config.model.path)).lines
+    ) console.log(line);
     return 0;
   }
   return await watch({ config: file, sets, resume: options.resume as boolean, ...only }, config.trainer);
+}
+
+/** The config of the built-in task's model; which ids its special tokens have makes no difference here. */
+function boardModel(preset: PresetName): ModelConfig {
+  const tokens = { image: 0, video: 1, visionStart: 2, visionEnd: 3, eos: [4], bos: undefined, pad: undefined };
+  return presetConfig(preset, { tokens, vocabSize: boardVocabulary() });
 }
 
 /** Starts the process that trains, and again where it died of a fault, as often as the configuration allows. */

@@ -65,6 +65,11 @@ function tokenizerJson(): Record<string, unknown> {
   };
 }
 
+/** One more than the highest id of the board's tokenizer. */
+export function boardVocabulary(): number {
+  return Math.max(...(tokenizerJson()["added_tokens"] as { id: number }[]).map(({ id }) => id)) + 1;
+}
+
 /**
  * Makes the folder of a model that knows nothing, for the board task: tokenizer, template, processor, random weights of deviation 1 / sqrt(inputs).
  *

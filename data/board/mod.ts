@@ -4,7 +4,7 @@
  * @module
  */
 export { BoardDataset } from "./dataset.ts";
-export { newBoardModel } from "./folder.ts";
+export { boardVocabulary, newBoardModel } from "./folder.ts";
 export { WORDS } from "./language.ts";
 export { BOARD_DEFAULTS, type BoardOptions, boardOptions, COLOURS } from "./options.ts";
 export { CELL, type Figure, GLYPHS, GROUND } from "./picture.ts";

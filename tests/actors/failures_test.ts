@@ -30,6 +30,33 @@ Deno.test("a grader that hangs costs its samples, not the run", async () => {
   });
 });
 
+Deno.test("supervised training alone, on rows of a file with demonstrations; rows without are named", async () => {
+  await withRunDir(async (folder) => {
+    newBoardModel(`${folder}/model`, { seed: 1 });
+    const rows = ["one", "two", "three"].map((answer, i) =>
+      JSON.stringify({ problem: "what is this ?", answer, ...(i < 2 && { solution: ` ${answer}` }) })
+    );
+    Deno.writeTextFileSync(`${folder}/all.jsonl`, rows.slice(0, 2).join("\n"));
+    Deno.writeTextFileSync(`${folder}/some.jsonl`, rows.join("\n"));
+    const sets = (name: string) => [
+      `name=${name}`,
+      `model.path=${folder}/model`,
+      "data.task=files",
+      `data.trainFiles=${folder}/${name}.jsonl`,
+      "data.demonstrationKey=solution",
+      'sft={"steps":30,"batchSize":4,"lr":0.01,"warmupSteps":2}',
+      'reward={"use":"exact"}',
+    ];
+    await littleRun(littleConfig(folder, sets("all")), { warmStartOnly: true });
+    const losses = logged(`${folder}/all`).map((line) => line["sft/loss"] as number);
+    assertEquals([losses.length, new Checkpoints(`${folder}/all`, { saveLimit: 3, saveBest: true }).steps()], [30, [0]]);
+    assert(losses.at(-1)! < 0.5 * losses[0]!, `${losses[0]} to ${losses.at(-1)}`);
+    const error = await assertRejects(() => littleRun(littleConfig(folder, sets("some")), { warmStartOnly: true }), KedgeError);
+    assertEquals(error.code, "BadData");
+    assert(error.message.includes("some.jsonl:2"), error.message);
+  });
+});
+
 /** A run on rows of a file, one of which has no picture. */
 function brokenRows(folder: string): string[] {
   newBoardModel(`${folder}/model`, { seed: 1 });

@@ -44,7 +44,7 @@ export function littleConfig(runDir: string, sets: readonly string[] = []): Conf
 /** Runs a trainer to its end. */
 export async function littleRun(
   config: Config,
-  given: { onEvent?: (event: TrainerEvent, trainer: TestTrainer) => void; modules?: Record<string, string> } = {},
+  given: { onEvent?: (event: TrainerEvent, trainer: TestTrainer) => void; modules?: Record<string, string>; warmStartOnly?: boolean } = {},
 ): Promise<TrainerStatus> {
   using opener = CpuDevice.open();
   using place = new Place(openOwner(opener), { device: "cpu", threads: 1 });
@@ -55,7 +55,7 @@ export async function littleRun(
     module: new URL("../../actors/trainer/worker.ts", import.meta.url),
     device: "cpu",
     threads: 1,
-    options: { config, base: new URL("./", import.meta.url).href, run, modules: given.modules },
+    options: { config, base: new URL("./", import.meta.url).href, run, modules: given.modules, warmStartOnly: given.warmStartOnly },
     onEvent: (event) => given.onEvent?.(event as TrainerEvent, trainer),
   });
   try {
