@@ -9,6 +9,7 @@ import type { TensorHandle } from "../tensor/handle.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { AnswersMessage, GroupMessage, PromptMessage } from "./messages.ts";
 import type { LearnerGroup } from "./policy/learner.ts";
+import { concatenated, pieces } from "./packing.ts";
 import { hostTensor, type Place } from "./runtime/place.ts";
 
 /** A prompt in tensors of host memory, as its holder keeps it. */
@@ -78,13 +79,7 @@ export interface HeldAnswers extends Disposable, Omit<AnswersMessage, "tokens" |
 /** The message of what an engine gave for one prompt; the tensors are made here and moved by `move`. */
 export function answersMessage(place: Place, completions: readonly Completion[], move: (tensor: Tensor) => TensorHandle): AnswersMessage {
   const floats = (pick: (completion: Completion) => Float32Array | undefined) => {
-    const parts = completions.map((completion) => pick(completion) ?? new Float32Array());
-    const all = new Float32Array(parts.reduce((sum, { length }) => sum + length, 0));
-    let at = 0;
-    for (const part of parts) {
-      all.set(part, at);
-      at += part.length;
-    }
+    const all = concatenated(completions.map((completion) => pick(completion) ?? new Float32Array()));
     return move(hostTensor(place, all));
   };
   const regions = completions[0]?.regions?.regions ?? 0;
@@ -138,10 +133,4 @@ export function readGroup(message: GroupMessage, take: (handle: TensorHandle) =>
     logprobs: pieces(logprobs, message.lengths),
     counts: message.counts,
   };
-}
-
-/** Cuts packed numbers into those of each response. */
-export function pieces<T extends Int32Array<ArrayBuffer> | Float32Array<ArrayBuffer>>(packed: T, lengths: readonly number[]): T[] {
-  let at = 0;
-  return lengths.map((length) => packed.slice(at, at += length) as T);
 }

@@ -1,3 +1,4 @@
+import { concatenated } from "../packing.ts";
 import { estimateAdvantages, type Estimator } from "../../rl/advantages/estimator.ts";
 import type { RewardBatch } from "../../rl/advantages/batch.ts";
 import { Responses } from "../../rl/atrl/responses.ts";
@@ -134,16 +135,6 @@ export class Critic implements Behaviour<CriticMessage> {
     await this.#pool[Symbol.asyncDispose]();
     this.#metrics[Symbol.dispose]();
   }
-}
-
-function concatenated(parts: readonly Float32Array[]): Float32Array<ArrayBuffer> {
-  const out = new Float32Array(parts.reduce((sum, { length }) => sum + length, 0));
-  let at = 0;
-  for (const part of parts) {
-    out.set(part, at);
-    at += part.length;
-  }
-  return out;
 }
 
 /** The advantage of each response's first token. */

@@ -1,3 +1,4 @@
+import { pieces } from "../packing.ts";
 import { Tokenizer } from "../../model/processor/tokenizer.ts";
 import { GraderPool, type GraderPoolOptions } from "../../rl/rewards/grader_pool.ts";
 import { planReward, type RewardSpec } from "../../rl/rewards/registry.ts";
@@ -10,7 +11,7 @@ import type {
   PolicyReplies,
   ReadyRow,
 } from "../messages.ts";
-import { heldAnswers, type HeldPrompt, heldPrompt, pieces, promptMessage } from "../prompts.ts";
+import { heldAnswers, type HeldPrompt, heldPrompt, promptMessage } from "../prompts.ts";
 import type { Peer } from "../runtime/peer.ts";
 import type { Place } from "../runtime/place.ts";
 import type { Message } from "../runtime/protocol.ts";

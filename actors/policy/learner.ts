@@ -13,6 +13,7 @@ import { add, dot, scale } from "../../tensor/ops/mod.ts";
 import { AdamW, type AdamWOptions } from "../../tensor/optimizer.ts";
 import { Tape } from "../../tensor/tape.ts";
 import { Tensor } from "../../tensor/tensor.ts";
+import { concatenated } from "../packing.ts";
 import { microBatches } from "./micro_batches.ts";
 
 /** A prompt and its answers, on the host. */
@@ -157,7 +158,7 @@ export class Learner implements Disposable {
    */
   update(groups: readonly LearnerGroup[], inputs: UpdateInputs): UpdateResult {
     const { globalBatchSize = groups.length, epochs, oldLogprobs } = this.options;
-    const rollout = concat(groups.flatMap(({ logprobs }) => logprobs), tokensOf(groups));
+    const rollout = concatenated(groups.flatMap(({ logprobs }) => logprobs));
     const old = oldLogprobs === "recompute" ? this.logprobs(groups) : rollout;
     let updates = 0, loss = 0, norm = 0;
     for (let epoch = 0; epoch < epochs; epoch++) {
@@ -309,14 +310,4 @@ function layoutOf(groups: readonly LearnerGroup[]): TokenLayout {
   return counts.every(Boolean)
     ? { lengths }
     : { lengths, mask: Uint8Array.from(lengths.flatMap((n, i) => new Array<number>(n).fill(Number(counts[i])))) };
-}
-
-function concat(parts: readonly Float32Array[], length: number): Float32Array<ArrayBuffer> {
-  const out = new Float32Array(length);
-  let at = 0;
-  for (const part of parts) {
-    out.set(part, at);
-    at += part.length;
-  }
-  return out;
 }

@@ -1,8 +1,9 @@
+import { pieces } from "../packing.ts";
 import type { Tokenizer } from "../../model/processor/tokenizer.ts";
 import type { TensorHandle } from "../../tensor/handle.ts";
 import { type Config, connectivityOf } from "../config/schema.ts";
 import type { ReadyRow, RewardMessage } from "../messages.ts";
-import { type HeldAnswers, heldAnswers, type HeldPrompt, heldPrompt, pieces, promptMessage } from "../prompts.ts";
+import { type HeldAnswers, heldAnswers, type HeldPrompt, heldPrompt, promptMessage } from "../prompts.ts";
 import type { Place } from "../runtime/place.ts";
 import type { Session } from "./session.ts";
 

@@ -1,3 +1,4 @@
+import { concatenated } from "../packing.ts";
 import type { Tokenizer } from "../../model/processor/tokenizer.ts";
 import { overlongReward } from "../../rl/shaping.ts";
 import type { Config } from "../config/schema.ts";
@@ -160,14 +161,4 @@ export async function runStep(
 function mean(values: readonly number[]): number {
   const known = values.filter((value) => !Number.isNaN(value));
   return known.reduce((a, b) => a + b, 0) / known.length;
-}
-
-function concatenated(parts: readonly Float32Array[]): Float32Array<ArrayBuffer> {
-  const out = new Float32Array(parts.reduce((sum, { length }) => sum + length, 0));
-  let at = 0;
-  for (const part of parts) {
-    out.set(part, at);
-    at += part.length;
-  }
-  return out;
 }
