@@ -8,6 +8,7 @@ export type KedgeErrorCode =
   | "Diverged"
   | "Handle"
   | "OutOfMemory"
+  | "State"
   | "Unsupported";
 
 /**

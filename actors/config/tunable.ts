@@ -1,0 +1,92 @@
+/**
+ * What may change while a run goes on.
+ *
+ * @module
+ */
+import { z } from "zod";
+import { ATRL_MODES } from "../../rl/atrl/options.ts";
+import type { Config } from "./types.ts";
+
+const amount = z.number().nonnegative(), above0 = z.number().positive();
+
+/**
+ * The fields of a configuration that may change while a run goes on, as its sections have them. A change holds from the step after the one under way.
+ *
+ * @example
+ * ```ts
+ * import { tunableSchema } from "./tunable.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * assertEquals(tunableSchema.parse({ optim: { lr: 1e-5 } }), { optim: { lr: 1e-5 } });
+ * assertEquals(tunableSchema.safeParse({ optim: { beta1: 0.8 } }).success, false);
+ * ```
+ */
+export const tunableSchema = z.strictObject({
+  optim: z.strictObject({ lr: amount.max(1).optional().describe("Learning rate after the warm-up.") }).optional(),
+  rollout: z.strictObject({
+    temperature: above0.min(1e-3).max(100).optional().describe("Divides the logits, in sampling and in the loss."),
+  })
+    .optional(),
+  algorithm: z.strictObject({
+    entropyCoefficient: z.number().min(-100).max(100).optional().describe("Of the entropy bonus."),
+    kl: z.strictObject({
+      coefficient: amount.max(1e6).optional().describe("Of the divergence, as it is now; only in a run that has loaded its reference."),
+    }).optional(),
+  }).optional(),
+  atrl: z.strictObject({
+    mode: z.enum(ATRL_MODES).optional().describe("off, soft, hard, low or random."),
+    anchorFraction: z.int().positive().max(1000).optional().describe("Share of tokens that are anchors, in per mille."),
+    wMin: amount.max(1e6).optional().describe("Weight without connectivity, before it is normalised."),
+    wMax: above0.max(1e6).optional().describe("Weight of a cluster that is all connectivity, before it is normalised."),
+    temperature: above0.max(1e6).optional().describe("Width of the step between the two, in units of the mean connectivity."),
+    normalise: z.enum(["mean-one", "none"]).optional().describe("Whether weights have mean 1 over a response."),
+  }).optional(),
+  trainer: z.strictObject({
+    valFreq: z.int().nonnegative().max(1e9).optional().describe("Steps between evaluations; 0: at the end only."),
+    saveFreq: z.int().nonnegative().max(1e9).optional().describe("Steps between checkpoints; 0: at the end only."),
+  }).optional(),
+});
+
+/** A change as a configuration would have it. */
+export type TunableInput = z.input<typeof tunableSchema>;
+
+/** A change by path, as { "optim.lr": 1e-5 }. */
+export type TunableChanges = Readonly<Record<string, unknown>>;
+
+/** The paths that may change. */
+export const TUNABLE: readonly string[] = Object.entries(tunableSchema.shape).flatMap(([section, inner]) =>
+  Object.keys(inner.unwrap().shape).map((key) => section === "algorithm" && key === "kl" ? "algorithm.kl.coefficient" : `${section}.${key}`)
+);
+
+const isObject = (value: unknown): value is Record<string, unknown> => typeof value === "object" && value !== null && !Array.isArray(value);
+
+/** A change by path. */
+export function flatten(input: TunableInput): Record<string, unknown> {
+  const walk = (value: unknown, path: string): [string, unknown][] =>
+    isObject(value)
+      ? Object.entries(value).flatMap(([key, inner]) => walk(inner, path === "" ? key : `${path}.${key}`))
+      : value === undefined
+      ? []
+      : [[path, value]];
+  return Object.fromEntries(walk(input, ""));
+}
+
+/** The value of a configuration at a path; undefined where there is none. A KL coefficient is a number, whatever its kind. */
+export function valueAt(config: Config, path: string): unknown {
+  const found = path.split(".").reduce<unknown>((at, key) => isObject(at) ? at[key] : undefined, config);
+  return path === "algorithm.kl.coefficient" && isObject(found) ? found["coefficient"] : found;
+}
+
+/** A configuration with changes. Sections that do not change are shared. */
+export function withChanges(config: Config, changes: TunableChanges): Config {
+  const assign = (at: unknown, [key, ...rest]: readonly string[], value: unknown): unknown => {
+    const own = isObject(at) ? at : {};
+    const next = rest.length > 0
+      ? assign(own[key!], rest, value)
+      : isObject(own[key!])
+      ? { ...own[key!] as object, coefficient: value }
+      : value;
+    return { ...own, [key!]: next };
+  };
+  return Object.entries(changes).reduce<unknown>((at, [path, value]) => assign(at, path.split("."), value), config) as Config;
+}

@@ -1,0 +1,197 @@
+/**
+ * What can be asked of a run from outside: the contract between the HTTP endpoint and whatever trains.
+ *
+ * @module
+ */
+import type { Config } from "../actors/config/schema.ts";
+import type { Message } from "../model/processor/messages.ts";
+
+/** Where a run is. "idle": not started by this process yet. "stopped": ended before its last step; it can be started again. */
+export const RUN_STATES = ["idle", "starting", "warm-start", "running", "paused", "stopping", "stopped", "done", "failed"] as const;
+
+/** One of {@linkcode RUN_STATES}. */
+export type RunState = typeof RUN_STATES[number];
+
+/** How a run stands. */
+export interface RunStatus {
+  readonly state: RunState;
+  /** The run's name. */
+  readonly name: string;
+  /** Steps that are done. */
+  readonly step: number;
+  /** Steps of the whole run. */
+  readonly maxSteps: number;
+  /** Whether it pauses before its next step; true from the request on, while `state` may still be "running". */
+  readonly pausing: boolean;
+  /** Bytes that each actor holds. */
+  readonly accounts: Readonly<Record<string, number>>;
+  /** Why it failed. */
+  readonly error?: string | undefined;
+}
+
+/** A live-tuned field. */
+export interface TunedField {
+  /** As "optim.lr". */
+  readonly path: string;
+  readonly from: unknown;
+  readonly to: unknown;
+}
+
+/** What a change of live-tunable fields came to. */
+export interface Tuning {
+  /** Fields that have another value now; those that had it already are left out. */
+  readonly changed: readonly TunedField[];
+  /** The first step that is made with it. */
+  readonly fromStep: number;
+}
+
+/** What happened, told to all who listen. */
+export type RunEvent =
+  | { readonly kind: "status"; readonly data: RunStatus }
+  /** A line of metrics.jsonl. */
+  | { readonly kind: "metrics"; readonly data: Readonly<Record<string, unknown>> }
+  /** A step's answers are there to be read. */
+  | { readonly kind: "rollouts"; readonly data: { readonly step: number; readonly samples: number } }
+  | { readonly kind: "checkpoint"; readonly data: { readonly step: number } }
+  | { readonly kind: "tuned"; readonly data: Tuning }
+  /** Words for people. */
+  | { readonly kind: "note"; readonly data: { readonly text: string } };
+
+/** A question to the policy as it is. */
+export interface ChatRequest {
+  /** Pictures as bytes or data URLs: never as paths. */
+  readonly messages: readonly Message[];
+  /** Answers. */
+  readonly n: number;
+  /** 0: greedy. */
+  readonly temperature: number;
+  readonly topP: number;
+  readonly maxTokens: number;
+  /** Texts that end an answer; they are no part of it. */
+  readonly stop: readonly string[];
+  readonly seed: number;
+  /** Whether connectivity, anchors and clusters are worked out. */
+  readonly connectivity: boolean;
+}
+
+/** Text of an answer as it comes. */
+export interface ChatPiece {
+  /** Which answer. */
+  readonly sample: number;
+  /** Characters that are certain; may be "". */
+  readonly text: string;
+  /** The tokens that came since the last piece. */
+  readonly tokens: readonly ChatToken[];
+}
+
+/** A token of an answer. */
+export interface ChatToken {
+  /** The token alone, decoded; "\ufffd" for part of a character. */
+  readonly text: string;
+  /** Natural logarithm of its probability. */
+  readonly logprob: number;
+}
+
+/** A rectangle of a picture, in its pixels as the model saw it, as a share of width and height in [0, 1]. */
+export interface ChatRegion {
+  /** Which picture of the conversation. */
+  readonly visual: number;
+  readonly left: number;
+  readonly top: number;
+  readonly width: number;
+  readonly height: number;
+}
+
+/** What the tokens of an answer looked at. */
+export interface ChatConnectivity {
+  /** By token, [0, 1]. */
+  readonly values: readonly number[];
+  readonly anchors: readonly boolean[];
+  readonly clusters: readonly number[];
+  readonly weights: readonly number[];
+  /** [tokens][regions]. */
+  readonly profiles: readonly (readonly number[])[];
+  readonly regions: readonly ChatRegion[];
+}
+
+/** A whole answer. */
+export interface ChatAnswer {
+  readonly text: string;
+  readonly tokens: readonly ChatToken[];
+  readonly finish: "stop" | "length" | "aborted";
+  readonly connectivity?: ChatConnectivity;
+}
+
+/** Answers to a question. */
+export interface ChatReply {
+  /** The step after whose update the policy answered. */
+  readonly step: number;
+  readonly promptTokens: number;
+  readonly answers: readonly ChatAnswer[];
+}
+
+/** A checkpoint that is there. */
+export interface CheckpointInfo {
+  readonly step: number;
+  /** Of its evaluation. */
+  readonly score: number | null;
+  /** Whether its score is the highest. */
+  readonly best: boolean;
+  readonly path: string;
+}
+
+/** Answers of one step, as rollouts.jsonl has them. */
+export interface StepRollouts {
+  /** Null where there are none yet. */
+  readonly step: number | null;
+  /** Steps whose answers are there, rising. */
+  readonly steps: readonly number[];
+  readonly samples: readonly Readonly<Record<string, unknown>>[];
+}
+
+/**
+ * A run, to be watched and steered. What it is asked in a state that does not allow it is refused with a KedgeError `State`, whose details have the `state`; asked
+ * twice for the same, it does it once and answers twice.
+ */
+export interface RunControl {
+  /** As it is in use: live-tuned fields have their new values. */
+  config(): Config;
+  /** Fields that were tuned, by path, with their values now. */
+  tuned(): Readonly<Record<string, unknown>>;
+  /** How it stands. */
+  status(): Promise<RunStatus>;
+  /** Starts it, or goes on from its last checkpoint; returns when it is under way. */
+  start(): Promise<RunStatus>;
+  /** Pauses before the next step. */
+  pause(): Promise<RunStatus>;
+  /** Goes on after a pause. */
+  resume(): Promise<RunStatus>;
+  /** Ends it after the step under way, with a checkpoint. */
+  stop(): Promise<RunStatus>;
+  /** Writes a checkpoint after the step under way. */
+  checkpoint(): Promise<{ readonly step: number; readonly path: string }>;
+  /** Evaluates after the step under way. */
+  evaluate(): Promise<{ readonly step: number; readonly metrics: Readonly<Record<string, number>> }>;
+  /**
+   * Changes live-tunable fields.
+   *
+   * @param changes By path; checked by the caller against `tunableSchema`.
+   * @throws {KedgeError} `State` for one that this run cannot change, as a KL coefficient without a reference.
+   */
+  tune(changes: Readonly<Record<string, unknown>>): Promise<Tuning>;
+  /**
+   * Asks the policy between two of its steps.
+   *
+   * @param options `signal` gives the answer up. `onPiece` is told as it comes.
+   * @throws {KedgeError} `State` where no policy is loaded, `BadData` for a picture that cannot be read, `OutOfMemory`; {RangeError} for what is too long.
+   */
+  chat(request: ChatRequest, options?: { signal?: AbortSignal; onPiece?: (piece: ChatPiece) => void }): Promise<ChatReply>;
+  /** Lines of metrics.jsonl of steps above `since`; -1 for all. At most `limit` of them, the newest. */
+  metrics(query: { since: number; limit: number }): Promise<readonly Readonly<Record<string, unknown>>[]>;
+  /** The answers of a step; of the last one where none is named. */
+  rollouts(step?: number): Promise<StepRollouts>;
+  /** Those that are there, by rising step. */
+  checkpoints(): Promise<readonly CheckpointInfo[]>;
+  /** Tells what happens from now on. @returns Ends it. */
+  listen(listener: (event: RunEvent) => void): () => void;
+}
