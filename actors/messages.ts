@@ -7,6 +7,7 @@ import type { Finish } from "../model/engine/completion.ts";
 import type { ConnectivityOptions } from "../model/connectivity.ts";
 import type { RegionBox } from "../model/regions.ts";
 import type { Grid } from "../model/prompt.ts";
+import type { TunableChanges } from "./config/tunable.ts";
 import type { VppoOptions } from "../rl/credit/vppo.ts";
 import type { AtrlOptions } from "../rl/atrl/options.ts";
 import type { RewardInput } from "../rl/rewards/reward.ts";
@@ -63,6 +64,19 @@ export interface SamplingMessage {
   readonly connectivity?: ConnectivityOptions;
 }
 
+/** How answers to a question from outside are drawn. */
+export interface ChatSamplingMessage extends SamplingMessage {
+  /** Texts that end an answer, beside the model's own end. */
+  readonly stop: readonly string[];
+}
+
+/** A token of a "generate" as it comes. */
+export interface TokenPart {
+  readonly sample: number;
+  readonly token: number;
+  readonly logprob: number;
+}
+
 /** A prompt and tokens that answered it, for a forward pass; lent. */
 export interface GroupMessage {
   readonly prompt: PromptMessage;
@@ -80,12 +94,14 @@ export type PolicyMessage =
   /** Prompts are lent; the answers come moved. */
   | { readonly type: "rollout"; readonly prompts: readonly PromptMessage[]; readonly sampling: SamplingMessage }
   /** Groups are lent; f32 [tokens] host comes moved. `blacken`: seed of spoilt pictures (VPPO). */
-  | { readonly type: "logprobs"; readonly groups: readonly GroupMessage[]; readonly blacken?: number }
-  /** Groups and numbers are lent: `advantages` f32 [tokens] device, `reference` f32 [tokens] host. */
+  | { readonly type: "logprobs"; readonly groups: readonly GroupMessage[]; readonly temperature: number; readonly blacken?: number }
+  /** The prompt is lent; the answers come moved, and their tokens before them as {@linkcode TokenPart}. */
+  | { readonly type: "generate"; readonly prompt: PromptMessage; readonly sampling: ChatSamplingMessage }
   /** Groups are lent; what the output matrix is multiplied with, [tokens, hidden] device, comes moved. */
   | { readonly type: "predictions"; readonly groups: readonly GroupMessage[] }
   /** A copy of the output matrix, [vocab, hidden] device, comes moved. */
   | { readonly type: "outputMatrix" }
+  /** Groups and numbers are lent: `advantages` f32 [tokens] device, `reference` f32 [tokens] host. */
   | {
     readonly type: "update";
     readonly groups: readonly GroupMessage[];
@@ -94,6 +110,9 @@ export type PolicyMessage =
     /** Of divergence "full": [tokens, hidden] and [vocab, hidden] device. */
     readonly referenceStates?: { readonly hidden: TensorHandle; readonly weight: TensorHandle };
     readonly klCoefficient: number;
+    /** That the answers were sampled at. */
+    readonly temperature: number;
+    readonly entropyCoefficient: number;
     readonly step: number;
     readonly lr: number;
   }
@@ -115,6 +134,7 @@ export type PolicyMessage =
 /** Of `policy`, by message. */
 export type PolicyReplies = {
   rollout: { readonly answers: readonly AnswersMessage[]; readonly seconds: Readonly<Record<string, number>> };
+  generate: { readonly answers: AnswersMessage };
   logprobs: { readonly logprobs: TensorHandle };
   predictions: { readonly hidden: TensorHandle };
   outputMatrix: { readonly weight: TensorHandle };
@@ -151,6 +171,8 @@ export type CriticMessage =
     readonly weights: TensorHandle;
     readonly groups: readonly GroupMessage[];
     readonly klCoefficient: number;
+    /** That the answers were sampled at. */
+    readonly temperature: number;
     readonly baselines?: readonly number[];
   };
 
@@ -259,32 +281,61 @@ export type LoaderReplies = {
   sizes: Readonly<Record<Split, number>>;
 };
 
-/** What `trainer` answers. */
-export type TrainerMessage = { readonly type: "start" } | { readonly type: "stop" } | { readonly type: "checkpoint" } | {
-  readonly type: "pause";
-} | {
-  readonly type: "resume";
-} | { readonly type: "status" };
+/** What `trainer` answers. What it is asked in a state that does not allow it is refused with a KedgeError `State`. */
+export type TrainerMessage =
+  /** Trains; the reply comes at the end. */
+  | { readonly type: "start" }
+  /** Ends the run after the step under way, with a checkpoint. */
+  | { readonly type: "stop" }
+  /** Before the next step. */
+  | { readonly type: "pause" }
+  | { readonly type: "resume" }
+  | { readonly type: "status" }
+  /** After the step under way. */
+  | { readonly type: "checkpoint" }
+  | { readonly type: "evaluate" }
+  /** Changes live-tunable fields, by path, from the step after the one under way. They have been checked against `tunableSchema`. */
+  | { readonly type: "tune"; readonly changes: TunableChanges }
+  /** Asks the policy between two of its messages: the prompt comes moved, the answers go moved, and their tokens before them as {@linkcode TokenPart}. */
+  | { readonly type: "generate"; readonly prompt: PromptMessage; readonly sampling: ChatSamplingMessage };
 
 /** How a run stands. */
 export interface TrainerStatus {
-  readonly state: "starting" | "warm-start" | "running" | "paused" | "stopping" | "done" | "failed";
+  readonly state: "starting" | "warm-start" | "running" | "paused" | "stopping" | "stopped" | "done" | "failed";
   readonly step: number;
   readonly maxSteps: number;
+  /** Whether it pauses before the next step, or does already. */
+  readonly pausing: boolean;
+  /** Bytes that each actor holds. */
   readonly accounts: Readonly<Record<string, number>>;
+}
+
+/** A change of live-tunable fields. */
+export interface TuningReply {
+  readonly changed: readonly { readonly path: string; readonly from: unknown; readonly to: unknown }[];
+  readonly fromStep: number;
 }
 
 /** Of `trainer`, by message. */
 export type TrainerReplies = {
   start: TrainerStatus;
   stop: TrainerStatus;
-  checkpoint: { readonly path: string };
   pause: TrainerStatus;
   resume: TrainerStatus;
   status: TrainerStatus;
+  checkpoint: { readonly step: number; readonly path: string };
+  evaluate: { readonly step: number; readonly metrics: Readonly<Record<string, number>> };
+  tune: TuningReply;
+  generate: { readonly step: number; readonly answers: AnswersMessage };
 };
 
 /** What `trainer` tells. */
 export type TrainerEvent =
+  | { readonly kind: "status"; readonly status: TrainerStatus }
+  /** A line of metrics.jsonl. */
   | { readonly kind: "metrics"; readonly line: Readonly<Record<string, unknown>> }
+  /** A step's answers are in rollouts.jsonl. */
+  | { readonly kind: "rollouts"; readonly step: number; readonly samples: number }
+  | { readonly kind: "checkpoint"; readonly step: number }
+  | { readonly kind: "tuned"; readonly tuning: TuningReply }
   | { readonly kind: "note"; readonly text: string };

@@ -165,8 +165,15 @@ const raw = z.strictObject({
   }).prefault({}).describe("What a run writes down."),
 });
 
+/**
+ * What zod makes of it. It has no page of its own, since it would need one for each of zod's types.
+ *
+ * @ignore
+ */
+export type ConfigSchema = z.ZodType<Config, ConfigInput>;
+
 /** The schema. `loadConfig` has better words for what it refuses. */
-export const configSchema: z.ZodType<Config, ConfigInput> = raw.transform(({ $schema: _, logging, ...given }, context): Config => {
+export const configSchema: ConfigSchema = raw.transform(({ $schema: _, logging, ...given }, context): Config => {
   const config: Config = {
     ...given,
     sft: given.sft === undefined ? (given.data.task === "board" ? sft.parse({}) : null) : given.sft,
@@ -174,7 +181,7 @@ export const configSchema: z.ZodType<Config, ConfigInput> = raw.transform(({ $sc
   };
   for (const { path, message } of faults(config)) context.addIssue({ code: "custom", path, message });
   return config;
-}) as z.ZodType<Config, ConfigInput>;
+}) as ConfigSchema;
 
 /** The options of `detectAtrl`. */
 export function atrlOf({ atrl }: Config): AtrlOptions {

@@ -9,19 +9,7 @@ import type { Config } from "./types.ts";
 
 const amount = z.number().nonnegative(), above0 = z.number().positive();
 
-/**
- * The fields of a configuration that may change while a run goes on, as its sections have them. A change holds from the step after the one under way.
- *
- * @example
- * ```ts
- * import { tunableSchema } from "./tunable.ts";
- * import { assertEquals } from "@std/assert";
- *
- * assertEquals(tunableSchema.parse({ optim: { lr: 1e-5 } }), { optim: { lr: 1e-5 } });
- * assertEquals(tunableSchema.safeParse({ optim: { beta1: 0.8 } }).success, false);
- * ```
- */
-export const tunableSchema = z.strictObject({
+const schema = z.strictObject({
   optim: z.strictObject({ lr: amount.max(1).optional().describe("Learning rate after the warm-up.") }).optional(),
   rollout: z.strictObject({
     temperature: above0.min(1e-3).max(100).optional().describe("Divides the logits, in sampling and in the loss."),
@@ -48,13 +36,45 @@ export const tunableSchema = z.strictObject({
 });
 
 /** A change as a configuration would have it. */
-export type TunableInput = z.input<typeof tunableSchema>;
+export interface TunableInput {
+  /** Of the optimizer. */
+  optim?: Partial<Pick<Config["optim"], "lr">>;
+  /** Of how answers are drawn. */
+  rollout?: Partial<Pick<Config["rollout"], "temperature">>;
+  /** Of the loss; the divergence's coefficient as it is now, whatever its kind. */
+  algorithm?: { entropyCoefficient?: number; kl?: { coefficient?: number } };
+  /** Of AT-RL. */
+  atrl?: Partial<Pick<Config["atrl"], "mode" | "anchorFraction" | "wMin" | "wMax" | "temperature" | "normalise">>;
+  /** Of how often a run evaluates and saves. */
+  trainer?: Partial<Pick<Config["trainer"], "valFreq" | "saveFreq">>;
+}
+
+/**
+ * What zod makes of it. It has no page of its own, since it would need one for each of zod's types.
+ *
+ * @ignore
+ */
+export type TunableSchema = z.ZodType<TunableInput, TunableInput>;
+
+/**
+ * The fields of a configuration that may change while a run goes on, as its sections have them. A change holds from the step after the one under way.
+ *
+ * @example
+ * ```ts
+ * import { tunableSchema } from "./tunable.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * assertEquals(tunableSchema.parse({ optim: { lr: 1e-5 } }), { optim: { lr: 1e-5 } });
+ * assertEquals(tunableSchema.safeParse({ optim: { beta1: 0.8 } }).success, false);
+ * ```
+ */
+export const tunableSchema: TunableSchema = schema;
 
 /** A change by path, as { "optim.lr": 1e-5 }. */
 export type TunableChanges = Readonly<Record<string, unknown>>;
 
 /** The paths that may change. */
-export const TUNABLE: readonly string[] = Object.entries(tunableSchema.shape).flatMap(([section, inner]) =>
+export const TUNABLE: readonly string[] = Object.entries(schema.shape).flatMap(([section, inner]) =>
   Object.keys(inner.unwrap().shape).map((key) => section === "algorithm" && key === "kl" ? "algorithm.kl.coefficient" : `${section}.${key}`)
 );
 

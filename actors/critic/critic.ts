@@ -55,10 +55,10 @@ export class Critic implements Behaviour<CriticMessage> {
   }
 
   async #advantages(message: Extract<CriticMessage, { type: "advantages" }>, turn: Turn): Promise<CriticReplies["advantages"]> {
-    const { rewards, keys, lengths, parts, klCoefficient, groups, baselines } = message, { device } = this.#place;
+    const { rewards, keys, lengths, parts, klCoefficient, temperature, groups, baselines } = message, { device } = this.#place;
     const { divergence } = this.#options, needed = divergence !== undefined && klCoefficient > 0;
     const full = needed && divergence.kind === "full" ? await this.#askStates(groups, turn) : undefined;
-    const reference = needed && !full ? await this.#ask(groups, turn) : undefined;
+    const reference = needed && !full ? await this.#ask(groups, temperature, turn) : undefined;
     const metrics: Record<string, number> = {};
     let tokenRewards: Float64Array | undefined;
     if (reference && divergence!.where === "reward" && divergence!.kind !== "full") {
@@ -97,10 +97,11 @@ export class Critic implements Behaviour<CriticMessage> {
   }
 
   /** The reference's log-probs of all tokens. */
-  async #ask(groups: Groups, turn: Turn): Promise<Float32Array<ArrayBuffer>> {
+  async #ask(groups: Groups, temperature: number, turn: Turn): Promise<Float32Array<ArrayBuffer>> {
     const { logprobs } = await this.#withCopies(groups, turn, (reference, copies) =>
       reference.request<"logprobs">((carrier) => ({
         type: "logprobs",
+        temperature,
         groups: copies.map((copy) => copy.message((tensor) => carrier.lend(tensor))),
       })));
     using tensor = turn.receive(logprobs);

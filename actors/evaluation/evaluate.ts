@@ -20,15 +20,19 @@ import {
 
 /** A model's answer. */
 export interface Answer {
+  /** What it says. */
   readonly text: string;
   /** How many. */
   readonly tokens: number;
+  /** Why it ended. */
   readonly finish: Finish;
 }
 
 /** A problem, ready to be asked; P: prompts as the generator takes them. */
 export interface Question<P> {
+  /** Of all questions of an evaluation, its alone. */
   readonly id: string;
+  /** What is asked. */
   readonly prompt: P;
   /** What graders are told about it. */
   readonly input: Omit<RewardInput, "response" | "finish" | "tokens">;
@@ -38,12 +42,17 @@ export interface Question<P> {
 export interface AskOptions {
   /** Names the draws of each prompt. */
   readonly keys: readonly string[];
+  /** Answers to each prompt. */
   readonly n: number;
   /** 0: the likeliest token. */
   readonly temperature: number;
+  /** Keeps the likeliest tokens up to this probability. */
   readonly topP: number;
+  /** Of an answer, at most. */
   readonly maxTokens: number;
+  /** Of the draws. */
   readonly seed: number;
+  /** Gives the call up. */
   readonly signal?: AbortSignal;
 }
 
@@ -52,9 +61,13 @@ export type Generate<P> = (prompts: readonly P[], options: AskOptions) => Promis
 
 /** A graded answer with all that led to it. */
 export interface Prediction extends EvaluationRecord {
+  /** As text. */
   readonly prompt: string;
+  /** The whole answer. */
   readonly response: string;
+  /** What it should say. */
   readonly truth: Truth;
+  /** Why it ended. */
   readonly finish: Finish;
   /** Tokens of the response. */
   readonly tokens: number;
@@ -64,8 +77,11 @@ export interface Prediction extends EvaluationRecord {
 
 /** Options of {@linkcode evaluate}. */
 export interface EvaluateOptions<P> extends StatisticsOptions {
+  /** Answers. */
   readonly generate: Generate<P>;
+  /** What is asked; read as it is needed. */
   readonly questions: Iterable<Question<P>> | AsyncIterable<Question<P>>;
+  /** Grades. */
   readonly pool: Pick<GraderPool, "grade">;
   /** Answers to each question. Default 1. */
   readonly n?: number | undefined;
@@ -77,6 +93,7 @@ export interface EvaluateOptions<P> extends StatisticsOptions {
   readonly maxTokens?: number | undefined;
   /** Questions that are held and asked at a time. Default 64. */
   readonly batch?: number | undefined;
+  /** Gives the evaluation up. */
   readonly signal?: AbortSignal | undefined;
   /** Told of every batch's answers when they are graded. */
   readonly onBatch?: ((predictions: readonly Prediction[]) => void) | undefined;
@@ -84,8 +101,11 @@ export interface EvaluateOptions<P> extends StatisticsOptions {
 
 /** What came of it. */
 export interface Evaluation {
+  /** In the order of questions, and of answers within. */
   readonly predictions: Prediction[];
+  /** Of all questions. */
   readonly overall: Statistics;
+  /** By the columns of `by`. */
   readonly groups: GroupStatistics[];
 }
 

@@ -28,9 +28,13 @@ export type IntervalMethod = "wilson" | "bootstrap over problems" | "wilson over
 
 /** A value with its 95 % interval. */
 export interface Estimate {
+  /** The estimate. */
   readonly value: number;
+  /** Lower end of the interval. */
   readonly low: number;
+  /** Upper end of the interval. */
   readonly high: number;
+  /** How the interval was found. */
   readonly method: IntervalMethod;
 }
 

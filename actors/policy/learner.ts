@@ -30,8 +30,6 @@ export interface LearnerGroup {
 export interface LearnerOptions {
   readonly loss: PolicyLoss;
   readonly aggregation: Aggregation;
-  readonly temperature: number;
-  readonly entropyCoefficient: number;
   readonly oldLogprobs: "rollout" | "recompute";
   readonly correction: Correction | undefined;
   /** In the loss; its coefficient comes with each update. */
@@ -56,6 +54,9 @@ export interface UpdateInputs {
   /** Of divergence "full": the reference's `predictions` [tokens, hidden] and output matrix, on the model's device. */
   readonly referenceStates?: { readonly hidden: Tensor; readonly weight: Tensor };
   readonly klCoefficient: number;
+  /** That the answers were sampled at. */
+  readonly temperature: number;
+  readonly entropyCoefficient: number;
   readonly lr: number;
 }
 
@@ -137,13 +138,13 @@ export class Learner implements Disposable {
   }
 
   /** Log-probs of all response tokens under the model as it is, packed. */
-  logprobs(groups: readonly LearnerGroup[]): Float32Array<ArrayBuffer> {
+  logprobs(groups: readonly LearnerGroup[], temperature: number): Float32Array<ArrayBuffer> {
     const out = new Float32Array(tokensOf(groups));
     let at = 0;
     for (const micro of this.#cut(groups)) {
       using batch = this.#pack(micro);
       using tape = new Tape(this.model.device, { record: false });
-      const { logprob } = this.model.logProbs(tape, batch, { temperature: this.options.temperature, suppress: this.#suppress });
+      const { logprob } = this.model.logProbs(tape, batch, { temperature, suppress: this.#suppress });
       const own = logprob.tensor.toFloats();
       out.set(own, at);
       at += own.length;
@@ -159,7 +160,7 @@ export class Learner implements Disposable {
   update(groups: readonly LearnerGroup[], inputs: UpdateInputs): UpdateResult {
     const { globalBatchSize = groups.length, epochs, oldLogprobs } = this.options;
     const rollout = concatenated(groups.flatMap(({ logprobs }) => logprobs));
-    const old = oldLogprobs === "recompute" ? this.logprobs(groups) : rollout;
+    const old = oldLogprobs === "recompute" ? this.logprobs(groups, inputs.temperature) : rollout;
     let updates = 0, loss = 0, norm = 0;
     for (let epoch = 0; epoch < epochs; epoch++) {
       let token = 0;
@@ -215,7 +216,7 @@ export class Learner implements Disposable {
     using rows = states?.hidden.slice(token, end);
     const { logprob, entropy, kl } = model.logProbs(tape, batch, {
       ...(states && { reference: { hidden: rows!, weight: states.weight } }),
-      temperature: options.temperature,
+      temperature: given.temperature,
       suppress: this.#suppress,
       checkpointing: options.checkpointing,
     });
@@ -231,7 +232,7 @@ export class Learner implements Disposable {
     let loss = policyLoss(logprob, { old, advantages, weights, offsets, ...correction }, {
       loss: options.loss,
       entropy,
-      entropyCoefficient: options.entropyCoefficient,
+      entropyCoefficient: given.entropyCoefficient,
       metrics: this.#policyMetrics,
     });
     if (kl) {

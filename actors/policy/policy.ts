@@ -1,4 +1,6 @@
+import type { Completion } from "../../model/engine/completion.ts";
 import { Engine } from "../../model/engine/engine.ts";
+import { Tokenizer } from "../../model/processor/tokenizer.ts";
 import { Qwen25VL } from "../../model/qwen2_5_vl.ts";
 import { patchBlackening } from "../../rl/credit/vppo.ts";
 import type { WeightType } from "../../model/folder/checkpoint.ts";
@@ -6,7 +8,7 @@ import { SafetensorsFile } from "../../tensor/safetensors.ts";
 import { loadInto, tensorEntry } from "../../tensor/tensor_files.ts";
 import type { AdamWState } from "../../tensor/optimizer.ts";
 import { Checkpoints } from "../run/checkpoints.ts";
-import type { GroupMessage, PolicyMessage, PolicyReplies } from "../messages.ts";
+import type { GroupMessage, PolicyMessage, PolicyReplies, TokenPart } from "../messages.ts";
 import { answersMessage, heldPrompt, readGroup, readPrompt } from "../prompts.ts";
 import { hostTensor, type Place } from "../runtime/place.ts";
 import type { Behaviour, Start, Turn } from "../runtime/serve.ts";
@@ -22,7 +24,6 @@ export interface PolicyOptions {
   readonly freezeVision: boolean;
   /** Undefined: it is only asked, as a frozen reference is, and has no optimizer. */
   readonly learner?: LearnerOptions;
-  readonly temperature: number;
   /** Checkpoint whose optimizer it goes on with. */
   readonly restore?: { readonly folder: string; readonly optimizer: AdamWState };
   readonly engine?: { readonly maxSequences?: number; readonly memoryBytes?: number };
@@ -40,8 +41,10 @@ export class Policy implements Behaviour<PolicyMessage> {
     const { model, dtype, freezeVision, restore, engine = {} } = options;
     this.#model = Qwen25VL.load(model, { device: place.device, freezeVision: freezeVision || !options.learner, ...(dtype && { dtype }) });
     if (!options.learner) { for (const parameter of Object.values(this.#model.parameters)) parameter.requiresGrad = false; }
-    this.#engine = new Engine(this.#model, engine);
-    this.#learner = new Learner(this.#model, options.learner ?? frozen(options.temperature));
+    let tokenizer: Tokenizer | undefined; // of stop texts: of those who talk to the policy
+    const decode = (tokens: readonly number[]) => (tokenizer ??= Tokenizer.fromFolder(options.files)).decode(tokens);
+    this.#engine = new Engine(this.#model, { ...engine, decode });
+    this.#learner = new Learner(this.#model, options.learner ?? FROZEN);
     if (restore) this.#restore(restore);
   }
 
@@ -56,9 +59,13 @@ export class Policy implements Behaviour<PolicyMessage> {
     switch (message.type) {
       case "rollout":
         return await this.#rollout(message, turn);
+      case "generate":
+        return await this.#generate(message, turn);
       case "logprobs":
         return {
-          logprobs: turn.move(hostTensor(this.#place, this.#learner.logprobs(this.#groups(message.groups, turn, message.blacken)))),
+          logprobs: turn.move(
+            hostTensor(this.#place, this.#learner.logprobs(this.#groups(message.groups, turn, message.blacken), message.temperature)),
+          ),
         };
       case "predictions":
         return { hidden: turn.move(this.#learner.predictions(this.#groups(message.groups, turn))) };
@@ -84,17 +91,13 @@ export class Policy implements Behaviour<PolicyMessage> {
 
   async #rollout({ prompts, sampling }: Extract<PolicyMessage, { type: "rollout" }>, turn: Turn): Promise<PolicyReplies["rollout"]> {
     const read = prompts.map((prompt) => readPrompt(heldPrompt(prompt, (handle) => turn.borrow(handle))));
-    const { maxTokens, connectivity, ...options } = sampling,
-      controller = new AbortController(),
-      before = { ...this.#engine.stats.seconds };
-    const watch = () => turn.cancelled() && controller.abort();
-    const timer = setInterval(watch, 20); // the engine takes a turn of the event loop at each decode step
-    try {
+    const { maxTokens, connectivity, ...options } = sampling, before = { ...this.#engine.stats.seconds };
+    return await cancelling(turn, async (signal) => {
       const completions = await this.#engine.generate(read, {
         ...options,
         maxTokens,
         keys: prompts.map(({ key }) => key),
-        signal: controller.signal,
+        signal,
         ...(connectivity && { connectivity }),
       });
       if (this.#place.device.kind === "cuda") this.#engine.release();
@@ -102,9 +105,22 @@ export class Policy implements Behaviour<PolicyMessage> {
         Object.entries(this.#engine.stats.seconds).map(([name, s]) => [name, s - before[name as "total"]]),
       );
       return { answers: completions.map((own) => answersMessage(this.#place, own, (tensor) => turn.move(tensor))), seconds };
-    } finally {
-      clearInterval(timer);
-    }
+    });
+  }
+
+  /** Answers one prompt, telling its tokens as they come. */
+  async #generate({ prompt, sampling }: Extract<PolicyMessage, { type: "generate" }>, turn: Turn): Promise<PolicyReplies["generate"]> {
+    const read = readPrompt(heldPrompt(prompt, (handle) => turn.borrow(handle)));
+    const { connectivity, stop, ...options } = sampling, ends = [...this.#model.config.tokens.eos, ...stop];
+    return await cancelling(turn, async (signal) => {
+      const completions: Completion[] = [], given = { ...options, stop: ends, keys: [prompt.key], signal };
+      for await (const event of this.#engine.stream([read], { ...given, ...(connectivity && { connectivity }) })) {
+        if (event.type === "end") completions[event.sample] = event.completion;
+        else turn.tell({ sample: event.sample, token: event.token, logprob: event.logprob } satisfies TokenPart);
+      }
+      if (this.#place.device.kind === "cuda") this.#engine.release();
+      return { answers: answersMessage(this.#place, completions, (tensor) => turn.move(tensor)) };
+    });
   }
 
   #groups(messages: readonly GroupMessage[], turn: Turn, blacken?: number): LearnerGroup[] {
@@ -126,10 +142,12 @@ export class Policy implements Behaviour<PolicyMessage> {
   }
 
   #update(message: Extract<PolicyMessage, { type: "update" }>, turn: Turn): PolicyReplies["update"] {
-    const { advantages, reference, referenceStates: states, klCoefficient, lr } = message;
+    const { advantages, reference, referenceStates: states, klCoefficient, temperature, entropyCoefficient, lr } = message;
     return this.#learner.update(this.#groups(message.groups, turn), {
       advantages: turn.borrow(advantages),
       klCoefficient,
+      temperature,
+      entropyCoefficient,
       lr,
       ...(reference && { reference: turn.borrow(reference).toFloats() }),
       ...(states && { referenceStates: { hidden: turn.borrow(states.hidden), weight: turn.borrow(states.weight) } }),
@@ -161,20 +179,26 @@ export class Policy implements Behaviour<PolicyMessage> {
   }
 }
 
-/** Of a model that is only asked. */
-function frozen(temperature: number): LearnerOptions {
-  return {
-    loss: { kind: "reinforce" },
-    aggregation: { kind: "token" },
-    temperature,
-    entropyCoefficient: 0,
-    oldLogprobs: "rollout",
-    correction: undefined,
-    divergence: undefined,
-    globalBatchSize: undefined,
-    epochs: 1,
-    microTokens: 16384,
-    checkpointing: "off",
-    optimizer: {},
-  };
+/** Works under a signal that follows the request's own cancelling; the engine takes a turn of the event loop at each decode step. */
+async function cancelling<T>(turn: Turn, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  const controller = new AbortController(), timer = setInterval(() => turn.cancelled() && controller.abort(), 20);
+  try {
+    return await work(controller.signal);
+  } finally {
+    clearInterval(timer);
+  }
 }
+
+/** Of a model that is only asked. */
+const FROZEN: LearnerOptions = {
+  loss: { kind: "reinforce" },
+  aggregation: { kind: "token" },
+  oldLogprobs: "rollout",
+  correction: undefined,
+  divergence: undefined,
+  globalBatchSize: undefined,
+  epochs: 1,
+  microTokens: 16384,
+  checkpointing: "off",
+  optimizer: {},
+};

@@ -8,7 +8,7 @@ export interface Line extends Readonly<Record<string, unknown>> {
 
 /** A file of JSON lines that a run appends to. Each line is written whole, in one call. */
 export class Lines {
-  /** @param path The file; it is made by the first line. */
+  /** Touches nothing yet. @param path The file; it is made by the first line. */
   constructor(readonly path: string) {}
 
   /** Adds lines. */

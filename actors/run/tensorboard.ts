@@ -64,7 +64,7 @@ export class TensorBoard {
   /** The file. */
   readonly path: string;
 
-  /** @param folder Where the file goes; its name holds the time. */
+  /** Begins a file. @param folder Where the file goes; its name holds the time. */
   constructor(folder: string) {
     const now = Date.now();
     this.path = `${folder}/events.out.tfevents.${Math.floor(now / 1000)}.kedge.${now % 1000}`;

@@ -24,7 +24,7 @@ export class Mailbox<T> {
   #waiting: ((message: T | undefined) => void) | undefined;
   #closed: string | undefined;
 
-  /** @param capacity Messages that may wait. */
+  /** An empty one. @param capacity Messages that may wait. */
   constructor(readonly capacity: number) {
     if (!(Number.isSafeInteger(capacity) && capacity >= 1)) throw new RangeError(`Cannot make a mailbox for ${capacity} messages`);
   }

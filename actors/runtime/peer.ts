@@ -8,6 +8,7 @@ interface Pending {
   readonly reject: (error: unknown) => void;
   readonly carrier: Carrier;
   readonly flag: Int32Array | undefined;
+  readonly onPart: ((part: unknown) => void) | undefined;
   readonly done: () => void;
 }
 
@@ -15,6 +16,8 @@ interface Pending {
 export interface RequestOptions {
   /** Cancels it: the actor sees a shared flag at once, and a message in its turn. The reply, or its error, still comes. */
   signal?: AbortSignal;
+  /** Is told parts of the answer as they come, all of them before the reply. */
+  onPart?: (part: unknown) => void;
 }
 
 /**
@@ -29,6 +32,8 @@ export class Peer<M extends Message, Replies extends Record<M["type"], unknown>>
   #broken: Error | undefined;
 
   /**
+   * Listens to it.
+   *
    * @param port To it.
    * @param owner Its number in the handle table.
    * @param options `onEvent`: what it tells without being asked.
@@ -42,6 +47,7 @@ export class Peer<M extends Message, Replies extends Record<M["type"], unknown>>
   ) {
     port.onmessage = ({ data }: MessageEvent<Envelope>) => {
       if (data.kind === "event") options.onEvent?.(data.body);
+      if (data.kind === "part") this.#pending.get(data.id)?.onPart?.(data.body);
       if (data.kind !== "reply" && data.kind !== "failure") return;
       const pending = this.#pending.get(data.id);
       if (!pending) return;
@@ -69,7 +75,7 @@ export class Peer<M extends Message, Replies extends Record<M["type"], unknown>>
     options: RequestOptions = {},
   ): Promise<Replies[T]> {
     if (this.#broken) return Promise.reject(this.#broken);
-    const { signal } = options, id = ++this.#serial, carrier = new Carrier(this.place, this.owner);
+    const { signal, onPart } = options, id = ++this.#serial, carrier = new Carrier(this.place, this.owner);
     const flag = signal ? new Int32Array(new SharedArrayBuffer(4)) : undefined;
     const body = build(carrier);
     return new Promise<Replies[T]>((resolve, reject) => {
@@ -78,7 +84,7 @@ export class Peer<M extends Message, Replies extends Record<M["type"], unknown>>
         this.port.postMessage({ kind: "cancel", id } satisfies Envelope);
       };
       const done = () => signal?.removeEventListener("abort", cancel);
-      this.#pending.set(id, { resolve: resolve as (body: unknown) => void, reject, carrier, flag, done });
+      this.#pending.set(id, { resolve: resolve as (body: unknown) => void, reject, carrier, flag, onPart, done });
       this.port.postMessage(
         { kind: "request", id, body, lent: carrier.lent, flag: flag?.buffer as SharedArrayBuffer | undefined } satisfies Envelope,
       );

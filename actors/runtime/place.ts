@@ -53,6 +53,7 @@ export class Place implements Disposable {
 export class Carrier {
   readonly #lent = new Map<Tensor, TensorHandle>();
 
+  /** For a message. @param to Who is to have the tensors. */
   constructor(readonly place: Place, readonly to: OwnerId) {}
 
   /** What is lent with the message. */

@@ -9,6 +9,7 @@ import type { TensorHandle, TensorReturn } from "../../tensor/handle.ts";
 
 /** A message that an actor answers: one of a union told apart by `type`. */
 export interface Message {
+  /** Which message it is. */
   readonly type: string;
 }
 
@@ -33,6 +34,8 @@ export type Envelope =
   | { readonly kind: "cancel"; readonly id: number }
   | { readonly kind: "reply"; readonly id: number; readonly body: unknown; readonly returns: readonly TensorReturn[] }
   | { readonly kind: "failure"; readonly id: number; readonly error: PlainError; readonly returns: readonly TensorReturn[] }
+  /** Of an answer that comes bit by bit, before its reply. */
+  | { readonly kind: "part"; readonly id: number; readonly body: unknown }
   | { readonly kind: "event"; readonly body: unknown };
 
 /** What a supervisor tells a worker itself, beside its port. */

@@ -19,6 +19,8 @@ export interface Turn {
   borrow(handle: TensorHandle): Tensor;
   /** Moves a tensor to the one who asked, in the reply. */
   move(tensor: Tensor): TensorHandle;
+  /** Tells the one who asked a part of the answer, before the reply. */
+  tell(part: unknown): void;
   /** Whether the request was cancelled: a shared flag, true at once. */
   cancelled(): boolean;
 }
@@ -35,7 +37,9 @@ export interface Behaviour<M extends Message> {
 
 /** What an actor is started with. */
 export interface Start<O> {
+  /** Its devices and accounts. */
   readonly place: Place;
+  /** As of `SpawnOptions`. */
   readonly options: O;
   /** Tells all who are connected. */
   readonly emit: (event: unknown) => void;
@@ -85,6 +89,7 @@ export function serveActor<M extends Message, O>(
       receive: (handle) => desk.receive(handle),
       borrow: (handle) => desk.borrow(handle),
       move: (tensor) => carrier.move(tensor),
+      tell: (part) => port.postMessage({ kind: "part", id, body: part } satisfies Envelope),
       cancelled: () => letter.cancelled || (flag !== undefined && Atomics.load(flag, 0) !== 0),
     };
     let reply: Envelope;

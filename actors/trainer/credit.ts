@@ -33,6 +33,7 @@ export async function askCredit(place: Place, { policy, detector }: Session, inp
   // The same answers once more, with the pictures spoilt: a draw for each step and prompt.
   const { logprobs } = await policy.peer.request<"logprobs">((carrier) => ({
     type: "logprobs",
+    temperature: config.rollout.temperature,
     groups: groups.map((group) => groupMessage(group, (tensor) => carrier.lend(tensor))),
     blacken: config.seed * 65_537 + step,
   }));

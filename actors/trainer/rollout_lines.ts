@@ -2,6 +2,7 @@ import type { Tokenizer } from "../../model/processor/tokenizer.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import type { RewardMessage } from "../messages.ts";
 import type { Line } from "../run/lines.ts";
+import { packProfile } from "../looks.ts";
 import type { RolledGroup } from "./roll.ts";
 
 /** The first answers of a step as lines of rollouts.jsonl. */
@@ -18,7 +19,8 @@ export function rolloutLines(given: {
   const lines: Line[] = [];
   let at = 0, response = 0;
   for (const { row, answers, tokens, texts } of groups) {
-    const connectivity = answers.connectivity?.toFloats(), logprobs = answers.logprobs.toFloats();
+    const connectivity = answers.connectivity?.toFloats(), logprobs = answers.logprobs.toFloats(), { regions } = answers;
+    const profile = lines.length < limit ? answers.profile?.toFloats() : undefined;
     let own = 0;
     for (const [sample, ids] of tokens.entries()) {
       const end = at + ids.length, part = (name: string) => host[name]?.slice(at, end);
@@ -38,6 +40,7 @@ export function rolloutLines(given: {
           weights: part("weights"),
           ...(host["reference"] && { "reference_logprobs": part("reference") }),
           ...(connectivity && { connectivity: [...connectivity.subarray(own, own + ids.length)] }),
+          ...(profile && regions > 0 && { profile: packProfile(profile.subarray(own * regions, (own + ids.length) * regions), answers) }),
           anchor: part("flags")?.map((flag) => flag & 1),
           cluster: part("clusters"),
           reward: { overall: rewards[response]!.overall, ...rewards[response]!.parts },

@@ -83,7 +83,6 @@ export class Session implements AsyncDisposable {
       files,
       dtype: config.model.dtype,
       freezeVision: config.model.freezeVision,
-      temperature: config.rollout.temperature,
       learner: learnerOptions(config),
       engine: {
         ...(config.rollout.maxSequences !== null && { maxSequences: config.rollout.maxSequences }),
@@ -185,14 +184,12 @@ export function divergenceOf({ algorithm: { kl } }: Config): DivergenceTerm | un
 
 /** What the policy's updates take from a configuration. */
 export function learnerOptions(config: Config): LearnerOptions {
-  const { algorithm, batch, optim, rollout, data, model } = config, term = divergenceOf(config);
+  const { algorithm, batch, optim, data, model } = config, term = divergenceOf(config);
   return {
     loss: algorithm.loss as PolicyLoss,
     aggregation: algorithm.lossAvgMode === "seq_sum_norm"
       ? { kind: "seq_sum_norm", length: data.maxResponseLength }
       : { kind: algorithm.lossAvgMode },
-    temperature: rollout.temperature,
-    entropyCoefficient: algorithm.entropyCoefficient,
     oldLogprobs: algorithm.oldLogprobs,
     correction: algorithm.correction as LearnerOptions["correction"] ?? undefined,
     divergence: term?.where === "loss" ? term as LearnerOptions["divergence"] : undefined,

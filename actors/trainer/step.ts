@@ -89,6 +89,7 @@ export async function runStep(
       weights: carrier.lend(weights),
       groups: klCoefficient > 0 ? groups.map((group) => groupMessage(group, (tensor) => carrier.lend(tensor))) : [],
       klCoefficient,
+      temperature: rollout.temperature,
       ...(baselines && { baselines: groups.flatMap(({ answers }, i) => answers.lengths.map(() => baselines[i]!)) }),
     })),
   );
@@ -103,6 +104,8 @@ export async function runStep(
       ...(reference && { reference: carrier.lend(reference) }),
       ...(hidden && matrix && { referenceStates: { hidden: carrier.lend(hidden), weight: carrier.lend(matrix) } }),
       klCoefficient,
+      temperature: rollout.temperature,
+      entropyCoefficient: algorithm.entropyCoefficient,
       step,
       lr,
     })),

@@ -1,4 +1,5 @@
 // deno-lint-ignore-file no-await-in-loop -- a run is one thing after another
+import type { TensorHandle } from "../../tensor/handle.ts";
 import type { AdamWState } from "../../tensor/optimizer.ts";
 import { newBoardModel } from "../../data/board/mod.ts";
 import { ShuffledSampler } from "../../data/sampler.ts";
@@ -8,14 +9,18 @@ import { Tokenizer } from "../../model/processor/tokenizer.ts";
 import { Coefficient } from "../../rl/divergences/coefficient.ts";
 import { checkResume } from "../config/resume.ts";
 import type { Config } from "../config/schema.ts";
-import type { LoaderReplies, TrainerEvent, TrainerMessage, TrainerReplies, TrainerStatus } from "../messages.ts";
+import { type TunableChanges, valueAt } from "../config/tunable.ts";
+import type { LoaderReplies, PolicyReplies, TokenPart, TrainerEvent, TrainerMessage, TrainerReplies, TrainerStatus } from "../messages.ts";
+import { heldPrompt, promptMessage } from "../prompts.ts";
 import { Checkpoints } from "../run/checkpoints.ts";
 import { type Line, Lines } from "../run/lines.ts";
 import { TensorBoard } from "../run/tensorboard.ts";
+import { Tunings } from "../run/tunings.ts";
 import type { Place } from "../runtime/place.ts";
-import type { Behaviour, Start } from "../runtime/serve.ts";
+import type { Behaviour, Start, Turn } from "../runtime/serve.ts";
 import { type Beginning, divergenceOf, Session } from "./session.ts";
 import { Feed } from "./feed.ts";
+import { Between } from "./between.ts";
 import { Collector, restoreGroups } from "./collect.ts";
 import { roll, score, takeRows } from "./roll.ts";
 import { runStep } from "./step.ts";
@@ -53,7 +58,13 @@ interface Saved extends Record<string, unknown> {
 export class Trainer implements Behaviour<TrainerMessage> {
   readonly #place: Place;
   readonly #emit: (event: TrainerEvent) => void;
-  readonly #config: Config;
+  /** As it was given. */
+  readonly #given: Config;
+  /** What was tuned since. */
+  readonly #tunings: Tunings;
+  readonly #between: Between;
+  /** As it is in use at the step under way. */
+  #config: Config;
   readonly #run: string;
   readonly #base: string;
   readonly #modules: Readonly<Record<string, string>> | undefined;
@@ -66,21 +77,27 @@ export class Trainer implements Behaviour<TrainerMessage> {
   readonly #warmOnly: boolean;
   #session: Session | undefined;
   #state: TrainerStatus["state"] = "starting";
+  /** What it goes back to after a pause. */
+  #phase: "warm-start" | "running" = "running";
   #step = 0;
+  /** The step under way, or, between two, the one before. */
+  #underWay = 0;
+  #last = Infinity;
+  #evaluated: { step: number; metrics: Record<string, number> } | undefined;
   #trainSize = Infinity;
   #draws = 0;
   #collector: Collector | undefined;
   #kl: Coefficient | undefined;
   #stopping = false;
-  #paused: PromiseWithResolvers<void> | undefined;
-  #checkpoint: PromiseWithResolvers<{ path: string }> | undefined;
   #score: number | undefined;
 
   constructor({ place, options, emit }: Start<TrainerOptions>) {
     this.#place = place;
     this.#emit = emit;
-    this.#config = options.config;
+    this.#config = this.#given = options.config;
     this.#run = options.run;
+    this.#tunings = new Tunings(options.run, options.config);
+    this.#between = new Between((paused) => this.#become(paused ? "paused" : this.#phase));
     this.#base = options.base;
     this.#modules = options.modules;
     this.#resumes = options.resume ?? true;
@@ -92,33 +109,114 @@ export class Trainer implements Behaviour<TrainerMessage> {
     this.#board = options.config.logging.tensorboard ? new TensorBoard(options.run) : undefined;
   }
 
-  async handle(message: TrainerMessage): Promise<TrainerReplies[TrainerMessage["type"]]> {
+  async handle(message: TrainerMessage, turn: Turn): Promise<TrainerReplies[TrainerMessage["type"]]> {
     switch (message.type) {
       case "start":
         void this.#train();
         return await this.#finished.promise;
       case "stop":
+        if (this.#ended) return this.#status();
         this.#stopping = true;
-        this.#paused?.resolve();
+        this.#between.resume();
+        this.#become("stopping");
         return this.#status();
       case "pause":
-        if (this.#state !== "running") throw new RangeError(`Cannot pause: the run is ${this.#state}`);
-        this.#paused ??= Promise.withResolvers();
+        this.#must("pause", ["starting", "warm-start", "running", "paused"]);
+        this.#between.pause();
         return this.#status();
       case "resume":
-        this.#paused?.resolve();
+        this.#must("resume", ["starting", "warm-start", "running", "paused"]);
+        this.#between.resume();
         return this.#status();
       case "checkpoint":
-        if (this.#state !== "running" && this.#state !== "paused") throw new RangeError(`Cannot checkpoint: the run is ${this.#state}`);
-        this.#checkpoint ??= Promise.withResolvers();
-        return await this.#checkpoint.promise;
+        return await this.#atRest("checkpoint", async () => {
+          const path = this.#checkpoints.steps().includes(this.#step) ? `${this.#run}/checkpoints/step-${this.#step}` : await this.#save();
+          return { step: this.#step, path };
+        });
+      case "evaluate":
+        return await this.#atRest("evaluate", async () => {
+          if (this.#evaluated?.step === this.#step) return this.#evaluated;
+          const metrics = await this.#evaluate();
+          this.#log({ step: this.#step, ...metrics });
+          return { step: this.#step, metrics };
+        });
+      case "tune":
+        return this.#tune(message.changes);
+      case "generate":
+        return await this.#generate(message, turn);
       case "status":
         return this.#status();
     }
   }
 
+  get #ended(): boolean {
+    return this.#state === "done" || this.#state === "stopped" || this.#state === "failed";
+  }
+
+  /** @throws {KedgeError} `State` where the run is in none of these. */
+  #must(action: string, states: readonly TrainerStatus["state"][]): void {
+    if (!states.includes(this.#state)) throw new KedgeError("State", `Cannot ${action}: the run is ${this.#state}`, { state: this.#state });
+  }
+
+  /** Does something after the step under way. */
+  #atRest<T>(action: string, work: () => Promise<T>): Promise<T> {
+    if (this.#phase !== "running") throw new KedgeError("State", `Cannot ${action}: the run is ${this.#state}`, { state: this.#state });
+    this.#must(action, ["running", "paused"]);
+    return this.#between.ask(work);
+  }
+
+  #tune(changes: TunableChanges): TrainerReplies["tune"] {
+    this.#must("tune", ["starting", "warm-start", "running", "paused"]);
+    const fromStep = Math.max(this.#step, this.#underWay) + 1, now = this.#tunings.config(fromStep);
+    if (fromStep > this.#last) {
+      throw new KedgeError("State", "Cannot tune: the run ends with the step under way", { state: this.#state });
+    }
+    if ("algorithm.kl.coefficient" in changes && !divergenceOf(this.#given)) {
+      const words = "Cannot tune algorithm.kl.coefficient: this run began without a divergence, and has loaded no reference";
+      throw new KedgeError("State", words, { state: this.#state, path: "algorithm.kl.coefficient" });
+    }
+    const value = (path: string) => path === "algorithm.kl.coefficient" && this.#kl ? this.#kl.value : valueAt(now, path);
+    const changed = Object.entries(changes).map(([path, to]) => ({ path, from: value(path), to })).filter(({ from, to }) => from !== to);
+    const tuning = { changed, fromStep };
+    if (changed.length === 0) return tuning;
+    this.#tunings.add(fromStep, Object.fromEntries(changed.map(({ path, to }) => [path, to])));
+    this.#emit({ kind: "tuned", tuning });
+    return tuning;
+  }
+
+  /** Hands a question from outside to the policy, which answers it between two messages of the run. */
+  async #generate({ prompt: message, sampling }: Extract<TrainerMessage, { type: "generate" }>, turn: Turn) {
+    using prompt = heldPrompt(message, (handle) => turn.receive(handle));
+    const session = this.#session, controller = new AbortController();
+    if (!session) throw new KedgeError("State", `Cannot answer: the run is ${this.#state}, its policy not loaded`, { state: this.#state });
+    const timer = setInterval(() => turn.cancelled() && controller.abort(), 20);
+    try {
+      const { answers } = await session.policy.peer.request<"generate">(
+        (carrier) => ({ type: "generate", prompt: promptMessage(prompt, (tensor) => carrier.lend(tensor)), sampling }),
+        { signal: controller.signal, onPart: (part) => turn.tell(part as TokenPart) },
+      );
+      return { step: this.#step, answers: passOn(answers, (handle) => turn.move(this.#place.account(handle.device).receive(handle))) };
+    } finally {
+      clearInterval(timer);
+    }
+  }
+
   #status(): TrainerStatus {
-    return { state: this.#state, step: this.#step, maxSteps: this.#config.trainer.maxSteps, accounts: this.#session?.accounts() ?? {} };
+    const { maxSteps } = this.#given.trainer, pausing = this.#between.pausing;
+    return {
+      state: this.#state,
+      step: this.#step,
+      maxSteps: Math.min(maxSteps, this.#last),
+      pausing,
+      accounts: this.#session?.accounts() ?? {},
+    };
+  }
+
+  /** Enters a state, and tells of it. */
+  #become(state: TrainerStatus["state"]): void {
+    if (state === this.#state || (this.#stopping && (state === "running" || state === "warm-start"))) return;
+    this.#state = state;
+    this.#emit({ kind: "status", status: this.#status() });
   }
 
   #note(text: string): void {
@@ -131,6 +229,7 @@ export class Trainer implements Behaviour<TrainerMessage> {
     for (;;) {
       try {
         await this.#attempt(restarts.length > 0 || this.#resumes);
+        this.#between.close(new KedgeError("State", `Cannot do it: the run is ${this.#state}`, { state: this.#state }));
         this.#finished.resolve(this.#status());
         return;
       } catch (error) {
@@ -138,8 +237,8 @@ export class Trainer implements Behaviour<TrainerMessage> {
         this.#session = undefined;
         const now = performance.now(), recent = restarts.filter((at) => now - at < restartWindowMinutes * 60_000);
         if (!(error instanceof KedgeError && error.code === "Actor") || recent.length >= maxRestarts || this.#stopping) {
-          this.#state = "failed";
-          this.#checkpoint?.reject(error);
+          this.#become("failed");
+          this.#between.close(error as Error);
           this.#finished.reject(error);
           return;
         }
@@ -168,11 +267,12 @@ export class Trainer implements Behaviour<TrainerMessage> {
     const { checkpoint, skipped } = resume ? this.#checkpoints.latest() : { checkpoint: undefined, skipped: [] };
     for (const words of skipped) this.#note(`Passed over a checkpoint: ${words}`);
     const saved = checkpoint?.state as Saved | undefined;
-    if (saved) checkResume(saved.config, this.#config);
+    if (saved) checkResume(saved.config, this.#given);
     for (const lines of [this.#metrics, this.#rollouts]) lines.discardAfter(saved?.step ?? -1);
-    this.#step = saved?.step ?? 0;
+    this.#step = this.#underWay = saved?.step ?? 0;
+    this.#config = this.#tunings.config(this.#step);
     this.#score = checkpoint?.score;
-    const term = divergenceOf(this.#config);
+    const term = divergenceOf(this.#given);
     this.#kl = term && new Coefficient(term.coefficient, saved ? { value: saved.klCoefficient } : {});
     if (saved) this.#note(`Resumed from ${checkpoint!.path}`);
     else if (!await this.#begin(term !== undefined)) return await this.#end();
@@ -183,14 +283,14 @@ export class Trainer implements Behaviour<TrainerMessage> {
       ...(optimizer && { optimizer }),
       ...(term && { reference: `${this.#run}/reference` }),
     });
-    this.#state = "running";
+    this.#enter("running");
     if (trainer.valBeforeTrain && !saved) this.#log({ step: 0, ...await this.#evaluate() });
     await this.#loop(saved);
     await this.#end();
   }
 
   #open(beginning: Omit<Beginning, "files" | "base" | "modules">): Promise<Session> {
-    return Session.open(this.#place, this.#config, { ...beginning, files: this.#initialModel(), base: this.#base, modules: this.#modules });
+    return Session.open(this.#place, this.#given, { ...beginning, files: this.#initialModel(), base: this.#base, modules: this.#modules });
   }
 
   /**
@@ -199,10 +299,14 @@ export class Trainer implements Behaviour<TrainerMessage> {
    * @returns Whether it came to its end.
    */
   async #begin(reference: boolean): Promise<boolean> {
-    this.#state = "warm-start";
+    this.#enter("warm-start");
     this.#session = await this.#open({ model: this.#initialModel() });
     const log = (line: Line) => this.#log(line);
-    if (!await warmStart(this.#place, this.#session, { config: this.#config, log, stopped: () => this.#stopping })) return false;
+    const stopped = async () => {
+      await this.#between.rest();
+      return this.#stopping;
+    };
+    if (!await warmStart(this.#place, this.#session, { config: this.#config, log, stopped })) return false;
     await this.#save();
     if (!reference) return true;
     await this.#session[Symbol.asyncDispose]();
@@ -220,21 +324,27 @@ export class Trainer implements Behaviour<TrainerMessage> {
   async #end(): Promise<void> {
     await this.#session?.[Symbol.asyncDispose]();
     this.#session = undefined;
-    this.#state = "done";
+    this.#become(this.#stopping && (this.#step < this.#last || this.#phase === "warm-start") ? "stopped" : "done");
+  }
+
+  #enter(phase: "warm-start" | "running"): void {
+    this.#phase = phase;
+    this.#become(phase);
   }
 
   async #loop(saved: Saved | undefined): Promise<void> {
-    const session = this.#session!, { trainer, optim, logging, data, algorithm } = this.#config;
-    const tokenizer = Tokenizer.fromFolder(this.#initialModel()), rate = scheduleOf(optim, trainer.maxSteps);
-    const last = await this.#lastStep(), filtered = algorithm.onlineFiltering !== null;
+    const session = this.#session!, { data, algorithm } = this.#given, tokenizer = Tokenizer.fromFolder(this.#initialModel());
+    const last = this.#last = await this.#lastStep(), filtered = algorithm.onlineFiltering !== null;
     this.#draws = saved?.draws ?? 0;
     this.#collector = filtered ? await this.#restoreCollector(saved, tokenizer) : undefined;
     const feed = new Feed(this.#draws, filtered ? Infinity : last, Math.max(1, data.prefetch), (batch) => this.#load(batch));
     let skipped = 0;
     while (this.#step < last && !this.#stopping) {
-      await this.#pause();
+      await this.#between.rest();
       if (this.#stopping) break;
       const step = this.#step + 1, start = performance.now(), timing: Record<string, number> = {};
+      this.#applyTunings(step);
+      const { trainer, optim, logging } = this.#config, rate = scheduleOf(optim, trainer.maxSteps);
       const { groups, scores, metrics: sampled } = await this.#collect(feed, tokenizer, timing);
       try {
         const settings = { step, lr: rate(this.#step), klCoefficient: this.#kl?.value ?? 0 };
@@ -246,12 +356,15 @@ export class Trainer implements Behaviour<TrainerMessage> {
         const due = (freq: number) => step === last || (freq > 0 && step % freq === 0);
         const val = due(trainer.valFreq) ? await this.#evaluate() : {};
         this.#log({ step, ...metrics, ...sampled, ...val, ...this.#accounts() });
-        if (logging.rollouts !== "none") this.#rollouts.append(...rollouts);
-        if (due(trainer.saveFreq) || this.#checkpoint || skipped >= trainer.maxSkipped) await this.#save();
+        if (logging.rollouts !== "none") {
+          this.#rollouts.append(...rollouts);
+          this.#emit({ kind: "rollouts", step, samples: rollouts.length });
+        }
+        if (due(trainer.saveFreq) || skipped >= trainer.maxSkipped) await this.#save();
       } finally {
         for (const group of groups) group[Symbol.dispose]();
       }
-      if (skipped >= trainer.maxSkipped) {
+      if (skipped >= this.#given.trainer.maxSkipped) {
         throw new KedgeError(
           "Diverged",
           `Cannot go on: ${skipped} updates in a row had a gradient that is not finite; the checkpoint of step ${step} holds the last good weights`,
@@ -259,6 +372,7 @@ export class Trainer implements Behaviour<TrainerMessage> {
         );
       }
     }
+    await this.#between.jobs();
     for (const { rows } of await feed.rest()) takeRows(this.#place, rows).forEach(({ prompt }) => prompt[Symbol.dispose]());
     if (this.#stopping && !this.#checkpoints.steps().includes(this.#step)) await this.#save();
     this.#collector?.[Symbol.dispose]();
@@ -329,12 +443,17 @@ export class Trainer implements Behaviour<TrainerMessage> {
     }
   }
 
-  async #pause(): Promise<void> {
-    if (!this.#paused) return;
-    this.#state = "paused";
-    await this.#paused.promise;
-    this.#paused = undefined;
-    this.#state = "running";
+  /** Takes up what was tuned for this step. Answers that wait from before another temperature are dropped: their log-probs are of that one. */
+  #applyTunings(step: number): void {
+    this.#underWay = step;
+    const changes = this.#tunings.from(step);
+    this.#config = this.#tunings.config(step);
+    const kl = changes["algorithm.kl.coefficient"];
+    if (kl !== undefined && this.#kl) this.#kl = new Coefficient(divergenceOf(this.#given)!.coefficient, { value: kl as number });
+    if ("rollout.temperature" in changes && this.#collector) {
+      this.#collector[Symbol.dispose]();
+      this.#collector = new Collector(this.#given);
+    }
   }
 
   /** A batch of prompts: a pure function of its number, so that a resumed run has the same. */
@@ -354,13 +473,15 @@ export class Trainer implements Behaviour<TrainerMessage> {
     const start = performance.now();
     const { metrics } = await this.#session!.evaluator.peer.request(() => ({ type: "evaluate", step: this.#step }));
     this.#score = metrics["val/accuracy"];
-    return { ...metrics, "timing_s/validation": (performance.now() - start) / 1000 };
+    const all = { ...metrics, "timing_s/validation": (performance.now() - start) / 1000 };
+    this.#evaluated = { step: this.#step, metrics: all };
+    return all;
   }
 
-  async #save(): Promise<void> {
+  async #save(): Promise<string> {
     const { saveLimit, saveBest } = this.#config.trainer;
     const state: Omit<Saved, "optimizer"> = {
-      config: this.#config,
+      config: this.#given,
       step: this.#step,
       klCoefficient: this.#kl?.value ?? 0,
       draws: this.#draws,
@@ -375,8 +496,8 @@ export class Trainer implements Behaviour<TrainerMessage> {
       saveBest,
       ...(this.#score !== undefined && { score: this.#score }),
     }));
-    this.#checkpoint?.resolve(saved);
-    this.#checkpoint = undefined;
+    this.#emit({ kind: "checkpoint", step: this.#step });
+    return saved.path;
   }
 
   #log(line: Line): void {
@@ -389,6 +510,21 @@ export class Trainer implements Behaviour<TrainerMessage> {
   async close(): Promise<void> {
     await this.#session?.[Symbol.asyncDispose]();
   }
+}
+
+/** Answers' message with its handles passed on. */
+function passOn(
+  { tokens, logprobs, entropies, connectivity, profile, ...plain }: PolicyReplies["generate"]["answers"],
+  on: (handle: TensorHandle) => TensorHandle,
+) {
+  return {
+    ...plain,
+    tokens: on(tokens),
+    logprobs: on(logprobs),
+    entropies: on(entropies),
+    ...(connectivity && { connectivity: on(connectivity) }),
+    ...(profile && { profile: on(profile) }),
+  };
 }
 
 function removeFolder(path: string): void {

@@ -22,13 +22,13 @@ export function scheduleOf(
 /**
  * The supervised warm start: rows of the split "warm", one batch a step; the next batch is made ready meanwhile.
  *
- * @param given `log`: takes a line a step. `stopped`: asked before each step.
+ * @param given `log`: takes a line a step. `stopped`: asked after each step; it may take its time, as in a pause.
  * @returns Whether it came to its end.
  */
 export async function warmStart(
   place: Place,
   session: Session,
-  given: { config: Config; log: (line: Line) => void; stopped: () => boolean },
+  given: { config: Config; log: (line: Line) => void; stopped: () => Promise<boolean> },
 ): Promise<boolean> {
   const { config, log, stopped } = given, { sft, data } = config, { policy, loader } = session;
   if (!sft || sft.steps === 0) return true;
@@ -68,7 +68,8 @@ export async function warmStart(
       "sft/lr": rate(step),
       "timing_s/step": (performance.now() - start) / 1000,
     });
-    if (!stopped()) continue;
+    // deno-lint-ignore no-await-in-loop -- as above
+    if (!await stopped()) continue;
     // deno-lint-ignore no-await-in-loop -- what was loaded ahead is freed with this actor
     await feed.rest();
     return false;

@@ -10,6 +10,7 @@ export type EchoMessage =
   | { readonly type: "ignore"; readonly x: TensorHandle }
   | { readonly type: "fail"; readonly x: TensorHandle }
   | { readonly type: "wait" }
+  | { readonly type: "count"; readonly to: number }
   | { readonly type: "die" };
 
 /** Its replies. */
@@ -19,6 +20,7 @@ export type EchoReplies = {
   ignore: null;
   fail: null;
   wait: { readonly cancelled: boolean };
+  count: { readonly counted: number };
   die: null;
 };
 
@@ -41,6 +43,9 @@ serveActor<EchoMessage, unknown>(({ place }) => ({
         // deno-lint-ignore no-await-in-loop -- until it is cancelled
         while (!turn.cancelled()) await new Promise((resolve) => setTimeout(resolve, 1));
         return { cancelled: true };
+      case "count":
+        for (let i = 1; i <= message.to; i++) turn.tell(i);
+        return { counted: message.to };
       case "die":
         setTimeout(() => {
           throw new Error("I was told to die");

@@ -69,6 +69,15 @@ Deno.test("an AbortSignal reaches a handler that is at work", async () => {
   });
 });
 
+Deno.test("parts of an answer come in order, all before the reply", async () => {
+  await withEcho(async ({ echo }) => {
+    const parts: unknown[] = [];
+    assertEquals(await echo.peer.request(() => ({ type: "count", to: 5 }), { onPart: (part) => parts.push(part) }), { counted: 5 });
+    assertEquals(parts, [1, 2, 3, 4, 5]);
+    assertEquals(await echo.peer.request(() => ({ type: "count", to: 2 })), { counted: 2 }, "nobody needs to listen");
+  });
+});
+
 Deno.test("an actor that dies fails what waits for it, is noticed, and leaves nothing", async () => {
   await withEcho(async ({ place, echo, deaths }) => {
     const x = Tensor.from(place.host, [1, 2, 3]);
