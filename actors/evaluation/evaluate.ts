@@ -116,7 +116,22 @@ export function messagesText(messages: readonly Message[]): string {
   ).join("\n");
 }
 
-/** A row of data as a question. */
+/**
+ * A row of data as a question.
+ *
+ * @example
+ * ```ts
+ * import { questionOf } from "./evaluate.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const sample = { id: "a:0", messages: [{ role: "user" as const, content: "1 + 1?" }], truth: "2", fields: { level: "easy" } };
+ * assertEquals(questionOf(sample, "the prompt"), {
+ *   id: "a:0",
+ *   prompt: "the prompt",
+ *   input: { truth: "2", fields: { level: "easy" }, prompt: "1 + 1?" },
+ * });
+ * ```
+ */
 export function questionOf<P>(sample: Sample, prompt: P): Question<P> {
   const { id, truth, options, fields, messages } = sample;
   return { id, prompt, input: { truth, ...(options && { options }), fields, prompt: messagesText(messages) } };
@@ -128,6 +143,18 @@ export function questionOf<P>(sample: Sample, prompt: P): Question<P> {
  * @param answers Of each question. Accuracy is the part of that name, or else the whole reward, brought into [0, 1]; the answer is the one that the reward graded or, where it
  * names none, as users' modules, the one that is extracted by default.
  * @returns In the order of questions, and of answers within.
+ *
+ * @example
+ * ```ts
+ * import { gradeAnswers } from "./evaluate.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * // In the place of a GraderPool.
+ * const pool = { grade: () => Promise.resolve([{ overall: 0.9, parts: { accuracy: 1 }, answer: "2" }]) };
+ * const questions = [{ id: "a:0", prompt: "1 + 1?", input: { truth: "2" } }];
+ * const [prediction] = await gradeAnswers(pool, { questions, answers: [[{ text: "It is 2.", tokens: 5, finish: "stop" }]] });
+ * assertEquals([prediction!.accuracy, prediction!.reward, prediction!.answer], [1, 0.9, "2"]);
+ * ```
  */
 export async function gradeAnswers<P>(
   pool: Pick<GraderPool, "grade">,

@@ -106,6 +106,14 @@ export function passAtK({ n, c, k }: { n: number; c: number; k: number }): numbe
 /**
  * Accuracy of the answer that most answers give; of several, the one given first. Answers count as equal where they are the same text; those without one have
  * no vote, and where none has one, the first counts.
+ *
+ * @example
+ * ```ts
+ * import { majorityAccuracy } from "./statistics.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * assertEquals(majorityAccuracy([{ answer: "3", accuracy: 0 }, { answer: "2", accuracy: 1 }, { answer: " 2", accuracy: 1 }]), 1);
+ * ```
  */
 export function majorityAccuracy(answers: readonly Pick<EvaluationRecord, "answer" | "accuracy">[]): number {
   const votes = new Map<string, { count: number; accuracy: number }>();

@@ -73,6 +73,22 @@ function readSeal(path: string, step: number): Seal {
 /**
  * The checkpoints of a run: `checkpoints/step-N`, each a model folder with `trainer.safetensors` and `trainer.json` beside the weights. One is written under
  * another name, synced and renamed; its seal, `trainer.json`, is written last and names the size and the CRC-32 of every other file and its own.
+ *
+ * @example
+ * ```ts
+ * import { Checkpoints } from "./checkpoints.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const run = Deno.makeTempDirSync();
+ * const checkpoints = new Checkpoints(run, { saveLimit: 2, saveBest: true });
+ * const model = (folder: string) => Deno.mkdirSync(folder); // or `saveModel`
+ * for (const [step, score] of [[1, 0.5], [2, 0.9], [3, 0.7], [4, 0.8]] as const) {
+ *   checkpoints.save(step, { model, tensors: [], state: { lr: 1e-5 }, score });
+ * }
+ * assertEquals(checkpoints.steps(), [2, 3, 4]); // the newest two, and the best
+ * assertEquals(checkpoints.latest().checkpoint!.state, { lr: 1e-5 });
+ * Deno.removeSync(run, { recursive: true });
+ * ```
  */
 export class Checkpoints {
   readonly #folder: string;

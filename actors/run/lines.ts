@@ -6,7 +6,21 @@ export interface Line extends Readonly<Record<string, unknown>> {
   readonly step: number;
 }
 
-/** A file of JSON lines that a run appends to. Each line is written whole, in one call. */
+/**
+ * A file of JSON lines that a run appends to. Each line is written whole, in one call.
+ *
+ * @example
+ * ```ts
+ * import { Lines } from "./lines.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const folder = Deno.makeTempDirSync(), lines = new Lines(`${folder}/metrics.jsonl`);
+ * lines.append({ step: 1, loss: 0.5 }, { step: 2, loss: 0.4 });
+ * assertEquals(lines.discardAfter(1), 1); // the run goes on from step 1
+ * assertEquals(lines.read(), [{ step: 1, loss: 0.5 }]);
+ * Deno.removeSync(folder, { recursive: true });
+ * ```
+ */
 export class Lines {
   /** Touches nothing yet. @param path The file; it is made by the first line. */
   constructor(readonly path: string) {}

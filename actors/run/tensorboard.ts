@@ -59,7 +59,20 @@ function record(data: readonly number[]): Uint8Array {
   return Uint8Array.from([...length, ...crc(length), ...body, ...crc(body)]);
 }
 
-/** Scalars of a run, in an event file of its own: a resumed run writes another beside it, and TensorBoard joins them. */
+/**
+ * Scalars of a run, in an event file of its own: a resumed run writes another beside it, and TensorBoard joins them.
+ *
+ * @example
+ * ```ts
+ * import { TensorBoard } from "./tensorboard.ts";
+ * import { assert } from "@std/assert";
+ *
+ * const folder = Deno.makeTempDirSync(), board = new TensorBoard(folder), before = Deno.statSync(board.path).size;
+ * board.scalars(1, { step: 1, "actor/pg_loss": 0.5 });
+ * assert(Deno.statSync(board.path).size > before);
+ * Deno.removeSync(folder, { recursive: true });
+ * ```
+ */
 export class TensorBoard {
   /** The file. */
   readonly path: string;

@@ -24,6 +24,26 @@ export interface RequestOptions {
  * Another actor, as seen from this one: asks it, and carries tensors both ways.
  *
  * @typeParam Replies By message type, what the reply is.
+ *
+ * @example
+ * ```ts
+ * import { CpuDevice } from "../../ffi/cpu_device.ts";
+ * import { openOwner } from "../../tensor/owner.ts";
+ * import { Peer } from "./peer.ts";
+ * import { Place } from "./place.ts";
+ * import { assertEquals, assertRejects } from "@std/assert";
+ *
+ * type Double = { readonly type: "double"; readonly x: number };
+ * using device = CpuDevice.open();
+ * using place = new Place(openOwner(device), { device: "cpu" });
+ * const { port1, port2 } = new MessageChannel();
+ * port2.onmessage = ({ data: { id, body } }) => port2.postMessage({ kind: "reply", id, body: 2 * body.x, returns: [] }); // an actor does this
+ * const peer = new Peer<Double, { double: number }>("doubler", port1, openOwner(device), place);
+ * assertEquals(await peer.request(() => ({ type: "double", x: 21 })), 42);
+ * peer.break("it is gone");
+ * await assertRejects(() => peer.request(() => ({ type: "double", x: 1 })), Error, "Cannot ask doubler: it is gone");
+ * port2.close();
+ * ```
  */
 export class Peer<M extends Message, Replies extends Record<M["type"], unknown>> {
   readonly #pending = new Map<number, Pending>();

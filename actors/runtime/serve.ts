@@ -73,6 +73,31 @@ const worker = self as unknown as {
  * Makes this worker an actor. Call it once, at the top of the worker's module.
  *
  * @param make Makes the actor, once, on its own thread.
+ *
+ * @example
+ * ```ts
+ * import { CpuDevice } from "../../ffi/cpu_device.ts";
+ * import { openOwner } from "../../tensor/owner.ts";
+ * import { Place } from "./place.ts";
+ * import { Actor } from "./spawn.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * // A worker's module: `serveActor(({ options }) => ({ handle: ({ x }) => options.factor * x }));`
+ * const source = `import { serveActor } from "${import.meta.resolve("./serve.ts")}";
+ * serveActor(({ options }) => ({ handle: ({ x }) => options.factor * x }));`;
+ *
+ * using device = CpuDevice.open();
+ * using place = new Place(openOwner(device), { device: "cpu" });
+ * const module = new URL(`data:application/javascript,${encodeURIComponent(source)}`);
+ * const actor = await Actor.spawn<{ type: "scale"; x: number }, { scale: number }>(place, {
+ *   name: "scaler",
+ *   module,
+ *   device: "cpu",
+ *   options: { factor: 3 },
+ * });
+ * assertEquals(await actor.peer.request(() => ({ type: "scale", x: 14 })), 42);
+ * await actor.close();
+ * ```
  */
 export function serveActor<M extends Message, O>(
   make: (start: Start<O>) => Behaviour<M> | Promise<Behaviour<M>>,

@@ -30,7 +30,38 @@ export interface SpawnOptions {
 /** Milliseconds that a closing actor may take to come to the end of its message, before it is ended where it stands. */
 const CLOSE_LIMIT = 10_000;
 
-/** An actor that lives, as its supervisor holds it. */
+/**
+ * An actor that lives, as its supervisor holds it.
+ *
+ * @example
+ * ```ts
+ * import { CpuDevice } from "../../ffi/cpu_device.ts";
+ * import type { TensorHandle } from "../../tensor/handle.ts";
+ * import { openOwner } from "../../tensor/owner.ts";
+ * import { Tensor } from "../../tensor/tensor.ts";
+ * import { Place } from "./place.ts";
+ * import { Actor } from "./spawn.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * // A worker's module that reads a tensor which is lent to it.
+ * const source = `import { serveActor } from "${import.meta.resolve("./serve.ts")}";
+ * serveActor(() => ({ handle: ({ x }, turn) => turn.borrow(x).toFloats().reduce((a, b) => a + b) }));`;
+ *
+ * using device = CpuDevice.open();
+ * using place = new Place(openOwner(device), { device: "cpu" });
+ * using x = Tensor.from(place.host, [1, 2, 4]);
+ * const module = new URL(`data:application/javascript,${encodeURIComponent(source)}`);
+ * const actor = await Actor.spawn<{ type: "sum"; x: TensorHandle }, { sum: number }>(place, {
+ *   name: "adder",
+ *   module,
+ *   device: "cpu",
+ *   options: null,
+ * });
+ * assertEquals(await actor.peer.request((carrier) => ({ type: "sum", x: carrier.lend(x) })), 7);
+ * await actor.close();
+ * assertEquals(actor.report().bytes, 0);
+ * ```
+ */
 export class Actor<M extends Message, Replies extends Record<M["type"], unknown>> {
   /** To ask it. */
   readonly peer: Peer<M, Replies>;

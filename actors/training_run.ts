@@ -1,0 +1,240 @@
+/**
+ * A whole run, in this process: what `deno task train` does, for programs.
+ *
+ * @module
+ */
+import { CpuDevice } from "../ffi/cpu_device.ts";
+import type { Prompt } from "../model/prompt.ts";
+import { openOwner } from "../tensor/owner.ts";
+import type { TunableChanges } from "./config/tunable.ts";
+import { type ConfigSource, loadConfig } from "./config/load.ts";
+import type { Config } from "./config/types.ts";
+import type {
+  ChatSamplingMessage,
+  TokenPart,
+  TrainerEvent,
+  TrainerMessage,
+  TrainerReplies,
+  TrainerStatus,
+  TuningReply,
+} from "./messages.ts";
+import { type HeldAnswers, heldAnswers, holdPrompt, promptMessage } from "./prompts.ts";
+import { Place } from "./runtime/place.ts";
+import { Actor } from "./runtime/spawn.ts";
+import type { TrainerOptions } from "./trainer/trainer.ts";
+
+/** How a run is opened. */
+export interface TrainingRunOptions {
+  /** Whether it goes on from the run's last checkpoint, where there is one. Default true; false removes the run's checkpoints. */
+  readonly resume?: boolean;
+  /** Ends after the supervised warm start. Default false. */
+  readonly warmStartOnly?: boolean;
+  /** Is told what happens. */
+  readonly onEvent?: (event: TrainerEvent) => void;
+  /** Worker modules by actor's name ("policy", "critic", "anchor_detector", "evaluator", "loader"), in place of the built-in ones: URLs. */
+  readonly modules?: Readonly<Record<string, string>>;
+}
+
+/** A question to the policy. */
+export interface Question {
+  /** As a processor gives it, its pixels frames. */
+  readonly prompt: Prompt;
+  /** How answers are drawn. */
+  readonly sampling: ChatSamplingMessage;
+  /** Names the random draws, beside the seed. */
+  readonly key: string;
+}
+
+/**
+ * A run that was opened: its directory is this process's alone, its trainer waits for {@linkcode TrainingRun.start}. It trains once; to go on after its end, open
+ * another.
+ */
+export class TrainingRun implements AsyncDisposable {
+  readonly #opener: CpuDevice;
+  readonly #lock: Disposable;
+  readonly #trainer: Actor<TrainerMessage, TrainerReplies>;
+  #started: Promise<TrainerStatus> | undefined;
+
+  private constructor(
+    /** Its configuration, everything filled in. */
+    readonly config: Config,
+    /** Its directory. */
+    readonly path: string,
+    /** Where its tensors in this thread are. */
+    readonly place: Place,
+    own: { opener: CpuDevice; lock: Disposable; trainer: Actor<TrainerMessage, TrainerReplies> },
+  ) {
+    this.#opener = own.opener;
+    this.#lock = own.lock;
+    this.#trainer = own.trainer;
+  }
+
+  /**
+   * Opens a run: makes its directory, keeps others out of it, writes config.json, starts the trainer's thread.
+   *
+   * @throws {RangeError} for a configuration that makes no sense, or where another process trains there.
+   */
+  static async open(source: ConfigSource = {}, options: TrainingRunOptions = {}): Promise<TrainingRun> {
+    const { config, base } = loadConfig(source), path = `${config.runDir}/${config.name}`;
+    const { resume = true, warmStartOnly = false, onEvent, modules } = options;
+    Deno.mkdirSync(path, { recursive: true });
+    using stack = new DisposableStack();
+    const lock = stack.use(lockRun(path));
+    if (!resume) { for (const name of ["checkpoints", "initial", "reference", "tuning.jsonl"]) forget(`${path}/${name}`); }
+    Deno.writeTextFileSync(`${path}/config.json`, `${JSON.stringify(config, null, 2)}\n`);
+    const opener = stack.use(CpuDevice.open({ threads: 1 }));
+    const place = stack.use(new Place(openOwner(opener), { device: config.device, threads: 1 }));
+    const trainer = await Actor.spawn<TrainerMessage, TrainerReplies>(place, {
+      name: "trainer",
+      module: new URL("./trainer/worker.ts", import.meta.url),
+      device: config.device,
+      threads: 1,
+      options: { config, base, run: path, resume, warmStartOnly, ...(modules && { modules }) } satisfies TrainerOptions,
+      ...(onEvent && { onEvent: (event) => onEvent(event as TrainerEvent) }),
+    });
+    stack.move();
+    return new TrainingRun(config, path, place, { opener, lock, trainer });
+  }
+
+  /** Folder of the tokenizer, the chat template and the image processor; of the built-in task's model, made when the run begins. */
+  get files(): string {
+    return this.config.model.path ?? `${this.path}/initial`;
+  }
+
+  /** Trains. @returns How it stands at its end, "done" or "stopped"; the same for every call. @throws What ended it before. */
+  start(): Promise<TrainerStatus> {
+    return this.#started ??= this.#trainer.peer.request<"start">(() => ({ type: "start" }));
+  }
+
+  /** How it stands. */
+  status(): Promise<TrainerStatus> {
+    return this.#trainer.peer.request<"status">(() => ({ type: "status" }));
+  }
+
+  /** Pauses it before the next step. @throws {KedgeError} `State` after its end. */
+  pause(): Promise<TrainerStatus> {
+    return this.#trainer.peer.request<"pause">(() => ({ type: "pause" }));
+  }
+
+  /** Goes on after a pause. @throws {KedgeError} `State` after its end. */
+  resume(): Promise<TrainerStatus> {
+    return this.#trainer.peer.request<"resume">(() => ({ type: "resume" }));
+  }
+
+  /** Has it end after the step under way, with a checkpoint. */
+  stop(): Promise<TrainerStatus> {
+    return this.#trainer.peer.request<"stop">(() => ({ type: "stop" }));
+  }
+
+  /** Has it write a checkpoint after the step under way. @throws {KedgeError} `State` before its first step and after its end. */
+  checkpoint(): Promise<{ readonly step: number; readonly path: string }> {
+    return this.#trainer.peer.request<"checkpoint">(() => ({ type: "checkpoint" }));
+  }
+
+  /** Has it evaluate after the step under way. @throws {KedgeError} `State` before its first step and after its end. */
+  evaluate(): Promise<TrainerReplies["evaluate"]> {
+    return this.#trainer.peer.request<"evaluate">(() => ({ type: "evaluate" }));
+  }
+
+  /**
+   * Changes live-tunable fields from the step after the one under way.
+   *
+   * @param changes By path, as { "optim.lr": 1e-5 }, of values that `tunableSchema` takes.
+   * @throws {KedgeError} `State` after its end, and for a KL coefficient where no reference is loaded.
+   */
+  tune(changes: TunableChanges): Promise<TuningReply> {
+    return this.#trainer.peer.request<"tune">(() => ({ type: "tune", changes }));
+  }
+
+  /**
+   * Asks the policy as it is, between two of its messages from the run: no number of the run depends on it.
+   *
+   * @param options `signal` gives the answer up; what there is comes back. `onToken` is told as it comes.
+   * @returns The answers, the caller's to dispose of, and the step after whose update they were given.
+   * @throws {KedgeError} `State` where no policy is loaded. {RangeError} for what makes no sense. {KedgeError} `OutOfMemory`.
+   */
+  async generate(
+    { prompt, sampling, key }: Question,
+    options: { signal?: AbortSignal; onToken?: (token: TokenPart) => void } = {},
+  ): Promise<{ step: number; answers: HeldAnswers }> {
+    const { signal, onToken } = options, held = holdPrompt(this.place, key, prompt);
+    const { step, answers } = await this.#trainer.peer.request<"generate">(
+      (carrier) => ({ type: "generate", prompt: promptMessage(held, (tensor) => carrier.move(tensor)), sampling }),
+      { ...(signal && { signal }), ...(onToken && { onPart: (part) => onToken(part as TokenPart) }) },
+    );
+    return { step, answers: heldAnswers(answers, (handle) => this.place.account(handle.device).receive(handle)) };
+  }
+
+  /** Ends its threads, also in the middle of a step, and gives its directory free. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#started?.catch(() => {}); // the one who started it was told
+    await this.#trainer.close();
+    for (const thing of [this.place, this.#opener, this.#lock]) thing[Symbol.dispose]();
+  }
+}
+
+/** How a run ended. */
+export interface TrainResult extends TrainerStatus {
+  /** Its directory. */
+  readonly run: string;
+}
+
+/**
+ * Trains, from a configuration to the end of the run, as `deno task train` does.
+ *
+ * @param source A file and "a.b=value" settings; default: the built-in task.
+ * @param options `signal` ends it after the step under way, with a checkpoint.
+ * @throws What ended the run before: {KedgeError} `BadData`, `Diverged`, `OutOfMemory`, ...; {RangeError} for a configuration that makes no sense.
+ *
+ * @example
+ * ```ts
+ * import { train } from "./training_run.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const runDir = Deno.makeTempDirSync();
+ * const little = ["sft.steps=1", "sft.batchSize=2", "sft.warmupSteps=1", "trainer.maxSteps=1", "data.rolloutBatchSize=2", "rollout.n=2", "val.limit=2"];
+ * const losses: unknown[] = [];
+ * const { state, step } = await train({ sets: [...little, `runDir=${runDir}`, "device=cpu", "data.maxResponseLength=4"] }, {
+ *   onEvent: (event) => event.kind === "metrics" && losses.push(event.line["actor/loss"]),
+ * });
+ * assertEquals([state, step, losses.length > 0], ["done", 1, true]);
+ * Deno.removeSync(runDir, { recursive: true });
+ * ```
+ */
+export async function train(source: ConfigSource = {}, options: TrainingRunOptions & { signal?: AbortSignal } = {}): Promise<TrainResult> {
+  const { signal, ...own } = options;
+  await using run = await TrainingRun.open(source, own);
+  const stop = () => void run.stop().catch(() => {});
+  if (signal?.aborted) stop();
+  signal?.addEventListener("abort", stop);
+  try {
+    return { ...await run.start(), run: run.path };
+  } finally {
+    signal?.removeEventListener("abort", stop);
+  }
+}
+
+/**
+ * Keeps others out of the run's directory as long as this process lives, or until it is disposed of; its file holds the process's number.
+ *
+ * @throws {RangeError} where another process trains there.
+ */
+function lockRun(run: string): Disposable {
+  const file = Deno.openSync(`${run}/lock`, { read: true, write: true, create: true });
+  if (!file.tryLockSync(true)) {
+    const other = Deno.readTextFileSync(`${run}/lock`).trim();
+    file.close();
+    throw new RangeError(`Cannot train in ${run}: process ${other} does; stop it, or give this run another name`);
+  }
+  file.truncateSync();
+  file.writeSync(new TextEncoder().encode(`${Deno.pid}\n`));
+  return file;
+}
+
+function forget(path: string): void {
+  try {
+    Deno.removeSync(path, { recursive: true });
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  }
+}
