@@ -11,7 +11,9 @@ import { loadConfig } from "../actors/config/load.ts";
 import { boardVocabulary } from "../data/board/mod.ts";
 import { type ModelConfig, readConfig } from "../model/config/config.ts";
 import { presetConfig, type PresetName } from "../model/config/presets.ts";
-import type { RunRequest } from "./train/run.ts";
+import { makeToken } from "../control/http/token.ts";
+import { parseAddress } from "./train/address.ts";
+import type { RunRequest, ServeRequest } from "./train/run.ts";
 
 const HELP = `Trains by reinforcement learning with AT-RL. Without options: the built-in task, which needs nothing else.
 
@@ -20,9 +22,22 @@ usage: deno task train [options]
   --set a.b=value   one of its keys; may be given again
   --name NAME       the run's name: its directory is runs/NAME (default: the configuration's, "board")
   --no-resume       starts anew, also where the run has a checkpoint (default: goes on from it)
+  --serve [ADDRESS] serves a dashboard and an HTTP endpoint while the run goes on (default: 127.0.0.1:8787)
+  --token TOKEN     what clients must know (default: KEDGE_TOKEN from the environment, or one that is made and said once)
+  --cors ORIGIN     lets pages of another origin ask; may be given again
   --dry-run         prints the configuration, derived numbers and the memory estimate, and ends
 
 Ctrl-C ends the run after the step under way, with a checkpoint; the same command goes on from there.
+`;
+
+const SERVE_HELP = `Serves a dashboard and an HTTP endpoint for a run, which is started, stopped and started again from there.
+
+usage: deno task serve [ADDRESS] [options]
+  ADDRESS           HOST:PORT (default: 127.0.0.1:8787); one that others can reach needs a token of yours
+  --config, --set, --name, --no-resume, --token, --cors: as of deno task train
+  --start           starts the run at once
+
+Ctrl-C ends the run after the step under way, with a checkpoint, and then the endpoint.
 `;
 
 /** Signals by which native code ends a process. */
@@ -42,32 +57,41 @@ function programs(): string {
   return ["deno", ...["c++", "g++", "nvcc", "ffmpeg", "ffprobe"].filter(there)].join(",");
 }
 
-/** What the process that trains may do. Network: to fetch data sets of the hub. */
-const flags = (): string[] => [
+/** What the process that trains may do. Network: to fetch data sets of the hub, and to serve. */
+const flags = (serves: boolean): string[] => [
   "--no-prompt",
   "--allow-ffi",
   "--allow-read",
   "--allow-write",
   "--allow-net",
   `--allow-run=${programs()}`,
-  "--allow-env=PATH,HOME,DENO_DIR,CUDA_HOME,CUDA_PATH,VIRTUAL_ENV,CONDA_PREFIX,npm_package_config_libvips,MALLOC_ARENA_MAX",
+  `--allow-env=PATH,HOME,DENO_DIR,CUDA_HOME,CUDA_PATH,VIRTUAL_ENV,CONDA_PREFIX,npm_package_config_libvips,MALLOC_ARENA_MAX${
+    serves ? ",KEDGE_TOKEN" : ""
+  }`,
   "--allow-sys=systemMemoryInfo",
 ];
 
-/** Runs the command. @returns The exit code. */
-export async function train(args: readonly string[], only: { warmStartOnly?: boolean } = {}): Promise<number> {
+/**
+ * Runs the command.
+ *
+ * @param only `stays`: that of `deno task serve`, which waits for a start.
+ * @returns The exit code.
+ */
+export async function train(args: readonly string[], only: { warmStartOnly?: boolean; stays?: boolean } = {}): Promise<number> {
+  const { stays = false, ...rest } = only, help = stays ? SERVE_HELP : HELP;
   const options = parseArgs([...args], {
-    boolean: ["help", "dry-run", "resume"],
-    string: ["config", "set", "name"],
-    collect: ["set"],
+    boolean: ["help", "dry-run", "resume", ...stays ? ["start"] : []],
+    string: ["config", "set", "name", "token", "cors", ...stays ? [] : ["serve"]],
+    collect: ["set", "cors"],
     negatable: ["resume"],
     default: { resume: true },
     unknown: (arg) => {
-      throw new TypeError(`Cannot train: "${arg}" is no option\n\n${HELP}`);
+      if (stays && !arg.startsWith("-")) return;
+      throw new TypeError(`Cannot ${stays ? "serve" : "train"}: "${arg}" is no option\n\n${help}`);
     },
   });
   if (options.help) {
-    console.log(HELP);
+    console.log(help);
     return 0;
   }
   const sets = [...(options.set as string[] | undefined ?? []), ...(options.name === undefined ? [] : [`name=${options.name}`])];
@@ -79,7 +103,22 @@ export async function train(args: readonly string[], only: { warmStartOnly?: boo
     ) console.log(line);
     return 0;
   }
-  return await watch({ config: file, sets, resume: options.resume as boolean, ...only }, config.trainer);
+  const address = stays ? String(options._[0] ?? "") : options.serve as string | undefined;
+  const given = options.token as string | undefined ?? Deno.env.get("KEDGE_TOKEN"), token = given ?? makeToken();
+  const serve: ServeRequest | undefined = address === undefined ? undefined : {
+    ...parseAddress(address),
+    made: given === undefined,
+    announce: true,
+    stays,
+    corsOrigins: options.cors as string[] | undefined ?? [],
+  };
+  if (!serve && options.token !== undefined) throw new TypeError(`Cannot train: --token is of --serve\n\n${help}`);
+  const start = options["start"] === true;
+  return await watch(
+    { config: file, sets, resume: options.resume as boolean, start, ...(serve && { serve }), ...rest },
+    config.trainer,
+    token,
+  );
 }
 
 /** The config of the built-in task's model; which ids its special tokens have makes no difference here. */
@@ -89,14 +128,29 @@ function boardModel(preset: PresetName): ModelConfig {
 }
 
 /** Starts the process that trains, and again where it died of a fault, as often as the configuration allows. */
-async function watch(request: RunRequest, limits: { maxRestarts: number; restartWindowMinutes: number }): Promise<number> {
+async function watch(
+  request: RunRequest,
+  limits: { maxRestarts: number; restartWindowMinutes: number },
+  token: string,
+): Promise<number> {
   const script = new URL("./train/run.ts", import.meta.url).href, faults: number[] = [];
+  let child: Deno.ChildProcess;
   const ignore = () => {}; // the signal reaches the other process too, which ends in order
+  const pass = () => child.kill("SIGTERM"); // that reaches this process alone
   Deno.addSignalListener("SIGINT", ignore);
+  Deno.addSignalListener("SIGTERM", pass);
   try {
     for (;;) {
-      const resumed = { ...request, resume: request.resume || faults.length > 0 };
-      const child = new Deno.Command("deno", { args: ["run", ...flags(), script, JSON.stringify(resumed)], stdin: "null" }).spawn();
+      const again = faults.length > 0, { serve } = request;
+      const resumed: RunRequest = {
+        ...request,
+        resume: request.resume || again,
+        start: request.start === true || again,
+        ...(serve && { serve: { ...serve, announce: !again } }),
+      };
+      const args = ["run", ...flags(serve !== undefined), script, JSON.stringify(resumed)];
+      // The token goes by the environment: arguments can be read by all users of a machine.
+      child = new Deno.Command("deno", { args, stdin: "null", ...(serve && { env: { "KEDGE_TOKEN": token } }) }).spawn();
       // deno-lint-ignore no-await-in-loop -- one after the other
       const { code, signal } = await child.status;
       if (signal === null || !FAULTS.has(signal)) return code;
@@ -110,6 +164,7 @@ async function watch(request: RunRequest, limits: { maxRestarts: number; restart
     }
   } finally {
     Deno.removeSignalListener("SIGINT", ignore);
+    Deno.removeSignalListener("SIGTERM", pass);
   }
 }
 

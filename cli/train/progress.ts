@@ -33,6 +33,7 @@ export class Progress {
   /** What the trainer tells. */
   take(event: TrainerEvent): void {
     if (event.kind === "note") return this.note(event.text);
+    if (event.kind !== "metrics") return;
     const { line } = event, number = (key: string) => typeof line[key] === "number" ? line[key] as number : undefined;
     const show = (key: string, digits = 3) => number(key)?.toFixed(digits) ?? "-";
     if (line["phase"] === "sft") {

@@ -1,0 +1,125 @@
+/**
+ * A question to the policy of a run, and its answers in words.
+ *
+ * @module
+ */
+import { atrlOf, connectivityOf } from "../../actors/config/schema.ts";
+import type { Config } from "../../actors/config/types.ts";
+import { sharesByBox, shownRegions } from "../../actors/looks.ts";
+import { pieces } from "../../actors/packing.ts";
+import type { HeldAnswers } from "../../actors/prompts.ts";
+import type { TrainingRun } from "../../actors/training_run.ts";
+import type { Device } from "../../ffi/device.ts";
+import type { Message } from "../../model/processor/messages.ts";
+import { Processor } from "../../model/processor/processor.ts";
+import { detectAtrl } from "../../rl/atrl/detect.ts";
+import { Responses } from "../../rl/atrl/responses.ts";
+import { Tensor } from "../../tensor/tensor.ts";
+import type { ChatAnswer, ChatConnectivity, ChatPiece, ChatReply, ChatRequest } from "../run_control.ts";
+import { AnswerText } from "./answer_text.ts";
+
+/** Asks the policies of runs; the processor of the last run's folder is kept. */
+export class Interpreter {
+  #processor: { folder: string; made: Processor } | undefined;
+
+  /**
+   * Asks a run's policy.
+   *
+   * @param options `config`: as it is in use.
+   * @throws As of `RunControl.chat`.
+   */
+  async ask(
+    run: TrainingRun,
+    request: ChatRequest,
+    options: { config: Config; signal?: AbortSignal | undefined; onPiece?: ((piece: ChatPiece) => void) | undefined },
+  ): Promise<ChatReply> {
+    const { config, signal, onPiece } = options, { n, temperature, topP, maxTokens, stop, seed } = request;
+    const processor = this.#at(run.files), { tokenizer } = processor;
+    const prompt = await processor.prompt(bounded(request.messages, config));
+    const streams = Array.from({ length: n }, () => new AnswerText(tokenizer, stop));
+    const tell = (sample: number, piece: Omit<ChatPiece, "sample">) => {
+      if (piece.text !== "" || piece.tokens.length > 0) onPiece?.({ sample, ...piece });
+    };
+    const sampling = { n, temperature, topP, maxTokens, stop, seed, ...(request.connectivity && { connectivity: connectivityOf(config) }) };
+    const { step, answers } = await run.generate({ prompt, sampling, key: "chat" }, {
+      ...(signal && { signal }),
+      onToken: ({ sample, ...token }) => tell(sample, streams[sample]!.push(token)),
+    });
+    using held = answers;
+    for (const [sample, stream] of streams.entries()) tell(sample, stream.end());
+    const looks = request.connectivity ? looksOf(run.place.device, held, config) : undefined;
+    const tokens = pieces(held.tokens.toArray() as Int32Array<ArrayBuffer>, held.lengths),
+      logprobs = pieces(held.logprobs.toFloats(), held.lengths);
+    return {
+      step,
+      promptTokens: prompt.tokens.length,
+      answers: tokens.map((ids, sample): ChatAnswer => {
+        const whole = new AnswerText(tokenizer, stop),
+          said = [...ids].map((token, i) => whole.push({ token, logprob: logprobs[sample]![i]! }));
+        said.push(whole.end());
+        return {
+          text: said.map(({ text }) => text).join(""),
+          tokens: said.flatMap((piece) => piece.tokens),
+          finish: held.finish[sample]!,
+          ...(looks && { connectivity: only(looks[sample]!, whole.kept) }),
+        };
+      }),
+    };
+  }
+
+  #at(folder: string): Processor {
+    if (this.#processor?.folder !== folder) this.#processor = { folder, made: Processor.fromFolder(folder) };
+    return this.#processor.made;
+  }
+}
+
+/** Messages whose pictures have the bounds of the run's own. */
+function bounded(messages: readonly Message[], { data: { minPixels, maxPixels } }: Config): Message[] {
+  const bounds = { ...(minPixels !== null && { minPixels }), ...(maxPixels !== null && { maxPixels }) };
+  return messages.map((message) =>
+    typeof message.content === "string"
+      ? message
+      : { ...message, content: message.content.map((part) => part.type === "image" ? { ...part, ...bounds } : part) }
+  );
+}
+
+/** What the tokens of each answer looked at; undefined where the question has no picture. */
+function looksOf(device: Device, answers: HeldAnswers, config: Config): ChatConnectivity[] | undefined {
+  const { lengths, regions } = answers, total = lengths.reduce((a, b) => a + b, 0);
+  if (!answers.connectivity || !answers.profile || total === 0) return undefined;
+  const values = answers.connectivity.toFloats(), profile = answers.profile.toFloats();
+  using responses = Responses.of(device, lengths);
+  using share = Tensor.from(device, values.map((value) => Number.isNaN(value) ? 0 : value));
+  using flat = Tensor.from(device, profile.map((value) => Number.isNaN(value) ? 0 : value), { shape: [total, regions] });
+  using credit = detectAtrl(responses, { connectivity: share, profile: flat, visual: lengths.map(() => true) }, atrlOf(config));
+  const host = (tensor: Tensor | undefined) => Array.from(tensor?.toArray() ?? [], Number);
+  const weights = host(credit.weights), flags = host(credit.flags), clusters = host(credit.clusters?.cluster);
+  const shares = sharesByBox(profile, answers), rectangles = shownRegions(answers.boxes);
+  let at = 0;
+  return lengths.map((length) => {
+    const own = <T>(all: ArrayLike<T>) => Array.from(all).slice(at, at + length);
+    const looks = {
+      values: own(values),
+      anchors: own(flags).map((flag) => (flag & 1) === 1),
+      clusters: own(clusters),
+      weights: own(weights),
+      profiles: own(shares).map((row) => Array.from(row)),
+      regions: rectangles,
+    };
+    at += length;
+    return looks;
+  });
+}
+
+/** Of some of the tokens. */
+function only({ values, anchors, clusters, weights, profiles, regions }: ChatConnectivity, kept: readonly number[]): ChatConnectivity {
+  const pick = <T>(all: readonly T[]) => all.length === 0 ? [] : kept.map((i) => all[i]!);
+  return {
+    values: pick(values),
+    anchors: pick(anchors),
+    clusters: pick(clusters),
+    weights: pick(weights),
+    profiles: pick(profiles),
+    regions,
+  };
+}
