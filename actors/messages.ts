@@ -134,7 +134,8 @@ export type PolicyMessage =
 /** Of `policy`, by message. */
 export type PolicyReplies = {
   rollout: { readonly answers: readonly AnswersMessage[]; readonly seconds: Readonly<Record<string, number>> };
-  generate: { readonly answers: AnswersMessage };
+  /** `updated`: the step of its last update; undefined where there was none since it was loaded. */
+  generate: { readonly answers: AnswersMessage; readonly updated: number | undefined };
   logprobs: { readonly logprobs: TensorHandle };
   predictions: { readonly hidden: TensorHandle };
   outputMatrix: { readonly weight: TensorHandle };

@@ -35,6 +35,8 @@ export class Policy implements Behaviour<PolicyMessage> {
   readonly #engine: Engine;
   readonly #learner: Learner;
   readonly #place: Place;
+  /** The step of the last update. */
+  #updated: number | undefined;
 
   constructor({ place, options }: Start<PolicyOptions>, readonly options_: PolicyOptions = options) {
     this.#place = place;
@@ -113,13 +115,13 @@ export class Policy implements Behaviour<PolicyMessage> {
     const read = readPrompt(heldPrompt(prompt, (handle) => turn.borrow(handle)));
     const { connectivity, stop, ...options } = sampling, ends = [...this.#model.config.tokens.eos, ...stop];
     return await cancelling(turn, async (signal) => {
-      const completions: Completion[] = [], given = { ...options, stop: ends, keys: [prompt.key], signal };
+      const updated = this.#updated, completions: Completion[] = [], given = { ...options, stop: ends, keys: [prompt.key], signal };
       for await (const event of this.#engine.stream([read], { ...given, ...(connectivity && { connectivity }) })) {
         if (event.type === "end") completions[event.sample] = event.completion;
         else turn.tell({ sample: event.sample, token: event.token, logprob: event.logprob } satisfies TokenPart);
       }
       if (this.#place.device.kind === "cuda") this.#engine.release();
-      return { answers: answersMessage(this.#place, completions, (tensor) => turn.move(tensor)) };
+      return { answers: answersMessage(this.#place, completions, (tensor) => turn.move(tensor)), updated };
     });
   }
 
@@ -143,6 +145,7 @@ export class Policy implements Behaviour<PolicyMessage> {
 
   #update(message: Extract<PolicyMessage, { type: "update" }>, turn: Turn): PolicyReplies["update"] {
     const { advantages, reference, referenceStates: states, klCoefficient, temperature, entropyCoefficient, lr } = message;
+    this.#updated = message.step;
     return this.#learner.update(this.#groups(message.groups, turn), {
       advantages: turn.borrow(advantages),
       klCoefficient,

@@ -191,11 +191,11 @@ export class Trainer implements Behaviour<TrainerMessage> {
     if (!session) throw new KedgeError("State", `Cannot answer: the run is ${this.#state}, its policy not loaded`, { state: this.#state });
     const timer = setInterval(() => turn.cancelled() && controller.abort(), 20);
     try {
-      const { answers } = await session.policy.peer.request<"generate">(
+      const { answers, updated = this.#step } = await session.policy.peer.request<"generate">(
         (carrier) => ({ type: "generate", prompt: promptMessage(prompt, (tensor) => carrier.lend(tensor)), sampling }),
         { signal: controller.signal, onPart: (part) => turn.tell(part as TokenPart) },
       );
-      return { step: this.#step, answers: passOn(answers, (handle) => turn.move(this.#place.account(handle.device).receive(handle))) };
+      return { step: updated, answers: passOn(answers, (handle) => turn.move(this.#place.account(handle.device).receive(handle))) };
     } finally {
       clearInterval(timer);
     }

@@ -17,7 +17,7 @@ export interface TextPiece {
  * import { assertEquals } from "@std/assert";
  *
  * const words = ["one ", "two", "\nEN", "D", " three"], encoder = new TextEncoder();
- * const tokenizer = { bytes: (id: number) => encoder.encode(words[id]), isSpecial: () => false, decode: ([id]: ArrayLike<number>) => words[id!]! };
+ * const tokenizer = { bytes: (id: number) => encoder.encode(words[id]), isSpecial: () => false, decode: ([id]: Iterable<number>) => words[id!]! };
  * const answer = new AnswerText(tokenizer, ["\nEND"]);
  * const texts = words.map((_, token) => answer.push({ token, logprob: -1 }).text);
  * assertEquals([...texts, answer.end().text], ["one ", "two", "", "", "", ""]);
