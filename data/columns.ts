@@ -89,7 +89,21 @@ function badRow(raw: RawRow & { readonly id: string }, key: string, words: strin
   return new KedgeError("BadData", `Cannot read row ${row} of ${file}: its ${JSON.stringify(key)} ${words}`, { file, row, key, id });
 }
 
-/** Makes samples of rows. */
+/**
+ * Makes samples of rows.
+ *
+ * @example
+ * ```ts
+ * import { Columns } from "./columns.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const columns = new Columns({ promptKey: "question", formatPrompt: "boxed" });
+ * const row = { file: "a.jsonl", name: "a.jsonl", row: 3, values: { question: "1 + 1?", answer: 2, level: "easy" } };
+ * const { id, messages, truth, fields } = await columns.sample(row, { resolve: (path) => path });
+ * assertEquals([id, truth, fields], ["a.jsonl:3", 2, { level: "easy" }]);
+ * assertEquals(JSON.stringify(messages).includes("1 + 1?\\n\\nReason step by step"), true);
+ * ```
+ */
 export class Columns {
   readonly #keys: Keys;
   readonly #taken: ReadonlySet<string>;

@@ -93,6 +93,19 @@ export function filesOfSplit(paths: readonly string[], split: string | undefined
  * @param id The data set and its split.
  * @param options Where from and where to.
  * @throws {KedgeError} `BadData` where the hub cannot be reached, has no such data set, or it has no rows that can be read.
+ *
+ * @example
+ * ```ts
+ * import { downloadDataset } from "./hub.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * // What was downloaded once is used as it is, with no look at the hub.
+ * const cacheDir = Deno.makeTempDirSync(), folder = `${cacheDir}/datasets/owner/name/main`;
+ * Deno.mkdirSync(folder, { recursive: true });
+ * Deno.writeTextFileSync(`${folder}/.files@train.json`, '["train.jsonl"]');
+ * assertEquals(await downloadDataset({ repo: "owner/name", split: "train" }, { cacheDir }), { folder, files: ["train.jsonl"] });
+ * Deno.removeSync(cacheDir, { recursive: true });
+ * ```
  */
 export async function downloadDataset(id: HubId, options: HubOptions = {}): Promise<Download> {
   const { cacheDir = ".cache/hub", hubUrl = "https://huggingface.co", accessToken, revision = "main" } = options;

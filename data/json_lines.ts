@@ -13,7 +13,22 @@ export interface FileOptions extends ColumnOptions {
   readonly name?: string;
 }
 
-/** Rows of a JSONL file, or of a JSON file that is one list. Each is read from the file and parsed when it is asked for. */
+/**
+ * Rows of a JSONL file, or of a JSON file that is one list. Each is read from the file and parsed when it is asked for.
+ *
+ * @example
+ * ```ts
+ * import { JsonLinesDataset } from "./json_lines.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const folder = Deno.makeTempDirSync();
+ * Deno.writeTextFileSync(`${folder}/rows.jsonl`, '{"problem":"1 + 1?","answer":"2"}\n{"problem":"2 + 2?","answer":"4"}\n');
+ * const dataset = await JsonLinesDataset.open(`${folder}/rows.jsonl`);
+ * const { id, truth } = await dataset.sample(1);
+ * assertEquals([dataset.size, id, truth], [2, "rows.jsonl:1", "4"]);
+ * Deno.removeSync(folder, { recursive: true });
+ * ```
+ */
 export class JsonLinesDataset implements Dataset {
   readonly name: string;
   readonly size: number;

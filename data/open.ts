@@ -17,6 +17,11 @@ interface Source {
 
 const KINDS = /\.(?:jsonl|ndjson|json|parquet)$/iu;
 
+/** Whether a text names a file of rows, by its ending, rather than a data set of the hub. */
+export function isDataFile(spec: string): boolean {
+  return KINDS.test(spec);
+}
+
 /**
  * Opens files and data sets of the hub, several one behind the other.
  *
@@ -48,7 +53,7 @@ export async function openDataset(spec: string | readonly string[], options: Ope
 
 /** The files that one spec means. */
 async function sourcesOf(spec: string, options: OpenOptions): Promise<Source[]> {
-  if (KINDS.test(spec)) return [{ path: spec, name: basename(spec) }];
+  if (isDataFile(spec)) return [{ path: spec, name: basename(spec) }];
   const id = parseHubId(spec), there = await Deno.stat(spec).then(() => true, () => false);
   if (id === undefined || there) {
     const words = there

@@ -15,7 +15,19 @@ export interface ParquetOptions extends FileOptions {
 
 type Rows = readonly Readonly<Record<string, unknown>>[];
 
-/** Rows of a Parquet file, whose pictures are bytes in { bytes, path } or paths. The row group of a row is read when the row is asked for. */
+/**
+ * Rows of a Parquet file, whose pictures are bytes in { bytes, path } or paths. The row group of a row is read when the row is asked for.
+ *
+ * @example
+ * ```ts
+ * import { KedgeError } from "../ffi/errors.ts";
+ * import { ParquetDataset } from "./parquet.ts";
+ * import { assertRejects } from "@std/assert";
+ *
+ * // const dataset = await ParquetDataset.open("train.parquet", { promptKey: "question" });
+ * await assertRejects(() => ParquetDataset.open("no/such/train.parquet"), KedgeError, "no/such/train.parquet");
+ * ```
+ */
 export class ParquetDataset implements Dataset {
   readonly name: string;
   readonly size: number;

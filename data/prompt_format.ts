@@ -20,7 +20,9 @@ export type PromptFormat = keyof typeof INSTRUCTIONS | (string & Record<never, n
 
 /** Text before and after a problem. */
 export interface Surroundings {
+  /** Text in front. */
   readonly before: string;
+  /** Text behind. */
   readonly after: string;
 }
 

@@ -1,6 +1,5 @@
 /**
  * A two-layer transformer learns to copy 16 random tokens: packed sequences, rotary embedding, attention, SwiGLU, the fused log-prob head, AdamW.
- * As long as the main job is being built, `deno task train` runs this.
  *
  *   deno run --allow-ffi --allow-read --allow-write=.cache --allow-run=c++ examples/copy_tokens.ts
  *

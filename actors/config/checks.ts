@@ -111,10 +111,8 @@ const RULES: readonly Rule[] = [
   ],
   [
     "optim.warmupSteps",
-    ({ optim: { schedule, warmupSteps }, trainer, data, batch }) => {
-      const steps = trainer.maxSteps * batch.ppoEpochs * data.rolloutBatchSize / (batch.globalBatchSize ?? data.rolloutBatchSize);
-      return schedule !== "constant" && warmupSteps > steps && `${warmupSteps} is above the ${steps} optimizer steps of the run`;
-    },
+    ({ optim: { schedule, warmupSteps }, trainer: { maxSteps } }) =>
+      schedule !== "constant" && warmupSteps > maxSteps && `${warmupSteps} is above trainer.maxSteps ${maxSteps}`,
   ],
   [
     "sft.warmupSteps",

@@ -61,5 +61,3 @@ export function paths(schemas: readonly JsonSchema[], prefix = ""): string[] {
     return [path, ...paths(under(schemas, key), path)];
   });
 }
-
-if (import.meta.main) Deno.writeTextFileSync(new URL("../../docs/config.schema.json", import.meta.url), configJsonSchemaText());

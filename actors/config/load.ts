@@ -2,6 +2,8 @@ import { dirname, isAbsolute, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { parse, type ParseError, printParseErrorCode } from "jsonc-parser";
 import type { z } from "zod";
+import { parseHubId } from "../../data/hub.ts";
+import { isDataFile } from "../../data/open.ts";
 import { KedgeError } from "../../ffi/errors.ts";
 import { configJsonSchema, keysUnder, paths, under } from "./json_schema.ts";
 import { elsewhere, nearest } from "./nearest.ts";
@@ -83,11 +85,14 @@ function absolute(value: unknown, folder: string): unknown {
       : typeof path === "string" && path !== "" && !isAbsolute(path) && !/^\w+:\/\//.test(path)
       ? resolve(folder, path)
       : path;
+  /** A data set of the hub stays its id. */
+  const files = (spec: unknown): unknown =>
+    Array.isArray(spec) ? spec.map(files) : typeof spec === "string" && !isDataFile(spec) && parseHubId(spec) ? spec : whole(spec);
   let out = value;
   for (const [section, key] of [...PATHS, ["data", "formatPrompt"] as const]) {
     const own = (value as Record<string, Record<string, unknown> | undefined> | undefined)?.[section]?.[key];
     if (own === undefined || (key === "formatPrompt" && !/^\.{1,2}\//.test(String(own)))) continue;
-    out = assign(out, [section, key], whole(own));
+    out = assign(out, [section, key], key === "trainFiles" || key === "valFiles" ? files(own) : whole(own));
   }
   return out;
 }

@@ -45,6 +45,8 @@ export class Evaluator implements Behaviour<EvaluatorMessage> {
   #policy: Peer<PolicyMessage, PolicyReplies> | undefined;
   #loader: Peer<LoaderMessage, LoaderReplies> | undefined;
   #rows: { row: ReadyRow; prompt: HeldPrompt }[] | undefined;
+  /** Rows that cannot be asked: unreadable, or too long. */
+  #dropped = 0;
 
   constructor({ place, options }: Start<EvaluatorOptions>) {
     this.#place = place;
@@ -67,6 +69,7 @@ export class Evaluator implements Behaviour<EvaluatorMessage> {
       "val/accuracy_high": sampled.accuracy.high,
       "val/reward_score": sampled.reward,
       "val_response_length/mean": sampled.length,
+      "val/dropped": this.#dropped,
     };
     if (this.#options.greedy) metrics["val/accuracy_greedy"] = (await this.#ask({ n: 1, temperature: 0 }))!.accuracy.value;
     return { metrics };
@@ -75,7 +78,8 @@ export class Evaluator implements Behaviour<EvaluatorMessage> {
   async #load(): Promise<{ row: ReadyRow; prompt: HeldPrompt }[]> {
     const { val } = await this.#loader!.request<"sizes">(() => ({ type: "sizes" }));
     const indices = Array.from({ length: Math.min(val, this.#options.limit) }, (_, i) => i);
-    const { rows } = await this.#loader!.request(() => ({ type: "load", split: "val", indices }));
+    const { rows, bad, overlong } = await this.#loader!.request(() => ({ type: "load", split: "val", indices }));
+    this.#dropped = bad.length + overlong.length;
     const take = (handle: Parameters<ReturnType<Place["account"]>["receive"]>[0]) => this.#place.account(handle.device).receive(handle);
     return rows.map((row) => ({ row, prompt: heldPrompt(row.prompt, take) }));
   }

@@ -210,13 +210,18 @@ export function learnerOptions(config: Config): LearnerOptions {
   };
 }
 
+/** A prompt's format: what is written there, or what the file holds that it names. */
+function formatOf(format: string): string {
+  return /^(?:\.{1,2})?\//.test(format) ? Deno.readTextFileSync(format).replace(/\n$/, "") : format;
+}
+
 function list(files: string | readonly string[]): readonly string[] {
   return typeof files === "string" ? [files] : files;
 }
 
 /** How rows of files are read. */
 function columnsOf(data: Config["data"]): OpenOptions {
-  const { promptKey, answerKey, imageKey, videoKey, optionsKey, formatPrompt } = data;
+  const { promptKey, answerKey, imageKey, videoKey, optionsKey } = data, formatPrompt = formatOf(data.formatPrompt);
   const given = {
     imageDir: data.imageDir,
     idKey: data.idKey,

@@ -24,6 +24,8 @@ export interface StepResult {
   readonly rollouts: readonly Line[];
   readonly skippedInRow: number;
   readonly responses: number;
+  /** Why answers were not graded, each reason once. */
+  readonly reasons: readonly string[];
 }
 
 /** Mean, largest and smallest, under EasyR1's names. */
@@ -158,7 +160,8 @@ export async function runStep(
     ...(reference && { reference }),
   };
   const rollouts = rolloutLines({ step, groups, rewards, tokenizer, numbers, limit: config.logging.rolloutSamples });
-  return { metrics, rollouts, skippedInRow: update.skippedInRow, responses: lengths.length };
+  const reasons = [...new Set(rewards.flatMap(({ reason }) => reason ?? []))];
+  return { metrics, rollouts, skippedInRow: update.skippedInRow, responses: lengths.length, reasons };
 }
 
 function mean(values: readonly number[]): number {

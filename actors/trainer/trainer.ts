@@ -349,8 +349,11 @@ export class Trainer implements Behaviour<TrainerMessage> {
       try {
         const settings = { step, lr: rate(this.#step), klCoefficient: this.#kl?.value ?? 0 };
         const given = { config: this.#config, groups, scores, settings, tokenizer, start, timing };
-        const { metrics, rollouts, skippedInRow, responses } = await runStep(this.#place, session, given);
+        const { metrics, rollouts, skippedInRow, responses, reasons } = await runStep(this.#place, session, given);
         this.#kl?.update(metrics["actor/kl_loss"] ?? metrics["actor/kl_penalty"] ?? NaN, responses);
+        if (reasons.length > 0) {
+          this.#note(`Step ${step}: ${metrics["reward/failures"]} answers were not graded: ${reasons.slice(0, 3).join("; ")}`);
+        }
         this.#step = step;
         skipped = skippedInRow;
         const due = (freq: number) => step === last || (freq > 0 && step % freq === 0);

@@ -2,14 +2,26 @@ import type { Dataset, Sample } from "../sample.ts";
 import { type BoardOptions, boardOptions } from "./options.ts";
 import { boardProblem, type BoardSplit } from "./problem.ts";
 
-/** The board task as rows without end. */
+/**
+ * The board task as rows without end.
+ *
+ * @example
+ * ```ts
+ * import { BoardDataset } from "./dataset.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const dataset = new BoardDataset({ side: 3 }, { seed: 1, split: "train" });
+ * const { id, messages, truth } = await dataset.sample(7);
+ * assertEquals([id, messages.length, Number(truth) >= 0], ["board/train/7", 1, true]);
+ * ```
+ */
 export class BoardDataset implements Dataset {
   readonly name: string;
   readonly size: number = Infinity;
   readonly #options: BoardOptions;
   readonly #place: { seed: number; split: BoardSplit };
 
-  /** @throws {RangeError} for options out of range. */
+  /** Boards as options have them. @throws {RangeError} for options out of range. */
   constructor(options: Partial<BoardOptions>, place: { seed: number; split: BoardSplit }) {
     this.#options = boardOptions(options);
     this.#place = place;

@@ -65,7 +65,18 @@ function tokenizerJson(): Record<string, unknown> {
   };
 }
 
-/** One more than the highest id of the board's tokenizer. */
+/**
+ * One more than the highest id of the board's tokenizer.
+ *
+ * @example
+ * ```ts
+ * import { boardVocabulary } from "./folder.ts";
+ * import { WORDS } from "./language.ts";
+ * import { assert } from "@std/assert";
+ *
+ * assert(boardVocabulary() > 256 + WORDS.length); // bytes, words, what leads to them, and special tokens
+ * ```
+ */
 export function boardVocabulary(): number {
   return Math.max(...(tokenizerJson()["added_tokens"] as { id: number }[]).map(({ id }) => id)) + 1;
 }
@@ -74,6 +85,19 @@ export function boardVocabulary(): number {
  * Makes the folder of a model that knows nothing, for the board task: tokenizer, template, processor, random weights of deviation 1 / sqrt(inputs).
  *
  * @param folder A new one.
+ *
+ * @example
+ * ```ts
+ * import { newBoardModel } from "./folder.ts";
+ * import { Tokenizer } from "../../model/processor/tokenizer.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const folder = Deno.makeTempDirSync();
+ * const config = newBoardModel(`${folder}/model`, { seed: 1 });
+ * const tokens = Tokenizer.fromFolder(`${folder}/model`).encode(" what is the red number ?");
+ * assertEquals([tokens.length, tokens.every((id) => id < config.text.vocabSize)], [6, true]);
+ * Deno.removeSync(folder, { recursive: true });
+ * ```
  */
 export function newBoardModel(folder: string, options: { seed: number; preset?: PresetName }): ModelConfig {
   const source = Deno.makeTempDirSync({ dir: parentOf(folder), prefix: ".tokenizer-" });

@@ -28,7 +28,9 @@ const BYTES_STD = Math.sqrt(4 * (256 ** 2 - 1) / 12);
 export interface Figure {
   /** Counted by rows. */
   readonly cell: number;
+  /** As of `COLOURS`. */
   readonly colour: string;
+  /** From 0 to 9. */
   readonly digit: number;
 }
 

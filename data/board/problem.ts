@@ -9,14 +9,19 @@ export type BoardSplit = "train" | "val" | "warm";
 
 /** Which problem. */
 export interface BoardPlace {
+  /** Of all draws. */
   readonly seed: number;
+  /** Which stream. */
   readonly split: BoardSplit;
+  /** Its number there, from 0. */
   readonly index: number;
 }
 
 /** A problem. */
 export interface BoardProblem {
+  /** As "board/train/17". */
   readonly id: string;
+  /** The board. */
   readonly picture: PixelData;
   /** With a space before each word, as the tokenizer has them. */
   readonly question: string;
@@ -24,8 +29,11 @@ export interface BoardProblem {
   readonly truth: string;
   /** An answer to learn from. In "warm", readings may be wrong; elsewhere they are right. */
   readonly demonstration: string;
+  /** Descriptions are of the warm start alone. */
   readonly kind: "question" | "description";
+  /** What is on the board; the two that are asked for come first. */
   readonly figures: readonly Figure[];
+  /** What is done with the two numbers. */
   readonly operation: "plus" | "minus";
   /** The two that are asked for. */
   readonly asked: readonly [string, string];

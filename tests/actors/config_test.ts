@@ -203,11 +203,6 @@ Deno.test("memory counts what is trained, its masters, the reference", () => {
   assertEquals(derived(configSchema.parse({ rollout: { memoryBytes: 1000 } }), preset("tiny")).numbers.memory!.cache, 1000);
 });
 
-Deno.test("docs/config.schema.json is current", () => {
-  const file = Deno.readTextFileSync(new URL("../../docs/config.schema.json", import.meta.url));
-  assertEquals(file, configJsonSchemaText(), "run `deno run --allow-read --allow-write=docs actors/config/json_schema.ts`");
-});
-
 Deno.test("every key is described", () => {
   const walk = (schema: JsonSchema, path: string) => {
     for (const [key, own] of Object.entries(schema.properties ?? {})) {
