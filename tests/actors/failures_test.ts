@@ -22,7 +22,9 @@ Deno.test("a grader that hangs costs its samples, not the run", async () => {
       "val.greedy=false",
       "data.rolloutBatchSize=2",
     ];
-    const { step } = await littleRun(littleConfig(folder, sets));
+    const notes: string[] = [];
+    const { step } = await littleRun(littleConfig(folder, sets), { onEvent: (event) => event.kind === "note" && notes.push(event.text) });
+    assert(notes.some((text) => /Step 1: \d+ answers were not graded: .*100 ms/.test(text)), notes.join("\n"));
     const line = logged(`${folder}/board`).find((one) => "reward/overall" in one)!;
     assertEquals(step, 1);
     assert(line["reward/failures"] as number > 0, "some answers get stuck");
@@ -84,6 +86,17 @@ Deno.test("a picture that cannot be read ends the run by its row, or is set asid
     const [row, ...rest] = new Lines(`${folder}/aside/quarantine.jsonl`).read();
     assertEquals(rest, []);
     assert((row!["reason"] as string).includes("rows.jsonl:1"), JSON.stringify(row));
+  });
+});
+
+Deno.test("a prompt's format is read from the file that it names", async () => {
+  await withRunDir(async (folder) => {
+    const sets = [...brokenRows(folder), "data.badRows=quarantine", "trainer.maxSteps=1"];
+    Deno.writeTextFileSync(`${folder}/format.txt`, "what is the red number ? {content}\n");
+    await littleRun(littleConfig(folder, [...sets, "name=plain"]));
+    await littleRun(littleConfig(folder, [...sets, "name=formatted", `data.formatPrompt=${folder}/format.txt`]));
+    const [plain, formatted] = ["plain", "formatted"].map((name) => logged(`${folder}/${name}`).at(-1)!["prompt_length/mean"] as number);
+    assert(formatted! >= plain! + 5, `${plain}, ${formatted}`);
   });
 });
 
