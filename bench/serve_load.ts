@@ -1,0 +1,130 @@
+// deno-lint-ignore-file no-console no-await-in-loop -- a bench
+/**
+ * What clients of the control endpoint cost a training step: 50 readers of its events and 200 requests a second, on and off in turns, against a run that trains on
+ * one thread; the clients are held to the last core. Prints the median seconds of a step with clients over that without.
+ *
+ *   deno run -A bench/serve_load.ts [--window=20] [--turns=6] [--rate=200] [--readers=50]
+ *
+ * @module
+ */
+import { parseArgs } from "@std/cli/parse-args";
+
+const number = (name: string, otherwise: number) => Number(parseArgs([...Deno.args])[name] ?? otherwise);
+const WINDOW = number("window", 20), TURNS = number("turns", 6), RATE = number("rate", 200), READERS = number("readers", 50);
+const TOKEN = "a-token-for-the-bench", sleep = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
+
+/** What each client asks for, in turn. */
+const PATHS = ["/v1/status", "/metrics", "/v1/metrics?since=0&limit=50", "/v1/config", "/v1/checkpoints", "/healthz", "/v1/rollouts"];
+
+function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  return sorted.length % 2 === 1 ? sorted[sorted.length >> 1]! : (sorted[sorted.length / 2 - 1]! + sorted[sorted.length / 2]!) / 2;
+}
+
+/** The clients: on at "on", off at "off". */
+async function clients(base: string): Promise<void> {
+  const headers = { authorization: `Bearer ${TOKEN}` };
+  let asked = 0, failed = 0, events = 0, controller: AbortController | undefined, timer: ReturnType<typeof setInterval> | undefined;
+  const read = async (signal: AbortSignal) => {
+    try {
+      const response = await fetch(`${base}/v1/events`, { headers, signal });
+      for await (const text of response.body!.pipeThrough(new TextDecoderStream())) events += text.match(/^id:/gm)?.length ?? 0;
+    } catch (error) {
+      if (!signal.aborted) console.error(error);
+    }
+  };
+  const ask = async () => {
+    try {
+      const response = await fetch(`${base}${PATHS[asked++ % PATHS.length]}`, { headers });
+      if (!response.ok) failed++;
+      await response.arrayBuffer();
+    } catch {
+      failed++;
+    }
+  };
+  for await (const text of Deno.stdin.readable.pipeThrough(new TextDecoderStream())) {
+    for (const word of text.split("\n").filter(Boolean)) {
+      if (word === "on") {
+        controller = new AbortController();
+        for (let i = 0; i < READERS; i++) void read(controller.signal);
+        const start = performance.now(), before = asked;
+        timer = setInterval(() => {
+          while (asked - before < RATE * (performance.now() - start) / 1000) void ask();
+        }, 5);
+      } else {
+        clearInterval(timer);
+        controller?.abort();
+      }
+    }
+  }
+  console.log(JSON.stringify({ asked, failed, events }));
+}
+
+async function bench(): Promise<void> {
+  const folder = Deno.makeTempDirSync(), port = 18_787, base = `http://127.0.0.1:${port}`, core = navigator.hardwareConcurrency - 1;
+  const sets = [
+    "threads=1",
+    "sft.steps=100",
+    "val.limit=16",
+    "trainer.maxSteps=100000",
+    "trainer.valFreq=0",
+    "trainer.saveFreq=0",
+    "optim.lr=0",
+  ];
+  const server = new Deno.Command("deno", {
+    args: [
+      "run",
+      "-A",
+      new URL("../cli/serve.ts", import.meta.url).pathname,
+      String(port),
+      "--start",
+      ...sets.flatMap((set) => ["--set", set]),
+    ],
+    cwd: folder,
+    env: { "KEDGE_TOKEN": TOKEN },
+    stdout: "null",
+  }).spawn();
+  const own = ["deno", "run", "-A", new URL(import.meta.url).pathname, "clients", base, `--rate=${RATE}`, `--readers=${READERS}`];
+  const others = new Deno.Command("taskset", { args: ["-c", String(core), ...own], stdin: "piped", stdout: "piped" }).spawn();
+  const writer = others.stdin.getWriter(), tell = (word: string) => writer.write(new TextEncoder().encode(`${word}\n`));
+  const get = async (path: string) => await (await fetch(`${base}${path}`, { headers: { authorization: `Bearer ${TOKEN}` } })).json();
+  try {
+    for (;;) {
+      if ((await get("/v1/status").catch(() => ({}))).step >= 5) break;
+      await sleep(500);
+    }
+    console.log("training");
+    const windows: { on: boolean; start: number; end: number }[] = [];
+    for (let turn = 0; turn < 2 * TURNS; turn++) {
+      const on = turn % 2 === 0;
+      if (on) await tell("on");
+      await sleep(1000);
+      const start = Date.now();
+      await sleep(1000 * WINDOW);
+      windows.push({ on, start, end: Date.now() });
+      if (on) await tell("off");
+      await sleep(500);
+    }
+    await writer.close();
+    const { lines } = await get("/v1/metrics?since=0&limit=100000") as { lines: Record<string, string & number>[] };
+    const within = (on: boolean, turn?: number) =>
+      lines.filter((line) => {
+        const end = Date.parse(line["time"]!), start = end - 1000 * line["timing_s/step"]!;
+        return windows.some((one, i) => one.on === on && (turn === undefined || i >> 1 === turn) && start >= one.start && end <= one.end);
+      }).map((line) => line["timing_s/step"]! as number);
+    const [busy, quiet] = [within(true), within(false)];
+    const pairs = Array.from({ length: TURNS }, (_, turn) => median(within(true, turn)) / median(within(false, turn)));
+    console.log(new TextDecoder().decode((await others.output()).stdout).trim());
+    console.log(
+      `steps with clients ${busy.length}, median ${median(busy).toFixed(4)} s; without ${quiet.length}, ${median(quiet).toFixed(4)} s`,
+    );
+    console.log(`ratio of medians ${(median(busy) / median(quiet)).toFixed(4)}; by turn ${pairs.map((pair) => pair.toFixed(3)).join(" ")}`);
+  } finally {
+    server.kill("SIGTERM");
+    await server.status;
+    Deno.removeSync(folder, { recursive: true });
+  }
+}
+
+if (Deno.args[0] === "clients") await clients(Deno.args[1]!);
+else await bench();
