@@ -1,0 +1,79 @@
+import { ApiError } from "./api_error.ts";
+
+/** Bytes of bodies that are held, over all requests. */
+export class BodyBudget {
+  #held = 0;
+
+  /** @param most Bytes. */
+  constructor(readonly most: number) {}
+
+  /** Bytes that are held. */
+  get held(): number {
+    return this.#held;
+  }
+
+  /** Takes bytes. @returns Whether there were as many. */
+  take(bytes: number): boolean {
+    if (this.#held + bytes > this.most) return false;
+    this.#held += bytes;
+    return true;
+  }
+
+  /** Gives bytes back. */
+  give(bytes: number): void {
+    this.#held -= bytes;
+  }
+}
+
+/** How a body is read. */
+export interface BodyOptions {
+  /** Bytes that it may have. */
+  readonly most: number;
+  /** Milliseconds that it may take. */
+  readonly time: number;
+  readonly budget: BodyBudget;
+}
+
+/**
+ * Reads a request's body, with bounds on its bytes, which are counted as they come, and on the time.
+ *
+ * @returns The bytes; the budget holds as many until the caller gives them back.
+ * @throws {ApiError} 413, 408, 503, and 400 where the client breaks off.
+ */
+export async function readBody(request: Request, options: BodyOptions): Promise<Uint8Array<ArrayBuffer>> {
+  const { most, time, budget } = options;
+  const tooLarge = () => new ApiError(413, `Cannot read the body: it has more than ${most} bytes`, { code: "body_too_large" });
+  if (Number(request.headers.get("content-length") ?? 0) > most) throw tooLarge();
+  if (request.body === null) return new Uint8Array();
+  const chunks: Uint8Array[] = [], limit = new AbortController();
+  let bytes = 0;
+  const sink = new WritableStream<Uint8Array>({
+    write(chunk) {
+      if (bytes + chunk.length > most) throw tooLarge();
+      if (!budget.take(chunk.length)) {
+        throw new ApiError(503, "Cannot read the body: too many large ones are being read", { headers: { "retry-after": "2" } });
+      }
+      bytes += chunk.length;
+      chunks.push(chunk);
+    },
+  });
+  const timer = setTimeout(() => limit.abort(), time);
+  try {
+    await request.body.pipeTo(sink, { signal: limit.signal });
+  } catch (error) {
+    budget.give(bytes);
+    if (limit.signal.aborted) {
+      throw new ApiError(408, `Cannot read the body: it did not come within ${time / 1000} s`, { code: "body_too_slow" });
+    }
+    throw error instanceof ApiError ? error : new ApiError(400, "Cannot read the body: it broke off");
+  } finally {
+    clearTimeout(timer);
+  }
+  const whole = new Uint8Array(bytes);
+  let at = 0;
+  for (const chunk of chunks) {
+    whole.set(chunk, at);
+    at += chunk.length;
+  }
+  return whole;
+}

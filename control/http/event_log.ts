@@ -1,0 +1,188 @@
+import type { RunEvent } from "../run_control.ts";
+import type { Limits } from "./options.ts";
+
+type Sizes = Pick<Limits, "ring" | "clients" | "queueEvents" | "queueBytes" | "heartbeat">;
+
+const encoder = new TextEncoder(), HEARTBEAT = encoder.encode(": still here\n\n");
+const CHUNK = 64 * 1024; // bytes handed over at a time
+
+/** An event as a client reads it. JSON has no line breaks. */
+function frame(event: string, data: unknown, id?: string): Uint8Array {
+  return encoder.encode(`${id === undefined ? "" : `id: ${id}\n`}event: ${event}\ndata: ${JSON.stringify(data)}\n\n`);
+}
+
+/** One client: what it has not taken yet. Frames are shared by all clients. */
+class Client {
+  #first: Uint8Array[]; // what it missed; bounded by the ring
+  #queue: Uint8Array[] = [];
+  #bytes = 0;
+  #wake: (() => void) | undefined;
+  #end: "open" | "ended" | "gone" = "open";
+  readonly #sizes: Sizes;
+  readonly stream: ReadableStream<Uint8Array<ArrayBuffer>>;
+
+  constructor(first: readonly Uint8Array[], options: { sizes: Sizes; gone: (client: Client) => void }) {
+    this.#first = [...first];
+    this.#sizes = options.sizes;
+    this.stream = new ReadableStream({
+      pull: async (controller) => {
+        if (this.#end === "open" && this.#first.length + this.#queue.length === 0) {
+          await new Promise<void>((resolve) => this.#wake = resolve);
+        }
+        if (this.#end === "gone") return;
+        const chunk = this.#take();
+        if (chunk.length > 0) controller.enqueue(chunk);
+        if (this.#end === "ended" && this.#first.length + this.#queue.length === 0) controller.close();
+      },
+      cancel: () => {
+        this.end("gone");
+        options.gone(this);
+      },
+    }, { highWaterMark: 0 });
+  }
+
+  /** @returns False where the client is too far behind. */
+  push(bytes: Uint8Array): boolean {
+    if (this.#queue.length >= this.#sizes.queueEvents || this.#bytes + bytes.length > this.#sizes.queueBytes) return false;
+    this.#queue.push(bytes);
+    this.#bytes += bytes.length;
+    this.#wake?.();
+    return true;
+  }
+
+  /** "ended": after what is queued. "cut": at once. "gone": there is nobody to tell. */
+  end(how: "ended" | "cut" | "gone"): void {
+    if (this.#end !== "open") return;
+    this.#end = how === "cut" ? "ended" : how;
+    if (how !== "ended") this.#first = this.#queue = [];
+    this.#wake?.();
+  }
+
+  #take(): Uint8Array<ArrayBuffer> {
+    const frames: Uint8Array[] = [];
+    let bytes = 0;
+    for (const from of [this.#first, this.#queue]) {
+      while (from.length > 0 && (bytes === 0 || bytes + from[0]!.length <= CHUNK)) {
+        const next = from.shift()!;
+        bytes += next.length;
+        if (from === this.#queue) this.#bytes -= next.length;
+        frames.push(next);
+      }
+      if (from.length > 0) break;
+    }
+    const chunk = new Uint8Array(bytes);
+    frames.reduce((at, each) => (chunk.set(each, at), at + each.length), 0);
+    return chunk;
+  }
+}
+
+/**
+ * A run's events for any number of clients: each is written once, kept in a ring for who comes back, and queued for who is there. A client that is too far
+ * behind is cut off; nobody waits for it.
+ */
+export class EventLog {
+  readonly #sizes: Sizes;
+  readonly #epoch = crypto.getRandomValues(new Uint8Array(6)).toHex();
+  readonly #clients = new Set<Client>();
+  readonly #unlisten: () => void;
+  #ring: Uint8Array[] = [];
+  #last = 0;
+  #timer: ReturnType<typeof setInterval> | undefined;
+  #cutOff = 0;
+  #closed = false;
+
+  /** @param listen As of `RunControl`. */
+  constructor(listen: (listener: (event: RunEvent) => void) => () => void, sizes: Sizes) {
+    this.#sizes = sizes;
+    this.#unlisten = listen((event) => this.#add(event));
+  }
+
+  /** Clients that are there. */
+  get clients(): number {
+    return this.#clients.size;
+  }
+
+  /** Clients that were cut off because they read too slowly. */
+  get cutOff(): number {
+    return this.#cutOff;
+  }
+
+  /** Whether one more client would be too many. */
+  get isFull(): boolean {
+    return this.#closed || this.#clients.size >= this.#sizes.clients;
+  }
+
+  /** Number of the last event: whoever asks for the status now, and then joins after this number, misses nothing. */
+  get last(): number {
+    return this.#last;
+  }
+
+  /**
+   * A new client's stream: the status first; then what it missed since the event `lastId`, or a `reset` where that is not known any more, or what came after
+   * the number `since`; then what happens.
+   */
+  join(status: unknown, options: { since: number; lastId?: string | undefined }): ReadableStream<Uint8Array<ArrayBuffer>> {
+    const { since, lastId } = options, first: Uint8Array[] = [encoder.encode("retry: 2000\n\n")];
+    const known = lastId === undefined || lastId === "" ? since : this.#numberOf(lastId);
+    if (known === undefined) {
+      first.push(frame("status", status), frame("reset", {}, this.#id(since)));
+    } else {
+      first.push(frame("status", status, this.#id(known)));
+    }
+    const missed = this.#last - (known ?? since);
+    if (missed > 0) first.push(...this.#ring.slice(-missed));
+    const client = new Client(first, { sizes: this.#sizes, gone: (gone) => this.#drop(gone) });
+    if (this.#closed) client.end("ended");
+    else {
+      this.#clients.add(client);
+      this.#timer ??= setInterval(() => this.#send(HEARTBEAT), this.#sizes.heartbeat);
+    }
+    return client.stream;
+  }
+
+  /** Ends all streams and listens no more. */
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#unlisten();
+    for (const client of this.#clients) {
+      client.end("ended");
+      this.#drop(client);
+    }
+  }
+
+  #id(number: number): string {
+    return `${this.#epoch}-${number}`;
+  }
+
+  /** The number of an event from which on all are in the ring. */
+  #numberOf(id: string): number | undefined {
+    const [, epoch, digits] = /^([0-9a-f]{12})-(\d{1,15})$/.exec(id) ?? [];
+    const number = Number(digits);
+    return epoch === this.#epoch && number <= this.#last && number >= this.#last - this.#ring.length ? number : undefined;
+  }
+
+  #add(event: RunEvent): void {
+    const bytes = frame(event.kind, event.data, this.#id(this.#last + 1));
+    this.#last++;
+    this.#ring.push(bytes);
+    if (this.#ring.length > this.#sizes.ring) this.#ring.shift();
+    this.#send(bytes);
+  }
+
+  #send(bytes: Uint8Array): void {
+    for (const client of this.#clients) {
+      if (client.push(bytes)) continue;
+      this.#cutOff++;
+      client.end("cut");
+      this.#drop(client);
+    }
+  }
+
+  #drop(client: Client): void {
+    this.#clients.delete(client);
+    if (this.#clients.size > 0) return;
+    clearInterval(this.#timer);
+    this.#timer = undefined;
+  }
+}

@@ -1,0 +1,137 @@
+import { ApiError } from "./api_error.ts";
+import { BodyBudget, readBody } from "./body.ts";
+import { type AppOptions, FAILED_RATE, type Limits, RATE } from "./options.ts";
+import { bearerCheck } from "./token.ts";
+import { TokenBuckets } from "./token_bucket.ts";
+import type { Caller } from "./routes/context.ts";
+
+/** A path's methods, and which of them need no token. */
+export type KnownRoutes = ReadonlyMap<string, { readonly methods: readonly string[]; readonly open: boolean }>;
+
+const CHAT = "/v1/chat/completions";
+
+/** Looks at each request before any route does. */
+export class Guard {
+  readonly #isRight: (header: string | null) => boolean;
+  readonly #requests: TokenBuckets;
+  readonly #failures: TokenBuckets;
+  readonly #hosts: ReadonlySet<string> | undefined;
+  readonly #origins: ReadonlySet<string>;
+  readonly #limits: Limits;
+  readonly #routes: KnownRoutes;
+  readonly #budget: BodyBudget;
+
+  constructor(routes: KnownRoutes, options: Omit<AppOptions, "limits"> & { limits: Limits }) {
+    const { token, rate = {}, hosts, corsOrigins = [], limits } = options, clock = options.now ? { now: options.now } : {};
+    this.#isRight = bearerCheck(token);
+    this.#requests = new TokenBuckets({ ...RATE, ...rate }, clock);
+    this.#failures = new TokenBuckets(FAILED_RATE, clock);
+    this.#hosts = hosts && new Set(hosts);
+    this.#origins = new Set(corsOrigins);
+    this.#limits = limits;
+    this.#routes = routes;
+    this.#budget = new BodyBudget(limits.bodies);
+  }
+
+  /** Bytes of bodies that are held. */
+  get held(): number {
+    return this.#budget.held;
+  }
+
+  /** The request's path, where it is known: what it is counted by. */
+  templateOf({ url }: Request): string {
+    const path = URL.canParse(url) ? new URL(url).pathname : "";
+    return this.#routes.has(path) ? path : "other";
+  }
+
+  /** Whether it is a browser asking for another page's sake, which may. */
+  isPreflight(request: Request): boolean {
+    return request.method === "OPTIONS" && this.#allows(request) && request.headers.has("access-control-request-method");
+  }
+
+  /** Header fields for a page of another origin that may ask; none for others. */
+  corsOf(request: Request): Record<string, string> {
+    if (this.#origins.size === 0) return {};
+    if (!this.#allows(request)) return { vary: "Origin" };
+    return {
+      vary: "Origin",
+      "access-control-allow-origin": request.headers.get("origin")!,
+      "access-control-allow-methods": "GET, HEAD, POST, PATCH",
+      "access-control-allow-headers": "Authorization, Content-Type, Last-Event-ID",
+      "access-control-expose-headers": "Retry-After",
+      "access-control-max-age": "600",
+    };
+  }
+
+  /** What can be known without the body. @throws {ApiError} */
+  check(request: Request, { address }: Caller): void {
+    const { url, method, headers } = request;
+    this.#checkSizes(request);
+    if (!URL.canParse(url)) throw new ApiError(400, "Cannot read the URL or the Host header");
+    this.#checkHost(request);
+    const wait = this.#requests.take(address);
+    if (wait > 0) throw tooMany(wait, "too many requests come from this address");
+    if (this.isPreflight(request)) return;
+    const route = this.#routes.get(new URL(url).pathname);
+    if (!route) throw new ApiError(404, "Cannot find this path: /openapi.json lists those that are there", { code: "unknown_path" });
+    if (!route.open) this.#checkToken(headers.get("authorization"), address);
+    if (!route.methods.includes(method)) {
+      const allow = route.methods.join(", ");
+      throw new ApiError(405, `Cannot do this here: the path takes ${allow}`, { code: "wrong_method", headers: { allow } });
+    }
+  }
+
+  /** The request with its body read, and what gives the body's bytes back. @throws {ApiError} */
+  async withBody(request: Request): Promise<{ request: Request; release: () => void }> {
+    if (request.method !== "POST" && request.method !== "PATCH") return { request, release: () => {} };
+    const isChat = new URL(request.url).pathname === CHAT, { body, chatBody, bodyTime, chatBodyTime } = this.#limits;
+    const bytes = await readBody(request, { most: isChat ? chatBody : body, time: isChat ? chatBodyTime : bodyTime, budget: this.#budget });
+    const release = () => this.#budget.give(bytes.length);
+    const headers = new Headers(request.headers), type = headers.get("content-type") ?? "";
+    // A command's empty body says nothing, whatever its type.
+    if (bytes.length === 0 && request.method === "POST" && !isChat) headers.delete("content-type");
+    else if (!/^application\/json *(;|$)/i.test(type)) {
+      release();
+      throw new ApiError(415, 'Cannot read the body: its Content-Type must be "application/json"', { code: "not_json" });
+    }
+    return { request: new Request(request.url, { method: request.method, headers, ...(bytes.length > 0 && { body: bytes }) }), release };
+  }
+
+  #allows({ headers }: Request): boolean {
+    return this.#origins.has(headers.get("origin") ?? "");
+  }
+
+  #checkSizes({ url, headers }: Request): void {
+    if (url.length > this.#limits.url) throw new ApiError(414, `Cannot read the URL: it has more than ${this.#limits.url} characters`);
+    let bytes = 0;
+    for (const [name, value] of headers) bytes += name.length + value.length + 4;
+    if (bytes > this.#limits.headers) {
+      throw new ApiError(431, `Cannot read the header fields: they have more than ${this.#limits.headers} bytes`);
+    }
+  }
+
+  /** A page elsewhere whose name is made to lead here sends its own name. */
+  #checkHost({ url, headers }: Request): void {
+    if (!this.#hosts) return;
+    const named = [new URL(url).host, headers.get("host") ?? ""];
+    if (named.every((host) => host === "" || this.#hosts!.has(host.replace(/:\d{1,5}$/, "").toLowerCase()))) return;
+    throw new ApiError(421, `Cannot answer for this Host: this is ${[...this.#hosts].join(", ")}`, { code: "wrong_host" });
+  }
+
+  #checkToken(header: string | null, address: string): void {
+    const wait = this.#failures.wait(address);
+    // Not even compared: who guesses must not learn faster than this.
+    if (wait > 0) throw tooMany(wait, "too many wrong tokens came from this address");
+    if (this.#isRight(header)) return;
+    this.#failures.take(address);
+    const words = header === null ? "a token is needed" : "the token is wrong";
+    throw new ApiError(401, `Cannot let this in: ${words} (Authorization: Bearer TOKEN)`, {
+      code: header === null ? "no_token" : "wrong_token",
+      headers: { "www-authenticate": 'Bearer realm="kedge"' },
+    });
+  }
+}
+
+function tooMany(wait: number, why: string): ApiError {
+  return new ApiError(429, `Cannot answer now: ${why}`, { code: "rate_limit", headers: { "retry-after": String(Math.ceil(wait)) } });
+}

@@ -1,0 +1,114 @@
+import type { RunControl } from "../run_control.ts";
+import { ApiError } from "./api_error.ts";
+import { type ControlApp, createApp } from "./app.ts";
+import { Gate } from "./gate.ts";
+import { LIMITS, type ServeOptions } from "./options.ts";
+import { checkToken, makeToken } from "./token.ts";
+
+/** An endpoint that listens. */
+export interface ControlServer extends AsyncDisposable {
+  /** As "http://127.0.0.1:8787". */
+  readonly url: string;
+  /** What a client must know. */
+  readonly token: string;
+  /** Whether the token was made here. */
+  readonly made: boolean;
+  /** Resolves when it has closed. */
+  readonly finished: Promise<void>;
+  /** What is held now, and what went wrong so far. */
+  counts(): ReturnType<ControlApp["counts"]> & { connections: number };
+  /** Ends streams, gives up chats, lets other answers end for 2 s, and closes. */
+  close(): Promise<void>;
+}
+
+const GRACE = 2000; // milliseconds for answers under way
+
+/** Whether only this machine can reach an address. */
+export function isLoopback(hostname: string): boolean {
+  return hostname === "localhost" || hostname === "::1" || hostname === "[::1]" || /^127(\.\d{1,3}){3}$/.test(hostname);
+}
+
+/** The answer, or none when nobody is left to read it: a server does not close before its handlers return. */
+async function unlessGone(answer: Promise<Response>, gone: AbortSignal): Promise<Response> {
+  const left = Promise.withResolvers<Response>(), leave = () => left.resolve(new Response(null, { status: 503 }));
+  gone.addEventListener("abort", leave);
+  try {
+    if (gone.aborted) leave();
+    return await Promise.race([answer, left.promise]);
+  } finally {
+    gone.removeEventListener("abort", leave);
+  }
+}
+
+/**
+ * Serves a run over HTTP.
+ *
+ * @throws {RangeError} for an address beyond this machine without a token of the caller's own, and for a token that is none.
+ *
+ * @example
+ * ```ts ignore
+ * await using server = serveControl(control, { port: 0 });
+ * const answer = await fetch(`${server.url}/v1/status`, { headers: { authorization: `Bearer ${server.token}` } });
+ * ```
+ */
+export function serveControl(control: RunControl, options: ServeOptions = {}): ControlServer {
+  const { hostname = "127.0.0.1", port = 8787, token: given, limits, ...rest } = options, made = given === undefined;
+  const isLocal = isLoopback(hostname);
+  if (!isLocal && made) {
+    throw new RangeError(
+      `Cannot listen on ${hostname}: others could reach it, so it needs a token of yours (--token); without one it listens on 127.0.0.1`,
+    );
+  }
+  const token = made ? makeToken() : checkToken(given), bare = hostname.replace(/^\[(.*)\]$/, "$1");
+  const { connections, idle } = { ...LIMITS, ...limits };
+  const hosts = isLocal ? [...new Set(["localhost", "127.0.0.1", "[::1]", ...(bare.startsWith("127.") ? [bare] : [])])] : undefined;
+  const app = createApp(control, { ...rest, token, limits, hosts });
+  let server: Deno.HttpServer<Deno.NetAddr>, gate: Gate;
+  try {
+    server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen: () => {} }, (request, info) => handle(request, info));
+  } catch (error) {
+    app.close();
+    throw error;
+  }
+  try {
+    gate = new Gate({ hostname: bare, port, target: server.addr.port, connections, idle });
+  } catch (error) {
+    app.close();
+    server.shutdown();
+    throw error;
+  }
+
+  async function handle(request: Request, info: Deno.ServeHandlerInfo<Deno.NetAddr>): Promise<Response> {
+    const connection = gate.connection(info.remoteAddr.port);
+    if (!connection) return new ApiError(421, "Cannot answer on this port").response();
+    info.completed.catch(() => {}).finally(connection.begin());
+    const { address, gone } = connection, response = await unlessGone(app.fetch(request, { address, gone }), gone);
+    // The rest of a body that was given up would be waited for.
+    if (response.status === 408 || response.status === 413) connection.hurry();
+    return response;
+  }
+
+  async function end(): Promise<void> {
+    gate.stop();
+    app.close();
+    const timer = setTimeout(() => gate.close(), GRACE);
+    await server.shutdown();
+    // What the server has written is still on its way through the gate.
+    await gate.drained();
+    clearTimeout(timer);
+    await gate.close();
+  }
+
+  const closed = Promise.withResolvers<void>();
+  let closing: Promise<void> | undefined;
+  const close = () => closing ??= end().then(closed.resolve, closed.reject);
+  return {
+    url: `http://${bare.includes(":") ? `[${bare}]` : bare}:${gate.port}`,
+    token,
+    made,
+    finished: closed.promise,
+    counts: () => ({ ...app.counts(), connections: gate.size }),
+    close,
+    [Symbol.asyncDispose]: close,
+  };
+}

@@ -1,0 +1,73 @@
+import type { Rate } from "./options.ts";
+
+interface Bucket {
+  left: number;
+  /** When `left` was right. */
+  at: number;
+}
+
+/**
+ * How often each address may do something: a bucket of tokens per address, that fills up again. Holds at most 10,000 addresses; the one that was quiet longest
+ * is forgotten first.
+ *
+ * @example
+ * ```ts
+ * import { TokenBuckets } from "./token_bucket.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * let time = 0;
+ * const buckets = new TokenBuckets({ perSecond: 10, burst: 2 }, { now: () => time });
+ * assertEquals([buckets.take("a"), buckets.take("a"), buckets.take("a"), buckets.take("b")], [0, 0, 0.1, 0]);
+ * time = 100;
+ * assertEquals(buckets.take("a"), 0);
+ * ```
+ */
+export class TokenBuckets {
+  readonly #rate: Rate;
+  readonly #now: () => number;
+  readonly #most: number;
+  readonly #buckets = new Map<string, Bucket>();
+
+  /** @param options `now`: milliseconds that only rise. `addresses`: how many are remembered. */
+  constructor(rate: Rate, options: { now?: () => number; addresses?: number } = {}) {
+    if (!(rate.perSecond > 0) || !(rate.burst >= 1)) {
+      throw new RangeError(`Cannot limit to ${rate.perSecond} a second, ${rate.burst} at once`);
+    }
+    const { now = () => performance.now(), addresses = 10_000 } = options;
+    this.#rate = rate;
+    this.#now = now;
+    this.#most = addresses;
+  }
+
+  /** How many addresses are remembered. */
+  get size(): number {
+    return this.#buckets.size;
+  }
+
+  /** Takes one. @returns 0, or in how many seconds there is one. */
+  take(address: string): number {
+    const bucket = this.#bucket(address), wait = this.#wait(bucket);
+    if (wait === 0) bucket.left--;
+    return wait;
+  }
+
+  /** In how many seconds one can be taken; 0: now. Takes none. */
+  wait(address: string): number {
+    return this.#buckets.has(address) ? this.#wait(this.#bucket(address)) : 0;
+  }
+
+  #wait({ left }: Bucket): number {
+    return left >= 1 ? 0 : (1 - left) / this.#rate.perSecond;
+  }
+
+  #bucket(address: string): Bucket {
+    const at = this.#now(), { perSecond, burst } = this.#rate, old = this.#buckets.get(address);
+    const left = old ? Math.min(burst, old.left + (at - old.at) / 1000 * perSecond) : burst;
+    // Put at the end, so that the first one is always the one that was quiet longest.
+    this.#buckets.delete(address);
+    if (this.#buckets.size >= this.#most) this.#buckets.delete(this.#buckets.keys().next().value!);
+    const bucket = { left, at };
+    this.#buckets.set(address, bucket);
+    return bucket;
+  }
+}

@@ -1,0 +1,77 @@
+import { type ControlServer, serveControl } from "../../../control/http/serve.ts";
+import type { ServeOptions } from "../../../control/http/options.ts";
+import type { RunState } from "../../../control/run_control.ts";
+import { FakeRun } from "./fake_run.ts";
+
+/** Waits until something is so. */
+export async function until(isSo: () => boolean, options: { within?: number; what: string }): Promise<void> {
+  const { within = 5000, what } = options, end = performance.now() + within;
+  while (!isSo()) {
+    if (performance.now() > end) throw new Error(`Cannot wait any longer: ${what} did not happen within ${within} ms`);
+    // deno-lint-ignore no-await-in-loop -- a pause
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}
+
+/** A fake run behind a real endpoint. */
+export interface Endpoint extends AsyncDisposable {
+  readonly run: FakeRun;
+  readonly server: ControlServer;
+  /** Errors that nobody expected. */
+  readonly surprises: unknown[];
+  /** Asks with the token, unless headers say otherwise. */
+  ask(path: string, init?: RequestInit): Promise<Response>;
+  /** Asks with a JSON body. */
+  send(method: string, path: string, body: unknown): Promise<Response>;
+}
+
+/** Opens one on a free port. It takes any number of requests unless options say otherwise. */
+export function endpoint(options: ServeOptions & { state?: RunState } = {}): Endpoint {
+  const { state = "running", ...rest } = options, run = new FakeRun(state), surprises: unknown[] = [];
+  const rate = { perSecond: 1e6, burst: 1e6 };
+  const server = serveControl(run, { port: 0, rate, onUnexpected: (error) => surprises.push(error), ...rest });
+  const ask: Endpoint["ask"] = (path, init = {}) => {
+    const headers = new Headers(init.headers);
+    if (!headers.has("authorization")) headers.set("authorization", `Bearer ${server.token}`);
+    return fetch(server.url + path, { ...init, headers });
+  };
+  return {
+    run,
+    server,
+    surprises,
+    ask,
+    send: (method, path, body) => ask(path, { method, body: JSON.stringify(body), headers: { "content-type": "application/json" } }),
+    [Symbol.asyncDispose]: () => server.close(),
+  };
+}
+
+/** Bytes over a connection of one's own, and what comes back until it ends or the time is over. */
+export async function raw(
+  url: string,
+  options: { text: string | Uint8Array; time?: number },
+): Promise<{ answer: string; ended: boolean; ms: number }> {
+  const { text, time = 3000 } = options, { hostname, port } = new URL(url), start = performance.now();
+  const connection = await Deno.connect({ hostname, port: Number(port) });
+  const buffer = new Uint8Array(65536), decoder = new TextDecoder();
+  let answer = "", ended = true;
+  const timer = setTimeout(() => {
+    ended = false;
+    connection.close();
+  }, time);
+  try {
+    const bytes = typeof text === "string" ? new TextEncoder().encode(text) : text;
+    // deno-lint-ignore no-await-in-loop -- bytes in their order
+    for (let at = 0; at < bytes.length;) at += await connection.write(bytes.subarray(at));
+    for (;;) {
+      // deno-lint-ignore no-await-in-loop -- bytes in their order
+      const read = await connection.read(buffer);
+      if (read === null) break;
+      answer += decoder.decode(buffer.subarray(0, read), { stream: true });
+    }
+  } catch {
+    // Reset, or closed by the timer.
+  }
+  clearTimeout(timer);
+  if (ended) connection.close();
+  return { answer, ended, ms: performance.now() - start };
+}

@@ -1,0 +1,191 @@
+/** Bodies, headers, rates and connections have bounds. */
+import { assert, assertEquals, assertThrows } from "@std/assert";
+import { TokenBuckets } from "../../../control/http/token_bucket.ts";
+import { endpoint, raw, until } from "./endpoint.ts";
+
+const JSON_TYPE = { "content-type": "application/json" };
+
+/** A body that comes in chunks, of unknown length. */
+function chunks(options: { count: number; bytes: number; pause?: number }): ReadableStream<Uint8Array> {
+  const { count, bytes, pause = 0 } = options;
+  let left = count, timer: ReturnType<typeof setTimeout> | undefined;
+  return new ReadableStream({
+    async pull(controller) {
+      if (pause > 0) await new Promise<void>((resolve) => timer = setTimeout(resolve, pause));
+      if (left-- > 0) controller.enqueue(new Uint8Array(bytes).fill(32));
+      else controller.close();
+    },
+    cancel: () => clearTimeout(timer),
+  });
+}
+
+Deno.test("a body that is too large is refused, whatever it says of its length", async () => {
+  await using end = endpoint({ limits: { body: 1000, chatBody: 5000 } });
+  const status = async (path: string, body: BodyInit, method = "POST") => {
+    const answer = await end.ask(path, { method, body, headers: JSON_TYPE });
+    return [answer.status, (await answer.json()).error.code];
+  };
+  assertEquals(await status("/v1/config", " ".repeat(1001), "PATCH"), [413, "body_too_large"]);
+  assertEquals(await status("/v1/config", " ".repeat(1000), "PATCH"), [400, "not_json"]);
+  assertEquals(await status("/v1/pause", chunks({ count: 11, bytes: 100 })), [413, "body_too_large"]);
+  assertEquals(await status("/v1/chat/completions", chunks({ count: 40, bytes: 100 })), [400, "not_json"]);
+  assertEquals(await status("/v1/chat/completions", chunks({ count: 60, bytes: 100 })), [413, "body_too_large"]);
+  const lie =
+    `POST /v1/pause HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer ${end.server.token}\r\nContent-Type: application/json\r\n`;
+  const { answer } = await raw(end.server.url, { text: `${lie}Content-Length: 99999999999\r\n\r\n{}`, time: 300 });
+  assertEquals(answer.split(" ")[1], "413");
+  assertEquals([end.run.calls, end.server.counts().bodyBytes, end.surprises], [0, 0, []]);
+});
+
+Deno.test("a body that does not come in time is given up", async () => {
+  await using end = endpoint({ limits: { bodyTime: 100, chatBodyTime: 200 } });
+  const start =
+    `POST /v1/pause HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer ${end.server.token}\r\nContent-Type: application/json\r\n`;
+  const { answer, ms } = await raw(end.server.url, { text: `${start}Content-Length: 100\r\nConnection: close\r\n\r\n{`, time: 5000 });
+  assertEquals(answer.split(" ")[1], "408");
+  assert(ms < 3000, `it took ${ms} ms`);
+  const drip = await end.ask("/v1/chat/completions", {
+    method: "POST",
+    headers: JSON_TYPE,
+    body: chunks({ count: 100, bytes: 1, pause: 50 }),
+  });
+  assertEquals([drip.status, (await drip.json()).error.code], [408, "body_too_slow"]);
+  // One that breaks off.
+  await raw(end.server.url, { text: `${start}Content-Length: 100\r\n\r\n{`, time: 20 });
+  await until(() => end.server.counts().connections <= 1, { what: "the broken connection being gone" });
+  assertEquals([end.run.calls, end.server.counts().bodyBytes, end.surprises], [0, 0, []]);
+});
+
+Deno.test("all bodies together have a bound", async () => {
+  await using end = endpoint({ limits: { bodies: 1500, body: 1000, bodyTime: 300 } });
+  const start =
+    `POST /v1/pause HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer ${end.server.token}\r\nContent-Type: application/json\r\nContent-Length: 950\r\n\r\n`;
+  const held = raw(end.server.url, { text: start + " ".repeat(900), time: 500 });
+  await until(() => end.server.counts().bodyBytes === 900, { what: "the first body being held" });
+  const answer = await end.ask("/v1/pause", { method: "POST", headers: JSON_TYPE, body: " ".repeat(800) });
+  assertEquals([answer.status, answer.headers.get("retry-after")], [503, "2"]);
+  await answer.body?.cancel();
+  assertEquals((await held).answer.split(" ")[1], "408");
+  assertEquals(end.server.counts().bodyBytes, 0);
+});
+
+Deno.test("long headers and URLs are refused", async () => {
+  await using end = endpoint();
+  const status = async (path: string, headers: HeadersInit = {}) => {
+    const answer = await end.ask(path, { headers });
+    await answer.body?.cancel();
+    return answer.status;
+  };
+  assertEquals(await status("/v1/status", { x: "a".repeat(31_000) }), 200);
+  assertEquals(await status("/v1/status", { x: "a".repeat(33_000) }), 431);
+  assertEquals(await status(`/v1/status?${"a".repeat(9000)}`), 414);
+  const huge = await raw(end.server.url, { text: `GET / HTTP/1.1\r\nHost: localhost\r\nX: ${"a".repeat(600_000)}\r\n\r\n`, time: 2000 });
+  assert(huge.ended && !huge.answer.startsWith("HTTP/1.1 2"));
+  const many = Array.from({ length: 300 }, (_, i) => `X-${i}: a\r\n`).join("");
+  assertEquals(
+    (await raw(end.server.url, { text: `GET /healthz HTTP/1.1\r\nHost: localhost\r\n${many}\r\n`, time: 2000 })).answer.split(" ")[1],
+    "400",
+  );
+});
+
+Deno.test("an address that asks too often is told when to come back", async () => {
+  let time = 0;
+  await using end = endpoint({ rate: { perSecond: 2, burst: 5 }, now: () => time });
+  const statuses: number[] = [];
+  let after: string | null = null;
+  for (let i = 0; i < 7; i++) {
+    // deno-lint-ignore no-await-in-loop -- one after the other
+    const answer = await end.ask(i % 2 ? "/v1/status" : "/healthz");
+    // deno-lint-ignore no-await-in-loop -- one after the other
+    await answer.body?.cancel();
+    statuses.push(answer.status);
+    after = answer.headers.get("retry-after");
+  }
+  assertEquals([statuses, after], [[200, 200, 200, 200, 200, 429, 429], "1"]);
+  time += 500;
+  assertEquals(await end.ask("/v1/status").then(async (answer) => [answer.status, (await answer.json()).step]), [200, 3]);
+});
+
+Deno.test("the limiter forgets addresses, those that were quiet longest first", () => {
+  let time = 0;
+  const buckets = new TokenBuckets({ perSecond: 1, burst: 1 }, { now: () => time, addresses: 100 });
+  assertEquals(buckets.take("kept"), 0);
+  for (let i = 0; i < 1000; i++) {
+    time++;
+    buckets.take(`address ${i}`);
+    assert(buckets.take("kept") > 0 || i > 998, "an address that asks on is not forgotten");
+  }
+  assertEquals(buckets.size, 100);
+  assertThrows(() => new TokenBuckets({ perSecond: 0, burst: 1 }), RangeError);
+});
+
+Deno.test("a connection without a whole request is closed after a while, and one with an idle chat is not", async () => {
+  await using end = endpoint({ limits: { idle: 150 } });
+  for (
+    const text of ["", "GET / HT", "GET /healthz HTTP/1.1\r\nHost: localhost\r\nX: ", "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"]
+  ) {
+    // deno-lint-ignore no-await-in-loop -- one after the other
+    const { ended, ms } = await raw(end.server.url, { text, time: 3000 });
+    assert(ended && ms > 100 && ms < 1000, `"${text}": ${ended} after ${ms} ms`);
+  }
+  const wait = Promise.withResolvers<void>();
+  end.run.gate = wait.promise;
+  const chat = end.send("POST", "/v1/chat/completions", { messages: [{ role: "user", content: "Hi" }] });
+  await new Promise((resolve) => setTimeout(resolve, 500));
+  wait.resolve();
+  assertEquals((await (await chat).json()).choices.length, 1);
+});
+
+Deno.test("beyond so many connections new ones are closed, until there is room", async () => {
+  await using end = endpoint({ limits: { connections: 5, idle: 300 } });
+  const text = "GET /healthz HTTP/1.1\r\nHost: localhost\r\nX: ";
+  const held = Array.from({ length: 5 }, () => raw(end.server.url, { text, time: 3000 }));
+  await until(() => end.server.counts().connections === 5, { what: "five being there" });
+  const sixth = await raw(end.server.url, { text: `${text}\r\n\r\n`, time: 1000 });
+  assert(sixth.ended && sixth.answer === "" && sixth.ms < 250, `${sixth.answer} after ${sixth.ms} ms`);
+  await Promise.all(held);
+  assertEquals((await end.ask("/healthz").then((answer) => answer.json())).status, "ok");
+});
+
+Deno.test("the server behind the gate answers nobody else", async () => {
+  const serve = Deno.serve, ports: number[] = [];
+  Deno.serve = ((...args: Parameters<typeof serve>) => {
+    const made = serve(...args);
+    ports.push((made.addr as Deno.NetAddr).port);
+    return made;
+  }) as typeof serve;
+  try {
+    await using _end = endpoint();
+    const { answer } = await raw(`http://127.0.0.1:${ports[0]}`, {
+      text: "GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
+    });
+    assertEquals([ports.length, answer.split(" ")[1]], [1, "421"]);
+  } finally {
+    Deno.serve = serve;
+  }
+});
+
+Deno.test("closing waits for answers under way, and not for ever", async () => {
+  const end = endpoint(), soon = Promise.withResolvers<void>();
+  end.run.evaluate = async () => {
+    await soon.promise;
+    return { step: 3, metrics: {} };
+  };
+  const answer = end.ask("/v1/evaluate", { method: "POST" });
+  await until(() => end.server.counts().connections === 1, { what: "the request" });
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  const closing = end.server.close();
+  soon.resolve();
+  assertEquals((await (await answer).json()).step, 3);
+  await closing;
+
+  const stuck = endpoint();
+  stuck.run.evaluate = () => new Promise(() => {});
+  const never = stuck.ask("/v1/evaluate", { method: "POST" }).then(() => "answered", () => "closed");
+  await until(() => stuck.server.counts().connections === 1, { what: "the request" });
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  const start = performance.now();
+  await stuck.server.close();
+  assertEquals(await never, "closed");
+  assert(performance.now() - start < 4000);
+});
