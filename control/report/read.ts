@@ -13,11 +13,6 @@ export interface RunRecord {
   readonly rollouts: { readonly first: readonly Fields[]; readonly last: readonly Fields[] };
 }
 
-/** A number that is one; null for anything else. */
-export function numberOf(value: unknown): number | null {
-  return typeof value === "number" && Number.isFinite(value) ? value : null;
-}
-
 /** Reads a run's folder. */
 export function readRun(runPath: string): RunRecord {
   const config = objectOf(new TextDecoder().decode(bytesOf(`${runPath}/config.json`)));

@@ -1,5 +1,5 @@
 import { assertEquals, assertStringIncludes } from "@std/assert";
-import { histogramOf } from "../../control/report/histogram.ts";
+import { histogramOf } from "../../control/page/histogram.js";
 import { writeReport } from "../../control/report/report.ts";
 
 /** The page of a run with these files. */

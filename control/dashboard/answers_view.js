@@ -1,0 +1,113 @@
+/** The answers of a step, and where their tokens looked. */
+import { heatKey, mostOf, sampleCard } from "../page/answers.js";
+import { el, show } from "../page/elements.js";
+import { stepSamples } from "../page/samples.js";
+import { overlaidPicture } from "./overlay.js";
+import { profileOf } from "./profile.js";
+import { saidWithProfile } from "./said.js";
+
+const count = (n, word) => `${n} ${word}${n === 1 ? "" : "s"}`;
+
+const SHOWN = 4000; // tokens of prompts that are open from the start
+
+/** A prompt with its answers; they are made when it is opened. */
+const promptCard = ({ id, text, truth, image, samples }, { open, most, tell, ask }) => {
+  const fill = () => {
+    const picture = image && overlaidPicture(image, { alt: `The picture of ${id}` });
+    const said = samples.map((one) => saidWithProfile(one, { most, tell, pictures: picture ? [picture] : [] }));
+    const button = el("button", { type: "button", textContent: "Ask this in the chat" });
+    button.addEventListener("click", () => ask({ text, image }));
+    const words = el(
+      "div",
+      {},
+      el("p", { className: "question", textContent: text }),
+      el("p", {}, button),
+      ...samples.map((one, i) => sampleCard(one, { truth, said: said[i].element })),
+    );
+    said[0]?.rest();
+    return el("article", { className: image ? "prompt" : "prompt bare" }, picture?.figure, words);
+  };
+  const mean = samples.reduce((sum, { reward }) => sum + (reward.overall ?? 0), 0) / samples.length;
+  const details = el("details", {}, el("summary", { textContent: `${id}: ${count(samples.length, "answer")}, mean reward ${show(mean)}` }));
+  const opened = () => details.open && details.children.length === 1 && details.append(fill());
+  details.addEventListener("toggle", opened);
+  details.open = open;
+  if (open) opened();
+  return details;
+};
+
+/**
+ * The answers: `element`, `show()` when the view opens, `arrived(step)` when a step's answers are there.
+ *
+ * @param rollouts As of `Rollouts`.
+ * @param options `ask` takes a question to the chat.
+ */
+export const answersView = (rollouts, { ask }) => {
+  const look = el("p", { className: "look", ariaLive: "polite" }), list = el("div"), said = el("p", { className: "said", role: "status" });
+  const steps = el("select", { id: "answers-step" }), newest = el("button", { type: "button", hidden: true });
+  const HINT = "Point at a token, tap it, or move through an answer with Tab and the arrow keys.";
+  look.textContent = HINT;
+  let shown, following = true, last = -1, asked = 0;
+  const draw = (answer) => {
+    const lines = answer.samples, { step, prompts } = stepSamples(lines, (line) => ({ profile: profileOf(line) }));
+    const most = mostOf(prompts.flatMap(({ samples }) => samples));
+    shown = answer.step;
+    last = Math.max(last, answer.steps.at(-1) ?? -1);
+    look.textContent = HINT;
+    const options = answer.steps.toReversed().map((one) => el("option", { value: String(one), textContent: `step ${one}` }));
+    steps.replaceChildren(...options);
+    steps.value = String(answer.step);
+    steps.disabled = options.length === 0;
+    newest.hidden = shown === last || last < 0;
+    said.textContent = lines.length > 0
+      ? `${count(prompts.length, "prompt")}, ${count(lines.length, "answer")} of step ${show(step)}.`
+      : "No answers have been logged yet.";
+    let tokens = 0;
+    const cards = prompts.map((one) => {
+      const open = tokens < SHOWN;
+      tokens += one.samples.reduce((sum, sample) => sum + sample.tokens.length, 0);
+      return promptCard(one, { open, most, tell: (words) => look.textContent = words, ask });
+    });
+    list.replaceChildren(...lines.length > 0 ? [heatKey(most)] : [], ...cards);
+  };
+  const load = async (step) => {
+    const own = ++asked;
+    try {
+      const answer = await (step === undefined ? rollouts.newest() : rollouts.of(step));
+      if (own === asked) draw(answer);
+    } catch (error) {
+      said.textContent = error.message;
+    }
+  };
+  // What is being looked at stays.
+  const held = () => list.matches(":hover") && list.querySelector(".token:hover") !== null || list.contains(document.activeElement);
+  steps.addEventListener("change", () => {
+    following = Number(steps.value) === last;
+    load(Number(steps.value));
+  });
+  newest.addEventListener("click", () => {
+    following = true;
+    load();
+    steps.focus();
+  });
+  return {
+    element: el(
+      "div",
+      {},
+      el("div", { className: "row" }, el("label", { htmlFor: "answers-step", textContent: "Answers of" }), steps, newest, said),
+      list,
+      look,
+    ),
+    show: () => (shown === undefined || following && shown !== last) && load(),
+    arrived(step, visible) {
+      last = step;
+      if (visible && following && !held()) return load();
+      newest.textContent = `Show step ${step}, the newest`;
+      newest.hidden = shown === undefined || shown === step;
+    },
+    clear() {
+      shown = undefined;
+      last = -1;
+    },
+  };
+};

@@ -1,0 +1,52 @@
+/** The run's HTTP endpoint. */
+
+/** What the endpoint refused, or why it could not be asked; `status` is 0 where no answer came. */
+export class Refusal extends Error {
+  constructor(message, { status, param = null, state } = {}) {
+    super(message);
+    Object.assign(this, { status, param, state });
+  }
+}
+
+/** The refusal that an answer is. */
+const refusalOf = async (response) => {
+  const { error } = await response.json().catch(() => ({}));
+  return new Refusal(error?.message ?? `The endpoint answered ${response.status}.`, {
+    status: response.status,
+    param: error?.param,
+    state: error?.state,
+  });
+};
+
+/** Asks with a token. */
+export class Api {
+  #token;
+  #refused;
+
+  /** @param options `refused` is told when the token is not accepted. */
+  constructor({ token, refused }) {
+    this.#token = token;
+    this.#refused = refused;
+  }
+
+  /** @returns The response to a request; its status is in 200 to 299. @throws {Refusal} */
+  async open(path, { method = "GET", body, headers = {}, signal } = {}) {
+    const response = await fetch(path, {
+      method,
+      signal,
+      cache: "no-store",
+      headers: { authorization: `Bearer ${this.#token}`, ...headers, ...(body !== undefined && { "content-type": "application/json" }) },
+      ...(body !== undefined && { body: JSON.stringify(body) }),
+    }).catch((error) => {
+      throw signal?.aborted ? error : new Refusal("The endpoint cannot be reached.", { status: 0 });
+    });
+    if (response.status === 401) this.#refused();
+    if (!response.ok) throw await refusalOf(response);
+    return response;
+  }
+
+  /** The JSON that a request is answered with. @throws {Refusal} */
+  async json(path, options) {
+    return await (await this.open(path, options)).json();
+  }
+}

@@ -1,0 +1,49 @@
+/** How far apart anchors and the rest are. */
+import { el, show } from "../page/elements.js";
+import { histogramOf } from "../page/histogram.js";
+import { distribution } from "../page/plots.js";
+
+const FACTS = {
+  "atrl/anchor_fraction": "share of anchors",
+  "atrl/bimodality": "bimodality; above 0.556: two peaks",
+  "atrl/connectivity_anchor": "connectivity of anchors",
+  "atrl/connectivity_rest": "of the rest",
+  "atrl/connectivity_ratio": "their ratio",
+  "atrl/anchor_purity": "anchors in the densest clusters",
+  "atrl/advantage_share": "share of |advantage| on anchors",
+  "atrl/entropy_anchor": "entropy of anchors",
+  "atrl/entropy_rest": "entropy of the rest",
+  "atrl/clusters": "clusters in an answer",
+  "atrl/overhead": "AT-RL's share of the step",
+};
+
+/** The histogram and the numbers: `element`, `numbers(ledger)`, `samples(lines)`, `end()`. */
+export const bimodalityView = () => {
+  const facts = el("dl", { className: "facts" }), box = el("div"), title = el("h3", { textContent: "Tokens by connectivity" });
+  let drawn;
+  return {
+    element: el("div", {}, facts, title, box),
+    end: () => drawn?.end(),
+    numbers(ledger) {
+      facts.replaceChildren(
+        ...Object.entries(FACTS).flatMap(([key, words]) => {
+          const value = ledger.latest(key);
+          return value === undefined ? [] : [el("div", {}, el("dt", { textContent: words }), el("dd", { textContent: show(value) }))];
+        }),
+      );
+    },
+    samples(lines) {
+      const histogram = histogramOf(lines);
+      title.textContent = histogram ? `Tokens of step ${show(histogram.step)} by connectivity` : "Tokens by connectivity";
+      if (!histogram) {
+        drawn?.end();
+        drawn = undefined;
+        box.replaceChildren(el("p", { className: "note", textContent: "No answers with connectivity have been logged yet." }));
+      } else if (drawn) drawn.update(histogram);
+      else {
+        drawn = distribution(histogram);
+        box.replaceChildren(...drawn.nodes);
+      }
+    },
+  };
+};

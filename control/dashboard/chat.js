@@ -1,0 +1,189 @@
+/** Talking to the policy as it learns. */
+import { heatKey, mostOf } from "../page/answers.js";
+import { el } from "../page/elements.js";
+import { listOf } from "../page/fields.js";
+import { eventsOf } from "./event_stream.js";
+import { overlaidPicture } from "./overlay.js";
+import { chatProfileOf } from "./profile.js";
+import { saidWithProfile } from "./said.js";
+
+const MOST = 20; // questions that stay on the page
+
+/** A message as the endpoint takes it. */
+export const messageOf = ({ text, image }) => ({
+  role: "user",
+  content: image === undefined ? text : [{ type: "image_url", "image_url": { url: image } }, { type: "text", text }],
+});
+
+/** Gathers the chunks of one streamed answer. */
+export class Gathered {
+  text = "";
+  tokens = [];
+  logprobs = [];
+  finish;
+  step;
+  connectivity;
+
+  /** @param chunk Of the stream, parsed. @throws {Error} What the stream says went wrong. */
+  take(chunk) {
+    if (chunk.error) throw new Error(chunk.error.message);
+    this.step = chunk["system_fingerprint"]?.match(/^step-(\d+)$/)?.[1] ?? this.step;
+    const choice = chunk.choices?.[0];
+    if (!choice) return;
+    this.text += choice.delta?.content ?? "";
+    for (const { token, logprob } of listOf(choice.logprobs?.content)) {
+      this.tokens.push(token);
+      this.logprobs.push(logprob);
+    }
+    this.finish = choice["finish_reason"] ?? this.finish;
+    this.connectivity = choice.connectivity ?? this.connectivity;
+  }
+
+  /** As a sample of a step; undefined where tokens and connectivity do not fit together. */
+  sample() {
+    const { tokens, logprobs, connectivity } = this, n = tokens.length;
+    if (n === 0 || listOf(connectivity?.values).length !== n) return undefined;
+    return {
+      tokens,
+      anchor: tokens.map((_, i) => Boolean(connectivity.anchors?.[i])),
+      numbers: Object.fromEntries(
+        Object.entries({
+          connectivity: connectivity.values,
+          cluster: connectivity.clusters,
+          weight: connectivity.weights,
+          "log-prob": logprobs,
+        })
+          .filter(([, values]) => listOf(values).length === n),
+      ),
+      profile: chatProfileOf(connectivity),
+    };
+  }
+}
+
+const asDataUrl = (file) =>
+  new Promise((resolve, reject) => {
+    const reader = new FileReader();
+    reader.addEventListener("load", () => resolve(reader.result));
+    reader.addEventListener("error", () => reject(new Error("The picture cannot be read.")));
+    reader.readAsDataURL(file);
+  });
+
+const labelled = (words, input) => el("label", { className: "labelled" }, el("span", { textContent: words }), input);
+
+/** The chat: `element`, `take({ text, image })` puts a question into the box. @param options `stepNow` tells the run's step. */
+export const chat = (api, { stepNow }) => {
+  const log = el("div", { className: "talk" }), look = el("p", { className: "look", ariaLive: "polite" });
+  const text = el("textarea", { rows: 3, required: true });
+  const file = el("input", { type: "file", accept: "image/png,image/jpeg,image/webp" });
+  const temperature = el("input", { type: "number", min: "0", max: "2", step: "0.1", value: "1" });
+  const tokens = el("input", { type: "number", min: "1", max: "4096", step: "1", value: "256" });
+  const keep = el("input", { type: "checkbox" });
+  const send = el("button", { type: "submit", textContent: "Ask" }),
+    stop = el("button", { type: "button", textContent: "Break off", disabled: true });
+  const preview = el("div", { className: "preview" }), said = el("p", { className: "said", role: "status" });
+  let image, asking, before = [], pictures = [];
+  const choose = (url) => {
+    image = url;
+    if (url === undefined) return preview.replaceChildren();
+    const away = el("button", { type: "button", textContent: "Without the picture" });
+    away.addEventListener("click", () => {
+      file.value = "";
+      choose(undefined);
+    });
+    preview.replaceChildren(el("img", { src: url, alt: "The picture that goes with the question" }), away);
+  };
+  file.addEventListener("change", () => {
+    const [chosen] = file.files;
+    if (!chosen) return choose(undefined);
+    asDataUrl(chosen).then(choose, (error) => said.textContent = error.message);
+  });
+
+  const settle = (gathered, { answer, note }) => {
+    const sample = gathered.sample(), step = gathered.step ?? stepNow();
+    const cut = gathered.finish && gathered.finish !== "stop" ? ` · cut off (${gathered.finish})` : "";
+    note.textContent = `The policy after step ${step}${cut}`;
+    if (!sample) return;
+    const most = mostOf([sample]), own = pictures;
+    const { element, rest } = saidWithProfile({ ...sample, number: undefined }, {
+      most,
+      pictures: own,
+      tell: (words) => look.textContent = words,
+    });
+    answer.replaceWith(element);
+    element.after(heatKey(most));
+    rest();
+  };
+  const ask = async (question) => {
+    if (!keep.checked) [before, pictures] = [[], []];
+    const messages = [...before, messageOf(question)];
+    const picture = question.image && overlaidPicture(question.image, { alt: "The picture that was sent", visual: pictures.length });
+    if (picture) pictures = [...pictures, picture];
+    const answer = el("p", { className: "answer" }), note = el("p", { className: "note", textContent: "waiting for the step under way…" });
+    const words = el("div", {}, el("p", { className: "question", textContent: question.text }), note, answer);
+    log.prepend(el("article", { className: picture ? "prompt" : "prompt bare" }, picture?.figure, words));
+    if (log.children.length > MOST) log.lastElementChild.remove();
+    asking = new AbortController();
+    const gathered = new Gathered();
+    [send.disabled, stop.disabled, said.textContent] = [true, false, ""];
+    try {
+      const body = {
+        messages,
+        temperature: Number(temperature.value),
+        "max_tokens": Number(tokens.value),
+        stream: true,
+        logprobs: true,
+        connectivity: true,
+      };
+      const response = await api.open("/v1/chat/completions", { method: "POST", body, signal: asking.signal });
+      for await (const { data } of eventsOf(response)) {
+        if (data === "[DONE]") break;
+        gathered.take(JSON.parse(data));
+        answer.textContent = gathered.text;
+        note.textContent = "answering…";
+      }
+      settle(gathered, { answer, note });
+      before = [...messages, { role: "assistant", content: gathered.text }];
+    } catch (error) {
+      note.className = "note fault";
+      note.textContent = asking.signal.aborted ? "Broken off." : error.message;
+    } finally {
+      [send.disabled, stop.disabled] = [false, true];
+    }
+  };
+  const form = el(
+    "form",
+    { className: "ask" },
+    labelled("Question", text),
+    labelled("Picture", file),
+    preview,
+    el(
+      "div",
+      { className: "row" },
+      labelled("Temperature", temperature),
+      labelled("Tokens at most", tokens),
+      el("label", { className: "check" }, keep, " go on with the conversation"),
+    ),
+    el("div", { className: "row" }, send, stop),
+    said,
+  );
+  text.addEventListener("keydown", (event) => {
+    if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey)) return;
+    event.preventDefault();
+    form.requestSubmit();
+  });
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    if (!send.disabled) ask({ text: text.value, image });
+  });
+  stop.addEventListener("click", () => asking?.abort());
+  return {
+    element: el("div", {}, form, log, look),
+    take(question) {
+      text.value = question.text;
+      file.value = "";
+      choose(question.image);
+      text.focus();
+    },
+    end: () => asking?.abort(),
+  };
+};

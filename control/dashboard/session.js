@@ -1,0 +1,149 @@
+/** The page while a token is accepted. */
+import { el } from "../page/elements.js";
+import { Ledger } from "../page/ledger.js";
+import { answersView } from "./answers_view.js";
+import { Api } from "./api.js";
+import { bimodalityView } from "./bimodality_view.js";
+import { chat } from "./chat.js";
+import { controls, stateWords } from "./controls.js";
+import { curvesView } from "./curves_view.js";
+import { documentation } from "./documentation.js";
+import { follow } from "./event_stream.js";
+import { header } from "./header.js";
+import { notesView } from "./notes_view.js";
+import { Rollouts } from "./rollouts.js";
+import { tuning, tuningWords } from "./tuning.js";
+import { views } from "./views.js";
+
+const LINES = 20_000, DRAW = 500, HISTOGRAM = 3000; // metrics kept; milliseconds between two drawings
+const RESTS = ["idle", "stopped", "done", "failed"];
+
+/** Calls `work` at most once in so many milliseconds, and once more after the last call. */
+const spaced = (work, milliseconds) => {
+  let timer, again = false;
+  const run = () => {
+    again = false;
+    timer = setTimeout(() => {
+      timer = undefined;
+      if (again) run();
+    }, milliseconds);
+    work();
+  };
+  return { ask: () => timer === undefined ? run() : again = true, end: () => clearTimeout(timer) };
+};
+
+/** What the page shows: `element`, `end()`. @param options `about` the tunable fields; `refused` is told when the token is not accepted; `theme` goes into the head. */
+export const session = (token, { about, refused, theme }) => {
+  const over = new AbortController(), api = new Api({ token, refused }), ledger = new Ledger(LINES), rollouts = new Rollouts(api);
+  const head = header(), curves = curvesView(), bimodality = bimodalityView(), notes = notesView(), docs = documentation(api);
+  let status;
+  const steering = controls(api, { onStatus: (next) => stands(next) }), form = tuning(api, { about });
+  const talk = chat(api, { stepNow: () => status?.step ?? "–" });
+  const answers = answersView(rollouts, {
+    ask(question) {
+      location.hash = "#chat";
+      pages.open("chat");
+      talk.take(question);
+    },
+  });
+
+  const failed = (error) => !over.signal.aborted && notes.add(error.message, "fault");
+  const paint = spaced(() => {
+    head.numbers(ledger);
+    if (document.hidden || pages.shown() !== "run") return;
+    curves.draw(ledger);
+    bimodality.numbers(ledger);
+  }, DRAW);
+  const histogram = spaced(() => {
+    if (document.hidden || pages.shown() !== "run") return;
+    rollouts.newest().then(({ samples }) => bimodality.samples(samples)).catch(failed);
+  }, HISTOGRAM);
+  const opened = {
+    run: () => (paint.ask(), histogram.ask()),
+    answers: () => answers.show(),
+    settings: () => form.load().catch(failed),
+    api: () => docs.load(),
+  };
+  const heading = (title, ...children) => el("section", {}, el("h2", { textContent: title }), ...children);
+  const pages = views({
+    run: {
+      title: "Run",
+      nodes: [
+        heading("Curves", curves.element),
+        heading("Anchors and the rest", bimodality.element),
+        heading("What happened", notes.element),
+      ],
+    },
+    answers: { title: "Answers", nodes: [heading("Answers", answers.element)] },
+    chat: { title: "Chat", nodes: [heading("Ask the policy", talk.element)] },
+    settings: { title: "Settings", nodes: [heading("Settings that may change while it runs", form.element)] },
+    api: { title: "API", nodes: [heading("HTTP endpoint", docs.element)] },
+  }, { first: location.pathname === "/docs" ? "api" : "run", signal: over.signal, onOpen: (name) => opened[name]?.() });
+
+  const reload = async () => {
+    ledger.clear();
+    curves.clear();
+    rollouts.forget();
+    answers.clear();
+    try {
+      const { lines } = await api.json(`/v1/metrics?since=-1&limit=${LINES}`, { signal: over.signal });
+      for (const line of lines) ledger.add(line);
+      opened[pages.shown()]?.();
+      paint.ask();
+    } catch (error) {
+      failed(error);
+    }
+  };
+  const stands = (next) => {
+    const before = status?.state;
+    status = next;
+    head.status(next);
+    head.numbers(ledger);
+    steering.status(next);
+    if (before === next.state) return;
+    notes.add(`The run is ${stateWords({ state: next.state })}.`, next.state === "failed" ? "fault" : "");
+    // A run that goes on from a checkpoint has dropped the lines past it.
+    if (RESTS.includes(before) && !RESTS.includes(next.state) || before === "starting") reload();
+  };
+  const HANDLERS = {
+    status: stands,
+    metrics(line) {
+      ledger.add(line);
+      // The status is told when the state changes, not with each step.
+      if (status && line.phase !== "sft" && line.step > status.step) stands({ ...status, step: line.step });
+      paint.ask();
+    },
+    rollouts({ step }) {
+      rollouts.forget();
+      answers.arrived(step, pages.shown() === "answers" && !document.hidden);
+      histogram.ask();
+    },
+    checkpoint: ({ step }) => notes.add(`Checkpoint of step ${step}.`),
+    tuned(change) {
+      form.tuned(change);
+      notes.add(tuningWords(change));
+    },
+    note: ({ text }) => notes.add(text),
+    reset: reload,
+  };
+  const ready = reload();
+  document.addEventListener("visibilitychange", () => !document.hidden && opened[pages.shown()]?.(), { signal: over.signal });
+  follow((last, signal) => api.open("/v1/events", { signal, headers: last === undefined ? {} : { "last-event-id": last } }), {
+    signal: over.signal,
+    onState: (word, seconds) => head.connection(word, seconds),
+    onEvent: ({ event, data }) => HANDLERS[event]?.(JSON.parse(data)),
+  });
+  pages.open();
+  return {
+    ready,
+    element: el("div", {}, el("header", {}, head.element, steering.element, el("div", { className: "bar" }, pages.nav, theme)), pages.main),
+    end() {
+      over.abort();
+      talk.end();
+      curves.clear();
+      bimodality.end();
+      paint.end();
+      histogram.end();
+    },
+  };
+};

@@ -1,0 +1,121 @@
+/** The fields that may change while the run goes on. */
+import { el } from "../page/elements.js";
+
+/** The part of a configuration that these paths and values are. */
+export const nestedOf = (changes) => {
+  const whole = {};
+  for (const [path, value] of Object.entries(changes)) {
+    const keys = path.split("."), last = keys.pop();
+    keys.reduce((at, key) => at[key] ??= {}, whole)[last] = value;
+  }
+  return whole;
+};
+
+/** What a change came to, in words. */
+export const tuningWords = ({ changed, fromStep }) =>
+  changed.length === 0
+    ? "Nothing has changed."
+    : `From step ${fromStep}: ${
+      changed.map(({ path, from, to }) => `${path} ${JSON.stringify(from)} → ${JSON.stringify(to)}`).join(", ")
+    }.`;
+
+/** A field of the form: its row, its input, what it holds, and what is wrong with it. */
+const fieldOf = (path, { value, about }) => {
+  const id = `tune-${path}`, fault = el("span", { className: "fault", id: `${id}-fault` });
+  const input = about?.enum
+    ? el("select", { id }, ...about.enum.map((one) => el("option", { value: one, textContent: one })))
+    : el("input", { id, type: "text", inputMode: typeof value === "number" ? "decimal" : "text", autocomplete: "off", spellcheck: false });
+  input.setAttribute("aria-describedby", `${id}-about ${id}-fault`);
+  let now = value;
+  const put = (next) => {
+    now = next;
+    input.value = String(next ?? "");
+  };
+  const read = () =>
+    typeof now === "number" && input.value.trim() !== "" && !Number.isNaN(Number(input.value)) ? Number(input.value) : input.value;
+  const changed = () => input.value !== String(now ?? "");
+  const mark = () => row.classList.toggle("changed", changed());
+  const row = el(
+    "div",
+    { className: "field" },
+    el("label", { htmlFor: id, textContent: path }),
+    input,
+    el("span", { className: "note", id: `${id}-about`, textContent: about?.description ?? "" }),
+    fault,
+  );
+  put(value);
+  input.addEventListener("input", mark);
+  return {
+    row,
+    read,
+    changed,
+    focus: () => input.focus(),
+    /** Takes the run's value; what is being typed stays. */
+    update(next) {
+      if (changed()) now = next;
+      else put(next);
+      mark();
+    },
+    settle(next) {
+      put(next);
+      mark();
+    },
+    blame(words) {
+      fault.textContent = words;
+      input.ariaInvalid = words === "" ? "false" : "true";
+    },
+  };
+};
+
+/** The form: `element`, `load()`, `tuned(tuning)`. @param options `about`: by path, as JSON Schema has it. */
+export const tuning = (api, { about }) => {
+  const fields = new Map(), said = el("p", { className: "said", ariaLive: "polite" }), rows = el("div", { className: "fields" });
+  const send = el("button", { type: "submit", textContent: "Change" }), undo = el("button", { type: "reset", textContent: "Undo" });
+  const form = el("form", { noValidate: true }, rows, el("div", { className: "row" }, send, undo), said);
+  const say = (words, fault = false) => {
+    said.className = fault ? "said fault" : "said";
+    said.textContent = words;
+  };
+  const load = async () => {
+    const { tunable } = await api.json("/v1/config");
+    for (const [path, value] of Object.entries(tunable)) {
+      if (fields.has(path)) fields.get(path).update(value);
+      else fields.set(path, fieldOf(path, { value, about: about[path] }));
+    }
+    rows.replaceChildren(...[...fields.values()].map(({ row }) => row));
+  };
+  form.addEventListener("reset", (event) => {
+    event.preventDefault();
+    fields.clear();
+    say("");
+    load().catch((error) => say(error.message, true));
+  });
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    const own = [...fields].filter(([, field]) => field.changed());
+    for (const field of fields.values()) field.blame("");
+    if (own.length === 0) return say("Nothing has changed.");
+    send.disabled = true;
+    try {
+      const answer = await api.json("/v1/config", {
+        method: "PATCH",
+        body: nestedOf(Object.fromEntries(own.map(([path, field]) => [path, field.read()]))),
+      });
+      for (const [, field] of own) field.settle(field.read());
+      say(tuningWords(answer));
+    } catch (error) {
+      const blamed = fields.get(error.param);
+      blamed?.blame(error.message);
+      blamed?.focus();
+      say(blamed ? `Nothing has changed: ${error.param} is refused.` : error.message, true);
+    } finally {
+      send.disabled = false;
+    }
+  });
+  return {
+    element: form,
+    load,
+    /** Another client, or this one, has changed fields. */
+    tuned: ({ changed }) => changed.forEach(({ path, to }) => fields.get(path)?.update(to)),
+  };
+};

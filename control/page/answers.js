@@ -1,0 +1,78 @@
+/** Answers, token by token. */
+import { el, show } from "./elements.js";
+
+/** The highest connectivity of samples; 0 where there is none. */
+export const mostOf = (samples) => samples.flatMap(({ numbers }) => numbers.connectivity ?? []).reduce((a, b) => Math.max(a, b ?? 0), 0);
+
+/** A token and its numbers in a line. */
+export const factsOf = ({ tokens, anchor, numbers }, i) =>
+  [
+    `${JSON.stringify(tokens[i])}${anchor[i] ? ", an anchor" : ""}`,
+    ...Object.entries(numbers).map(([key, values]) => `${key} ${show(values[i])}`),
+  ].join(" · ");
+
+/**
+ * The tokens of an answer, coloured by connectivity, the anchors marked. It is one stop of Tab; the arrows go through it.
+ *
+ * @param options `most`: the connectivity of the full colour. `look(i)` is told of the token that is pointed at or has the focus; `leave()` when none is any more.
+ */
+export const answer = ({ tokens, anchor, numbers }, { most, look, leave = () => {} }) => {
+  const spans = tokens.map((text, i) => {
+    const span = el("span", {
+      className: anchor[i] ? "token anchor" : "token",
+      textContent: text || "\u25cc",
+      tabIndex: i === 0 ? 0 : -1,
+    });
+    const heat = numbers.connectivity?.[i] ?? 0;
+    if (most > 0) span.style.setProperty("--heat", `${Math.max(0, Math.round(75 * heat / most))}%`);
+    span.dataset.token = String(i);
+    return span;
+  });
+  const whole = el("p", { className: "answer" }, ...spans);
+  const indexOf = (node) => node?.dataset?.token === undefined || node.parentElement !== whole ? undefined : Number(node.dataset.token);
+  const tell = (event) => {
+    const i = indexOf(event.target);
+    if (i !== undefined) look(i);
+  };
+  const rest = () => {
+    const focused = indexOf(document.activeElement);
+    if (focused === undefined) leave();
+    else look(focused);
+  };
+  whole.addEventListener("pointerover", tell);
+  whole.addEventListener("focusin", tell);
+  whole.addEventListener("pointerleave", rest);
+  whole.addEventListener("focusout", (event) => indexOf(event.relatedTarget) === undefined && leave());
+  whole.addEventListener("keydown", (event) => {
+    const at = indexOf(document.activeElement);
+    const to = { ArrowLeft: at - 1, ArrowRight: at + 1, Home: 0, End: spans.length - 1 }[event.key];
+    if (at === undefined || !spans[to]) return;
+    event.preventDefault();
+    spans[at].tabIndex = -1;
+    spans[to].tabIndex = 0;
+    spans[to].focus();
+  });
+  return whole;
+};
+
+/** A sample of a prompt: its rewards in a line, then what it says. */
+export const sampleCard = (one, { truth, said }) => {
+  const rewards = Object.entries(one.reward).map(([key, x]) => `${key === "overall" ? "reward" : key} ${show(x)}`);
+  const parts = [
+    `sample ${show(one.number)}`,
+    ...rewards,
+    `truth ${truth || "–"}`,
+    ...one.finish && one.finish !== "stop" ? [`cut off (${one.finish})`] : [],
+  ];
+  return el("div", { className: "sample" }, el("p", { className: "note", textContent: parts.join(" · ") }), said);
+};
+
+/** What the colours mean. */
+export const heatKey = (most) =>
+  el(
+    "p",
+    { className: "note" },
+    "Colour: connectivity, 0 ",
+    el("span", { className: "scale" }),
+    ` ${show(most)}. Bold and underlined: anchors.`,
+  );

@@ -1,0 +1,185 @@
+/** Charts, drawn by uPlot. */
+import { colour, el, forgetColours, show } from "./elements.js";
+
+const plots = new Set();
+
+/** A number beside an axis, short enough for it. */
+const mark = (x) => x !== 0 && Math.abs(x) < 1e-3 ? Number(x.toPrecision(3)).toExponential() : show(x);
+
+/** Draws a plot that follows its box's width, and whose points are reached with the arrow keys. */
+const plot = (box, options, data) => {
+  const axis = {
+    stroke: () => colour("--dim"),
+    grid: { stroke: () => colour("--line"), width: 1 },
+    ticks: { stroke: () => colour("--line"), width: 1 },
+  };
+  const size = () => ({ width: Math.max(200, box.clientWidth), height: 220 });
+  const axes = [{ ...axis, size: 32 }, { ...axis, size: 58, values: (_, splits) => splits.map(mark) }];
+  const made = new uPlot({ ...size(), scales: { x: { time: false } }, axes, ...options }, data, box);
+  const observer = new ResizeObserver(() => box.clientWidth > 0 && made.width !== size().width && made.setSize(size()));
+  observer.observe(box);
+  plots.add(made);
+  return Object.assign(made, {
+    end() {
+      observer.disconnect();
+      plots.delete(made);
+      made.destroy();
+    },
+  });
+};
+
+/** Moves the cursor of the box's plot with the arrow keys. */
+const steered = (box, plotOf) => {
+  let at = Infinity;
+  box.tabIndex = 0;
+  box.addEventListener("keydown", (event) => {
+    const move = { ArrowLeft: -1, ArrowRight: 1, Home: -Infinity, End: Infinity }[event.key], made = plotOf();
+    if (move === undefined || !made) return;
+    event.preventDefault();
+    const last = made.data[0].length - 1;
+    at = Math.max(0, Math.min(last, Math.min(at, last + 1) + move));
+    made.setCursor({ left: made.valToPos(made.data[0][at], "x"), top: 10 });
+  });
+  box.addEventListener("blur", () => plotOf()?.setCursor({ left: -10, top: -10 }));
+  return box;
+};
+
+/** Marks of the legend in colours of the style sheet, so that they follow the theme; `variables` of the series that have one. */
+const marks = (variables, { filled = false } = {}) => {
+  const of = (i) => variables[i - 1] ? `var(${variables[i - 1]})` : "transparent";
+  return { markers: { width: 2, stroke: (_, i) => of(i), fill: (_, i) => filled ? of(i) : "transparent" } };
+};
+
+/** What the legend says: the value under the cursor; where there is no cursor, the newest. */
+const value = (u, x, i, at) => show(at === null || at === undefined ? u.data?.[i]?.findLast((one) => one !== null) : x);
+
+/** Puts other numbers into a plot; the part of it that was zoomed to stays. */
+const refill = (made, data) => {
+  const { min, max } = made.scales.x, [xs] = made.data, whole = !(min > xs[0] || max < xs.at(-1));
+  made.setData(data, whole);
+  if (!whole) made.redraw(true);
+  if (made.cursor.left < 0) made.setLegend({ idx: null });
+};
+
+/** A box whose plot is made when the box is on the page, and anew where `shapeOf` has changed. */
+const drawn = (box, { shapeOf, optionsOf, dataOf }) => {
+  let made, shape, now, waiting = false;
+  const end = () => {
+    made?.end();
+    made = now = undefined;
+  };
+  const draw = () => {
+    waiting = false;
+    if (now === undefined) return;
+    const wanted = shapeOf(now);
+    if (made && wanted === shape) return refill(made, dataOf(now));
+    made?.end();
+    shape = wanted;
+    made = plot(box, optionsOf(now), dataOf(now));
+    made.setLegend({ idx: null });
+  };
+  box.role = "img";
+  steered(box, () => made);
+  const put = (next) => {
+    now = next;
+    if (!waiting) queueMicrotask(draw);
+    waiting = true;
+  };
+  return { put, end };
+};
+
+/** A chart of lines. @returns Its figure, what draws other numbers into it, and what ends it. */
+export const chart = (first) => {
+  const box = el("div", { className: "chart" });
+  const { put: draw, end } = drawn(box, {
+    shapeOf: ({ series, band }) => JSON.stringify([series.map(({ label }) => label), band !== undefined]),
+    dataOf: ({ xs, series, band }) => [xs, ...series.map(({ values }) => values), ...band ? [band.low, band.high] : []],
+    optionsOf: ({ along, series, band }) => {
+      const lines = series.map(({ label }, i) => ({
+        label,
+        value,
+        spanGaps: true,
+        width: 2,
+        stroke: () => colour(`--c${i % 6}`),
+        points: { show: (u) => u.data[0].length < 30, size: 5, fill: () => colour("--paper") },
+        ...(i > 0 && { dash: [6, 3] }),
+      }));
+      const edges = band ? ["low", "high"].map((label) => ({ label, value, spanGaps: true, width: 0, points: { show: false } })) : [];
+      const n = series.length;
+      return {
+        legend: marks(series.map((_, i) => `--c${i % 6}`)),
+        series: [{ label: along, value }, ...lines, ...edges],
+        ...(band && { bands: [{ series: [n + 2, n + 1], fill: () => colour("--band") }] }),
+      };
+    },
+  });
+  const update = (next) => {
+    const last = next.series.map(({ label, values }) => `${label} ${show(values.findLast((x) => x !== null))}`).join(", ");
+    box.ariaLabel = `${next.title} along ${next.along}s ${next.xs[0]} to ${next.xs.at(-1)}; at the end: ${last}`;
+    draw(next);
+  };
+  update(first);
+  return { figure: el("figure", { className: "chart" }, el("h3", { textContent: first.title }), box), update, end };
+};
+
+/** The histogram of connectivity. @returns Its nodes, what draws another one, and what ends it. */
+export const distribution = (first) => {
+  const box = el("div", { className: "chart" }), note = el("p", { className: "note" });
+  const sum = (list) => list.reduce((a, b) => a + b, 0);
+  let now = first;
+  const pointed = (_, x) => show(x);
+  const bars = (label, variable) => ({
+    label,
+    value: pointed,
+    width: 0,
+    fill: () => colour(variable),
+    stroke: () => colour(variable),
+    points: { show: false },
+    paths: uPlot.paths.bars({ size: [0.9, Infinity] }),
+  });
+  const edge = (u) => {
+    if (now.threshold === null) return;
+    const left = Math.round(u.valToPos(now.threshold, "x", true)), { top, height } = u.bbox, { ctx } = u;
+    ctx.save();
+    ctx.strokeStyle = colour("--ink");
+    ctx.lineWidth = 2 * devicePixelRatio;
+    ctx.setLineDash([6 * devicePixelRatio, 4 * devicePixelRatio]);
+    ctx.beginPath();
+    ctx.moveTo(left, top);
+    ctx.lineTo(left, top + height);
+    ctx.stroke();
+    ctx.restore();
+  };
+  const { put: draw, end } = drawn(box, {
+    shapeOf: () => "bars",
+    dataOf: ({ starts, width, all, anchors }) => [starts.map((start) => start + width / 2), all, anchors],
+    optionsOf: () => ({
+      scales: {
+        x: { time: false, range: () => [now.starts[0], now.starts.at(-1) + now.width] },
+        y: { range: (_, __, high) => [0, high * 1.05 || 1] },
+      },
+      legend: marks(["--c0", "--hot"], { filled: true }),
+      series: [{ label: "connectivity", value: pointed }, bars("tokens", "--c0"), bars("anchors", "--hot")],
+      hooks: { draw: [edge] },
+    }),
+  });
+  const update = (next) => {
+    now = next;
+    const { all, anchors, threshold } = next, lowest = show(threshold);
+    box.ariaLabel = `${sum(all)} tokens by connectivity, ${sum(anchors)} of them anchors; lowest anchor ${lowest}`;
+    note.textContent = `${sum(all)} tokens, ${sum(anchors)} of them anchors. ${
+      threshold === null
+        ? "No token is an anchor."
+        : `Dashed line: ${lowest}, the lowest connectivity of an anchor. Anchors are chosen within each answer, so other tokens can lie above it.`
+    }`;
+    draw(next);
+  };
+  update(first);
+  return { nodes: [box, note], update, end };
+};
+
+/** Draws all plots anew, in the theme's colours. */
+export const redrawPlots = () => {
+  forgetColours();
+  for (const one of plots) one.redraw(false);
+};

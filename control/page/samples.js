@@ -1,0 +1,51 @@
+/** The answers of a step, as they are shown. */
+import { listOf, numberOf, textOf } from "./fields.js";
+
+const NUMBERS = {
+  connectivity: "connectivity",
+  cluster: "cluster",
+  weights: "weight",
+  advantages: "advantage",
+  logprobs: "log-prob",
+  entropies: "entropy",
+};
+const IMAGE = /^data:image\/(png|jpeg|webp|gif|bmp);base64,[A-Za-z0-9+/=]*$/;
+
+/**
+ * Lines of one step, by prompt. A picture stands on one line of a prompt and is shown for all.
+ *
+ * @param {readonly Readonly<Record<string, unknown>>[]} lines Of rollouts.jsonl.
+ * @param {(line: Readonly<Record<string, unknown>>) => object} more What else a sample has.
+ */
+export const stepSamples = (lines, more = () => ({})) => {
+  const groups = Map.groupBy(lines, (line) => textOf(line["prompt_id"]));
+  return {
+    step: numberOf(lines[0]?.step),
+    prompts: [...groups].map(([id, own]) => {
+      const image = own.map((line) => line.image).find((value) => typeof value === "string" && IMAGE.test(value));
+      return {
+        id,
+        text: textOf(own[0].prompt),
+        truth: textOf(own[0].truth),
+        ...(image !== undefined && { image }),
+        samples: own.map((line) => ({ ...sampleOf(line), ...more(line) })),
+      };
+    }),
+  };
+};
+
+const sampleOf = (line) => {
+  const logged = listOf(line.tokens).map(textOf), tokens = logged.length > 0 ? logged : [textOf(line.response)];
+  const { reward } = line, flags = listOf(line.anchor);
+  const known = Object.entries(NUMBERS).filter(([key]) => listOf(line[key]).length > 0);
+  return {
+    number: numberOf(line.sample),
+    reward: typeof reward === "object" && reward !== null
+      ? Object.fromEntries(Object.entries(reward).map(([key, value]) => [key, numberOf(value)]))
+      : {},
+    ...(typeof line.finish === "string" && { finish: line.finish }),
+    tokens,
+    anchor: tokens.map((_, i) => flags[i] === 1),
+    numbers: Object.fromEntries(known.map(([key, name]) => [name, tokens.map((_, i) => numberOf(listOf(line[key])[i]))])),
+  };
+};
