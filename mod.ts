@@ -2,8 +2,8 @@
  * Kedge: reinforcement learning from verifiable rewards for multimodal language models, with credit by cross-modality connectivity (AT-RL), in
  * TypeScript over kernels for CUDA and for the CPU.
  *
- * What is here so far: devices and their kernels, tensors with reverse-mode autograd, handles that cross threads, AdamW, schedules, safetensors;
- * Qwen2.5-VL with its processor and a generation engine; AT-RL, advantages, policy losses, divergences, rewards and verifiers.
+ * From the ground up: devices and their kernels; tensors with reverse-mode autograd, handles that cross threads, AdamW, schedules, safetensors; Qwen2.5-VL with
+ * its processor and a generation engine; AT-RL, advantages, policy losses, divergences, rewards and verifiers; data sets; actors, and what a run is made of.
  *
  * @example A step of gradient descent
  * ```ts
@@ -27,16 +27,26 @@
 export { Device, openDevice, type OpenOptions } from "./ffi/open.ts";
 export { CpuDevice, type CpuOptions } from "./ffi/cpu_device.ts";
 export { CudaDevice, type CudaOptions } from "./ffi/cuda_device.ts";
-export { type DeviceEvent, type DType, DTYPE_BYTES, DTYPES, type Gemm, type MemoryReport } from "./ffi/device.ts";
+export {
+  type Device as DeviceInterface,
+  type DeviceEvent,
+  type DType,
+  DTYPE_BYTES,
+  DTYPES,
+  type Gemm,
+  type MemoryReport,
+} from "./ffi/device.ts";
 export type { Address, Host, Ops } from "./ffi/generated/bindings.ts";
 export { KedgeError, type KedgeErrorCode } from "./ffi/errors.ts";
 
 // Tensors.
 export { type Shape, Tensor, type TensorArray, type TensorOptions } from "./tensor/tensor.ts";
 export { Account, type TensorHandle, type TensorReturn } from "./tensor/handle.ts";
-export { type OwnerId, type OwnerReport, ownerReport, reclaimOwner } from "./tensor/owner.ts";
+export { openOwner, type OwnerId, type OwnerReport, ownerReport, reclaimOwner } from "./tensor/owner.ts";
 
 // Autograd.
+export type { Backward, Recording } from "./tensor/backward.ts";
+export type { Slot } from "./tensor/gradient.ts";
 export { type Op, type Seed, Tape, type ValueTree } from "./tensor/tape.ts";
 export { Value } from "./tensor/value.ts";
 export { Parameter, type Parameters } from "./tensor/parameter.ts";
@@ -64,6 +74,7 @@ export { type LoadOptions, loadTensor, tensorEntry } from "./tensor/tensor_files
 
 // Qwen2.5-VL.
 export { type LayerObserver, type LogProbsOptions, Qwen25VL } from "./model/qwen2_5_vl.ts";
+export type { ModelParts } from "./model/vision_tower.ts";
 export type { Checkpointing } from "./model/checkpointing.ts";
 export { type Group, PackedBatch, type PackedPrompt, type PackedResponse, type PackOptions } from "./model/packed_batch.ts";
 export { type Grid, type Pixels, type Prompt, type Visual, visualTokens } from "./model/prompt.ts";
@@ -108,29 +119,36 @@ export {
   type Conversation,
   type ConversationOptions,
   type Dropped,
+  type Pictures,
   Processor,
   type ProcessorParts,
   type PromptOptions,
 } from "./model/processor/processor.ts";
-export { type EncodeOptions, Tokenizer, TokenStream } from "./model/processor/tokenizer.ts";
+export { type DecodeOptions, type EncodeOptions, Tokenizer, TokenStream } from "./model/processor/tokenizer.ts";
 export { ChatTemplate, defaultChatTemplate, type RenderOptions, type TemplateMessage } from "./model/processor/chat_template.ts";
 export {
   type ImageSource,
+  type Marked,
   markedParts,
   type Message,
+  type MessagesSchema,
   messagesSchema,
   parseMessages,
   type Part,
   type PixelBounds,
   type PixelData,
+  type Row,
   type VideoSource,
 } from "./model/processor/messages.ts";
 export {
+  type Colours,
   type ImageOptions,
   ImageProcessor,
   type ImageProcessorOptions,
   smartResize,
+  type SmartResizeOptions,
   type VideoOptions,
+  type VideoSettings,
 } from "./model/processor/image_processor.ts";
 
 // Advantages, losses, divergences, dynamic sampling.
@@ -199,3 +217,111 @@ export { uniformCredit, WeightCredit } from "./rl/credit/weight_credit.ts";
 
 // Rewards.
 export * from "./rl/rewards/mod.ts";
+
+// Data: rows of files, of the hub and of the built-in task; the order in which they are trained on.
+export {
+  type Attachments,
+  type BadRow,
+  type BadRows,
+  BOARD_DEFAULTS,
+  BoardDataset,
+  type BoardOptions,
+  boardOptions,
+  type BoardPlace,
+  type BoardProblem,
+  boardProblem,
+  type BoardSplit,
+  boardVocabulary,
+  COLOURS as BOARD_COLOURS,
+  type ColumnOptions,
+  Columns,
+  ConcatDataset,
+  type Dataset,
+  type Download,
+  downloadDataset,
+  type Figure as BoardFigure,
+  type FileOptions as DatasetFileOptions,
+  type HubId,
+  type HubOptions,
+  INSTRUCTIONS,
+  JsonLinesDataset,
+  newBoardModel,
+  openDataset,
+  type OpenOptions as DatasetOptions,
+  ParquetDataset,
+  type ParquetOptions,
+  parseHubId,
+  type PromptFormat,
+  type RawRow,
+  readSample,
+  type Sample,
+  type SamplerState,
+  ShuffledSampler,
+  surround,
+  type Surroundings,
+  surroundings,
+} from "./data/mod.ts";
+
+// Actors: threads that own tensors, answer messages one after the other, and leave nothing when they die.
+export { Actor, type SpawnOptions } from "./actors/runtime/spawn.ts";
+export { Peer, type RequestOptions } from "./actors/runtime/peer.ts";
+export { Carrier, Place } from "./actors/runtime/place.ts";
+export { Mailbox } from "./actors/runtime/mailbox.ts";
+export { type Behaviour, serveActor, type ServeOptions, type Start, type Turn } from "./actors/runtime/serve.ts";
+export type { Message as ActorMessage } from "./actors/runtime/protocol.ts";
+
+// A run's configuration.
+export { type ConfigSource, loadConfig, type LoadedConfig } from "./actors/config/load.ts";
+export { type ConfigSchema, configSchema } from "./actors/config/schema.ts";
+export type * from "./actors/config/types.ts";
+export { configJsonSchema, type JsonSchema } from "./actors/config/json_schema.ts";
+export { type Derived, derived, type DerivedNumbers, type MemoryEstimate } from "./actors/config/derived.ts";
+export { checkResume, MAY_CHANGE } from "./actors/config/resume.ts";
+export { TUNABLE, type TunableChanges, type TunableInput, type TunableSchema, tunableSchema } from "./actors/config/tunable.ts";
+
+// A whole run.
+export { type Question as RunQuestion, train, TrainingRun, type TrainingRunOptions, type TrainResult } from "./actors/training_run.ts";
+export type {
+  AnswersMessage,
+  ChatSamplingMessage,
+  SamplingMessage,
+  TokenPart,
+  TrainerEvent,
+  TrainerReplies,
+  TrainerStatus,
+  TuningReply,
+} from "./actors/messages.ts";
+export type { HeldAnswers } from "./actors/prompts.ts";
+
+// What a run writes down.
+export { type Checkpoint, type CheckpointParts, Checkpoints, type LoadedCheckpoint } from "./actors/run/checkpoints.ts";
+export { type Line, Lines } from "./actors/run/lines.ts";
+export { TensorBoard } from "./actors/run/tensorboard.ts";
+
+// How good a model is.
+export {
+  type Answer,
+  type AskOptions,
+  evaluate,
+  type EvaluateOptions,
+  type Evaluation,
+  type Generate,
+  gradeAnswers,
+  type Prediction,
+  type Question,
+  questionOf,
+} from "./actors/evaluation/evaluate.ts";
+export { engineGenerate } from "./actors/evaluation/engine_generate.ts";
+export {
+  type Estimate,
+  type EvaluationRecord,
+  type GroupStatistics,
+  type IntervalMethod,
+  majorityAccuracy,
+  passAtK,
+  type Statistics,
+  statistics,
+  type StatisticsOptions,
+} from "./actors/evaluation/statistics.ts";
+export { statisticsTable } from "./actors/evaluation/table.ts";
+export { wilson } from "./actors/evaluator/wilson.ts";

@@ -36,7 +36,9 @@ export interface PromptMessage {
 
 /** The answers to one prompt, packed behind one another; all in host memory. */
 export interface AnswersMessage {
+  /** Tokens of each answer. */
   readonly lengths: readonly number[];
+  /** Why each ended. */
   readonly finish: readonly Finish[];
   /** i32 [tokens] */
   readonly tokens: TensorHandle;
@@ -48,19 +50,29 @@ export interface AnswersMessage {
   readonly connectivity?: TensorHandle;
   /** f32 [tokens, regions]; undefined where there are none. */
   readonly profile?: TensorHandle;
+  /** Columns of `profile`; 0 where there is none. */
   readonly regions: number;
+  /** What the regions are, as rectangles of the pictures. */
   readonly boxes: readonly RegionBox[];
 }
 
 /** How answers are drawn. */
 export interface SamplingMessage {
+  /** Answers to a prompt. */
   readonly n: number;
+  /** Divides the logits; 0 takes the likeliest token. */
   readonly temperature: number;
+  /** Keeps so many of the likeliest tokens; 0 (default): all. */
   readonly topK?: number;
+  /** Keeps the likeliest tokens up to this probability. Default 1: all. */
   readonly topP?: number;
+  /** Keeps tokens of at least this share of the likeliest one's probability. Default 0: all. */
   readonly minP?: number;
+  /** Longest answer. */
   readonly maxTokens: number;
+  /** Of the draws, beside the prompt's key. */
   readonly seed: number;
+  /** How connectivity is measured; undefined: it is not. */
   readonly connectivity?: ConnectivityOptions;
 }
 
@@ -72,8 +84,11 @@ export interface ChatSamplingMessage extends SamplingMessage {
 
 /** A token of a "generate" as it comes. */
 export interface TokenPart {
+  /** Which answer. */
   readonly sample: number;
+  /** Its id. */
   readonly token: number;
+  /** Natural logarithm of its probability. */
   readonly logprob: number;
 }
 
@@ -302,8 +317,11 @@ export type TrainerMessage =
 
 /** How a run stands. */
 export interface TrainerStatus {
+  /** Where the run is. "stopped": ended before its last step. */
   readonly state: "starting" | "warm-start" | "running" | "paused" | "stopping" | "stopped" | "done" | "failed";
+  /** Steps that are done. */
   readonly step: number;
+  /** Steps of the whole run. */
   readonly maxSteps: number;
   /** Whether it pauses before the next step, or does already. */
   readonly pausing: boolean;
@@ -313,7 +331,9 @@ export interface TrainerStatus {
 
 /** A change of live-tunable fields. */
 export interface TuningReply {
+  /** Fields that have another value now, by path. */
   readonly changed: readonly { readonly path: string; readonly from: unknown; readonly to: unknown }[];
+  /** The first step that is made with them. */
   readonly fromStep: number;
 }
 

@@ -69,10 +69,15 @@ export function readPrompt(prompt: HeldPrompt): Prompt {
 
 /** The answers to a prompt in tensors of host memory. */
 export interface HeldAnswers extends Disposable, Omit<AnswersMessage, "tokens" | "logprobs" | "entropies" | "connectivity" | "profile"> {
+  /** i32 [tokens] */
   readonly tokens: Tensor;
+  /** f32 [tokens], as sampled. */
   readonly logprobs: Tensor;
+  /** f32 [tokens], in nats. */
   readonly entropies: Tensor;
+  /** f32 [tokens]; undefined where it was not measured. */
   readonly connectivity?: Tensor;
+  /** f32 [tokens, regions]; undefined where there are none. */
   readonly profile?: Tensor;
 }
 

@@ -48,6 +48,21 @@ export interface Question {
 /**
  * A run that was opened: its directory is this process's alone, its trainer waits for {@linkcode TrainingRun.start}. It trains once; to go on after its end, open
  * another.
+ *
+ * @example
+ * ```ts
+ * import { TrainingRun } from "./training_run.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const runDir = Deno.makeTempDirSync();
+ * {
+ *   await using run = await TrainingRun.open({ sets: [`runDir=${runDir}`, "device=cpu", "name=little"] });
+ *   const { state, step } = await run.status();
+ *   assertEquals([state, step, run.path], ["starting", 0, `${runDir}/little`]);
+ *   assertEquals((await run.tune({ "optim.lr": 5e-5 })).fromStep, 1);
+ * }
+ * Deno.removeSync(runDir, { recursive: true });
+ * ```
  */
 export class TrainingRun implements AsyncDisposable {
   readonly #opener: CpuDevice;

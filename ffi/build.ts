@@ -9,6 +9,7 @@ import { dirname, join, posix } from "node:path";
 import { fileURLToPath } from "node:url";
 import { KedgeError } from "./errors.ts";
 import { environment } from "./environment.ts";
+import { compileOnOrder } from "./build_worker.ts";
 
 /** A library to build. */
 export interface Build {
@@ -247,7 +248,8 @@ function compile(build: Build, setting: CompileSetting): void {
     units: units.filter(({ final }) => !exists(final)),
     link: [...units.map(({ final }) => final), ...build.linkFlags, "-o", output],
   };
-  const worker = new Worker(new URL("./build_worker.ts", import.meta.url), { type: "module", name: "kedge-build" });
+  const source = `data:application/javascript,${encodeURIComponent(`(${compileOnOrder})();`)}`;
+  const worker = new Worker(source, { type: "module", name: "kedge-build" });
   try {
     worker.postMessage(order);
     const state = new Int32Array(signal, 0, 2);

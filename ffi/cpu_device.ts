@@ -23,11 +23,26 @@ const SMALL_PRODUCT = 32 ** 3;
 
 /**
  * The processor and its memory as a {@linkcode Device}. Memory, its budget and its account are the process's: all CPU devices of all workers share them.
+ *
+ * @example
+ * ```ts
+ * import { CpuDevice } from "./cpu_device.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * using device = CpuDevice.open({ threads: 1 });
+ * const address = device.alloc(8);
+ * device.write(address, Float32Array.of(1, 2));
+ * const numbers = new Float32Array(2);
+ * device.read(numbers, address);
+ * device.free(address);
+ * assertEquals([...numbers], [1, 2]);
+ * ```
  */
 export class CpuDevice implements Device {
+  /** "cpu". */
   readonly kind = "cpu";
   readonly name = "cpu";
-  readonly ordinal = -1;
+  readonly ordinal: number = -1;
   readonly description: string;
   readonly ops: Ops;
   readonly host: Host;
@@ -159,12 +174,14 @@ export class CpuDevice implements Device {
 
   synchronize(): void {}
 
+  /** Of the process: what its CPU devices hold, and what they may. */
   memory(): MemoryReport {
     this.host.hostMemory(this.#report);
     const [used, peak, , budget, allocations] = Array.from(this.#report, Number) as [number, number, number, number, number, number];
     return { used, peak, free: Math.max(0, budget - used), budget, allocations };
   }
 
+  /** Lets the peak begin anew. */
   resetPeak(): void {
     this.host.hostBudget(this.memory().budget, 1);
   }
@@ -174,6 +191,7 @@ export class CpuDevice implements Device {
     this.host.hostBudget(bytes, 0);
   }
 
+  /** Gives up what the ops hold; allocations live on. */
   [Symbol.dispose](): void {
     if (this.#closed) return;
     this.#closed = true;

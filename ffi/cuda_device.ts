@@ -56,8 +56,18 @@ function openCudart(path: string | undefined, ordinal: number): Cudart {
 /**
  * An NVIDIA device, with one stream. Memory comes from the device's default pool, which keeps what is freed; the account is the process's, as the
  * pool keeps it. A failure of asynchronous work shows at a later call.
+ *
+ * @example
+ * ```ts
+ * import { CudaDevice } from "./cuda_device.ts";
+ * import { assertThrows } from "@std/assert";
+ *
+ * // Where there is a GPU: `using device = CudaDevice.open({ ordinal: 0 })`. What is missing is named:
+ * assertThrows(() => CudaDevice.open({ libraries: { cudart: "no/such/libcudart.so" } }), Error, "no/such/libcudart.so");
+ * ```
  */
 export class CudaDevice implements Device {
+  /** "cuda". */
   readonly kind = "cuda";
   readonly name: string;
   readonly ordinal: number;
@@ -242,6 +252,7 @@ export class CudaDevice implements Device {
     this.#check(this.#cudart.call.cudaStreamSynchronize(this.#stream), "finish the work on");
   }
 
+  /** Of the device's pool: what the process holds of it, and what is left. */
   memory(): MemoryReport {
     this.#enter();
     const used = this.#poolAttribute(CUDA_POOL.used), peak = this.#poolAttribute(CUDA_POOL.usedHigh);
@@ -251,6 +262,7 @@ export class CudaDevice implements Device {
     return { used, peak, free, budget: used + free, allocations: this.#allocations };
   }
 
+  /** Lets the peak begin anew. */
   resetPeak(): void {
     this.#enter();
     this.#out[0] = 0n;

@@ -63,6 +63,7 @@ export type DeviceEvent = number;
  * them. Everything is asynchronous on CUDA but `read`, `synchronize` and `write` (which returns once the source may change).
  */
 export interface Device extends Disposable {
+  /** What hardware it is. */
   readonly kind: "cpu" | "cuda";
   /** "cpu" or "cuda:0". */
   readonly name: string;
@@ -105,6 +106,8 @@ export interface Device extends Disposable {
   freeEvent(event: DeviceEvent): void;
   /** Waits for all work. @throws {KedgeError} `Device` with the driver's words, if any of it failed. */
   synchronize(): void;
+  /** What is allocated, and what may still be. */
   memory(): MemoryReport;
+  /** Lets the peak of `memory` begin anew. */
   resetPeak(): void;
 }

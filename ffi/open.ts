@@ -21,6 +21,16 @@ export type Device = DeviceInterface;
  * @throws {KedgeError} `Device` where it is not there, `Build` with the compiler's words; with "auto" too: a device that is there and does not open is
  *   not passed over in silence.
  * @throws {RangeError} For another name.
+ *
+ * @example
+ * ```ts
+ * import { openDevice } from "./open.ts";
+ * import { assertEquals, assertThrows } from "@std/assert";
+ *
+ * using device = openDevice("cpu");
+ * assertEquals([device.kind, device.name], ["cpu", "cpu"]);
+ * assertThrows(() => openDevice("gpu"), RangeError, '"cuda:<number>"');
+ * ```
  */
 export function openDevice(name = "auto", options: OpenOptions = {}): CpuDevice | CudaDevice {
   const match = /^(?:auto|cpu|cuda(?::(\d+))?)$/.exec(name);

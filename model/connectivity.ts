@@ -47,6 +47,30 @@ export interface Connectivity {
 
 /**
  * Adds up the connectivity of all response tokens of a batch over the layers of one forward: give it to `logProbs`, then read `results`.
+ *
+ * @example
+ * ```ts
+ * import { openDevice } from "../ffi/open.ts";
+ * import { Tape } from "../tensor/tape.ts";
+ * import { presetConfig } from "./config/presets.ts";
+ * import { ConnectivityAccumulator } from "./connectivity.ts";
+ * import { PackedBatch } from "./packed_batch.ts";
+ * import { Qwen25VL } from "./qwen2_5_vl.ts";
+ * import { assert, assertEquals } from "@std/assert";
+ *
+ * using device = openDevice("cpu");
+ * const tokens = { image: 90, video: 91, visionStart: 92, visionEnd: 93, eos: [94], bos: 94, pad: 94 };
+ * using model = Qwen25VL.initialise(presetConfig("tiny", { tokens, vocabSize: 95 }), { device, seed: 1 });
+ * const image = { kind: "image" as const, grid: { t: 1, h: 2, w: 2 }, pixels: { patches: new Float32Array(4 * 1176) } };
+ * const prompt = { tokens: Int32Array.of(5, 92, 90, 93), visuals: [image] };
+ * using batch = PackedBatch.pack(model, [{ prompt, responses: [Int32Array.of(8, 9)] }]);
+ * using measured = ConnectivityAccumulator.create(model, batch);
+ * using tape = new Tape(device);
+ * model.logProbs(tape, batch, { connectivity: measured });
+ * const [{ connectivity, regions }] = measured.results() as [ReturnType<typeof measured.results>[number]];
+ * assertEquals([connectivity.length, regions], [2, 1]);
+ * assert(connectivity.every((share) => share > 0 && share < 1));
+ * ```
  */
 export class ConnectivityAccumulator implements Disposable {
   /** By group. */

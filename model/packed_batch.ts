@@ -9,6 +9,7 @@ import type { Prompt, Visual } from "./prompt.ts";
 
 /** A prompt and what was said to it. */
 export interface Group {
+  /** What was asked. */
   readonly prompt: Prompt;
   /** Generated tokens of each response, one at least. */
   readonly responses: readonly Int32Array<ArrayBuffer>[];

@@ -30,7 +30,21 @@ export interface ParameterSpec {
   readonly vision: boolean;
 }
 
-/** All parameters of a model, in the order of a forward pass. */
+/**
+ * All parameters of a model, in the order of a forward pass.
+ *
+ * @example
+ * ```ts
+ * import { presetConfig } from "./config/presets.ts";
+ * import { parameterSpecs } from "./parameters.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const tokens = { image: 90, video: 91, visionStart: 92, visionEnd: 93, eos: [94], bos: 94, pad: 94 };
+ * const specs = parameterSpecs(presetConfig("tiny", { tokens, vocabSize: 95 }));
+ * const fused = specs.find(({ name }) => name === "layers.0.qkv.weight")!;
+ * assertEquals(fused.parts.map(({ key }) => key.split(".").at(-2)), ["q_proj", "k_proj", "v_proj"]);
+ * ```
+ */
 export function parameterSpecs(config: ModelConfig): ParameterSpec[] {
   const specs: ParameterSpec[] = [];
   let vision = true;

@@ -27,8 +27,11 @@ export type Pixels =
 
 /** An image or a video as the model takes it. */
 export interface Visual {
+  /** A picture, or frames of one after the other. */
   readonly kind: "image" | "video";
+  /** Its patches. */
   readonly grid: Grid;
+  /** What they show. */
   readonly pixels: Pixels;
   /** Of a video: seconds between two time steps of the grid. */
   readonly secondsPerGrid?: number;
@@ -42,7 +45,17 @@ export interface Prompt {
   readonly visuals: readonly Visual[];
 }
 
-/** Merged tokens of a visual: its placeholders. */
+/**
+ * Merged tokens of a visual: its placeholders.
+ *
+ * @example
+ * ```ts
+ * import { visualTokens } from "./prompt.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * assertEquals(visualTokens({ t: 1, h: 4, w: 6 }, 2), 6);
+ * ```
+ */
 export function visualTokens(grid: Grid, mergeSize: number): number {
   return grid.t * grid.h * grid.w / mergeSize ** 2;
 }

@@ -134,6 +134,7 @@ function coarseness(sizes: readonly Size[], limit: number): { side: number; join
 export interface SinkEvidence {
   /** [rows, visual tokens]: attention probabilities, averaged over all layers and heads. */
   readonly attention: ArrayLike<number>;
+  /** Rows that were seen. */
   readonly rows: number;
   /** Visual tokens of the prompt. */
   readonly tokens: number;

@@ -20,8 +20,11 @@ const [EPS, ROPE_THETA] = [1e-6, 10_000]; // of the published model; its config 
 
 /** What a forward reads of a model. */
 export interface ModelParts {
+  /** Its sizes. */
   readonly config: ModelConfig;
+  /** Its weights. */
   readonly parameters: Parameters;
+  /** Where it runs. */
   readonly device: Device;
 }
 

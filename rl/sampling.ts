@@ -27,8 +27,11 @@ export type GroupCounts = Readonly<Record<GroupFate, number>>;
 
 /** What a checkpoint keeps; plain data where the groups are. */
 export interface DynamicSamplerState<Group> {
+  /** Groups that were not needed yet. */
   surplus: readonly Group[];
+  /** Calls of `add` for the step under way. */
   tries: number;
+  /** Of the step under way. */
   counts: GroupCounts;
 }
 
@@ -58,6 +61,8 @@ export class DynamicSampler<Group> {
   #counts: Record<GroupFate, number> = { ...NONE };
 
   /**
+   * A sampler at the start of a step.
+   *
    * @param size Groups of a step.
    * @param options `state`: of a sampler of an earlier run.
    * @throws {RangeError} for a size below 1 or bounds out of order.

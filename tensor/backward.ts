@@ -7,11 +7,15 @@ import type { Value } from "./value.ts";
 export interface Recording {
   /** For messages. */
   readonly name: string;
+  /** Values that gradients may flow to. */
   readonly inputs: readonly Value[];
+  /** What it made. */
   readonly outputs: readonly Value[];
-  /** What the backward reads, and the version of each when it was saved. */
+  /** What the backward reads. */
   readonly saved: readonly Tensor[];
+  /** Of each of `saved`, when it was saved. */
   readonly versions: readonly number[];
+  /** Writes the inputs' gradients. */
   readonly backward: (run: Backward) => void;
 }
 
@@ -19,8 +23,44 @@ export interface Recording {
  * One op's turn in a backward: its outputs' gradients in, its inputs' gradients out. Everything made here is freed after the turn.
  *
  * An op asks for a slot right before the kernel that fills it, since the second use of a value adds to the first.
+ *
+ * @example
+ * ```ts
+ * import { openDevice } from "../ffi/open.ts";
+ * import { sum } from "./ops/mod.ts";
+ * import { Tape } from "./tape.ts";
+ * import { Tensor } from "./tensor.ts";
+ * import type { Value } from "./value.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * // An op of one's own: x^2.
+ * function square(x: Value): Value {
+ *   const { device, size } = x, y = x.tape.empty(x.shape, x.dtype);
+ *   device.ops.mul(y.dtypeCode, y.address, x.tensor.address, x.tensor.address, size, 0);
+ *   const [out] = x.tape.record({
+ *     name: "square",
+ *     inputs: [x],
+ *     outputs: [y],
+ *     save: [x.tensor],
+ *     backward: (run) => {
+ *       const dy = run.upstream(0)!, slot = run.slot(x)!, twice = run.temporary(x.shape);
+ *       device.ops.scaleAdd(dy.dtypeCode, twice.address, run.saved(0).address, size, 2, 0, 0);
+ *       device.ops.mul(dy.dtypeCode, slot.address, dy.address, twice.address, size, Number(slot.accumulate));
+ *     },
+ *   });
+ *   return out!;
+ * }
+ *
+ * using device = openDevice("cpu");
+ * using numbers = Tensor.from(device, [1, -3]);
+ * using tape = new Tape(device);
+ * const x = tape.input(numbers);
+ * tape.backward(sum(square(x)));
+ * assertEquals([...x.gradient!.toFloats()], [2, -6]);
+ * ```
  */
 export class Backward implements Disposable {
+  /** Where it runs. */
   readonly device: Device;
   readonly #op: Recording;
   readonly #upstream: (Tensor | undefined)[];
@@ -113,6 +153,7 @@ export class Backward implements Disposable {
     for (const run of this.#after) run();
   }
 
+  /** Frees what was made in this turn. */
   [Symbol.dispose](): void {
     for (const tensor of this.#temporaries) tensor[Symbol.dispose]();
     for (const tensor of this.#upstream) tensor?.[Symbol.dispose]();

@@ -12,8 +12,11 @@ export interface Region {
 
 /** Where an op writes a gradient: row r starts at `address` + r * `stride` elements of `dtype`. */
 export interface Slot {
+  /** Of row 0. */
   readonly address: Address;
+  /** Elements from row to row. */
   readonly stride: number;
+  /** Type of the elements. */
   readonly dtype: DType;
   /** Whether a gradient is there already, to be added to; else what is there is undefined. */
   readonly accumulate: boolean;

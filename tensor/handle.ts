@@ -2,7 +2,7 @@ import { type Device, type DeviceEvent, type DType, DTYPE_BYTES } from "../ffi/d
 import { KedgeError } from "../ffi/errors.ts";
 import type { Address } from "../ffi/generated/bindings.ts";
 import { type OwnerId, type OwnerReport, ownerReport } from "./owner.ts";
-import { bindLedger, type Entry, type Ledger, ledgerOf, Storage } from "./storage.ts";
+import { bindLedger, type Entry, ledgerOf, Storage } from "./storage.ts";
 import { describe, product, type Shape, Tensor } from "./tensor.ts";
 
 /** A tensor in a message: plain data that structured cloning carries. */
@@ -56,7 +56,7 @@ export interface TensorReturn {
  * assertEquals(sender.report().tensors, 0);
  * ```
  */
-export class Account implements Ledger, Disposable {
+export class Account implements Disposable {
   readonly #held = new Set<string>();
   readonly #lent = new Map<string, { lends: number; event: DeviceEvent }>();
   readonly #pair = new Uint32Array(2);
@@ -76,7 +76,11 @@ export class Account implements Ledger, Disposable {
     return ownerReport(this.device, this.owner);
   }
 
-  /** For `Storage`: enters a block. */
+  /**
+   * For `Storage`: enters a block.
+   *
+   * @internal
+   */
   enter({ address, bytes }: { address: Address; bytes: number }): Entry {
     this.device.host.handleRegister(this.owner, address, bytes, this.device.ordinal, this.#pair);
     return this.#own(this.#pair[0]!, this.#pair[1]!);

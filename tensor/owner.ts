@@ -16,14 +16,44 @@ export interface OwnerReport {
   lent: number;
 }
 
-/** Opens an account in the handle table; an actor's supervisor does, so that it can close it when the actor dies. */
+/**
+ * Opens an account in the handle table; an actor's supervisor does, so that it can close it when the actor dies.
+ *
+ * @example
+ * ```ts
+ * import { openDevice } from "../ffi/open.ts";
+ * import { openOwner, ownerReport } from "./owner.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * using device = openDevice("cpu");
+ * assertEquals(ownerReport(device, openOwner(device)), { bytes: 0, tensors: 0, borrowed: 0, lent: 0 });
+ * ```
+ */
 export function openOwner(device: Device): OwnerId {
   const out = new Uint32Array(1);
   device.host.ownerOpen(out);
   return out[0]!;
 }
 
-/** What an owner, living or dead, holds. @throws {KedgeError} `Handle` for one that was never opened. */
+/**
+ * What an owner, living or dead, holds.
+ *
+ * @throws {KedgeError} `Handle` for one that was never opened.
+ *
+ * @example
+ * ```ts
+ * import { openDevice } from "../ffi/open.ts";
+ * import { Account } from "./handle.ts";
+ * import { openOwner, ownerReport } from "./owner.ts";
+ * import { Tensor } from "./tensor.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * using device = openDevice("cpu");
+ * using account = new Account(device, openOwner(device));
+ * using _tensor = Tensor.from(device, [1, 2, 3]);
+ * assertEquals(ownerReport(device, account.owner), { bytes: 12, tensors: 1, borrowed: 0, lent: 0 });
+ * ```
+ */
 export function ownerReport(device: Device, owner: OwnerId): OwnerReport {
   const out = new BigInt64Array(4);
   device.host.ownerAccount(owner, out);
@@ -38,6 +68,21 @@ export function ownerReport(device: Device, owner: OwnerId): OwnerReport {
  * @param devices Of this thread: one for every device that the actor used.
  * @returns How many tensors were freed, and their bytes.
  * @throws {KedgeError} `Device` where none of `devices` is the one that a tensor lies on; the others are freed all the same.
+ *
+ * @example
+ * ```ts
+ * import { openDevice } from "../ffi/open.ts";
+ * import { Account } from "./handle.ts";
+ * import { openOwner, reclaimOwner } from "./owner.ts";
+ * import { Tensor } from "./tensor.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * using here = openDevice("cpu");
+ * using there = openDevice("cpu"); // usually in another worker
+ * const living = new Account(here, openOwner(here)), dead = openOwner(here);
+ * living.move(Tensor.from(here, [1, 2, 3]), dead); // it lies unread in a mailbox
+ * assertEquals(reclaimOwner(dead, [there]), { tensors: 1, bytes: 12 });
+ * ```
  */
 export function reclaimOwner(owner: OwnerId, devices: readonly Device[]): { tensors: number; bytes: number } {
   const { host } = devices[0]!;

@@ -53,7 +53,11 @@ export class Parameter implements Disposable {
     return this.#fresh ? undefined : this.#grad;
   }
 
-  /** For the tape: where to write the gradient of a part. `add`: the op can only add. */
+  /**
+   * For the tape: where to write the gradient of a part. `add`: the op can only add.
+   *
+   * @internal
+   */
   slot(region: Region, options: { add?: boolean } = {}): Slot {
     const { rows, cols } = this.tensor;
     this.#grad ??= Tensor.empty(this.device, this.tensor.shape);

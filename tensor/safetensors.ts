@@ -181,7 +181,23 @@ function list(names: readonly string[]): string {
   return names.slice(0, 20).map(quote).join(", ") + (names.length > 20 ? ` and ${names.length - 20} more` : "");
 }
 
-/** A checkpoint folder: `model.safetensors`, or shards with `model.safetensors.index.json`. All its files are open, all headers checked. */
+/**
+ * A checkpoint folder: `model.safetensors`, or shards with `model.safetensors.index.json`. All its files are open, all headers checked.
+ *
+ * @example
+ * ```ts
+ * import { SafetensorsFolder } from "./safetensors.ts";
+ * import { writeSharded } from "./safetensors_writer.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const folder = Deno.makeTempDirSync();
+ * const entries = ["a", "b"].map((name, i) => ({ name, dtype: "U8" as const, shape: [2], data: Uint8Array.of(i, i) }));
+ * writeSharded(folder, entries, { maxShardBytes: 2 });
+ * using checkpoint = SafetensorsFolder.open(folder);
+ * assertEquals([[...checkpoint.tensors.keys()], [...checkpoint.read("b")]], [["a", "b"], [1, 1]]);
+ * Deno.removeSync(folder, { recursive: true });
+ * ```
+ */
 export class SafetensorsFolder implements Disposable {
   readonly #files: SafetensorsFile[] = [];
   readonly #owner = new Map<string, SafetensorsFile>();

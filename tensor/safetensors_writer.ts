@@ -117,6 +117,19 @@ function writeTensors(path: string, tensors: readonly Sized[], metadata: Readonl
  * @param entries The tensors. Their data is asked for one by one, in an order of the writer's choice (wider types first, else as given).
  * @param options `metadata`: strings for `__metadata__`.
  * @throws {RangeError} For a name that comes twice, or data that does not match its shape.
+ *
+ * @example
+ * ```ts
+ * import { SafetensorsFile } from "./safetensors.ts";
+ * import { writeSafetensors } from "./safetensors_writer.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const path = Deno.makeTempFileSync();
+ * writeSafetensors(path, [{ name: "a", dtype: "U8", shape: [2], data: Uint8Array.of(1, 2) }], { metadata: { by: "hand" } });
+ * using file = SafetensorsFile.open(path);
+ * assertEquals([[...file.read("a")], file.metadata.get("by")], [[1, 2], "hand"]);
+ * Deno.removeSync(path);
+ * ```
  */
 export function writeSafetensors(
   path: string,
@@ -135,6 +148,21 @@ export function writeSafetensors(
  * @param options `maxShardBytes`: default 5e9. `metadata`: for each file; default `{ format: "pt" }`, which transformers asks for.
  * @returns The names of the files.
  * @throws {RangeError} Where the folder holds a checkpoint, and as of {@linkcode writeSafetensors}.
+ *
+ * @example
+ * ```ts
+ * import { writeSharded } from "./safetensors_writer.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const folder = Deno.makeTempDirSync();
+ * const entries = ["a", "b"].map((name) => ({ name, dtype: "U8" as const, shape: [2], data: Uint8Array.of(1, 2) }));
+ * assertEquals(writeSharded(folder, entries, { maxShardBytes: 2 }), [
+ *   "model-00001-of-00002.safetensors",
+ *   "model-00002-of-00002.safetensors",
+ *   "model.safetensors.index.json",
+ * ]);
+ * Deno.removeSync(folder, { recursive: true });
+ * ```
  */
 export function writeSharded(
   folder: string,

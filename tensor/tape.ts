@@ -302,7 +302,11 @@ export class Tape implements Disposable {
     for (let i = this.#scopes.length - 1; i >= 0; i--) if (this.#scopes[i]!.delete(value)) return;
   }
 
-  /** For values: owns a gradient in the making. */
+  /**
+   * For values: owns a gradient in the making.
+   *
+   * @internal
+   */
   track(gradient: Gradient): Gradient {
     this.#gradients.add(gradient);
     return gradient;

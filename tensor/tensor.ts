@@ -108,7 +108,11 @@ export class Tensor implements Disposable {
     return this.#storage.device;
   }
 
-  /** For this folder: the block that it shares. */
+  /**
+   * For this folder: the block that it shares.
+   *
+   * @internal
+   */
   get storage(): Storage {
     return this.#storage;
   }

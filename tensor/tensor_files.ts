@@ -125,7 +125,22 @@ function check(place: Place, { info, stored, dtype }: Found & { dtype: DType }):
   if (!converts) throw unsupported(place, { info, dtype });
 }
 
-/** A contiguous tensor as an entry for the writers; its elements are read when their turn comes. */
+/**
+ * A contiguous tensor as an entry for the writers; its elements are read when their turn comes.
+ *
+ * @example
+ * ```ts
+ * import { openDevice } from "../ffi/open.ts";
+ * import { Tensor } from "./tensor.ts";
+ * import { tensorEntry } from "./tensor_files.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * using device = openDevice("cpu");
+ * using tensor = Tensor.from(device, [1, 2, 3, 4], { shape: [2, 2] });
+ * const { name, dtype, shape } = tensorEntry("weight", tensor);
+ * assertEquals([name, dtype, shape], ["weight", "F32", [2, 2]]);
+ * ```
+ */
 export function tensorEntry(name: string, tensor: Tensor, options: { chunkBytes?: number } = {}): SafetensorsEntry {
   if (!tensor.contiguous) throw new RangeError(`Cannot write "${name}": ${describe(tensor)} is a view with gaps; copy it first`);
   const step = options.chunkBytes ?? CHUNK_BYTES;

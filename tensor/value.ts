@@ -20,6 +20,22 @@ export interface ValueParts {
  *
  * Life: the tape owns it. Its memory goes with the end of the tape, of the `scope` or `noGrad` or `checkpoint` that made it, with its own `using`, or
  * in the backward as soon as it has passed, whichever is first; what the backward needs outlives all but the last. `keep()` lets it outlive the backward.
+ *
+ * @example
+ * ```ts
+ * import { openDevice } from "../ffi/open.ts";
+ * import { sum } from "./ops/mod.ts";
+ * import { Tape } from "./tape.ts";
+ * import { Tensor } from "./tensor.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * using device = openDevice("cpu");
+ * using numbers = Tensor.from(device, [1, 2, 3, 4], { shape: [2, 2] });
+ * using tape = new Tape(device);
+ * const x = tape.input(numbers);
+ * tape.backward(sum(x.columns(1, 2))); // a view: its gradient is a part of that of x
+ * assertEquals([...x.gradient!.toFloats()], [0, 1, 0, 1]);
+ * ```
  */
 export class Value implements Disposable {
   /** Whether a backward computes its gradient. */
@@ -30,7 +46,11 @@ export class Value implements Disposable {
   readonly dtype: DType;
   /** For this folder: the value whose gradient holds this one's, and where. */
   readonly root: Value;
-  /** For this folder. */
+  /**
+   * For this folder.
+   *
+   * @internal
+   */
   readonly region: Region;
   /** The parameter that it stands for. */
   readonly parameter: Parameter | undefined;
@@ -167,7 +187,11 @@ export class Value implements Disposable {
     if (this.#pins === 0 && this.#released) this.#tensor[Symbol.dispose]();
   }
 
-  /** For the tape: the gradient in the making, of a root. */
+  /**
+   * For the tape: the gradient in the making, of a root.
+   *
+   * @internal
+   */
   get pending(): Gradient {
     const { rows, cols } = this.region;
     return this.#gradient ??= this.tape.track(new Gradient(this.device, { rows, cols, dtype: this.dtype }));

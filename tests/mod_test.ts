@@ -1,7 +1,60 @@
 import { assertEquals } from "@std/assert";
 import { runChild } from "./child.ts";
+import { runDeno } from "./deno.ts";
+import { ROOT } from "./root.ts";
+
+/** What `deno doc --json` says of an export, as far as it is read here. */
+interface Documented {
+  readonly name: string;
+  readonly declarations: readonly {
+    readonly kind: string;
+    readonly jsDoc?: { readonly doc?: string; readonly tags?: readonly { readonly kind: string; readonly doc?: string }[] };
+  }[];
+}
+
+/** The exports of a module. */
+async function exportsOf(path: string): Promise<Documented[]> {
+  const { code, stdout, stderr } = await runDeno(["doc", "--json", path], { cwd: ROOT });
+  assertEquals(code, 0, stderr);
+  const { nodes } = JSON.parse(stdout) as { nodes: Record<string, { symbols: Documented[] }> };
+  return Object.values(nodes).flatMap(({ symbols }) => symbols);
+}
+
+/** Functions and classes without an example that asserts. */
+function withoutExample(symbols: readonly Documented[]): string[] {
+  const shown = ({ declarations }: Documented) =>
+    declarations.some(({ jsDoc }) => jsDoc?.tags?.some(({ kind, doc }) => kind === "example" && /\bassert\w*\(/.test(doc ?? "")));
+  const code = symbols.filter(({ declarations }) => declarations.some(({ kind }) => kind === "function" || kind === "class"));
+  return code.filter((symbol) => !shown(symbol)).map(({ name }) => name);
+}
 
 Deno.test("importing the library needs no permission", async () => {
   const { code, stderr } = await runChild("mod.ts", { permissions: [] });
   assertEquals([code, stderr], [0, ""]);
+});
+
+Deno.test("every exported function and class has an example that asserts", async () => {
+  const symbols = await exportsOf("mod.ts");
+  assertEquals(withoutExample(symbols), []);
+  assertEquals(symbols.length > 300, true, "the list must be that of the library");
+});
+
+Deno.test("the rule for examples finds what it is there to find", () => {
+  const symbol = (kind: string, doc?: string): Documented => ({
+    name: `${kind}: ${doc}`,
+    declarations: [{ kind, jsDoc: { doc: "assertEquals(1, 1)", tags: doc === undefined ? [] : [{ kind: "example", doc }] } }],
+  });
+  const symbols = [
+    symbol("function"),
+    symbol("class", "run()"),
+    symbol("class", "assert(run())"),
+    symbol("function", "assertEquals(1, 1)"),
+    symbol("interface"),
+  ];
+  assertEquals(withoutExample(symbols), ["function: undefined", "class: run()"]);
+});
+
+Deno.test("every export and each of its public members is documented, and names no type that is not exported", async () => {
+  const { code, stderr } = await runDeno(["doc", "--lint", "mod.ts"], { cwd: ROOT });
+  assertEquals([code, stderr.split("\n").filter((line) => /^\s*(error|-->)/.test(line))], [0, []]);
 });

@@ -76,8 +76,11 @@ export interface SpecialTokens {
 
 /** A Qwen2.5-VL's config.json, whichever layout it had. */
 export interface ModelConfig {
+  /** Of the decoder. */
   readonly text: TextConfig;
+  /** Of the vision tower. */
   readonly vision: VisionConfig;
+  /** Ids with a meaning of their own. */
   readonly tokens: SpecialTokens;
   /** Type of the weights, as the file says ("f32" where it says nothing). */
   readonly dtype: DType;

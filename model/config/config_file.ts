@@ -265,6 +265,20 @@ export function readJson(path: string): Json | undefined {
  * Reads a model folder's config.json and, where it is there, generation_config.json.
  *
  * @throws {KedgeError} `BadCheckpoint`, as of {@linkcode parseConfig}, or where there is no config.json.
+ *
+ * @example
+ * ```ts
+ * import { configToJson } from "./config_writer.ts";
+ * import { presetConfig } from "./presets.ts";
+ * import { readConfig } from "./config_file.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const tokens = { image: 90, video: 91, visionStart: 92, visionEnd: 93, eos: [94], bos: 94, pad: 94 };
+ * const folder = Deno.makeTempDirSync();
+ * Deno.writeTextFileSync(`${folder}/config.json`, JSON.stringify(configToJson(presetConfig("tiny", { tokens, vocabSize: 95 }))));
+ * assertEquals(readConfig(folder).text.vocabSize, 95);
+ * Deno.removeSync(folder, { recursive: true });
+ * ```
  */
 export function readConfig(folder: string): ModelConfig {
   const path = `${folder}/config.json`, json = readJson(path);

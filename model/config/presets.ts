@@ -10,6 +10,7 @@ import type { ModelConfig, SpecialTokens, TextConfig, VisionConfig } from "./con
 export interface Preset {
   /** `vocabSize` 0: as large as the tokenizer. */
   readonly text: TextConfig;
+  /** Of the vision tower. */
   readonly vision: VisionConfig;
   /** Type of its weights. */
   readonly dtype: DType;

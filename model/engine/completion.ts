@@ -25,15 +25,21 @@ export interface Completion {
 
 /** A token as it came. */
 export interface TokenEvent {
+  /** Tells it from an end. */
   readonly type: "token";
   /** Which prompt of the call, and which of its samples. */
   readonly prompt: number;
+  /** Which of the prompt's samples. */
   readonly sample: number;
   /** Its place in the response. */
   readonly index: number;
+  /** Its id. */
   readonly token: number;
+  /** As of {@linkcode Completion.logprobs}. */
   readonly logprob: number;
+  /** As of {@linkcode Completion.filteredLogprobs}. */
   readonly filteredLogprob: number;
+  /** As of {@linkcode Completion.entropies}. */
   readonly entropy: number;
 }
 

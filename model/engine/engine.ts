@@ -5,10 +5,9 @@ import type { Completion, GenerationEvent } from "./completion.ts";
 import type { EngineLimits } from "./limits.ts";
 import type { Request, SamplingOptions } from "./request.ts";
 import { type EngineStats, Scheduler, type Ticket } from "./scheduler.ts";
-import type { GivenLimits } from "./workplace.ts";
 
 /** Options of {@linkcode Engine}. Each of the limits may be given; the others follow from the device. */
-export interface EngineOptions extends GivenLimits {
+export interface EngineOptions extends Partial<EngineLimits> {
   /** On CUDA: whether a sequence has the same bits whatever else is in the batch, at the cost of speed. On the CPU it always has. Default false. */
   deterministic?: boolean;
   /** The text of tokens, for stop texts. */

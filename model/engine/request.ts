@@ -37,6 +37,7 @@ export interface SamplingOptions {
 
 /** A prompt and how to answer it. */
 export interface Request extends SamplingOptions {
+  /** What is to be answered. */
   prompt: Prompt;
   /** Names the draws, beside seed and sample, in place of the prompt's content: equal prompts with keys of their own get answers of their own. */
   key?: string;

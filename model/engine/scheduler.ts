@@ -23,6 +23,7 @@ export interface Ticket {
 
 /** Counts since an engine was made. */
 export interface EngineStats {
+  /** Steps taken. */
   steps: number;
   /** Prompt tokens read. */
   prefilledTokens: number;

@@ -2,7 +2,19 @@ import { Tensor } from "../../tensor/tensor.ts";
 import type { ModelConfig } from "../config/config.ts";
 import type { ModelParts } from "../vision_tower.ts";
 
-/** Tokens that a response never holds unless the caller says otherwise: the placeholders of pictures and the vision markers. */
+/**
+ * Tokens that a response never holds unless the caller says otherwise: the placeholders of pictures and the vision markers.
+ *
+ * @example
+ * ```ts
+ * import { presetConfig } from "../config/presets.ts";
+ * import { defaultSuppress } from "./suppression.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const tokens = { image: 90, video: 91, visionStart: 92, visionEnd: 93, eos: [94], bos: 94, pad: 94 };
+ * assertEquals(defaultSuppress(presetConfig("tiny", { tokens, vocabSize: 95 })), [90, 91, 92, 93]);
+ * ```
+ */
 export function defaultSuppress(config: ModelConfig): number[] {
   const { image, video, visionStart, visionEnd } = config.tokens;
   return [image, video, visionStart, visionEnd].filter((id) => id >= 0 && id < config.text.vocabSize);

@@ -103,6 +103,26 @@ function matchTensors(files: SafetensorsFolder, config: ModelConfig): Map<string
  * @returns The parameters by Kedge's names; the caller disposes of them.
  * @throws {KedgeError} `BadCheckpoint` with all tensors that are missing, surplus, misshapen or of another type; `OutOfMemory`. Nothing is left
  *   allocated then.
+ *
+ * @example
+ * ```ts
+ * import { openDevice } from "../../ffi/open.ts";
+ * import { presetConfig } from "../config/presets.ts";
+ * import { loadParameters, saveModel } from "./checkpoint.ts";
+ * import { initialiseParameters } from "./initialise.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * using device = openDevice("cpu");
+ * const tokens = { image: 90, video: 91, visionStart: 92, visionEnd: 93, eos: [94], bos: 94, pad: 94 };
+ * const config = presetConfig("tiny", { tokens, vocabSize: 95 });
+ * const parameters = initialiseParameters(device, config, { seed: 7 });
+ * const folder = Deno.makeTempDirSync();
+ * saveModel({ config, parameters }, folder);
+ * const loaded = loadParameters(folder, { device, config });
+ * assertEquals(loaded["embedding"]!.tensor.toBytes(), parameters["embedding"]!.tensor.toBytes());
+ * for (const parameter of [...Object.values(parameters), ...Object.values(loaded)]) parameter[Symbol.dispose]();
+ * Deno.removeSync(folder, { recursive: true });
+ * ```
  */
 export function loadParameters(
   folder: string,

@@ -10,7 +10,9 @@ import { ofRow, type Row } from "./messages.ts";
 
 /** A message as templates see it; a picture is a part without its pixels. */
 export interface TemplateMessage {
+  /** Whose turn it is. */
   readonly role: string;
+  /** What is said. */
   readonly content:
     | string
     | readonly (
@@ -85,7 +87,18 @@ function fromFile(path: string): Found | undefined {
   }
 }
 
-/** A chat template, ready to render. */
+/**
+ * A chat template, ready to render.
+ *
+ * @example
+ * ```ts
+ * import { ChatTemplate } from "./chat_template.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const template = new ChatTemplate("{% for message in messages %}[{{ message.content }}]{% endfor %}", "an example");
+ * assertEquals(template.render([{ role: "user", content: "Hi" }, { role: "assistant", content: "Ho" }]), "[Hi][Ho]");
+ * ```
+ */
 export class ChatTemplate {
   readonly #template: Template;
 

@@ -44,7 +44,9 @@ export type Part =
 
 /** A turn. */
 export interface Message {
+  /** Whose turn it is. */
   readonly role: "system" | "user" | "assistant";
+  /** What is said: a text, or pieces of text and pictures. */
   readonly content: string | readonly Part[];
 }
 
@@ -85,10 +87,17 @@ const part: z.ZodType<Part> = z.discriminatedUnion("type", [
 ]);
 
 /**
+ * What zod makes of it. It has no page of its own, since it would need one for each of zod's types.
+ *
+ * @ignore
+ */
+export type MessagesSchema = z.ZodType<Message[]>;
+
+/**
  * Messages from outside. A picture is bytes, pixels or a data URL, and a video its frames: no path, so that who sends messages cannot have
  * files of this machine read.
  */
-export const messagesSchema: z.ZodType<Message[]> = z.array(z.strictObject({
+export const messagesSchema: MessagesSchema = z.array(z.strictObject({
   role: z.enum(["system", "user", "assistant"]),
   content: z.union([z.string(), z.array(part)], { error: "it is neither a text nor a list of parts" }),
 })).min(1);
@@ -130,7 +139,9 @@ function flatten(issue: z.core.$ZodIssue): string[] {
 
 /** What stands at the markers of a text, in their order. */
 export interface Marked {
+  /** In the order of their markers. */
   readonly images?: readonly ImageSource[];
+  /** In the order of their markers. */
   readonly videos?: readonly VideoSource[];
 }
 

@@ -19,6 +19,7 @@ export type Pictures = Pick<ImageProcessor, "image" | "video" | "mergeSize">;
 
 /** What a processor is made of. */
 export interface ProcessorParts extends PixelBounds {
+  /** Text to tokens and back. */
   readonly tokenizer: Tokenizer;
   /** Default: `ChatTemplate.default`. */
   readonly template?: ChatTemplate;
@@ -91,7 +92,40 @@ interface Encoded {
   readonly ends: readonly number[];
 }
 
-/** Makes prompts out of messages, and text out of tokens. */
+/**
+ * Makes prompts out of messages, and text out of tokens.
+ *
+ * @example
+ * ```ts
+ * import { Processor } from "./processor.ts";
+ * import { Tokenizer } from "./tokenizer.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * // A tokenizer that knows bytes and the names of pictures' tokens; of a model, all comes with `Processor.fromFolder`.
+ * const printable = (byte: number) => (byte >= 0x21 && byte <= 0x7e) || (byte >= 0xa1 && byte <= 0xac) || byte >= 0xae;
+ * let next = 0x100;
+ * const vocab = Object.fromEntries(Array.from({ length: 256 }, (_, byte) => [String.fromCharCode(printable(byte) ? byte : next++), byte]));
+ * const special = ["<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>"];
+ * const folder = Deno.makeTempDirSync();
+ * Deno.writeTextFileSync(
+ *   `${folder}/tokenizer.json`,
+ *   JSON.stringify({
+ *     "model": { "type": "BPE", vocab, "merges": [] },
+ *     "pre_tokenizer": { "type": "ByteLevel", "add_prefix_space": false },
+ *     "normalizer": null,
+ *     "post_processor": null,
+ *     "decoder": { "type": "ByteLevel" },
+ *     "added_tokens": special.map((content, i) => ({ id: 256 + i, content, special: true })),
+ *   }),
+ * );
+ * const processor = new Processor({ tokenizer: Tokenizer.fromFolder(folder) });
+ * const image = { data: new Uint8Array(56 * 56 * 3), width: 56, height: 56 };
+ * const prompt = await processor.prompt([{ role: "user", content: [{ type: "image", image }, { type: "text", text: "What is it?" }] }]);
+ * assertEquals(prompt.visuals[0]!.grid, { t: 1, h: 4, w: 4 });
+ * assertEquals(prompt.tokens.filter((id) => id === 260).length, 4); // placeholders
+ * Deno.removeSync(folder, { recursive: true });
+ * ```
+ */
 export class Processor {
   /** Text to tokens and back. */
   readonly tokenizer: Tokenizer;
@@ -153,6 +187,7 @@ export class Processor {
    *   picture that cannot be read, for a prompt over its limit.
    */
   prompt(messages: readonly Message[], options?: PromptOptions & { overlong?: "error" }): Promise<Prompt>;
+  /** The same; `overlong: "drop"` leaves a prompt over its limit out. */
   prompt(messages: readonly Message[], options: PromptOptions): Promise<Prompt | Dropped>;
   async prompt(messages: readonly Message[], options: PromptOptions = {}): Promise<Prompt | Dropped> {
     const { row, maxPromptTokens = Infinity, overlong = "error", truncate } = options;

@@ -135,7 +135,35 @@ function read(folder: string): Parts {
   }
 }
 
-/** Text to token ids and back. */
+/**
+ * Text to token ids and back.
+ *
+ * @example
+ * ```ts
+ * import { Tokenizer } from "./tokenizer.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const printable = (byte: number) => (byte >= 0x21 && byte <= 0x7e) || (byte >= 0xa1 && byte <= 0xac) || byte >= 0xae;
+ * let next = 0x100;
+ * const vocab = Object.fromEntries(Array.from({ length: 256 }, (_, byte) => [String.fromCharCode(printable(byte) ? byte : next++), byte]));
+ * const folder = Deno.makeTempDirSync();
+ * Deno.writeTextFileSync(
+ *   `${folder}/tokenizer.json`,
+ *   JSON.stringify({
+ *     "model": { "type": "BPE", vocab: { ...vocab, "Hi": 256 }, "merges": ["H i"] },
+ *     "pre_tokenizer": { "type": "ByteLevel", "add_prefix_space": false },
+ *     "normalizer": null,
+ *     "post_processor": null,
+ *     "decoder": { "type": "ByteLevel" },
+ *     "added_tokens": [{ id: 257, content: "<|im_end|>", special: true }],
+ *   }),
+ * );
+ * const tokenizer = Tokenizer.fromFolder(folder);
+ * assertEquals([...tokenizer.encode("Hi!<|im_end|>")], [256, 33, 257]);
+ * assertEquals(tokenizer.decode([256, 33, 257], { skipSpecialTokens: true }), "Hi!");
+ * Deno.removeSync(folder, { recursive: true });
+ * ```
+ */
 export class Tokenizer {
   readonly #bpe: Bpe;
   readonly #added: ReadonlyMap<number, AddedToken>;

@@ -29,11 +29,32 @@ export interface StepNumbers {
   mask?: Tensor | undefined;
   /** Spent on connectivity. */
   connectivitySeconds?: number | undefined;
+  /** Of the whole step. */
   stepSeconds?: number | undefined;
 }
 
-/** What AT-RL found out about packed responses. */
+/**
+ * What AT-RL found out about packed responses.
+ *
+ * @example
+ * ```ts
+ * import { openDevice } from "../../ffi/open.ts";
+ * import { Tensor } from "../../tensor/tensor.ts";
+ * import { detectAtrl } from "./detect.ts";
+ * import { Responses } from "./responses.ts";
+ * import { assertAlmostEquals, assertEquals } from "@std/assert";
+ *
+ * using device = openDevice("cpu");
+ * using responses = Responses.of(device, [6]);
+ * using connectivity = Tensor.from(device, [0.1, 0.6, 0.1, 0.1, 0.5, 0.1]);
+ * using profile = Tensor.from(device, [0.1, 0, 0.6, 0, 0, 0.1, 0, 0.1, 0.5, 0, 0, 0.1], { shape: [6, 2] });
+ * using credit = detectAtrl(responses, { connectivity, profile }, { clusterSize: 3 });
+ * assertAlmostEquals(credit.weights.toFloats().reduce((a, b) => a + b) / 6, 1, 1e-5);
+ * assertEquals(credit.clusters!.stats[0]!.clusters, 2);
+ * ```
+ */
 export class AtrlCredit implements TokenCredit {
+  /** "atrl". */
   readonly method = "atrl";
   /** f32[tokens] */
   readonly weights: Tensor;
@@ -101,6 +122,7 @@ export class AtrlCredit implements TokenCredit {
     });
   }
 
+  /** Frees weights, flags and clusters. */
   [Symbol.dispose](): void {
     for (const owned of [this.weights, this.flags, this.clusters, this.#connectivity]) owned?.[Symbol.dispose]();
   }

@@ -11,7 +11,26 @@ export interface HostGraph {
   weight: Int32Array<ArrayBuffer>;
 }
 
-/** The graphs of packed responses, in device memory: integer weights between tokens that look at the same places (kedge.h, kedge_token_graph). */
+/**
+ * The graphs of packed responses, in device memory: integer weights between tokens that look at the same places (kedge.h, kedge_token_graph).
+ *
+ * @example
+ * ```ts
+ * import { openDevice } from "../../ffi/open.ts";
+ * import { Tensor } from "../../tensor/tensor.ts";
+ * import { TokenGraph } from "./graph.ts";
+ * import { Responses } from "./responses.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * using device = openDevice("cpu");
+ * using responses = Responses.of(device, [3]);
+ * using connectivity = Tensor.from(device, [0.5, 0.5, 0.5]);
+ * // Without neighbours by profile, what is left is the chain of tokens.
+ * using graph = new TokenGraph(responses, { connectivity, profile: undefined, neighbours: 0, adjacency: 1 });
+ * const [{ rows, neighbour }] = graph.read() as [ReturnType<typeof graph.read>[number]];
+ * assertEquals([[...rows], [...neighbour]], [[0, 1, 3, 4], [1, 0, 2, 1]]);
+ * ```
+ */
 export class TokenGraph implements Disposable {
   /** i32[tokens, 2] */
   readonly rows: Tensor;
@@ -69,6 +88,7 @@ export class TokenGraph implements Disposable {
     });
   }
 
+  /** Frees the graphs. */
   [Symbol.dispose](): void {
     for (const tensor of [this.rows, this.neighbour, this.weight]) tensor[Symbol.dispose]();
   }

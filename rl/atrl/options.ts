@@ -10,7 +10,9 @@ export type PartitionMethod = "kway" | "metis" | "none";
 
 /** The choices of AT-RL (Jiao et al., arXiv 2602.11455), by name. */
 export interface AtrlOptions {
+  /** How weights come from connectivity. */
   mode: AtrlMode;
+  /** How clusters are made. */
   method: PartitionMethod;
   /** Edges that a token keeps, in [0, 32]. */
   neighbours: number;

@@ -14,6 +14,7 @@ export interface Clusters extends Disposable {
 
 /** What a partition of one response came to. */
 export interface ClusterStats {
+  /** How many. */
   clusters: number;
   /** Sum of the integer weights between clusters; undefined where no graph was built. */
   cut: number | undefined;
@@ -21,13 +22,33 @@ export interface ClusterStats {
   largest: number;
 }
 
-/** clamp(round(T / clusterSize), 2, 64), halves up; one below 4 tokens. */
+/**
+ * clamp(round(T / clusterSize), 2, 64), halves up; one below 4 tokens.
+ *
+ * @example
+ * ```ts
+ * import { clusterCount } from "./partition.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * assertEquals([3, 12, 100, 10_000].map((tokens) => clusterCount(tokens, 6)), [1, 2, 17, 64]);
+ * ```
+ */
 export function clusterCount(tokens: number, clusterSize: number): number {
   if (tokens < 4) return Math.min(1, tokens);
   return Math.min(64, Math.max(2, Math.floor((2 * tokens + clusterSize) / (2 * clusterSize))));
 }
 
-/** Tokens that a cluster may hold: floor((1 + imbalance) * ceil(tokens / clusters)). */
+/**
+ * Tokens that a cluster may hold: floor((1 + imbalance) * ceil(tokens / clusters)).
+ *
+ * @example
+ * ```ts
+ * import { clusterBound } from "./partition.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * assertEquals(clusterBound(100, 17, 0.2), 7); // 1.2 * 6, rounded down
+ * ```
+ */
 export function clusterBound(tokens: number, clusters: number, imbalance: number): number {
   return clusters === 0 ? 0 : Math.floor((1000 + permille(imbalance)) * Math.ceil(tokens / clusters) / 1000);
 }
@@ -40,7 +61,28 @@ class OwnedClusters implements Clusters {
   }
 }
 
-/** Partitions graphs with the kernel: every cluster within the bound, none empty. */
+/**
+ * Partitions graphs with the kernel: every cluster within the bound, none empty.
+ *
+ * @example
+ * ```ts
+ * import { openDevice } from "../../ffi/open.ts";
+ * import { Tensor } from "../../tensor/tensor.ts";
+ * import { TokenGraph } from "./graph.ts";
+ * import { partitionKway } from "./partition.ts";
+ * import { Responses } from "./responses.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * using device = openDevice("cpu");
+ * using responses = Responses.of(device, [4]);
+ * using connectivity = Tensor.full(device, [4], { value: 1 });
+ * // The first two tokens look at one region, the others at another.
+ * using profile = Tensor.from(device, [1, 0, 1, 0, 0, 1, 0, 1], { shape: [4, 2] });
+ * using graph = new TokenGraph(responses, { connectivity, profile, neighbours: 2, adjacency: 0.1 });
+ * using clusters = partitionKway(graph, { clusterSize: 2, imbalance: 0, seed: 0 });
+ * assertEquals([...clusters.cluster.toArray()], [0, 0, 1, 1]);
+ * ```
+ */
 export function partitionKway(graph: TokenGraph, options: Pick<AtrlOptions, "clusterSize" | "imbalance" | "seed">): Clusters {
   const { responses } = graph, { device, tokens, count } = responses;
   using stack = new DisposableStack();
@@ -59,7 +101,19 @@ export function partitionKway(graph: TokenGraph, options: Pick<AtrlOptions, "clu
   );
 }
 
-/** What a partition of a graph cuts. */
+/**
+ * What a partition of a graph cuts.
+ *
+ * @example
+ * ```ts
+ * import { edgeCut } from "./partition.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * // 0 - 1 with weight 5, 1 - 2 with weight 3.
+ * const graph = { rows: Int32Array.of(0, 1, 3, 4), neighbour: Int32Array.of(1, 0, 2, 1), weight: Int32Array.of(5, 5, 3, 3) };
+ * assertEquals([edgeCut(graph, [0, 0, 1]), edgeCut(graph, [0, 1, 1]), edgeCut(graph, [0, 0, 0])], [3, 5, 0]);
+ * ```
+ */
 export function edgeCut({ rows, neighbour, weight }: HostGraph, cluster: ArrayLike<number>): number {
   let twice = 0;
   for (let t = 0; t + 1 < rows.length; t++) {
@@ -83,7 +137,36 @@ export function metisClusters(
   });
 }
 
-/** Partitions graphs with libmetis, on the host. @throws {KedgeError} `Unsupported` where it is not installed. */
+/**
+ * Partitions graphs with libmetis, on the host.
+ *
+ * @throws {KedgeError} `Unsupported` where it is not installed.
+ *
+ * @example
+ * ```ts
+ * import { KedgeError } from "../../ffi/errors.ts";
+ * import { openDevice } from "../../ffi/open.ts";
+ * import { Tensor } from "../../tensor/tensor.ts";
+ * import { TokenGraph } from "./graph.ts";
+ * import { partitionMetis } from "./partition.ts";
+ * import { Responses } from "./responses.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * using device = openDevice("cpu");
+ * using responses = Responses.of(device, [4]);
+ * using connectivity = Tensor.full(device, [4], { value: 1 });
+ * using profile = Tensor.from(device, [1, 0, 1, 0, 0, 1, 0, 1], { shape: [4, 2] });
+ * using graph = new TokenGraph(responses, { connectivity, profile, neighbours: 2, adjacency: 0.1 });
+ * let found = "[0,0,1,1]";
+ * try {
+ *   using clusters = partitionMetis(graph, { clusterSize: 2, imbalance: 0, seed: 0 });
+ *   found = JSON.stringify([...clusters.cluster.toArray()]);
+ * } catch (error) {
+ *   if (!(error instanceof KedgeError && error.code === "Unsupported")) throw error; // libmetis is not installed
+ * }
+ * assertEquals(found, "[0,0,1,1]");
+ * ```
+ */
 export function partitionMetis(graph: TokenGraph, options: Pick<AtrlOptions, "clusterSize" | "imbalance" | "seed">): Clusters {
   const metis = openMetis(), { responses } = graph, all = new Int32Array(responses.tokens);
   const stats = graph.read().map((own, i) => {
@@ -95,7 +178,22 @@ export function partitionMetis(graph: TokenGraph, options: Pick<AtrlOptions, "cl
   return new OwnedClusters(Tensor.from(responses.device, all), stats);
 }
 
-/** Every token its own cluster. */
+/**
+ * Every token its own cluster.
+ *
+ * @example
+ * ```ts
+ * import { openDevice } from "../../ffi/open.ts";
+ * import { partitionNone } from "./partition.ts";
+ * import { Responses } from "./responses.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * using device = openDevice("cpu");
+ * using responses = Responses.of(device, [2, 3]);
+ * using clusters = partitionNone(responses);
+ * assertEquals([...clusters.cluster.toArray()], [0, 1, 0, 1, 2]);
+ * ```
+ */
 export function partitionNone(responses: Responses): Clusters {
   const { offsets, count } = responses, all = new Int32Array(responses.tokens), stats: ClusterStats[] = [];
   for (let i = 0; i < count; i++) {

@@ -2,8 +2,11 @@ import type { ClusterStats } from "./partition.ts";
 
 /** Numbers of a step, on the host, that a report is made of; arrays are of packed responses, [tokens], unless they say otherwise. */
 export interface ReportInputs {
+  /** [responses + 1]: where each begins, and the end. */
   offsets: ArrayLike<number>;
+  /** As of AtrlInputs. */
   connectivity: ArrayLike<number>;
+  /** As of `tokenWeights`. */
   weights: ArrayLike<number>;
   /** As of `tokenWeights`. */
   flags: ArrayLike<number>;
@@ -77,6 +80,15 @@ class Mean {
  *   `atrl/advantage_share`: share of |advantage| on anchors; `atrl/weight_anchor`, `_rest`, `atrl/entropy_anchor`, `_rest`: means; of responses of at least four
  *   tokens, `atrl/clusters`: mean number; `atrl/edge_cut`: mean cut, in units of a similarity of 1; `atrl/imbalance`: the largest of largest cluster * clusters /
  *   tokens - 1; `atrl/seconds`, `atrl/overhead`: their share of the step.
+ *
+ * @example
+ * ```ts
+ * import { atrlReport } from "./report.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const report = atrlReport({ offsets: [0, 4], connectivity: [0.5, 0.1, 0.1, 0.1], weights: [2, 1, 1, 0], flags: [1, 0, 0, 0] });
+ * assertEquals([report["atrl/anchor_fraction"], report["atrl/connectivity_anchor"], report["atrl/weight_anchor"]], [0.25, 0.5, 2]);
+ * ```
  */
 export function atrlReport(inputs: ReportInputs): Record<string, number> {
   const { offsets, connectivity, weights, flags, visual, clusters, mask, advantages, entropy } = inputs;

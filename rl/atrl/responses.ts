@@ -67,6 +67,7 @@ export class Responses implements Disposable {
     }
   }
 
+  /** Frees the offsets. */
   [Symbol.dispose](): void {
     this.table[Symbol.dispose]();
   }

@@ -26,6 +26,24 @@ export interface WeightInputs {
  * Weights with mean 1 over each response, and what is an anchor (kedge.h, kedge_token_weights).
  *
  * @returns `weights`: f32[tokens]; `flags`: u8[tokens], bit 0 for an anchor, bit 1 for a token of a cluster in the densest prefix.
+ *
+ * @example
+ * ```ts
+ * import { openDevice } from "../../ffi/open.ts";
+ * import { Tensor } from "../../tensor/tensor.ts";
+ * import { atrlOptions } from "./options.ts";
+ * import { Responses } from "./responses.ts";
+ * import { tokenWeights } from "./weights.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * using device = openDevice("cpu");
+ * using responses = Responses.of(device, [4]);
+ * using connectivity = Tensor.from(device, [0.1, 0.6, 0.2, 0.1]);
+ * const { weights, flags } = tokenWeights(responses, { connectivity }, atrlOptions({ mode: "hard", anchorFraction: 250 }));
+ * assertEquals([...weights.toArray()], [0, 4, 0, 0]);
+ * assertEquals([...flags.toArray()].map((bits) => Number(bits) & 1), [0, 1, 0, 0]);
+ * for (const tensor of [weights, flags]) tensor[Symbol.dispose]();
+ * ```
  */
 export function tokenWeights(responses: Responses, inputs: WeightInputs, options: AtrlOptions): { weights: Tensor; flags: Tensor } {
   const { device, tokens, count } = responses, { connectivity, cluster, visual, keys } = inputs;
@@ -65,6 +83,22 @@ function keyWords(keys: readonly ResponseKey[]): Int32Array<ArrayBuffer> {
  * @param responses The packing.
  * @param given `weights`: f32[tokens]; `advantage`: f32[count], or f32[tokens] with `perToken`; `mask`: u8[tokens], 0 for tokens that do not count.
  * @returns f32[tokens].
+ *
+ * @example
+ * ```ts
+ * import { openDevice } from "../../ffi/open.ts";
+ * import { Tensor } from "../../tensor/tensor.ts";
+ * import { Responses } from "./responses.ts";
+ * import { weightedAdvantage } from "./weights.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * using device = openDevice("cpu");
+ * using responses = Responses.of(device, [2, 1]);
+ * using weights = Tensor.from(device, [0.5, 1.5, 1]);
+ * using advantage = Tensor.from(device, [2, -1]);
+ * using advantages = weightedAdvantage(responses, { weights, advantage });
+ * assertEquals([...advantages.toArray()], [1, 3, -1]);
+ * ```
  */
 export function weightedAdvantage(
   responses: Responses,

@@ -7,6 +7,7 @@ export type CreditMethod = typeof CREDIT_METHODS[number];
 
 /** What a method came to for packed responses: a factor of the advantage for each token, whatever the method. */
 export interface TokenCredit extends Disposable {
+  /** Which method it is. */
   readonly method: CreditMethod;
   /** f32[tokens] */
   readonly weights: Tensor;

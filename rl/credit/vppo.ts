@@ -52,6 +52,19 @@ export function sensitivity(plain: ArrayLike<number>, spoilt: ArrayLike<number>)
  *
  * @param responses The packing of one mini-batch.
  * @param given `sensitivity`: S_t of each token; `mask`: 0 for tokens that do not count.
+ *
+ * @example
+ * ```ts
+ * import { openDevice } from "../../ffi/open.ts";
+ * import { Responses } from "../atrl/responses.ts";
+ * import { vppoCredit } from "./vppo.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * using device = openDevice("cpu");
+ * using responses = Responses.of(device, [5]);
+ * using credit = vppoCredit(responses, { sensitivity: [0, 3, 0.5, 2, 0] });
+ * assertEquals([...credit.weights.toArray()], [0, 1, 0, 1, 0]);
+ * ```
  */
 export function vppoCredit(
   responses: Responses,
@@ -98,7 +111,19 @@ export function vppoCredit(
   });
 }
 
-/** alpha of each response from its mean sensitivity; see {@linkcode vppoCredit}. `present`: whether it has tokens. */
+/**
+ * alpha of each response from its mean sensitivity; see {@linkcode vppoCredit}. `present`: whether it has tokens.
+ *
+ * @example
+ * ```ts
+ * import { trajectoryWeights } from "./vppo.ts";
+ * import { assertAlmostEquals } from "@std/assert";
+ *
+ * const [least, most] = trajectoryWeights([1, 3], { present: [true, true], scalingMin: 0.9 });
+ * assertAlmostEquals(least!, 0.9);
+ * assertAlmostEquals(most!, 1.1, 1e-6);
+ * ```
+ */
 export function trajectoryWeights(mean: readonly number[], options: { present: readonly boolean[]; scalingMin: number }): number[] {
   const { present, scalingMin } = options, known = mean.filter((_, i) => present[i]);
   const low = Math.min(...known), high = Math.max(...known);

@@ -3,16 +3,51 @@ import type { Responses } from "../atrl/responses.ts";
 import { weightedAdvantage } from "../atrl/weights.ts";
 import type { TokenCredit } from "./credit.ts";
 
-/** Every token alike: weights of 1. */
+/**
+ * Every token alike: weights of 1.
+ *
+ * @example
+ * ```ts
+ * import { openDevice } from "../../ffi/open.ts";
+ * import { Tensor } from "../../tensor/tensor.ts";
+ * import { Responses } from "../atrl/responses.ts";
+ * import { uniformCredit } from "./weight_credit.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * using device = openDevice("cpu");
+ * using responses = Responses.of(device, [2, 1]);
+ * using credit = uniformCredit(responses);
+ * using advantages = credit.advantages(Tensor.from(device, [1, -1]));
+ * assertEquals([...advantages.toArray()], [1, 1, -1]);
+ * ```
+ */
 export function uniformCredit(responses: Responses): TokenCredit {
   return new WeightCredit("none", responses, { weights: new Float32Array(responses.tokens).fill(1) });
 }
 
-/** Credit whose weights were computed on the host. */
+/**
+ * Credit whose weights were computed on the host.
+ *
+ * @example
+ * ```ts
+ * import { openDevice } from "../../ffi/open.ts";
+ * import { Tensor } from "../../tensor/tensor.ts";
+ * import { Responses } from "../atrl/responses.ts";
+ * import { WeightCredit } from "./weight_credit.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * using device = openDevice("cpu");
+ * using responses = Responses.of(device, [3]);
+ * using credit = new WeightCredit("vppo", responses, { weights: Float32Array.of(0, 3, 0) });
+ * using advantages = credit.advantages(Tensor.from(device, [2]));
+ * assertEquals([...advantages.toArray()], [0, 6, 0]);
+ * ```
+ */
 export class WeightCredit implements TokenCredit {
   readonly weights: Tensor;
   readonly #report: Record<string, number>;
 
+  /** Takes weights to the device. @param given `weights`: a factor of each token's advantage; `report`: what the method has to say. */
   constructor(
     readonly method: TokenCredit["method"],
     readonly responses: Responses,
@@ -30,6 +65,7 @@ export class WeightCredit implements TokenCredit {
     return { ...this.#report };
   }
 
+  /** Frees the weights. */
   [Symbol.dispose](): void {
     this.weights[Symbol.dispose]();
   }

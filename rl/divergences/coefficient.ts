@@ -24,6 +24,8 @@ export class Coefficient {
   #value: number;
 
   /**
+   * The coefficient at its start, or where an earlier run left it.
+   *
    * @param options `value`: where an earlier run left it; default the config's coefficient.
    * @throws {RangeError} for a negative coefficient, or a target or horizon that is not above 0.
    */

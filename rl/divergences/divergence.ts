@@ -40,6 +40,7 @@ export type DivergenceKind =
 
 /** A divergence. KL over the whole vocabulary is the op `linearKl`. */
 export interface Divergence {
+  /** Which estimate. */
   kind: DivergenceKind;
   /** Order of `alpha`: 1 is KL(policy, reference), 0 KL(reference, policy), 2 half of chi-square. Default 0.5. */
   alpha?: number;
@@ -77,7 +78,26 @@ export interface DivergenceBatch {
   old?: Tensor;
 }
 
-/** Sums over the micro-batches of a step, on the device. */
+/**
+ * Sums over the micro-batches of a step, on the device.
+ *
+ * @example
+ * ```ts
+ * import { openDevice } from "../../ffi/open.ts";
+ * import { Tensor } from "../../tensor/tensor.ts";
+ * import { DivergenceMetrics, divergenceValues } from "./divergence.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * using device = openDevice("cpu");
+ * using metrics = new DivergenceMetrics(device);
+ * using logprobs = Tensor.from(device, [-1, -2]);
+ * using reference = Tensor.from(device, [-2, -2]);
+ * using weights = Tensor.from(device, [0.5, 0.5]);
+ * using values = divergenceValues(logprobs, { reference, weights }, { kind: "k1", metrics });
+ * assertEquals(metrics.read(), { loss: 0.5, mean: 0.5, sum: values.toFloats()[0]!, tokens: 2 });
+ * assertEquals(metrics.read(), undefined); // it starts anew
+ * ```
+ */
 export class DivergenceMetrics implements Disposable {
   readonly #sums: Tensor;
 
@@ -155,6 +175,21 @@ export function divergence(logprob: Value, batch: DivergenceBatch, options: Dive
  * The divergence of every token, for the reward: f32 [n], the caller's; 0 where masked.
  *
  * @param logprob f32 [n].
+ *
+ * @example
+ * ```ts
+ * import { openDevice } from "../../ffi/open.ts";
+ * import { Tensor } from "../../tensor/tensor.ts";
+ * import { divergenceValues } from "./divergence.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * using device = openDevice("cpu");
+ * using logprobs = Tensor.from(device, [-1, -2]);
+ * using reference = Tensor.from(device, [-2, -2]);
+ * using weights = Tensor.from(device, [0.5, 0.5]);
+ * using values = divergenceValues(logprobs, { reference, weights }, { kind: "k2" });
+ * assertEquals([...values.toFloats()], [0.5, 0]);
+ * ```
  */
 export function divergenceValues(logprob: Tensor, batch: DivergenceBatch, options: Divergence & { metrics?: DivergenceMetrics }): Tensor {
   const value = Tensor.empty(logprob.device, [logprob.size]);

@@ -11,7 +11,18 @@ import type { Divergence } from "./divergence.ts";
  */
 export type DivergenceTerm = (Divergence | { kind: "full" }) & { where: "loss" | "reward"; coefficient: CoefficientConfig };
 
-/** Whether the reference model is needed at all. */
+/**
+ * Whether the reference model is needed at all.
+ *
+ * @example
+ * ```ts
+ * import { needsReference } from "./term.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const term = (coefficient: number) => ({ kind: "k3", where: "loss", coefficient: { kind: "fixed", coefficient } } as const);
+ * assertEquals([needsReference(term(0.01)), needsReference(term(0)), needsReference(undefined)], [true, false, false]);
+ * ```
+ */
 export function needsReference(term: DivergenceTerm | undefined): boolean {
   return term !== undefined && term.coefficient.coefficient > 0;
 }

@@ -23,7 +23,9 @@ export interface TokenLayout {
 
 /** What an optimizer step averages over. A sequence without a token that counts is no sequence. */
 export interface BatchSize {
+  /** Tokens that count. */
   tokens: number;
+  /** Sequences with such a token. */
   sequences: number;
 }
 
@@ -37,7 +39,17 @@ function counts({ lengths, mask }: TokenLayout): number[] {
   });
 }
 
-/** Counts a batch; the sizes of its parts add up to it. */
+/**
+ * Counts a batch; the sizes of its parts add up to it.
+ *
+ * @example
+ * ```ts
+ * import { batchSize } from "./aggregation.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * assertEquals(batchSize({ lengths: [2, 3, 1], mask: [1, 1, 1, 0, 1, 0] }), { tokens: 4, sequences: 2 });
+ * ```
+ */
 export function batchSize(layout: TokenLayout): BatchSize {
   const active = counts(layout);
   return { tokens: active.reduce((a, b) => a + b, 0), sequences: active.filter((n) => n > 0).length };

@@ -11,6 +11,7 @@ import { describe, Tensor } from "../../tensor/tensor.ts";
  * `level`: w of each token; of the whole sequence, exp of the sum of its log-ratios; or of its mean log-ratio.
  */
 export interface Correction {
+  /** What becomes of a factor outside the bounds. */
   kind: "truncate" | "mask";
   /** Default "token". */
   level?: "token" | "sequence" | "sequence_mean";
@@ -59,7 +60,27 @@ export interface CorrectionReport {
   "actor/importance_outside": number;
 }
 
-/** Sums over the micro-batches of a step, on the device. */
+/**
+ * Sums over the micro-batches of a step, on the device.
+ *
+ * @example
+ * ```ts
+ * import { openDevice } from "../../ffi/open.ts";
+ * import { Tensor } from "../../tensor/tensor.ts";
+ * import { CorrectionMetrics, importanceWeights } from "./correction.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * using device = openDevice("cpu");
+ * using metrics = new CorrectionMetrics(device);
+ * using old = Tensor.from(device, [-1, -1]);
+ * using rollout = Tensor.from(device, [-1, -3]);
+ * using weights = Tensor.from(device, [0.5, 0.5]);
+ * using offsets = Tensor.from(device, Int32Array.of(0, 2));
+ * using _factors = importanceWeights({ old, rollout, weights, offsets }, { kind: "truncate" }, metrics);
+ * const report = metrics.read()!;
+ * assertEquals([report["actor/logprob_gap"], report["actor/logprob_gap_max"], report["actor/importance_outside"]], [1, 2, 0.5]);
+ * ```
+ */
 export class CorrectionMetrics implements Disposable {
   readonly #sums: Tensor;
 

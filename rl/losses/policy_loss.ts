@@ -51,6 +51,7 @@ export interface PolicyBatch {
 
 /** The rest that a policy loss may take. */
 export interface PolicyLossOptions {
+  /** Which loss, with its bounds. */
   loss: PolicyLoss;
   /** f32 [n]: the true entropies, of `linearLogProb`; for the bonus and the metrics. */
   entropy?: Value;

@@ -30,6 +30,14 @@ function plain(answer: string): string {
  *
  * @param options `count`: how many choices there are.
  * @returns undefined where it names none, or more than one.
+ *
+ * @example
+ * ```ts
+ * import { choiceOf } from "./choice.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * assertEquals(["B", "(b)", "option C.", "A or B", "E"].map((answer) => choiceOf(answer, { count: 4 })), [1, 1, 2, undefined, undefined]);
+ * ```
  */
 export function choiceOf(answer: string, options: { count: number }): number | undefined {
   const text = plain(answer);

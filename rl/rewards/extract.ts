@@ -11,7 +11,9 @@ export type AnswerSource = "tag" | "box" | "hash" | "phrase" | "whole" | "last l
 
 /** A final answer as written, and where it stood. */
 export interface Extracted {
+  /** What it is, as the response wrote it. */
   readonly answer: string;
+  /** Where it stood. */
   readonly source: AnswerSource;
 }
 
@@ -165,7 +167,18 @@ export function extractAnswer(response: string, options: ExtractOptions = {}): E
   return undefined;
 }
 
-/** All that {@linkcode extractAnswer} would take, in its order: each would be taken if those before it were not there. A phrase counts only after the last box. */
+/**
+ * All that {@linkcode extractAnswer} would take, in its order: each would be taken if those before it were not there. A phrase counts only after the last box.
+ *
+ * @example
+ * ```ts
+ * import { extractAnswers } from "./extract.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const found = [...extractAnswers("It is \\boxed{2}.\n\nThe answer is 3. That is all.")];
+ * assertEquals(found.map(({ answer, source }) => [answer, source]), [["2", "box"], ["3", "phrase"]]);
+ * ```
+ */
 export function* extractAnswers(response: string, options: ExtractOptions = {}): Generator<Extracted> {
   if (response.length > MAX_RESPONSE) response = response.slice(-MAX_RESPONSE);
   const rest = afterThinking(response);

@@ -12,6 +12,7 @@ export type IncidentKind = "timeout" | "crash" | "garbage" | "threw" | "shape";
 
 /** A sample that broke its grader. */
 export interface GraderIncident {
+  /** What went wrong. */
   readonly kind: IncidentKind;
   /** What happened, in words. */
   readonly reason: string;

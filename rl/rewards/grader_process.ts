@@ -111,7 +111,9 @@ export class GraderProcess implements AsyncDisposable {
     const { plan, deno } = options,
       list = (flag: string, values: readonly string[]) => values.length > 0 ? [`--allow-${flag}=${values.join(",")}`] : [];
     const local = plan.modules.find((url) => url.startsWith("file:"));
-    const hosts = [...new Set(plan.modules.filter((url) => url.startsWith("https:")).map((url) => new URL(url).host))];
+    // Where the child's modules come from: the users', and this one's own, which a list of hosts would else shut out.
+    const remote = [...plan.modules, import.meta.url].filter((url) => /^https?:/.test(url));
+    const hosts = [...new Set(remote.map((url) => new URL(url).host))];
     const env = environment([...OWN_ENVIRONMENT, ...options.env]);
     const child = new Deno.Command(deno, {
       args: [

@@ -276,7 +276,19 @@ function readings(answer: string, letterUnits: LetterUnits): Answer[] {
   return commas.map((thousands) => parseAnswer(answer, { thousands, letterUnits })).filter((one) => one !== undefined);
 }
 
-/** An answer to be compared with several truths: parsed once, when it is first needed. */
+/**
+ * An answer to be compared with several truths: parsed once, when it is first needed.
+ *
+ * @example
+ * ```ts
+ * import { MathAnswer, MathTruth } from "./math_equal.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const answer = new MathAnswer(" 0.5 ");
+ * assertEquals(answer.text, "0.5");
+ * assertEquals(["\\frac12", "2"].map((truth) => new MathTruth(truth).matches(answer)), [true, false]);
+ * ```
+ */
 export class MathAnswer {
   /** The answer, without white space around it; "" of one that is too long. */
   readonly text: string;
@@ -288,12 +300,20 @@ export class MathAnswer {
     this.text = text.length > MAX_ANSWER ? "" : text.trim();
   }
 
-  /** As it reads first. */
+  /**
+   * As it reads first.
+   *
+   * @internal
+   */
   get readings(): readonly Answer[] {
     return this.#readings ??= readings(this.text, "spaced");
   }
 
-  /** With bare letters after numbers as units: "5m". */
+  /**
+   * With bare letters after numbers as units: "5m".
+   *
+   * @internal
+   */
   get withUnits(): readonly Answer[] {
     return this.#withUnits ??= /\d\s*[mgshlLNJWVA](?![a-zA-Z])/.test(this.text) ? readings(this.text, "always") : [];
   }

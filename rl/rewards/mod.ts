@@ -10,7 +10,15 @@ export { type Box, gradeIou, gradePoint, intersectionOverUnion, type IouOptions,
 export { gradeMath } from "./math.ts";
 export { MathAnswer, mathEqual, type MathOptions, MathTruth } from "./math_equal.ts";
 export { combine, type Grader, makeGrader, type Outcome, type PlannedPart, type RewardPlan, VERIFIER_NAMES } from "./plan.ts";
-export { type ParsedReward, planReward, REWARD_NAMES, rewardSchema, type RewardSpec, type RewardUse } from "./registry.ts";
+export {
+  type ParsedReward,
+  planReward,
+  REWARD_NAMES,
+  type RewardSchema,
+  rewardSchema,
+  type RewardSpec,
+  type RewardUse,
+} from "./registry.ts";
 export type { RewardInput, RewardResult, Score, Truth, Verifier } from "./reward.ts";
 export {
   type BatchRewardFunction,

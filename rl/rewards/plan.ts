@@ -82,6 +82,16 @@ function functionsOf(module: RewardModule, url: string): { single?: RewardFuncti
  *
  * @param modules The plan's modules, imported, in its order.
  * @throws TypeError where a module exports no reward.
+ *
+ * @example
+ * ```ts
+ * import { makeGrader } from "./plan.ts";
+ * import { planReward } from "./registry.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const grader = makeGrader(planReward("math", import.meta.url), []);
+ * assertEquals(await grader.grade({ response: "\\boxed{0.5}", truth: "1/2" }), { result: { overall: 1, parts: { accuracy: 1 }, answer: "0.5" } });
+ * ```
  */
 export function makeGrader(plan: RewardPlan, modules: readonly RewardModule[]): Grader {
   const functions = plan.modules.map((url, i) => functionsOf(modules[i]!, url));
@@ -130,7 +140,18 @@ export function makeGrader(plan: RewardPlan, modules: readonly RewardModule[]): 
   };
 }
 
-/** The weighted sum of parts, with the parts by name. NaN in one makes the whole NaN, unless its weight is 0. */
+/**
+ * The weighted sum of parts, with the parts by name. NaN in one makes the whole NaN, unless its weight is 0.
+ *
+ * @example
+ * ```ts
+ * import { combine } from "./plan.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const parts = [{ name: "accuracy", weight: 0.75 }, { name: "format", weight: 0.25 }];
+ * assertEquals(combine(parts, [{ score: 1, answer: "7" }, { score: 0 }]), { overall: 0.75, parts: { accuracy: 1, format: 0 }, answer: "7" });
+ * ```
+ */
 export function combine(parts: readonly Pick<PlannedPart, "name" | "weight">[], scores: readonly Score[]): RewardResult {
   let overall = 0;
   const named: Record<string, number> = {};

@@ -52,12 +52,19 @@ const options = z.record(z.string(), z.unknown()).optional();
 const partSchema = z.strictObject({ use: z.string().min(1), weight: z.number().default(1), options });
 
 /**
+ * What zod makes of it. It has no page of its own, since it would need one for each of zod's types.
+ *
+ * @ignore
+ */
+export type RewardSchema = z.ZodType<ParsedReward, RewardSpec>;
+
+/**
  * The schema of a configuration's `reward`: a name or module, one with options, or named parts with weights.
  *
  * Names: "math", "multiple_choice", "exact", "number", "iou", "point", "format", "length"; "math_format" (0.9 math + 0.1 think and box), "r1v" (0.5 math +
  * 0.5 think and answer tags); "http", a service (see http_reward.ts). A module is a path that begins with "./", "../" or "/", or a "file:" or "https:" URL.
  */
-export const rewardSchema: z.ZodType<ParsedReward, RewardSpec> = z.union([
+export const rewardSchema: RewardSchema = z.union([
   z.string().min(1),
   z.strictObject({ use: z.string().min(1), options }),
   z.strictObject({ parts: z.record(z.string().min(1), partSchema).refine((parts) => Object.keys(parts).length > 0, "no part is named") }),

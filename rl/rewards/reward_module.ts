@@ -37,7 +37,17 @@ export interface RewardModule {
   readonly batch?: BatchRewardFunction;
 }
 
-/** A reward function gave something that is no {@linkcode RewardValue}. */
+/**
+ * A reward function gave something that is no {@linkcode RewardValue}.
+ *
+ * @example
+ * ```ts
+ * import { checkRewardValue, RewardShapeError } from "./reward_module.ts";
+ * import { assertThrows } from "@std/assert";
+ *
+ * assertThrows(() => checkRewardValue("good", "m.ts"), RewardShapeError, "Cannot use what m.ts returned");
+ * ```
+ */
 export class RewardShapeError extends TypeError {
   /** "RewardShapeError". */
   override readonly name = "RewardShapeError";

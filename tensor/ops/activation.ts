@@ -2,7 +2,24 @@ import { describe } from "../tensor.ts";
 import type { Value } from "../value.ts";
 import { dense, emptyLike } from "./place.ts";
 
-/** x Phi(x), exact. Hendrycks & Gimpel, arXiv 1606.08415. */
+/**
+ * x Phi(x), exact. Hendrycks & Gimpel, arXiv 1606.08415.
+ *
+ * @example
+ * ```ts
+ * import { openDevice } from "../../ffi/open.ts";
+ * import { Tape } from "../tape.ts";
+ * import { Tensor } from "../tensor.ts";
+ * import { gelu } from "./activation.ts";
+ * import { assertAlmostEquals, assertEquals } from "@std/assert";
+ *
+ * using device = openDevice("cpu");
+ * using tape = new Tape(device);
+ * const y = gelu(tape.constant(Tensor.from(device, [0, 1]))).tensor.toFloats();
+ * assertEquals(y[0], 0);
+ * assertAlmostEquals(y[1]!, 0.8413447, 1e-6);
+ * ```
+ */
 export function gelu(x: Value): Value {
   const input = dense(x);
   const { device } = x;
@@ -27,6 +44,20 @@ export function gelu(x: Value): Value {
  *
  * @param gate [rows, dim].
  * @param up [rows, dim].
+ *
+ * @example
+ * ```ts
+ * import { openDevice } from "../../ffi/open.ts";
+ * import { Tape } from "../tape.ts";
+ * import { Tensor } from "../tensor.ts";
+ * import { swiglu } from "./activation.ts";
+ * import { assertAlmostEquals } from "@std/assert";
+ *
+ * using device = openDevice("cpu");
+ * using tape = new Tape(device);
+ * const gate = tape.constant(Tensor.from(device, [1], { shape: [1, 1] })), up = tape.constant(Tensor.from(device, [2], { shape: [1, 1] }));
+ * assertAlmostEquals(swiglu(gate, up).tensor.item(), 2 / (1 + Math.exp(-1)), 1e-6);
+ * ```
  */
 export function swiglu(gate: Value, up: Value): Value {
   const [rows, dim] = [gate.rows, gate.cols];

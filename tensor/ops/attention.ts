@@ -39,6 +39,24 @@ export interface AttentionOptions {
  *
  * @param inputs `q`: [q tokens, heads * headDim]; `k`, `v`: [kv tokens, kvHeads * headDim]; they may be column ranges of one matrix.
  * @returns [q tokens, heads * headDim].
+ *
+ * @example
+ * ```ts
+ * import { openDevice } from "../../ffi/open.ts";
+ * import { Segments } from "../segments.ts";
+ * import { Tape } from "../tape.ts";
+ * import { Tensor } from "../tensor.ts";
+ * import { attention } from "./attention.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * using device = openDevice("cpu");
+ * using tape = new Tape(device);
+ * using segments = Segments.packed(device, [2], { causal: true });
+ * const zero = tape.constant(Tensor.zeros(device, [2, 4])); // every token that is seen weighs the same
+ * const v = tape.constant(Tensor.from(device, [2, 0, 0, 0, 4, 8, 0, 0], { shape: [2, 4] }));
+ * const out = attention({ q: zero, k: zero, v }, { segments, heads: 1 });
+ * assertEquals([...out.tensor.toFloats()], [2, 0, 0, 0, 3, 4, 0, 0]);
+ * ```
  */
 export function attention(inputs: { q: Value; k: Value; v: Value }, options: AttentionOptions): Value {
   const { q, k, v } = inputs;

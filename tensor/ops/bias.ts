@@ -9,6 +9,20 @@ import { emptyLike, inPlace } from "./place.ts";
  * @param x [rows, dim].
  * @param bias [dim].
  * @param options `inPlace`: y takes the memory of x, which then holds y's numbers too.
+ *
+ * @example
+ * ```ts
+ * import { openDevice } from "../../ffi/open.ts";
+ * import { Tape } from "../tape.ts";
+ * import { Tensor } from "../tensor.ts";
+ * import { addBias } from "./bias.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * using device = openDevice("cpu");
+ * using tape = new Tape(device);
+ * const x = tape.constant(Tensor.from(device, [1, 2, 3, 4], { shape: [2, 2] })), bias = tape.constant(Tensor.from(device, [10, 20]));
+ * assertEquals([...addBias(x, bias).tensor.toFloats()], [11, 22, 13, 24]);
+ * ```
  */
 export function addBias(x: Value, bias: Weight, options: { inPlace?: boolean } = {}): Value {
   const b = weightOf(x, bias);

@@ -3,7 +3,23 @@ import type { DType } from "../../ffi/device.ts";
 import type { Value } from "../value.ts";
 import { checkAlike, dense, emptyLike } from "./place.ts";
 
-/** a + b, of equal shapes. */
+/**
+ * a + b, of equal shapes.
+ *
+ * @example
+ * ```ts
+ * import { openDevice } from "../../ffi/open.ts";
+ * import { Tape } from "../tape.ts";
+ * import { Tensor } from "../tensor.ts";
+ * import { add } from "./elementwise.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * using device = openDevice("cpu");
+ * using tape = new Tape(device);
+ * const a = tape.constant(Tensor.from(device, [1, 2])), b = tape.constant(Tensor.from(device, [3, 5]));
+ * assertEquals([...add(a, b).tensor.toFloats()], [4, 7]);
+ * ```
+ */
 export function add(a: Value, b: Value): Value {
   checkAlike("add", a, b);
   const [x, y] = [dense(a), dense(b)];
@@ -22,7 +38,23 @@ export function add(a: Value, b: Value): Value {
   return sum!;
 }
 
-/** a * b by elements, of equal shapes. */
+/**
+ * a * b by elements, of equal shapes.
+ *
+ * @example
+ * ```ts
+ * import { openDevice } from "../../ffi/open.ts";
+ * import { Tape } from "../tape.ts";
+ * import { Tensor } from "../tensor.ts";
+ * import { mul } from "./elementwise.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * using device = openDevice("cpu");
+ * using tape = new Tape(device);
+ * const a = tape.constant(Tensor.from(device, [1, 2])), b = tape.constant(Tensor.from(device, [3, 5]));
+ * assertEquals([...mul(a, b).tensor.toFloats()], [3, 10]);
+ * ```
+ */
 export function mul(a: Value, b: Value): Value {
   checkAlike("multiply", a, b);
   const [x, y] = [dense(a), dense(b)];
@@ -45,7 +77,22 @@ export function mul(a: Value, b: Value): Value {
   return product!;
 }
 
-/** factor * x. */
+/**
+ * factor * x.
+ *
+ * @example
+ * ```ts
+ * import { openDevice } from "../../ffi/open.ts";
+ * import { Tape } from "../tape.ts";
+ * import { Tensor } from "../tensor.ts";
+ * import { scale } from "./elementwise.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * using device = openDevice("cpu");
+ * using tape = new Tape(device);
+ * assertEquals([...scale(tape.constant(Tensor.from(device, [1, 2])), -2).tensor.toFloats()], [-2, -4]);
+ * ```
+ */
 export function scale(x: Value, factor: number): Value {
   const input = dense(x);
   const { device } = x;
@@ -64,7 +111,23 @@ export function scale(x: Value, factor: number): Value {
   return scaled!;
 }
 
-/** x in another floating type; the gradient comes back in the type of x. */
+/**
+ * x in another floating type; the gradient comes back in the type of x.
+ *
+ * @example
+ * ```ts
+ * import { openDevice } from "../../ffi/open.ts";
+ * import { Tape } from "../tape.ts";
+ * import { Tensor } from "../tensor.ts";
+ * import { cast } from "./elementwise.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * using device = openDevice("cpu");
+ * using tape = new Tape(device);
+ * const rounded = cast(tape.constant(Tensor.from(device, [1.001, 2])), "bf16");
+ * assertEquals([rounded.dtype, ...rounded.tensor.toFloats()], ["bf16", 1, 2]);
+ * ```
+ */
 export function cast(x: Value, dtype: DType): Value {
   if (dtype === x.dtype) return x;
   const input = dense(x);

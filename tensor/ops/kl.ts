@@ -25,6 +25,24 @@ export interface LinearKlOptions {
  * @param hidden [n, dim].
  * @param weight [vocab, dim].
  * @throws {RangeError} where sizes or types do not fit.
+ *
+ * @example
+ * ```ts
+ * import { openDevice } from "../../ffi/open.ts";
+ * import { Tape } from "../tape.ts";
+ * import { Tensor } from "../tensor.ts";
+ * import { linearKl } from "./kl.ts";
+ * import { assertAlmostEquals } from "@std/assert";
+ *
+ * using device = openDevice("cpu");
+ * using tape = new Tape(device);
+ * const rows = (numbers: number[], cols: number) => Tensor.from(device, numbers, { shape: [numbers.length / cols, cols] });
+ * const hidden = tape.constant(rows([1], 1)), weight = tape.constant(rows([Math.log(3), 0], 1)); // 3/4 and 1/4
+ * using theirs = rows([1], 1);
+ * using uniform = rows([0, 0], 1);
+ * const kl = linearKl(hidden, weight, { reference: { hidden: theirs, weight: uniform } }).tensor.item();
+ * assertAlmostEquals(kl, 0.75 * Math.log(1.5) + 0.25 * Math.log(0.5), 1e-6);
+ * ```
  */
 export function linearKl(hidden: Value, weight: Weight, options: LinearKlOptions): Value {
   const { reference, target, temperature = 1, suppress } = options, { device } = hidden;

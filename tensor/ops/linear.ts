@@ -10,6 +10,22 @@ import { type Weight, weightOf } from "./weight.ts";
  * @param weight [out, in].
  * @param options `bias`: [out].
  * @returns [rows, out].
+ *
+ * @example
+ * ```ts
+ * import { openDevice } from "../../ffi/open.ts";
+ * import { Tape } from "../tape.ts";
+ * import { Tensor } from "../tensor.ts";
+ * import { linear } from "./linear.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * using device = openDevice("cpu");
+ * using tape = new Tape(device);
+ * const x = tape.constant(Tensor.from(device, [1, 2], { shape: [1, 2] })); // [1, 2]
+ * const weight = tape.constant(Tensor.from(device, [1, 0, 0, 1, 1, 1], { shape: [3, 2] })); // [3, 2]
+ * const bias = tape.constant(Tensor.from(device, [0, 0, 10]));
+ * assertEquals([...linear(x, weight, { bias }).tensor.toFloats()], [1, 2, 13]);
+ * ```
  */
 export function linear(x: Value, weight: Weight, options: { bias?: Weight | null } = {}): Value {
   const product = matmul(x, weightOf(x, weight), { transB: true });
@@ -23,6 +39,21 @@ export function linear(x: Value, weight: Weight, options: { bias?: Weight | null
  * alpha op(a) op(b): [m, k] x [k, n]. With `transA`, a is stored [k, m]; with `transB`, b is stored [n, k]. The gradient of a parameter adds up in f32.
  *
  * @returns [m, n], of the inputs' type.
+ *
+ * @example
+ * ```ts
+ * import { openDevice } from "../../ffi/open.ts";
+ * import { Tape } from "../tape.ts";
+ * import { Tensor } from "../tensor.ts";
+ * import { matmul } from "./linear.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * using device = openDevice("cpu");
+ * using tape = new Tape(device);
+ * const a = tape.constant(Tensor.from(device, [1, 2, 3, 4], { shape: [2, 2] }));
+ * assertEquals([...matmul(a, a).tensor.toFloats()], [7, 10, 15, 22]);
+ * assertEquals([...matmul(a, a, { transB: true }).tensor.toFloats()], [5, 11, 11, 25]);
+ * ```
  */
 export function matmul(a: Value, b: Value, options: { transA?: boolean; transB?: boolean; alpha?: number } = {}): Value {
   const { transA = false, transB = false, alpha = 1 } = options;

@@ -27,6 +27,23 @@ export interface LogProb extends Readonly<Record<string, Value>> {
  * Log-probability of the target and entropy of the distribution, from logits.
  *
  * @param logits [n, vocab].
+ *
+ * @example
+ * ```ts
+ * import { openDevice } from "../../ffi/open.ts";
+ * import { Tape } from "../tape.ts";
+ * import { Tensor } from "../tensor.ts";
+ * import { logProb } from "./logprob.ts";
+ * import { assertAlmostEquals } from "@std/assert";
+ *
+ * using device = openDevice("cpu");
+ * using tape = new Tape(device);
+ * using target = Tensor.from(device, Int32Array.of(0));
+ * const logits = tape.constant(Tensor.from(device, [Math.log(3), 0], { shape: [1, 2] }));
+ * const { logprob, entropy } = logProb(logits, { target });
+ * assertAlmostEquals(logprob.tensor.item(), Math.log(0.75), 1e-6);
+ * assertAlmostEquals(entropy.tensor.item(), -0.75 * Math.log(0.75) - 0.25 * Math.log(0.25), 1e-6);
+ * ```
  */
 export function logProb(logits: Value, options: LogProbOptions): LogProb {
   const { target, temperature = 1, suppress } = options;
@@ -63,6 +80,22 @@ export function logProb(logits: Value, options: LogProbOptions): LogProb {
  * @param hidden [n, dim].
  * @param weight [vocab, dim].
  * @param options `chunk`: rows at a time; default what fits 64 MiB of logits, 16 at least.
+ *
+ * @example
+ * ```ts
+ * import { openDevice } from "../../ffi/open.ts";
+ * import { Tape } from "../tape.ts";
+ * import { Tensor } from "../tensor.ts";
+ * import { linearLogProb } from "./logprob.ts";
+ * import { assertAlmostEquals } from "@std/assert";
+ *
+ * using device = openDevice("cpu");
+ * using tape = new Tape(device);
+ * using target = Tensor.from(device, Int32Array.of(0));
+ * const hidden = tape.constant(Tensor.from(device, [1], { shape: [1, 1] }));
+ * const weight = tape.constant(Tensor.from(device, [Math.log(3), 0], { shape: [2, 1] }));
+ * assertAlmostEquals(linearLogProb(hidden, weight, { target }).logprob.tensor.item(), Math.log(0.75), 1e-6);
+ * ```
  */
 export function linearLogProb(hidden: Value, weight: Weight, options: LogProbOptions & { chunk?: number }): LogProb {
   const w = weightOf(hidden, weight);

@@ -9,6 +9,20 @@ import { checkAlike, dense, emptyLike } from "./place.ts";
  * @param x [rows, dim].
  * @param weight [dim].
  * @param options `eps`: default 1e-6.
+ *
+ * @example
+ * ```ts
+ * import { openDevice } from "../../ffi/open.ts";
+ * import { Tape } from "../tape.ts";
+ * import { Tensor } from "../tensor.ts";
+ * import { rmsnorm } from "./norm.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * using device = openDevice("cpu");
+ * using tape = new Tape(device);
+ * const x = tape.constant(Tensor.from(device, [3, -3], { shape: [1, 2] })), weight = tape.constant(Tensor.from(device, [1, 2]));
+ * assertEquals(Array.from(rmsnorm(x, weight).tensor.toFloats(), Math.round), [1, -2]);
+ * ```
  */
 export function rmsnorm(x: Value, weight: Weight, options: { eps?: number } = {}): Value {
   const input = dense(x);
@@ -72,6 +86,21 @@ export interface AddRmsnorm extends Readonly<Record<string, Value>> {
  * @param x [rows, dim].
  * @param residual [rows, dim].
  * @param options `weight`: [dim]; `eps`: default 1e-6; `inPlace`: h takes the memory of x, which is of no use afterwards but as h.
+ *
+ * @example
+ * ```ts
+ * import { openDevice } from "../../ffi/open.ts";
+ * import { Tape } from "../tape.ts";
+ * import { Tensor } from "../tensor.ts";
+ * import { addRmsnorm } from "./norm.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * using device = openDevice("cpu");
+ * using tape = new Tape(device);
+ * const row = (a: number, b: number) => tape.constant(Tensor.from(device, [a, b], { shape: [1, 2] }));
+ * const { h, y } = addRmsnorm(row(1, -4), row(2, 1), { weight: tape.constant(Tensor.from(device, [1, 2])) });
+ * assertEquals([[...h.tensor.toFloats()], Array.from(y.tensor.toFloats(), Math.round)], [[3, -3], [1, -2]]);
+ * ```
  */
 export function addRmsnorm(x: Value, residual: Value, options: { weight: Weight; eps?: number; inPlace?: boolean }): AddRmsnorm {
   checkAlike("add", x, residual);

@@ -2,7 +2,22 @@ import { describe } from "../tensor.ts";
 import type { Value } from "../value.ts";
 import { checkAlike, dense } from "./place.ts";
 
-/** The sum of all elements: f32 [1], added up in f64. */
+/**
+ * The sum of all elements: f32 [1], added up in f64.
+ *
+ * @example
+ * ```ts
+ * import { openDevice } from "../../ffi/open.ts";
+ * import { Tape } from "../tape.ts";
+ * import { Tensor } from "../tensor.ts";
+ * import { sum } from "./reduce.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * using device = openDevice("cpu");
+ * using tape = new Tape(device);
+ * assertEquals(sum(tape.constant(Tensor.from(device, [1, 2, 4]))).tensor.item(), 7);
+ * ```
+ */
 export function sum(x: Value): Value {
   const input = dense(x);
   const { device, size } = x;
@@ -23,7 +38,23 @@ export function sum(x: Value): Value {
   return out!;
 }
 
-/** sum a[i] b[i]: f32 [1], added up in f64. With constant weights, the sum that a loss is. */
+/**
+ * sum a[i] b[i]: f32 [1], added up in f64. With constant weights, the sum that a loss is.
+ *
+ * @example
+ * ```ts
+ * import { openDevice } from "../../ffi/open.ts";
+ * import { Tape } from "../tape.ts";
+ * import { Tensor } from "../tensor.ts";
+ * import { dot } from "./reduce.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * using device = openDevice("cpu");
+ * using tape = new Tape(device);
+ * const a = tape.constant(Tensor.from(device, [1, 2])), b = tape.constant(Tensor.from(device, [3, 5]));
+ * assertEquals(dot(a, b).tensor.item(), 13);
+ * ```
+ */
 export function dot(a: Value, b: Value): Value {
   checkAlike("multiply", a, b);
   if (a.dtype !== "f32" && a.dtype !== "bf16") throw new TypeError(`Cannot take the dot product of ${describe(a)}: it holds no floats`);

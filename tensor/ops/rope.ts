@@ -58,6 +58,22 @@ export class RopeTable implements Disposable {
  * @param x [tokens, heads * headDim]; may be a column range.
  * @param table Of as many tokens; headDim is twice its half.
  * @param options `inPlace`: writes into the memory of `x`.
+ *
+ * @example
+ * ```ts
+ * import { openDevice } from "../../ffi/open.ts";
+ * import { Tape } from "../tape.ts";
+ * import { Tensor } from "../tensor.ts";
+ * import { rope, RopeTable } from "./rope.ts";
+ * import { assertAlmostEquals } from "@std/assert";
+ *
+ * using device = openDevice("cpu");
+ * using tape = new Tape(device);
+ * using table = new RopeTable(device, { positions: [Int32Array.of(2)], axis: [0], invFreq: [0.5] }); // one pair, turned by 1
+ * const turned = rope(tape.constant(Tensor.from(device, [1, 0], { shape: [1, 2] })), table).tensor.toFloats();
+ * assertAlmostEquals(turned[0]!, Math.cos(1), 1e-6);
+ * assertAlmostEquals(turned[1]!, Math.sin(1), 1e-6);
+ * ```
  */
 export function rope(x: Value, table: RopeTable, options: { inPlace?: boolean } = {}): Value {
   const { device, rows, cols } = x;

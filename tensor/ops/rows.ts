@@ -9,6 +9,21 @@ import { inPlace } from "./place.ts";
  * @param table [rows, dim].
  * @param index i32 [n].
  * @returns [n, dim].
+ *
+ * @example
+ * ```ts
+ * import { openDevice } from "../../ffi/open.ts";
+ * import { Tape } from "../tape.ts";
+ * import { Tensor } from "../tensor.ts";
+ * import { gatherRows } from "./rows.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * using device = openDevice("cpu");
+ * using tape = new Tape(device);
+ * using index = Tensor.from(device, Int32Array.of(1, -1, 1));
+ * const table = tape.constant(Tensor.from(device, [1, 2, 3, 4], { shape: [2, 2] }));
+ * assertEquals([...gatherRows(table, index).tensor.toFloats()], [3, 4, 0, 0, 3, 4]);
+ * ```
  */
 export function gatherRows(table: Value, index: Tensor): Value {
   checkIndex(index);
@@ -37,6 +52,21 @@ export function gatherRows(table: Value, index: Tensor): Value {
  *
  * @param base [n, dim].
  * @param options `rows`: [m, dim]; `index`: i32 [m], distinct; `inPlace`: writes into the memory of `base`.
+ *
+ * @example
+ * ```ts
+ * import { openDevice } from "../../ffi/open.ts";
+ * import { Tape } from "../tape.ts";
+ * import { Tensor } from "../tensor.ts";
+ * import { scatterRows } from "./rows.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * using device = openDevice("cpu");
+ * using tape = new Tape(device);
+ * using index = Tensor.from(device, Int32Array.of(1));
+ * const base = tape.constant(Tensor.from(device, [1, 2, 3, 4], { shape: [2, 2] })), rows = tape.constant(Tensor.from(device, [7, 8], { shape: [1, 2] }));
+ * assertEquals([...scatterRows(base, { rows, index }).tensor.toFloats()], [1, 2, 7, 8]);
+ * ```
  */
 export function scatterRows(base: Value, options: { rows: Value; index: Tensor; inPlace?: boolean }): Value {
   const { rows, index } = options;
@@ -82,7 +112,24 @@ export function scatterRows(base: Value, options: { rows: Value; index: Tensor; 
   return written!;
 }
 
-/** The rows of all, behind one another. */
+/**
+ * The rows of all, behind one another.
+ *
+ * @example
+ * ```ts
+ * import { openDevice } from "../../ffi/open.ts";
+ * import { Tape } from "../tape.ts";
+ * import { Tensor } from "../tensor.ts";
+ * import { concatRows } from "./rows.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * using device = openDevice("cpu");
+ * using tape = new Tape(device);
+ * const row = (...numbers: number[]) => tape.constant(Tensor.from(device, numbers, { shape: [1, 2] }));
+ * const both = concatRows([row(1, 2), row(3, 4)]);
+ * assertEquals([both.shape, [...both.tensor.toFloats()]], [[2, 2], [1, 2, 3, 4]]);
+ * ```
+ */
 export function concatRows(parts: readonly Value[]): Value {
   const first = parts[0];
   if (!first) throw new RangeError("Cannot concatenate: there is nothing");

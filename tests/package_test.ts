@@ -1,0 +1,134 @@
+/** The package as a registry serves it: from modules over HTTP alone, in a folder of its own. */
+import { assert, assertEquals, assertNotEquals, assertThrows } from "@std/assert";
+import { cacheFolder } from "../ffi/build.ts";
+import { CpuDevice } from "../ffi/cpu_device.ts";
+import { runDeno } from "./deno.ts";
+import { publishedFiles, rewritten, servePackage } from "./package/served.ts";
+import { ROOT } from "./root.ts";
+
+CpuDevice.open()[Symbol.dispose](); // its objects are used below; and a library that a test loads counts as its leak
+
+/** The kernel source that is served with a further comment, so that its library is another than this checkout's. */
+const CHANGED = "kernels/cpu/bias.cpp";
+
+/** What a user writes, but for the package's address. */
+const WORKER = `import { serveActor, Tensor } from "PACKAGE";
+serveActor(({ place }) => ({
+  handle: ({ x }, turn) => turn.move(Tensor.from(place.host, turn.borrow(x).toFloats().map((a) => 2 * a))),
+}));
+`;
+const PROGRAM = `import * as kedge from "PACKAGE";
+const { Actor, AdamW, CpuDevice, dot, GraderPool, loadConfig, openOwner, Parameter, Place, planReward, Tape, Tensor } = kedge;
+
+using device = CpuDevice.open({ threads: 1 });
+using weight = new Parameter("weight", Tensor.from(device, [1, 2, 3]));
+using x = Tensor.from(device, [4, 5, 6]);
+using optimizer = new AdamW(device, [{ parameters: [weight] }], { weightDecay: 0 });
+const losses = [];
+for (let step = 0; step < 2; step++) {
+  using tape = new Tape(device);
+  optimizer.zeroGrad();
+  const loss = dot(tape.param(weight), tape.constant(x));
+  tape.backward(loss);
+  losses.push(loss.tensor.item());
+  optimizer.step({ lr: 0.5 });
+}
+
+using place = new Place(openOwner(device), { device: "cpu", threads: 1 });
+const spawn = (name, module) => Actor.spawn(place, { name, module, device: "cpu", threads: 1, options: {} });
+using mail = Tensor.from(place.host, [4, 5, 6]);
+const doubler = await spawn("doubler", new URL("./worker.ts", import.meta.url));
+const handle = await doubler.peer.request((carrier) => ({ type: "double", x: carrier.lend(mail) }));
+using doubled = place.account("cpu").receive(handle);
+await doubler.close();
+const own = await spawn("anchor_detector", new URL("./actors/anchor_detector/worker.ts", "PACKAGE"));
+await own.close();
+
+await using pool = new GraderPool(planReward({ parts: {
+  accuracy: { use: "math", weight: 0.5 },
+  own: { use: "./reward.ts", weight: 0.5 },
+} }, import.meta.url), { workers: 1 });
+const graded = await pool.grade([{ response: "\\\\boxed{0.5}", truth: "1/2" }, { response: "3", truth: "2" }]);
+
+const { train } = await import(new URL("./actors/training_run.ts", "PACKAGE").href);
+const sets = ["device=cpu", "sft.steps=1", "sft.batchSize=2", "sft.warmupSteps=1", "data.rolloutBatchSize=2", "rollout.n=2", "val.limit=2"];
+const { state } = await train({ sets: [...sets, "data.maxResponseLength=6", "trainer.maxSteps=1"] });
+
+console.log(JSON.stringify({
+  library: device.library,
+  losses,
+  doubled: [...doubled.toFloats()],
+  rewards: graded.map(({ overall }) => overall),
+  samples: loadConfig().config.rollout.n,
+  run: state,
+}));
+`;
+const REWARD = "export default ({ response }) => response.length > 1 ? 1 : 0;\n";
+
+Deno.test("bare specifiers become whole, and an unknown one is refused", () => {
+  const imports = { "zod": "npm:zod@^4", "@std/assert": "jsr:@std/assert@^1" };
+  const source =
+    'import { z } from "zod";\nimport {\n  a,\n} from "zod/v4";\nexport * from "./b.ts";\n * import "zod";\nimport "node:path";\n';
+  assertEquals(
+    rewritten(source, imports),
+    'import { z } from "npm:zod@^4";\nimport {\n  a,\n} from "npm:zod@^4/v4";\nexport * from "./b.ts";\n * import "zod";\nimport "node:path";\n',
+  );
+  assertEquals(rewritten('import { assert } from "@std/assert";', imports), 'import { assert } from "/tools/std/assert/mod.ts";');
+  assertThrows(() => rewritten('await import("hono");', imports), RangeError, '"hono"');
+});
+
+Deno.test("the published package builds, trains, spawns actors and grades from HTTP alone", async () => {
+  const files = await publishedFiles();
+  assert(files.includes("mod.ts") && files.includes(CHANGED) && files.length > 200, "the list must be that of the package");
+  assertEquals(files.filter((path) => /^(tests|bench|tools|examples)\//.test(path)), []);
+  const { npmCache } = JSON.parse((await runDeno(["info", "--json"], { cwd: ROOT })).stdout) as { npmCache: string };
+  const folder = Deno.makeTempDirSync(), cache = `${folder}/home/.cache/kedge`;
+  await using served = servePackage(files, {
+    change: (path, text) => path === CHANGED ? `${text}\n// As the package's test serves it.\n` : text,
+  });
+  try {
+    // A Deno without any module; npm's packages and the objects of unchanged kernels are those that this machine has.
+    Deno.mkdirSync(`${folder}/deno`);
+    Deno.mkdirSync(cache, { recursive: true });
+    Deno.mkdirSync(`${folder}/project`);
+    const { workspace: _, ...lock } = JSON.parse(Deno.readTextFileSync(`${ROOT}/deno.lock`)) as Record<string, unknown>;
+    Deno.writeTextFileSync(`${folder}/project/deno.lock`, JSON.stringify(lock)); // the versions that this machine has
+    const links = [[npmCache, `${folder}/deno/npm`], [`${cacheFolder()}/objects`, `${cache}/objects`]];
+    // In a process of its own: a link takes more permissions than tests have.
+    const linked = await runDeno(["eval", `for (const [from, to] of ${JSON.stringify(links)}) Deno.symlinkSync(from, to)`], {
+      cwd: folder,
+    });
+    assertEquals(linked.code, 0, linked.stderr);
+    const url = `http://${served.host}/mod.ts`;
+    for (const [name, text] of Object.entries({ "main.ts": PROGRAM, "worker.ts": WORKER, "reward.ts": REWARD })) {
+      Deno.writeTextFileSync(`${folder}/project/${name}`, text.replaceAll("PACKAGE", url));
+    }
+    const { code, stdout, stderr } = await runDeno([
+      ...[
+        "run",
+        "--quiet",
+        "--no-prompt",
+        "--lock=deno.lock",
+        "--frozen=false",
+        `--allow-import=${served.host}`,
+        "--allow-ffi",
+        "--allow-read",
+      ],
+      ...[`--allow-write=${folder},${cacheFolder()}`, "--allow-run=c++,g++,deno", "--allow-sys=systemMemoryInfo"],
+      "--allow-env=PATH,HOME,DENO_DIR,CUDA_HOME,CUDA_PATH,VIRTUAL_ENV,CONDA_PREFIX,npm_package_config_libvips,MALLOC_ARENA_MAX",
+      "main.ts",
+    ], { cwd: `${folder}/project`, env: { HOME: `${folder}/home`, DENO_DIR: `${folder}/deno` } });
+    assertEquals([code, served.faults], [0, []], stderr);
+    const { library, losses, ...rest } = JSON.parse(stdout) as { library: string; losses: number[] };
+    assertEquals(rest, { doubled: [8, 10, 12], rewards: [1, 0], samples: 8, run: "done" } as unknown);
+    assert(losses[1]! < losses[0]!, "a step goes down");
+    assert(library.startsWith(cache), `${library} is not in the user's cache`);
+    using local = CpuDevice.open();
+    assertNotEquals(library.split("/").at(-2), local.library.split("/").at(-2), "the library must be of the served sources");
+    for (const path of ["rl/rewards/grader_child.ts", "actors/anchor_detector/worker.ts", "actors/policy/worker.ts", CHANGED]) {
+      assert(served.asked.has(path), `${path} was not asked for`);
+    }
+  } finally {
+    Deno.removeSync(folder, { recursive: true });
+  }
+});
