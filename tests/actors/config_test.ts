@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
-import { configJsonSchema, configJsonSchemaText, type JsonSchema } from "../../actors/config/json_schema.ts";
+import { configJsonSchema, type JsonSchema } from "../../actors/config/json_schema.ts";
 import { derived } from "../../actors/config/derived.ts";
 import { loadConfig } from "../../actors/config/load.ts";
 import { checkResume, MAY_CHANGE } from "../../actors/config/resume.ts";

@@ -24,17 +24,15 @@ async function steered(
   options: TrainingRunOptions = {},
 ): Promise<{ events: TrainerEvent[]; state: string }> {
   const events: TrainerEvent[] = [], made: Promise<unknown>[] = [];
-  let run: TrainingRun | undefined;
-  await using opened = await TrainingRun.open({ sets: settings }, {
+  await using run: TrainingRun = await TrainingRun.open({ sets: settings }, {
     ...options,
     onEvent: (event) => {
       events.push(event);
       if (event.kind === "metrics" && event.line["actor/loss"] !== undefined) {
-        made.push(Promise.resolve(at[event.line["step"] as number]?.(run!)));
+        made.push(Promise.resolve(at[event.line["step"] as number]?.(run)));
       }
     },
   });
-  run = opened;
   const { state } = await run.start();
   await Promise.all(made);
   return { events, state };

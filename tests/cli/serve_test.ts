@@ -108,7 +108,7 @@ Deno.test("serve waits for a start, makes a token and says it once, and a run is
       body: { algorithm: { kl: { coefficient: 1 } } },
     });
     assertEquals(refused.status, 409);
-    const chat = { messages: [{ role: "user", content: "what is it ?" }], max_tokens: 4 };
+    const chat = { messages: [{ role: "user", content: "what is it ?" }], "max_tokens": 4 };
     const said = await ask(base!, { path: "/v1/chat/completions", token: token!, method: "POST", body: chat });
     assertEquals(said.status, 200);
     const { step } = (await post("/v1/checkpoint")).body as { step: number };
