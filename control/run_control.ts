@@ -14,6 +14,7 @@ export type RunState = typeof RUN_STATES[number];
 
 /** How a run stands. */
 export interface RunStatus {
+  /** Where it is. */
   readonly state: RunState;
   /** The run's name. */
   readonly name: string;
@@ -33,7 +34,9 @@ export interface RunStatus {
 export interface TunedField {
   /** As "optim.lr". */
   readonly path: string;
+  /** Its value before. */
   readonly from: unknown;
+  /** Its value now. */
   readonly to: unknown;
 }
 
@@ -65,10 +68,13 @@ export interface ChatRequest {
   readonly n: number;
   /** 0: greedy. */
   readonly temperature: number;
+  /** Keeps the likeliest tokens up to this probability; 1: all. */
   readonly topP: number;
+  /** Longest answer, in tokens. */
   readonly maxTokens: number;
   /** Texts that end an answer; they are no part of it. */
   readonly stop: readonly string[];
+  /** Of the draws: equal questions with equal seeds get equal answers from equal weights. */
   readonly seed: number;
   /** Whether connectivity, anchors and clusters are worked out. */
   readonly connectivity: boolean;
@@ -96,9 +102,13 @@ export interface ChatToken {
 export interface ChatRegion {
   /** Which picture of the conversation. */
   readonly visual: number;
+  /** Its left edge. */
   readonly left: number;
+  /** Its upper edge. */
   readonly top: number;
+  /** From left to right. */
   readonly width: number;
+  /** From top to bottom. */
   readonly height: number;
 }
 
@@ -106,19 +116,27 @@ export interface ChatRegion {
 export interface ChatConnectivity {
   /** By token, [0, 1]. */
   readonly values: readonly number[];
+  /** By token: whether it is an anchor. */
   readonly anchors: readonly boolean[];
+  /** By token: its cluster. None where AT-RL makes none. */
   readonly clusters: readonly number[];
+  /** By token: what AT-RL would multiply its advantage with. */
   readonly weights: readonly number[];
   /** [tokens][regions]. */
   readonly profiles: readonly (readonly number[])[];
+  /** What the regions are. */
   readonly regions: readonly ChatRegion[];
 }
 
 /** A whole answer. */
 export interface ChatAnswer {
+  /** Without special tokens, and without the text that stopped it. */
   readonly text: string;
+  /** Those of the text. */
   readonly tokens: readonly ChatToken[];
+  /** Why it ended: the model or a stop text; the longest length; given up. */
   readonly finish: "stop" | "length" | "aborted";
+  /** Where it was asked for, and the question has a picture. */
   readonly connectivity?: ChatConnectivity;
 }
 
@@ -126,17 +144,21 @@ export interface ChatAnswer {
 export interface ChatReply {
   /** The step after whose update the policy answered. */
   readonly step: number;
+  /** Tokens of the question. */
   readonly promptTokens: number;
+  /** One for each of `n`. */
   readonly answers: readonly ChatAnswer[];
 }
 
 /** A checkpoint that is there. */
 export interface CheckpointInfo {
+  /** The step after which it was written. */
   readonly step: number;
   /** Of its evaluation. */
   readonly score: number | null;
   /** Whether its score is the highest. */
   readonly best: boolean;
+  /** Its folder. */
   readonly path: string;
 }
 
@@ -146,6 +168,7 @@ export interface StepRollouts {
   readonly step: number | null;
   /** Steps whose answers are there, rising. */
   readonly steps: readonly number[];
+  /** Lines of rollouts.jsonl. */
   readonly samples: readonly Readonly<Record<string, unknown>>[];
 }
 

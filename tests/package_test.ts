@@ -50,11 +50,17 @@ await using pool = new GraderPool(planReward({ parts: {
 } }, import.meta.url), { workers: 1 });
 const graded = await pool.grade([{ response: "\\\\boxed{0.5}", truth: "1/2" }, { response: "3", truth: "2" }]);
 
-const { train } = await import(new URL("./actors/training_run.ts", "PACKAGE").href);
 const sets = ["device=cpu", "sft.steps=1", "sft.batchSize=2", "sft.warmupSteps=1", "data.rolloutBatchSize=2", "rollout.n=2", "val.limit=2"];
-const { state } = await train({ sets: [...sets, "data.maxResponseLength=6", "trainer.maxSteps=1"] });
+const { state } = await kedge.train({ sets: [...sets, "data.maxResponseLength=6", "trainer.maxSteps=1"] });
+
+const { dashboardPage, RunController, serveControl } = await import(new URL("./control/mod.ts", "PACKAGE").href);
+await using control = new RunController({ sets });
+await using server = serveControl(control, { port: 0, page: dashboardPage() });
+const page = await (await fetch(server.url)).text();
+const status = await (await fetch(server.url + "/v1/status", { headers: { authorization: "Bearer " + server.token } })).json();
 
 console.log(JSON.stringify({
+  served: [page.includes("uPlot"), status.state],
   library: device.library,
   losses,
   doubled: [...doubled.toFloats()],
@@ -111,6 +117,7 @@ Deno.test("the published package builds, trains, spawns actors and grades from H
         "--lock=deno.lock",
         "--frozen=false",
         `--allow-import=${served.host}`,
+        "--allow-net=127.0.0.1",
         "--allow-ffi",
         "--allow-read",
       ],
@@ -120,7 +127,7 @@ Deno.test("the published package builds, trains, spawns actors and grades from H
     ], { cwd: `${folder}/project`, env: { HOME: `${folder}/home`, DENO_DIR: `${folder}/deno` } });
     assertEquals([code, served.faults], [0, []], stderr);
     const { library, losses, ...rest } = JSON.parse(stdout) as { library: string; losses: number[] };
-    assertEquals(rest, { doubled: [8, 10, 12], rewards: [1, 0], samples: 8, run: "done" } as unknown);
+    assertEquals(rest, { doubled: [8, 10, 12], rewards: [1, 0], samples: 8, run: "done", served: [true, "idle"] } as unknown);
     assert(losses[1]! < losses[0]!, "a step goes down");
     assert(library.startsWith(cache), `${library} is not in the user's cache`);
     using local = CpuDevice.open();

@@ -34,6 +34,16 @@ const ICON = "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewB
  * The dashboard: a page that holds no data of the run, and asks the endpoint that serves it with the token that it is given.
  *
  * @returns Its text, and the headers that it is served with: only its own scripts and styles run, it speaks with its own endpoint alone, and no page may frame it.
+ *
+ * @example
+ * ```ts
+ * import { dashboardPage } from "./page.ts";
+ * import { assertStringIncludes } from "@std/assert";
+ *
+ * const { html, headers } = dashboardPage();
+ * assertStringIncludes(html, "<title>");
+ * assertStringIncludes(headers["content-security-policy"]!, "default-src 'none'");
+ * ```
  */
 export function dashboardPage(): { html: string; headers: Record<string, string> } {
   const scripts = [PLOT, scriptOf(MODULES)], styles = [PLOT_STYLE, STYLE, OWN_STYLE];

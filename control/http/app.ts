@@ -6,7 +6,7 @@ import { EventLog } from "./event_log.ts";
 import { Exposition } from "./exposition.ts";
 import { Guard, type KnownRoutes } from "./guard.ts";
 import { openApiOf } from "./open_api.ts";
-import { type AppOptions, LIMITS } from "./options.ts";
+import { type AppOptions, type ControlCounts, LIMITS } from "./options.ts";
 import { addChat } from "./routes/chat.ts";
 import { addConfig } from "./routes/config.ts";
 import type { App, Caller } from "./routes/context.ts";
@@ -22,7 +22,7 @@ export interface ControlApp {
   /** The interface as OpenAPI 3.1. */
   readonly document: Readonly<Record<string, unknown>>;
   /** What is held now, and what went wrong so far. */
-  counts(): { clients: number; cutOff: number; unexpected: number; bodyBytes: number };
+  counts(): ControlCounts;
   /** Ends all streams, gives up all chats, and listens to the run no more. */
   close(): void;
 }

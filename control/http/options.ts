@@ -6,6 +6,7 @@
 
 /** A page that holds no data: the dashboard's shell. */
 export interface Page {
+  /** The whole page. */
   readonly html: string;
   /** Over the endpoint's own: a page with a script needs a Content-Security-Policy that knows it. */
   readonly headers?: Readonly<Record<string, string>>;
@@ -13,6 +14,7 @@ export interface Page {
 
 /** How fast one address may ask. */
 export interface Rate {
+  /** Requests that may come in a second, in the long run. */
   readonly perSecond: number;
   /** Requests that may come at once. */
   readonly burst: number;
@@ -77,6 +79,18 @@ export const RATE: Rate = { perSecond: 300, burst: 600 };
 /** Requests of an address with a wrong token, or with none. */
 export const FAILED_RATE: Rate = { perSecond: 20, burst: 20 };
 
+/** What an endpoint holds, and what went wrong so far. */
+export interface ControlCounts {
+  /** Clients of the events. */
+  readonly clients: number;
+  /** Those that were cut off since they were too slow. */
+  readonly cutOff: number;
+  /** Answers with status 500. */
+  readonly unexpected: number;
+  /** Bytes of bodies that are being read. */
+  readonly bodyBytes: number;
+}
+
 /** Of an endpoint, whatever it listens on. */
 export interface AppOptions {
   /** What a client must know. */
@@ -87,6 +101,7 @@ export interface AppOptions {
   readonly corsOrigins?: readonly string[] | undefined;
   /** Per address. */
   readonly rate?: Partial<Rate> | undefined;
+  /** Those that differ from {@linkcode LIMITS}. */
   readonly limits?: Partial<Limits> | undefined;
   /** Names that a Host header may have, without a port; undefined: any. */
   readonly hosts?: readonly string[] | undefined;

@@ -1,8 +1,8 @@
 import type { RunControl } from "../run_control.ts";
 import { ApiError } from "./api_error.ts";
-import { type ControlApp, createApp } from "./app.ts";
+import { createApp } from "./app.ts";
 import { Gate } from "./gate.ts";
-import { LIMITS, type ServeOptions } from "./options.ts";
+import { type ControlCounts, LIMITS, type ServeOptions } from "./options.ts";
 import { checkToken, makeToken } from "./token.ts";
 
 /** An endpoint that listens. */
@@ -16,7 +16,7 @@ export interface ControlServer extends AsyncDisposable {
   /** Resolves when it has closed. */
   readonly finished: Promise<void>;
   /** What is held now, and what went wrong so far. */
-  counts(): ReturnType<ControlApp["counts"]> & { connections: number };
+  counts(): ControlCounts & { readonly connections: number };
   /** Ends streams, gives up chats, lets other answers end for 2 s, and closes. */
   close(): Promise<void>;
 }
@@ -46,9 +46,15 @@ async function unlessGone(answer: Promise<Response>, gone: AbortSignal): Promise
  * @throws {RangeError} for an address beyond this machine without a token of the caller's own, and for a token that is none.
  *
  * @example
- * ```ts ignore
+ * ```ts
+ * import { serveControl } from "./serve.ts";
+ * import { RunController } from "../run/run_controller.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * await using control = new RunController({ sets: [`runDir=${Deno.makeTempDirSync()}`] });
  * await using server = serveControl(control, { port: 0 });
  * const answer = await fetch(`${server.url}/v1/status`, { headers: { authorization: `Bearer ${server.token}` } });
+ * assertEquals((await answer.json()).state, "idle");
  * ```
  */
 export function serveControl(control: RunControl, options: ServeOptions = {}): ControlServer {

@@ -13,6 +13,17 @@ import { readRun } from "./read.ts";
  * @param runPath The run's folder.
  * @returns The page's path.
  * @throws {Deno.errors.NotFound} Where there is no such folder.
+ *
+ * @example
+ * ```ts
+ * import { writeReport } from "./report.ts";
+ * import { assertStringIncludes } from "@std/assert";
+ *
+ * const run = Deno.makeTempDirSync();
+ * Deno.writeTextFileSync(`${run}/metrics.jsonl`, '{"step":1,"reward/overall":0.5}\n');
+ * assertStringIncludes(Deno.readTextFileSync(writeReport(run)), "reward/overall");
+ * Deno.removeSync(run, { recursive: true });
+ * ```
  */
 export function writeReport(runPath: string): string {
   const path = `${runPath.replace(/\/+$/, "")}/report.html`, temporary = `${path}.tmp`;

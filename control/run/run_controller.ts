@@ -31,6 +31,17 @@ interface Rest {
 /**
  * A run of this process that is started, watched and steered from outside. It may be started again after it was stopped or has failed, and then goes on from its last
  * checkpoint.
+ *
+ * @example
+ * ```ts
+ * import { RunController } from "./run_controller.ts";
+ * import { KedgeError } from "../../ffi/errors.ts";
+ * import { assertEquals, assertRejects } from "@std/assert";
+ *
+ * await using control = new RunController({ sets: [`runDir=${Deno.makeTempDirSync()}`] });
+ * assertEquals((await control.status()).state, "idle");
+ * await assertRejects(() => control.pause(), KedgeError, "the run is idle");
+ * ```
  */
 export class RunController implements RunControl, AsyncDisposable {
   readonly #source: ConfigSource;
@@ -45,7 +56,12 @@ export class RunController implements RunControl, AsyncDisposable {
   #ended: Promise<TrainerStatus> | undefined;
   #rest: Rest;
 
-  /** @param source As of `TrainingRun.open`, whose options these are; `resume` is of the first start. @throws {RangeError} for a configuration that makes no sense. */
+  /**
+   * A run that waits for its start.
+   *
+   * @param source As of `TrainingRun.open`, whose options these are; `resume` is of the first start.
+   * @throws {RangeError} for a configuration that makes no sense.
+   */
   constructor(source: ConfigSource, { resume = true, ...options }: TrainingRunOptions = {}) {
     this.#source = source;
     this.#options = options;
