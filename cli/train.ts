@@ -103,22 +103,22 @@ export async function train(args: readonly string[], only: { warmStartOnly?: boo
     ) console.log(line);
     return 0;
   }
+  const served = serving(options, stays);
+  if (!served && options.token !== undefined) throw new TypeError(`Cannot train: --token is of --serve\n\n${help}`);
+  const request = { config: file, sets, resume: options.resume as boolean, start: options["start"] === true, ...rest };
+  return await watch({ ...request, ...(served && { serve: served.serve }) }, config.trainer, served?.token);
+}
+
+/** How the run is served, and with which token; undefined where it is not. */
+function serving(options: ReturnType<typeof parseArgs>, stays: boolean): { serve: ServeRequest; token: string } | undefined {
   const address = stays ? String(options._[0] ?? "") : options.serve as string | undefined;
-  const given = options.token as string | undefined ?? Deno.env.get("KEDGE_TOKEN"), token = given ?? makeToken();
-  const serve: ServeRequest | undefined = address === undefined ? undefined : {
-    ...parseAddress(address),
-    made: given === undefined,
-    announce: true,
-    stays,
-    corsOrigins: options.cors as string[] | undefined ?? [],
+  if (address === undefined) return undefined;
+  const given = options.token as string | undefined ?? Deno.env.get("KEDGE_TOKEN");
+  const corsOrigins = options.cors as string[] | undefined ?? [];
+  return {
+    serve: { ...parseAddress(address), made: given === undefined, announce: true, stays, corsOrigins },
+    token: given ?? makeToken(),
   };
-  if (!serve && options.token !== undefined) throw new TypeError(`Cannot train: --token is of --serve\n\n${help}`);
-  const start = options["start"] === true;
-  return await watch(
-    { config: file, sets, resume: options.resume as boolean, start, ...(serve && { serve }), ...rest },
-    config.trainer,
-    token,
-  );
 }
 
 /** The config of the built-in task's model; which ids its special tokens have makes no difference here. */
@@ -131,7 +131,7 @@ function boardModel(preset: PresetName): ModelConfig {
 async function watch(
   request: RunRequest,
   limits: { maxRestarts: number; restartWindowMinutes: number },
-  token: string,
+  token: string | undefined,
 ): Promise<number> {
   const script = new URL("./train/run.ts", import.meta.url).href, faults: number[] = [];
   let child: Deno.ChildProcess;
@@ -150,7 +150,7 @@ async function watch(
       };
       const args = ["run", ...flags(serve !== undefined), script, JSON.stringify(resumed)];
       // The token goes by the environment: arguments can be read by all users of a machine.
-      child = new Deno.Command("deno", { args, stdin: "null", ...(serve && { env: { "KEDGE_TOKEN": token } }) }).spawn();
+      child = new Deno.Command("deno", { args, stdin: "null", ...(token !== undefined && { env: { "KEDGE_TOKEN": token } }) }).spawn();
       // deno-lint-ignore no-await-in-loop -- one after the other
       const { code, signal } = await child.status;
       if (signal === null || !FAULTS.has(signal)) return code;

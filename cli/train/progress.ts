@@ -30,6 +30,12 @@ export class Progress {
     this.note(`${text} (${((performance.now() - this.#start) / 1000).toFixed(0)} s)`);
   }
 
+  /** Why it ends before its end. */
+  fail(text: string): void {
+    if (this.#terminal) this.#write("\r\x1b[2K");
+    Deno.stderr.writeSync(new TextEncoder().encode(`${text}\n`));
+  }
+
   /** What the trainer tells. */
   take(event: TrainerEvent): void {
     if (event.kind === "note") return this.note(event.text);

@@ -68,7 +68,7 @@ export async function trainRun({ config: file, sets, resume, warmStartOnly = fal
     watching();
     return 0;
   } catch (error) {
-    progress.end(`${(error as Error).message}`);
+    progress.fail((error as Error).message);
     return 1;
   } finally {
     for (const signal of ["SIGINT", "SIGTERM"] as const) Deno.removeSignalListener(signal, stop);
