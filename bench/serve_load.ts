@@ -24,13 +24,13 @@ function median(values: readonly number[]): number {
 /** The clients: on at "on", off at "off". */
 async function clients(base: string): Promise<void> {
   const headers = { authorization: `Bearer ${TOKEN}` };
-  let asked = 0, failed = 0, events = 0, controller: AbortController | undefined, timer: ReturnType<typeof setInterval> | undefined;
-  const read = async (signal: AbortSignal) => {
-    try {
-      const response = await fetch(`${base}/v1/events`, { headers, signal });
-      for await (const text of response.body!.pipeThrough(new TextDecoderStream())) events += text.match(/^id:/gm)?.length ?? 0;
-    } catch (error) {
-      if (!signal.aborted) console.error(error);
+  const readers: ReadableStreamDefaultReader<Uint8Array>[] = [], decoder = new TextDecoder();
+  let asked = 0, failed = 0, events = 0, timer: ReturnType<typeof setInterval> | undefined;
+  const read = async () => {
+    const response = await fetch(`${base}/v1/events`, { headers }), reader = response.body!.getReader();
+    readers.push(reader);
+    for (let { value } = await reader.read(); value; { value } = await reader.read()) {
+      events += decoder.decode(value).match(/^id:/gm)?.length ?? 0;
     }
   };
   const ask = async () => {
@@ -45,15 +45,14 @@ async function clients(base: string): Promise<void> {
   for await (const text of Deno.stdin.readable.pipeThrough(new TextDecoderStream())) {
     for (const word of text.split("\n").filter(Boolean)) {
       if (word === "on") {
-        controller = new AbortController();
-        for (let i = 0; i < READERS; i++) void read(controller.signal);
+        for (let i = 0; i < READERS; i++) void read();
         const start = performance.now(), before = asked;
         timer = setInterval(() => {
           while (asked - before < RATE * (performance.now() - start) / 1000) void ask();
         }, 5);
       } else {
         clearInterval(timer);
-        controller?.abort();
+        for (const reader of readers.splice(0)) await reader.cancel(); // which ends its connection
       }
     }
   }
@@ -88,6 +87,10 @@ async function bench(): Promise<void> {
   const others = new Deno.Command("taskset", { args: ["-c", String(core), ...own], stdin: "piped", stdout: "piped" }).spawn();
   const writer = others.stdin.getWriter(), tell = (word: string) => writer.write(new TextEncoder().encode(`${word}\n`));
   const get = async (path: string) => await (await fetch(`${base}${path}`, { headers: { authorization: `Bearer ${TOKEN}` } })).json();
+  const connected = async () => {
+    const text = await (await fetch(`${base}/metrics`, { headers: { authorization: `Bearer ${TOKEN}` } })).text();
+    return { readers: Number(/^kedge_event_clients (\d+)$/m.exec(text)![1]) };
+  };
   try {
     for (;;) {
       if ((await get("/v1/status").catch(() => ({}))).step >= 5) break;
@@ -102,6 +105,12 @@ async function bench(): Promise<void> {
       const start = Date.now();
       await sleep(1000 * WINDOW);
       windows.push({ on, start, end: Date.now() });
+      const { readers } = await connected();
+      console.log(
+        `window ${turn + 1} of ${2 * TURNS}, ${on ? "with" : "without"} clients: step ${
+          (await get("/v1/status")).step
+        }, ${readers} readers`,
+      );
       if (on) await tell("off");
       await sleep(500);
     }

@@ -20,6 +20,9 @@ import type {
 import { Interpreter } from "./chat.ts";
 import { RunFiles } from "./run_files.ts";
 
+/** Milliseconds for which a status is good where nothing has happened: however many ask, the trainer is seldom interrupted. */
+const PATIENCE = 100;
+
 /** How a run that is controlled ended, or why it is not under way. */
 interface Rest {
   readonly state: RunState;
@@ -55,6 +58,9 @@ export class RunController implements RunControl, AsyncDisposable {
   #opening: Promise<void> | undefined;
   #ended: Promise<TrainerStatus> | undefined;
   #rest: Rest;
+  #tuningsRead: Tunings | undefined;
+  /** The status that was asked for last, where nothing has happened since. */
+  #asked: { readonly at: number; readonly status: Promise<RunStatus> } | undefined;
 
   /**
    * A run that waits for its start.
@@ -81,15 +87,26 @@ export class RunController implements RunControl, AsyncDisposable {
     return this.#ended;
   }
 
+  /** As they are now; read anew where something was tuned. */
+  get #tunings(): Tunings {
+    return this.#tuningsRead ??= new Tunings(this.path, this.#config);
+  }
+
   config(): Config {
-    return new Tunings(this.path, this.#config).config(Infinity);
+    return this.#tunings.config(Infinity);
   }
 
   tuned(): Readonly<Record<string, unknown>> {
-    return new Tunings(this.path, this.#config).at(Infinity);
+    return this.#tunings.at(Infinity);
   }
 
-  async status(): Promise<RunStatus> {
+  status(): Promise<RunStatus> {
+    const now = performance.now();
+    if (!this.#asked || now - this.#asked.at > PATIENCE) this.#asked = { at: now, status: this.#askStatus() };
+    return this.#asked.status;
+  }
+
+  async #askStatus(): Promise<RunStatus> {
     const { name } = this.#config;
     try {
       if (this.#run) return { name, ...await this.#run.status() };
@@ -183,11 +200,20 @@ export class RunController implements RunControl, AsyncDisposable {
     }
   }
 
+  /** What is remembered of the run is no longer so. */
+  #forget(): void {
+    this.#asked = undefined;
+    this.#tuningsRead = undefined;
+    this.#files.changed();
+  }
+
   #emit(event: RunEvent): void {
+    this.#forget();
     for (const listener of this.#listeners) listener(event);
   }
 
   async #tell(): Promise<void> {
+    this.#forget();
     this.#emit({ kind: "status", data: await this.status() });
   }
 
@@ -198,6 +224,7 @@ export class RunController implements RunControl, AsyncDisposable {
   /** The run that is under way. @throws {KedgeError} `State` where there is none. */
   async #under(action: string): Promise<TrainingRun> {
     await this.#opening?.catch(() => {});
+    this.#forget();
     if (!this.#run) throw this.#refuse(action, this.#rest.state);
     return this.#run;
   }

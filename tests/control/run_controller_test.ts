@@ -167,7 +167,10 @@ Deno.test("an answer's text is the same in pieces as whole, wherever a stop text
 Deno.test("what a run writes is read as it grows, with torn lines left for later and replaced files begun anew", async () => {
   await withRunDir(async (folder) => {
     const files = new RunFiles(folder), path = `${folder}/metrics.jsonl`, lines = new Lines(path);
-    const steps = async () => (await files.metrics({ since: -1, limit: 100 })).map((line) => line["step"]);
+    const steps = async () => {
+      files.changed();
+      return (await files.metrics({ since: -1, limit: 100 })).map((line) => line["step"]);
+    };
     assertEquals(await steps(), []);
     lines.append({ step: 1, x: "\u00e9".repeat(700_000) }, { step: 2 });
     assertEquals(await steps(), [1, 2]);
@@ -179,5 +182,13 @@ Deno.test("what a run writes is read as it grows, with torn lines left for later
     lines.append({ step: 2, again: true });
     assertEquals(await steps(), [1, 2]);
     assertEquals((await files.metrics({ since: 1, limit: 1 }))[0]!["again"], true);
+    const answers = new Lines(`${folder}/rollouts.jsonl`), samples = async (step?: number) => (await files.rollouts(step)).samples;
+    answers.append({ step: 1, sample: 0 }, { step: 1, sample: 1, text: "\u{1f600}\n" });
+    assertEquals(await samples(), [], "nobody said that there is something new");
+    files.changed();
+    assertEquals(await samples(), answers.read());
+    for (let step = 2; step < 12; step++) answers.append({ step, sample: 0 });
+    files.changed();
+    assertEquals([await samples(), await samples(1), await samples(12)], [[{ step: 11, sample: 0 }], answers.read().slice(0, 2), []]);
   });
 });
