@@ -13,7 +13,9 @@ import { type ModelConfig, readConfig } from "../model/config/config.ts";
 import { presetConfig, type PresetName } from "../model/config/presets.ts";
 import { makeToken } from "../control/http/token.ts";
 import { parseAddress } from "./train/address.ts";
-import type { RunRequest, ServeRequest } from "./train/run.ts";
+import { Endpoint } from "./train/endpoint.ts";
+import type { RunRequest } from "./train/run.ts";
+import type { ServeRequest } from "./train/serve_run.ts";
 
 const HELP = `Trains by reinforcement learning with AT-RL. Without options: the built-in task, which needs nothing else.
 
@@ -57,8 +59,8 @@ function programs(): string {
   return ["deno", ...["c++", "g++", "nvcc", "ffmpeg", "ffprobe"].filter(there)].join(",");
 }
 
-/** What the process that trains may do. Network: to fetch data sets of the hub, and to serve. */
-const flags = (serves: boolean): string[] => [
+/** What the process that trains may do. Network: to fetch data sets of the hub, and to be asked by the process that serves. */
+const flags = (linked: boolean): string[] => [
   "--no-prompt",
   "--allow-ffi",
   "--allow-read",
@@ -66,7 +68,7 @@ const flags = (serves: boolean): string[] => [
   "--allow-net",
   `--allow-run=${programs()}`,
   `--allow-env=PATH,HOME,DENO_DIR,CUDA_HOME,CUDA_PATH,VIRTUAL_ENV,CONDA_PREFIX,npm_package_config_libvips,MALLOC_ARENA_MAX${
-    serves ? ",KEDGE_TOKEN" : ""
+    linked ? ",KEDGE_LINK" : ""
   }`,
   "--allow-sys=systemMemoryInfo",
 ];
@@ -103,20 +105,29 @@ export async function train(args: readonly string[], only: { warmStartOnly?: boo
     ) console.log(line);
     return 0;
   }
-  const served = serving(options, stays);
+  const served = serving(options, { stays, file, sets });
   if (!served && options.token !== undefined) throw new TypeError(`Cannot train: --token is of --serve\n\n${help}`);
-  const request = { config: file, sets, resume: options.resume as boolean, start: options["start"] === true, ...rest };
-  return await watch({ ...request, ...(served && { serve: served.serve }) }, config.trainer, served?.token);
+  const start = options["start"] === true, linked = served !== undefined;
+  const request: RunRequest = { config: file, sets, resume: options.resume as boolean, start, stays, linked, ...rest };
+  if (!served) return await watch(request, config.trainer);
+  const reads = [`${config.runDir}/${config.name}`, ...file === undefined ? [] : [file]];
+  await using endpoint = await Endpoint.open(served.request, { token: served.token, reads });
+  console.log(`Control: ${endpoint.url}/${served.request.made ? `#token=${served.token}` : ""}`);
+  if (served.request.made) console.log("The token is made for this run: it is in the address, and is not said again.");
+  return await watch(request, config.trainer, endpoint);
 }
 
 /** How the run is served, and with which token; undefined where it is not. */
-function serving(options: ReturnType<typeof parseArgs>, stays: boolean): { serve: ServeRequest; token: string } | undefined {
+function serving(
+  options: ReturnType<typeof parseArgs>,
+  { stays, file, sets }: { stays: boolean; file: string | undefined; sets: readonly string[] },
+): { request: ServeRequest; token: string } | undefined {
   const address = stays ? String(options._[0] ?? "") : options.serve as string | undefined;
   if (address === undefined) return undefined;
   const given = options.token as string | undefined ?? Deno.env.get("KEDGE_TOKEN");
   const corsOrigins = options.cors as string[] | undefined ?? [];
   return {
-    serve: { ...parseAddress(address), made: given === undefined, announce: true, stays, corsOrigins },
+    request: { config: file, sets, ...parseAddress(address), made: given === undefined, corsOrigins },
     token: given ?? makeToken(),
   };
 }
@@ -131,7 +142,7 @@ function boardModel(preset: PresetName): ModelConfig {
 async function watch(
   request: RunRequest,
   limits: { maxRestarts: number; restartWindowMinutes: number },
-  token: string | undefined,
+  endpoint?: Endpoint,
 ): Promise<number> {
   const script = new URL("./train/run.ts", import.meta.url).href, faults: number[] = [];
   let child: Deno.ChildProcess;
@@ -141,16 +152,10 @@ async function watch(
   Deno.addSignalListener("SIGTERM", pass);
   try {
     for (;;) {
-      const again = faults.length > 0, { serve } = request;
-      const resumed: RunRequest = {
-        ...request,
-        resume: request.resume || again,
-        start: request.start === true || again,
-        ...(serve && { serve: { ...serve, announce: !again } }),
-      };
-      const args = ["run", ...flags(serve !== undefined), script, JSON.stringify(resumed)];
-      // The token goes by the environment: arguments can be read by all users of a machine.
-      child = new Deno.Command("deno", { args, stdin: "null", ...(token !== undefined && { env: { "KEDGE_TOKEN": token } }) }).spawn();
+      const again = faults.length > 0;
+      const resumed: RunRequest = { ...request, resume: request.resume || again, start: request.start === true || again };
+      const args = ["run", ...flags(request.linked === true), script, JSON.stringify(resumed)];
+      child = new Deno.Command("deno", { args, stdin: "null", ...(endpoint && { env: { "KEDGE_LINK": endpoint.link } }) }).spawn();
       // deno-lint-ignore no-await-in-loop -- one after the other
       const { code, signal } = await child.status;
       if (signal === null || !FAULTS.has(signal)) return code;

@@ -7,22 +7,9 @@ import { loadConfig } from "../../actors/config/load.ts";
 import type { Config } from "../../actors/config/schema.ts";
 import { writeReport } from "../../control/report/report.ts";
 import { RunController } from "../../control/run/run_controller.ts";
-import type { ControlServer } from "../../control/http/serve.ts";
+import { Channel } from "../../control/link/channel.ts";
+import { answerOver } from "../../control/link/run_port.ts";
 import { Progress } from "./progress.ts";
-
-/** How a run is served over HTTP; the token is in KEDGE_TOKEN. */
-export interface ServeRequest {
-  readonly hostname: string;
-  readonly port: number;
-  /** Whether the token was made for the user, who has not seen it. */
-  readonly made: boolean;
-  /** Whether the address is said, with the token. */
-  readonly announce: boolean;
-  /** Whether the process stays when the run ends, and waits for a start before it. */
-  readonly stays: boolean;
-  /** Origins of other pages that may ask. */
-  readonly corsOrigins: readonly string[];
-}
 
 /** What a run is asked for. */
 export interface RunRequest {
@@ -31,39 +18,43 @@ export interface RunRequest {
   readonly resume: boolean;
   /** The supervised warm start alone. */
   readonly warmStartOnly?: boolean;
-  readonly serve?: ServeRequest;
-  /** Starts although it stays: after a fault. */
+  /** Waits for a start from outside, and stays when the run has ended. Only where it is linked. */
+  readonly stays?: boolean;
+  /** Starts although it stays. */
   readonly start?: boolean;
+  /** Whether another process serves it: KEDGE_LINK says at which port of this machine, and with which secret, as "PORT:SECRET". */
+  readonly linked?: boolean;
 }
 
 /** Exit code of a run that was stopped before its end. */
 export const STOPPED = 130;
 
 /** Trains. @returns The exit code: 0 at the end, 1 for an error, 130 where it was stopped. */
-export async function trainRun({ config: file, sets, resume, warmStartOnly = false, serve, start = false }: RunRequest): Promise<number> {
+export async function trainRun(request: RunRequest): Promise<number> {
+  const { config: file, sets, resume, warmStartOnly = false, stays = false, start = false, linked = false } = request;
   const source = { ...(file !== undefined && { file }), sets: [...sets] }, { config } = loadConfig(source);
   const progress = new Progress(config), ends = Promise.withResolvers<void>();
   await using control = new RunController(source, { resume, warmStartOnly, onEvent: (event) => progress.take(event) });
-  await using server = serve && await listen(control, serve, progress);
+  using channel = linked ? await link(control) : undefined;
+  void channel;
   progress.note(`Kedge: run ${control.path}, device ${config.device}. The kernels are compiled on first use.`);
   let stops = 0;
   const stop = () => {
     if (++stops > 1) Deno.exit(STOPPED);
     ends.resolve();
-    if (control.ended || !serve?.stays) progress.note("Stopping after this step, with a checkpoint; once more to stop at once");
+    if (control.ended || !stays) progress.note("Stopping after this step, with a checkpoint; once more to stop at once");
     control.stop().catch(() => {});
   };
   for (const signal of ["SIGINT", "SIGTERM"] as const) Deno.addSignalListener(signal, stop);
   try {
-    if (!serve?.stays) return await train(control, { config, progress, stopped: () => stops > 0 });
+    if (!stays) return await train(control, { config, progress, stopped: () => stops > 0 });
     const watching = control.listen(({ kind, data }) => {
-      if (kind === "status" && ["stopped", "done", "failed"].includes(data.state)) {
-        progress.note(`The run is ${data.state}${data.error ? `: ${data.error}` : ""}`);
-      }
-      if (kind === "status" && data.state === "done") report(control, { config, progress });
+      if (kind !== "status" || !["stopped", "done", "failed"].includes(data.state)) return;
+      progress.note(`The run is ${data.state}${data.error ? `: ${data.error}` : ""}`);
+      if (data.state === "done") report(control, { config, progress });
     });
     if (start) await control.start();
-    await Promise.race([ends.promise, server!.finished]);
+    await ends.promise;
     await control.ended?.catch(() => {});
     watching();
     return 0;
@@ -88,22 +79,15 @@ function report(control: RunController, { config, progress }: { config: Config; 
   if (config.logging.report) progress.note(`Report: ${writeReport(control.path)}`);
 }
 
-/** Opens the HTTP endpoint. */
-async function listen(control: RunController, serve: ServeRequest, progress: Progress): Promise<ControlServer> {
-  const [{ isLoopback, serveControl }, { dashboardPage }] = await Promise.all([
-    import("../../control/http/serve.ts"),
-    import("../../control/dashboard/page.ts"),
-  ]);
-  const { hostname, port, made, announce, corsOrigins } = serve, token = Deno.env.get("KEDGE_TOKEN");
-  Deno.env.delete("KEDGE_TOKEN"); // what is started from here need not know it
-  // A token that nobody was told is none for who would let others in: serveControl says so.
-  const known = token !== undefined && (!made || isLoopback(hostname));
-  const server = serveControl(control, { hostname, port, page: dashboardPage(), corsOrigins, ...(known && { token }) });
-  if (announce) {
-    progress.note(`Control: ${server.url}/${made ? `#token=${token}` : ""}`);
-    if (made) progress.note("The token is made for this run: it is in the address, and is not said again.");
-  }
-  return server;
+/** Lets the process that serves ask the run. */
+async function link(control: RunController): Promise<Channel> {
+  const [port, secret] = Deno.env.get("KEDGE_LINK")!.split(":") as [string, string];
+  Deno.env.delete("KEDGE_LINK"); // what is started from here need not know it
+  const connection = await Deno.connect({ hostname: "127.0.0.1", port: Number(port) });
+  connection.setNoDelay();
+  const channel = new Channel(connection);
+  void answerOver(channel, { control, secret });
+  return channel;
 }
 
 if (import.meta.main) {

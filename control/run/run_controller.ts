@@ -2,7 +2,6 @@ import { type ConfigSource, loadConfig } from "../../actors/config/load.ts";
 import type { Config } from "../../actors/config/types.ts";
 import type { TunableChanges } from "../../actors/config/tunable.ts";
 import type { TrainerEvent, TrainerStatus } from "../../actors/messages.ts";
-import { Tunings } from "../../actors/run/tunings.ts";
 import { TrainingRun, type TrainingRunOptions } from "../../actors/training_run.ts";
 import { KedgeError } from "../../ffi/errors.ts";
 import type {
@@ -18,7 +17,7 @@ import type {
   Tuning,
 } from "../run_control.ts";
 import { Interpreter } from "./chat.ts";
-import { RunFiles } from "./run_files.ts";
+import { RunRecords } from "./run_records.ts";
 
 /** Milliseconds for which a status is good where nothing has happened: however many ask, the trainer is seldom interrupted. */
 const PATIENCE = 100;
@@ -50,7 +49,7 @@ export class RunController implements RunControl, AsyncDisposable {
   readonly #source: ConfigSource;
   readonly #options: Omit<TrainingRunOptions, "resume">;
   readonly #config: Config;
-  readonly #files: RunFiles;
+  readonly #records: RunRecords;
   readonly #interpreter = new Interpreter();
   readonly #listeners = new Set<(event: RunEvent) => void>();
   #resume: boolean;
@@ -58,7 +57,6 @@ export class RunController implements RunControl, AsyncDisposable {
   #opening: Promise<void> | undefined;
   #ended: Promise<TrainerStatus> | undefined;
   #rest: Rest;
-  #tuningsRead: Tunings | undefined;
   /** The status that was asked for last, where nothing has happened since. */
   #asked: { readonly at: number; readonly status: Promise<RunStatus> } | undefined;
 
@@ -73,13 +71,13 @@ export class RunController implements RunControl, AsyncDisposable {
     this.#options = options;
     this.#resume = resume;
     this.#config = loadConfig(source).config;
-    this.#files = new RunFiles(this.path);
-    this.#rest = { state: "idle", step: this.#files.checkpoints().at(-1)?.step ?? 0, maxSteps: this.#config.trainer.maxSteps };
+    this.#records = new RunRecords(this.#config);
+    this.#rest = { state: "idle", step: this.#records.lastStep, maxSteps: this.#config.trainer.maxSteps };
   }
 
   /** The run's directory. */
   get path(): string {
-    return `${this.#config.runDir}/${this.#config.name}`;
+    return this.#records.path;
   }
 
   /** How the last start came to its end; undefined before the first. */
@@ -87,17 +85,12 @@ export class RunController implements RunControl, AsyncDisposable {
     return this.#ended;
   }
 
-  /** As they are now; read anew where something was tuned. */
-  get #tunings(): Tunings {
-    return this.#tuningsRead ??= new Tunings(this.path, this.#config);
-  }
-
   config(): Config {
-    return this.#tunings.config(Infinity);
+    return this.#records.config();
   }
 
   tuned(): Readonly<Record<string, unknown>> {
-    return this.#tunings.at(Infinity);
+    return this.#records.tuned();
   }
 
   status(): Promise<RunStatus> {
@@ -162,7 +155,7 @@ export class RunController implements RunControl, AsyncDisposable {
     } catch (error) {
       rest = {
         state: "failed",
-        step: this.#files.checkpoints().at(-1)?.step ?? 0,
+        step: this.#records.lastStep,
         maxSteps: rest.maxSteps,
         error: (error as Error).message,
       };
@@ -203,8 +196,7 @@ export class RunController implements RunControl, AsyncDisposable {
   /** What is remembered of the run is no longer so. */
   #forget(): void {
     this.#asked = undefined;
-    this.#tuningsRead = undefined;
-    this.#files.changed();
+    this.#records.changed();
   }
 
   #emit(event: RunEvent): void {
@@ -262,15 +254,15 @@ export class RunController implements RunControl, AsyncDisposable {
   }
 
   metrics(query: { since: number; limit: number }): Promise<readonly Readonly<Record<string, unknown>>[]> {
-    return this.#files.metrics(query);
+    return this.#records.metrics(query);
   }
 
   rollouts(step?: number): Promise<StepRollouts> {
-    return this.#files.rollouts(step);
+    return this.#records.rollouts(step);
   }
 
   checkpoints(): Promise<readonly CheckpointInfo[]> {
-    return Promise.resolve(this.#files.checkpoints());
+    return this.#records.checkpoints();
   }
 
   listen(listener: (event: RunEvent) => void): () => void {

@@ -94,8 +94,8 @@ Deno.test("serve waits for a start, makes a token and says it once, and a run is
     assertEquals((await ask(base!, { path: "/v1/start", method: "POST", token: "wrong-token" })).status, 401);
     const get = async (path: string) => (await ask(base!, { path, token: token! })).body;
     const post = (path: string) => ask(base!, { path, token: token!, method: "POST" });
+    const early = await post("/v1/pause"); // which waits until the process that trains is there
     assertEquals((await get("/v1/status"))["state"], "idle");
-    const early = await post("/v1/pause");
     assertEquals([early.status, (early.body["error"] as Record<string, unknown>)["state"]], [409, "idle"]);
     assertEquals((await post("/v1/start")).status, 200);
     await until(async () => (await get("/v1/status"))["step"] as number >= 1);

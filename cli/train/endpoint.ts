@@ -1,0 +1,60 @@
+import { makeToken } from "../../control/http/token.ts";
+import type { ServeRequest, Serving } from "./serve_run.ts";
+
+/** The process that serves a run, as its parent holds it. */
+export class Endpoint implements AsyncDisposable {
+  readonly #child: Deno.ChildProcess;
+  /** As "http://127.0.0.1:8787". */
+  readonly url: string;
+  /** For KEDGE_LINK of the process that trains. */
+  readonly link: string;
+
+  private constructor(child: Deno.ChildProcess, { url, linkPort }: Serving, secret: string) {
+    this.#child = child;
+    this.url = url;
+    this.link = `${linkPort}:${secret}`;
+  }
+
+  /**
+   * Starts it, and waits until it listens.
+   *
+   * @param given `token`: what clients must know. `reads`: paths that it may read.
+   * @throws {RangeError} where it does not come to listen; it has said why.
+   */
+  static async open(request: ServeRequest, { token, reads }: { token: string; reads: readonly string[] }): Promise<Endpoint> {
+    const secret = makeToken(), host = request.hostname.includes(":") ? `[${request.hostname}]` : request.hostname;
+    const flags = [
+      "--no-prompt",
+      `--allow-net=${[...new Set(["127.0.0.1", host])].join(",")}`,
+      reads.some((path) => path.includes(",")) ? "--allow-read" : `--allow-read=${reads.join(",")}`,
+      "--allow-env=KEDGE_TOKEN,KEDGE_LINK",
+      "--allow-sys=setPriority",
+    ];
+    const child = new Deno.Command("deno", {
+      args: ["run", ...flags, new URL("./serve_run.ts", import.meta.url).href, JSON.stringify(request)],
+      // Secrets go by the environment: arguments can be read by all users of a machine.
+      env: { "KEDGE_TOKEN": token, "KEDGE_LINK": secret },
+      stdin: "piped",
+      stdout: "piped",
+    }).spawn();
+    let text = "";
+    for await (const piece of child.stdout.pipeThrough(new TextDecoderStream())) {
+      text += piece;
+      if (text.includes("\n")) return new Endpoint(child, JSON.parse(text) as Serving, secret);
+    }
+    await child.stdin.close();
+    await child.status;
+    throw new RangeError("Cannot serve the run: see above");
+  }
+
+  /** Resolves when it has ended. */
+  get ended(): Promise<Deno.CommandStatus> {
+    return this.#child.status;
+  }
+
+  /** Ends it: streams first, then the process. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#child.stdin.close().catch(() => {});
+    await this.#child.status;
+  }
+}

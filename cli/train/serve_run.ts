@@ -1,0 +1,80 @@
+// deno-lint-ignore-file no-console -- a process of a command
+/**
+ * The process that serves a run over HTTP: `cli/train.ts` starts it beside the one that trains, which asks the disk, the network and the processor for nothing on
+ * behalf of a client. It may listen and read the run's directory, and nothing else; and it yields the processor to training.
+ *
+ * Its first line of output is {@linkcode Serving} as JSON. It ends when its input does.
+ *
+ * @module
+ */
+import { setPriority } from "node:os";
+import { createHash, timingSafeEqual } from "node:crypto";
+import { loadConfig } from "../../actors/config/load.ts";
+import { dashboardPage } from "../../control/dashboard/page.ts";
+import { isLoopback, serveControl } from "../../control/http/serve.ts";
+import { Channel } from "../../control/link/channel.ts";
+import { LinkedRun } from "../../control/link/linked_run.ts";
+
+/** What it is asked for; the token is in KEDGE_TOKEN, the secret of the process that trains in KEDGE_LINK. */
+export interface ServeRequest {
+  readonly config: string | undefined;
+  readonly sets: readonly string[];
+  readonly hostname: string;
+  readonly port: number;
+  /** Whether the token was made for the user, who has not seen it. */
+  readonly made: boolean;
+  /** Origins of other pages that may ask. */
+  readonly corsOrigins: readonly string[];
+}
+
+/** What it says when it listens. */
+export interface Serving {
+  readonly url: string;
+  /** Where the process that trains connects to, on this machine. */
+  readonly linkPort: number;
+}
+
+const NICE = 10, HELLO_TIME = 5000;
+
+/** Takes in the process that trains, which comes again after it has died; others are sent away. */
+async function accept(listener: Deno.TcpListener, { run, secret }: { run: LinkedRun; secret: string }): Promise<void> {
+  const digest = (text: string) => createHash("sha256").update(text).digest();
+  for await (const connection of listener) {
+    connection.setNoDelay();
+    const channel = new Channel(connection), timer = setTimeout(() => channel[Symbol.dispose](), HELLO_TIME);
+    void (async () => {
+      const messages = channel.messages(), { value: hello } = await messages.next();
+      clearTimeout(timer);
+      if (hello?.kind !== "hello" || !timingSafeEqual(digest(hello.secret), digest(secret))) return channel[Symbol.dispose]();
+      await run.attach(channel, messages);
+    })().catch(() => channel[Symbol.dispose]());
+  }
+}
+
+async function serveRun(request: ServeRequest): Promise<void> {
+  const { config: file, sets, hostname, port, made, corsOrigins } = request;
+  const token = Deno.env.get("KEDGE_TOKEN")!, secret = Deno.env.get("KEDGE_LINK")!;
+  const { config } = loadConfig({ ...(file !== undefined && { file }), sets }), run = new LinkedRun(config);
+  try {
+    setPriority(NICE);
+  } catch { // a machine that does not let it
+  }
+  // A token that nobody was told is none for who would let others in: serveControl says so.
+  const known = !made || isLoopback(hostname);
+  await using server = serveControl(run, { hostname, port, page: dashboardPage(), corsOrigins, ...(known && { token }) });
+  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  Deno.addSignalListener("SIGINT", () => {}); // the process that trains ends in order, and then this one
+  console.log(JSON.stringify({ url: server.url, linkPort: listener.addr.port } satisfies Serving));
+  void accept(listener, { run, secret }).catch(() => {});
+  for await (const _ of Deno.stdin.readable); // until it ends
+}
+
+if (import.meta.main) {
+  try {
+    await serveRun(JSON.parse(Deno.args[0]!) as ServeRequest);
+    Deno.exit(0);
+  } catch (error) {
+    console.error((error as Error).message);
+    Deno.exit(1);
+  }
+}
