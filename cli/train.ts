@@ -14,6 +14,7 @@ import { presetConfig, type PresetName } from "../model/config/presets.ts";
 import { makeToken } from "../control/http/token.ts";
 import { parseAddress } from "./train/address.ts";
 import { Endpoint } from "./train/endpoint.ts";
+import { programs } from "./train/programs.ts";
 import type { RunRequest } from "./train/run.ts";
 import type { ServeRequest } from "./train/serve_run.ts";
 
@@ -44,20 +45,6 @@ Ctrl-C ends the run after the step under way, with a checkpoint, and then the en
 
 /** Signals by which native code ends a process. */
 const FAULTS: ReadonlySet<string> = new Set(["SIGSEGV", "SIGBUS", "SIGABRT", "SIGILL", "SIGFPE"]);
-
-/** Programs that a run may start, as far as they are there: Deno talks of those that are not. */
-function programs(): string {
-  const folders = (Deno.env.get("PATH") ?? "").split(":").filter((folder) => folder !== "");
-  const there = (name: string) =>
-    folders.some((folder) => {
-      try {
-        return Deno.statSync(`${folder}/${name}`).isFile;
-      } catch {
-        return false;
-      }
-    });
-  return ["deno", ...["c++", "g++", "nvcc", "ffmpeg", "ffprobe"].filter(there)].join(",");
-}
 
 /** What the process that trains may do. Network: to fetch data sets of the hub, and to be asked by the process that serves. */
 const flags = (linked: boolean): string[] => [
@@ -146,6 +133,10 @@ async function watch(
 ): Promise<number> {
   const script = new URL("./train/run.ts", import.meta.url).href, faults: number[] = [];
   let child: Deno.ChildProcess;
+  void endpoint?.lost.then(() => {
+    console.error(`The control endpoint has died; ${request.stays ? "the run ends" : "the run goes on without it"}`);
+    if (request.stays) child.kill("SIGTERM"); // nobody could steer it
+  });
   const ignore = () => {}; // the signal reaches the other process too, which ends in order
   const pass = () => child.kill("SIGTERM"); // that reaches this process alone
   Deno.addSignalListener("SIGINT", ignore);

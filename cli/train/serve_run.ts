@@ -7,7 +7,6 @@
  *
  * @module
  */
-import { setPriority } from "node:os";
 import { createHash, timingSafeEqual } from "node:crypto";
 import { loadConfig } from "../../actors/config/load.ts";
 import { dashboardPage } from "../../control/dashboard/page.ts";
@@ -34,7 +33,7 @@ export interface Serving {
   readonly linkPort: number;
 }
 
-const NICE = 10, HELLO_TIME = 5000;
+const HELLO_TIME = 5000;
 
 /** Takes in the process that trains, which comes again after it has died; others are sent away. */
 async function accept(listener: Deno.TcpListener, { run, secret }: { run: LinkedRun; secret: string }): Promise<void> {
@@ -55,10 +54,6 @@ async function serveRun(request: ServeRequest): Promise<void> {
   const { config: file, sets, hostname, port, made, corsOrigins } = request;
   const token = Deno.env.get("KEDGE_TOKEN")!, secret = Deno.env.get("KEDGE_LINK")!;
   const { config } = loadConfig({ ...(file !== undefined && { file }), sets }), run = new LinkedRun(config);
-  try {
-    setPriority(NICE);
-  } catch { // a machine that does not let it
-  }
   // A token that nobody was told is none for who would let others in: serveControl says so.
   const known = !made || isLoopback(hostname);
   await using server = serveControl(run, { hostname, port, page: dashboardPage(), corsOrigins, ...(known && { token }) });

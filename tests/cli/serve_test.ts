@@ -1,5 +1,6 @@
 // `deno task serve` and `deno task train --serve`, as processes.
 import { assert, assertEquals } from "@std/assert";
+import { Checkpoints } from "../../actors/run/checkpoints.ts";
 import { LITTLE, withRunDir } from "../actors/little_run.ts";
 import { parseAddress } from "../../cli/train/address.ts";
 import { ROOT } from "../root.ts";
@@ -13,7 +14,7 @@ class Served implements AsyncDisposable {
   readonly #read: Promise<unknown>;
 
   constructor(command: "serve" | "train", args: readonly string[], env: Record<string, string> = {}) {
-    const permissions = ["--no-prompt", "--allow-read", "--allow-run=deno", "--allow-env=PATH,HOME,DENO_DIR,KEDGE_TOKEN"];
+    const permissions = ["--no-prompt", "--allow-read", "--allow-run", "--allow-env=PATH,HOME,DENO_DIR,KEDGE_TOKEN"];
     this.child = new Deno.Command("deno", {
       args: ["run", ...permissions, `${ROOT}/cli/${command}.ts`, ...args],
       cwd: ROOT,
@@ -163,6 +164,24 @@ Deno.test("after a fault in native code the run goes on at the same address, wit
     const step = Number(/Resumed from .*step-(\d+)/.exec(served.output)![1]);
     await until(() => get("/v1/status").then(({ body }) => body["step"] as number > step, () => false));
     assertEquals(served.output.split(token!).length, 2, "the token is said once");
+  });
+});
+
+Deno.test("where the endpoint dies, serve ends its run in order", async () => {
+  await withRunDir(async (folder) => {
+    await using served = new Served("serve", [":0", "--start", ...sets(folder, "trainer.maxSteps=1000")]);
+    const [, base, token] = await served.says(ADDRESS);
+    await until(async () => (await ask(base!, { path: "/v1/status", token: token! })).body["step"] as number >= 1);
+    await evaluated(
+      `for (const { name } of Deno.readDirSync("/proc")) try {
+        if (Deno.readTextFileSync(\`/proc/\${name}/cmdline\`).match(/serve_run\\.ts.*${
+        folder.replaceAll("/", ".")
+      }/)) Deno.kill(Number(name), "SIGKILL");
+      } catch { /* none */ }`,
+    );
+    assertEquals((await served.ended).code, 0);
+    assert(served.output.includes("The control endpoint has died; the run ends"), served.output);
+    assert(new Checkpoints(`${folder}/board`, { saveLimit: 3, saveBest: true }).latest().checkpoint !== undefined);
   });
 });
 
