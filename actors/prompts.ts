@@ -120,6 +120,24 @@ export function heldAnswers(message: AnswersMessage, take: (handle: TensorHandle
   };
 }
 
+/** A prompt's message with its handles passed on. */
+export function passPrompt(prompt: PromptMessage, on: (handle: TensorHandle) => TensorHandle): PromptMessage {
+  return { ...prompt, tokens: on(prompt.tokens), visuals: prompt.visuals.map((visual) => ({ ...visual, frames: on(visual.frames) })) };
+}
+
+/** Answers' message with its handles passed on. */
+export function passAnswers(message: AnswersMessage, on: (handle: TensorHandle) => TensorHandle): AnswersMessage {
+  const { tokens, logprobs, entropies, connectivity, profile, ...plain } = message;
+  return {
+    ...plain,
+    tokens: on(tokens),
+    logprobs: on(logprobs),
+    entropies: on(entropies),
+    ...(connectivity && { connectivity: on(connectivity) }),
+    ...(profile && { profile: on(profile) }),
+  };
+}
+
 /** The message of a prompt with its answers, for a forward pass. */
 export function groupMessage(
   group: { prompt: HeldPrompt; answers: HeldAnswers; counts: readonly boolean[] },

@@ -19,6 +19,7 @@ import type {
   TuningReply,
 } from "./messages.ts";
 import { type HeldAnswers, heldAnswers, holdPrompt, promptMessage } from "./prompts.ts";
+import { removeAll } from "./run/whole_file.ts";
 import { Place } from "./runtime/place.ts";
 import { Actor } from "./runtime/spawn.ts";
 import type { TrainerOptions } from "./trainer/trainer.ts";
@@ -95,7 +96,7 @@ export class TrainingRun implements AsyncDisposable {
     Deno.mkdirSync(path, { recursive: true });
     using stack = new DisposableStack();
     const lock = stack.use(lockRun(path));
-    if (!resume) { for (const name of ["checkpoints", "initial", "reference", "tuning.jsonl"]) forget(`${path}/${name}`); }
+    if (!resume) { for (const name of ["checkpoints", "initial", "reference", "tuning.jsonl"]) removeAll(`${path}/${name}`); }
     Deno.writeTextFileSync(`${path}/config.json`, `${JSON.stringify(config, null, 2)}\n`);
     const opener = stack.use(CpuDevice.open({ threads: 1 }));
     const place = stack.use(new Place(openOwner(opener), { device: config.device, threads: 1 }));
@@ -244,12 +245,4 @@ function lockRun(run: string): Disposable {
   file.truncateSync();
   file.writeSync(new TextEncoder().encode(`${Deno.pid}\n`));
   return file;
-}
-
-function forget(path: string): void {
-  try {
-    Deno.removeSync(path, { recursive: true });
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
-  }
 }

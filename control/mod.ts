@@ -16,6 +16,7 @@
  */
 export * from "./run_control.ts";
 export { RunController } from "./run/run_controller.ts";
+export { WatchedRun } from "./run/watched_run.ts";
 export { type ControlServer, serveControl } from "./http/serve.ts";
 export { type AppOptions, type ControlCounts, LIMITS, type Limits, type Page, RATE, type Rate, type ServeOptions } from "./http/options.ts";
 export { dashboardPage } from "./dashboard/page.ts";

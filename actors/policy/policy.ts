@@ -10,6 +10,7 @@ import type { AdamWState } from "../../tensor/optimizer.ts";
 import { Checkpoints } from "../run/checkpoints.ts";
 import type { GroupMessage, PolicyMessage, PolicyReplies, TokenPart } from "../messages.ts";
 import { answersMessage, heldPrompt, readGroup, readPrompt } from "../prompts.ts";
+import { cancelling } from "../runtime/cancelling.ts";
 import { hostTensor, type Place } from "../runtime/place.ts";
 import type { Behaviour, Start, Turn } from "../runtime/serve.ts";
 import { Learner, type LearnerGroup, type LearnerOptions } from "./learner.ts";
@@ -179,16 +180,6 @@ export class Policy implements Behaviour<PolicyMessage> {
 
   close(): void {
     for (const thing of [this.#engine, this.#learner, this.#model]) thing[Symbol.dispose]();
-  }
-}
-
-/** Works under a signal that follows the request's own cancelling; the engine takes a turn of the event loop at each decode step. */
-async function cancelling<T>(turn: Turn, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
-  const controller = new AbortController(), timer = setInterval(() => turn.cancelled() && controller.abort(), 20);
-  try {
-    return await work(controller.signal);
-  } finally {
-    clearInterval(timer);
   }
 }
 

@@ -1,5 +1,4 @@
 // deno-lint-ignore-file no-await-in-loop -- a run is one thing after another
-import type { TensorHandle } from "../../tensor/handle.ts";
 import type { AdamWState } from "../../tensor/optimizer.ts";
 import { newBoardModel } from "../../data/board/mod.ts";
 import { ShuffledSampler } from "../../data/sampler.ts";
@@ -10,16 +9,17 @@ import { Coefficient } from "../../rl/divergences/coefficient.ts";
 import { checkResume } from "../config/resume.ts";
 import type { Config } from "../config/schema.ts";
 import { type TunableChanges, valueAt } from "../config/tunable.ts";
-import type { LoaderReplies, PolicyReplies, TokenPart, TrainerEvent, TrainerMessage, TrainerReplies, TrainerStatus } from "../messages.ts";
-import { heldPrompt, promptMessage } from "../prompts.ts";
+import type { LoaderReplies, TrainerEvent, TrainerMessage, TrainerReplies, TrainerStatus } from "../messages.ts";
 import { Checkpoints } from "../run/checkpoints.ts";
 import { type Line, Lines } from "../run/lines.ts";
 import { TensorBoard } from "../run/tensorboard.ts";
 import { Tunings } from "../run/tunings.ts";
+import { removeAll } from "../run/whole_file.ts";
 import type { Place } from "../runtime/place.ts";
 import type { Behaviour, Start, Turn } from "../runtime/serve.ts";
 import { type Beginning, divergenceOf, Session } from "./session.ts";
 import { Feed } from "./feed.ts";
+import { askPolicy } from "./ask_policy.ts";
 import { Between } from "./between.ts";
 import { Collector, restoreGroups } from "./collect.ts";
 import { roll, score, takeRows } from "./roll.ts";
@@ -143,7 +143,7 @@ export class Trainer implements Behaviour<TrainerMessage> {
       case "tune":
         return this.#tune(message.changes);
       case "generate":
-        return await this.#generate(message, turn);
+        return { step: this.#step, ...await askPolicy(this.#place, this.#session, { message, turn, state: this.#state }) };
       case "status":
         return this.#status();
     }
@@ -182,23 +182,6 @@ export class Trainer implements Behaviour<TrainerMessage> {
     this.#tunings.add(fromStep, Object.fromEntries(changed.map(({ path, to }) => [path, to])));
     this.#emit({ kind: "tuned", tuning });
     return tuning;
-  }
-
-  /** Hands a question from outside to the policy, which answers it between two messages of the run. */
-  async #generate({ prompt: message, sampling }: Extract<TrainerMessage, { type: "generate" }>, turn: Turn) {
-    using prompt = heldPrompt(message, (handle) => turn.receive(handle));
-    const session = this.#session, controller = new AbortController();
-    if (!session) throw new KedgeError("State", `Cannot answer: the run is ${this.#state}, its policy not loaded`, { state: this.#state });
-    const timer = setInterval(() => turn.cancelled() && controller.abort(), 20);
-    try {
-      const { answers, updated = this.#step } = await session.policy.peer.request<"generate">(
-        (carrier) => ({ type: "generate", prompt: promptMessage(prompt, (tensor) => carrier.lend(tensor)), sampling }),
-        { signal: controller.signal, onPart: (part) => turn.tell(part as TokenPart) },
-      );
-      return { step: updated, answers: passOn(answers, (handle) => turn.move(this.#place.account(handle.device).receive(handle))) };
-    } finally {
-      clearInterval(timer);
-    }
   }
 
   #status(): TrainerStatus {
@@ -312,7 +295,7 @@ export class Trainer implements Behaviour<TrainerMessage> {
     await this.#session[Symbol.asyncDispose]();
     this.#session = undefined;
     const { path } = this.#checkpoints.read(0);
-    removeFolder(`${this.#run}/reference`); // of an attempt that was cut off
+    removeAll(`${this.#run}/reference`); // of an attempt that was cut off
     writeFolder(`${this.#run}/reference`, (temporary) => {
       for (const { name } of Deno.readDirSync(path)) {
         if (!name.startsWith("trainer.")) Deno.copyFileSync(`${path}/${name}`, `${temporary}/${name}`);
@@ -512,28 +495,5 @@ export class Trainer implements Behaviour<TrainerMessage> {
 
   async close(): Promise<void> {
     await this.#session?.[Symbol.asyncDispose]();
-  }
-}
-
-/** Answers' message with its handles passed on. */
-function passOn(
-  { tokens, logprobs, entropies, connectivity, profile, ...plain }: PolicyReplies["generate"]["answers"],
-  on: (handle: TensorHandle) => TensorHandle,
-) {
-  return {
-    ...plain,
-    tokens: on(tokens),
-    logprobs: on(logprobs),
-    entropies: on(entropies),
-    ...(connectivity && { connectivity: on(connectivity) }),
-    ...(profile && { profile: on(profile) }),
-  };
-}
-
-function removeFolder(path: string): void {
-  try {
-    Deno.removeSync(path, { recursive: true });
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
   }
 }

@@ -1,8 +1,7 @@
 import { constantSchedule, cosineSchedule, linearSchedule, type Schedule } from "../../tensor/schedule.ts";
 import { ShuffledSampler } from "../../data/sampler.ts";
 import { KedgeError } from "../../ffi/errors.ts";
-import type { TensorHandle } from "../../tensor/handle.ts";
-import type { PromptMessage } from "../messages.ts";
+import { passPrompt } from "../prompts.ts";
 import type { Config } from "../config/schema.ts";
 import type { Place } from "../runtime/place.ts";
 import type { Line } from "../run/lines.ts";
@@ -55,7 +54,7 @@ export async function warmStart(
     // deno-lint-ignore no-await-in-loop -- as above
     const { loss, gradNorm } = await policy.peer.request((carrier) => ({
       type: "sft",
-      prompts: rows.map(({ prompt }) => pass(prompt, (handle) => carrier.move(account(handle.device).receive(handle)))),
+      prompts: rows.map(({ prompt }) => passPrompt(prompt, (handle) => carrier.move(account(handle.device).receive(handle)))),
       answers: rows.map(({ answer }) => carrier.move(account(answer!.device).receive(answer!))),
       lr: rate(step),
     }));
@@ -76,9 +75,4 @@ export async function warmStart(
   }
   await policy.peer.request(() => ({ type: "reset" }));
   return true;
-}
-
-/** A prompt's message with its handles passed on. */
-function pass(prompt: PromptMessage, on: (handle: TensorHandle) => TensorHandle): PromptMessage {
-  return { ...prompt, tokens: on(prompt.tokens), visuals: prompt.visuals.map((visual) => ({ ...visual, frames: on(visual.frames) })) };
 }

@@ -2,22 +2,10 @@ import type { Config } from "../../actors/config/types.ts";
 import type { TunableChanges } from "../../actors/config/tunable.ts";
 import { fromPlain } from "../../actors/runtime/protocol.ts";
 import { KedgeError } from "../../ffi/errors.ts";
-import { RunRecords } from "../run/run_records.ts";
-import type {
-  ChatPiece,
-  ChatReply,
-  ChatRequest,
-  CheckpointInfo,
-  RunControl,
-  RunEvent,
-  RunStatus,
-  StepRollouts,
-  Tuning,
-} from "../run_control.ts";
+import { WatchedRun } from "../run/watched_run.ts";
+import type { ChatPiece, ChatReply, ChatRequest, RunEvent, RunStatus, Tuning } from "../run_control.ts";
 import type { AskedMethod, Channel, LinkMessage } from "./channel.ts";
 
-/** Milliseconds for which a status is good where nothing has happened: however many ask, the run is seldom interrupted. */
-const PATIENCE = 100;
 /** Milliseconds that an order waits for the run's process to come. */
 const ATTACH_TIME = 10_000;
 
@@ -30,20 +18,17 @@ interface Pending {
 /**
  * A run of another process, which may die and come again: between its lives the run is "starting". What it has written down is read from its directory, here.
  */
-export class LinkedRun implements RunControl {
-  readonly #records: RunRecords;
-  readonly #listeners = new Set<(event: RunEvent) => void>();
+export class LinkedRun extends WatchedRun {
   readonly #pending = new Map<number, Pending>();
   #channel: Channel | undefined;
   #arrival: PromiseWithResolvers<Channel> = Promise.withResolvers();
   #serial = 0;
   #last: RunStatus;
-  #asked: { readonly at: number; readonly status: Promise<RunStatus> } | undefined;
 
   /** @param config Without what was tuned. */
   constructor(config: Config) {
-    this.#records = new RunRecords(config);
-    const { lastStep: step } = this.#records;
+    super(config);
+    const { lastStep: step } = this;
     this.#last = { state: "starting", name: config.name, step, maxSteps: config.trainer.maxSteps, pausing: false, accounts: {} };
   }
 
@@ -52,9 +37,9 @@ export class LinkedRun implements RunControl {
     this.#channel?.[Symbol.dispose]();
     this.#channel = channel;
     this.#arrival.resolve(channel);
-    this.#forget();
+    this.forget();
     // Its answer comes with the others, below.
-    this.status().then((data) => this.#emit({ kind: "status", data }), () => {});
+    this.status().then((data) => this.emit({ kind: "status", data }), () => {});
     for await (const message of messages) this.#take(message);
     channel[Symbol.dispose]();
     if (this.#channel !== channel) return;
@@ -63,11 +48,11 @@ export class LinkedRun implements RunControl {
     const error = new KedgeError("Actor", "Cannot answer: the process of the run has ended");
     for (const { reject } of this.#pending.values()) reject(error);
     this.#pending.clear();
-    this.#emit({ kind: "status", data: await this.status() });
+    this.emit({ kind: "status", data: await this.status() });
   }
 
   #take(message: LinkMessage): void {
-    if (message.kind === "event") return this.#emit(message.event);
+    if (message.kind === "event") return this.emit(message.event);
     if (message.kind !== "piece" && message.kind !== "answer" && message.kind !== "refusal") return;
     const pending = this.#pending.get(message.id);
     if (message.kind === "piece") return pending?.onPiece?.(message.piece);
@@ -76,15 +61,9 @@ export class LinkedRun implements RunControl {
     else pending?.reject(fromPlain(message.error));
   }
 
-  #forget(): void {
-    this.#asked = undefined;
-    this.#records.changed();
-  }
-
-  #emit(event: RunEvent): void {
-    this.#forget();
+  protected override emit(event: RunEvent): void {
     if (event.kind === "status") this.#last = event.data;
-    for (const listener of this.#listeners) listener(event);
+    super.emit(event);
   }
 
   async #ask<T>(
@@ -93,7 +72,7 @@ export class LinkedRun implements RunControl {
     { signal, onPiece }: { signal?: AbortSignal; onPiece?: (piece: ChatPiece) => void } = {},
   ): Promise<T> {
     const channel = this.#channel ?? await this.#attached(method), id = ++this.#serial;
-    if (method !== "status") this.#forget();
+    if (method !== "status") this.forget();
     const { promise, resolve, reject } = Promise.withResolvers<unknown>(), cancel = () => channel.send({ kind: "cancel", id });
     this.#pending.set(id, { resolve, reject, onPiece });
     channel.send({ kind: "ask", id, method, ...(argument !== undefined && { argument }) });
@@ -116,13 +95,7 @@ export class LinkedRun implements RunControl {
     return channel;
   }
 
-  status(): Promise<RunStatus> {
-    const now = performance.now();
-    if (!this.#asked || now - this.#asked.at > PATIENCE) this.#asked = { at: now, status: this.#askStatus() };
-    return this.#asked.status;
-  }
-
-  async #askStatus(): Promise<RunStatus> {
+  protected override async askStatus(): Promise<RunStatus> {
     const lost: RunStatus = { ...this.#last, state: "starting", pausing: false, accounts: {} };
     if (!this.#channel) return lost;
     try {
@@ -133,60 +106,35 @@ export class LinkedRun implements RunControl {
     }
   }
 
-  start(): Promise<RunStatus> {
+  override start(): Promise<RunStatus> {
     return this.#ask("start");
   }
 
-  pause(): Promise<RunStatus> {
+  override pause(): Promise<RunStatus> {
     return this.#ask("pause");
   }
 
-  resume(): Promise<RunStatus> {
+  override resume(): Promise<RunStatus> {
     return this.#ask("resume");
   }
 
-  stop(): Promise<RunStatus> {
+  override stop(): Promise<RunStatus> {
     return this.#ask("stop");
   }
 
-  checkpoint(): Promise<{ readonly step: number; readonly path: string }> {
+  override checkpoint(): Promise<{ readonly step: number; readonly path: string }> {
     return this.#ask("checkpoint");
   }
 
-  evaluate(): Promise<{ readonly step: number; readonly metrics: Readonly<Record<string, number>> }> {
+  override evaluate(): Promise<{ readonly step: number; readonly metrics: Readonly<Record<string, number>> }> {
     return this.#ask("evaluate");
   }
 
-  tune(changes: TunableChanges): Promise<Tuning> {
+  override tune(changes: TunableChanges): Promise<Tuning> {
     return this.#ask("tune", changes);
   }
 
-  chat(request: ChatRequest, options: { signal?: AbortSignal; onPiece?: (piece: ChatPiece) => void } = {}): Promise<ChatReply> {
+  override chat(request: ChatRequest, options: { signal?: AbortSignal; onPiece?: (piece: ChatPiece) => void } = {}): Promise<ChatReply> {
     return this.#ask("chat", request, options);
-  }
-
-  config(): Config {
-    return this.#records.config();
-  }
-
-  tuned(): Readonly<Record<string, unknown>> {
-    return this.#records.tuned();
-  }
-
-  metrics(query: { since: number; limit: number }): Promise<readonly Readonly<Record<string, unknown>>[]> {
-    return this.#records.metrics(query);
-  }
-
-  rollouts(step?: number): Promise<StepRollouts> {
-    return this.#records.rollouts(step);
-  }
-
-  checkpoints(): Promise<readonly CheckpointInfo[]> {
-    return this.#records.checkpoints();
-  }
-
-  listen(listener: (event: RunEvent) => void): () => void {
-    this.#listeners.add(listener);
-    return () => this.#listeners.delete(listener);
   }
 }

@@ -1,26 +1,11 @@
 import { type ConfigSource, loadConfig } from "../../actors/config/load.ts";
-import type { Config } from "../../actors/config/types.ts";
 import type { TunableChanges } from "../../actors/config/tunable.ts";
 import type { TrainerEvent, TrainerStatus } from "../../actors/messages.ts";
 import { TrainingRun, type TrainingRunOptions } from "../../actors/training_run.ts";
 import { KedgeError } from "../../ffi/errors.ts";
-import type {
-  ChatPiece,
-  ChatReply,
-  ChatRequest,
-  CheckpointInfo,
-  RunControl,
-  RunEvent,
-  RunState,
-  RunStatus,
-  StepRollouts,
-  Tuning,
-} from "../run_control.ts";
+import type { ChatPiece, ChatReply, ChatRequest, RunState, RunStatus, Tuning } from "../run_control.ts";
 import { Interpreter } from "./chat.ts";
-import { RunRecords } from "./run_records.ts";
-
-/** Milliseconds for which a status is good where nothing has happened: however many ask, the trainer is seldom interrupted. */
-const PATIENCE = 100;
+import { WatchedRun } from "./watched_run.ts";
 
 /** How a run that is controlled ended, or why it is not under way. */
 interface Rest {
@@ -45,20 +30,15 @@ interface Rest {
  * await assertRejects(() => control.pause(), KedgeError, "the run is idle");
  * ```
  */
-export class RunController implements RunControl, AsyncDisposable {
+export class RunController extends WatchedRun implements AsyncDisposable {
   readonly #source: ConfigSource;
   readonly #options: Omit<TrainingRunOptions, "resume">;
-  readonly #config: Config;
-  readonly #records: RunRecords;
   readonly #interpreter = new Interpreter();
-  readonly #listeners = new Set<(event: RunEvent) => void>();
   #resume: boolean;
   #run: TrainingRun | undefined;
   #opening: Promise<void> | undefined;
   #ended: Promise<TrainerStatus> | undefined;
   #rest: Rest;
-  /** The status that was asked for last, where nothing has happened since. */
-  #asked: { readonly at: number; readonly status: Promise<RunStatus> } | undefined;
 
   /**
    * A run that waits for its start.
@@ -67,17 +47,12 @@ export class RunController implements RunControl, AsyncDisposable {
    * @throws {RangeError} for a configuration that makes no sense.
    */
   constructor(source: ConfigSource, { resume = true, ...options }: TrainingRunOptions = {}) {
+    const { config } = loadConfig(source);
+    super(config);
     this.#source = source;
     this.#options = options;
     this.#resume = resume;
-    this.#config = loadConfig(source).config;
-    this.#records = new RunRecords(this.#config);
-    this.#rest = { state: "idle", step: this.#records.lastStep, maxSteps: this.#config.trainer.maxSteps };
-  }
-
-  /** The run's directory. */
-  get path(): string {
-    return this.#records.path;
+    this.#rest = { state: "idle", step: this.lastStep, maxSteps: config.trainer.maxSteps };
   }
 
   /** How the last start came to its end; undefined before the first. */
@@ -85,22 +60,9 @@ export class RunController implements RunControl, AsyncDisposable {
     return this.#ended;
   }
 
-  config(): Config {
-    return this.#records.config();
-  }
-
-  tuned(): Readonly<Record<string, unknown>> {
-    return this.#records.tuned();
-  }
-
-  status(): Promise<RunStatus> {
-    const now = performance.now();
-    if (!this.#asked || now - this.#asked.at > PATIENCE) this.#asked = { at: now, status: this.#askStatus() };
-    return this.#asked.status;
-  }
-
-  async #askStatus(): Promise<RunStatus> {
-    const { name } = this.#config;
+  /** As of `WatchedRun`. */
+  protected override async askStatus(): Promise<RunStatus> {
+    const { name } = this;
     try {
       if (this.#run) return { name, ...await this.#run.status() };
     } catch (error) {
@@ -110,7 +72,8 @@ export class RunController implements RunControl, AsyncDisposable {
     return { ...this.#rest, name, pausing: false, accounts: {} };
   }
 
-  async start(): Promise<RunStatus> {
+  /** As of `RunControl`. */
+  override async start(): Promise<RunStatus> {
     if (!this.#run && !this.#opening) {
       if (this.#rest.state === "done") throw this.#refuse("start", "done");
       this.#opening = this.#open();
@@ -155,7 +118,7 @@ export class RunController implements RunControl, AsyncDisposable {
     } catch (error) {
       rest = {
         state: "failed",
-        step: this.#records.lastStep,
+        step: this.lastStep,
         maxSteps: rest.maxSteps,
         error: (error as Error).message,
       };
@@ -173,40 +136,29 @@ export class RunController implements RunControl, AsyncDisposable {
       case "status":
         // Its end is told when all that it held is free.
         if (!["done", "stopped", "failed"].includes(event.status.state)) {
-          this.#emit({ kind: "status", data: { name: this.#config.name, ...event.status } });
+          this.emit({ kind: "status", data: { name: this.name, ...event.status } });
         }
         break;
       case "metrics":
-        this.#emit({ kind: "metrics", data: event.line });
+        this.emit({ kind: "metrics", data: event.line });
         break;
       case "rollouts":
-        this.#emit({ kind: "rollouts", data: { step: event.step, samples: event.samples } });
+        this.emit({ kind: "rollouts", data: { step: event.step, samples: event.samples } });
         break;
       case "checkpoint":
-        this.#emit({ kind: "checkpoint", data: { step: event.step } });
+        this.emit({ kind: "checkpoint", data: { step: event.step } });
         break;
       case "tuned":
-        this.#emit({ kind: "tuned", data: event.tuning });
+        this.emit({ kind: "tuned", data: event.tuning });
         break;
       case "note":
-        this.#emit({ kind: "note", data: { text: event.text } });
+        this.emit({ kind: "note", data: { text: event.text } });
     }
   }
 
-  /** What is remembered of the run is no longer so. */
-  #forget(): void {
-    this.#asked = undefined;
-    this.#records.changed();
-  }
-
-  #emit(event: RunEvent): void {
-    this.#forget();
-    for (const listener of this.#listeners) listener(event);
-  }
-
   async #tell(): Promise<void> {
-    this.#forget();
-    this.#emit({ kind: "status", data: await this.status() });
+    this.forget();
+    this.emit({ kind: "status", data: await this.status() });
   }
 
   #refuse(action: string, state: RunState): KedgeError {
@@ -216,58 +168,51 @@ export class RunController implements RunControl, AsyncDisposable {
   /** The run that is under way. @throws {KedgeError} `State` where there is none. */
   async #under(action: string): Promise<TrainingRun> {
     await this.#opening?.catch(() => {});
-    this.#forget();
+    this.forget();
     if (!this.#run) throw this.#refuse(action, this.#rest.state);
     return this.#run;
   }
 
-  async pause(): Promise<RunStatus> {
-    return { name: this.#config.name, ...await (await this.#under("pause")).pause() };
+  /** As of `RunControl`. */
+  override async pause(): Promise<RunStatus> {
+    return { name: this.name, ...await (await this.#under("pause")).pause() };
   }
 
-  async resume(): Promise<RunStatus> {
-    return { name: this.#config.name, ...await (await this.#under("resume")).resume() };
+  /** As of `RunControl`. */
+  override async resume(): Promise<RunStatus> {
+    return { name: this.name, ...await (await this.#under("resume")).resume() };
   }
 
-  async stop(): Promise<RunStatus> {
+  /** As of `RunControl`. */
+  override async stop(): Promise<RunStatus> {
     await this.#opening?.catch(() => {});
     if (!this.#run && (this.#rest.state === "stopped" || this.#rest.state === "done")) return await this.status();
-    return { name: this.#config.name, ...await (await this.#under("stop")).stop() };
+    return { name: this.name, ...await (await this.#under("stop")).stop() };
   }
 
-  async checkpoint(): Promise<{ readonly step: number; readonly path: string }> {
+  /** As of `RunControl`. */
+  override async checkpoint(): Promise<{ readonly step: number; readonly path: string }> {
     return await (await this.#under("checkpoint")).checkpoint();
   }
 
-  async evaluate(): Promise<{ readonly step: number; readonly metrics: Readonly<Record<string, number>> }> {
+  /** As of `RunControl`. */
+  override async evaluate(): Promise<{ readonly step: number; readonly metrics: Readonly<Record<string, number>> }> {
     return await (await this.#under("evaluate")).evaluate();
   }
 
-  async tune(changes: TunableChanges): Promise<Tuning> {
+  /** As of `RunControl`. */
+  override async tune(changes: TunableChanges): Promise<Tuning> {
     return await (await this.#under("tune")).tune(changes);
   }
 
-  async chat(request: ChatRequest, options: { signal?: AbortSignal; onPiece?: (piece: ChatPiece) => void } = {}): Promise<ChatReply> {
+  /** As of `RunControl`. */
+  override async chat(
+    request: ChatRequest,
+    options: { signal?: AbortSignal; onPiece?: (piece: ChatPiece) => void } = {},
+  ): Promise<ChatReply> {
     const run = await this.#under("answer"), { state } = await run.status();
     if (state === "starting") throw this.#refuse("answer", state); // its folder may not be there yet
     return await this.#interpreter.ask(run, request, { ...options, config: this.config() });
-  }
-
-  metrics(query: { since: number; limit: number }): Promise<readonly Readonly<Record<string, unknown>>[]> {
-    return this.#records.metrics(query);
-  }
-
-  rollouts(step?: number): Promise<StepRollouts> {
-    return this.#records.rollouts(step);
-  }
-
-  checkpoints(): Promise<readonly CheckpointInfo[]> {
-    return this.#records.checkpoints();
-  }
-
-  listen(listener: (event: RunEvent) => void): () => void {
-    this.#listeners.add(listener);
-    return () => this.#listeners.delete(listener);
   }
 
   /** Ends the run where it stands. To end it in order, stop it and wait for `ended` first. */

@@ -1,18 +1,11 @@
 import type { Browser, Page } from "playwright-core";
+import { findProgram } from "../../cli/train/programs.ts";
 
 const NAMES = ["chromium", "chromium-browser", "google-chrome"];
 
 /** The path of a Chromium in PATH; undefined where there is none. */
 export function findChromium(): string | undefined {
-  const folders = (Deno.env.get("PATH") ?? "").split(":").filter((folder) => folder !== "");
-  const isFile = (path: string) => {
-    try {
-      return Deno.statSync(path).isFile;
-    } catch {
-      return false;
-    }
-  };
-  return NAMES.flatMap((name) => folders.map((folder) => `${folder}/${name}`)).find(isFile);
+  return NAMES.map(findProgram).find((path) => path !== undefined);
 }
 
 const path = findChromium();

@@ -23,7 +23,7 @@ const tune = createRoute({
   operationId: "tune",
   summary: "Change fields while the run goes on",
   description:
-    "Takes a part of the configuration. The change holds from the step after the one under way, is logged, and is kept in checkpoints. " +
+    "Takes a part of the configuration. The change holds from the step after the one under way, is logged, and is made again where the run is resumed. " +
     "All fields change, or none.",
   tags,
   request: { body: { content: { "application/json": { schema: tunableSchema } }, required: true } },

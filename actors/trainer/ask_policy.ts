@@ -1,0 +1,30 @@
+import { KedgeError } from "../../ffi/errors.ts";
+import type { AnswersMessage, TokenPart, TrainerMessage, TrainerStatus } from "../messages.ts";
+import { heldPrompt, passAnswers, promptMessage } from "../prompts.ts";
+import { cancelling } from "../runtime/cancelling.ts";
+import type { Place } from "../runtime/place.ts";
+import type { Turn } from "../runtime/serve.ts";
+import type { Session } from "./session.ts";
+
+/**
+ * Hands a question from outside to the policy, which answers it between two messages of the run.
+ *
+ * @returns The answers, moved on to who asked, and the step of the update before them where there was one since the policy was loaded.
+ * @throws {KedgeError} `State` where there is no session.
+ */
+export async function askPolicy(
+  place: Place,
+  session: Session | undefined,
+  given: { message: Extract<TrainerMessage, { type: "generate" }>; turn: Turn; state: TrainerStatus["state"] },
+): Promise<{ answers: AnswersMessage; step?: number }> {
+  const { message: { prompt: message, sampling }, turn, state } = given;
+  using prompt = heldPrompt(message, (handle) => turn.receive(handle));
+  if (!session) throw new KedgeError("State", `Cannot answer: the run is ${state}, its policy not loaded`, { state });
+  const { answers, updated } = await cancelling(turn, (signal) =>
+    session.policy.peer.request<"generate">(
+      (carrier) => ({ type: "generate", prompt: promptMessage(prompt, (tensor) => carrier.lend(tensor)), sampling }),
+      { signal, onPart: (part) => turn.tell(part as TokenPart) },
+    ));
+  const passed = passAnswers(answers, (handle) => turn.move(place.account(handle.device).receive(handle)));
+  return { answers: passed, ...(updated !== undefined && { step: updated }) };
+}
