@@ -33,7 +33,8 @@ export const STOPPED = 130;
 export async function trainRun(request: RunRequest): Promise<number> {
   const { config: file, sets, resume, warmStartOnly = false, stays = false, start = false, linked = false } = request;
   const source = { ...(file !== undefined && { file }), sets: [...sets] }, { config } = loadConfig(source);
-  const progress = new Progress(config), ends = Promise.withResolvers<void>();
+  using progress = new Progress(config);
+  const ends = Promise.withResolvers<void>();
   await using control = new RunController(source, { resume, warmStartOnly, onEvent: (event) => progress.take(event) });
   using channel = linked ? await link(control) : undefined;
   void channel;

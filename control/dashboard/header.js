@@ -1,14 +1,6 @@
 /** How the run stands, in a line. */
+import { durationOf } from "../page/duration.js";
 import { el, show } from "../page/elements.js";
-
-/** Seconds as people say them. */
-export const durationOf = (seconds) => {
-  if (!Number.isFinite(seconds)) return "–";
-  const [days, hours, minutes] = [86400, 3600, 60].map((unit) => Math.floor(seconds / unit));
-  if (days > 0) return `${days} d ${hours % 24} h`;
-  if (hours > 0) return `${hours} h ${minutes % 60} min`;
-  return minutes > 0 ? `${minutes} min ${Math.floor(seconds % 60)} s` : `${Math.ceil(seconds)} s`;
-};
 
 /**
  * Seconds of the steps to come, by the mean of the last fifty, their evaluations with them; NaN where there is none to go by.

@@ -20,6 +20,7 @@ import TUNING from "./tuning.js" with { type: "text" };
 import VIEWS from "./views.js" with { type: "text" };
 import ANSWERS from "../page/answers.js" with { type: "text" };
 import CURVES from "../page/curves.js" with { type: "text" };
+import DURATION from "../page/duration.js" with { type: "text" };
 import ELEMENTS from "../page/elements.js" with { type: "text" };
 import FIELDS from "../page/fields.js" with { type: "text" };
 import HISTOGRAM from "../page/histogram.js" with { type: "text" };
@@ -31,6 +32,7 @@ import SAMPLES from "../page/samples.js" with { type: "text" };
 export const MODULES: readonly string[] = [
   ELEMENTS,
   FIELDS,
+  DURATION,
   LEDGER,
   CURVES,
   HISTOGRAM,
