@@ -1,144 +1,230 @@
 /**
- * Stands in for `jsr:@std/assert` where JSR's registry is out of reach: the functions that Kedge's tests use, with their signatures, over Node's
- * `assert`. Dropping `links` from deno.json uses the real package.
+ * Stands in for `jsr:@std/assert` where JSR's registry is out of reach: the functions that Kedge's tests use, with the real ones' behaviour
+ * (`tests/std_assert_test.ts` holds them to that). Only a difference is shown more plainly: without colours, and lines are compared one by one. Dropping `links`
+ * from deno.json uses the real package.
  *
  * @module
  */
-import * as node from "node:assert";
+import { equal } from "./equal.ts";
+
+export { equal };
 
 /** Thrown where an assertion fails. */
 export class AssertionError extends Error {
   override name = "AssertionError";
 }
 
-function raise(message: string, detail?: string): never {
-  throw new AssertionError(detail ? `${message}: ${detail}` : message);
+/** A sentence's end: the user's message, or a full stop. */
+const ending = (msg?: string) => msg ? `: ${msg}` : ".";
+
+const shown = (value: unknown) =>
+  Deno.inspect(value, {
+    depth: Infinity,
+    sorted: true,
+    trailingComma: true,
+    compact: false,
+    iterableLimit: Infinity,
+    getters: true,
+    strAbbreviateSize: Infinity,
+  });
+
+/** Lines of two values: those of both, of the first alone (-), of the second alone (+). */
+function difference(actual: unknown, expected: unknown): string {
+  const [ours, theirs] = [actual, expected].map((value) => (typeof value === "string" ? value : shown(value)).split("\n")) as [
+    string[],
+    string[],
+  ];
+  const lines: string[] = [];
+  let at = 0;
+  for (const line of ours) {
+    const same = theirs.indexOf(line, at);
+    if (same < 0) {
+      lines.push(`-   ${line}`);
+      continue;
+    }
+    lines.push(...theirs.slice(at, same).map((other) => `+   ${other}`), `    ${line}`);
+    at = same + 1;
+  }
+  lines.push(...theirs.slice(at).map((other) => `+   ${other}`));
+  return `\n\n    [Diff] Actual / Expected\n\n\n${lines.join("\n")}\n`;
 }
 
 /** Fails unless `expr` is truthy. */
-export function assert(expr: unknown, msg = "assertion failed"): asserts expr {
-  if (!expr) raise(msg);
+export function assert(expr: unknown, msg = ""): asserts expr {
+  if (!expr) throw new AssertionError(msg);
 }
 
 /** Fails where it is reached. */
 export function fail(msg?: string): never {
-  raise("Failed assertion", msg);
+  throw new AssertionError(`Failed assertion${ending(msg)}`);
 }
 
-/** Deep equality; NaN equals NaN. */
+/** Deep equality, as {@linkcode equal} has it. */
 export function assertEquals<T>(actual: T, expected: T, msg?: string): void {
-  try {
-    node.deepStrictEqual(actual, expected);
-  } catch (error) {
-    raise((error as Error).message, msg);
-  }
+  if (!equal(actual, expected)) throw new AssertionError(`Values are not equal${ending(msg)}\n${difference(actual, expected)}`);
 }
 
 /** The opposite of {@linkcode assertEquals}. */
 export function assertNotEquals<T>(actual: T, expected: T, msg?: string): void {
-  try {
-    node.notDeepStrictEqual(actual, expected);
-  } catch (error) {
-    raise((error as Error).message, msg);
-  }
+  if (!equal(actual, expected)) return;
+  throw new AssertionError(`Expected actual: ${shown(actual)} not to be: ${shown(expected)}${ending(msg)}`);
 }
 
 /** `Object.is` equality. */
 export function assertStrictEquals<T>(actual: unknown, expected: T, msg?: string): asserts actual is T {
-  if (!Object.is(actual, expected)) raise(`Values are not strictly equal: ${String(actual)} and ${String(expected)}`, msg);
+  if (Object.is(actual, expected)) return;
+  throw new AssertionError(
+    shown(actual) === shown(expected)
+      ? `Values have the same structure but are not reference-equal${ending(msg)}\n\n${shown(actual).replaceAll(/^/gm, "    ")}\n`
+      : `Values are not strictly equal${ending(msg)}\n${difference(actual, expected)}`,
+  );
 }
 
 /** |actual - expected| <= tolerance; by default 1e-7 of |expected|. */
 export function assertAlmostEquals(actual: number, expected: number, tolerance?: number, msg?: string): void {
   if (Object.is(actual, expected)) return;
-  const allowed = tolerance ?? (Number.isFinite(expected) ? Math.abs(expected * 1e-7) : 1e-7);
-  if (!(Math.abs(expected - actual) <= allowed)) raise(`Expected ${actual} to be within ${allowed} of ${expected}`, msg);
+  const allowed = tolerance ?? (Number.isFinite(expected) ? Math.abs(expected * 1e-7) : 1e-7), delta = Math.abs(expected - actual);
+  if (delta <= allowed) return;
+  const [a, e, d, t] = [actual, expected, delta, allowed].map((x) => Number.isInteger(x) ? x : x.toExponential());
+  throw new AssertionError(`Expected actual: "${a}" to be close to "${e}": delta "${d}" is greater than "${t}"${ending(msg)}`);
 }
 
 /** Fails for null and undefined. */
 export function assertExists<T>(actual: T, msg?: string): asserts actual is NonNullable<T> {
-  if (actual === undefined || actual === null) raise("Expected a value, got null or undefined", msg);
+  if (actual === undefined || actual === null) {
+    throw new AssertionError(`Expected actual: "${actual}" to not be null or undefined${ending(msg)}`);
+  }
 }
 
 /** actual > expected. */
 export function assertGreater<T>(actual: T, expected: T, msg?: string): void {
-  if (!(actual > expected)) raise(`Expected ${String(actual)} > ${String(expected)}`, msg);
+  if (!(actual > expected)) throw new AssertionError(msg ?? `Expect ${shown(actual)} > ${shown(expected)}`);
 }
 
 /** actual >= expected. */
 export function assertGreaterOrEqual<T>(actual: T, expected: T, msg?: string): void {
-  if (!(actual >= expected)) raise(`Expected ${String(actual)} >= ${String(expected)}`, msg);
+  if (!(actual >= expected)) throw new AssertionError(msg ?? `Expect ${shown(actual)} >= ${shown(expected)}`);
 }
 
 /** actual < expected. */
 export function assertLess<T>(actual: T, expected: T, msg?: string): void {
-  if (!(actual < expected)) raise(`Expected ${String(actual)} < ${String(expected)}`, msg);
+  if (!(actual < expected)) throw new AssertionError(msg ?? `Expect ${shown(actual)} < ${shown(expected)}`);
 }
 
 /** actual <= expected. */
 export function assertLessOrEqual<T>(actual: T, expected: T, msg?: string): void {
-  if (!(actual <= expected)) raise(`Expected ${String(actual)} <= ${String(expected)}`, msg);
+  if (!(actual <= expected)) throw new AssertionError(msg ?? `Expect ${shown(actual)} <= ${shown(expected)}`);
 }
 
 /** `actual` holds `expected`. */
 export function assertStringIncludes(actual: string, expected: string, msg?: string): void {
-  if (!actual.includes(expected)) raise(`Expected "${actual}" to include "${expected}"`, msg);
+  if (!actual.includes(expected)) throw new AssertionError(`Expected actual: "${actual}" to contain: "${expected}"${ending(msg)}`);
 }
 
 /** `actual` matches `expected`. */
 export function assertMatch(actual: string, expected: RegExp, msg?: string): void {
-  if (!expected.test(actual)) raise(`Expected "${actual}" to match ${expected}`, msg);
+  if (!expected.test(actual)) throw new AssertionError(`Expected actual: "${actual}" to match: "${expected}"${ending(msg)}`);
 }
 
 // deno-lint-ignore no-explicit-any
 type ErrorClass<E extends Error> = abstract new (...args: any[]) => E;
 
-/** `actual` is an instance of `type`. */
+/** `actual` is an instance of `expectedType`. */
 // deno-lint-ignore no-explicit-any
 export function assertInstanceOf<T extends abstract new (...args: any[]) => any>(
   actual: unknown,
-  type: T,
-  msg?: string,
+  expectedType: T,
+  msg = "",
 ): asserts actual is InstanceType<T> {
-  if (!(actual instanceof type)) raise(`Expected an instance of ${type.name}, got ${actual}`, msg);
+  if (actual instanceof expectedType) return;
+  const own = actual === null || actual === undefined
+    ? String(actual)
+    : typeof actual === "object"
+    ? actual.constructor?.name ?? "Object"
+    : typeof actual;
+  const but = own === expectedType.name ? "" : own === "function" ? " but was not an instanced object" : ` but was "${own}"`;
+  throw new AssertionError(`Expected object to be an instance of "${expectedType.name}"${but}${ending(msg)}`);
 }
 
-function checkThrown<E extends Error>(error: unknown, ErrorType?: ErrorClass<E>, includes?: string, msg?: string): E {
-  if (!(error instanceof Error)) raise(`A value that is no Error was thrown: ${String(error)}`, msg);
-  if (ErrorType && !(error instanceof ErrorType)) raise(`Expected ${ErrorType.name}, got ${error.name}: ${error.message}`, msg);
-  if (includes !== undefined && !error.message.includes(includes)) {
-    raise(`Expected the message "${error.message}" to include "${includes}"`, msg);
+/** What is asked of an error: its class, words of its message, and the message for a failure. */
+type Asked<E extends Error> = { kind?: ErrorClass<E> | undefined; words?: string | undefined; msg?: string | undefined };
+
+/** The arguments after the function: a message alone, or a class, words and a message. A class that is none of errors is passed over. */
+function asked<E extends Error>(classOrMsg: ErrorClass<E> | string | undefined, words?: string, msg?: string): Asked<E> {
+  if (typeof classOrMsg === "string") return { msg: classOrMsg };
+  const isOfErrors = classOrMsg?.prototype === Error.prototype || classOrMsg?.prototype instanceof Error;
+  return classOrMsg === undefined || isOfErrors ? { kind: classOrMsg, words, msg } : { msg: words };
+}
+
+// deno-lint-ignore no-control-regex -- colours begin with one
+const ANSI = /\x1b\[[\d;]*m/g;
+
+function checkError<E extends Error>(error: unknown, { kind, words, msg }: Asked<E>, how: string): void {
+  if (!kind) return;
+  if (!(error instanceof Error)) throw new AssertionError(`A non-Error object was ${how}${ending(msg)}`);
+  if (!(error instanceof kind)) {
+    throw new AssertionError(
+      `Expected error to be instance of "${kind.name}", but was "${(error as Error).constructor?.name}"${ending(msg)}`,
+    );
   }
-  return error as E;
+  if (words && !error.message.replaceAll(ANSI, "").includes(words.replaceAll(ANSI, ""))) {
+    throw new AssertionError(
+      `Expected error message to include ${JSON.stringify(words)}, but got ${JSON.stringify(error.message)}${ending(msg)}`,
+    );
+  }
 }
 
+/** `fn` throws; returns what it threw. */
+export function assertThrows(fn: () => unknown, msg?: string): unknown;
 /** `fn` throws an error of that class whose message holds `msgIncludes`; returns it. */
-export function assertThrows<E extends Error = Error>(fn: () => unknown, ErrorType?: ErrorClass<E>, msgIncludes?: string, msg?: string): E {
-  let thrown: unknown, did = false;
+export function assertThrows<E extends Error = Error>(fn: () => unknown, ErrorClass: ErrorClass<E>, msgIncludes?: string, msg?: string): E;
+export function assertThrows<E extends Error = Error>(
+  fn: () => unknown,
+  classOrMsg?: ErrorClass<E> | string,
+  words?: string,
+  msg?: string,
+): unknown {
+  const what = asked(classOrMsg, words, msg);
   try {
     fn();
   } catch (error) {
-    did = true;
-    thrown = error;
+    checkError(error, what, "thrown");
+    return error;
   }
-  if (!did) raise("Expected the function to throw", msg);
-  return checkThrown(thrown, ErrorType, msgIncludes, msg);
+  throw new AssertionError(`Expected function to throw${ending(what.msg)}`);
 }
 
+/** As {@linkcode assertThrows}, for a promise. A function that returns none, or throws before it does, fails. */
+export function assertRejects(fn: () => PromiseLike<unknown>, msg?: string): Promise<unknown>;
 /** As {@linkcode assertThrows}, for a promise. */
-export async function assertRejects<E extends Error = Error>(
+export function assertRejects<E extends Error = Error>(
   fn: () => PromiseLike<unknown>,
-  ErrorType?: ErrorClass<E>,
+  ErrorClass: ErrorClass<E>,
   msgIncludes?: string,
   msg?: string,
-): Promise<E> {
-  let thrown: unknown, did = false;
+): Promise<E>;
+export async function assertRejects<E extends Error = Error>(
+  fn: () => PromiseLike<unknown>,
+  classOrMsg?: ErrorClass<E> | string,
+  words?: string,
+  msg?: string,
+): Promise<unknown> {
+  // Unlike assertThrows, it takes no message in the place of a class that is none of errors.
+  const what = asked(classOrMsg, words, msg), isForeign = typeof classOrMsg === "function" && what.kind === undefined;
+  const { msg: said } = isForeign ? { msg } : what;
+  let promise: PromiseLike<unknown> | undefined;
   try {
-    await fn();
-  } catch (error) {
-    did = true;
-    thrown = error;
+    promise = fn();
+  } catch { // as one that returns no promise
   }
-  if (!did) raise("Expected the function to reject", msg);
-  return checkThrown(thrown, ErrorType, msgIncludes, msg);
+  if (typeof promise !== "object" || typeof promise?.then !== "function") {
+    throw new AssertionError(`Function throws when expected to reject${ending(said)}`);
+  }
+  try {
+    await promise;
+  } catch (error) {
+    checkError(error, { ...what, msg: said }, "rejected");
+    return error;
+  }
+  throw new AssertionError(`Expected function to reject${ending(said)}`);
 }
