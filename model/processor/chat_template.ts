@@ -6,6 +6,7 @@
 import { Template } from "@huggingface/jinja";
 import { KedgeError } from "../../ffi/errors.ts";
 import { readJson } from "../config/config_file.ts";
+import { renderBounded, TEMPLATE_LIMITS } from "./bounded_template.ts";
 import { ofRow, type Row } from "./messages.ts";
 
 /** A message as templates see it; a picture is a part without its pixels. */
@@ -107,10 +108,11 @@ export class ChatTemplate {
    *
    * @param source Jinja, as the hub's templates are written.
    * @param name Where it comes from, for errors.
-   * @throws {KedgeError} `BadCheckpoint` where it does not parse.
+   * @throws {KedgeError} `BadCheckpoint` where it does not parse, or has more than 2^20 characters.
    */
   constructor(readonly source: string, readonly name: string) {
     try {
+      if (source.length > TEMPLATE_LIMITS.source) throw new RangeError(`it has more than ${TEMPLATE_LIMITS.source} characters`);
       this.#template = new Template(source);
     } catch (cause) {
       const words = `Cannot parse the chat template of ${name}: ${(cause as Error).message}`;
@@ -141,7 +143,8 @@ export class ChatTemplate {
    *
    * @param messages At least one.
    * @param options Whether an answer is to follow, special tokens, words for errors.
-   * @throws {KedgeError} `BadData` where the template refuses the messages, or fails on them.
+   * @throws {KedgeError} `BadData` where the template refuses the messages, fails on them, or does more than `TEMPLATE_LIMITS` let it: a loop that never
+   *   ends is an error after a second or so.
    *
    * @example
    * ```ts
@@ -162,7 +165,7 @@ export class ChatTemplate {
         : content.map((part) => part.type === "text" ? { ...part } : { type: part.type, [part.type]: "" }),
     }));
     try {
-      return this.#template.render({
+      return renderBounded(this.#template, {
         ...Object.fromEntries(tokens),
         tools: null,
         documents: null,

@@ -1,4 +1,5 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
+import { Template } from "@huggingface/jinja";
 import { KedgeError } from "../../ffi/errors.ts";
 import { ChatTemplate, type TemplateMessage } from "../../model/processor/chat_template.ts";
 import { withFolder } from "./little_tokenizer.ts";
@@ -104,4 +105,56 @@ Deno.test("messages that a template refuses are an error with the row, the file 
   assertEquals(error.code, "BadData");
   assert(error.message.includes("row 7") && error.message.includes("t.jinja"), error.message);
   assertThrows(() => new ChatTemplate("{{ messages | nosuchfilter }}", "t.jinja").render([USER]), KedgeError, "t.jinja");
+});
+
+/** Templates that do not end, or make values without end. */
+const ENDLESS: Readonly<Record<string, string>> = {
+  "a loop over a billion": "{% for i in range(10**9) %}{{ i }}{% endfor %}",
+  "nested loops": "{% for i in range(1000) %}{% for j in range(1000) %}{% for k in range(1000) %}{% endfor %}{% endfor %}{% endfor %}",
+  "a macro that calls itself twice": "{% macro f(n) %}{% if n > 0 %}{{ f(n - 1) }}{{ f(n - 1) }}{% endif %}{% endmacro %}{{ f(60) }}",
+  "a text that doubles": "{% set ns = namespace(s='aaaaaaaaaaaaaaaa') %}{% for i in range(100) %}{% set ns.s = ns.s + ns.s %}{% endfor %}",
+  "a block that doubles":
+    "{% set ns = namespace(s='aaaaaaaaaaaaaaaa') %}{% for i in range(100) %}{% set ns.s %}{{ ns.s }}{{ ns.s }}{% endset %}{% endfor %}",
+  "a list that is written out twice at each depth":
+    "{% set ns = namespace(a=[1]) %}{% for i in range(60) %}{% set ns.a = [ns.a, ns.a] %}{% endfor %}{{ ns.a | tojson }}",
+  "namespaces that hold each other twice":
+    "{% set a = namespace(x=1) %}{% set b = namespace(x=[a, a]) %}{% for i in range(60) %}{% set a.x = [b.x, b.x] %}{% set b.x = [a.x, a.x] %}" +
+    "{% endfor %}{{ b.x }}",
+  "a wide margin": "{{ 'a\\nb' | indent(400000000) }}",
+  "a joint of joints": "{{ range(50000) | join('" + "a".repeat(1000) + "') }}",
+};
+
+for (const [name, source] of Object.entries(ENDLESS)) {
+  Deno.test(`a template ends with an error: ${name}`, () => {
+    const before = Deno.memoryUsage().rss, start = performance.now();
+    const error = assertThrows(() => new ChatTemplate(source, "folder").render([USER], { row: 7 }), KedgeError, "of row 7");
+    assertEquals(error.code, "BadData");
+    assert(/steps|items|columns/.test(error.message), error.message);
+    assert(performance.now() - start < 30_000);
+    assert(Deno.memoryUsage().rss - before < 600 * 2 ** 20);
+  });
+}
+
+Deno.test("a template that holds itself, or has too many characters or brackets, is an error", () => {
+  const own = "{% set a = namespace(x=1) %}{% set a.x = [a, a] %}{{ a.x | tojson }}";
+  assertEquals(assertThrows(() => new ChatTemplate(own, "folder").render([USER]), KedgeError).code, "BadData");
+  for (const source of ["x".repeat(2 ** 20 + 1), `{{ ${"(".repeat(100_000)}1${")".repeat(100_000)} }}`]) {
+    assertEquals(assertThrows(() => new ChatTemplate(source, "folder"), KedgeError, "Cannot parse").code, "BadCheckpoint");
+  }
+});
+
+Deno.test("the bounds let a long conversation and a long text pass", () => {
+  const turns = Array.from({ length: 1000 }, (_, i): TemplateMessage => ({ role: i % 2 ? "assistant" : "user", content: `turn ${i}` }));
+  assert(ChatTemplate.default.render(turns).endsWith("turn 999<|im_end|>\n<|im_start|>assistant\n"));
+  const long = "word ".repeat(200_000);
+  assert(ChatTemplate.default.render([{ role: "user", content: long }]).includes(long));
+});
+
+Deno.test("a template has the library's own names, with the values that they have there", () => {
+  const source =
+    "{{ [true, True, false, False, none, None, range(3), range(1, 8, 3), range(5, 0, -2), range(-1)] | tojson }}{{ strftime_now('%Y %%') }}" +
+    "{% for i in range(2) %}{{ loop.index }}{% endfor %}{{ 'abc'[::-1] }}{{ missing is defined }}";
+  assertEquals(new ChatTemplate(source, "a test").render([USER]), new Template(source).render({ messages: [USER] }));
+  const refusal = assertThrows(() => new ChatTemplate("{{ raise_exception('No.') }}", "a test").render([USER]), KedgeError);
+  assert(refusal.message.endsWith(": No."), refusal.message);
 });
