@@ -13,7 +13,7 @@ export const ERROR_TYPES = [
 ] as const;
 
 /** Statuses of refusals. */
-export type ErrorStatus = 400 | 401 | 404 | 405 | 408 | 409 | 413 | 414 | 415 | 421 | 422 | 429 | 431 | 500 | 503;
+export type ErrorStatus = 400 | 401 | 403 | 404 | 405 | 408 | 409 | 413 | 414 | 415 | 421 | 422 | 429 | 431 | 500 | 503;
 
 /** What a refusal says beside its words. */
 export interface ErrorFacts {

@@ -1,7 +1,7 @@
 import type { RunEvent } from "../run_control.ts";
 import type { Limits } from "./options.ts";
 
-type Sizes = Pick<Limits, "ring" | "clients" | "queueEvents" | "queueBytes" | "heartbeat">;
+type Sizes = Pick<Limits, "ring" | "clients" | "addressClients" | "queueEvents" | "queueBytes" | "heartbeat">;
 
 const encoder = new TextEncoder(), HEARTBEAT = encoder.encode(": still here\n\n");
 const CHUNK = 64 * 1024; // bytes handed over at a time
@@ -19,10 +19,15 @@ class Client {
   #wake: (() => void) | undefined;
   #end: "open" | "ended" | "gone" = "open";
   readonly #sizes: Sizes;
+  readonly address: string | undefined;
   readonly stream: ReadableStream<Uint8Array<ArrayBuffer>>;
 
-  constructor(first: readonly Uint8Array[], options: { sizes: Sizes; gone: (client: Client) => void }) {
+  constructor(
+    first: readonly Uint8Array[],
+    options: { sizes: Sizes; address: string | undefined; gone: (client: Client) => void },
+  ) {
     this.#first = [...first];
+    this.address = options.address;
     this.#sizes = options.sizes;
     this.stream = new ReadableStream({
       pull: async (controller) => {
@@ -102,7 +107,7 @@ export class EventLog {
     return this.#clients.size;
   }
 
-  /** Clients that were cut off because they read too slowly. */
+  /** Clients that were cut off: they read too slowly, or others of their address came. */
   get cutOff(): number {
     return this.#cutOff;
   }
@@ -119,10 +124,14 @@ export class EventLog {
 
   /**
    * A new client's stream: the status first; then what it missed since the event `lastId`, or a `reset` where that is not known any more, or what came after
-   * the number `since`; then what happens.
+   * the number `since`; then what happens. Where its address has as many clients as it may have, the oldest is cut off: whether that one still reads cannot
+   * be seen before much has happened.
    */
-  join(status: unknown, options: { since: number; lastId?: string | undefined }): ReadableStream<Uint8Array<ArrayBuffer>> {
-    const { since, lastId } = options, first: Uint8Array[] = [encoder.encode("retry: 2000\n\n")];
+  join(
+    status: unknown,
+    options: { since: number; lastId?: string | undefined; address?: string | undefined },
+  ): ReadableStream<Uint8Array<ArrayBuffer>> {
+    const { since, lastId, address } = options, first: Uint8Array[] = [encoder.encode("retry: 2000\n\n")];
     const known = lastId === undefined || lastId === "" ? since : this.#numberOf(lastId);
     if (known === undefined) {
       first.push(frame("status", status), frame("reset", {}, this.#id(since)));
@@ -131,9 +140,11 @@ export class EventLog {
     }
     const missed = this.#last - (known ?? since);
     if (missed > 0) first.push(...this.#ring.slice(-missed));
-    const client = new Client(first, { sizes: this.#sizes, gone: (gone) => this.#drop(gone) });
+    const client = new Client(first, { sizes: this.#sizes, address, gone: (gone) => this.#drop(gone) });
     if (this.#closed) client.end("ended");
     else {
+      const own = [...this.#clients].filter((each) => address !== undefined && each.address === address);
+      if (own.length >= this.#sizes.addressClients) this.#cut(own[0]!);
       this.#clients.add(client);
       this.#timer ??= setInterval(() => this.#send(HEARTBEAT), this.#sizes.heartbeat);
     }
@@ -172,11 +183,14 @@ export class EventLog {
 
   #send(bytes: Uint8Array): void {
     for (const client of this.#clients) {
-      if (client.push(bytes)) continue;
-      this.#cutOff++;
-      client.end("cut");
-      this.#drop(client);
+      if (!client.push(bytes)) this.#cut(client);
     }
+  }
+
+  #cut(client: Client): void {
+    this.#cutOff++;
+    client.end("cut");
+    this.#drop(client);
   }
 
   #drop(client: Client): void {

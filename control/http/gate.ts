@@ -4,105 +4,37 @@
  *
  * @module
  */
+import { Connection, type Patience } from "./connection.ts";
+import type { Limits } from "./options.ts";
 
-/** A client's connection. */
-export class Connection {
-  /** The client's address. */
-  readonly address: string;
-  readonly #outer: Deno.TcpConn;
-  readonly #inner: Deno.TcpConn;
-  readonly #gone = new AbortController();
-  #requests = 0;
-  #idleSince: number;
-  #writingSince: number | undefined;
-  #patience = Infinity;
+/** What a gate is bounded by. */
+export type GateLimits = Patience & Pick<Limits, "connections" | "addressConnections" | "strangers" | "addressStrangers">;
 
-  constructor(outer: Deno.TcpConn, inner: Deno.TcpConn) {
-    this.#outer = outer;
-    this.#inner = inner;
-    this.address = outer.remoteAddr.hostname;
-    this.#idleSince = performance.now();
-  }
-
-  /** Fires when the client has gone, or was sent away. */
-  get gone(): AbortSignal {
-    return this.#gone.signal;
-  }
-
-  /** A request begins on it. @returns Ends it. */
-  begin(): () => void {
-    this.#requests++;
-    return () => {
-      this.#requests--;
-      this.#idleSince = performance.now();
-    };
-  }
-
-  /** Lets it be open for no more than half a second after the request under way: what else comes on it is of no use. */
-  hurry(): void {
-    this.#patience = 500;
-  }
-
-  /** Whether it has had no request under way, or an answer that is not read, for some milliseconds. */
-  isIdle(since: number): boolean {
-    const now = performance.now();
-    return this.#requests === 0 && now - this.#idleSince > Math.min(since, this.#patience) ||
-      this.#writingSince !== undefined && now - this.#writingSince > since;
-  }
-
-  /** Carries bytes both ways until either side ends. */
-  async run(): Promise<void> {
-    await Promise.race([this.#copy(this.#outer, this.#inner), this.#copy(this.#inner, this.#outer)]);
-    this.close();
-  }
-
-  /** Ends both sides. */
-  close(): void {
-    if (this.#gone.signal.aborted) return;
-    this.#gone.abort();
-    this.#outer.close();
-    this.#inner.close();
-  }
-
-  async #copy(from: Deno.TcpConn, to: Deno.TcpConn): Promise<void> {
-    const buffer = new Uint8Array(64 * 1024), isAnswer = to === this.#outer;
-    try {
-      for (;;) {
-        // deno-lint-ignore no-await-in-loop -- bytes in their order
-        const read = await from.read(buffer);
-        if (read === null) return;
-        for (let at = 0; at < read;) {
-          if (isAnswer) this.#writingSince = performance.now();
-          // deno-lint-ignore no-await-in-loop -- bytes in their order
-          at += await to.write(buffer.subarray(at, read));
-          if (isAnswer) this.#writingSince = undefined;
-        }
-      }
-    } catch {
-      // It was closed or reset, here or there: the connection is over either way.
-    }
-  }
-}
-
-/** Accepts connections and carries their bytes to a server on this machine. */
+/**
+ * Accepts connections and carries their bytes to a server on this machine.
+ *
+ * A connection is a stranger until a request with the right token came on it. Strangers have places of their own, so that they take none from who has the token;
+ * and a new one is always let in, where all places are taken instead of the oldest of the address that has the most. So whoever asks at once is answered,
+ * however many wait. Of the others one that has no request under way makes room.
+ */
 export class Gate {
   readonly #listener: Deno.TcpListener;
   readonly #target: number;
-  readonly #limits: { readonly connections: number; readonly idle: number };
-  readonly #connections = new Map<number, Connection>(); // by the port that the server sees
+  readonly #limits: GateLimits;
+  readonly #connections = new Set<Connection>(); // oldest first
+  readonly #byPort = new Map<number, Connection>(); // by the port that the server sees
   readonly #timer: ReturnType<typeof setInterval>;
   readonly #running = new Set<Promise<void>>();
-  #opening = 0;
   #isOpen = true;
   readonly #accepting: Promise<void>;
 
   /** @param options Where to listen; `target`: the server's port on 127.0.0.1. */
-  constructor(options: { hostname: string; port: number; target: number; connections: number; idle: number }) {
-    const { hostname, port, target, connections, idle } = options;
+  constructor(options: { hostname: string; port: number; target: number; limits: GateLimits }) {
+    const { hostname, port, target, limits } = options;
     this.#listener = Deno.listen({ hostname, port });
     this.#target = target;
-    this.#limits = { connections, idle };
-    this.#timer = setInterval(() => this.#sweep(), Math.min(500, Math.max(20, idle / 4)));
+    this.#limits = limits;
+    this.#timer = setInterval(() => this.#sweep(), Math.min(500, Math.max(20, Math.min(limits.idle, limits.header) / 4)));
     this.#accepting = this.#accept();
   }
 
@@ -118,7 +50,22 @@ export class Gate {
 
   /** The connection that the server sees as this port; undefined for one that did not come through here. */
   connection(port: number): Connection | undefined {
-    return this.#connections.get(port);
+    return this.#byPort.get(port);
+  }
+
+  /** Takes a connection on which the right token came for known, if there is room. @returns Whether there was. */
+  admit(connection: Connection): boolean {
+    if (connection.isKnown) return true;
+    const { connections, strangers, addressConnections } = this.#limits, known = [...this.#connections].filter(({ isKnown }) => isKnown);
+    const own = known.filter(({ address }) => address === connection.address);
+    const crowd = own.length >= addressConnections ? own : known.length >= connections - strangers ? known : undefined;
+    if (crowd) {
+      const [idlest] = crowd.filter(({ idleSince }) => idleSince !== undefined).sort((a, b) => a.idleSince! - b.idleSince!);
+      if (!idlest) return false;
+      this.#drop(idlest);
+    }
+    connection.know();
+    return true;
   }
 
   /** Accepts no more. */
@@ -130,6 +77,8 @@ export class Gate {
 
   /** Resolves when the connections that are there have ended by themselves. */
   async drained(): Promise<void> {
+    // One without a request has nothing to end.
+    for (const connection of this.#connections) if (!connection.isUsed) this.#drop(connection);
     await Promise.all(this.#running);
   }
 
@@ -138,7 +87,7 @@ export class Gate {
     this.stop();
     clearInterval(this.#timer);
     await this.#accepting;
-    for (const connection of this.#connections.values()) connection.close();
+    for (const connection of this.#connections) this.#drop(connection);
     await Promise.all(this.#running);
   }
 
@@ -147,7 +96,7 @@ export class Gate {
       try {
         // deno-lint-ignore no-await-in-loop -- one after the other
         const outer = await this.#listener.accept();
-        const running = this.#serve(outer).catch(() => {}).finally(() => this.#running.delete(running));
+        const running = this.#serve(outer).finally(() => this.#running.delete(running));
         this.#running.add(running);
       } catch {
         // Closed; or out of file descriptors, which the sweep brings back.
@@ -158,29 +107,38 @@ export class Gate {
   }
 
   async #serve(outer: Deno.TcpConn): Promise<void> {
-    if (this.#connections.size + this.#opening >= this.#limits.connections) return outer.close();
-    this.#opening++;
-    let inner: Deno.TcpConn;
-    try {
+    const connection = new Connection(outer);
+    this.#makeRoom(connection.address);
+    this.#connections.add(connection);
+    let port: number | undefined;
+    await connection.run(async () => {
       outer.setNoDelay();
-      inner = await Deno.connect({ hostname: "127.0.0.1", port: this.#target });
+      const inner = await Deno.connect({ hostname: "127.0.0.1", port: this.#target });
       inner.setNoDelay();
-    } catch (error) {
-      outer.close();
-      throw error;
-    } finally {
-      this.#opening--;
-    }
-    const port = inner.localAddr.port, connection = new Connection(outer, inner);
-    this.#connections.set(port, connection);
-    if (!this.#isOpen) connection.close();
-    await connection.run();
-    this.#connections.delete(port);
+      this.#byPort.set(port = inner.localAddr.port, connection);
+      return inner;
+    });
+    this.#connections.delete(connection);
+    if (port !== undefined) this.#byPort.delete(port);
+  }
+
+  /** Sends a stranger away where one more would be too many. */
+  #makeRoom(address: string): void {
+    const strangers = [...this.#connections].filter(({ isKnown }) => !isKnown), counts = new Map<string, number>();
+    for (const { address } of strangers) counts.set(address, (counts.get(address) ?? 0) + 1);
+    const most = Math.max(...counts.values()), isOwn = (counts.get(address) ?? 0) >= this.#limits.addressStrangers;
+    if (!isOwn && strangers.length < this.#limits.strangers) return;
+    const oldest = strangers.find((each) => isOwn ? each.address === address : counts.get(each.address) === most);
+    if (oldest) this.#drop(oldest);
+  }
+
+  /** Ends a connection; its place is free at once. */
+  #drop(connection: Connection): void {
+    this.#connections.delete(connection);
+    connection.close();
   }
 
   #sweep(): void {
-    for (const connection of this.#connections.values()) {
-      if (connection.isIdle(this.#limits.idle)) connection.close();
-    }
+    for (const connection of this.#connections) if (connection.isLate(this.#limits)) this.#drop(connection);
   }
 }

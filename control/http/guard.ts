@@ -1,4 +1,5 @@
-import { ApiError } from "./api_error.ts";
+import { isUtf8 } from "node:buffer";
+import { ApiError, clip } from "./api_error.ts";
 import { BodyBudget, readBody } from "./body.ts";
 import { type AppOptions, FAILED_RATE, type Limits, RATE } from "./options.ts";
 import { bearerCheck } from "./token.ts";
@@ -8,13 +9,16 @@ import type { Caller } from "./routes/context.ts";
 /** A path's methods, and which of them need no token. */
 export type KnownRoutes = ReadonlyMap<string, { readonly methods: readonly string[]; readonly open: boolean }>;
 
-const CHAT = "/v1/chat/completions";
+const CHAT = "/v1/chat/completions", HEALTH = "/healthz";
+const UNGUESSABLE = 32; // characters of a token
 
 /** Looks at each request before any route does. */
 export class Guard {
   readonly #isRight: (header: string | null) => boolean;
   readonly #requests: TokenBuckets;
+  readonly #strangers: TokenBuckets;
   readonly #failures: TokenBuckets;
+  readonly #isGuessable: boolean;
   readonly #hosts: ReadonlySet<string> | undefined;
   readonly #origins: ReadonlySet<string>;
   readonly #limits: Limits;
@@ -24,7 +28,9 @@ export class Guard {
   constructor(routes: KnownRoutes, options: Omit<AppOptions, "limits"> & { limits: Limits }) {
     const { token, rate = {}, hosts, corsOrigins = [], limits } = options, clock = options.now ? { now: options.now } : {};
     this.#isRight = bearerCheck(token);
+    this.#isGuessable = token.length < UNGUESSABLE;
     this.#requests = new TokenBuckets({ ...RATE, ...rate }, clock);
+    this.#strangers = new TokenBuckets({ ...RATE, ...rate }, clock);
     this.#failures = new TokenBuckets(FAILED_RATE, clock);
     this.#hosts = hosts && new Set(hosts);
     this.#origins = new Set(corsOrigins);
@@ -64,17 +70,22 @@ export class Guard {
   }
 
   /** What can be known without the body. @throws {ApiError} */
-  check(request: Request, { address }: Caller): void {
+  check(request: Request, caller: Caller): void {
     const { url, method, headers } = request;
     this.#checkSizes(request);
     if (!URL.canParse(url)) throw new ApiError(400, "Cannot read the URL or the Host header");
     this.#checkHost(request);
-    const wait = this.#requests.take(address);
-    if (wait > 0) throw tooMany(wait, "too many requests come from this address");
+    const { pathname } = new URL(url), route = this.#routes.get(pathname);
+    const isOpen = !route || route.open || this.isPreflight(request);
+    // Who has no token takes nothing from who has it; and the probe costs no more than a refusal.
+    if (isOpen && pathname !== HEALTH) take(this.#strangers, caller);
     if (this.isPreflight(request)) return;
-    const route = this.#routes.get(new URL(url).pathname);
     if (!route) throw new ApiError(404, "Cannot find this path: /openapi.json lists those that are there", { code: "unknown_path" });
-    if (!route.open) this.#checkToken(headers.get("authorization"), address);
+    if (!route.open) {
+      this.#checkOrigin(request);
+      this.#checkToken(headers.get("authorization"), caller);
+      take(this.#requests, caller);
+    }
     if (!route.methods.includes(method)) {
       const allow = route.methods.join(", ");
       throw new ApiError(405, `Cannot do this here: the path takes ${allow}`, { code: "wrong_method", headers: { allow } });
@@ -87,6 +98,10 @@ export class Guard {
     const isChat = new URL(request.url).pathname === CHAT, { body, chatBody, bodyTime, chatBodyTime } = this.#limits;
     const bytes = await readBody(request, { most: isChat ? chatBody : body, time: isChat ? chatBodyTime : bodyTime, budget: this.#budget });
     const release = () => this.#budget.give(bytes.length);
+    if (!isUtf8(bytes)) {
+      release();
+      throw new ApiError(400, "Cannot read the body: it is no UTF-8", { code: "not_utf8" });
+    }
     const headers = new Headers(request.headers), type = headers.get("content-type") ?? "";
     // A command's empty body says nothing, whatever its type.
     if (bytes.length === 0 && request.method === "POST" && !isChat) headers.delete("content-type");
@@ -118,18 +133,44 @@ export class Guard {
     throw new ApiError(421, `Cannot answer for this Host: this is ${[...this.#hosts].join(", ")}`, { code: "wrong_host" });
   }
 
-  #checkToken(header: string | null, address: string): void {
-    const wait = this.#failures.wait(address);
+  /**
+   * A page of another origin may not ask, even with the token, unless its origin was configured. A browser says for itself whether a page is of the origin that
+   * it asks, which holds behind a proxy too, whose name is not known here.
+   */
+  #checkOrigin(request: Request): void {
+    const { url, headers } = request, origin = headers.get("origin");
+    if (origin === null || this.#allows(request) || headers.get("sec-fetch-site") === "same-origin") return;
+    const { host } = new URL(url);
+    if (origin === `http://${host}` || origin === `https://${host}`) return;
+    const words = `Cannot answer a page of ${clip(origin)}: it is of another origin, which --cors did not name`;
+    throw new ApiError(403, words, { code: "foreign_origin" });
+  }
+
+  #checkToken(header: string | null, caller: Caller): void {
+    const { address, isKnown = false, admit = () => true } = caller;
+    // Others of this address may have failed: who has shown the token on this connection does not wait for them, and nobody does where guessing is hopeless.
+    const wait = isKnown || !this.#isGuessable ? 0 : this.#failures.wait(address);
     // Not even compared: who guesses must not learn faster than this.
     if (wait > 0) throw tooMany(wait, "too many wrong tokens came from this address");
-    if (this.#isRight(header)) return;
+    if (this.#isRight(header)) {
+      if (admit()) return;
+      throw new ApiError(503, "Cannot let this in: too many connections with requests under way are there", {
+        headers: { "retry-after": "2" },
+      });
+    }
     this.#failures.take(address);
+    take(this.#strangers, caller);
     const words = header === null ? "a token is needed" : "the token is wrong";
     throw new ApiError(401, `Cannot let this in: ${words} (Authorization: Bearer TOKEN)`, {
       code: header === null ? "no_token" : "wrong_token",
       headers: { "www-authenticate": 'Bearer realm="kedge"' },
     });
   }
+}
+
+function take(buckets: TokenBuckets, { address }: Caller): void {
+  const wait = buckets.take(address);
+  if (wait > 0) throw tooMany(wait, "too many requests come from this address");
 }
 
 function tooMany(wait: number, why: string): ApiError {

@@ -40,6 +40,8 @@ export interface Limits {
   readonly chats: number;
   /** Clients of the events. */
   readonly clients: number;
+  /** Clients of the events from one address. */
+  readonly addressClients: number;
   /** Events that a client may be behind. */
   readonly queueEvents: number;
   /** Bytes that a client may be behind. */
@@ -50,7 +52,15 @@ export interface Limits {
   readonly heartbeat: number;
   /** Connections. */
   readonly connections: number;
-  /** Milliseconds that a connection may be open without a request, or may leave an answer unread. */
+  /** Of them, those on which no request with the right token came yet. */
+  readonly strangers: number;
+  /** Connections of one address on which the right token came. */
+  readonly addressConnections: number;
+  /** Of one address, those on which no request with the right token came yet. */
+  readonly addressStrangers: number;
+  /** Milliseconds for a request's header to come. */
+  readonly header: number;
+  /** Milliseconds that a connection may be open without a request, or may take for 64 KiB of an answer. */
   readonly idle: number;
 }
 
@@ -64,16 +74,21 @@ export const LIMITS: Limits = {
   headers: 32 * 1024,
   url: 8 * 1024,
   chats: 4,
-  clients: 200,
+  clients: 128,
+  addressClients: 64,
   queueEvents: 512,
   queueBytes: 4 * 1024 * 1024,
   ring: 2000,
   heartbeat: 15_000,
   connections: 256,
+  strangers: 64,
+  addressConnections: 128,
+  addressStrangers: 32,
+  header: 10_000,
   idle: 30_000,
 };
 
-/** Requests of an address. */
+/** Requests of an address; those without the token have a bound of their own, of the same size. */
 export const RATE: Rate = { perSecond: 300, burst: 600 };
 
 /** Requests of an address with a wrong token, or with none. */
@@ -83,7 +98,7 @@ export const FAILED_RATE: Rate = { perSecond: 20, burst: 20 };
 export interface ControlCounts {
   /** Clients of the events. */
   readonly clients: number;
-  /** Those that were cut off since they were too slow. */
+  /** Those that were cut off since they were too slow, or since others of their address came. */
   readonly cutOff: number;
   /** Answers with status 500. */
   readonly unexpected: number;

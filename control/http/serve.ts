@@ -66,7 +66,6 @@ export function serveControl(control: RunControl, options: ServeOptions = {}): C
     );
   }
   const token = made ? makeToken() : checkToken(given), bare = hostname.replace(/^\[(.*)\]$/, "$1");
-  const { connections, idle } = { ...LIMITS, ...limits };
   const hosts = isLocal ? [...new Set(["localhost", "127.0.0.1", "[::1]", ...(bare.startsWith("127.") ? [bare] : [])])] : undefined;
   const app = createApp(control, { ...rest, token, limits, hosts });
   let server: Deno.HttpServer<Deno.NetAddr>, gate: Gate;
@@ -77,7 +76,7 @@ export function serveControl(control: RunControl, options: ServeOptions = {}): C
     throw error;
   }
   try {
-    gate = new Gate({ hostname: bare, port, target: server.addr.port, connections, idle });
+    gate = new Gate({ hostname: bare, port, target: server.addr.port, limits: { ...LIMITS, ...limits } });
   } catch (error) {
     app.close();
     server.shutdown();
@@ -88,9 +87,10 @@ export function serveControl(control: RunControl, options: ServeOptions = {}): C
     const connection = gate.connection(info.remoteAddr.port);
     if (!connection) return new ApiError(421, "Cannot answer on this port").response();
     info.completed.catch(() => {}).finally(connection.begin());
-    const { address, gone } = connection, response = await unlessGone(app.fetch(request, { address, gone }), gone);
-    // The rest of a body that was given up would be waited for.
-    if (response.status === 408 || response.status === 413) connection.hurry();
+    const { address, gone, isKnown } = connection, caller = { address, gone, isKnown, admit: () => gate.admit(connection) };
+    const response = await unlessGone(app.fetch(request, caller), gone);
+    // The rest of a body that was given up would be waited for; and who was not let in is not to hold a place.
+    if (response.status === 408 || response.status === 413 || response.status === 503 && !connection.isKnown) connection.hurry();
     return response;
   }
 

@@ -5,6 +5,7 @@ import { errorSchema } from "../schemas.ts";
 const WORDS: Readonly<Record<ErrorStatus, string>> = {
   400: "What was sent cannot be read, or the run refuses it.",
   401: "No token, or a wrong one.",
+  403: "A page of another origin asks, and its origin was not given with `--cors`.",
   404: "There is no such thing.",
   405: "The path does not take this method; `Allow` says which it takes.",
   408: "The body did not come in time.",
@@ -21,7 +22,9 @@ const WORDS: Readonly<Record<ErrorStatus, string>> = {
 };
 
 // The guard before all routes may answer with these.
-const EVERYWHERE = [400, 405, 414, 421, 429, 431, 500] as const, WITH_TOKEN = [401] as const, WITH_BODY = [408, 413, 415, 503] as const;
+const EVERYWHERE = [400, 403, 405, 414, 421, 429, 431, 500] as const,
+  WITH_TOKEN = [401] as const,
+  WITH_BODY = [408, 413, 415, 503] as const;
 
 interface ErrorAnswer {
   description: string;

@@ -10,6 +10,10 @@ export interface Caller {
   readonly address: string;
   /** Fires when its connection ends. */
   readonly gone?: AbortSignal | undefined;
+  /** Whether the right token came on its connection before. */
+  readonly isKnown?: boolean | undefined;
+  /** Called when the right token has come. Returns whether there is a place for one more of those who have it. */
+  readonly admit?: (() => boolean) | undefined;
 }
 
 /** The application as its routes see it. */

@@ -13,7 +13,7 @@ const events = createRoute({
   description:
     "Server-sent events: `status`, `metrics`, `rollouts`, `checkpoint`, `tuned`, `note`, each with JSON as its data. The first is a `status`. " +
     "`Last-Event-ID` goes on after that event; where it is too long ago, or of another process, there is a `reset`: fetch everything anew. " +
-    "A client that reads too slowly is cut off, and can come back. A comment comes every 15 s.",
+    "A client that reads too slowly is cut off, and can come back; so is the oldest of an address that has too many. A comment comes every 15 s.",
   tags: ["Events"],
   request: {
     headers: z.object({
@@ -50,12 +50,13 @@ const models = createRoute({
 export function addEvents(app: App, context: RouteContext): void {
   const { control, events: log, exposition } = context, created = Math.floor(Date.now() / 1000);
   app.openapi(events, async (c) => {
-    if (log.isFull) throw new ApiError(503, "Cannot send events: too many clients are there", { headers: { "retry-after": "5" } });
+    const full = () => new ApiError(503, "Cannot send events: too many clients are there", { headers: { "retry-after": "5" } });
+    if (log.isFull) throw full();
     const headers = { "content-type": "text/event-stream; charset=utf-8", "x-accel-buffering": "no" };
     if (c.req.method === "HEAD") return c.body(null, 200, headers);
     const since = log.last, status = copy(await control.status());
-    if (log.isFull) throw new ApiError(503, "Cannot send events: too many clients are there", { headers: { "retry-after": "5" } });
-    return c.body(log.join(status, { since, lastId: c.req.header("last-event-id") }), 200, headers);
+    if (log.isFull) throw full();
+    return c.body(log.join(status, { since, lastId: c.req.header("last-event-id"), address: c.env?.address }), 200, headers);
   });
   app.openapi(prometheus, async (c) => {
     return c.text(await exposition.text(), 200, { "content-type": "text/plain; version=0.0.4; charset=utf-8" });

@@ -51,7 +51,7 @@ Deno.test("a token in the URL is no token", async () => {
 
 Deno.test("after 20 wrong tokens even the right one is not looked at, until a moment has passed", async () => {
   let time = 0;
-  await using end = endpoint({ now: () => time });
+  await using end = endpoint({ now: () => time, token: "correct-horse" });
   const status = async (token: string) => {
     const answer = await end.ask("/v1/status", { headers: { authorization: `Bearer ${token}` } });
     await answer.body?.cancel();
@@ -67,6 +67,29 @@ Deno.test("after 20 wrong tokens even the right one is not looked at, until a mo
   time += 60;
   assertEquals(await status(end.server.token), [200, null]);
 });
+
+for (const [token, isLocked] of [["correct-horse", true], ["correct-horse-battery-staple-1234", false]] as const) {
+  const who = isLocked ? "has shown the token on the connection" : "has a token that cannot be guessed";
+  Deno.test(`wrong tokens of an address do not keep out who ${who}`, async () => {
+    await using end = endpoint({ now: () => 0, token });
+    const { hostname, port } = new URL(end.server.url), text = new TextEncoder();
+    using known = await Deno.connect({ hostname, port: Number(port) });
+    const ask = async () => {
+      await known.write(text.encode(`GET /v1/status HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer ${token}\r\n\r\n`));
+      const buffer = new Uint8Array(65536);
+      return new TextDecoder().decode(buffer.subarray(0, await known.read(buffer) ?? 0)).split(" ")[1];
+    };
+    const fails = async () => {
+      const answer = await end.ask("/v1/status", { headers: { authorization: "Bearer wrong-token" } });
+      await answer.body?.cancel();
+    };
+    assertEquals(await ask(), "200");
+    await Promise.all(Array.from({ length: 30 }, fails));
+    const other = await end.ask("/v1/status");
+    await other.body?.cancel();
+    assertEquals([await ask(), other.status], ["200", isLocked ? 429 : 200]);
+  });
+}
 
 Deno.test("a token is made where none is given: 32 bytes, each time others", async () => {
   await using a = endpoint();

@@ -168,7 +168,7 @@ Deno.test("unknown paths are 404, wrong methods 405 with Allow, HEAD is as GET w
 
 Deno.test("every answer carries the headers that keep browsers out", async () => {
   await using end = endpoint();
-  for (const [path, status] of [["/v1/status", 200], ["/healthz", 200], ["/nowhere", 404]] as const) {
+  for (const [path, status] of [["/v1/status", 403], ["/healthz", 200], ["/nowhere", 404]] as const) {
     // deno-lint-ignore no-await-in-loop -- one after the other
     const answer = await end.ask(path, { headers: { origin: "https://evil.example" } });
     // deno-lint-ignore no-await-in-loop -- one after the other
@@ -189,6 +189,68 @@ Deno.test("every answer carries the headers that keep browsers out", async () =>
   }
 });
 
+Deno.test("a page of another origin is refused, token or not; the endpoint's own pages are not, behind a proxy either", async () => {
+  await using end = endpoint({ corsOrigins: ["https://good.example"] });
+  const { host } = new URL(end.server.url);
+  const ask = async (headers: HeadersInit, init: RequestInit & { path?: string } = {}) => {
+    const answer = await end.ask(init.path ?? "/v1/status", { ...init, headers });
+    const text = await answer.text();
+    return answer.ok ? answer.status : [answer.status, JSON.parse(text).error.code];
+  };
+  for (
+    const origin of [
+      "https://evil.example",
+      "null",
+      "http://localhost:3000",
+      `http://${host}.evil.example`,
+      `http://${host}0`,
+      "https://good.example.evil",
+      "",
+    ]
+  ) {
+    // deno-lint-ignore no-await-in-loop -- one after the other
+    assertEquals([origin, await ask({ origin })], [origin, [403, "foreign_origin"]]);
+    const post = { method: "POST", body: "{}" }, type = { "content-type": "application/json" };
+    // deno-lint-ignore no-await-in-loop -- one after the other
+    assertEquals(await ask({ origin, ...type, "sec-fetch-site": "cross-site" }, { ...post, path: "/v1/pause" }), [403, "foreign_origin"]);
+    // deno-lint-ignore no-await-in-loop -- one after the other
+    assertEquals(await ask({ origin }, { path: "/v1/events" }), [403, "foreign_origin"]);
+  }
+  assertEquals([end.run.calls, end.server.counts().clients], [0, 0]);
+  for (const origin of [`http://${host}`, `https://${host}`, "https://good.example"]) {
+    // deno-lint-ignore no-await-in-loop -- one after the other
+    assertEquals([origin, await ask({ origin })], [origin, 200]);
+  }
+  assertEquals(await ask({ origin: "https://behind.a.proxy", "sec-fetch-site": "same-origin" }), 200);
+  assertEquals(await ask({}), 200);
+});
+
+Deno.test("a body that is no UTF-8 is refused", async () => {
+  await using end = endpoint();
+  const text = new TextEncoder();
+  const broken = [Uint8Array.of(0xff), Uint8Array.of(0xc0, 0xaf), Uint8Array.of(0xed, 0xa0, 0x80), Uint8Array.of(0xf0, 0x9f, 0x98)];
+  for (const bytes of broken) {
+    for (
+      const [path, before, after] of [
+        ["/v1/chat/completions", '{"messages":[{"role":"user","content":"', '"}]}'],
+        ["/v1/config", '{"atrl":{"mode":"', '"}}'],
+        ["/v1/pause", "", ""],
+      ] as const
+    ) {
+      const body = new Blob([text.encode(before), bytes, text.encode(after)]), method = path === "/v1/config" ? "PATCH" : "POST";
+      // deno-lint-ignore no-await-in-loop -- one after the other
+      const answer = await end.ask(path, { method, body, headers: { "content-type": "application/json" } });
+      // deno-lint-ignore no-await-in-loop -- one after the other
+      assertEquals([path, answer.status, (await answer.json()).error.code], [path, 400, "not_utf8"]);
+    }
+  }
+  assertEquals([end.run.calls, end.server.counts().bodyBytes, end.surprises], [0, 0, []]);
+  // Characters beyond ASCII, and half a surrogate that JSON spells out, are UTF-8.
+  const good = await end.send("POST", "/v1/chat/completions", { messages: [{ role: "user", content: "\u00e9\u{1f642}\ud800" }] });
+  await good.body?.cancel();
+  assertEquals(good.status, 200);
+});
+
 Deno.test("a configured origin, and no other, may ask across origins", async () => {
   await using end = endpoint({ corsOrigins: ["https://good.example"] });
   const preflight = (origin: string) =>
@@ -196,7 +258,7 @@ Deno.test("a configured origin, and no other, may ask across origins", async () 
   const good = await preflight("https://good.example"), evil = await preflight("https://evil.example");
   await evil.body?.cancel();
   assertEquals([good.status, good.headers.get("access-control-allow-origin")], [204, "https://good.example"]);
-  assertEquals([evil.status, evil.headers.get("access-control-allow-origin")], [401, null]);
+  assertEquals([evil.status, evil.headers.get("access-control-allow-origin")], [403, null]);
   const answer = await end.ask("/v1/status", { headers: { origin: "https://good.example" } });
   assertEquals([answer.status, answer.headers.get("access-control-allow-origin")], [200, "https://good.example"]);
   await answer.body?.cancel();
