@@ -22,6 +22,7 @@ import { type HeldAnswers, heldAnswers, holdPrompt, promptMessage } from "./prom
 import { removeAll } from "./run/whole_file.ts";
 import { Place } from "./runtime/place.ts";
 import { Actor } from "./runtime/spawn.ts";
+import { Trackers } from "./trackers/trackers.ts";
 import type { TrainerOptions } from "./trainer/trainer.ts";
 
 /** How a run is opened. */
@@ -69,7 +70,9 @@ export class TrainingRun implements AsyncDisposable {
   readonly #opener: CpuDevice;
   readonly #lock: Disposable;
   readonly #trainer: Actor<TrainerMessage, TrainerReplies>;
+  readonly #note: (text: string) => void;
   #started: Promise<TrainerStatus> | undefined;
+  #trackers: Trackers | undefined;
 
   private constructor(
     /** Its configuration, everything filled in. */
@@ -78,11 +81,12 @@ export class TrainingRun implements AsyncDisposable {
     readonly path: string,
     /** Where its tensors in this thread are. */
     readonly place: Place,
-    own: { opener: CpuDevice; lock: Disposable; trainer: Actor<TrainerMessage, TrainerReplies> },
+    own: { opener: CpuDevice; lock: Disposable; trainer: Actor<TrainerMessage, TrainerReplies>; note: (text: string) => void },
   ) {
     this.#opener = own.opener;
     this.#lock = own.lock;
     this.#trainer = own.trainer;
+    this.#note = own.note;
   }
 
   /**
@@ -96,7 +100,11 @@ export class TrainingRun implements AsyncDisposable {
     Deno.mkdirSync(path, { recursive: true });
     using stack = new DisposableStack();
     const lock = stack.use(lockRun(path));
-    if (!resume) { for (const name of ["checkpoints", "initial", "reference", "tuning.jsonl"]) removeAll(`${path}/${name}`); }
+    if (!resume) {
+      for (const name of ["checkpoints", "initial", "reference", "tuning.jsonl", "trackers.json"]) {
+        removeAll(`${path}/${name}`);
+      }
+    }
     Deno.writeTextFileSync(`${path}/config.json`, `${JSON.stringify(config, null, 2)}\n`);
     const opener = stack.use(CpuDevice.open({ threads: 1 }));
     const place = stack.use(new Place(openOwner(opener), { device: config.device, threads: 1 }));
@@ -109,7 +117,7 @@ export class TrainingRun implements AsyncDisposable {
       ...(onEvent && { onEvent: (event) => onEvent(event as TrainerEvent) }),
     });
     stack.move();
-    return new TrainingRun(config, path, place, { opener, lock, trainer });
+    return new TrainingRun(config, path, place, { opener, lock, trainer, note: (text) => onEvent?.({ kind: "note", text }) });
   }
 
   /** Folder of the tokenizer, the chat template and the image processor; of the built-in task's model, made when the run begins. */
@@ -119,7 +127,16 @@ export class TrainingRun implements AsyncDisposable {
 
   /** Trains. @returns How it stands at its end, "done" or "stopped"; the same for every call. @throws What ended it before. */
   start(): Promise<TrainerStatus> {
-    return this.#started ??= this.#trainer.peer.request<"start">(() => ({ type: "start" }));
+    return this.#started ??= this.#train();
+  }
+
+  async #train(): Promise<TrainerStatus> {
+    const trackers = this.config.logging.trackers.length > 0
+      ? this.#trackers = new Trackers(this.path, this.config, this.#note)
+      : undefined;
+    const status = await this.#trainer.peer.request<"start">(() => ({ type: "start" }));
+    if (trackers) trackers.ending = status.state === "done" ? "done" : "stopped";
+    return status;
   }
 
   /** How it stands. */
@@ -185,6 +202,7 @@ export class TrainingRun implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#started?.catch(() => {}); // the one who started it was told
     await this.#trainer.close();
+    await this.#trackers?.[Symbol.asyncDispose]();
     for (const thing of [this.place, this.#opener, this.#lock]) thing[Symbol.dispose]();
   }
 }

@@ -46,6 +46,9 @@ Ctrl-C ends the run after the step under way, with a checkpoint, and then the en
 /** Signals by which native code ends a process. */
 const FAULTS: ReadonlySet<string> = new Set(["SIGSEGV", "SIGBUS", "SIGABRT", "SIGILL", "SIGFPE"]);
 
+/** Variables by which MLflow's server and its credentials are said (docs/trackers.md). */
+const TRACKING = "MLFLOW_TRACKING_URI,MLFLOW_TRACKING_TOKEN,MLFLOW_TRACKING_USERNAME,MLFLOW_TRACKING_PASSWORD";
+
 /** What the process that trains may do. Network: to fetch data sets of the hub, and to be asked by the process that serves. */
 const flags = (linked: boolean): string[] => [
   "--no-prompt",
@@ -54,7 +57,7 @@ const flags = (linked: boolean): string[] => [
   "--allow-write",
   "--allow-net",
   `--allow-run=${programs()}`,
-  `--allow-env=PATH,HOME,DENO_DIR,CUDA_HOME,CUDA_PATH,VIRTUAL_ENV,CONDA_PREFIX,npm_package_config_libvips,MALLOC_ARENA_MAX${
+  `--allow-env=PATH,HOME,DENO_DIR,CUDA_HOME,CUDA_PATH,VIRTUAL_ENV,CONDA_PREFIX,npm_package_config_libvips,MALLOC_ARENA_MAX,${TRACKING}${
     linked ? ",KEDGE_LINK" : ""
   }`,
   "--allow-sys=systemMemoryInfo",

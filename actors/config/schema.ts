@@ -10,6 +10,7 @@ import type { ConnectivityOptions } from "../../model/connectivity.ts";
 import { type PresetName, presets } from "../../model/config/presets.ts";
 import { algorithmSchema } from "./algorithm_schema.ts";
 import { faults } from "./checks.ts";
+import { trackerSchema } from "./tracker_schema.ts";
 import type { Config, ConfigInput } from "./types.ts";
 
 export type * from "./types.ts";
@@ -162,6 +163,7 @@ const raw = z.strictObject({
     ),
     rolloutSamples: count.default(8).describe("Answers a step that are shown."),
     report: z.boolean().default(true).describe("Whether report.html is written."),
+    trackers: z.array(trackerSchema).default([]).describe("Experiment trackers that are told of the run: docs/trackers.md."),
   }).prefault({}).describe("What a run writes down."),
 });
 

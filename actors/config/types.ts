@@ -8,6 +8,7 @@ import type { PolicyLoss } from "../../rl/losses/policy_loss.ts";
 import type { ParsedReward, RewardSpec } from "../../rl/rewards/registry.ts";
 import type { ConnectivityOptions } from "../../model/connectivity.ts";
 import type { PresetName } from "../../model/config/presets.ts";
+import type { TrackerInput, TrackerSection } from "../trackers/options.ts";
 
 /** Section `model`: the network that is trained. */
 export interface ModelSection {
@@ -254,6 +255,8 @@ export interface LoggingSection {
   rolloutSamples: number;
   /** Whether report.html is written. */
   report: boolean;
+  /** Experiment trackers that are told of the run. */
+  trackers: TrackerSection[];
 }
 
 /** The configuration as it is used: everything filled in. The schema describes each key. */
@@ -335,5 +338,6 @@ export type ConfigSectionName = "model" | "data" | "rollout" | "optim" | "batch"
 /** The configuration as it may be written: what is left out has its default. */
 export type ConfigInput =
   & Partial<Pick<Config, "name" | "runDir" | "seed" | "device" | "threads">>
-  & { [K in ConfigSectionName]?: Partial<Config[K]> }
+  & { [K in Exclude<ConfigSectionName, "logging">]?: Partial<Config[K]> }
+  & { logging?: Partial<Omit<LoggingSection, "trackers">> & { trackers?: TrackerInput[] } }
   & { $schema?: string; algorithm?: AlgorithmInput; reward?: RewardSpec; sft?: Partial<SftSection> | null };

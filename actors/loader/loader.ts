@@ -99,11 +99,11 @@ export class Loader implements Behaviour<LoaderMessage> {
   }
 }
 
+/** What was asked, as it stands in the messages, without its pictures. */
 function textOf({ messages }: Sample): string {
   return messages.map(({ content }) =>
     typeof content === "string" ? content : content.map((part) => part.type === "text" ? part.text : "").join("")
-  )
-    .join("\n").trim();
+  ).join("\n");
 }
 
 /** A PNG of a visual's first frame, as the model sees it. */

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { bytesOf, double, field, float, integer, text } from "./protobuf.ts";
 
 const TABLE = Uint32Array.from({ length: 256 }, (_, n) => {
   for (let k = 0; k < 8; k++) n = n & 1 ? 0x82f63b78 ^ (n >>> 1) : n >>> 1;
@@ -31,26 +32,6 @@ function masked(bytes: Uint8Array): number {
   const crc = crc32c(bytes);
   return (((crc >>> 15) | (crc << 17)) + 0xa282ead8) >>> 0;
 }
-
-function varint(value: number): number[] {
-  const out: number[] = [];
-  for (; value >= 128; value = Math.floor(value / 128)) out.push(value % 128 | 128);
-  return [...out, value];
-}
-
-/** A field of a message: a tag, a length, bytes. */
-const field = (number: number, bytes: Iterable<number>): number[] => {
-  const all = [...bytes];
-  return [number << 3 | 2, ...varint(all.length), ...all];
-};
-const bytesOf = (size: number, write: (view: DataView) => void): Uint8Array => {
-  const bytes = new Uint8Array(size);
-  write(new DataView(bytes.buffer));
-  return bytes;
-};
-const utf8 = (text: string): Uint8Array => new TextEncoder().encode(text);
-const double = (number: number, value: number): number[] => [number << 3 | 1, ...bytesOf(8, (view) => view.setFloat64(0, value, true))];
-const float = (number: number, value: number): number[] => [number << 3 | 5, ...bytesOf(4, (view) => view.setFloat32(0, value, true))];
 
 /** A record: length, its CRC, data, its CRC. */
 function record(data: readonly number[]): Uint8Array {
@@ -82,17 +63,17 @@ export class TensorBoard {
     const now = Date.now();
     this.path = `${folder}/events.out.tfevents.${Math.floor(now / 1000)}.kedge.${now % 1000}`;
     // Event: 1 wall_time (double), 2 step (varint), 3 file_version, 5 summary.
-    Deno.writeFileSync(this.path, record([...double(1, now / 1000), ...field(3, utf8("brain.Event:2"))]), { append: true });
+    Deno.writeFileSync(this.path, record([...double(1, now / 1000), ...text(3, "brain.Event:2")]), { append: true });
   }
 
   /** Writes all numbers of a line; what is no number is left out. */
   scalars(step: number, line: Readonly<Record<string, unknown>>): void {
     // Summary: 1 value; Value: 1 tag, 2 simple_value (float).
     const values = Object.entries(line).flatMap(([tag, value]) =>
-      typeof value === "number" && tag !== "step" ? field(1, [...field(1, utf8(tag)), ...float(2, value)]) : []
+      typeof value === "number" && tag !== "step" ? field(1, [...text(1, tag), ...float(2, value)]) : []
     );
     if (values.length === 0) return;
-    const event = [...double(1, Date.now() / 1000), 2 << 3, ...varint(step), ...field(5, values)];
+    const event = [...double(1, Date.now() / 1000), ...integer(2, step), ...field(5, values)];
     Deno.writeFileSync(this.path, record(event), { append: true });
   }
 }

@@ -1,5 +1,6 @@
 import type { Tokenizer } from "../../model/processor/tokenizer.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
+import type { HeldPrompt } from "../prompts.ts";
 import type { RewardMessage } from "../messages.ts";
 import type { Line } from "../run/lines.ts";
 import { packProfile } from "../looks.ts";
@@ -18,8 +19,9 @@ export function rolloutLines(given: {
   const host = Object.fromEntries(Object.entries(numbers).map(([name, tensor]) => [name, Array.from(tensor.toArray(), Number)]));
   const lines: Line[] = [];
   let at = 0, response = 0;
-  for (const { row, answers, tokens, texts } of groups) {
+  for (const { row, prompt, answers, tokens, texts } of groups) {
     const connectivity = answers.connectivity?.toFloats(), logprobs = answers.logprobs.toFloats(), { regions } = answers;
+    const asked = lines.length < limit ? exactPrompt(prompt, tokenizer) : undefined;
     const profile = lines.length < limit ? answers.profile?.toFloats() : undefined;
     let own = 0;
     for (const [sample, ids] of tokens.entries()) {
@@ -30,6 +32,7 @@ export function rolloutLines(given: {
           "prompt_id": row.id,
           sample,
           prompt: row.text,
+          ...asked,
           truth: row.input.truth,
           response: texts[sample]!,
           tokens: Array.from(ids, (id) => tokenizer.decode([id])),
@@ -54,4 +57,21 @@ export function rolloutLines(given: {
     }
   }
   return lines;
+}
+
+/**
+ * What the policy was asked, exactly: `prompt_ids`, its tokens; `prompt_text`, these as text with every special token, a run of placeholders of a visual written
+ * once; `visuals`, the patches of each in time, rows and columns, from which the run's length follows.
+ */
+function exactPrompt({ tokens, visuals }: HeldPrompt, tokenizer: Tokenizer): Record<string, unknown> {
+  const ids = Array.from(tokens.toArray(), Number), folded = ids.filter((id, i) => id !== ids[i - 1] || !isPlaceholder(tokenizer, id));
+  return {
+    "prompt_ids": ids,
+    "prompt_text": tokenizer.decode(folded),
+    visuals: visuals.map(({ kind, grid: { t, h, w } }) => ({ kind, grid: [t, h, w] })),
+  };
+}
+
+function isPlaceholder(tokenizer: Tokenizer, id: number): boolean {
+  return ["<|image_pad|>", "<|video_pad|>"].some((name) => tokenizer.specialTokens.get(name) === id);
 }

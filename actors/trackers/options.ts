@@ -1,0 +1,37 @@
+/** Weights & Biases, as a folder that `wandb sync` uploads: `logging.trackers`. */
+export interface WandbSection {
+  use: "wandb";
+  /** The project that the run belongs to. */
+  project: string;
+  /** The user or team; null: that of the key with which the folder is uploaded. */
+  entity: string | null;
+  /** Runs of a group are shown together. */
+  group: string | null;
+  /** Words to find the run by. */
+  tags: string[];
+  /** Steps from one table of answers to the next; 0: no tables. */
+  answersEvery: number;
+}
+
+/** A tracking server of MLflow: `logging.trackers`. */
+export interface MlflowSection {
+  use: "mlflow";
+  /** The server's address; null: that of the environment variable MLFLOW_TRACKING_URI. */
+  uri: string | null;
+  /** The experiment's name; it is made where it is not there. */
+  experiment: string;
+  /** Tags of the run. */
+  tags: Record<string, string>;
+  /** Steps from one table of answers to the next; 0: no tables. */
+  answersEvery: number;
+}
+
+/** One of `logging.trackers`. */
+export type TrackerSection = WandbSection | MlflowSection;
+
+/** A tracker as a configuration may name it: its kind alone, or with some of its options. */
+export type TrackerInput =
+  | "wandb"
+  | "mlflow"
+  | ({ use: "wandb" } & Partial<Omit<WandbSection, "use">>)
+  | ({ use: "mlflow" } & Partial<Omit<MlflowSection, "use">>);
