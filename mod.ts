@@ -145,6 +145,7 @@ export {
   type ImageOptions,
   ImageProcessor,
   type ImageProcessorOptions,
+  type OpenedPicture,
   smartResize,
   type SmartResizeOptions,
   type VideoOptions,

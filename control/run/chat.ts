@@ -10,6 +10,8 @@ import { pieces } from "../../actors/packing.ts";
 import type { HeldAnswers } from "../../actors/prompts.ts";
 import type { TrainingRun } from "../../actors/training_run.ts";
 import type { Device } from "../../ffi/device.ts";
+import { readConfig } from "../../model/config/config.ts";
+import { MOST_PIXELS } from "../../model/processor/image_decode.ts";
 import type { Message } from "../../model/processor/messages.ts";
 import { Processor } from "../../model/processor/processor.ts";
 import { detectAtrl } from "../../rl/atrl/detect.ts";
@@ -18,9 +20,15 @@ import { Tensor } from "../../tensor/tensor.ts";
 import type { ChatAnswer, ChatConnectivity, ChatPiece, ChatReply, ChatRequest } from "../run_control.ts";
 import { AnswerText } from "./answer_text.ts";
 
+interface Kept {
+  readonly folder: string;
+  readonly processor: Processor;
+  readonly maxPositions: number;
+}
+
 /** Asks the policies of runs; the processor of the last run's folder is kept. */
 export class Interpreter {
-  #processor: { folder: string; made: Processor } | undefined;
+  #kept: Kept | undefined;
 
   /**
    * Asks a run's policy.
@@ -34,8 +42,10 @@ export class Interpreter {
     options: { config: Config; signal?: AbortSignal | undefined; onPiece?: ((piece: ChatPiece) => void) | undefined },
   ): Promise<ChatReply> {
     const { config, signal, onPiece } = options, { n, temperature, topP, maxTokens, stop, seed } = request;
-    const processor = this.#at(run.files), { tokenizer } = processor;
-    const prompt = await processor.prompt(bounded(request.messages, config));
+    const { processor, maxPositions } = this.#at(run.files), { tokenizer } = processor;
+    // Judged by the pictures' headers, before one is decoded.
+    const maxPromptTokens = Math.max(1, maxPositions - maxTokens);
+    const prompt = await processor.prompt(bounded(request.messages, config), { maxPromptTokens, mostPixels: MOST_PIXELS });
     const streams = Array.from({ length: n }, () => new AnswerText(tokenizer, stop));
     const tell = (sample: number, piece: Omit<ChatPiece, "sample">) => {
       if (piece.text !== "" || piece.tokens.length > 0) onPiece?.({ sample, ...piece });
@@ -67,9 +77,9 @@ export class Interpreter {
     };
   }
 
-  #at(folder: string): Processor {
-    if (this.#processor?.folder !== folder) this.#processor = { folder, made: Processor.fromFolder(folder) };
-    return this.#processor.made;
+  #at(folder: string): Kept {
+    if (this.#kept?.folder === folder) return this.#kept;
+    return this.#kept = { folder, processor: Processor.fromFolder(folder), maxPositions: readConfig(folder).text.maxPositions };
   }
 }
 

@@ -8,6 +8,9 @@ import { KedgeError } from "../../ffi/errors.ts";
 import { MOST_PIXELS, type RawImage } from "./image_decode.ts";
 import type { VideoLength } from "./video_sampling.ts";
 
+/** Bytes that ffprobe may say: some million packets. */
+const MOST_PROBED = 2 ** 28;
+
 /** Bounds of a run of ffmpeg. */
 export interface FfmpegOptions {
   /** Seconds after which a run is killed. */
@@ -87,7 +90,12 @@ const input = (path: string): string[] => ["-protocol_whitelist", "file", "-i", 
 
 async function probe(path: string, args: readonly string[], options: FfmpegOptions): Promise<Record<string, unknown>> {
   const decoder = new TextDecoder(), texts: string[] = [];
-  const sink = (bytes: Uint8Array) => void texts.push(decoder.decode(bytes, { stream: true }));
+  let length = 0;
+  const sink = (bytes: Uint8Array) => {
+    length += bytes.length;
+    if (length > MOST_PROBED) throw badVideo(path, "it has too many packets", "Cut it into shorter ones");
+    texts.push(decoder.decode(bytes, { stream: true }));
+  };
   await run("ffprobe", {
     path,
     args: ["-v", "error", "-select_streams", "V:0", ...args, "-of", "json=c=1", ...input(path)],
@@ -107,10 +115,11 @@ type Fields = Readonly<Record<string, string>>;
  */
 export async function probeVideo(path: string, options: FfmpegOptions): Promise<VideoLength> {
   checkFile(path);
-  const entries = ["-show_entries", "stream=avg_frame_rate,r_frame_rate:packet=pts_time,duration_time,flags"];
+  const entries = ["-show_entries", "stream=width,height,avg_frame_rate,r_frame_rate:packet=pts_time,duration_time,flags"];
   const { streams, packets } = await probe(path, entries, options) as { streams?: Fields[]; packets?: Fields[] };
   const stream = streams?.[0];
   if (!stream) throw badVideo(path, "it has no video stream");
+  checkSize(path, { width: Number(stream["width"] ?? 0), height: Number(stream["height"] ?? 0) });
   const shown = (packets ?? []).filter(({ flags }) => !flags?.includes("D"));
   const nominal = ["avg_frame_rate", "r_frame_rate"].map((key) => rate(stream[key])).find((value) => value > 0);
   const fps = measuredRate(shown) ?? nominal;
@@ -140,6 +149,11 @@ function measuredRate(packets: readonly Fields[]): number | undefined {
 export async function countFrames(path: string, options: FfmpegOptions): Promise<number> {
   const { streams } = await probe(path, ["-count_frames", "-show_entries", "stream=nb_read_frames"], options) as { streams?: Fields[] };
   return Number(streams?.[0]?.["nb_read_frames"] ?? 0) || 0;
+}
+
+function checkSize(path: string, { width, height }: { width: number; height: number }): void {
+  if (width * height <= MOST_PIXELS) return;
+  throw badVideo(path, `frames of ${width} x ${height} are more than ${MOST_PIXELS} pixels`, "Scale it down");
 }
 
 function checkFile(path: string): void {
@@ -245,9 +259,7 @@ class PpmReader {
       throw badVideo(this.#path, `ffmpeg writes ${JSON.stringify(this.#head)} instead of pictures`);
     }
     const [width, height] = [Number(match[1]), Number(match[2])];
-    if (width * height > MOST_PIXELS) {
-      throw badVideo(this.#path, `frames of ${width} x ${height} are more than ${MOST_PIXELS} pixels`, "Scale it down");
-    }
+    checkSize(this.#path, { width, height });
     this.#frame = { data: new Uint8Array(3 * width * height), width, height };
     this.#filled = 0;
     this.#head = "";

@@ -17,8 +17,18 @@ export interface DecodeOptions {
   readonly name?: string;
 }
 
-/** Pixels of the largest picture that is decoded: Pillow's limit against decompression bombs. */
-export const MOST_PIXELS = 178_956_970;
+/** A picture of which the header was read. */
+export interface OpenedImage {
+  /** Columns of the upright picture. */
+  readonly width: number;
+  /** Rows of the upright picture. */
+  readonly height: number;
+  /** Decodes it. @throws {KedgeError} As of {@linkcode decodeImage}. */
+  decode(): Promise<RawImage>;
+}
+
+/** Pixels of the largest picture that is decoded, 8192 x 8192: 201 MB, and as much again to resize it. (Pillow's limit is 178,956,970.) */
+export const MOST_PIXELS = 2 ** 26;
 
 // The decoder is native code that reads the environment: loaded with the first picture, so that those who need none need no leave for it.
 let loaded: Promise<typeof import("sharp").default> | undefined;
@@ -42,7 +52,7 @@ function decoder(): Promise<typeof import("sharp").default> {
  * Equal to Pillow for lossless files, and for JPEG where both use libjpeg-turbo's transforms.
  *
  * @param bytes The file; not to be changed before the promise settles.
- * @throws {KedgeError} `BadData` for what is no such file, is cut, broken, or larger than {@linkcode MOST_PIXELS}; `Unsupported` for a colour space that
+ * @throws {KedgeError} `BadData` for what is no such file, is cut, broken, or larger than {@linkcode MOST_PIXELS}, which its header tells; `Unsupported` for a colour space that
  *   Pillow treats in its own way.
  *
  * @example
@@ -55,12 +65,33 @@ function decoder(): Promise<typeof import("sharp").default> {
  * ```
  */
 export async function decodeImage(bytes: Uint8Array<ArrayBuffer>, options: DecodeOptions = {}): Promise<RawImage> {
+  const opened = await openImage(bytes, options);
+  return await opened.decode();
+}
+
+/**
+ * Reads a picture's header, which costs next to nothing whatever it says, and none of its pixels.
+ *
+ * @param bytes The file; not to be changed before it is decoded.
+ * @throws {KedgeError} As of {@linkcode decodeImage}.
+ *
+ * @example
+ * ```ts
+ * import { openImage } from "./image_decode.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const gif = Uint8Array.fromBase64("R0lGODdhAQABAIEAAAoUHgAAAAAAAAAAACwAAAAAAQABAAAIBAABBAQAOw==");
+ * const { width, height, decode } = await openImage(gif);
+ * assertEquals([width, height, (await decode()).data.length], [1, 1, 3]);
+ * ```
+ */
+export async function openImage(bytes: Uint8Array<ArrayBuffer>, options: DecodeOptions = {}): Promise<OpenedImage> {
   const name = options.name ?? "the picture";
   const format = formatOf(bytes);
   if (format === undefined) {
     throw badData(name, `${beginning(bytes)}; JPEG, PNG, WebP, GIF and TIFF can be read`, "Convert it to one of them, or remove it");
   }
-  return format === "GIF" ? await decodeGif(bytes, name) : await decode(bytes, { name, format });
+  return format === "GIF" ? await openGif(bytes, name) : await open(bytes, { name, format });
 }
 
 function formatOf(bytes: Uint8Array): string | undefined {
@@ -98,15 +129,27 @@ const TURNS: Readonly<Record<number, { degrees: number; flop?: boolean; flip?: b
   8: { degrees: 270 },
 };
 
+/** The decoder's errors as the picture's. */
+async function naming<T>({ name, format }: { name: string; format: string }, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (cause) {
+    if (cause instanceof KedgeError) throw cause;
+    const words = (cause as Error).message.split("\n").map((line) => line.trim()).find((line) => line !== "") ?? String(cause);
+    const message = `Cannot read ${name}: the ${format} is cut or broken (${words}). Replace or remove it.`;
+    throw new KedgeError("BadData", message, { name, format }, { cause });
+  }
+}
+
 function xmpOrientation(xmp: string | undefined): number {
   return Number(/tiff:Orientation(?:="|>)([0-9])/.exec(xmp ?? "")?.[1] ?? 1);
 }
 
-async function decode(bytes: Uint8Array<ArrayBuffer>, { name, format }: { name: string; format: string }): Promise<RawImage> {
-  // "error" fails on what is cut or broken, and not on what is odd. The limit is checked below, with a message of its own.
+async function open(bytes: Uint8Array<ArrayBuffer>, { name, format }: { name: string; format: string }): Promise<OpenedImage> {
   const sharp = await decoder();
+  // "error" fails on what is cut or broken, and not on what is odd. The limit is checked here, with a message of its own.
   const open = () => sharp(bytes, { failOn: "error", ignoreIcc: true, limitInputPixels: false });
-  try {
+  return await naming({ name, format }, async () => {
     const { width, height, space, depth, orientation, xmpAsString } = await open().metadata();
     checkPixels(name, { width, height });
     const grey16 = space === "grey16" && depth === "ushort", cmyk = space === "cmyk" && depth === "uchar";
@@ -117,44 +160,43 @@ async function decode(bytes: Uint8Array<ArrayBuffer>, { name, format }: { name: 
       throw new KedgeError("Unsupported", `Cannot read ${name}: ${why}. Convert it to a PNG of 8 bits.`, { name, space, depth });
     }
     const { degrees, flop = false, flip = false } = TURNS[orientation ?? xmpOrientation(xmpAsString)] ?? { degrees: 0 };
-    const turned = open().rotate(degrees).flop(flop).flip(flip);
-    const pipeline = cmyk
-      ? turned.pipelineColourspace("cmyk").toColourspace("cmyk").raw()
-      : grey16
-      ? turned.removeAlpha().toColourspace("grey16").raw({ depth: "ushort" })
-      : turned.removeAlpha().toColourspace("srgb").raw();
-    const { data, info } = await pipeline.toBuffer({ resolveWithObject: true });
-    const pixels = new Uint8Array(data.buffer as ArrayBuffer, data.byteOffset, data.byteLength);
-    const n = info.width * info.height;
-    // Grey with alpha (colour type 4 of IHDR) is 8 bits of each to Pillow; a transparent grey value (tRNS) changes nothing.
-    const alpha = format === "PNG" && bytes[25] === 4;
-    const rgb = cmyk ? fromCmyk(pixels) : grey16 ? fromGrey16(pixels, { n, clip: !alpha }) : fromGrey(pixels, n);
-    return { data: rgb, width: info.width, height: info.height };
-  } catch (error) {
-    if (error instanceof KedgeError) throw error;
-    const words = (error as Error).message.split("\n").map((line) => line.trim()).find((line) => line !== "") ?? String(error);
-    throw new KedgeError("BadData", `Cannot read ${name}: the ${format} is cut or broken (${words}). Replace or remove it.`, {
-      name,
-      format,
-    }, {
-      cause: error,
-    });
-  }
+    const decode = () =>
+      naming({ name, format }, async () => {
+        const turned = open().rotate(degrees).flop(flop).flip(flip);
+        const pipeline = cmyk
+          ? turned.pipelineColourspace("cmyk").toColourspace("cmyk").raw()
+          : grey16
+          ? turned.removeAlpha().toColourspace("grey16").raw({ depth: "ushort" })
+          : turned.removeAlpha().toColourspace("srgb").raw();
+        const { data, info } = await pipeline.toBuffer({ resolveWithObject: true });
+        const pixels = new Uint8Array(data.buffer as ArrayBuffer, data.byteOffset, data.byteLength);
+        const n = info.width * info.height;
+        // Grey with alpha (colour type 4 of IHDR) is 8 bits of each to Pillow; a transparent grey value (tRNS) changes nothing.
+        const alpha = format === "PNG" && bytes[25] === 4;
+        const rgb = cmyk ? fromCmyk(pixels) : grey16 ? fromGrey16(pixels, { n, clip: !alpha }) : fromGrey(pixels, n);
+        return { data: rgb, width: info.width, height: info.height };
+      });
+    return degrees % 180 === 0 ? { width, height, decode } : { width: height, height: width, decode };
+  });
 }
 
-async function decodeGif(bytes: Uint8Array<ArrayBuffer>, name: string): Promise<RawImage> {
+async function openGif(bytes: Uint8Array<ArrayBuffer>, name: string): Promise<OpenedImage> {
   const frame = firstGifFrame(bytes);
   if (typeof frame === "string") throw badData(name, `the GIF is cut or broken (${frame})`);
   const { left, top, canvas, fill } = frame;
   checkPixels(name, canvas);
-  const image = await decode(frame.file, { name, format: "GIF" });
-  if (canvas.width === image.width && canvas.height === image.height) return image;
-  const data = new Uint8Array(3 * canvas.width * canvas.height);
-  for (let i = 0; i < data.length; i++) data[i] = fill[i % 3]!;
-  for (let y = 0; y < image.height; y++) {
-    data.set(image.data.subarray(3 * y * image.width, 3 * (y + 1) * image.width), 3 * ((top + y) * canvas.width + left));
-  }
-  return { data, width: canvas.width, height: canvas.height };
+  const opened = await open(frame.file, { name, format: "GIF" });
+  const decode = async () => {
+    const image = await opened.decode();
+    if (canvas.width === image.width && canvas.height === image.height) return image;
+    const data = new Uint8Array(3 * canvas.width * canvas.height);
+    for (let i = 0; i < data.length; i++) data[i] = fill[i % 3]!;
+    for (let y = 0; y < image.height; y++) {
+      data.set(image.data.subarray(3 * y * image.width, 3 * (y + 1) * image.width), 3 * ((top + y) * canvas.width + left));
+    }
+    return { data, width: canvas.width, height: canvas.height };
+  };
+  return { width: canvas.width, height: canvas.height, decode };
 }
 
 /** Three equal colours from one; what has three already is given back. */

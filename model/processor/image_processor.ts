@@ -1,9 +1,10 @@
 import { CpuDevice } from "../../ffi/cpu_device.ts";
 import { KedgeError } from "../../ffi/errors.ts";
-import { decodeImage, type RawImage } from "./image_decode.ts";
+import { MOST_PIXELS, type OpenedImage, openImage, type RawImage } from "./image_decode.ts";
 import { readImageProcessorConfig } from "./image_processor_config.ts";
 import type { ImageSource, PixelBounds, VideoSource } from "./messages.ts";
 import type { Grid, Visual } from "../prompt.ts";
+import { PixelTurns } from "./pixel_turns.ts";
 import { smartResize } from "./smart_resize.ts";
 import { readVideo, type VideoOptions } from "./video.ts";
 import { mostFramePixels, VIDEO_DEFAULTS, type VideoSettings } from "./video_sampling.ts";
@@ -45,6 +46,19 @@ export interface ImageOptions extends PixelBounds {
 }
 
 const CLIP_MEAN: Colours = [0.48145466, 0.4578275, 0.40821073], CLIP_STD: Colours = [0.26862954, 0.26130258, 0.27577711];
+
+/** A picture of which the header was read. */
+export interface OpenedPicture {
+  /** Pixels of the file. */
+  readonly pixels: number;
+  /** What the visual's grid will be. */
+  readonly grid: Grid;
+  /** Decodes and resizes it. @throws As of {@linkcode ImageProcessor.image}. */
+  visual(): Promise<Visual>;
+}
+
+// Of all processors of a thread: calls may overlap, and pictures in memory before they are resized are the largest there are.
+const turns = new PixelTurns(MOST_PIXELS);
 
 /** Pixels of a side that can be resized. */
 const LONGEST_SIDE = 65_535;
@@ -144,11 +158,48 @@ export class ImageProcessor {
    * @throws {KedgeError} `BadData`, `Unsupported`: see {@linkcode decodeImage} and {@linkcode smartResize}.
    */
   async image(source: ImageSource, options: ImageOptions = {}): Promise<Visual> {
+    const opened = await this.open(source, options);
+    return await opened.visual();
+  }
+
+  /**
+   * Reads a picture's header, and no pixels: how large it will be.
+   *
+   * @param source As of {@linkcode image}; not to be changed before it is decoded.
+   * @param options As of {@linkcode image}.
+   * @throws As of {@linkcode image}.
+   *
+   * @example
+   * ```ts
+   * import { ImageProcessor } from "./image_processor.ts";
+   * import { assertEquals } from "@std/assert";
+   *
+   * const { pixels, grid, visual } = await ImageProcessor.default.open({ data: new Uint8Array(56 * 112 * 3), width: 112, height: 56 });
+   * assertEquals([pixels, grid], [6272, { t: 1, h: 4, w: 8 }]);
+   * assertEquals((await visual()).grid, grid);
+   * ```
+   */
+  async open(source: ImageSource, options: ImageOptions = {}): Promise<OpenedPicture> {
     const { name = "the picture", minPixels = this.minPixels, maxPixels = this.maxPixels } = options;
-    const image = await this.#decode(source, name);
-    const frames = new Frames({ count: 1, threads: this.#threads, name, ...this.#cut({ minPixels, maxPixels }) });
-    frames.take(image, 0);
-    return this.#visual("image", frames);
+    const opened = await this.#open(source, name), { width, height } = opened, pixels = width * height;
+    const cut = this.#cut({ minPixels, maxPixels });
+    const size = resized(opened, { ...cut, name });
+    return {
+      pixels,
+      grid: { t: 1, h: size.height / this.patchSize, w: size.width / this.patchSize },
+      visual: () =>
+        turns.take(pixels, async () => {
+          const frames = new Frames({ count: 1, threads: this.#threads, name, ...cut });
+          const image = await opened.decode();
+          if (image.width !== width || image.height !== height) {
+            const message =
+              `Cannot read ${name}: it has ${image.width} x ${image.height} pixels, and its header says ${width} x ${height}. Replace or remove it.`;
+            throw new KedgeError("BadData", message, { name });
+          }
+          frames.take(image, 0);
+          return this.#visual("image", frames);
+        }),
+    };
   }
 
   /**
@@ -171,7 +222,7 @@ export class ImageProcessor {
       ...{ sample, timeLimit, signal } as Pick<VideoOptions, "sample" | "timeLimit" | "signal">,
       name,
       temporalPatchSize,
-      decode: (frame, name) => this.#decode(frame, name),
+      open: (frame, name) => this.#open(frame, name),
       begin: (count) => {
         const maxPixels = mostFramePixels(settings, { frames: count, factor: this.#factor, temporalPatchSize });
         frames = new Frames({ count, threads: this.#threads, name, ...this.#cut({ minPixels: settings.minPixels, maxPixels }) });
@@ -189,13 +240,13 @@ export class ImageProcessor {
     return { ...bounds, factor: this.#factor };
   }
 
-  async #decode(source: ImageSource, name: string): Promise<RawImage> {
-    if (source instanceof Uint8Array) return await decodeImage(unshared(source), { name });
+  async #open(source: ImageSource, name: string): Promise<OpenedImage> {
+    if (source instanceof Uint8Array) return await openImage(unshared(source), { name });
     const { width, height, data } = source;
     if (!(Number.isSafeInteger(width) && Number.isSafeInteger(height) && width > 0 && height > 0 && data.length === 3 * width * height)) {
       throw new RangeError(`Cannot read ${name}: ${data.length} bytes are not ${height} x ${width} x 3 pixels`);
     }
-    return { width, height, data: unshared(data) };
+    return { width, height, decode: () => Promise.resolve({ width, height, data: unshared(data) }) };
   }
 
   #visual(kind: Visual["kind"], { count, height, width, data }: Frames): Visual {
@@ -207,6 +258,18 @@ export class ImageProcessor {
 /** The same bytes for native code, which takes none that threads share. */
 function unshared(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
   return bytes.buffer instanceof ArrayBuffer ? bytes as Uint8Array<ArrayBuffer> : Uint8Array.from(bytes);
+}
+
+/** The size that a picture is given. @throws {KedgeError} `BadData` for one that cannot be resized. */
+function resized(
+  { width, height }: { width: number; height: number },
+  options: Required<PixelBounds> & { factor: number; name: string },
+): { height: number; width: number } {
+  const size = smartResize(height, width, options), { name } = options;
+  if (Math.max(height, width) <= LONGEST_SIDE) return size;
+  const message =
+    `Cannot resize ${name}: of its ${width} x ${height} pixels one side is longer than ${LONGEST_SIDE}. Scale it down, or remove it.`;
+  throw new KedgeError("BadData", message, { name, height, width });
 }
 
 interface FramesOptions extends Required<PixelBounds> {
@@ -248,12 +311,7 @@ class Frames {
 
   #start({ width, height }: RawImage): RawImage {
     const { name, count } = this.#options;
-    const size = smartResize(height, width, this.#options);
-    if (Math.max(height, width) > LONGEST_SIDE) {
-      const message =
-        `Cannot resize ${name}: of its ${width} x ${height} pixels one side is longer than ${LONGEST_SIDE}. Scale it down, or remove it.`;
-      throw new KedgeError("BadData", message, { name, height, width });
-    }
+    const size = resized({ width, height }, this.#options);
     const bytes = 3 * count * size.height * size.width;
     try {
       this.data = new Uint8Array(bytes);

@@ -14,8 +14,8 @@ import { fieldsSet, type Message, ofRow, type Part, type PixelBounds, type Row }
 import { type Prompt, type Visual, visualTokens } from "../prompt.ts";
 import { type DecodeOptions, Tokenizer } from "./tokenizer.ts";
 
-/** What a processor asks of an image processor. */
-export type Pictures = Pick<ImageProcessor, "image" | "video" | "mergeSize">;
+/** What a processor asks of an image processor; with `open`, pictures of a prompt that is too long are not decoded. */
+export type Pictures = Pick<ImageProcessor, "image" | "video" | "mergeSize"> & Partial<Pick<ImageProcessor, "open">>;
 
 /** What a processor is made of. */
 export interface ProcessorParts extends PixelBounds {
@@ -46,6 +46,8 @@ export interface PromptOptions extends ConversationOptions {
    * the start of the answer at the very end. Where that leaves nothing, `overlong` holds. Default: no cut.
    */
   readonly truncate?: "left" | "right";
+  /** Pixels that the files of all its pictures may have together, by their headers; default: any. */
+  readonly mostPixels?: number;
 }
 
 /** A prompt that was left out. */
@@ -78,11 +80,20 @@ interface Plain {
   readonly pictures: readonly Picture[];
 }
 
+/** A visual of which only the size is known yet. */
+interface Planned {
+  readonly kind: Visual["kind"];
+  readonly grid: Visual["grid"];
+  /** Of the file; 0 where they are decoded already. */
+  readonly pixels: number;
+  readonly visual: () => Promise<Visual>;
+}
+
 /** A visual among tokens, with its markers: [start, end). */
 interface Place {
   readonly start: number;
   readonly end: number;
-  readonly visual: Visual;
+  readonly planned: Planned;
 }
 
 /** Tokens, the visuals among them, and where each segment ends. */
@@ -190,14 +201,19 @@ export class Processor {
   /** The same; `overlong: "drop"` leaves a prompt over its limit out. */
   prompt(messages: readonly Message[], options: PromptOptions): Promise<Prompt | Dropped>;
   async prompt(messages: readonly Message[], options: PromptOptions = {}): Promise<Prompt | Dropped> {
-    const { row, maxPromptTokens = Infinity, overlong = "error", truncate } = options;
+    const { row, maxPromptTokens = Infinity, overlong = "error", truncate, mostPixels = Infinity } = options;
     if (!(maxPromptTokens > 0)) throw new RangeError(`Cannot keep prompts within ${maxPromptTokens} tokens`);
     const plain = this.#plain(messages, options);
     const text = this.#render(plain, { row }), whole = await this.#encode([text], plain, row);
+    const pixels = whole.places.reduce((sum, { planned }) => sum + planned.pixels, 0);
+    if (pixels > mostPixels) {
+      const words = `its pictures have ${pixels} pixels, and ${mostPixels} are allowed`;
+      throw new KedgeError("BadData", `Cannot make the prompt${ofRow(row)}: ${words}`, { row, pixels, mostPixels });
+    }
     const { length } = whole.tokens;
-    if (length <= maxPromptTokens) return { tokens: whole.tokens, visuals: whole.places.map(({ visual }) => visual) };
+    if (length <= maxPromptTokens) return await this.#decoded(whole);
     const kept = truncate && cut(whole, { tail: this.#tail(text, plain, whole, row), max: maxPromptTokens, side: truncate });
-    if (kept) return kept;
+    if (kept) return await this.#decoded(kept);
     const words = `it has ${length} tokens, and ${maxPromptTokens} are allowed`;
     if (overlong === "drop") return { dropped: words, tokens: length };
     throw new KedgeError("BadData", `Cannot make the prompt${ofRow(row)}: ${words}`, { row, tokens: length, maxPromptTokens });
@@ -226,8 +242,8 @@ export class Processor {
     });
     const cuts = [0, ...turns.flatMap(({ start, end }) => [start, end]), text.length];
     const segments = cuts.slice(1).map((end, i) => text.slice(cuts[i], end));
-    const { tokens, places, ends } = await this.#encode(segments, plain, row);
-    return { tokens, visuals: places.map(({ visual }) => visual), spans: turns.map((_, i) => [ends[2 * i]!, ends[2 * i + 1]!] as const) };
+    const whole = await this.#encode(segments, plain, row), { ends } = whole;
+    return { ...await this.#decoded(whole), spans: turns.map((_, i) => [ends[2 * i]!, ends[2 * i + 1]!] as const) };
   }
 
   /** The text of tokens; see `Tokenizer.decode`. */
@@ -281,23 +297,27 @@ export class Processor {
     });
   }
 
-  /** The pictures as the model takes them, each kind in its order. */
-  async #visuals(plain: Plain, row: Row | undefined): Promise<Record<"image" | "video", Visual[]>> {
-    const visuals = await Promise.all(plain.pictures.map(async (part, i) => {
-      try {
+  /** The pictures' sizes, each kind in its order. Images are decoded later, when the prompt is known to be short enough. */
+  async #planned(plain: Plain, row: Row | undefined): Promise<Record<"image" | "video", Planned[]>> {
+    const planned = await Promise.all(plain.pictures.map((part, i) =>
+      naming({ row, picture: i }, async (): Promise<Planned> => {
+        const done = (visual: Visual) => ({ kind: visual.kind, grid: visual.grid, pixels: 0, visual: () => Promise.resolve(visual) });
         if (part.type === "image") {
-          const { minPixels, maxPixels } = part;
-          return await this.images.image(part.image, { ...this.#bounds, ...fieldsSet({ minPixels, maxPixels }) });
+          const { minPixels, maxPixels } = part, options = { ...this.#bounds, ...fieldsSet({ minPixels, maxPixels }) };
+          if (!this.images.open) return done(await this.images.image(part.image, options));
+          const { grid, pixels, visual } = await this.images.open(part.image, options);
+          return { kind: "image", grid, pixels, visual: () => naming({ row, picture: i }, visual) };
         }
         const { type: _type, video, ...settings } = part;
-        return await this.images.video(video, fieldsSet(settings));
-      } catch (cause) {
-        if (!(cause instanceof KedgeError)) throw cause;
-        const words = `Cannot make the prompt${ofRow(row)}: picture ${i}: ${cause.message}`;
-        throw new KedgeError(cause.code, words, { ...cause.details, row, picture: i }, { cause });
-      }
-    }));
-    return { image: visuals.filter(({ kind }) => kind === "image"), video: visuals.filter(({ kind }) => kind === "video") };
+        return done(await this.images.video(video, fieldsSet(settings)));
+      })
+    ));
+    return { image: planned.filter(({ kind }) => kind === "image"), video: planned.filter(({ kind }) => kind === "video") };
+  }
+
+  /** A prompt with its pictures decoded. */
+  async #decoded({ tokens, places }: Omit<Encoded, "ends">): Promise<Prompt> {
+    return { tokens, visuals: await Promise.all(places.map(({ planned }) => planned.visual())) };
   }
 
   /** The tokens of text without placeholders of pictures. */
@@ -315,8 +335,8 @@ export class Processor {
       const words = `the chat template of ${this.template.name} writes ${written} ${kind} placeholders, and the messages have ${given}`;
       throw new KedgeError("BadData", `Cannot make the prompt${ofRow(row)}: ${words}`, { row, kind, written, given });
     }
-    const visuals = await this.#visuals(plain, row);
-    const left = { image: visuals.image.values(), video: visuals.video.values() };
+    const planned = await this.#planned(plain, row);
+    const left = { image: planned.image.values(), video: planned.video.values() };
     const tokens: number[] = [], ends: number[] = [], places: Place[] = [];
     for (const pieces of parts) {
       for (const [i, piece] of pieces.entries()) {
@@ -325,14 +345,14 @@ export class Processor {
           continue;
         }
         const id = this.tokenizer.specialTokens.get(piece)!;
-        const visual = piece === IMAGE ? left.image.next().value : piece === VIDEO ? left.video.next().value : undefined;
-        if (!visual) {
+        const planned = piece === IMAGE ? left.image.next().value : piece === VIDEO ? left.video.next().value : undefined;
+        if (!planned) {
           tokens.push(id);
           continue;
         }
         const start = tokens.length;
-        for (let n = visualTokens(visual.grid, this.images.mergeSize); n > 0; n--) tokens.push(id);
-        places.push({ start, end: tokens.length, visual });
+        for (let n = visualTokens(planned.grid, this.images.mergeSize); n > 0; n--) tokens.push(id);
+        places.push({ start, end: tokens.length, planned });
       }
       ends.push(tokens.length);
     }
@@ -340,10 +360,10 @@ export class Processor {
   }
 
   /** A place with the markers around it. */
-  #withMarkers({ start, end, visual }: Place, tokens: readonly number[]): Place {
+  #withMarkers({ start, end, planned }: Place, tokens: readonly number[]): Place {
     const before = tokens[start - 1] === this.tokenizer.specialTokens.get(VISION_START);
     const after = tokens[end] === this.tokenizer.specialTokens.get(VISION_END);
-    return { start: before ? start - 1 : start, end: after ? end + 1 : end, visual };
+    return { start: before ? start - 1 : start, end: after ? end + 1 : end, planned };
   }
 
   /** Tokens of the start of the answer, at the end of a prompt. */
@@ -356,12 +376,26 @@ export class Processor {
   }
 }
 
+/** An error of a picture with the row and the picture's number. */
+async function naming<T>({ row, picture }: { row: Row | undefined; picture: number }, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (cause) {
+    if (!(cause instanceof KedgeError)) throw cause;
+    const words = `Cannot make the prompt${ofRow(row)}: picture ${picture}: ${cause.message}`;
+    throw new KedgeError(cause.code, words, { ...cause.details, row, picture }, { cause });
+  }
+}
+
 function unsupported(template: ChatTemplate, words: string): KedgeError {
   return new KedgeError("Unsupported", `Cannot use the chat template of ${template.name} here: ${words}`, { path: template.name });
 }
 
 /** A prompt cut to `max` tokens, of which the last `tail` stay; undefined where nothing else would be left. */
-function cut({ tokens, places }: Encoded, options: { tail: number; max: number; side: "left" | "right" }): Prompt | undefined {
+function cut(
+  { tokens, places }: Encoded,
+  options: { tail: number; max: number; side: "left" | "right" },
+): Omit<Encoded, "ends"> | undefined {
   const { tail, max, side } = options, body = tokens.length - tail, room = max - tail;
   if (room <= 0) return undefined;
   let [from, to] = side === "left" ? [body - room, body] : [0, room];
@@ -371,6 +405,6 @@ function cut({ tokens, places }: Encoded, options: { tail: number; max: number; 
   if (from >= to) return undefined;
   return {
     tokens: Int32Array.from([...tokens.subarray(from, to), ...tokens.subarray(body)]),
-    visuals: places.filter(({ start, end }) => from <= start && end <= to).map(({ visual }) => visual),
+    places: places.filter(({ start, end }) => from <= start && end <= to),
   };
 }

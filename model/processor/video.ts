@@ -1,6 +1,6 @@
 import { KedgeError } from "../../ffi/errors.ts";
 import { countFrames, decodeFrames, probeVideo } from "./ffmpeg.ts";
-import type { RawImage } from "./image_decode.ts";
+import type { OpenedImage, RawImage } from "./image_decode.ts";
 import type { ImageSource, VideoSource } from "./messages.ts";
 import { sampleFrames, type VideoLength, type VideoSettings } from "./video_sampling.ts";
 
@@ -20,8 +20,8 @@ export interface VideoOptions extends Partial<VideoSettings> {
 export interface ReadVideoOptions extends VideoSettings, Pick<VideoOptions, "sample" | "timeLimit" | "signal"> {
   readonly name: string;
   readonly temporalPatchSize: number;
-  /** Decodes a frame of a list. */
-  readonly decode: (source: ImageSource, name: string) => RawImage | Promise<RawImage>;
+  /** Reads the header of a frame of a list. */
+  readonly open: (source: ImageSource, name: string) => Promise<OpenedImage>;
   /** Begins with nothing, for `count` frames. */
   readonly begin: (count: number) => void;
   /** Takes the next frame. */
@@ -53,7 +53,8 @@ async function readList({ frames, fps }: Extract<VideoSource, { frames: unknown 
   const indices = choose(length, options, options.sample ?? false);
   options.begin(indices.length);
   await Array.fromAsync(indices, async (index, place) => {
-    options.take(await options.decode(frames[index]!, `frame ${index} of ${name}`), place);
+    const frame = await options.open(frames[index]!, `frame ${index} of ${name}`);
+    options.take(await frame.decode(), place);
   });
   return sampledFps(indices, length);
 }

@@ -1,4 +1,5 @@
 import "sharp"; // a library that a test loads counts as its leak
+import { crc32 } from "node:zlib";
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { KedgeError } from "../../ffi/errors.ts";
 import { ChatTemplate } from "../../model/processor/chat_template.ts";
@@ -277,4 +278,36 @@ Deno.test("messages from outside: data URLs are read, and each fault is named wi
   fails(part({ type: "image", image: { data: new Uint8Array(5), width: 1, height: 2 } }), "3 bytes");
   fails(part({ type: "image", image: url, maxPixels: 0 }), "0.content.0.maxPixels");
   fails(part({ type: "video", video: { path: "/etc/passwd" } }), "0.content.0.video");
+});
+
+/** A PNG of a size that its header tells, of which no row is there. */
+function claims(width: number, height: number): Part {
+  const png = Uint8Array.fromBase64(
+    "iVBORw0KGgoAAAANSUhEUgAAAAMAAAACCAIAAAASFvFNAAAAHUlEQVR4nGPwO+Mg8OtlehUvQ9eaCzUpPPdO/wYAWn0J0sOtbzMAAAAASUVORK5CYII=",
+  );
+  const view = new DataView(png.buffer);
+  view.setUint32(16, width);
+  view.setUint32(20, height);
+  view.setUint32(29, crc32(png.subarray(12, 29)));
+  return { type: "image", image: png };
+}
+
+Deno.test("a prompt is judged by its pictures' headers: what is too long is not decoded, nor is what is cut off", async () => {
+  const real = new Processor({ tokenizer, minPixels: 28 * 28, maxPixels: 280 * 280 });
+  const broken = claims(2800, 2800), whole: Part = { type: "image", image: { data: new Uint8Array(3 * 28 * 28), width: 28, height: 28 } };
+  const messages = user(broken, text("a"), whole), length = [...tokenizer.encode(`${HEAD}${images(100)}a${images(1)}${TAIL}`)].length;
+  // To decode it would fail.
+  await assertRejects(() => real.prompt(messages), KedgeError, "picture 0: Cannot read the picture: the PNG is cut or broken");
+  const dropped = await real.prompt(messages, { maxPromptTokens: 100, overlong: "drop" });
+  assertEquals(isDropped(dropped) && dropped.tokens, length);
+  await assertRejects(
+    () => real.prompt(messages, { row: 7, maxPromptTokens: 100 }),
+    KedgeError,
+    `row 7: it has ${length} tokens, and 100 are allowed`,
+  );
+  const kept = await real.prompt(messages, { maxPromptTokens: 100, truncate: "left" });
+  assert(!isDropped(kept));
+  assertEquals(kept.visuals.map(({ grid }) => grid), [{ t: 1, h: 2, w: 2 }]);
+  const words = `row 7: its pictures have ${2800 * 2800 + 28 * 28} pixels, and 7000000 are allowed`;
+  await assertRejects(() => real.prompt(messages, { row: 7, mostPixels: 7_000_000 }), KedgeError, words);
 });
