@@ -26,6 +26,17 @@ const LAYOUTS: readonly Layout[] = [
   { prompts: 1, prefix: 512, responses: 8, length: 256 },
 ];
 const HEADS = 6, KV_HEADS = 2, HEAD_DIM = 64, WIDTH = HEADS * HEAD_DIM, KV_WIDTH = KV_HEADS * HEAD_DIM;
+/** What the shapes of all calls have in common. */
+const SIZES = {
+  qStride: WIDTH,
+  kStride: KV_WIDTH,
+  vStride: KV_WIDTH,
+  outStride: WIDTH,
+  heads: HEADS,
+  kvHeads: KV_HEADS,
+  headDim: HEAD_DIM,
+  scale: HEAD_DIM ** -0.5,
+};
 
 const flags = parseArgs(Deno.args, { string: ["threads", "rounds"] });
 using device = CpuDevice.open({ threads: Number(flags.threads ?? 2) });
@@ -69,14 +80,19 @@ function training(layout: Layout, shared: boolean): { forward: () => void; backw
   const [q, out, dq, dout] = [upload(tokens * WIDTH), upload(tokens * WIDTH), upload(tokens * WIDTH), upload(tokens * WIDTH)];
   const [k, v, dk, dv] = [upload(tokens * KV_WIDTH), upload(tokens * KV_WIDTH), upload(tokens * KV_WIDTH), upload(tokens * KV_WIDTH)];
   const lse = upload(tokens * HEADS);
-  // deno-fmt-ignore
-  const shape = [segments, rows.length / 8, longest, longest, tokens, tokens, HEADS, KV_HEADS, HEAD_DIM, HEAD_DIM ** -0.5, 1] as const;
-  // deno-fmt-ignore
+  const shape = {
+    ...SIZES,
+    nSegments: rows.length / 8,
+    maxQ: longest,
+    maxKv: longest,
+    qTokens: tokens,
+    kvTokens: tokens,
+    causal: 1,
+  };
+  const gradients = { dqStride: WIDTH, dkStride: KV_WIDTH, dvStride: KV_WIDTH, doutStride: WIDTH, accumulate: 0 };
   return {
-    forward: () => device.ops.attentionFwd(DTYPES.f32, out, WIDTH, lse, q, WIDTH, k, KV_WIDTH, v, KV_WIDTH, ...shape),
-    backward: () => device.ops.attentionBwd(
-      DTYPES.f32, dq, WIDTH, dk, KV_WIDTH, dv, KV_WIDTH, dout, WIDTH, q, WIDTH, k, KV_WIDTH, v, KV_WIDTH, out, WIDTH, lse, ...shape, 0,
-    ),
+    forward: () => device.ops.attentionFwd(DTYPES.f32, shape, out, lse, q, k, v, segments),
+    backward: () => device.ops.attentionBwd(DTYPES.f32, shape, gradients, dq, dk, dv, dout, q, k, v, out, lse, segments),
     flops: pairs * HEADS * HEAD_DIM,
   };
 }
@@ -107,11 +123,8 @@ function decoding({ prompts, prefix, responses, length }: Layout, shared: boolea
     v = upload(at * KV_WIDTH),
     mass = upload(2 * n),
     profile = upload(64 * n);
-  // deno-fmt-ignore
-  return () => device.ops.decodeAttention(
-    DTYPES.f32, out, WIDTH, mass, profile, q, WIDTH, k, KV_WIDTH, v, KV_WIDTH, region, 64, groupTable, groups.length / 4, sequenceTable, n,
-    prefix, own, at, HEADS, KV_HEADS, HEAD_DIM, HEAD_DIM ** -0.5, 0,
-  );
+  const shape = { ...SIZES, nGroups: groups.length / 4, n, maxPrefix: prefix, maxOwn: own, cacheTokens: at };
+  return () => device.ops.decodeAttention(DTYPES.f32, shape, out, mass, profile, q, k, v, region, 64, groupTable, sequenceTable, 0);
 }
 
 const report = new Report("attention", {

@@ -19,10 +19,15 @@ export interface Cblas {
   readonly setThreads?: (threads: number) => void;
 }
 
-const SGEMM = {
-  parameters: ["i32", "i32", "i32", "i32", "i32", "i32", "f32", "u64", "i32", "u64", "i32", "f32", "u64", "i32"],
-  result: "void",
-} as const;
+/** The function that is bound. */
+export const CBLAS_SYMBOLS = {
+  cblas_sgemm: {
+    parameters: ["i32", "i32", "i32", "i32", "i32", "i32", "f32", "u64", "i32", "u64", "i32", "f32", "u64", "i32"],
+    result: "void",
+  },
+} as const satisfies Deno.ForeignLibraryInterface;
+/** How the threads are set, by a name of each library's own. BLIS takes a 64-bit count, the others an int: a register holds either. */
+export const SET_THREADS = { parameters: ["i64"], result: "void" } as const satisfies Deno.ForeignFunction;
 
 // Each by the names of its shared object. Reference CBLAS is not among them: it is slower than the built-in GEMM.
 // `preferred`: taken by "auto". Accelerate reaches Apple's matrix units, which no other code can. The others are as fast as the built-in GEMM alone
@@ -39,11 +44,10 @@ const KNOWN: readonly { name: string; files: readonly string[]; threads: string;
 ];
 
 function load(path: string, name: string, threads: string): Cblas {
-  const sgemm = loadLibrary(path, { cblas_sgemm: SGEMM }).cblas_sgemm as unknown as Cblas["sgemm"];
+  const sgemm = loadLibrary(path, CBLAS_SYMBOLS).cblas_sgemm as unknown as Cblas["sgemm"];
   if (!threads) return { name, path, sgemm };
   try {
-    // BLIS takes a 64-bit count, the others an int: a register holds either.
-    const set = loadLibrary(path, { [threads]: { parameters: ["i64"], result: "void" } })[threads]!;
+    const set = loadLibrary(path, { [threads]: SET_THREADS })[threads]!;
     return { name, path, sgemm, setThreads: (count) => void set(count) };
   } catch {
     return { name, path, sgemm };

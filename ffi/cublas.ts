@@ -9,7 +9,8 @@ import type { Address } from "./generated/bindings.ts";
 import { candidates } from "./libraries.ts";
 import { type Foreign, loadLibrary, textAt } from "./load.ts";
 
-const SYMBOLS = {
+/** The functions that are bound. */
+export const CUBLAS_SYMBOLS = {
   cublasGetProperty: { parameters: ["i32", "buffer"], result: "i32" },
   cublasGetStatusString: { parameters: ["i32"], result: "pointer" },
   cublasCreate_v2: { parameters: ["buffer"], result: "i32" },
@@ -40,13 +41,13 @@ export class Cublas {
   readonly path: string;
   /** Such as "13.0.2". */
   readonly version: string;
-  readonly #call: Readonly<Record<keyof typeof SYMBOLS, Call>>;
+  readonly #call: Readonly<Record<keyof typeof CUBLAS_SYMBOLS, Call>>;
   readonly #text: Foreign;
 
   private constructor(path: string) {
-    const symbols = loadLibrary(path, SYMBOLS);
+    const symbols = loadLibrary(path, CUBLAS_SYMBOLS);
     this.path = path;
-    this.#call = symbols as Readonly<Record<keyof typeof SYMBOLS, Call>>;
+    this.#call = symbols as Readonly<Record<keyof typeof CUBLAS_SYMBOLS, Call>>;
     this.#text = symbols.cublasGetStatusString!;
     const part = new Int32Array(1);
     this.version = [0, 1, 2].map((property) => {

@@ -7,7 +7,8 @@ import { KedgeError } from "./errors.ts";
 import { candidates } from "./libraries.ts";
 import { type Foreign, loadLibrary, textAt } from "./load.ts";
 
-const SYMBOLS = {
+/** The functions that are bound. */
+export const CUDART_SYMBOLS = {
   cudaRuntimeGetVersion: { parameters: ["buffer"], result: "i32" },
   cudaDriverGetVersion: { parameters: ["buffer"], result: "i32" },
   cudaGetDeviceCount: { parameters: ["buffer"], result: "i32" },
@@ -61,7 +62,7 @@ export function versionText(version: number): string {
 export class Cudart {
   /** What the loader was given. */
   readonly path: string;
-  readonly call: Readonly<Record<Exclude<keyof typeof SYMBOLS, "cudaGetErrorName" | "cudaGetErrorString">, Call>>;
+  readonly call: Readonly<Record<Exclude<keyof typeof CUDART_SYMBOLS, "cudaGetErrorName" | "cudaGetErrorString">, Call>>;
   /** CUDA version of the runtime, such as 13000. */
   readonly runtimeVersion: number;
   /** CUDA version that the driver can serve; 0 without a driver. */
@@ -74,7 +75,7 @@ export class Cudart {
   readonly #text: Foreign;
 
   private constructor(path: string) {
-    const symbols = loadLibrary(path, SYMBOLS);
+    const symbols = loadLibrary(path, CUDART_SYMBOLS);
     this.path = path;
     this.call = symbols as Cudart["call"];
     this.#name = symbols.cudaGetErrorName!;

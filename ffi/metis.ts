@@ -43,7 +43,8 @@ export interface Metis {
 const FILES = Deno.build.os === "darwin"
   ? ["libmetis.dylib", "/opt/homebrew/opt/metis/lib/libmetis.dylib", "/usr/local/opt/metis/lib/libmetis.dylib"]
   : ["libmetis.so.5", "libmetis.so"];
-const SYMBOLS = {
+/** The functions that are bound. */
+export const METIS_SYMBOLS = {
   METIS_SetDefaultOptions: { parameters: ["buffer"], result: "i32" },
   METIS_PartGraphKway: { parameters: new Array<"buffer">(13).fill("buffer"), result: "i32" },
 } as const;
@@ -65,7 +66,7 @@ class LoadedMetis implements Metis {
   readonly #kway: Foreign;
 
   constructor(readonly path: string) {
-    const library = loadLibrary(path, SYMBOLS);
+    const library = loadLibrary(path, METIS_SYMBOLS);
     this.#defaults = library.METIS_SetDefaultOptions!;
     this.#kway = library.METIS_PartGraphKway!;
     // It sets 40 of its integers to -1.

@@ -246,33 +246,21 @@ function measure(
   seen: AttentionSeen,
   into: { mass: Tensor; profile: Tensor; region: Tensor; rowOut: Tensor; regions: number; renorm: number },
 ): void {
-  const { q, k, lse, heads, kvHeads, headDim, scale } = seen;
-  const { segments } = batch;
+  const { q, k, lse, shape } = seen;
   const { mass, profile, region, rowOut, regions, renorm } = into;
   batch.device.ops.connectivity(
     q.dtypeCode,
+    shape,
     mass.address,
     profile.address,
     q.address,
-    q.rowStride,
     k.address,
-    k.rowStride,
     lse.address,
     region.address,
     rowOut.address,
     regions,
     mass.rows,
-    segments.table.address,
-    segments.count,
-    segments.maxQ,
-    segments.maxKv,
-    q.rows,
-    k.rows,
-    heads,
-    kvHeads,
-    headDim,
-    scale,
-    Number(segments.causal),
+    batch.segments.table.address,
     renorm,
   );
 }

@@ -20,7 +20,7 @@ Deno.test("the device says what it is made of", () => {
   assertEquals([device.kind, device.name, device.ordinal, device.batchInvariant], ["cpu", "cpu", -1, true]);
   assertMatch(device.description, /^cpu: \d+ cores, \d+-bit SIMD, GEMM by /);
   assert(device.threads >= 1);
-  assertEquals(device.ops.abiVersion(), 1);
+  assertEquals(device.ops.abiVersion(), 2);
 });
 
 Deno.test("bytes come back as they were written, also through views", () => {

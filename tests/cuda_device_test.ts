@@ -1,4 +1,4 @@
-import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
+import { assert, assertAlmostEquals, assertEquals, assertMatch, assertThrows } from "@std/assert";
 import { cacheFolder } from "../ffi/build.ts";
 import { CudaDevice } from "../ffi/cuda_device.ts";
 import { Cudart } from "../ffi/cudart.ts";
@@ -148,6 +148,25 @@ fakeTest("a kernel that fails shows at the next synchronisation, with the driver
   assertThrows(() => device[Symbol.dispose](), KedgeError, words);
   assertThrows(() => device.alloc(4), KedgeError, "this device was closed");
 }, { misuses: true });
+
+fakeTest("a kernel that runs later has the block of arguments it was called with", () => {
+  using device = fake.open();
+  // Two keys, at 1 and 0 along the query: the higher the scale, the more of the first value.
+  const q = upload(device, Float32Array.of(1, 0, 0, 0)), k = upload(device, Float32Array.of(1, 0, 0, 0, 0, 0, 0, 0));
+  const v = upload(device, Float32Array.of(1, 1, 1, 1, 0, 0, 0, 0)), lse = upload(device, new Float32Array(1));
+  const table = device.alloc(32), outs = [1, 2, 3].map(() => upload(device, new Float32Array(4)));
+  device.write(table, Int32Array.of(0, 1, 0, 2, -1, 0, 0, 0));
+  const sizes = { qStride: 4, kStride: 4, vStride: 4, outStride: 4, nSegments: 1, maxQ: 1, maxKv: 2, qTokens: 1, kvTokens: 2 };
+  const attend = (scale: number, out: number) => {
+    const shape = { ...sizes, heads: 1, kvHeads: 1, headDim: 4, scale, causal: 0 };
+    device.ops.attentionFwd(F32, shape, out, lse, q, k, v, table);
+  };
+  attend(1, outs[0]!); // the workspace grows here, which a kernel that waits cannot have
+  fake.defer = true;
+  outs.forEach((out, i) => attend(i, out));
+  outs.forEach((out, i) => assertAlmostEquals(download(device, out, 1)[0]!, 1 / (1 + Math.exp(-i)), 1e-6));
+  for (const address of [q, k, v, lse, table, ...outs]) device.free(address);
+});
 
 fakeTest("a second free is an error, and so is one of what is none of the device's", () => {
   using device = fake.open();

@@ -1,12 +1,151 @@
 // Generated from kernels/include/kedge.h by tools/generate_ffi.ts. Do not edit.
 // deno-fmt-ignore-file
 // deno-lint-ignore-file
+import { put32, put64 } from "../block.ts";
 
 /** A device address: a CUDA or a host address as a number (they stay below 2^53); 0 is NULL. */
 export type Address = number;
 
 /** Loaded symbols, called with numbers: for 64-bit integers Deno's types ask for bigint, its calls take both, and numbers are exact below 2^53. */
 export type Symbols<Table> = { readonly [Name in keyof Table]: (...values: (number | BufferSource | null)[]) => number | bigint };
+
+/** Size of each struct, and where its fields begin, in bytes. */
+export const structs = {
+  kedge_status: { bytes: 512, offsets: { code: 0, reserved: 4, needed: 8, message: 16 } },
+  kedge_context: { bytes: 40, offsets: { stream: 0, workspace: 8, workspace_bytes: 16, device: 24, threads: 28, flags: 32, reserved: 36 } },
+  kedge_attention_shape: { bytes: 112, offsets: { q_stride: 0, k_stride: 8, v_stride: 16, out_stride: 24, n_segments: 32, max_q: 40, max_kv: 48, q_tokens: 56, kv_tokens: 64, heads: 72, kv_heads: 80, head_dim: 88, scale: 96, causal: 104 } },
+  kedge_attention_gradients: { bytes: 40, offsets: { dq_stride: 0, dk_stride: 8, dv_stride: 16, dout_stride: 24, accumulate: 32 } },
+  kedge_decode_shape: { bytes: 104, offsets: { q_stride: 0, k_stride: 8, v_stride: 16, out_stride: 24, n_groups: 32, n: 40, max_prefix: 48, max_own: 56, cache_tokens: 64, heads: 72, kv_heads: 80, head_dim: 88, scale: 96 } },
+} as const;
+
+/** Attention over packed sequences: its sizes, and the strides of its forward's arrays. */
+export interface AttentionShape {
+  /** Elements between rows of q. */
+  readonly qStride: number;
+  /** Elements between rows of k. */
+  readonly kStride: number;
+  /** Elements between rows of v. */
+  readonly vStride: number;
+  /** Elements between rows of out. */
+  readonly outStride: number;
+  /** Rows of the segment table. */
+  readonly nSegments: number;
+  /** Upper bound of q_len over the segments: it sizes CUDA's grid. */
+  readonly maxQ: number;
+  /** Upper bound of kv_len over the segments: it sizes CUDA's grid. */
+  readonly maxKv: number;
+  /** Rows of q. */
+  readonly qTokens: number;
+  /** Rows of k and v. */
+  readonly kvTokens: number;
+  /** Query heads. */
+  readonly heads: number;
+  /** Key heads. */
+  readonly kvHeads: number;
+  /** Elements of a head. */
+  readonly headDim: number;
+  /** Factor on q.k, finite. */
+  readonly scale: number;
+  /** Whether a query sees only the own keys up to its place. */
+  readonly causal: number;
+}
+
+/** What the backward of attention takes besides. */
+export interface AttentionGradients {
+  /** Elements between rows of dq. */
+  readonly dqStride: number;
+  /** Elements between rows of dk. */
+  readonly dkStride: number;
+  /** Elements between rows of dv. */
+  readonly dvStride: number;
+  /** Elements between rows of dout. */
+  readonly doutStride: number;
+  /** Bits 0, 1, 2: dq, dk, dv are added to. */
+  readonly accumulate: number;
+}
+
+/** A decode step: one new token per sequence. */
+export interface DecodeShape {
+  /** Elements between rows of q. */
+  readonly qStride: number;
+  /** Elements between rows of k_cache. */
+  readonly kStride: number;
+  /** Elements between rows of v_cache. */
+  readonly vStride: number;
+  /** Elements between rows of out. */
+  readonly outStride: number;
+  /** Rows of groups. */
+  readonly nGroups: number;
+  /** Sequences: rows of q, of out and of sequences. */
+  readonly n: number;
+  /** Upper bound of prefix_len: it sizes CUDA's grid. */
+  readonly maxPrefix: number;
+  /** Upper bound of own_len: it sizes CUDA's grid. */
+  readonly maxOwn: number;
+  /** Rows of k_cache and v_cache. */
+  readonly cacheTokens: number;
+  /** Query heads. */
+  readonly heads: number;
+  /** Key heads. */
+  readonly kvHeads: number;
+  /** Elements of a head. */
+  readonly headDim: number;
+  /** Factor on q.k, finite. */
+  readonly scale: number;
+}
+
+function attentionShapeWriter(): (x: AttentionShape) => ArrayBufferView<ArrayBuffer> {
+  const block = new ArrayBuffer(112), words = new Int32Array(block), doubles = new Float64Array(block);
+  return (x) => {
+    put64(words, 0, x.qStride, "qStride");
+    put64(words, 2, x.kStride, "kStride");
+    put64(words, 4, x.vStride, "vStride");
+    put64(words, 6, x.outStride, "outStride");
+    put64(words, 8, x.nSegments, "nSegments");
+    put64(words, 10, x.maxQ, "maxQ");
+    put64(words, 12, x.maxKv, "maxKv");
+    put64(words, 14, x.qTokens, "qTokens");
+    put64(words, 16, x.kvTokens, "kvTokens");
+    put64(words, 18, x.heads, "heads");
+    put64(words, 20, x.kvHeads, "kvHeads");
+    put64(words, 22, x.headDim, "headDim");
+    doubles[12] = x.scale;
+    put32(words, 26, x.causal, "causal");
+    return words;
+  };
+}
+
+function attentionGradientsWriter(): (x: AttentionGradients) => ArrayBufferView<ArrayBuffer> {
+  const block = new ArrayBuffer(40), words = new Int32Array(block);
+  return (x) => {
+    put64(words, 0, x.dqStride, "dqStride");
+    put64(words, 2, x.dkStride, "dkStride");
+    put64(words, 4, x.dvStride, "dvStride");
+    put64(words, 6, x.doutStride, "doutStride");
+    put32(words, 8, x.accumulate, "accumulate");
+    return words;
+  };
+}
+
+function decodeShapeWriter(): (x: DecodeShape) => ArrayBufferView<ArrayBuffer> {
+  const block = new ArrayBuffer(104), words = new Int32Array(block), doubles = new Float64Array(block);
+  return (x) => {
+    put64(words, 0, x.qStride, "qStride");
+    put64(words, 2, x.kStride, "kStride");
+    put64(words, 4, x.vStride, "vStride");
+    put64(words, 6, x.outStride, "outStride");
+    put64(words, 8, x.nGroups, "nGroups");
+    put64(words, 10, x.n, "n");
+    put64(words, 12, x.maxPrefix, "maxPrefix");
+    put64(words, 14, x.maxOwn, "maxOwn");
+    put64(words, 16, x.cacheTokens, "cacheTokens");
+    put64(words, 18, x.heads, "heads");
+    put64(words, 20, x.kvHeads, "kvHeads");
+    put64(words, 22, x.headDim, "headDim");
+    doubles[12] = x.scale;
+    return words;
+  };
+}
 
 export const opSymbols = {
   kedge_abi_version: { parameters: [], result: "i32" },
@@ -28,10 +167,10 @@ export const opSymbols = {
   kedge_bias_grad: { parameters: ["buffer", "i32", "u64", "u64", "i64", "i64", "i64", "buffer"], result: "i32" },
   kedge_rope_table: { parameters: ["buffer", "u64", "u64", "u64", "u64", "u64", "i64", "i64", "i64", "buffer"], result: "i32" },
   kedge_rope: { parameters: ["buffer", "i32", "u64", "i64", "u64", "i64", "u64", "u64", "i64", "i64", "i64", "i32", "i32", "buffer"], result: "i32" },
-  kedge_attention_fwd: { parameters: ["buffer", "i32", "u64", "i64", "u64", "u64", "i64", "u64", "i64", "u64", "i64", "u64", "i64", "i64", "i64", "i64", "i64", "i64", "i64", "i64", "f64", "i32", "buffer"], result: "i32" },
-  kedge_attention_bwd: { parameters: ["buffer", "i32", "u64", "i64", "u64", "i64", "u64", "i64", "u64", "i64", "u64", "i64", "u64", "i64", "u64", "i64", "u64", "i64", "u64", "u64", "i64", "i64", "i64", "i64", "i64", "i64", "i64", "i64", "f64", "i32", "i32", "buffer"], result: "i32" },
-  kedge_connectivity: { parameters: ["buffer", "i32", "u64", "u64", "u64", "i64", "u64", "i64", "u64", "u64", "u64", "i64", "i64", "u64", "i64", "i64", "i64", "i64", "i64", "i64", "i64", "i64", "f64", "i32", "i32", "buffer"], result: "i32" },
-  kedge_decode_attention: { parameters: ["buffer", "i32", "u64", "i64", "u64", "u64", "u64", "i64", "u64", "i64", "u64", "i64", "u64", "i64", "u64", "i64", "u64", "i64", "i64", "i64", "i64", "i64", "i64", "i64", "f64", "i32", "buffer"], result: "i32" },
+  kedge_attention_fwd: { parameters: ["buffer", "i32", "buffer", "u64", "u64", "u64", "u64", "u64", "u64", "buffer"], result: "i32" },
+  kedge_attention_bwd: { parameters: ["buffer", "i32", "buffer", "buffer", "u64", "u64", "u64", "u64", "u64", "u64", "u64", "u64", "u64", "u64", "buffer"], result: "i32" },
+  kedge_connectivity: { parameters: ["buffer", "i32", "buffer", "u64", "u64", "u64", "u64", "u64", "u64", "u64", "i64", "i64", "u64", "i32", "buffer"], result: "i32" },
+  kedge_decode_attention: { parameters: ["buffer", "i32", "buffer", "u64", "u64", "u64", "u64", "u64", "u64", "u64", "i64", "u64", "u64", "i32", "buffer"], result: "i32" },
   kedge_swiglu_fwd: { parameters: ["buffer", "i32", "u64", "i64", "u64", "i64", "u64", "i64", "i64", "i64", "buffer"], result: "i32" },
   kedge_swiglu_bwd: { parameters: ["buffer", "i32", "u64", "i64", "u64", "i64", "u64", "i64", "u64", "i64", "u64", "i64", "i64", "i64", "i32", "buffer"], result: "i32" },
   kedge_gelu_fwd: { parameters: ["buffer", "i32", "u64", "u64", "i64", "buffer"], result: "i32" },
@@ -122,14 +261,14 @@ export interface Ops {
   ropeTable(cos: Address, sin: Address, positions: Address, axis: Address, invFreq: Address, axes: number, tokens: number, half: number): void;
   /** Rotates each head's pairs (i, i + head_dim/2): y1 = x1 cos - x2 sin, y2 = x2 cos + x1 sin; inverse != 0 turns back, which is the backward. x, y: [tokens, heads, head_dim] with strides; cos, sin: f32[tokens, head_dim/2]. accumulate bit 0: y. In place allowed. */
   rope(dtype: number, y: Address, yStride: number, x: Address, xStride: number, cos: Address, sin: Address, tokens: number, heads: number, headDim: number, inverse: number, accumulate: number): void;
-  /** Packed sequences with shared prefixes. Tokens of all sequences lie behind one another, without padding. `segments`: i32[n_segments, 8], { q_start, q_len, kv_start, kv_len, parent, child_begin, child_end, 0 }. Segment s: query rows [q_start, q_start + q_len) see, first, all keys of segment `parent` (-1: none; a parent has no parent itself), then their own keys [kv_start, kv_start + kv_len), all of them, or with causal != 0 own key j for query i if j <= i + kv_len - q_len. The children of a segment (those with parent == s) are the segments [child_begin, child_end) (empty: 0, 0). Query ranges are disjoint; so are key ranges; with causal, q_len <= kv_len. A prompt with G responses: one parent and G children; a vision window: a segment of its own. Keys of a parent may come from a cache (q_len 0). Query rows of no segment are written as zeros in out (and -inf in lse); key rows of none get zero gradient. A query row that sees no key at all gives zeros and lse -inf. * q, out: [q_tokens, heads, head_dim]; k, v: [kv_tokens, kv_heads, head_dim]; lse: f32[q_tokens, heads], natural logarithm of the sum of exp(scale * q.k). heads % kv_heads == 0: query head h reads key head h / (heads / kv_heads). head_dim: a multiple of 4 in [4, 128] (CUDA: a multiple of 8 in [8, 128]). max_q, max_kv: upper bounds of q_len and kv_len over the segments (they size CUDA's grid). The CPU library validates the table; use kedge_segments_check for a table that goes to CUDA. Dao, arXiv 2307.08691 (algorithm); Prefix Grouper, arXiv 2506.05433 (shared prefix). */
-  attentionFwd(dtype: number, out: Address, outStride: number, lse: Address, q: Address, qStride: number, k: Address, kStride: number, v: Address, vStride: number, segments: Address, nSegments: number, maxQ: number, maxKv: number, qTokens: number, kvTokens: number, heads: number, kvHeads: number, headDim: number, scale: number, causal: number): void;
-  /** dq, dk, dv: shapes as q, k, v, strides of their own. A key's gradient sums over all query heads of its group and all segments that see it, in a fixed order. accumulate bits 0, 1, 2: dq, dk, dv. */
-  attentionBwd(dtype: number, dq: Address, dqStride: number, dk: Address, dkStride: number, dv: Address, dvStride: number, dout: Address, doutStride: number, q: Address, qStride: number, k: Address, kStride: number, v: Address, vStride: number, out: Address, outStride: number, lse: Address, segments: Address, nSegments: number, maxQ: number, maxKv: number, qTokens: number, kvTokens: number, heads: number, kvHeads: number, headDim: number, scale: number, causal: number, accumulate: number): void;
-  /** From a forward's q, k, lse. row_out: i32[q_tokens]: the output row of each query row, -1 to skip; distinct. */
-  connectivity(dtype: number, mass: Address, profile: Address, q: Address, qStride: number, k: Address, kStride: number, lse: Address, region: Address, rowOut: Address, regions: number, rowsOut: number, segments: Address, nSegments: number, maxQ: number, maxKv: number, qTokens: number, kvTokens: number, heads: number, kvHeads: number, headDim: number, scale: number, causal: number, renorm: number): void;
-  /** One new token per sequence over [shared prefix][own] in a cache. k_cache, v_cache: [cache_tokens, kv_heads, head_dim] with strides; the new token's key and value are already in the cache. groups: i32[n_groups, 4] { prefix_start, prefix_len, seq_begin, seq_end }: in order, they cover sequences [0, n) once. sequences: i32[n, 2] { own_start, own_len }, own_len counting the new token (0 allowed with a prefix). out, q: [n, heads, head_dim]. mass, profile, region as above, one row a sequence (row i = sequence i), region: i32[cache_tokens]; mass nullable: then no connectivity is computed. max_prefix, max_own: upper bounds that size CUDA's grid. Hydragen, arXiv 2402.05099. */
-  decodeAttention(dtype: number, out: Address, outStride: number, mass: Address, profile: Address, q: Address, qStride: number, kCache: Address, kStride: number, vCache: Address, vStride: number, region: Address, regions: number, groups: Address, nGroups: number, sequences: Address, n: number, maxPrefix: number, maxOwn: number, cacheTokens: number, heads: number, kvHeads: number, headDim: number, scale: number, renorm: number): void;
+  /** Packed sequences with shared prefixes. Tokens of all sequences lie behind one another, without padding. `segments`: i32[n_segments, 8], { q_start, q_len, kv_start, kv_len, parent, child_begin, child_end, 0 }. Segment s: query rows [q_start, q_start + q_len) see, first, all keys of segment `parent` (-1: none; a parent has no parent itself), then their own keys [kv_start, kv_start + kv_len), all of them, or with causal != 0 own key j for query i if j <= i + kv_len - q_len. The children of a segment (those with parent == s) are the segments [child_begin, child_end) (empty: 0, 0). Query ranges are disjoint; so are key ranges; with causal, q_len <= kv_len. A prompt with G responses: one parent and G children; a vision window: a segment of its own. Keys of a parent may come from a cache (q_len 0). Query rows of no segment are written as zeros in out (and -inf in lse); key rows of none get zero gradient. A query row that sees no key at all gives zeros and lse -inf. * q, out: [q_tokens, heads, head_dim]; k, v: [kv_tokens, kv_heads, head_dim]; lse: f32[q_tokens, heads], natural logarithm of the sum of exp(scale * q.k). heads % kv_heads == 0: query head h reads key head h / (heads / kv_heads). head_dim: a multiple of 4 in [4, 128] (CUDA: a multiple of 8 in [8, 128]). The CPU library validates the table; use kedge_segments_check for a table that goes to CUDA. Dao, arXiv 2307.08691 (algorithm); Prefix Grouper, arXiv 2506.05433 (shared prefix). */
+  attentionFwd(dtype: number, shape: AttentionShape, out: Address, lse: Address, q: Address, k: Address, v: Address, segments: Address): void;
+  /** dq, dk, dv: shapes as q, k, v, strides of their own. A key's gradient sums over all query heads of its group and all segments that see it, in a fixed order. */
+  attentionBwd(dtype: number, shape: AttentionShape, gradients: AttentionGradients, dq: Address, dk: Address, dv: Address, dout: Address, q: Address, k: Address, v: Address, out: Address, lse: Address, segments: Address): void;
+  /** From a forward's q, k, lse and shape (v_stride and out_stride are not read). row_out: i32[q_tokens]: the output row of each query row, -1 to skip; distinct. */
+  connectivity(dtype: number, shape: AttentionShape, mass: Address, profile: Address, q: Address, k: Address, lse: Address, region: Address, rowOut: Address, regions: number, rowsOut: number, segments: Address, renorm: number): void;
+  /** One new token per sequence over [shared prefix][own] in a cache. k_cache, v_cache: [cache_tokens, kv_heads, head_dim] with strides; the new token's key and value are already in the cache. groups: i32[n_groups, 4] { prefix_start, prefix_len, seq_begin, seq_end }: in order, they cover sequences [0, n) once. sequences: i32[n, 2] { own_start, own_len }, own_len counting the new token (0 allowed with a prefix). out, q: [n, heads, head_dim]. mass, profile, region as above, one row a sequence (row i = sequence i), region: i32[cache_tokens]; mass nullable: then no connectivity is computed. Hydragen, arXiv 2402.05099. */
+  decodeAttention(dtype: number, shape: DecodeShape, out: Address, mass: Address, profile: Address, q: Address, kCache: Address, vCache: Address, region: Address, regions: number, groups: Address, sequences: Address, renorm: number): void;
   /** out = silu(gate) * up, silu(x) = x / (1 + exp(-x)). All [rows, dim] with strides, so that gate and up may be halves of one matrix. Shazeer, arXiv 2002.05202. */
   swigluFwd(dtype: number, out: Address, outStride: number, gate: Address, gateStride: number, up: Address, upStride: number, rows: number, dim: number): void;
   /** accumulate bits 0, 1: dgate, dup. In place allowed: dgate == gate and dup == up (without accumulate). */
@@ -179,6 +318,7 @@ export interface Ops {
 /**
  * Binds loaded symbols to a context and a status buffer.
  *
+ * Blocks of arguments are the binding's own: each call writes them anew, and the function reads them before it returns.
  * @param failed Called with the function's name while `status` holds a failure; it throws, or returns to have the call made again.
  */
 export function bindOps(
@@ -187,6 +327,9 @@ export function bindOps(
   status: Uint8Array<ArrayBuffer>,
   failed: (name: string) => void,
 ): Ops {
+  const writeAttentionShape = attentionShapeWriter();
+  const writeAttentionGradients = attentionGradientsWriter();
+  const writeDecodeShape = decodeShapeWriter();
   return {
     abiVersion: () => Number(symbols.kedge_abi_version()),
     noop: () => {
@@ -243,17 +386,17 @@ export function bindOps(
     rope: (dtype, y, yStride, x, xStride, cos, sin, tokens, heads, headDim, inverse, accumulate) => {
       while (symbols.kedge_rope(context, dtype, y, yStride, x, xStride, cos, sin, tokens, heads, headDim, inverse, accumulate, status) !== 0) failed("rope");
     },
-    attentionFwd: (dtype, out, outStride, lse, q, qStride, k, kStride, v, vStride, segments, nSegments, maxQ, maxKv, qTokens, kvTokens, heads, kvHeads, headDim, scale, causal) => {
-      while (symbols.kedge_attention_fwd(context, dtype, out, outStride, lse, q, qStride, k, kStride, v, vStride, segments, nSegments, maxQ, maxKv, qTokens, kvTokens, heads, kvHeads, headDim, scale, causal, status) !== 0) failed("attentionFwd");
+    attentionFwd: (dtype, shape, out, lse, q, k, v, segments) => {
+      while (symbols.kedge_attention_fwd(context, dtype, writeAttentionShape(shape), out, lse, q, k, v, segments, status) !== 0) failed("attentionFwd");
     },
-    attentionBwd: (dtype, dq, dqStride, dk, dkStride, dv, dvStride, dout, doutStride, q, qStride, k, kStride, v, vStride, out, outStride, lse, segments, nSegments, maxQ, maxKv, qTokens, kvTokens, heads, kvHeads, headDim, scale, causal, accumulate) => {
-      while (symbols.kedge_attention_bwd(context, dtype, dq, dqStride, dk, dkStride, dv, dvStride, dout, doutStride, q, qStride, k, kStride, v, vStride, out, outStride, lse, segments, nSegments, maxQ, maxKv, qTokens, kvTokens, heads, kvHeads, headDim, scale, causal, accumulate, status) !== 0) failed("attentionBwd");
+    attentionBwd: (dtype, shape, gradients, dq, dk, dv, dout, q, k, v, out, lse, segments) => {
+      while (symbols.kedge_attention_bwd(context, dtype, writeAttentionShape(shape), writeAttentionGradients(gradients), dq, dk, dv, dout, q, k, v, out, lse, segments, status) !== 0) failed("attentionBwd");
     },
-    connectivity: (dtype, mass, profile, q, qStride, k, kStride, lse, region, rowOut, regions, rowsOut, segments, nSegments, maxQ, maxKv, qTokens, kvTokens, heads, kvHeads, headDim, scale, causal, renorm) => {
-      while (symbols.kedge_connectivity(context, dtype, mass, profile, q, qStride, k, kStride, lse, region, rowOut, regions, rowsOut, segments, nSegments, maxQ, maxKv, qTokens, kvTokens, heads, kvHeads, headDim, scale, causal, renorm, status) !== 0) failed("connectivity");
+    connectivity: (dtype, shape, mass, profile, q, k, lse, region, rowOut, regions, rowsOut, segments, renorm) => {
+      while (symbols.kedge_connectivity(context, dtype, writeAttentionShape(shape), mass, profile, q, k, lse, region, rowOut, regions, rowsOut, segments, renorm, status) !== 0) failed("connectivity");
     },
-    decodeAttention: (dtype, out, outStride, mass, profile, q, qStride, kCache, kStride, vCache, vStride, region, regions, groups, nGroups, sequences, n, maxPrefix, maxOwn, cacheTokens, heads, kvHeads, headDim, scale, renorm) => {
-      while (symbols.kedge_decode_attention(context, dtype, out, outStride, mass, profile, q, qStride, kCache, kStride, vCache, vStride, region, regions, groups, nGroups, sequences, n, maxPrefix, maxOwn, cacheTokens, heads, kvHeads, headDim, scale, renorm, status) !== 0) failed("decodeAttention");
+    decodeAttention: (dtype, shape, out, mass, profile, q, kCache, vCache, region, regions, groups, sequences, renorm) => {
+      while (symbols.kedge_decode_attention(context, dtype, writeDecodeShape(shape), out, mass, profile, q, kCache, vCache, region, regions, groups, sequences, renorm, status) !== 0) failed("decodeAttention");
     },
     swigluFwd: (dtype, out, outStride, gate, gateStride, up, upStride, rows, dim) => {
       while (symbols.kedge_swiglu_fwd(context, dtype, out, outStride, gate, gateStride, up, upStride, rows, dim, status) !== 0) failed("swigluFwd");
@@ -377,6 +520,7 @@ export interface Host {
 /**
  * Binds loaded symbols to a context and a status buffer.
  *
+ * Blocks of arguments are the binding's own: each call writes them anew, and the function reads them before it returns.
  * @param failed Called with the function's name while `status` holds a failure; it throws, or returns to have the call made again.
  */
 export function bindHost(

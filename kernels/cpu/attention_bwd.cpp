@@ -272,32 +272,32 @@ int32_t backward(const kedge_context* ctx, Backward& b, int64_t n, kedge_status*
 }  // namespace
 }  // namespace kedge
 
-KEDGE_API int32_t kedge_attention_bwd(const kedge_context* ctx, int32_t dtype, void* dq, int64_t dq_stride, void* dk, int64_t dk_stride,
-                                      void* dv, int64_t dv_stride, const void* dout, int64_t dout_stride, const void* q, int64_t q_stride,
-                                      const void* k, int64_t k_stride, const void* v, int64_t v_stride, const void* out, int64_t out_stride,
-                                      const float* lse, const int32_t* segments, int64_t n_segments, int64_t max_q, int64_t max_kv,
-                                      int64_t q_tokens, int64_t kv_tokens, int64_t heads, int64_t kv_heads, int64_t head_dim, double scale,
-                                      int32_t causal, int32_t accumulate, kedge_status* status) {
+KEDGE_API int32_t kedge_attention_bwd(const kedge_context* ctx, int32_t dtype, KEDGE_IN const kedge_attention_shape* shape,
+                                      KEDGE_IN const kedge_attention_gradients* gradients, void* dq, void* dk, void* dv, const void* dout,
+                                      const void* q, const void* k, const void* v, const void* out, const float* lse,
+                                      const int32_t* segments, kedge_status* status) {
   using namespace kedge;
-  AttentionShape shape = { q_tokens, kv_tokens, heads, kv_heads, head_dim, max_q, max_kv, scale, causal != 0 };
   try {
-    if (int32_t e = check_attention(dtype, shape, segments, n_segments, status)) return e;
-    int64_t q_width = heads * head_dim, kv_width = kv_heads * head_dim;
-    KEDGE_REQUIRE(std::min({ q_stride, dq_stride, out_stride, dout_stride }) >= q_width,
-                  "a stride of q, dq, out, dout (%lld, %lld, %lld, %lld) is below the row's %lld", (long long)q_stride,
-                  (long long)dq_stride, (long long)out_stride, (long long)dout_stride, (long long)q_width);
-    KEDGE_REQUIRE(std::min({ k_stride, dk_stride, v_stride, dv_stride }) >= kv_width,
-                  "a stride of k, dk, v, dv (%lld, %lld, %lld, %lld) is below the row's %lld", (long long)k_stride, (long long)dk_stride,
-                  (long long)v_stride, (long long)dv_stride, (long long)kv_width);
-    KEDGE_REQUIRE((dq && dout && q && out && lse) || q_tokens == 0, "dq, dout, q, out or lse is NULL");
-    KEDGE_REQUIRE((dk && dv && k && v) || kv_tokens == 0, "dk, dv, k or v is NULL");
-    KEDGE_REQUIRE(accumulate >= 0 && accumulate < 8, "accumulate is %d, its bits are dq, dk, dv", accumulate);
-    Backward b = { shape, as_segments(segments), (float*)dq, (float*)dk, (float*)dv, dq_stride, dk_stride, dv_stride,
+    if (int32_t e = check_attention(dtype, shape, segments, status)) return e;
+    KEDGE_REQUIRE(gradients, "gradients is NULL");
+    const kedge_attention_shape& x = *shape;
+    const kedge_attention_gradients& g = *gradients;
+    int64_t q_width = x.heads * x.head_dim, kv_width = x.kv_heads * x.head_dim;
+    KEDGE_REQUIRE(std::min({ x.q_stride, g.dq_stride, x.out_stride, g.dout_stride }) >= q_width,
+                  "a stride of q, dq, out, dout (%lld, %lld, %lld, %lld) is below the row's %lld", (long long)x.q_stride,
+                  (long long)g.dq_stride, (long long)x.out_stride, (long long)g.dout_stride, (long long)q_width);
+    KEDGE_REQUIRE(std::min({ x.k_stride, g.dk_stride, x.v_stride, g.dv_stride }) >= kv_width,
+                  "a stride of k, dk, v, dv (%lld, %lld, %lld, %lld) is below the row's %lld", (long long)x.k_stride,
+                  (long long)g.dk_stride, (long long)x.v_stride, (long long)g.dv_stride, (long long)kv_width);
+    KEDGE_REQUIRE((dq && dout && q && out && lse) || x.q_tokens == 0, "dq, dout, q, out or lse is NULL");
+    KEDGE_REQUIRE((dk && dv && k && v) || x.kv_tokens == 0, "dk, dv, k or v is NULL");
+    KEDGE_REQUIRE(g.accumulate >= 0 && g.accumulate < 8, "accumulate is %d, its bits are dq, dk, dv", g.accumulate);
+    Backward b = { AttentionShape(x), as_segments(segments), (float*)dq, (float*)dk, (float*)dv, g.dq_stride, g.dk_stride, g.dv_stride,
                    (const float*)dout, (const float*)q, (const float*)k, (const float*)v, (const float*)out, lse,
-                   dout_stride, q_stride, k_stride, v_stride, out_stride,
-                   (accumulate & 1) != 0, (accumulate & 2) != 0, (accumulate & 4) != 0, nullptr, nullptr };
-    return backward(ctx, b, n_segments, status);
+                   g.dout_stride, x.q_stride, x.k_stride, x.v_stride, x.out_stride,
+                   (g.accumulate & 1) != 0, (g.accumulate & 2) != 0, (g.accumulate & 4) != 0, nullptr, nullptr };
+    return backward(ctx, b, x.n_segments, status);
   } catch (const std::bad_alloc&) {
-    return fail(status, KEDGE_OUT_OF_MEMORY, "no memory to plan attention over %lld segments", (long long)n_segments);
+    return fail(status, KEDGE_OUT_OF_MEMORY, "no memory to plan attention over %lld segments", (long long)shape->n_segments);
   }
 }

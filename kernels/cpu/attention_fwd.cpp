@@ -165,27 +165,25 @@ int32_t forward(const kedge_context* ctx, const Forward& f, int64_t n, kedge_sta
 }  // namespace
 }  // namespace kedge
 
-KEDGE_API int32_t kedge_attention_fwd(const kedge_context* ctx, int32_t dtype, void* out, int64_t out_stride, float* lse, const void* q,
-                                      int64_t q_stride, const void* k, int64_t k_stride, const void* v, int64_t v_stride,
-                                      const int32_t* segments, int64_t n_segments, int64_t max_q, int64_t max_kv, int64_t q_tokens,
-                                      int64_t kv_tokens, int64_t heads, int64_t kv_heads, int64_t head_dim, double scale, int32_t causal,
+KEDGE_API int32_t kedge_attention_fwd(const kedge_context* ctx, int32_t dtype, KEDGE_IN const kedge_attention_shape* shape, void* out,
+                                      float* lse, const void* q, const void* k, const void* v, const int32_t* segments,
                                       kedge_status* status) {
   using namespace kedge;
-  AttentionShape shape = { q_tokens, kv_tokens, heads, kv_heads, head_dim, max_q, max_kv, scale, causal != 0 };
   try {
-    if (int32_t e = check_attention(dtype, shape, segments, n_segments, status)) return e;
-    int64_t q_width = heads * head_dim, kv_width = kv_heads * head_dim;
-    KEDGE_REQUIRE(std::min(q_stride, out_stride) >= q_width, "q_stride %lld or out_stride %lld is below the row's %lld",
-                  (long long)q_stride, (long long)out_stride, (long long)q_width);
-    KEDGE_REQUIRE(std::min(k_stride, v_stride) >= kv_width, "k_stride %lld or v_stride %lld is below the row's %lld", (long long)k_stride,
-                  (long long)v_stride, (long long)kv_width);
-    KEDGE_REQUIRE((out && lse && q) || q_tokens == 0, "out, lse or q is NULL");
-    KEDGE_REQUIRE((k && v) || kv_tokens == 0, "k or v is NULL");
-    if (q_tokens == 0) return ok(status);
-    Forward f = { shape, as_segments(segments), (float*)out, out_stride, lse, (const float*)q, (const float*)k, (const float*)v,
-                  q_stride, k_stride, v_stride };
-    return forward(ctx, f, n_segments, status);
+    if (int32_t e = check_attention(dtype, shape, segments, status)) return e;
+    const kedge_attention_shape& x = *shape;
+    int64_t q_width = x.heads * x.head_dim, kv_width = x.kv_heads * x.head_dim;
+    KEDGE_REQUIRE(std::min(x.q_stride, x.out_stride) >= q_width, "q_stride %lld or out_stride %lld is below the row's %lld",
+                  (long long)x.q_stride, (long long)x.out_stride, (long long)q_width);
+    KEDGE_REQUIRE(std::min(x.k_stride, x.v_stride) >= kv_width, "k_stride %lld or v_stride %lld is below the row's %lld",
+                  (long long)x.k_stride, (long long)x.v_stride, (long long)kv_width);
+    KEDGE_REQUIRE((out && lse && q) || x.q_tokens == 0, "out, lse or q is NULL");
+    KEDGE_REQUIRE((k && v) || x.kv_tokens == 0, "k or v is NULL");
+    if (x.q_tokens == 0) return ok(status);
+    Forward f = { AttentionShape(x), as_segments(segments), (float*)out, x.out_stride, lse, (const float*)q, (const float*)k,
+                  (const float*)v, x.q_stride, x.k_stride, x.v_stride };
+    return forward(ctx, f, x.n_segments, status);
   } catch (const std::bad_alloc&) {
-    return fail(status, KEDGE_OUT_OF_MEMORY, "no memory to plan attention over %lld segments", (long long)n_segments);
+    return fail(status, KEDGE_OUT_OF_MEMORY, "no memory to plan attention over %lld segments", (long long)shape->n_segments);
   }
 }

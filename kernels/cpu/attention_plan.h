@@ -10,6 +10,9 @@ struct AttentionShape {
   double scale;
   bool causal;
 
+  explicit AttentionShape(const kedge_attention_shape& x)
+      : q_tokens(x.q_tokens), kv_tokens(x.kv_tokens), heads(x.heads), kv_heads(x.kv_heads), dim(x.head_dim), max_q(x.max_q),
+        max_kv(x.max_kv), scale(x.scale), causal(x.causal != 0) {}
   int64_t group() const { return heads / kv_heads; }  // query heads per key head; a row of a panel is a (token, head of the group)
 };
 
@@ -28,7 +31,10 @@ inline int64_t parts_of(int64_t kv_len) { return (kv_len + part_keys(kv_len) - 1
 inline int64_t panels_of(int64_t tokens, int64_t group) { return (tokens * group + kPanel - 1) / kPanel; }
 
 // What the calls over packed sequences check alike: dtype, sizes, head counts. Strides and pointers are each call's own.
-inline int32_t check_attention(int32_t dtype, const AttentionShape& x, const int32_t* segments, int64_t n, kedge_status* status) {
+inline int32_t check_attention(int32_t dtype, const kedge_attention_shape* shape, const int32_t* segments, kedge_status* status) {
+  KEDGE_REQUIRE(shape, "shape is NULL");
+  const AttentionShape x(*shape);
+  const int64_t n = shape->n_segments;
   KEDGE_REQUIRE_DTYPE(dtype == KEDGE_F32, "the CPU computes attention in f32, dtype is %d", dtype);
   KEDGE_REQUIRE(x.q_tokens >= 0 && x.kv_tokens >= 0 && n >= 0, "q_tokens %lld, kv_tokens %lld, n_segments %lld: one is negative",
                 (long long)x.q_tokens, (long long)x.kv_tokens, (long long)n);

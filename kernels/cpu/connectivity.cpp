@@ -124,32 +124,31 @@ int32_t connectivity(const kedge_context* ctx, Connectivity& c, int64_t n, kedge
 }  // namespace
 }  // namespace kedge
 
-KEDGE_API int32_t kedge_connectivity(const kedge_context* ctx, int32_t dtype, float* mass, float* profile, const void* q, int64_t q_stride,
-                                     const void* k, int64_t k_stride, const float* lse, const int32_t* region, const int32_t* row_out,
-                                     int64_t regions, int64_t rows_out, const int32_t* segments, int64_t n_segments, int64_t max_q,
-                                     int64_t max_kv, int64_t q_tokens, int64_t kv_tokens, int64_t heads, int64_t kv_heads, int64_t head_dim,
-                                     double scale, int32_t causal, int32_t renorm, kedge_status* status) {
+KEDGE_API int32_t kedge_connectivity(const kedge_context* ctx, int32_t dtype, KEDGE_IN const kedge_attention_shape* shape, float* mass,
+                                     float* profile, const void* q, const void* k, const float* lse, const int32_t* region,
+                                     const int32_t* row_out, int64_t regions, int64_t rows_out, const int32_t* segments, int32_t renorm,
+                                     kedge_status* status) {
   using namespace kedge;
-  AttentionShape shape = { q_tokens, kv_tokens, heads, kv_heads, head_dim, max_q, max_kv, scale, causal != 0 };
   try {
-    if (int32_t e = check_attention(dtype, shape, segments, n_segments, status)) return e;
-    KEDGE_REQUIRE(q_stride >= heads * head_dim && k_stride >= kv_heads * head_dim,
-                  "q_stride %lld is below %lld or k_stride %lld below %lld", (long long)q_stride,
-                  (long long)(heads * head_dim), (long long)k_stride, (long long)(kv_heads * head_dim));
+    if (int32_t e = check_attention(dtype, shape, segments, status)) return e;
+    const kedge_attention_shape& x = *shape;
+    KEDGE_REQUIRE(x.q_stride >= x.heads * x.head_dim && x.k_stride >= x.kv_heads * x.head_dim,
+                  "q_stride %lld is below %lld or k_stride %lld below %lld", (long long)x.q_stride, (long long)(x.heads * x.head_dim),
+                  (long long)x.k_stride, (long long)(x.kv_heads * x.head_dim));
     KEDGE_REQUIRE(regions >= 0 && rows_out >= 0, "regions %lld, rows_out %lld: one is negative", (long long)regions, (long long)rows_out);
     KEDGE_REQUIRE(renorm == 0 || renorm == 1, "renorm is %d, not 0 or 1", renorm);
-    KEDGE_REQUIRE((q && lse && row_out) || q_tokens == 0, "q, lse or row_out is NULL");
-    KEDGE_REQUIRE((k && region) || kv_tokens == 0, "k or region is NULL");
+    KEDGE_REQUIRE((q && lse && row_out) || x.q_tokens == 0, "q, lse or row_out is NULL");
+    KEDGE_REQUIRE((k && region) || x.kv_tokens == 0, "k or region is NULL");
     KEDGE_REQUIRE(mass || rows_out == 0, "mass is NULL");
-    if (int32_t e = check_rows(row_out, q_tokens, rows_out, status)) return e;
-    for (int64_t s = 0; s < n_segments; s++) {
-      const Segment& x = as_segments(segments)[s];
-      if (int32_t e = check_regions(region, x.kv_start, (int64_t)x.kv_start + x.kv_len, regions, status)) return e;
+    if (int32_t e = check_rows(row_out, x.q_tokens, rows_out, status)) return e;
+    for (int64_t s = 0; s < x.n_segments; s++) {
+      const Segment& segment = as_segments(segments)[s];
+      if (int32_t e = check_regions(region, segment.kv_start, (int64_t)segment.kv_start + segment.kv_len, regions, status)) return e;
     }
-    Connectivity c = { shape, as_segments(segments), mass, profile, (const float*)q, (const float*)k, lse, q_stride, k_stride, region,
-                       row_out, regions, 1 + (profile ? std::max<int64_t>(regions, 1) : 1), renorm == 1, nullptr };
-    return connectivity(ctx, c, n_segments, status);
+    Connectivity c = { AttentionShape(x), as_segments(segments), mass, profile, (const float*)q, (const float*)k, lse, x.q_stride,
+                       x.k_stride, region, row_out, regions, 1 + (profile ? std::max<int64_t>(regions, 1) : 1), renorm == 1, nullptr };
+    return connectivity(ctx, c, x.n_segments, status);
   } catch (const std::bad_alloc&) {
-    return fail(status, KEDGE_OUT_OF_MEMORY, "no memory to plan connectivity over %lld segments", (long long)n_segments);
+    return fail(status, KEDGE_OUT_OF_MEMORY, "no memory to plan connectivity over %lld segments", (long long)shape->n_segments);
   }
 }

@@ -184,8 +184,8 @@ struct Decode {
   }
 };
 
-int32_t check_tables(const int32_t* groups, int64_t n_groups, const int32_t* sequences, int64_t n, int64_t max_prefix, int64_t max_own,
-                     int64_t cache_tokens, kedge_status* status) {
+int32_t check_tables(const kedge_decode_shape& shape, const int32_t* groups, const int32_t* sequences, kedge_status* status) {
+  const int64_t n = shape.n, cache_tokens = shape.cache_tokens;
   auto range = [&](const char* what, int64_t i, int64_t start, int64_t length, int64_t longest) {
     if (start < 0 || length < 0 || start + length > cache_tokens)
       return fail(status, KEDGE_BAD_INDEX, "%s %lld: keys [%lld, %lld) lie outside the cache's %lld", what, (long long)i, (long long)start,
@@ -196,16 +196,16 @@ int32_t check_tables(const int32_t* groups, int64_t n_groups, const int32_t* seq
     return (int32_t)KEDGE_OK;
   };
   int64_t next = 0;
-  for (int64_t i = 0; i < n_groups; i++) {
+  for (int64_t i = 0; i < shape.n_groups; i++) {
     const Group& g = ((const Group*)groups)[i];
-    if (int32_t e = range("group", i, g.prefix_start, g.prefix_len, max_prefix)) return e;
+    if (int32_t e = range("group", i, g.prefix_start, g.prefix_len, shape.max_prefix)) return e;
     KEDGE_REQUIRE(g.seq_begin == next && g.seq_end >= g.seq_begin && g.seq_end <= n,
                   "group %lld covers sequences [%d, %d), expected a range from %lld within %lld", (long long)i, g.seq_begin, g.seq_end,
                   (long long)next, (long long)n);
     next = g.seq_end;
     for (int64_t s = g.seq_begin; s < g.seq_end; s++) {
       const Sequence& x = ((const Sequence*)sequences)[s];
-      if (int32_t e = range("sequence", s, x.own_start, x.own_len, max_own)) return e;
+      if (int32_t e = range("sequence", s, x.own_start, x.own_len, shape.max_own)) return e;
       KEDGE_REQUIRE(x.own_len > 0 || g.prefix_len > 0, "sequence %lld has no keys", (long long)s);
     }
   }
@@ -261,36 +261,37 @@ int32_t decode(const kedge_context* ctx, Decode& d, int64_t n, int64_t n_groups,
 }  // namespace
 }  // namespace kedge
 
-KEDGE_API int32_t kedge_decode_attention(const kedge_context* ctx, int32_t dtype, void* out, int64_t out_stride, float* mass, float* profile,
-                                         const void* q, int64_t q_stride, const void* k_cache, int64_t k_stride, const void* v_cache,
-                                         int64_t v_stride, const int32_t* region, int64_t regions, const int32_t* groups, int64_t n_groups,
-                                         const int32_t* sequences, int64_t n, int64_t max_prefix, int64_t max_own, int64_t cache_tokens,
-                                         int64_t heads, int64_t kv_heads, int64_t head_dim, double scale, int32_t renorm,
-                                         kedge_status* status) {
+KEDGE_API int32_t kedge_decode_attention(const kedge_context* ctx, int32_t dtype, KEDGE_IN const kedge_decode_shape* shape, void* out,
+                                         float* mass, float* profile, const void* q, const void* k_cache, const void* v_cache,
+                                         const int32_t* region, int64_t regions, const int32_t* groups, const int32_t* sequences,
+                                         int32_t renorm, kedge_status* status) {
   using namespace kedge;
   KEDGE_REQUIRE_DTYPE(dtype == KEDGE_F32, "the CPU computes attention in f32, dtype is %d", dtype);
-  KEDGE_REQUIRE(n >= 0 && n_groups >= 0 && cache_tokens >= 0 && regions >= 0,
-                "n %lld, n_groups %lld, cache_tokens %lld, regions %lld: one is negative", (long long)n, (long long)n_groups,
-                (long long)cache_tokens, (long long)regions);
-  KEDGE_REQUIRE(heads > 0 && kv_heads > 0 && heads % kv_heads == 0, "heads %lld is not a multiple of kv_heads %lld", (long long)heads,
-                (long long)kv_heads);
-  KEDGE_REQUIRE_DTYPE(head_dim >= 4 && head_dim <= 128 && head_dim % 4 == 0, "head_dim %lld is not a multiple of 4 in [4, 128]",
-                      (long long)head_dim);
-  KEDGE_REQUIRE(std::isfinite(scale), "scale is %g", scale);
-  KEDGE_REQUIRE(std::min(q_stride, out_stride) >= heads * head_dim, "q_stride %lld or out_stride %lld is below the row's %lld",
-                (long long)q_stride, (long long)out_stride, (long long)(heads * head_dim));
-  KEDGE_REQUIRE(std::min(k_stride, v_stride) >= kv_heads * head_dim, "k_stride %lld or v_stride %lld is below the row's %lld",
-                (long long)k_stride, (long long)v_stride, (long long)(kv_heads * head_dim));
+  KEDGE_REQUIRE(shape, "shape is NULL");
+  const kedge_decode_shape& x = *shape;
+  KEDGE_REQUIRE(x.n >= 0 && x.n_groups >= 0 && x.cache_tokens >= 0 && regions >= 0,
+                "n %lld, n_groups %lld, cache_tokens %lld, regions %lld: one is negative", (long long)x.n, (long long)x.n_groups,
+                (long long)x.cache_tokens, (long long)regions);
+  KEDGE_REQUIRE(x.heads > 0 && x.kv_heads > 0 && x.heads % x.kv_heads == 0, "heads %lld is not a multiple of kv_heads %lld",
+                (long long)x.heads, (long long)x.kv_heads);
+  KEDGE_REQUIRE_DTYPE(x.head_dim >= 4 && x.head_dim <= 128 && x.head_dim % 4 == 0, "head_dim %lld is not a multiple of 4 in [4, 128]",
+                      (long long)x.head_dim);
+  KEDGE_REQUIRE(std::isfinite(x.scale), "scale is %g", x.scale);
+  int64_t q_width = x.heads * x.head_dim, kv_width = x.kv_heads * x.head_dim;
+  KEDGE_REQUIRE(std::min(x.q_stride, x.out_stride) >= q_width, "q_stride %lld or out_stride %lld is below the row's %lld",
+                (long long)x.q_stride, (long long)x.out_stride, (long long)q_width);
+  KEDGE_REQUIRE(std::min(x.k_stride, x.v_stride) >= kv_width, "k_stride %lld or v_stride %lld is below the row's %lld",
+                (long long)x.k_stride, (long long)x.v_stride, (long long)kv_width);
   KEDGE_REQUIRE(renorm == 0 || renorm == 1, "renorm is %d, not 0 or 1", renorm);
-  KEDGE_REQUIRE((groups || n_groups == 0) && (sequences || n == 0), "groups or sequences is NULL");
-  KEDGE_REQUIRE((out && q && k_cache && v_cache) || n == 0, "out, q, k_cache or v_cache is NULL");
-  KEDGE_REQUIRE(!mass || region || n == 0, "region is NULL, mass is not");
-  if (int32_t e = check_tables(groups, n_groups, sequences, n, max_prefix, max_own, cache_tokens, status)) return e;
-  if (n == 0) return ok(status);
+  KEDGE_REQUIRE((groups || x.n_groups == 0) && (sequences || x.n == 0), "groups or sequences is NULL");
+  KEDGE_REQUIRE((out && q && k_cache && v_cache) || x.n == 0, "out, q, k_cache or v_cache is NULL");
+  KEDGE_REQUIRE(!mass || region || x.n == 0, "region is NULL, mass is not");
+  if (int32_t e = check_tables(x, groups, sequences, status)) return e;
+  if (x.n == 0) return ok(status);
   const Group* g = (const Group*)groups;
   const Sequence* s = (const Sequence*)sequences;
   if (mass)
-    for (int64_t i = 0; i < n_groups; i++) {
+    for (int64_t i = 0; i < x.n_groups; i++) {
       if (g[i].seq_end > g[i].seq_begin)
         if (int32_t e = check_regions(region, g[i].prefix_start, g[i].prefix_start + g[i].prefix_len, regions, status)) return e;
       for (int64_t j = g[i].seq_begin; j < g[i].seq_end; j++)
@@ -298,10 +299,10 @@ KEDGE_API int32_t kedge_decode_attention(const kedge_context* ctx, int32_t dtype
     }
   try {
     int64_t looks = !mass ? 0 : profile ? std::max<int64_t>(regions, 1) : 1;
-    Decode d = { heads, kv_heads, head_dim, (float)scale, (float*)out, (const float*)q, (const float*)k_cache, (const float*)v_cache,
-                 out_stride, q_stride, k_stride, v_stride, region, looks, g, s, nullptr };
-    return decode(ctx, d, n, n_groups, mass, profile, regions, renorm == 1, status);
+    Decode d = { x.heads, x.kv_heads, x.head_dim, (float)x.scale, (float*)out, (const float*)q, (const float*)k_cache,
+                 (const float*)v_cache, x.out_stride, x.q_stride, x.k_stride, x.v_stride, region, looks, g, s, nullptr };
+    return decode(ctx, d, x.n, x.n_groups, mass, profile, regions, renorm == 1, status);
   } catch (const std::bad_alloc&) {
-    return fail(status, KEDGE_OUT_OF_MEMORY, "no memory to plan attention of %lld sequences", (long long)n);
+    return fail(status, KEDGE_OUT_OF_MEMORY, "no memory to plan attention of %lld sequences", (long long)x.n);
   }
 }

@@ -81,16 +81,24 @@ inline void with_engine(int32_t dtype, int64_t head_dim, F&& f) {
   });
 }
 
-// The checks that the ops over segments share.
-#define KEDGE_REQUIRE_ATTENTION() \
-  do { \
-    KEDGE_REQUIRE_FLOAT(dtype); \
-    KEDGE_REQUIRE(head_dim > 0 && heads > 0 && kv_heads > 0 && heads % kv_heads == 0, "heads, kv_heads, head_dim are %lld, %lld, %lld", \
-                  (long long)heads, (long long)kv_heads, (long long)head_dim); \
-    KEDGE_REQUIRE_DTYPE(head_dim % 8 == 0 && head_dim <= 128, "head_dim is %lld, not a multiple of 8 in [8, 128]", (long long)head_dim); \
-    KEDGE_REQUIRE(heads <= 65535, "heads is %lld", (long long)heads); \
-  } while (0)
-#define KEDGE_REQUIRE_STRIDE(stride, width) \
-  KEDGE_REQUIRE((stride) >= (width), #stride " is %lld, a row has %lld", (long long)(stride), (long long)(width))
+// The checks that the attention ops share. Shape: kedge_attention_shape or kedge_decode_shape.
+template <class Shape>
+inline int32_t check_heads(int32_t dtype, const Shape* shape, kedge_status* status) {
+  KEDGE_REQUIRE_FLOAT(dtype);
+  KEDGE_REQUIRE(shape, "shape is NULL");
+  const long long heads = shape->heads, kv_heads = shape->kv_heads, head_dim = shape->head_dim;
+  KEDGE_REQUIRE(head_dim > 0 && heads > 0 && kv_heads > 0 && heads % kv_heads == 0, "heads, kv_heads, head_dim are %lld, %lld, %lld", heads,
+                kv_heads, head_dim);
+  KEDGE_REQUIRE_DTYPE(head_dim % 8 == 0 && head_dim <= 128, "head_dim is %lld, not a multiple of 8 in [8, 128]", head_dim);
+  KEDGE_REQUIRE(heads <= 65535, "heads is %lld", heads);
+  return KEDGE_OK;
+}
+inline int32_t check_segment_counts(const kedge_attention_shape& x, kedge_status* status) {
+  KEDGE_REQUIRE(x.n_segments >= 0 && x.max_q >= 0 && x.max_kv >= 0 && x.q_tokens >= 0 && x.kv_tokens >= 0, "a count is negative");
+  return KEDGE_OK;
+}
+// of: the struct that holds the stride.
+#define KEDGE_REQUIRE_STRIDE(of, stride, width) \
+  KEDGE_REQUIRE((of).stride >= (width), #stride " is %lld, a row has %lld", (long long)(of).stride, (long long)(width))
 
 }  // namespace kedge

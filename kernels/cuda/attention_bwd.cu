@@ -228,40 +228,42 @@ __global__ void __launch_bounds__(E::kThreads, 1) attention_bwd_keys(Params p) {
 
 using namespace kedge;
 
-int32_t kedge_attention_bwd(const kedge_context* ctx, int32_t dtype, void* dq, int64_t dq_stride, void* dk, int64_t dk_stride, void* dv,
-                            int64_t dv_stride, const void* dout, int64_t dout_stride, const void* q, int64_t q_stride, const void* k,
-                            int64_t k_stride, const void* v, int64_t v_stride, const void* out, int64_t out_stride, const float* lse,
-                            const int32_t* segments, int64_t n_segments, int64_t max_q, int64_t max_kv, int64_t q_tokens, int64_t kv_tokens,
-                            int64_t heads, int64_t kv_heads, int64_t head_dim, double scale, int32_t causal, int32_t accumulate,
+int32_t kedge_attention_bwd(const kedge_context* ctx, int32_t dtype, KEDGE_IN const kedge_attention_shape* shape,
+                            KEDGE_IN const kedge_attention_gradients* gradients, void* dq, void* dk, void* dv, const void* dout,
+                            const void* q, const void* k, const void* v, const void* out, const float* lse, const int32_t* segments,
                             kedge_status* status) {
-  KEDGE_REQUIRE_ATTENTION();
-  KEDGE_REQUIRE(n_segments >= 0 && max_q >= 0 && max_kv >= 0 && q_tokens >= 0 && kv_tokens >= 0, "a count is negative");
-  KEDGE_REQUIRE_STRIDE(dq_stride, heads * head_dim);
-  KEDGE_REQUIRE_STRIDE(dk_stride, kv_heads * head_dim);
-  KEDGE_REQUIRE_STRIDE(dv_stride, kv_heads * head_dim);
-  KEDGE_REQUIRE_STRIDE(dout_stride, heads * head_dim);
-  KEDGE_REQUIRE_STRIDE(q_stride, heads * head_dim);
-  KEDGE_REQUIRE_STRIDE(k_stride, kv_heads * head_dim);
-  KEDGE_REQUIRE_STRIDE(v_stride, kv_heads * head_dim);
-  KEDGE_REQUIRE_STRIDE(out_stride, heads * head_dim);
+  if (int32_t e = check_heads(dtype, shape, status)) return e;
+  KEDGE_REQUIRE(gradients, "gradients is NULL");
+  const kedge_attention_shape& x = *shape;
+  const kedge_attention_gradients& g = *gradients;
+  const int64_t q_width = x.heads * x.head_dim, kv_width = x.kv_heads * x.head_dim;
+  if (int32_t e = check_segment_counts(x, status)) return e;
+  KEDGE_REQUIRE_STRIDE(g, dq_stride, q_width);
+  KEDGE_REQUIRE_STRIDE(g, dk_stride, kv_width);
+  KEDGE_REQUIRE_STRIDE(g, dv_stride, kv_width);
+  KEDGE_REQUIRE_STRIDE(g, dout_stride, q_width);
+  KEDGE_REQUIRE_STRIDE(x, q_stride, q_width);
+  KEDGE_REQUIRE_STRIDE(x, k_stride, kv_width);
+  KEDGE_REQUIRE_STRIDE(x, v_stride, kv_width);
+  KEDGE_REQUIRE_STRIDE(x, out_stride, q_width);
   KEDGE_REQUIRE(
-      (q_tokens == 0 || (dq && dout && q && out && lse)) && (kv_tokens == 0 || (dk && dv && k && v)) && (n_segments == 0 || segments),
+      (x.q_tokens == 0 || (dq && dout && q && out && lse)) && (x.kv_tokens == 0 || (dk && dv && k && v)) && (x.n_segments == 0 || segments),
       "an array is NULL");
-  const int64_t q_tiles = ceil_div<int64_t>(max_q, 64), kv_tiles = ceil_div<int64_t>(max_kv, 64);
-  KEDGE_REQUIRE(q_tiles * n_segments <= INT_MAX && kv_tiles * n_segments <= INT_MAX, "max_q, max_kv are %lld, %lld with %lld segments",
-                (long long)max_q, (long long)max_kv, (long long)n_segments);
-  KEDGE_REQUIRE_WORKSPACE(q_tokens * heads * 4);
+  const int64_t q_tiles = ceil_div<int64_t>(x.max_q, 64), kv_tiles = ceil_div<int64_t>(x.max_kv, 64);
+  KEDGE_REQUIRE(q_tiles * x.n_segments <= INT_MAX && kv_tiles * x.n_segments <= INT_MAX, "max_q, max_kv are %lld, %lld with %lld segments",
+                (long long)x.max_q, (long long)x.max_kv, (long long)x.n_segments);
+  KEDGE_REQUIRE_WORKSPACE(x.q_tokens * x.heads * 4);
   KEDGE_SET_DEVICE();
   const cudaStream_t stream = stream_of(ctx);
-  with_engine(dtype, head_dim, [&](auto engine) {
+  with_engine(dtype, x.head_dim, [&](auto engine) {
     using E = decltype(engine);
     using T = typename E::T;
-    if (!(accumulate & 1)) launch_fill_rows<T>(dq, dq_stride, q_tokens, heads * head_dim, 0.f, stream);
-    if (!(accumulate & 2)) launch_fill_rows<T>(dk, dk_stride, kv_tokens, kv_heads * head_dim, 0.f, stream);
-    if (!(accumulate & 4)) launch_fill_rows<T>(dv, dv_stride, kv_tokens, kv_heads * head_dim, 0.f, stream);
-    if (q_tokens * n_segments == 0) return;
-    const bool wide =
-        vector_rows<T>(q, q_stride) && vector_rows<T>(k, k_stride) && vector_rows<T>(v, v_stride) && vector_rows<T>(dout, dout_stride);
+    if (!(g.accumulate & 1)) launch_fill_rows<T>(dq, g.dq_stride, x.q_tokens, q_width, 0.f, stream);
+    if (!(g.accumulate & 2)) launch_fill_rows<T>(dk, g.dk_stride, x.kv_tokens, kv_width, 0.f, stream);
+    if (!(g.accumulate & 4)) launch_fill_rows<T>(dv, g.dv_stride, x.kv_tokens, kv_width, 0.f, stream);
+    if (x.q_tokens * x.n_segments == 0) return;
+    const bool wide = vector_rows<T>(q, x.q_stride) && vector_rows<T>(k, x.k_stride) && vector_rows<T>(v, x.v_stride) &&
+                      vector_rows<T>(dout, g.dout_stride);
     Params p{q,
              k,
              v,
@@ -273,33 +275,33 @@ int32_t kedge_attention_bwd(const kedge_context* ctx, int32_t dtype, void* dq, i
              lse,
              static_cast<float*>(ctx->workspace),
              segments,
-             q_stride,
-             k_stride,
-             v_stride,
-             out_stride,
-             dout_stride,
-             dq_stride,
-             dk_stride,
-             dv_stride,
-             n_segments,
-             q_tokens,
-             kv_tokens,
+             x.q_stride,
+             x.k_stride,
+             x.v_stride,
+             x.out_stride,
+             g.dout_stride,
+             g.dq_stride,
+             g.dk_stride,
+             g.dv_stride,
+             x.n_segments,
+             x.q_tokens,
+             x.kv_tokens,
              (int)q_tiles,
-             (int)heads,
-             (int)(heads / kv_heads),
-             (int)head_dim,
-             (float)scale,
-             (float)(scale * 1.4426950408889634),
-             causal != 0,
+             (int)x.heads,
+             (int)(x.heads / x.kv_heads),
+             (int)x.head_dim,
+             (float)x.scale,
+             (float)(x.scale * 1.4426950408889634),
+             x.causal != 0,
              wide,
-             accumulate};
-    KEDGE_LAUNCH((attention_delta<T>), (unsigned)ceil_div<int64_t>(q_tokens * heads, 8), 256, 0, stream, p);
+             g.accumulate};
+    KEDGE_LAUNCH((attention_delta<T>), (unsigned)ceil_div<int64_t>(x.q_tokens * x.heads, 8), 256, 0, stream, p);
     if (q_tiles > 0)
-      KEDGE_LAUNCH_SHARED((attention_bwd_queries<E>), dim3((unsigned)(q_tiles * n_segments), (unsigned)heads), E::kThreads, kSharedBytes<E>,
-                          stream, p);
+      KEDGE_LAUNCH_SHARED((attention_bwd_queries<E>), dim3((unsigned)(q_tiles * x.n_segments), (unsigned)x.heads), E::kThreads,
+                          kSharedBytes<E>, stream, p);
     p.tiles = (int)kv_tiles;
     if (kv_tiles > 0)
-      KEDGE_LAUNCH_SHARED((attention_bwd_keys<E>), dim3((unsigned)(kv_tiles * n_segments), (unsigned)kv_heads), E::kThreads,
+      KEDGE_LAUNCH_SHARED((attention_bwd_keys<E>), dim3((unsigned)(kv_tiles * x.n_segments), (unsigned)x.kv_heads), E::kThreads,
                           kSharedBytes<E>, stream, p);
   });
   return finish("kedge_attention_bwd", status);

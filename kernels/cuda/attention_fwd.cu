@@ -96,50 +96,50 @@ __global__ void __launch_bounds__(E::kThreads, 2) attention_fwd(Params p) {
 
 using namespace kedge;
 
-int32_t kedge_attention_fwd(const kedge_context* ctx, int32_t dtype, void* out, int64_t out_stride, float* lse, const void* q,
-                            int64_t q_stride, const void* k, int64_t k_stride, const void* v, int64_t v_stride, const int32_t* segments,
-                            int64_t n_segments, int64_t max_q, int64_t max_kv, int64_t q_tokens, int64_t kv_tokens, int64_t heads,
-                            int64_t kv_heads, int64_t head_dim, double scale, int32_t causal, kedge_status* status) {
-  KEDGE_REQUIRE_ATTENTION();
-  KEDGE_REQUIRE(n_segments >= 0 && max_q >= 0 && max_kv >= 0 && q_tokens >= 0 && kv_tokens >= 0, "a count is negative");
-  KEDGE_REQUIRE_STRIDE(out_stride, heads * head_dim);
-  KEDGE_REQUIRE_STRIDE(q_stride, heads * head_dim);
-  KEDGE_REQUIRE_STRIDE(k_stride, kv_heads * head_dim);
-  KEDGE_REQUIRE_STRIDE(v_stride, kv_heads * head_dim);
-  if (q_tokens == 0) return ok(status);
-  KEDGE_REQUIRE(out && lse && q && (kv_tokens == 0 || (k && v)) && (n_segments == 0 || segments), "an array is NULL");
-  const int64_t q_tiles = ceil_div<int64_t>(max_q, 64);
-  KEDGE_REQUIRE(q_tiles * n_segments <= INT_MAX, "max_q is %lld with %lld segments", (long long)max_q, (long long)n_segments);
+int32_t kedge_attention_fwd(const kedge_context* ctx, int32_t dtype, KEDGE_IN const kedge_attention_shape* shape, void* out, float* lse,
+                            const void* q, const void* k, const void* v, const int32_t* segments, kedge_status* status) {
+  if (int32_t e = check_heads(dtype, shape, status)) return e;
+  const kedge_attention_shape& x = *shape;
+  const int64_t q_width = x.heads * x.head_dim, kv_width = x.kv_heads * x.head_dim;
+  if (int32_t e = check_segment_counts(x, status)) return e;
+  KEDGE_REQUIRE_STRIDE(x, out_stride, q_width);
+  KEDGE_REQUIRE_STRIDE(x, q_stride, q_width);
+  KEDGE_REQUIRE_STRIDE(x, k_stride, kv_width);
+  KEDGE_REQUIRE_STRIDE(x, v_stride, kv_width);
+  if (x.q_tokens == 0) return ok(status);
+  KEDGE_REQUIRE(out && lse && q && (x.kv_tokens == 0 || (k && v)) && (x.n_segments == 0 || segments), "an array is NULL");
+  const int64_t q_tiles = ceil_div<int64_t>(x.max_q, 64);
+  KEDGE_REQUIRE(q_tiles * x.n_segments <= INT_MAX, "max_q is %lld with %lld segments", (long long)x.max_q, (long long)x.n_segments);
   KEDGE_SET_DEVICE();
   const cudaStream_t stream = stream_of(ctx);
-  with_engine(dtype, head_dim, [&](auto engine) {
+  with_engine(dtype, x.head_dim, [&](auto engine) {
     using E = decltype(engine);
     using T = typename E::T;
-    launch_fill_rows<T>(out, out_stride, q_tokens, heads * head_dim, 0.f, stream);
-    launch_fill_rows<float>(lse, heads, q_tokens, heads, -INFINITY, stream);
-    if (q_tiles * n_segments == 0) return;
+    launch_fill_rows<T>(out, x.out_stride, x.q_tokens, q_width, 0.f, stream);
+    launch_fill_rows<float>(lse, x.heads, x.q_tokens, x.heads, -INFINITY, stream);
+    if (q_tiles * x.n_segments == 0) return;
     const Params p{q,
                    k,
                    v,
                    out,
                    lse,
                    segments,
-                   q_stride,
-                   k_stride,
-                   v_stride,
-                   out_stride,
-                   n_segments,
-                   q_tokens,
-                   kv_tokens,
+                   x.q_stride,
+                   x.k_stride,
+                   x.v_stride,
+                   x.out_stride,
+                   x.n_segments,
+                   x.q_tokens,
+                   x.kv_tokens,
                    (int)q_tiles,
-                   (int)heads,
-                   (int)(heads / kv_heads),
-                   (int)head_dim,
-                   (float)(scale * 1.4426950408889634),
-                   causal != 0,
-                   vector_rows<T>(q, q_stride) && vector_rows<T>(k, k_stride) && vector_rows<T>(v, v_stride)};
-    KEDGE_LAUNCH_SHARED((attention_fwd<E>), dim3((unsigned)(q_tiles * n_segments), (unsigned)heads), E::kThreads, kSharedBytes<E>, stream,
-                        p);
+                   (int)x.heads,
+                   (int)(x.heads / x.kv_heads),
+                   (int)x.head_dim,
+                   (float)(x.scale * 1.4426950408889634),
+                   x.causal != 0,
+                   vector_rows<T>(q, x.q_stride) && vector_rows<T>(k, x.k_stride) && vector_rows<T>(v, x.v_stride)};
+    KEDGE_LAUNCH_SHARED((attention_fwd<E>), dim3((unsigned)(q_tiles * x.n_segments), (unsigned)x.heads), E::kThreads, kSharedBytes<E>,
+                        stream, p);
   });
   return finish("kedge_attention_fwd", status);
 }

@@ -113,30 +113,30 @@ __global__ void connectivity_add(float* mass, float* profile, const float* sums,
 
 using namespace kedge;
 
-int32_t kedge_connectivity(const kedge_context* ctx, int32_t dtype, float* mass, float* profile, const void* q, int64_t q_stride,
-                           const void* k, int64_t k_stride, const float* lse, const int32_t* region, const int32_t* row_out,
-                           int64_t regions, int64_t rows_out, const int32_t* segments, int64_t n_segments, int64_t max_q, int64_t max_kv,
-                           int64_t q_tokens, int64_t kv_tokens, int64_t heads, int64_t kv_heads, int64_t head_dim, double scale,
-                           int32_t causal, int32_t renorm, kedge_status* status) {
-  KEDGE_REQUIRE_ATTENTION();
-  KEDGE_REQUIRE(n_segments >= 0 && max_q >= 0 && max_kv >= 0 && q_tokens >= 0 && kv_tokens >= 0 && rows_out >= 0, "a count is negative");
+int32_t kedge_connectivity(const kedge_context* ctx, int32_t dtype, KEDGE_IN const kedge_attention_shape* shape, float* mass,
+                           float* profile, const void* q, const void* k, const float* lse, const int32_t* region, const int32_t* row_out,
+                           int64_t regions, int64_t rows_out, const int32_t* segments, int32_t renorm, kedge_status* status) {
+  if (int32_t e = check_heads(dtype, shape, status)) return e;
+  const kedge_attention_shape& x = *shape;
+  if (int32_t e = check_segment_counts(x, status)) return e;
+  KEDGE_REQUIRE(rows_out >= 0, "rows_out is %lld", (long long)rows_out);
   KEDGE_REQUIRE(regions >= 0 && regions <= INT_MAX / 2, "regions is %lld", (long long)regions);
   KEDGE_REQUIRE(renorm == 0 || renorm == 1, "renorm is %d, neither 0 nor 1", (int)renorm);
-  KEDGE_REQUIRE_STRIDE(q_stride, heads * head_dim);
-  KEDGE_REQUIRE_STRIDE(k_stride, kv_heads * head_dim);
-  if (q_tokens == 0 || rows_out == 0) return ok(status);
-  KEDGE_REQUIRE(mass && q && lse && row_out && (kv_tokens == 0 || (k && region)) && (n_segments == 0 || segments), "an array is NULL");
-  const int64_t q_tiles = ceil_div<int64_t>(max_q, 64);
-  KEDGE_REQUIRE(q_tiles * n_segments <= INT_MAX, "max_q is %lld with %lld segments", (long long)max_q, (long long)n_segments);
-  if (q_tiles * n_segments == 0) return ok(status);
-  const int64_t width = profile ? regions : 0, shares = heads < kShares ? heads : kShares, n_sums = shares * rows_out * (2 + width);
+  KEDGE_REQUIRE_STRIDE(x, q_stride, x.heads * x.head_dim);
+  KEDGE_REQUIRE_STRIDE(x, k_stride, x.kv_heads * x.head_dim);
+  if (x.q_tokens == 0 || rows_out == 0) return ok(status);
+  KEDGE_REQUIRE(mass && q && lse && row_out && (x.kv_tokens == 0 || (k && region)) && (x.n_segments == 0 || segments), "an array is NULL");
+  const int64_t q_tiles = ceil_div<int64_t>(x.max_q, 64);
+  KEDGE_REQUIRE(q_tiles * x.n_segments <= INT_MAX, "max_q is %lld with %lld segments", (long long)x.max_q, (long long)x.n_segments);
+  if (q_tiles * x.n_segments == 0) return ok(status);
+  const int64_t width = profile ? regions : 0, shares = x.heads < kShares ? x.heads : kShares, n_sums = shares * rows_out * (2 + width);
   KEDGE_REQUIRE_WORKSPACE((n_sums + (width > kRegionsShared ? shares * rows_out * width : 0)) * 4);
   KEDGE_SET_DEVICE();
   const cudaStream_t stream = stream_of(ctx);
   float* sums = static_cast<float*>(ctx->workspace);
   const cudaError_t error = cudaMemsetAsync(sums, 0, n_sums * 4, stream);
   if (error != cudaSuccess) return finish("kedge_connectivity", error, status);
-  with_engine(dtype, head_dim, [&](auto engine) {
+  with_engine(dtype, x.head_dim, [&](auto engine) {
     using E = decltype(engine);
     using T = typename E::T;
     const Params p{q,
@@ -147,25 +147,25 @@ int32_t kedge_connectivity(const kedge_context* ctx, int32_t dtype, float* mass,
                    segments,
                    sums,
                    sums + n_sums,
-                   q_stride,
-                   k_stride,
+                   x.q_stride,
+                   x.k_stride,
                    rows_out,
-                   n_segments,
-                   q_tokens,
-                   kv_tokens,
+                   x.n_segments,
+                   x.q_tokens,
+                   x.kv_tokens,
                    (int)q_tiles,
-                   (int)heads,
-                   (int)(heads / kv_heads),
-                   (int)head_dim,
+                   (int)x.heads,
+                   (int)(x.heads / x.kv_heads),
+                   (int)x.head_dim,
                    (int)regions,
                    (int)width,
                    (int)shares,
-                   (float)(scale * 1.4426950408889634),
-                   causal != 0,
-                   vector_rows<T>(q, q_stride) && vector_rows<T>(k, k_stride),
+                   (float)(x.scale * 1.4426950408889634),
+                   x.causal != 0,
+                   vector_rows<T>(q, x.q_stride) && vector_rows<T>(k, x.k_stride),
                    renorm != 0};
     const int64_t bytes = shared_bytes<E>((int)width);
-    KEDGE_LAUNCH_SHARED((connectivity<E>), dim3((unsigned)(q_tiles * n_segments), (unsigned)shares), E::kThreads, bytes, stream, p);
+    KEDGE_LAUNCH_SHARED((connectivity<E>), dim3((unsigned)(q_tiles * x.n_segments), (unsigned)shares), E::kThreads, bytes, stream, p);
   });
   KEDGE_LAUNCH(connectivity_add, grid_for(rows_out * (2 + width), 256), 256, 0, stream, mass, profile, sums, rows_out, (int)width,
                (int)shares);

@@ -218,33 +218,33 @@ __global__ void decode_heads(Params p) {
 
 using namespace kedge;
 
-int32_t kedge_decode_attention(const kedge_context* ctx, int32_t dtype, void* out, int64_t out_stride, float* mass, float* profile,
-                               const void* q, int64_t q_stride, const void* k_cache, int64_t k_stride, const void* v_cache,
-                               int64_t v_stride, const int32_t* region, int64_t regions, const int32_t* groups, int64_t n_groups,
-                               const int32_t* sequences, int64_t n, int64_t max_prefix, int64_t max_own, int64_t cache_tokens,
-                               int64_t heads, int64_t kv_heads, int64_t head_dim, double scale, int32_t renorm, kedge_status* status) {
-  KEDGE_REQUIRE_ATTENTION();
-  KEDGE_REQUIRE(n >= 0 && n <= INT_MAX && n_groups >= 0 && n_groups <= INT_MAX / 4 && cache_tokens >= 0,
-                "n, n_groups, cache_tokens are %lld, %lld, %lld", (long long)n, (long long)n_groups, (long long)cache_tokens);
-  KEDGE_REQUIRE(max_prefix >= 0 && max_own >= 0 && ceil_div<int64_t>(max_prefix, kChunk) + ceil_div<int64_t>(max_own, kChunk) <= 65535,
-                "max_prefix, max_own are %lld, %lld", (long long)max_prefix, (long long)max_own);
+int32_t kedge_decode_attention(const kedge_context* ctx, int32_t dtype, KEDGE_IN const kedge_decode_shape* shape, void* out, float* mass,
+                               float* profile, const void* q, const void* k_cache, const void* v_cache, const int32_t* region,
+                               int64_t regions, const int32_t* groups, const int32_t* sequences, int32_t renorm, kedge_status* status) {
+  if (int32_t e = check_heads(dtype, shape, status)) return e;
+  const kedge_decode_shape& x = *shape;
+  const int64_t n = x.n, q_width = x.heads * x.head_dim, kv_width = x.kv_heads * x.head_dim;
+  KEDGE_REQUIRE(n >= 0 && n <= INT_MAX && x.n_groups >= 0 && x.n_groups <= INT_MAX / 4 && x.cache_tokens >= 0,
+                "n, n_groups, cache_tokens are %lld, %lld, %lld", (long long)n, (long long)x.n_groups, (long long)x.cache_tokens);
+  const int64_t prefix_chunks = ceil_div<int64_t>(x.max_prefix, kChunk), own_chunks = ceil_div<int64_t>(x.max_own, kChunk);
+  KEDGE_REQUIRE(x.max_prefix >= 0 && x.max_own >= 0 && prefix_chunks + own_chunks <= 65535, "max_prefix, max_own are %lld, %lld",
+                (long long)x.max_prefix, (long long)x.max_own);
   KEDGE_REQUIRE(!mass || (regions >= 0 && regions <= INT_MAX / 2), "regions is %lld", (long long)regions);
   KEDGE_REQUIRE(!mass || renorm == 0 || renorm == 1, "renorm is %d, neither 0 nor 1", (int)renorm);
-  KEDGE_REQUIRE_STRIDE(out_stride, heads * head_dim);
-  KEDGE_REQUIRE_STRIDE(q_stride, heads * head_dim);
-  KEDGE_REQUIRE_STRIDE(k_stride, kv_heads * head_dim);
-  KEDGE_REQUIRE_STRIDE(v_stride, kv_heads * head_dim);
+  KEDGE_REQUIRE_STRIDE(x, out_stride, q_width);
+  KEDGE_REQUIRE_STRIDE(x, q_stride, q_width);
+  KEDGE_REQUIRE_STRIDE(x, k_stride, kv_width);
+  KEDGE_REQUIRE_STRIDE(x, v_stride, kv_width);
   if (n == 0) return ok(status);
-  KEDGE_REQUIRE(n_groups > 0, "%lld sequences in no group", (long long)n);
-  KEDGE_REQUIRE(out && q && groups && sequences && (cache_tokens == 0 || (k_cache && v_cache && (region || !mass))), "an array is NULL");
-  const int64_t prefix_chunks = ceil_div<int64_t>(max_prefix, kChunk), own_chunks = ceil_div<int64_t>(max_own, kChunk);
-  const int64_t width = mass && profile ? regions : 0, record = 2 + head_dim + (mass ? 2 + width : 0),
-                n_partials = n * heads * (prefix_chunks + own_chunks) * record;
-  KEDGE_REQUIRE_WORKSPACE((n_partials + (mass ? n * heads * (2 + width) : 0)) * 4);
+  KEDGE_REQUIRE(x.n_groups > 0, "%lld sequences in no group", (long long)n);
+  KEDGE_REQUIRE(out && q && groups && sequences && (x.cache_tokens == 0 || (k_cache && v_cache && (region || !mass))), "an array is NULL");
+  const int64_t width = mass && profile ? regions : 0, record = 2 + x.head_dim + (mass ? 2 + width : 0),
+                n_partials = n * x.heads * (prefix_chunks + own_chunks) * record;
+  KEDGE_REQUIRE_WORKSPACE((n_partials + (mass ? n * x.heads * (2 + width) : 0)) * 4);
   KEDGE_SET_DEVICE();
   const cudaStream_t stream = stream_of(ctx);
   float* partials = static_cast<float*>(ctx->workspace);
-  with_engine(dtype, head_dim, [&](auto engine) {
+  with_engine(dtype, x.head_dim, [&](auto engine) {
     using E = decltype(engine);
     using T = typename E::T;
     const Params p{q,
@@ -258,32 +258,32 @@ int32_t kedge_decode_attention(const kedge_context* ctx, int32_t dtype, void* ou
                    region,
                    groups,
                    sequences,
-                   q_stride,
-                   k_stride,
-                   v_stride,
-                   out_stride,
-                   cache_tokens,
-                   (int)n_groups,
+                   x.q_stride,
+                   x.k_stride,
+                   x.v_stride,
+                   x.out_stride,
+                   x.cache_tokens,
+                   (int)x.n_groups,
                    (int)n,
                    (int)prefix_chunks,
                    (int)own_chunks,
-                   (int)heads,
-                   (int)(heads / kv_heads),
-                   (int)head_dim,
+                   (int)x.heads,
+                   (int)(x.heads / x.kv_heads),
+                   (int)x.head_dim,
                    (int)regions,
                    (int)width,
                    (int)record,
-                   (float)(scale * 1.4426950408889634),
-                   vector_rows<T>(q, q_stride) && vector_rows<T>(k_cache, k_stride) && vector_rows<T>(v_cache, v_stride),
+                   (float)(x.scale * 1.4426950408889634),
+                   vector_rows<T>(q, x.q_stride) && vector_rows<T>(k_cache, x.k_stride) && vector_rows<T>(v_cache, x.v_stride),
                    renorm != 0};
     if (prefix_chunks + own_chunks > 0)
       with_flag(mass != nullptr, [&](auto flag) {
         constexpr bool kConnectivity = decltype(flag)::value;
-        const dim3 grid((unsigned)n, (unsigned)(prefix_chunks + own_chunks), (unsigned)kv_heads);
+        const dim3 grid((unsigned)n, (unsigned)(prefix_chunks + own_chunks), (unsigned)x.kv_heads);
         const int64_t bytes = shared_bytes<E, kConnectivity>((int)width);
         KEDGE_LAUNCH_SHARED((decode_partial<E, kConnectivity>), grid, E::kThreads, bytes, stream, p);
       });
-    KEDGE_LAUNCH((decode_combine<T>), dim3((unsigned)n, (unsigned)heads), 128, 0, stream, p);
+    KEDGE_LAUNCH((decode_combine<T>), dim3((unsigned)n, (unsigned)x.heads), 128, 0, stream, p);
     if (mass) KEDGE_LAUNCH(decode_heads, grid_for(n * (2 + width), 128), 128, 0, stream, p);
   });
   return finish("kedge_decode_attention", status);

@@ -8,6 +8,8 @@
  * Pointers. A plain pointer is a device address: host memory for the CPU library, CUDA memory (or pinned, mapped host memory) for the CUDA
  *   one. KEDGE_IN/KEDGE_OUT mark arrays that are always host memory and are read or written before the call returns. "nullable" may be
  *   NULL; any other NULL is KEDGE_INVALID unless the element count is 0. Data must be aligned to its element; more alignment is faster.
+ * Arguments. An op takes its dtype, addresses and options one by one. Where it has many sizes and strides besides, these stand in a struct that a
+ *   KEDGE_IN pointer leads to, never NULL; no function has more than 24 parameters (docs/log.md, 2026-11-30, says why).
  * Layout. Row-major. x: [rows, dim] with stride s has row r at x + r*s; strides count elements; a stride below the row's width is
  *   KEDGE_INVALID. [tokens, heads, head_dim] with a stride keeps a token's heads contiguous, so that q, k, v may be slices of one matrix.
  * Dtypes. `dtype` names the type of every activation and weight pointer declared void*. The CUDA library takes KEDGE_F32 and KEDGE_BF16 and
@@ -40,7 +42,7 @@
 #define KEDGE_IN                 /* host array, read before the call returns */
 #define KEDGE_OUT                /* host array, written before the call returns */
 
-#define KEDGE_ABI_VERSION 1
+#define KEDGE_ABI_VERSION 2
 
 typedef enum {
   KEDGE_OK = 0,
@@ -158,6 +160,50 @@ KEDGE_API int32_t kedge_rope(const kedge_context* ctx, int32_t dtype, void* y, i
 
 /* -------------------------------------------------------------------------------------------------- attention ---- */
 
+/* Attention over packed sequences: its sizes, and the strides of its forward's arrays. */
+typedef struct {
+  int64_t q_stride;   /* elements between rows of q */
+  int64_t k_stride;   /* elements between rows of k */
+  int64_t v_stride;   /* elements between rows of v */
+  int64_t out_stride; /* elements between rows of out */
+  int64_t n_segments; /* rows of the segment table */
+  int64_t max_q;      /* upper bound of q_len over the segments: it sizes CUDA's grid */
+  int64_t max_kv;     /* upper bound of kv_len over the segments: it sizes CUDA's grid */
+  int64_t q_tokens;   /* rows of q */
+  int64_t kv_tokens;  /* rows of k and v */
+  int64_t heads;      /* query heads */
+  int64_t kv_heads;   /* key heads */
+  int64_t head_dim;   /* elements of a head */
+  double scale;       /* factor on q.k, finite */
+  int32_t causal;     /* whether a query sees only the own keys up to its place */
+} kedge_attention_shape;
+
+/* What the backward of attention takes besides. */
+typedef struct {
+  int64_t dq_stride;   /* elements between rows of dq */
+  int64_t dk_stride;   /* elements between rows of dk */
+  int64_t dv_stride;   /* elements between rows of dv */
+  int64_t dout_stride; /* elements between rows of dout */
+  int32_t accumulate;  /* bits 0, 1, 2: dq, dk, dv are added to */
+} kedge_attention_gradients;
+
+/* A decode step: one new token per sequence. */
+typedef struct {
+  int64_t q_stride;     /* elements between rows of q */
+  int64_t k_stride;     /* elements between rows of k_cache */
+  int64_t v_stride;     /* elements between rows of v_cache */
+  int64_t out_stride;   /* elements between rows of out */
+  int64_t n_groups;     /* rows of groups */
+  int64_t n;            /* sequences: rows of q, of out and of sequences */
+  int64_t max_prefix;   /* upper bound of prefix_len: it sizes CUDA's grid */
+  int64_t max_own;      /* upper bound of own_len: it sizes CUDA's grid */
+  int64_t cache_tokens; /* rows of k_cache and v_cache */
+  int64_t heads;        /* query heads */
+  int64_t kv_heads;     /* key heads */
+  int64_t head_dim;     /* elements of a head */
+  double scale;         /* factor on q.k, finite */
+} kedge_decode_shape;
+
 /* Packed sequences with shared prefixes. Tokens of all sequences lie behind one another, without padding. `segments`: i32[n_segments, 8],
  *   { q_start, q_len, kv_start, kv_len, parent, child_begin, child_end, 0 }.
  * Segment s: query rows [q_start, q_start + q_len) see, first, all keys of segment `parent` (-1: none; a parent has no parent itself), then
@@ -169,22 +215,17 @@ KEDGE_API int32_t kedge_rope(const kedge_context* ctx, int32_t dtype, void* y, i
  *
  * q, out: [q_tokens, heads, head_dim]; k, v: [kv_tokens, kv_heads, head_dim]; lse: f32[q_tokens, heads], natural logarithm of the sum of
  * exp(scale * q.k). heads % kv_heads == 0: query head h reads key head h / (heads / kv_heads). head_dim: a multiple of 4 in [4, 128]
- * (CUDA: a multiple of 8 in [8, 128]). max_q, max_kv: upper bounds of q_len and kv_len over the segments (they size CUDA's grid).
- * The CPU library validates the table; use kedge_segments_check for a table that goes to CUDA. Dao, arXiv 2307.08691 (algorithm); Prefix
- * Grouper, arXiv 2506.05433 (shared prefix). */
-KEDGE_API int32_t kedge_attention_fwd(const kedge_context* ctx, int32_t dtype, void* out, int64_t out_stride, float* lse, const void* q,
-                                      int64_t q_stride, const void* k, int64_t k_stride, const void* v, int64_t v_stride,
-                                      const int32_t* segments, int64_t n_segments, int64_t max_q, int64_t max_kv, int64_t q_tokens,
-                                      int64_t kv_tokens, int64_t heads, int64_t kv_heads, int64_t head_dim, double scale, int32_t causal,
+ * (CUDA: a multiple of 8 in [8, 128]). The CPU library validates the table; use kedge_segments_check for a table that goes to CUDA. Dao,
+ * arXiv 2307.08691 (algorithm); Prefix Grouper, arXiv 2506.05433 (shared prefix). */
+KEDGE_API int32_t kedge_attention_fwd(const kedge_context* ctx, int32_t dtype, KEDGE_IN const kedge_attention_shape* shape, void* out,
+                                      float* lse, const void* q, const void* k, const void* v, const int32_t* segments,
                                       kedge_status* status);
 /* dq, dk, dv: shapes as q, k, v, strides of their own. A key's gradient sums over all query heads of its group and all segments that see it, in
- * a fixed order. accumulate bits 0, 1, 2: dq, dk, dv. */
-KEDGE_API int32_t kedge_attention_bwd(const kedge_context* ctx, int32_t dtype, void* dq, int64_t dq_stride, void* dk, int64_t dk_stride,
-                                      void* dv, int64_t dv_stride, const void* dout, int64_t dout_stride, const void* q, int64_t q_stride,
-                                      const void* k, int64_t k_stride, const void* v, int64_t v_stride, const void* out, int64_t out_stride,
-                                      const float* lse, const int32_t* segments, int64_t n_segments, int64_t max_q, int64_t max_kv,
-                                      int64_t q_tokens, int64_t kv_tokens, int64_t heads, int64_t kv_heads, int64_t head_dim, double scale,
-                                      int32_t causal, int32_t accumulate, kedge_status* status);
+ * a fixed order. */
+KEDGE_API int32_t kedge_attention_bwd(const kedge_context* ctx, int32_t dtype, KEDGE_IN const kedge_attention_shape* shape,
+                                      KEDGE_IN const kedge_attention_gradients* gradients, void* dq, void* dk, void* dv, const void* dout,
+                                      const void* q, const void* k, const void* v, const void* out, const float* lse,
+                                      const int32_t* segments, kedge_status* status);
 
 /* Connectivity (shared/ATRL.md section 1), accumulated over calls (layers).
  * region: i32[kv_tokens]: r >= 0: a visual token of region r < regions; -1: any other token; -2: a sink, in no sum.
@@ -193,23 +234,22 @@ KEDGE_API int32_t kedge_attention_bwd(const kedge_context* ctx, int32_t dtype, v
  * profile[row, r] += m_r / max(n, 0.01). After all layers, connectivity = mass[row, 0] / mass[row, 1] and profile / mass[row, 1].
  * mass: f32[rows_out, 2]; profile: f32[rows_out, regions], nullable; both added to. */
 
-/* From a forward's q, k, lse. row_out: i32[q_tokens]: the output row of each query row, -1 to skip; distinct. */
-KEDGE_API int32_t kedge_connectivity(const kedge_context* ctx, int32_t dtype, float* mass, float* profile, const void* q, int64_t q_stride,
-                                     const void* k, int64_t k_stride, const float* lse, const int32_t* region, const int32_t* row_out,
-                                     int64_t regions, int64_t rows_out, const int32_t* segments, int64_t n_segments, int64_t max_q,
-                                     int64_t max_kv, int64_t q_tokens, int64_t kv_tokens, int64_t heads, int64_t kv_heads, int64_t head_dim,
-                                     double scale, int32_t causal, int32_t renorm, kedge_status* status);
+/* From a forward's q, k, lse and shape (v_stride and out_stride are not read). row_out: i32[q_tokens]: the output row of each query row, -1 to
+ * skip; distinct. */
+KEDGE_API int32_t kedge_connectivity(const kedge_context* ctx, int32_t dtype, KEDGE_IN const kedge_attention_shape* shape, float* mass,
+                                     float* profile, const void* q, const void* k, const float* lse, const int32_t* region,
+                                     const int32_t* row_out, int64_t regions, int64_t rows_out, const int32_t* segments, int32_t renorm,
+                                     kedge_status* status);
+
 /* One new token per sequence over [shared prefix][own] in a cache. k_cache, v_cache: [cache_tokens, kv_heads, head_dim] with strides; the new
  * token's key and value are already in the cache. groups: i32[n_groups, 4] { prefix_start, prefix_len, seq_begin, seq_end }: in order,
  * they cover sequences [0, n) once. sequences: i32[n, 2] { own_start, own_len }, own_len counting the new token (0 allowed with a prefix).
  * out, q: [n, heads, head_dim]. mass, profile, region as above, one row a sequence (row i = sequence i), region: i32[cache_tokens]; mass
- * nullable: then no connectivity is computed. max_prefix, max_own: upper bounds that size CUDA's grid. Hydragen, arXiv 2402.05099. */
-KEDGE_API int32_t kedge_decode_attention(const kedge_context* ctx, int32_t dtype, void* out, int64_t out_stride, float* mass, float* profile,
-                                         const void* q, int64_t q_stride, const void* k_cache, int64_t k_stride, const void* v_cache,
-                                         int64_t v_stride, const int32_t* region, int64_t regions, const int32_t* groups, int64_t n_groups,
-                                         const int32_t* sequences, int64_t n, int64_t max_prefix, int64_t max_own, int64_t cache_tokens,
-                                         int64_t heads, int64_t kv_heads, int64_t head_dim, double scale, int32_t renorm,
-                                         kedge_status* status);
+ * nullable: then no connectivity is computed. Hydragen, arXiv 2402.05099. */
+KEDGE_API int32_t kedge_decode_attention(const kedge_context* ctx, int32_t dtype, KEDGE_IN const kedge_decode_shape* shape, void* out,
+                                         float* mass, float* profile, const void* q, const void* k_cache, const void* v_cache,
+                                         const int32_t* region, int64_t regions, const int32_t* groups, const int32_t* sequences,
+                                         int32_t renorm, kedge_status* status);
 
 /* ------------------------------------------------------------------------------------------------ activations ---- */
 

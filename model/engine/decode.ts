@@ -1,4 +1,5 @@
 import { DTYPE_BYTES, DTYPES } from "../../ffi/device.ts";
+import type { DecodeShape } from "../../ffi/generated/bindings.ts";
 import type { ConnectivityOptions } from "../connectivity.ts";
 import { chosenLayers } from "../regions.ts";
 import type { ModelParts } from "../vision_tower.ts";
@@ -195,31 +196,34 @@ export class Decode {
         const cache = this.#decoder.cache[layer]!;
         for (const { start, end, groups: [first, last], maxPrefix, maxOwn, regions, connectivity } of calls) {
           const looks = connectivity?.layers[layer] ?? false;
-          ops.decodeAttention(
-            qkv.dtypeCode,
-            mixed.address + start * mixed.cols * size,
-            mixed.cols,
-            looks ? mass + 4 * 2 * start : 0,
-            looks && regions > 0 ? profile + 4 * start * MAX_REGIONS : 0,
-            qkv.address + start * qkv.cols * size,
-            qkv.cols,
-            cache.address,
-            cache.cols,
-            cache.address + kvHeads * headDim * size,
-            cache.cols,
-            region.address,
-            regions,
-            groups + 4 * 4 * first,
-            last - first,
-            own + 4 * 2 * start,
-            end - start,
+          const shape: DecodeShape = {
+            qStride: qkv.cols,
+            kStride: cache.cols,
+            vStride: cache.cols,
+            outStride: mixed.cols,
+            nGroups: last - first,
+            n: end - start,
             maxPrefix,
             maxOwn,
-            cache.rows,
+            cacheTokens: cache.rows,
             heads,
             kvHeads,
             headDim,
             scale,
+          };
+          ops.decodeAttention(
+            qkv.dtypeCode,
+            shape,
+            mixed.address + start * mixed.cols * size,
+            looks ? mass + 4 * 2 * start : 0,
+            looks && regions > 0 ? profile + 4 * start * MAX_REGIONS : 0,
+            qkv.address + start * qkv.cols * size,
+            cache.address,
+            cache.address + kvHeads * headDim * size,
+            region.address,
+            regions,
+            groups + 4 * 4 * first,
+            own + 4 * 2 * start,
             connectivity?.renorm ?? 0,
           );
         }

@@ -1,4 +1,5 @@
 import { DTYPE_BYTES, DTYPES } from "../../ffi/device.ts";
+import type { AttentionShape } from "../../ffi/generated/bindings.ts";
 import { Tape } from "../../tensor/tape.ts";
 import { Tensor } from "../../tensor/tensor.ts";
 import { chosenLayers, regionMap, visualSinks } from "../regions.ts";
@@ -180,35 +181,41 @@ export class Prefill {
   }
 
   #attend(layer: number, { placed, rows }: { placed: readonly Placed[]; rows: number }): void {
-    const { heads, kvHeads, headDim } = this.#model.config.text;
+    const { kvHeads, headDim } = this.#model.config.text;
     const { qkv, mixed, lse } = this.#decoder.buffers;
     const cache = this.#decoder.cache[layer]!;
-    const size = DTYPE_BYTES[cache.dtype];
-    const maxQ = placed.reduce((most, { start, end }) => Math.max(most, end - start), 0);
-    const maxKv = placed.reduce((most, { end }) => Math.max(most, end), 0);
-    this.#model.device.ops.attentionFwd(
-      qkv.dtypeCode,
-      mixed.address,
-      mixed.cols,
-      lse.address,
-      qkv.address,
-      qkv.cols,
-      cache.address,
-      cache.cols,
-      cache.address + kvHeads * headDim * size,
-      cache.cols,
-      this.#block.at.segments,
-      placed.length,
-      maxQ,
-      maxKv,
+    const shape = this.#shape(layer, {
+      qStride: qkv.cols,
+      segments: placed.length,
+      maxQ: placed.reduce((most, { start, end }) => Math.max(most, end - start), 0),
+      maxKv: placed.reduce((most, { end }) => Math.max(most, end), 0),
       rows,
-      cache.rows,
+    });
+    const values = cache.address + kvHeads * headDim * DTYPE_BYTES[cache.dtype];
+    const { segments } = this.#block.at;
+    this.#model.device.ops.attentionFwd(qkv.dtypeCode, shape, mixed.address, lse.address, qkv.address, cache.address, values, segments);
+  }
+
+  /** The shape of a call over a layer's cache. */
+  #shape(layer: number, call: { qStride: number; segments: number; maxQ: number; maxKv: number; rows: number }): AttentionShape {
+    const { heads, kvHeads, headDim } = this.#model.config.text;
+    const { cols, rows: kvTokens } = this.#decoder.cache[layer]!;
+    return {
+      qStride: call.qStride,
+      kStride: cols,
+      vStride: cols,
+      outStride: this.#decoder.buffers.mixed.cols,
+      nSegments: call.segments,
+      maxQ: call.maxQ,
+      maxKv: call.maxKv,
+      qTokens: call.rows,
+      kvTokens,
       heads,
       kvHeads,
       headDim,
-      1 / Math.sqrt(headDim),
-      1,
-    );
+      scale: 1 / Math.sqrt(headDim),
+      causal: 1,
+    };
   }
 
   /** What is done after each layer's attention: the kept rows' queries are put aside, visual sinks' sums are added to. */
@@ -274,32 +281,20 @@ export class Prefill {
       renorm: "pooled" | "row";
     },
   ): void {
-    const { heads, kvHeads, headDim } = this.#model.config.text;
     const { region } = this.#decoder, cache = this.#decoder.cache[layer]!;
     this.#model.device.ops.connectivity(
       cache.dtypeCode,
+      this.#shape(layer, { qStride: call.qStride, segments: 1, maxQ: call.rows, maxKv: call.keys, rows: call.rows }),
       call.mass,
       call.regions > 0 ? call.profile : 0,
       call.q,
-      call.qStride,
       cache.address,
-      cache.cols,
       call.lse,
       region.address,
       this.#block.at.iota,
       call.regions,
       call.rows,
       call.segments,
-      1,
-      call.rows,
-      call.keys,
-      call.rows,
-      cache.rows,
-      heads,
-      kvHeads,
-      headDim,
-      1 / Math.sqrt(headDim),
-      1,
       call.renorm === "row" ? 1 : 0,
     );
   }

@@ -1,3 +1,4 @@
+import type { AttentionShape } from "../../ffi/generated/bindings.ts";
 import { describe, Tensor } from "../tensor.ts";
 import type { Segments } from "../segments.ts";
 import type { Value } from "../value.ts";
@@ -10,14 +11,8 @@ export interface AttentionSeen {
   k: Tensor;
   /** Natural logarithm of the sum of exp(scale q.k): f32 [q tokens, heads]. */
   lse: Tensor;
-  /** Query heads. */
-  heads: number;
-  /** Key heads. */
-  kvHeads: number;
-  /** Elements of a head. */
-  headDim: number;
-  /** Factor on q.k. */
-  scale: number;
+  /** What the forward was called with: heads, scale, strides. */
+  shape: AttentionShape;
 }
 
 /** Options of {@linkcode attention}. */
@@ -74,33 +69,24 @@ export function attention(inputs: { q: Value; k: Value; v: Value }, options: Att
   const [tq, tk, tv, table] = [q.tensor, k.tensor, v.tensor, segments.table];
   const out = q.tape.empty([rows, q.cols], dtype);
   using lse = Tensor.empty(device, [rows, heads]);
-  const shape = [
-    segments.count,
-    segments.maxQ,
-    segments.maxKv,
-    rows,
-    k.rows,
+  const shape: AttentionShape = {
+    qStride: tq.rowStride,
+    kStride: tk.rowStride,
+    vStride: tv.rowStride,
+    outStride: q.cols,
+    nSegments: segments.count,
+    maxQ: segments.maxQ,
+    maxKv: segments.maxKv,
+    qTokens: rows,
+    kvTokens: k.rows,
     heads,
     kvHeads,
     headDim,
     scale,
-    Number(segments.causal),
-  ] as const;
-  device.ops.attentionFwd(
-    out.dtypeCode,
-    out.address,
-    q.cols,
-    lse.address,
-    tq.address,
-    tq.rowStride,
-    tk.address,
-    tk.rowStride,
-    tv.address,
-    tv.rowStride,
-    table.address,
-    ...shape,
-  );
-  if (options.observe && !q.tape.replaying) options.observe({ q: tq, k: tk, lse, heads, kvHeads, headDim, scale });
+    causal: Number(segments.causal),
+  };
+  device.ops.attentionFwd(out.dtypeCode, shape, out.address, lse.address, tq.address, tk.address, tv.address, table.address);
+  if (options.observe && !q.tape.replaying) options.observe({ q: tq, k: tk, lse, shape });
   const [result] = q.tape.record({
     name: "attention",
     inputs: [q, k, v],
@@ -110,28 +96,27 @@ export function attention(inputs: { q: Value; k: Value; v: Value }, options: Att
       const dy = run.upstream(0)!;
       const [sq, sk, sv, so, sl, st] = Array.from({ length: 6 }, (_, i) => run.saved(i));
       const [dq, dk, dv] = run.slots([q, k, v]);
+      const gradients = {
+        dqStride: dq!.stride,
+        dkStride: dk!.stride,
+        dvStride: dv!.stride,
+        doutStride: q.cols,
+        accumulate: Number(dq!.accumulate) | (Number(dk!.accumulate) << 1) | (Number(dv!.accumulate) << 2),
+      };
       device.ops.attentionBwd(
         dy.dtypeCode,
+        { ...shape, qStride: sq!.rowStride, kStride: sk!.rowStride, vStride: sv!.rowStride },
+        gradients,
         dq!.address,
-        dq!.stride,
         dk!.address,
-        dk!.stride,
         dv!.address,
-        dv!.stride,
         dy.address,
-        q.cols,
         sq!.address,
-        sq!.rowStride,
         sk!.address,
-        sk!.rowStride,
         sv!.address,
-        sv!.rowStride,
         so!.address,
-        q.cols,
         sl!.address,
         st!.address,
-        ...shape,
-        Number(dq!.accumulate) | (Number(dk!.accumulate) << 1) | (Number(dv!.accumulate) << 2),
       );
     },
   });

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { AttentionShape } from "../../ffi/generated/bindings.ts";
 import { type Heads, seenBySegments, type SeenKeys, type Segment, segmentTable } from "./attention_reference.ts";
 import type { OpRun } from "./harness.ts";
 import { joinBytes, type Matrix, matrix } from "./matrix.ts";
@@ -68,7 +69,8 @@ export class AttentionCase {
   readonly q: Matrix;
   readonly k: Matrix;
   readonly v: Matrix;
-  readonly #table: number;
+  /** The segment table's address. */
+  readonly table: number;
   readonly #options: CaseOptions;
 
   constructor(readonly run: OpRun, options: CaseOptions) {
@@ -83,7 +85,7 @@ export class AttentionCase {
     this.q = this.queryRows(values.q ?? run.random.normal(this.qTokens * heads * headDim));
     this.k = this.keyRows(values.k ?? run.random.normal(this.kvTokens * kvHeads * headDim));
     this.v = this.keyRows(values.v ?? run.random.normal(this.kvTokens * kvHeads * headDim));
-    this.#table = run.integers(segmentTable(segments));
+    this.table = run.integers(segmentTable(segments));
   }
 
   /** The inputs as the device holds them. */
@@ -106,42 +108,30 @@ export class AttentionCase {
     return matrix(this.run, { rows, width, stride: width + gap, misalign, ...(values && { values }) });
   }
 
-  /** The arguments from `segments` on. */
-  shape(): [number, number, number, number, number, number, number, number, number, number, number] {
-    const { heads, kvHeads, headDim, scale } = this.heads;
+  /** What the ops are called with; an output's rows lie as the queries' do. */
+  get shape(): AttentionShape {
     const most = (lengths: number[]) => Math.max(0, ...lengths);
-    return [
-      this.#table,
-      this.segments.length,
-      most(this.segments.map((s) => s.qLen)),
-      most(this.segments.map((s) => s.kvLen)),
-      this.qTokens,
-      this.kvTokens,
-      heads,
-      kvHeads,
-      headDim,
-      scale,
-      this.causal ? 1 : 0,
-    ];
+    return {
+      qStride: this.q.stride,
+      kStride: this.k.stride,
+      vStride: this.v.stride,
+      outStride: this.q.stride,
+      nSegments: this.segments.length,
+      maxQ: most(this.segments.map((s) => s.qLen)),
+      maxKv: most(this.segments.map((s) => s.kvLen)),
+      qTokens: this.qTokens,
+      kvTokens: this.kvTokens,
+      ...this.heads,
+      causal: this.causal ? 1 : 0,
+    };
   }
 
   /** Runs the forward into fresh outputs that hold NaN. */
   forward(): { out: Matrix; lse: Matrix } {
     const { run, q, k, v } = this;
     const out = this.queryRows(), lse = matrix(run, { rows: this.qTokens, width: this.heads.heads, dtype: "f32" });
-    run.device.ops.attentionFwd(
-      run.dtypeCode,
-      out.address,
-      out.stride,
-      lse.address,
-      q.address,
-      q.stride,
-      k.address,
-      k.stride,
-      v.address,
-      v.stride,
-      ...this.shape(),
-    );
+    const shape = { ...this.shape, outStride: out.stride };
+    run.device.ops.attentionFwd(run.dtypeCode, shape, out.address, lse.address, q.address, k.address, v.address, this.table);
     return { out, lse };
   }
 
@@ -162,8 +152,9 @@ export class AttentionCase {
     const dq = this.queryRows(before?.dq), dk = this.keyRows(before?.dk), dv = this.keyRows(before?.dv);
     // deno-fmt-ignore
     run.device.ops.attentionBwd(
-      run.dtypeCode, dq.address, dq.stride, dk.address, dk.stride, dv.address, dv.stride, dout.address, dout.stride, q.address, q.stride,
-      k.address, k.stride, v.address, v.stride, out.address, out.stride, lse.address, ...this.shape(), accumulate,
+      run.dtypeCode, { ...this.shape, outStride: out.stride },
+      { dqStride: dq.stride, dkStride: dk.stride, dvStride: dv.stride, doutStride: dout.stride, accumulate },
+      dq.address, dk.address, dv.address, dout.address, q.address, k.address, v.address, out.address, lse.address, this.table,
     );
     return { dq, dk, dv };
   }

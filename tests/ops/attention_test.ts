@@ -1,5 +1,6 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import { KedgeError } from "../../ffi/errors.ts";
+import type { AttentionShape } from "../../ffi/generated/bindings.ts";
 import { AttentionCase, bits, type CaseOptions, family, plain } from "./attention_case.ts";
 import { attention, attentionGradient, type Segment, segmentTable } from "./attention_reference.ts";
 import { assertDeterministic } from "./determinism.ts";
@@ -388,35 +389,24 @@ opTest("segmentsCheck names the segment and what is wrong with it", (run) => {
 opTest("attention refuses bad arguments and leaves its outputs alone", (run) => {
   const c = new AttentionCase(run, { segments: prompt(4, 2), heads: 4, kvHeads: 2, headDim: 16 });
   const { out, lse } = c.forward(), ops = run.device.ops, before = bits(out, lse);
-  type Shape = ReturnType<AttentionCase["shape"]>;
-  const call = (change: (shape: Shape) => void, strides: { q?: number; k?: number } = {}, dtype = run.dtypeCode) => {
-    const shape = c.shape();
-    change(shape);
-    ops.attentionFwd(
-      dtype,
-      out.address,
-      64,
-      lse.address,
-      c.q.address,
-      strides.q ?? 64,
-      c.k.address,
-      strides.k ?? 32,
-      c.v.address,
-      32,
-      ...shape,
-    );
-  };
-  call(() => {});
-  assertThrows(() => call((s) => s[6] = 3), RangeError, "kv_heads");
-  assertThrows(() => call((s) => s[8] = 18), KedgeError, "head_dim 18");
-  assertThrows(() => call((s) => s[8] = 132), KedgeError, "head_dim 132");
-  assertThrows(() => call((s) => s[9] = NaN), RangeError, "scale");
-  assertThrows(() => call((s) => s[4] = -1), RangeError, "q_tokens");
-  assertThrows(() => call(() => {}, { q: 63 }), RangeError, "q_stride 63");
-  assertThrows(() => call(() => {}, { k: 31 }), RangeError, "k_stride 31");
-  assertThrows(() => call((s) => s[0] = 0), RangeError, "segments is NULL");
-  assertThrows(() => call(() => {}, {}, 2), KedgeError);
-  assertThrows(() => call((s) => s[2] = 3), RangeError, "the bound given is 3");
-  assertThrows(() => call((s) => s[4] = 5), RangeError, "segment 1");
+  const call = (change: Partial<AttentionShape>, segments = c.table, dtype = run.dtypeCode) =>
+    ops.attentionFwd(dtype, { ...c.shape, ...change }, out.address, lse.address, c.q.address, c.k.address, c.v.address, segments);
+  call({});
+  assertThrows(() => call({ heads: 3 }), RangeError, "kv_heads");
+  assertThrows(() => call({ headDim: 18 }), KedgeError, "head_dim 18");
+  assertThrows(() => call({ headDim: 132 }), KedgeError, "head_dim 132");
+  assertThrows(() => call({ scale: NaN }), RangeError, "scale");
+  assertThrows(() => call({ qTokens: -1 }), RangeError, "q_tokens -1");
+  assertThrows(() => call({ qTokens: -(2 ** 40) }), RangeError, "q_tokens -1099511627776");
+  assertThrows(() => call({ kvTokens: 2 ** 53 }), RangeError, "Cannot pass kvTokens: 9007199254740992 is no safe integer");
+  assertThrows(() => call({ maxQ: NaN }), RangeError, "Cannot pass maxQ: NaN is no safe integer");
+  assertThrows(() => call({ causal: 0.5 }), RangeError, "Cannot pass causal: 0.5 is no 32-bit integer");
+  assertThrows(() => call({ qStride: 63 }), RangeError, "q_stride 63");
+  assertThrows(() => call({ kStride: 31 }), RangeError, "k_stride 31");
+  assertThrows(() => call({ qStride: 2 ** 40 + 63, outStride: 63 }), RangeError, "q_stride 1099511627839 or out_stride 63");
+  assertThrows(() => call({}, 0), RangeError, "segments is NULL");
+  assertThrows(() => call({}, c.table, 2), KedgeError);
+  assertThrows(() => call({ maxQ: 3 }), RangeError, "the bound given is 3");
+  assertThrows(() => call({ qTokens: 5 }), RangeError, "segment 1");
   assertEquals(bits(out, lse), before);
 }, { ...F32, except: { emu: "CUDA does not read the table on the host", cuda: "CUDA does not read the table on the host" } });

@@ -38,8 +38,8 @@ function measure(
   for (let i = options.times ?? 1; i > 0; i--) {
     // deno-fmt-ignore
     run.device.ops.connectivity(
-      run.dtypeCode, mass.address, profileAt, q.address, q.stride, k.address, k.stride, lse.address, regionAt, rowAt, regions, rowsOut,
-      ...c.shape(), options.renorm ?? 0,
+      run.dtypeCode, c.shape, mass.address, profileAt, q.address, k.address, lse.address, regionAt, rowAt, regions, rowsOut, c.table,
+      options.renorm ?? 0,
     );
   }
   return { mass, profile };
@@ -121,11 +121,22 @@ opTest("connectivity of a decode step equals that of the whole pass", (run) => {
     const whole = measure(c, { region, rowOut, regions, rowsOut: n }, { renorm });
     const sums = (columns: number) => matrix(run, { rows: n, width: columns, dtype: "f32", values: new Array(n * columns).fill(0) });
     const out = matrix(run, { rows: n, width }), mass = sums(2), profile = sums(regions);
+    const shape = {
+      qStride: width,
+      kStride: c.k.stride,
+      vStride: c.v.stride,
+      outStride: width,
+      nGroups: 1,
+      n,
+      maxPrefix: prefix,
+      maxOwn: Math.max(...lengths),
+      cacheTokens: c.kvTokens,
+      ...c.heads,
+    };
     // deno-fmt-ignore
     run.device.ops.decodeAttention(
-      run.dtypeCode, out.address, width, mass.address, profile.address, q.address, width, c.k.address, c.k.stride, c.v.address, c.v.stride,
-      run.integers(region), regions, groups, 1, sequences, n, prefix, Math.max(...lengths), c.kvTokens, 6, 2, sizes.headDim,
-      c.heads.scale, renorm,
+      run.dtypeCode, shape, out.address, mass.address, profile.address, q.address, c.k.address, c.v.address, run.integers(region), regions,
+      groups, sequences, renorm,
     );
     run.close(mass.read(), whole.mass.read(), { what: `mass, renorm ${renorm}` });
     run.close(profile.read(), whole.profile.read(), { what: `profile, renorm ${renorm}` });

@@ -1,5 +1,6 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import { KedgeError } from "../../ffi/errors.ts";
+import type { DecodeShape } from "../../ffi/generated/bindings.ts";
 import { AttentionCase, bits, family } from "./attention_case.ts";
 import { attention, connectivity, type Group, type Heads, seenBySequences, type SeenKeys } from "./attention_reference.ts";
 import { assertDeterministic } from "./determinism.ts";
@@ -77,25 +78,51 @@ class DecodeCase {
     return { q: this.#q.values, k: this.#k.values, v: this.#v.values };
   }
 
-  /** Runs the step; `change` edits the arguments by place. */
+  /** Runs the step; `shape` and `addresses` put others in the place of what would be given. */
   step(
-    options: { mass?: boolean; profile?: boolean; renorm?: 0 | 1; before?: number; change?: Record<number, number> } = {},
+    options: {
+      mass?: boolean;
+      profile?: boolean;
+      renorm?: number;
+      before?: number;
+      shape?: Partial<DecodeShape>;
+      addresses?: { q?: 0; region?: 0; groups?: 0 };
+    } = {},
   ): { out: Matrix; mass: Matrix; profile: Matrix } {
-    const { run, n, regions } = this, { heads, kvHeads, headDim, scale } = this.heads, { groups, sequences, cacheTokens } = this.options;
-    const { before = 0 } = options;
-    const out = matrix(run, { rows: n, width: heads * headDim, stride: this.#q.stride });
+    const { run, n, regions } = this, { groups, sequences, cacheTokens } = this.options;
+    const { before = 0, addresses = {} } = options;
+    const out = matrix(run, { rows: n, width: this.heads.heads * this.heads.headDim, stride: this.#q.stride });
     const sums = (width: number) => matrix(run, { rows: n, width, dtype: "f32", values: new Array(n * width).fill(before) });
     const mass = sums(2), profile = sums(regions);
     const longest = (lengths: number[]) => Math.max(0, ...lengths);
-    // deno-fmt-ignore
-    const args = [
-      run.dtypeCode, out.address, out.stride, options.mass === false ? 0 : mass.address, options.profile === false ? 0 : profile.address,
-      this.#q.address, this.#q.stride, this.#k.address, this.#k.stride, this.#v.address, this.#v.stride, this.#region, regions,
-      this.#groups, groups.length, this.#sequences, n, longest(groups.map((g) => g.prefixLen)), longest(sequences.map((s) => s.ownLen)),
-      cacheTokens, heads, kvHeads, headDim, scale, options.renorm ?? 0,
-    ];
-    for (const [place, value] of Object.entries(options.change ?? {})) args[Number(place)] = value;
-    run.device.ops.decodeAttention(...args as Parameters<typeof run.device.ops.decodeAttention>);
+    const shape: DecodeShape = {
+      qStride: this.#q.stride,
+      kStride: this.#k.stride,
+      vStride: this.#v.stride,
+      outStride: out.stride,
+      nGroups: groups.length,
+      n,
+      maxPrefix: longest(groups.map((g) => g.prefixLen)),
+      maxOwn: longest(sequences.map((s) => s.ownLen)),
+      cacheTokens,
+      ...this.heads,
+      ...options.shape,
+    };
+    run.device.ops.decodeAttention(
+      run.dtypeCode,
+      shape,
+      out.address,
+      options.mass === false ? 0 : mass.address,
+      options.profile === false ? 0 : profile.address,
+      addresses.q ?? this.#q.address,
+      this.#k.address,
+      this.#v.address,
+      addresses.region ?? this.#region,
+      regions,
+      addresses.groups ?? this.#groups,
+      this.#sequences,
+      options.renorm ?? 0,
+    );
     return { out, mass, profile };
   }
 
@@ -245,9 +272,9 @@ opTest("a NaN in one decoding sequence stays there", (run) => {
 
 opTest("decode attention refuses bad arguments and writes nothing", (run) => {
   const good = { ...layout([[5, 3, 4], [0, 3]]), heads: 4, kvHeads: 2, headDim: 16 };
-  const fails = (change: Partial<DecodeOptions>, words: string, args: Record<number, number> = {}) => {
+  const fails = (change: Partial<DecodeOptions>, words: string, step: Parameters<DecodeCase["step"]>[0] = {}) => {
     const c = new DecodeCase(run, { ...good, ...change });
-    assertThrows(() => c.step({ change: args }), RangeError, words);
+    assertThrows(() => c.step(step), RangeError, words);
   };
   const group = (i: number, change: Partial<Group>) => ({ groups: good.groups.map((g, j) => i === j ? { ...g, ...change } : g) });
   const sequence = (i: number, change: Partial<Sequence>) => ({
@@ -260,16 +287,16 @@ opTest("decode attention refuses bad arguments and writes nothing", (run) => {
   fails(group(1, { seqEnd: 2 }), "the groups cover 2 of 3");
   fails(sequence(2, { ownLen: good.cacheTokens }), "sequence 2: keys");
   fails(sequence(2, { ownLen: 0 }), "sequence 2 has no keys");
-  fails({}, "the bound given is 4", { 17: 4 });
-  fails({}, "the bound given is 3", { 18: 3 });
-  fails({}, "kv_heads", { 21: 3 });
-  fails({}, "q_stride", { 6: 63 });
-  fails({}, "v_stride", { 10: 31 });
-  fails({}, "renorm", { 24: 2 });
-  fails({}, "scale", { 23: Infinity });
-  fails({}, "region is NULL", { 11: 0 });
-  fails({}, "groups or sequences is NULL", { 13: 0 });
-  fails({}, "out, q", { 5: 0 });
+  fails({}, "the bound given is 4", { shape: { maxPrefix: 4 } });
+  fails({}, "the bound given is 3", { shape: { maxOwn: 3 } });
+  fails({}, "kv_heads", { shape: { kvHeads: 3 } });
+  fails({}, "q_stride", { shape: { qStride: 63 } });
+  fails({}, "v_stride", { shape: { vStride: 31 } });
+  fails({}, "renorm", { renorm: 2 });
+  fails({}, "scale", { shape: { scale: Infinity } });
+  fails({}, "region is NULL", { addresses: { region: 0 } });
+  fails({}, "groups or sequences is NULL", { addresses: { groups: 0 } });
+  fails({}, "out, q", { addresses: { q: 0 } });
   const at = good.groups[0]!.prefixStart + 2;
   for (const value of [-3, 5]) {
     const region = new Int32Array(good.cacheTokens);
@@ -277,7 +304,7 @@ opTest("decode attention refuses bad arguments and writes nothing", (run) => {
     fails({ region }, `region[${at}] is ${value}`);
   }
   const c = new DecodeCase(run, good);
-  assertThrows(() => c.step({ change: { 22: 6 } }), KedgeError, "head_dim 6");
+  assertThrows(() => c.step({ shape: { headDim: 6 } }), KedgeError, "head_dim 6");
   // Keys that no sequence sees may hold anything.
   const region = c.region.slice();
   region[0] = 99;

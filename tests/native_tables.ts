@@ -1,0 +1,54 @@
+/**
+ * The functions that are bound by hand, by library, and a library of stubs that has them all: a call's shape is what the compiler sees.
+ *
+ * @module
+ */
+import type { Build } from "../ffi/build.ts";
+import { CBLAS_SYMBOLS, SET_THREADS } from "../ffi/cblas.ts";
+import { CXX } from "../ffi/cpu_library.ts";
+import { CUBLAS_SYMBOLS } from "../ffi/cublas.ts";
+import { CUDART_SYMBOLS } from "../ffi/cudart.ts";
+import type { SymbolTable } from "../ffi/load.ts";
+import { METIS_SYMBOLS } from "../ffi/metis.ts";
+
+/** By the file of ffi/ that binds them. */
+export const HAND_BOUND: Readonly<Record<string, SymbolTable>> = {
+  "cblas.ts": { ...CBLAS_SYMBOLS, set_threads: SET_THREADS },
+  "cublas.ts": CUBLAS_SYMBOLS,
+  "cudart.ts": CUDART_SYMBOLS,
+  "metis.ts": METIS_SYMBOLS,
+};
+
+const C_TYPES: Readonly<Record<string, string>> = {
+  buffer: "void*",
+  pointer: "void*",
+  u64: "uint64_t",
+  i64: "int64_t",
+  u32: "uint32_t",
+  i32: "int32_t",
+  f32: "float",
+  f64: "double",
+  void: "void",
+};
+const cType = (type: unknown) => C_TYPES[type as string] ?? "an unknown type";
+
+/** The stubs, `stub_calls()` which counts their calls, and for the runtime's fault `fault_<type>_<count>` functions. */
+export function stubBuild(): Build {
+  const functions = new Map<string, string>();
+  const add = (name: string, { parameters, result }: Deno.ForeignFunction) => {
+    const value = result === "void" ? "" : " 0";
+    functions.set(name, `API ${cType(result)} ${name}(${parameters.map(cType).join(", ")}) { calls++; return${value}; }\n`);
+  };
+  for (const table of Object.values(HAND_BOUND)) {
+    for (const [key, symbol] of Object.entries(table)) add(("name" in symbol && symbol.name) || key, symbol as Deno.ForeignFunction);
+  }
+  for (const type of ["i32", "f64"] as const) {
+    for (let count = 24; count <= 33; count++) add(`fault_${type}_${count}`, { parameters: new Array(count).fill(type), result: "i32" });
+  }
+  const text = `#include <stdint.h>
+#define API extern "C" __attribute__((visibility("default")))
+static int32_t calls;
+API int32_t stub_calls() { return calls; }
+${[...functions.values()].join("")}`;
+  return { ...CXX, name: "kedge_stubs", label: "stubs for the tests", sources: { "stubs.cpp": text }, units: ["stubs.cpp"] };
+}
