@@ -4,7 +4,7 @@
  *
  *   deno run --allow-ffi --v8-flags=--allow-natives-syntax tests/native_fault.js <library> <function> <type> <count>
  *
- * Without that flag, three million calls in a loop come to the same.
+ * Without that flag, twenty thousand calls in a loop come to the same.
  */
 const [library, name, type, count] = Deno.args;
 const { symbols } = Deno.dlopen(library, { [name]: { parameters: Array(Number(count)).fill(type), result: "i32" } });
