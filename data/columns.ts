@@ -3,44 +3,51 @@
  *
  * @module
  */
-import { z } from "zod";
 import { KedgeError } from "../ffi/errors.ts";
-import {
-  fieldsSet,
-  type ImageSource,
-  markedParts,
-  type Message,
-  type Part,
-  type PixelBounds,
-  type VideoSource,
-} from "../model/processor/messages.ts";
+import { fieldsSet, type ImageSource, type Message, type PixelBounds, type VideoSource } from "../model/processor/messages.ts";
 import type { Truth } from "../rl/rewards/reward.ts";
-import { reasonOf } from "./file_ranges.ts";
-import { imagesFirst, numberedMarkers } from "./markers.ts";
+import { choicesIn, listed, shows } from "./choices.ts";
+import { reasonOf, systemReason } from "./file_ranges.ts";
+import { type FormatName, formatOf, PLAIN, type Role, type RoleKeys } from "./formats.ts";
+import { BadPlaces, place, readTurn } from "./markers.ts";
+import { BadPicture, named, pictureOrigin } from "./pictures.ts";
 import { plain } from "./plain.ts";
-import { type PromptFormat, surround, surroundings } from "./prompt_format.ts";
+import { placeOfOptions, type PromptFormat, surround, surroundings } from "./prompt_format.ts";
+import { type AllowRemote, fetchPicture, publicAddress } from "./remote.ts";
+import { valueAt, without } from "./row_path.ts";
 import type { Sample } from "./sample.ts";
+import { answerIn, BadTruth, truthOf } from "./truths.ts";
+import { BadTurns, type DraftTurn, textOfTurn, turnsOf } from "./turns.ts";
 
-/** Which column is what, and how the prompt is written. Bounds are those of pictures, not of videos. */
+/**
+ * Which column is what, and how the prompt is written. A key may be a path, as "extra_info.question"; where none is given, the row's format says it. Bounds are those of
+ * pictures, not of videos.
+ */
 export interface ColumnOptions extends PixelBounds {
-  /** The problem's text; default "problem". */
+  /** The shape of the rows; default "auto": recognised, row by row. */
+  readonly format?: FormatName | "auto";
+  /** The problem: a text, or turns. */
   readonly promptKey?: string;
-  /** What the answer should say; default "answer". May be absent from rows that have a demonstration, which then is the truth. */
+  /** What the answer should say. May be absent from rows that have a demonstration, whose answer is the truth then. */
   readonly answerKey?: string;
-  /** A picture or a list of them; default "images". May be absent. */
+  /** A picture or a list of them. May be absent. */
   readonly imageKey?: string;
-  /** A video's path or a list of them; default "videos". May be absent. */
+  /** A video's path or a list of them. May be absent. */
   readonly videoKey?: string;
-  /** The texts of a question's choices; default "options". May be absent. */
+  /** The texts of a question's choices. May be absent. */
   readonly optionsKey?: string;
   /** A name for the row; default: its number in the file. */
   readonly idKey?: string;
-  /** An answer to learn from; default: none. */
+  /** An answer to learn from; default: the assistant's turn that the problem ends with, where there is one. */
   readonly demonstrationKey?: string;
   /** What is said around the problem; default "none". */
   readonly formatPrompt?: PromptFormat;
-  /** A system turn before it; default: none. */
+  /** A system turn before it, in the place of the row's own; default: none. */
   readonly systemPrompt?: string;
+  /** Which hosts pictures may be fetched from; default: none. */
+  readonly allowRemote?: AllowRemote;
+  /** Is told once of what a user should know: which format a file's rows have, and what becomes of choices. */
+  readonly onNote?: (words: string) => void;
 }
 
 /** A row as its file gives it. */
@@ -60,28 +67,6 @@ export interface Attachments {
   /** The file's path; or why it may not be read. */
   resolve(path: string): string | { readonly refused: string };
 }
-
-/** Columns by their role. */
-interface Keys {
-  readonly prompt: string;
-  readonly answer: string;
-  readonly image: string;
-  readonly video: string;
-  readonly options: string;
-  readonly id: string | undefined;
-  readonly demonstration: string | undefined;
-}
-
-const text = z.string().min(1);
-const truth: z.ZodType<Truth> = z.union([
-  text,
-  z.number(),
-  z.array(text).min(1),
-  z.array(z.number()).min(1),
-  z.array(z.array(z.number()).min(1)).min(1),
-], { error: "is no text, number, or list of texts, numbers or coordinates" });
-const choices = z.array(z.union([z.string(), z.number().transform(String)]), { error: "is no list of texts" });
-const identity = z.union([text, z.number().transform(String)], { error: "is no text or number" });
 
 /** An error about a row's column. */
 function badRow(raw: RawRow & { readonly id: string }, key: string, words: string): KedgeError {
@@ -105,41 +90,40 @@ function badRow(raw: RawRow & { readonly id: string }, key: string, words: strin
  * ```
  */
 export class Columns {
-  readonly #keys: Keys;
-  readonly #taken: ReadonlySet<string>;
+  readonly #given: Partial<Record<Role, string>>;
+  readonly #idKey: string | undefined;
+  readonly #format: FormatName | "auto";
   readonly #bounds: PixelBounds;
-  readonly #format: PromptFormat;
+  readonly #prompt: PromptFormat;
   readonly #system: readonly Message[];
+  readonly #remote: AllowRemote;
+  readonly #onNote: (words: string) => void;
+  readonly #said = new Set<string>();
 
   /**
    * Columns as options name them.
    *
-   * @throws {RangeError} for a prompt format that is none.
+   * @throws {RangeError} for a prompt format or a format of rows that is none.
    */
   constructor(options: ColumnOptions = {}) {
-    const { promptKey = "problem", answerKey = "answer", imageKey = "images", videoKey = "videos", optionsKey = "options" } = options;
-    const { idKey, demonstrationKey, formatPrompt = "none", systemPrompt, minPixels, maxPixels } = options;
-    this.#keys = {
-      prompt: promptKey,
-      answer: answerKey,
-      image: imageKey,
-      video: videoKey,
-      options: optionsKey,
-      id: idKey,
-      demonstration: demonstrationKey,
-    };
-    this.#taken = new Set([
-      promptKey,
-      answerKey,
-      imageKey,
-      videoKey,
-      optionsKey,
-      ...demonstrationKey === undefined ? [] : [demonstrationKey],
-    ]);
+    const { idKey, formatPrompt = "none", systemPrompt, minPixels, maxPixels, format = "auto", allowRemote = false } = options;
+    this.#given = fieldsSet({
+      prompt: options.promptKey,
+      answer: options.answerKey,
+      image: options.imageKey,
+      video: options.videoKey,
+      options: options.optionsKey,
+      demonstration: options.demonstrationKey,
+    });
+    this.#idKey = idKey;
+    this.#format = format;
     this.#bounds = fieldsSet({ minPixels, maxPixels });
-    this.#format = formatPrompt;
+    this.#prompt = formatPrompt;
     this.#system = systemPrompt === undefined ? [] : [{ role: "system", content: systemPrompt }];
+    this.#remote = allowRemote;
+    this.#onNote = options.onNote ?? (() => {});
     surroundings(formatPrompt);
+    formatOf({}, format);
   }
 
   /**
@@ -150,89 +134,205 @@ export class Columns {
    * @throws {KedgeError} `BadData` naming file, row and key.
    */
   async sample(raw: RawRow, attachments: Attachments): Promise<Sample> {
-    const keys = this.#keys, named = { ...raw, id: `${raw.name}:${raw.row}` };
-    const read = <T>(key: string, schema: z.ZodType<T>): T | undefined => {
-      const value = plain(raw.values[key] ?? undefined);
-      if (value === undefined) return undefined;
-      const result = schema.safeParse(value);
-      if (result.success) return result.data;
-      throw badRow(named, key, result.error.issues[0]!.message);
+    const row = new Row(raw, this.#keys(raw)), id = this.#idKey;
+    if (id !== undefined) row.id = `${raw.name}:${row.identity(id)}`;
+    const { turns, demonstration } = row.conversation();
+    const options = row.options(), truth = row.truth(options, demonstration);
+    const one = (role: "image" | "video") => (value: unknown) => this.#picture(value, { role, row, attachments });
+    const read = {
+      image: one("image") as (value: unknown) => Promise<ImageSource>,
+      video: (value: unknown) => this.#video(value, { row, attachments }),
     };
-    const need = <T>(key: string, value: T | undefined): T => {
-      if (value === undefined) throw badRow(named, key, `is not there; the row has ${Object.keys(raw.values).join(", ") || "nothing"}`);
-      return value;
-    };
-    const own = keys.id === undefined ? undefined : need(keys.id, read(keys.id, identity));
-    if (own !== undefined) named.id = `${raw.name}:${own}`;
-    const noText = { error: "is no text, or an empty one" };
-    const problem = need(keys.prompt, read(keys.prompt, z.string(noText).min(1, noText)));
-    const demonstration = keys.demonstration === undefined ? undefined : read(keys.demonstration, z.string(noText).min(1, noText));
-    const answer = need(keys.answer, read(keys.answer, truth) ?? demonstration);
-    const options = read(keys.options, choices);
-    const images = await Promise.all(this.#list(raw.values[keys.image]).map((value) => this.#image(value, named, attachments)));
-    const videos = this.#list(raw.values[keys.video]).map((value) => this.#video(value, named, attachments));
-    const parts = surround(this.#parts(problem, { images, videos }, named), surroundings(this.#format, options));
+    const images = await Promise.all(list(row.value("image")).map(read.image)), videos = list(row.value("video")).map(read.video);
+    const drafts = await Promise.all(turns.map((turn) => readTurn(turn, read)));
+    const messages = row.placed(() => place(drafts, { images, videos }, this.#bounds));
     return {
-      id: named.id,
-      messages: [...this.#system, { role: "user", content: parts }],
-      truth: answer,
-      ...options === undefined || options.length === 0 ? {} : { options },
+      id: row.id,
+      messages: this.#asked(messages, options, row),
+      truth,
+      ...options.length === 0 ? {} : { options },
       ...demonstration === undefined ? {} : { demonstration },
-      fields: plain(Object.fromEntries(Object.entries(raw.values).filter(([key]) => !this.#taken.has(key)))) as Record<string, unknown>,
+      fields: plain(without(raw.values, row.taken)) as Record<string, unknown>,
     };
   }
 
-  /** One value or several; none for nothing. */
-  #list(value: unknown): readonly unknown[] {
-    if (value === undefined || value === null) return [];
-    return Array.isArray(value) ? value : [value];
+  /** The columns of a row's format, those that were named in their place. */
+  #keys(raw: RawRow): RoleKeys {
+    const format = formatOf(raw.values, this.#format), own = Object.entries(this.#given).map(([role, key]) => [role, [key]]);
+    if (format) this.#note(`${raw.name}: rows of ${format.says}`);
+    return { ...(format ?? PLAIN).keys, ...Object.fromEntries(own) };
   }
 
-  /** A problem with its pictures in their places. */
-  #parts(problem: string, given: { images: ImageSource[]; videos: VideoSource[] }, row: RawRow & { id: string }): Part[] {
-    const numbered = numberedMarkers(problem, given.images), { videos } = given;
-    const marked = imagesFirst(numbered.text, { images: numbered.images.length, videos: videos.length });
+  /** Turns as the model is asked: the system turn before, the prompt's format and the choices around the last turn. */
+  #asked(turns: readonly Message[], options: readonly string[], row: Row): Message[] {
+    const last = turns.at(-1)!, parts = last.content as Exclude<Message["content"], string>;
+    const said = turns.map(({ content }) =>
+      typeof content === "string" ? content : content.map((part) => part.type === "text" ? part.text : "").join("")
+    );
+    const { before, after } = surroundings(this.#prompt, options);
+    const absent = options.length > 0 && !shows(said.join("\n"), options),
+      to = placeOfOptions(this.#prompt),
+      adds = absent && to === "behind";
+    if (adds) this.#note(`${row.raw.name}: choices are put behind the problem`);
+    if (absent && to === "nowhere") {
+      this.#note(`${row.raw.name}: choices are graded and do not reach the prompt; put {options} into formatPrompt`);
+    }
+    const asked = surround(parts, { before, after: `${adds ? `\n${listed(options)}` : ""}${after}` });
+    const rest = turns.slice(0, -1).filter(({ role }) => role !== "system" || this.#system.length === 0);
+    return [...this.#system, ...rest, { role: "user", content: asked }];
+  }
+
+  #note(words: string): void {
+    if (this.#said.has(words)) return;
+    this.#said.add(words);
+    this.#onNote(words);
+  }
+
+  async #picture(value: unknown, place: { role: "image" | "video"; row: Row; attachments: Attachments }): Promise<ImageSource> {
+    const { row } = place, origin = row.origin("image", value);
+    if (origin.kind === "bytes") return origin.bytes.slice() as Uint8Array<ArrayBuffer>; // by itself: it is a view of its column
+    if (origin.kind === "url") {
+      try {
+        return await fetchPicture(origin.url, this.#remote);
+      } catch (error) {
+        throw row.bad("image", `names a picture on the web that is not read (${named(publicAddress(origin.url))}): ${reasonOf(error)}`);
+      }
+    }
+    const path = row.path("image", origin.path, place.attachments);
     try {
-      const parts = markedParts(marked, { images: numbered.images, videos, row: row.id });
-      return parts.map((part) => part.type === "image" ? { ...part, ...this.#bounds } : part);
+      return await Deno.readFile(path);
     } catch (error) {
-      const key = reasonOf(error).includes("<video>") ? this.#keys.video : this.#keys.image;
-      throw badRow(row, key, `does not fit the text: ${reasonOf(error)}`);
+      throw row.bad("image", `names a picture that cannot be read: ${named(origin.path)}: ${systemReason(error)}`);
     }
   }
 
-  /** A picture: bytes, { bytes, path }, a data URL, or a path. */
-  async #image(value: unknown, row: RawRow & { id: string }, attachments: Attachments): Promise<ImageSource> {
-    const key = this.#keys.image, { bytes, path } = pieces(value);
-    if (bytes instanceof Uint8Array && bytes.length > 0) return bytes.slice(); // by itself: it is a view of its column
-    if (typeof path !== "string") throw badRow(row, key, "holds something that is neither bytes, nor a path, nor a data URL");
-    const [head] = /^data:[^,]*;base64,/u.exec(path) ?? [];
-    try {
-      if (head !== undefined) return Uint8Array.fromBase64(path.slice(head.length));
-      return await Deno.readFile(this.#path(path, { key, row, attachments }));
-    } catch (error) {
-      if (error instanceof KedgeError) throw error;
-      throw badRow(row, key, `names a picture that cannot be read: ${reasonOf(error)}`);
-    }
-  }
-
-  /** A video: its path. */
-  #video(value: unknown, row: RawRow & { id: string }, attachments: Attachments): VideoSource {
-    const key = this.#keys.video, { path } = pieces(value);
-    if (typeof path !== "string") throw badRow(row, key, "holds something that is no path");
-    return { path: this.#path(path, { key, row, attachments }) };
-  }
-
-  #path(path: string, place: { key: string; row: RawRow & { id: string }; attachments: Attachments }): string {
-    const found = place.attachments.resolve(path);
-    if (typeof found === "string") return found;
-    throw badRow(place.row, place.key, `names a file that may not be read or is not there: ${found.refused}`);
+  #video(value: unknown, { row, attachments }: { row: Row; attachments: Attachments }): VideoSource {
+    const origin = row.origin("video", value);
+    if (origin.kind !== "path") throw row.bad("video", "holds something that is no path: a video is read from a file");
+    return { path: row.path("video", origin.path, attachments) };
   }
 }
 
-/** The bytes and the path that a value has. */
-function pieces(value: unknown): { bytes?: unknown; path?: unknown } {
-  if (typeof value === "string") return { path: value };
-  if (value instanceof Uint8Array) return { bytes: value };
-  return typeof value === "object" && value !== null ? value : {};
+/** A row being read. */
+class Row {
+  id: string;
+  /** Columns that are no further fields. */
+  readonly taken: string[] = [];
+
+  constructor(readonly raw: RawRow, readonly keys: RoleKeys) {
+    this.id = `${raw.name}:${raw.row}`;
+    for (const key of Object.values(keys).map((names) => this.#key(names))) if (key !== undefined) this.taken.push(key);
+  }
+
+  /** Which of some columns it has. */
+  #key(names: readonly string[]): string | undefined {
+    return names.find((name) => valueAt(this.raw.values, name) !== undefined && valueAt(this.raw.values, name) !== "") ??
+      names.find((name) => valueAt(this.raw.values, name) !== undefined);
+  }
+
+  /** What it has of a role. */
+  value(role: Role): unknown {
+    const key = this.#key(this.keys[role]);
+    return key === undefined ? undefined : valueAt(this.raw.values, key);
+  }
+
+  bad(role: Role | { readonly key: string }, words: string): KedgeError {
+    const key = typeof role === "string" ? this.#key(this.keys[role]) ?? this.#key(this.keys.prompt) ?? this.keys[role][0]! : role.key;
+    return badRow({ ...this.raw, id: this.id }, key, words);
+  }
+
+  #missing(role: Role): KedgeError {
+    const names = Object.keys(this.raw.values).join(", ") || "nothing";
+    return badRow({ ...this.raw, id: this.id }, this.keys[role][0]!, `is not there; the row has ${names}`);
+  }
+
+  identity(key: string): string {
+    const value = plain(valueAt(this.raw.values, key));
+    if (value === undefined) {
+      throw badRow({ ...this.raw, id: this.id }, key, `is not there; the row has ${Object.keys(this.raw.values).join(", ")}`);
+    }
+    if (value === "" || (typeof value !== "string" && typeof value !== "number")) throw this.bad({ key }, "is no text or number");
+    return String(value);
+  }
+
+  /** The turns of its prompt, and the answer to learn from. */
+  conversation(): { turns: readonly DraftTurn[]; demonstration: string | undefined } {
+    const value = this.value("prompt");
+    if (value === undefined) throw this.#missing("prompt");
+    const turns = this.#turns("prompt", value), last = turns.at(-1)!, own = this.value("demonstration");
+    const answered = last.role === "assistant";
+    const demonstration = own === undefined
+      ? answered ? this.#text("prompt", last) : undefined
+      : this.#text("demonstration", this.#turns("demonstration", own).at(-1)!);
+    const asked = answered ? turns.slice(0, -1) : turns;
+    if (asked.at(-1)?.role !== "user") throw this.bad("prompt", "has no turn of the user before the answer");
+    if (demonstration === "") throw this.bad(own === undefined ? "prompt" : "demonstration", "has an answer without words");
+    return { turns: asked, demonstration };
+  }
+
+  #turns(role: Role, value: unknown): DraftTurn[] {
+    return this.#read(role, () => turnsOf(value));
+  }
+
+  #text(role: Role, turn: DraftTurn): string {
+    return this.#read(role, () => textOfTurn(turn));
+  }
+
+  options(): readonly string[] {
+    const value = this.value("options");
+    if (value === undefined) return [];
+    const choices = choicesIn(value);
+    if (choices === undefined) throw this.bad("options", "is no list of texts, and no texts by letter");
+    return choices;
+  }
+
+  truth(options: readonly string[], demonstration: string | undefined): Truth {
+    const value = this.value("answer");
+    if (value === undefined && demonstration === undefined) throw this.#missing("answer");
+    return this.#read("answer", () => {
+      if (value === undefined) return answerIn(demonstration!);
+      const worked = typeof value === "string" && value !== "" && this.#key(this.keys.answer) === "solution";
+      return truthOf(worked ? answerIn(value) : value, options);
+    });
+  }
+
+  origin(role: "image" | "video", value: unknown) {
+    return this.#read(role, () => pictureOrigin(value));
+  }
+
+  path(role: "image" | "video", path: string, attachments: Attachments): string {
+    const found = attachments.resolve(path);
+    if (typeof found === "string") return found;
+    throw this.bad(role, `names a file that may not be read or is not there: ${found.refused}`);
+  }
+
+  placed<T>(run: () => T): T {
+    try {
+      return run();
+    } catch (error) {
+      if (error instanceof BadPlaces) throw this.#unplaced(error);
+      throw error;
+    }
+  }
+
+  #unplaced(error: BadPlaces): KedgeError {
+    const key = this.#key(this.keys[error.kind]) ?? this.keys[error.kind][0]!;
+    return badRow({ ...this.raw, id: this.id }, key, `does not fit the text: ${error.message}`);
+  }
+
+  /** Runs a reader, whose complaints become errors about the row's column. */
+  #read<T>(role: Role, run: () => T): T {
+    try {
+      return run();
+    } catch (error) {
+      if (error instanceof BadTurns || error instanceof BadTruth || error instanceof BadPicture) throw this.bad(role, error.message);
+      throw error;
+    }
+  }
+}
+
+/** One value or several; none for nothing, or an empty text. */
+function list(value: unknown): readonly unknown[] {
+  if (value === undefined || value === null || value === "") return [];
+  return Array.isArray(value) ? value : [value];
 }

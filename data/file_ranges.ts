@@ -3,8 +3,9 @@
  *
  * @module
  */
-import { basename, isAbsolute, join, relative } from "node:path";
+import { basename, dirname, isAbsolute, join, relative, resolve } from "node:path";
 import { KedgeError } from "../ffi/errors.ts";
+import { named } from "./pictures.ts";
 
 /** Words for an error of the file system. */
 export function reasonOf(error: unknown): string {
@@ -44,21 +45,48 @@ export function readRange(path: string, range: { start: number; end: number }): 
   return bytes;
 }
 
+/** Folders that a row's files may be in. */
+export interface Folders {
+  /** What relative paths are relative to. */
+  readonly own: string;
+  /** Further ones. */
+  readonly roots?: readonly string[];
+}
+
 /**
- * A path inside a folder, links followed.
+ * The path of a file that a row names, links followed. It must lie below one of the folders.
  *
- * @param folder The folder.
- * @param path Relative to the folder.
- * @returns The path; a text that says why not, as `{ refused }`, where it leaves the folder or is not there.
+ * @param folders Where it may be.
+ * @param path Absolute, or relative to the first folder.
+ * @returns The path; a text that says why not, as `{ refused }`, where it may not be read or is not there.
  */
-export function pathInside(folder: string, path: string): string | { readonly refused: string } {
-  const leaves = { refused: `${JSON.stringify(path)} leaves the folder ${folder}; set imageDir to the folder that its pictures are in` };
-  if (isAbsolute(path) || !isBelow(folder, join(folder, path))) return leaves;
+export function pathInside({ own, roots = [] }: Folders, path: string): string | { readonly refused: string } {
+  const all = [own, ...roots].map((folder) => resolve(folder)), whole = isAbsolute(path) ? path : join(all[0]!, path), text = named(path);
+  const real = all.map(realPath), below = (folders: readonly string[], at: string) => folders.some((folder) => isBelow(folder, at));
+  if (!below([...all, ...real], whole)) {
+    const words = isAbsolute(path)
+      ? `${text} is an absolute path outside of ${all.join(", ")}; add its folder to imageRoots`
+      : `${text} leaves the folder ${all[0]}; set imageDir to the folder that its pictures are in, or add one to imageRoots`;
+    return { refused: words };
+  }
   try {
-    const real = Deno.realPathSync(join(folder, path));
-    return isBelow(Deno.realPathSync(folder), real) ? real : leaves;
+    const target = Deno.realPathSync(whole);
+    return below(real, target) ? target : { refused: `${text} leaves the folder ${all[0]} by a link; add where it leads to imageRoots` };
   } catch (error) {
-    return { refused: `${JSON.stringify(path)} cannot be read in ${folder}: ${reasonOf(error)}` };
+    return { refused: `${text} cannot be read in ${isAbsolute(path) ? dirname(path) : all[0]}: ${systemReason(error)}` };
+  }
+}
+
+/** Words for an error of the file system, without the path, which is said in another way. */
+export function systemReason(error: unknown): string {
+  return /^.*?\(os error \d+\)/su.exec(reasonOf(error))?.[0] ?? reasonOf(error);
+}
+
+function realPath(folder: string): string {
+  try {
+    return Deno.realPathSync(folder);
+  } catch {
+    return folder;
   }
 }
 

@@ -1,6 +1,6 @@
-import { dirname, resolve } from "node:path";
+import { dirname } from "node:path";
 import { type ColumnOptions, Columns } from "./columns.ts";
-import { badFile, fileName, pathInside, readRange, reasonOf } from "./file_ranges.ts";
+import { badFile, fileName, type Folders, pathInside, readRange, reasonOf } from "./file_ranges.ts";
 import { indexRows, type RowRanges } from "./json_index.ts";
 import type { Dataset, Sample } from "./sample.ts";
 import { KedgeError } from "../ffi/errors.ts";
@@ -9,8 +9,25 @@ import { KedgeError } from "../ffi/errors.ts";
 export interface FileOptions extends ColumnOptions {
   /** The folder that pictures' and videos' paths are relative to and may not leave; default: the file's. */
   readonly imageDir?: string;
+  /** Further folders that they may lie in, by absolute paths or over "..". */
+  readonly imageRoots?: readonly string[];
   /** What its rows' ids begin with; default: the file's name. */
   readonly name?: string;
+}
+
+/** The folders that a file's rows may name files in. */
+export function foldersOf(path: string, { imageDir, imageRoots = [] }: Pick<FileOptions, "imageDir" | "imageRoots">): Folders {
+  return { own: imageDir ?? dirname(path), roots: imageRoots };
+}
+
+/** Parses JSON. Whole numbers that a double would round (beyond 2^53) come out as texts, digit by digit, as those of Parquet do. */
+function parseExactly(text: string): unknown {
+  if (!/\d{16}/u.test(text)) return JSON.parse(text);
+  const exact = (_: string, value: unknown, context?: { readonly source?: string }) => {
+    const source = context?.source;
+    return typeof value === "number" && !Number.isSafeInteger(value) && source !== undefined && /^-?\d+$/u.test(source) ? source : value;
+  };
+  return JSON.parse(text, exact);
 }
 
 /**
@@ -33,7 +50,7 @@ export class JsonLinesDataset implements Dataset {
   readonly name: string;
   readonly size: number;
   readonly #path: string;
-  readonly #folder: string;
+  readonly #folders: Folders;
   readonly #ranges: RowRanges;
   readonly #columns: Columns;
 
@@ -41,7 +58,7 @@ export class JsonLinesDataset implements Dataset {
     this.name = options.name ?? fileName(path);
     this.size = ranges.starts.length;
     this.#path = path;
-    this.#folder = resolve(options.imageDir ?? dirname(path));
+    this.#folders = foldersOf(path, options);
     this.#ranges = ranges;
     this.#columns = new Columns(options);
   }
@@ -66,7 +83,7 @@ export class JsonLinesDataset implements Dataset {
       throw new RangeError(`Cannot read row ${index} of ${this.name}: it has ${this.size} rows`);
     }
     const values = this.#parse(readRange(this.#path, { start, end }), index);
-    const resolvePath = (path: string) => pathInside(this.#folder, path);
+    const resolvePath = (path: string) => pathInside(this.#folders, path);
     return await this.#columns.sample({ file: this.#path, name: this.name, row: index, values }, { resolve: resolvePath });
   }
 
@@ -77,7 +94,7 @@ export class JsonLinesDataset implements Dataset {
     };
     let value: unknown;
     try {
-      value = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
+      value = parseExactly(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
     } catch (error) {
       throw bad(`it is no JSON: ${reasonOf(error)}`, error);
     }

@@ -1,10 +1,9 @@
-import { dirname, resolve } from "node:path";
 import { type AsyncBuffer, type FileMetaData, parquetMetadataAsync, parquetReadObjects } from "hyparquet";
 import { compressors } from "hyparquet-compressors";
 import { KedgeError } from "../ffi/errors.ts";
 import { Columns } from "./columns.ts";
-import { badFile, fileName, pathInside, readRange, reasonOf } from "./file_ranges.ts";
-import type { FileOptions } from "./json_lines.ts";
+import { badFile, fileName, type Folders, pathInside, readRange, reasonOf } from "./file_ranges.ts";
+import { type FileOptions, foldersOf } from "./json_lines.ts";
 import type { Dataset, Sample } from "./sample.ts";
 
 /** How a Parquet file is opened. */
@@ -32,7 +31,7 @@ export class ParquetDataset implements Dataset {
   readonly name: string;
   readonly size: number;
   readonly #path: string;
-  readonly #folder: string;
+  readonly #folders: Folders;
   readonly #file: AsyncBuffer;
   readonly #metadata: FileMetaData;
   readonly #starts: readonly number[]; // of the row groups, and at the end the number of rows
@@ -41,14 +40,14 @@ export class ParquetDataset implements Dataset {
   readonly #groups = new Map<number, Promise<Rows>>(); // the one used last at the end
 
   private constructor(path: string, options: ParquetOptions, opened: { file: AsyncBuffer; metadata: FileMetaData }) {
-    const { cachedGroups = 2, imageDir, name } = options;
+    const { cachedGroups = 2, name } = options;
     if (!(cachedGroups >= 1)) throw new RangeError(`Cannot keep ${cachedGroups} row groups: it takes 1 or more`);
     const starts = [0];
     for (const group of opened.metadata.row_groups) starts.push(starts.at(-1)! + Number(group.num_rows));
     this.name = name ?? fileName(path);
     this.size = starts.at(-1)!;
     this.#path = path;
-    this.#folder = resolve(imageDir ?? dirname(path));
+    this.#folders = foldersOf(path, options);
     this.#file = opened.file;
     this.#metadata = opened.metadata;
     this.#starts = starts;
@@ -85,7 +84,7 @@ export class ParquetDataset implements Dataset {
     }
     const group = this.#starts.findLastIndex((start) => start <= index);
     const rows = await this.#group(group, index), values = rows[index - this.#starts[group]!]!;
-    const resolvePath = (path: string) => pathInside(this.#folder, path);
+    const resolvePath = (path: string) => pathInside(this.#folders, path);
     return await this.#columns.sample({ file: this.#path, name: this.name, row: index, values }, { resolve: resolvePath });
   }
 

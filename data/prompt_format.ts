@@ -4,6 +4,7 @@
  * @module
  */
 import type { Part } from "../model/processor/messages.ts";
+import { listed } from "./choices.ts";
 
 const THINK = "First reason step by step between <think> and </think>.";
 
@@ -17,6 +18,12 @@ export const INSTRUCTIONS = {
 
 /** The name of an instruction, or a text with {content} where the problem goes, and {options} where its choices may. */
 export type PromptFormat = keyof typeof INSTRUCTIONS | (string & Record<never, never>);
+
+/** Where a format puts a question's choices: behind the problem, unless it shows them itself; where {options} stands; or, in a text without {options}, nowhere. */
+export function placeOfOptions(format: PromptFormat): "behind" | "inside" | "nowhere" {
+  if (Object.hasOwn(INSTRUCTIONS, format)) return "behind";
+  return format.includes("{options}") ? "inside" : "nowhere";
+}
 
 /** Text before and after a problem. */
 export interface Surroundings {
@@ -53,7 +60,7 @@ export function surroundings(format: PromptFormat, options: readonly string[] = 
     const names = Object.keys(INSTRUCTIONS).join(", ");
     throw new RangeError(`Cannot format prompts as ${JSON.stringify(format)}: it is none of ${names}, nor a text with {content} once`);
   }
-  const choices = options.map((text, i) => `(${String.fromCharCode(65 + i)}) ${text}`).join("\n");
+  const choices = listed(options);
   return { before: before!.replaceAll("{options}", () => choices), after: after.replaceAll("{options}", () => choices) };
 }
 

@@ -123,8 +123,8 @@ const RULES: readonly Rule[] = [
   [
     "sft",
     ({ sft, data }) =>
-      sft && sft.steps > 0 && data.task === "files" && data.demonstrationKey === null &&
-      "a warm start on files needs worked answers: set data.demonstrationKey, or sft to null",
+      sft && sft.steps > 0 && data.task === "files" && data.format === "easyr1" && data.demonstrationKey === null &&
+      "a warm start on rows of easyr1 needs worked answers: set data.demonstrationKey, or sft to null",
   ],
   [
     "batch.globalBatchSize",

@@ -26,7 +26,7 @@ export interface LoadedConfig {
 }
 
 /**
- * Reads a configuration. A file's relative paths (model.path, data.trainFiles, data.valFiles, data.imageDir, grader.read, and data.formatPrompt where it begins
+ * Reads a configuration. A file's relative paths (model.path, data.trainFiles, data.valFiles, data.imageDir, data.imageRoots, grader.read, and data.formatPrompt where it begins
  * with "./" or "../") are relative to the file, and come out absolute; those of `sets` are relative to the working directory. `reward` is left as it is: see `base`.
  *
  * @throws {RangeError} that names the file, the place and the key, with the nearest known name. {KedgeError} `BadData` for a file that is not there.
@@ -75,7 +75,10 @@ function placeOf(text: string, offset: number): string {
   return `${before.length}:${before.at(-1)!.length + 1}`;
 }
 
-const PATHS = [["model", "path"], ["data", "trainFiles"], ["data", "valFiles"], ["data", "imageDir"], ["grader", "read"]] as const;
+const PATHS = [["model", "path"], ["data", "trainFiles"], ["data", "valFiles"], ["data", "imageDir"], ["data", "imageRoots"], [
+  "grader",
+  "read",
+]] as const;
 
 /** The value with its relative paths made absolute. Whatever has the wrong type is left for the schema. */
 function absolute(value: unknown, folder: string): unknown {

@@ -4,6 +4,7 @@
  * @module
  */
 import { z } from "zod";
+import { FORMAT_NAMES } from "../../data/formats.ts";
 import { ATRL_DEFAULTS as ATRL, ATRL_MODES, type AtrlOptions } from "../../rl/atrl/options.ts";
 import { rewardSchema } from "../../rl/rewards/registry.ts";
 import type { ConnectivityOptions } from "../../model/connectivity.ts";
@@ -18,6 +19,7 @@ export type * from "./types.ts";
 const count = z.int().nonnegative(), positive = z.int().positive(), amount = z.number().nonnegative(), share = z.number().min(0).max(1);
 const above0 = z.number().positive(), below1 = z.number().min(0).lt(1), text = z.string().min(1);
 const files = z.union([text, z.array(text)]).default([]), schedule = z.enum(["constant", "linear", "cosine"]);
+const key = text.nullable().default(null);
 
 const sft = z.strictObject({
   steps: count.default(600).describe("Its optimizer steps; 0: none."),
@@ -41,7 +43,9 @@ const raw = z.strictObject({
   ),
   threads: positive.nullable().default(null).describe("Threads of CPU ops; null: all cores."),
   model: z.strictObject({
-    path: text.nullable().default(null).describe("Model folder; null: the built-in board model is made."),
+    path: text.nullable().default(null).describe(
+      "Model folder, or a model of the hub as owner/name or owner/name@revision; null: the built-in board model is made.",
+    ),
     preset: z.enum(Object.keys(presets) as [PresetName, ...PresetName[]]).default("tiny").describe(
       "Size of the model that is made where path is null.",
     ),
@@ -53,15 +57,26 @@ const raw = z.strictObject({
     task: z.enum(["board", "files"]).default("board").describe("The built-in task, or rows of files."),
     trainFiles: files.describe("Files of rows to train on."),
     valFiles: files.describe("Files of rows to evaluate on."),
+    format: z.enum(["auto", ...FORMAT_NAMES]).default("auto").describe("Shape of the rows; auto: recognised, row by row."),
     imageDir: text.nullable().default(null).describe("What pictures' paths are relative to; null: each file's folder."),
-    promptKey: text.default("problem").describe("Field of the question."),
-    answerKey: text.default("answer").describe("Field of the reference answer."),
-    imageKey: text.default("images").describe("Field of the pictures."),
-    videoKey: text.default("videos").describe("Field of the videos."),
-    optionsKey: text.default("options").describe("Field of a question's choices."),
-    idKey: text.nullable().default(null).describe("Field of a row's name; null: its file and number."),
-    demonstrationKey: text.nullable().default(null).describe("Field of a worked answer, for the warm start."),
-    systemPrompt: z.string().nullable().default(null).describe("System message; null: the chat template's own."),
+    imageRoots: z.array(text).default([]).describe("Further folders that pictures and videos may lie in, by absolute paths or over .."),
+    allowRemote: z.union([z.boolean(), z.array(text)]).default(false).describe(
+      "Whether pictures are fetched from the web: false, true, or the hosts that they may come from.",
+    ),
+    promptKey: key.describe(
+      "Field of the question, a text or turns; null: the format's. Each of these may be a path, as extra_info.question.",
+    ),
+    answerKey: key.describe("Field of the reference answer; null: the format's."),
+    imageKey: key.describe("Field of the pictures; null: the format's."),
+    videoKey: key.describe("Field of the videos; null: the format's."),
+    optionsKey: key.describe("Field of a question's choices; null: the format's."),
+    idKey: key.describe("Field of a row's name; null: its file and number."),
+    demonstrationKey: key.describe(
+      "Field of a worked answer, for the warm start; null: the format's, or the assistant's turn that the question ends with.",
+    ),
+    systemPrompt: z.string().nullable().default(null).describe(
+      "System message, in the place of the rows' own; null: the rows', or the chat template's.",
+    ),
     formatPrompt: text.default("none").describe(
       "What is asked of an answer's form; none: nothing. A path that begins with ./ or ../: a template file.",
     ),

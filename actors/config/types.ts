@@ -1,3 +1,4 @@
+import type { FormatName } from "../../data/formats.ts";
 import type { Estimator } from "../../rl/advantages/estimator.ts";
 import type { AtrlOptions } from "../../rl/atrl/options.ts";
 import type { CreditMethod } from "../../rl/credit/credit.ts";
@@ -12,7 +13,7 @@ import type { TrackerInput, TrackerSection } from "../trackers/options.ts";
 
 /** Section `model`: the network that is trained. */
 export interface ModelSection {
-  /** Model folder; null: the built-in board model is made. */
+  /** Model folder, or a model of the hub as owner/name or owner/name@revision; null: the built-in board model is made. */
   path: string | null;
   /** Size of the model that is made where path is null. */
   preset: PresetName;
@@ -32,23 +33,29 @@ export interface DataSection {
   trainFiles: string | string[];
   /** Files of rows to evaluate on. */
   valFiles: string | string[];
+  /** Shape of the rows; auto: recognised, row by row. */
+  format: "auto" | FormatName;
   /** What pictures' paths are relative to; null: each file's folder. */
   imageDir: string | null;
-  /** Field of the question. */
-  promptKey: string;
-  /** Field of the reference answer. */
-  answerKey: string;
-  /** Field of the pictures. */
-  imageKey: string;
-  /** Field of the videos. */
-  videoKey: string;
-  /** Field of a question's choices. */
-  optionsKey: string;
+  /** Further folders that pictures and videos may lie in, by absolute paths or over .. */
+  imageRoots: string[];
+  /** Whether pictures are fetched from the web: false, true, or the hosts that they may come from. */
+  allowRemote: boolean | string[];
+  /** Field of the question, a text or turns; null: the format's. Each of these may be a path, as extra_info.question. */
+  promptKey: string | null;
+  /** Field of the reference answer; null: the format's. */
+  answerKey: string | null;
+  /** Field of the pictures; null: the format's. */
+  imageKey: string | null;
+  /** Field of the videos; null: the format's. */
+  videoKey: string | null;
+  /** Field of a question's choices; null: the format's. */
+  optionsKey: string | null;
   /** Field of a row's name; null: its file and number. */
   idKey: string | null;
-  /** Field of a worked answer, for the warm start. */
+  /** Field of a worked answer, for the warm start; null: the format's, or the assistant's turn that the question ends with. */
   demonstrationKey: string | null;
-  /** System message; null: the chat template's own. */
+  /** System message, in the place of the rows' own; null: the rows', or the chat template's. */
   systemPrompt: string | null;
   /** What is asked of an answer's form; none: nothing. A path that begins with ./ or ../: a template file. */
   formatPrompt: string;

@@ -16,10 +16,16 @@ export interface LoaderOptions {
   /** Of the built-in task. */
   readonly board: Partial<BoardOptions>;
   /** Files or hub ids instead of the built-in task. */
-  readonly files?: { readonly train: readonly string[]; readonly val: readonly string[]; readonly columns: OpenOptions };
+  readonly files?: { readonly train: readonly string[]; readonly val: readonly string[]; readonly columns: Omit<OpenOptions, "onNote"> };
   readonly seed: number;
   readonly maxPromptLength: number;
   readonly overlongPrompts: "drop" | "error";
+}
+
+/** What a loader tells without being asked. */
+export interface LoaderEvent {
+  /** What a user should know of the rows. */
+  readonly note: string;
 }
 
 const NO_ROWS: Dataset = {
@@ -46,8 +52,9 @@ export class Loader implements Behaviour<LoaderMessage> {
   static async open(start: Start<LoaderOptions>): Promise<Loader> {
     const { board, seed, files } = start.options, of = (split: Split) => new BoardDataset(board, { seed, split });
     if (!files) return new Loader(start, { train: of("train"), val: of("val"), warm: of("warm") });
-    const train = await openDataset(files.train, files.columns);
-    const val = files.val.length === 0 ? NO_ROWS : await openDataset(files.val, files.columns);
+    const columns: OpenOptions = { ...files.columns, onNote: (note) => start.emit({ note } satisfies LoaderEvent) };
+    const train = await openDataset(files.train, columns);
+    const val = files.val.length === 0 ? NO_ROWS : await openDataset(files.val, columns);
     return new Loader(start, { train, val, warm: train });
   }
 

@@ -7,7 +7,7 @@ import type { AnchorDetector } from "../anchor_detector/anchor_detector.ts";
 import type { Config } from "../config/schema.ts";
 import type { CriticOptions } from "../critic/critic.ts";
 import type { EvaluatorOptions } from "../evaluator/evaluator.ts";
-import type { LoaderOptions } from "../loader/loader.ts";
+import type { LoaderEvent, LoaderOptions } from "../loader/loader.ts";
 import type {
   CriticMessage,
   CriticReplies,
@@ -42,6 +42,8 @@ export interface Beginning {
   readonly reference?: string | undefined;
   /** Of a checkpoint. */
   readonly optimizer?: AdamWState;
+  /** Is told of what a user should know. */
+  readonly onNote?: (words: string) => void;
 }
 
 /** The actors of a run at work. They live and die together: where one dies, the run goes on from its last checkpoint with new ones. */
@@ -58,14 +60,18 @@ export class Session implements AsyncDisposable {
   ) {}
 
   /** Starts the actors side by side. @throws what the first to fail threw; none is left then. */
-  static async open(place: Place, config: Config, { model, files, base, reference, optimizer, modules }: Beginning): Promise<Session> {
+  static async open(
+    place: Place,
+    config: Config,
+    { model, files, base, reference, optimizer, modules, onNote }: Beginning,
+  ): Promise<Session> {
     let matrix: Tensor | undefined;
     const started: Any[] = [], { device } = config, threads = config.threads ?? undefined;
     const spawn = async <M extends Message, R extends Record<M["type"], unknown>>(
       name: string,
       folder: string,
       options: unknown,
-      own: { threads?: number | undefined; device?: string } = {},
+      own: { threads?: number | undefined; device?: string; onEvent?: (event: unknown) => void } = {},
     ): Promise<Actor<M, R>> => {
       const module = new URL(modules?.[name] ?? `../${folder}/worker.ts`, import.meta.url);
       const actor = await Actor.spawn<M, R>(place, {
@@ -74,6 +80,7 @@ export class Session implements AsyncDisposable {
         device: own.device ?? device,
         threads: "threads" in own ? own.threads : 1,
         options,
+        ...(own.onEvent && { onEvent: own.onEvent }),
       });
       started.push(actor as unknown as Any);
       return actor;
@@ -132,7 +139,11 @@ export class Session implements AsyncDisposable {
           {} satisfies ConstructorParameters<typeof AnchorDetector>[0] | object,
         ),
         spawn<EvaluatorMessage, EvaluatorReplies>("evaluator", "evaluator", evaluatorOptions, { device: "cpu", threads: 1 }),
-        spawn<LoaderMessage, LoaderReplies>("loader", "loader", loaderOptions, { device: "cpu", threads: 1 }),
+        spawn<LoaderMessage, LoaderReplies>("loader", "loader", loaderOptions, {
+          device: "cpu",
+          threads: 1,
+          onEvent: (event) => onNote?.((event as LoaderEvent).note),
+        }),
       ]);
       if (term && reference !== undefined) {
         const { learner: _, restore: __, ...plain } = policyOptions;
@@ -220,9 +231,14 @@ function list(files: string | readonly string[]): readonly string[] {
 }
 
 /** How rows of files are read. */
-function columnsOf(data: Config["data"]): OpenOptions {
-  const { promptKey, answerKey, imageKey, videoKey, optionsKey } = data, formatPrompt = formatOf(data.formatPrompt);
+function columnsOf(data: Config["data"]): Omit<OpenOptions, "onNote"> {
+  const { format, imageRoots, allowRemote } = data, formatPrompt = formatOf(data.formatPrompt);
   const given = {
+    promptKey: data.promptKey,
+    answerKey: data.answerKey,
+    imageKey: data.imageKey,
+    videoKey: data.videoKey,
+    optionsKey: data.optionsKey,
     imageDir: data.imageDir,
     idKey: data.idKey,
     demonstrationKey: data.demonstrationKey,
@@ -231,5 +247,5 @@ function columnsOf(data: Config["data"]): OpenOptions {
     maxPixels: data.maxPixels,
   };
   const set = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== null));
-  return { promptKey, answerKey, imageKey, videoKey, optionsKey, formatPrompt, ...set };
+  return { format, imageRoots, allowRemote, formatPrompt, ...set };
 }

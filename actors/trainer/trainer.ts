@@ -272,8 +272,15 @@ export class Trainer implements Behaviour<TrainerMessage> {
     await this.#end();
   }
 
-  #open(beginning: Omit<Beginning, "files" | "base" | "modules">): Promise<Session> {
-    return Session.open(this.#place, this.#given, { ...beginning, files: this.#initialModel(), base: this.#base, modules: this.#modules });
+  #open(beginning: Omit<Beginning, "files" | "base" | "modules" | "onNote">): Promise<Session> {
+    const onNote = (words: string) => this.#note(words);
+    return Session.open(this.#place, this.#given, {
+      ...beginning,
+      files: this.#initialModel(),
+      base: this.#base,
+      modules: this.#modules,
+      onNote,
+    });
   }
 
   /**

@@ -46,7 +46,7 @@ export async function warmStart(
     const wordless = rows.find(({ answer }) => answer === undefined);
     if (wordless || rows.length === 0) {
       const words = wordless
-        ? `row ${wordless.id} has no demonstration; name its column by data.demonstrationKey`
+        ? `row ${wordless.id} has no demonstration: neither a turn of the assistant at its end, nor a column that data.demonstrationKey names; set it, or sft to null`
         : "none of the rows can be used";
       throw new KedgeError("BadData", `Cannot make the warm start: ${words}`, {});
     }

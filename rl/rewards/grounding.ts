@@ -5,7 +5,7 @@
  */
 import { extractAnswer, type Extracted } from "./extract.ts";
 import { MAX_ANSWER } from "./latex_tokens.ts";
-import type { RewardInput, Score, Truth } from "./reward.ts";
+import { isTruthList, objectTruth, type RewardInput, type Score, type Truth } from "./reward.ts";
 
 /** [left, top, right, bottom], in the picture's own units. */
 export type Box = readonly [number, number, number, number];
@@ -30,8 +30,9 @@ function groupsOf(text: string, size: number): number[][] {
 
 /** Coordinates in a truth: lists of numbers, or a text that holds them. */
 function truthGroups(truth: Truth, size: number): number[][] {
-  if (typeof truth === "number") return [];
+  if (typeof truth === "number" || typeof truth === "boolean") return [];
   if (typeof truth === "string") return groupsOf(truth, size);
+  if (!isTruthList(truth)) throw objectTruth(truth);
   const flat = truth.every((item) => typeof item === "number") ? [truth as readonly number[]] : truth;
   return flat.flatMap((item) => typeof item === "string" ? groupsOf(item, size) : typeof item === "number" ? [] : [[...item]])
     .filter((group) => group.length === size && group.every(Number.isFinite));

@@ -75,7 +75,7 @@ Deno.test("rules between keys name the key and what to choose", () => {
   refused({ algorithm: { overlong: { buffer: 49 } } }, "algorithm.overlong.buffer: ");
   refused({ atrl: { wMin: 2 } }, "atrl: ", "wMax");
   refused({ optim: { schedule: "cosine", warmupSteps: 61 } }, "optim.warmupSteps: ");
-  refused({ ...FILES, sft: {} }, "sft: ", "data.demonstrationKey");
+  refused({ ...FILES, data: { ...FILES.data, format: "easyr1" }, sft: {} }, "sft: ", "data.demonstrationKey");
   refused({ val: { n: 4 } }, "val.n: ");
 });
 
@@ -84,6 +84,7 @@ Deno.test("what the rules allow is taken", () => {
   configSchema.parse({ algorithm: { loss: { kind: "gspo" }, credit: "none" } });
   configSchema.parse({ rollout: { n: 1 }, algorithm: { advEstimator: "remax" } });
   configSchema.parse({ batch: { globalBatchSize: 8 }, val: { n: 4, greedy: false } });
+  configSchema.parse({ ...FILES, sft: {} }); // rows of other shapes may hold their demonstrations
 });
 
 Deno.test("unknown keys are refused with the nearest name, at any depth", () => {

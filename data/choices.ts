@@ -1,0 +1,113 @@
+/**
+ * Choices of a question: how data sets write them, their own labels, and whether a prompt shows them.
+ *
+ * @module
+ */
+import { plain } from "./plain.ts";
+
+/** Letters of choices: A, B, ... */
+export function letterOf(place: number): string {
+  return String.fromCharCode(65 + place);
+}
+
+const MOST = 26;
+const text = (value: unknown) => typeof value === "string" ? value : typeof value === "number" ? String(value) : undefined;
+
+/**
+ * The texts of a row's choices, in order, as they are written.
+ *
+ * @param value A list of texts or numbers, or of { label, text }; texts by letter, as { A: "10", B: "12" }; lists side by side, as { label: [...], text: [...] }.
+ * @returns undefined for what is none of these.
+ *
+ * @example
+ * ```ts
+ * import { choicesIn } from "./choices.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * for (const value of [["10", 12], { A: "10", B: "12" }, [{ text: "10" }, { text: "12" }], { label: ["A", "B"], text: ["10", "12"] }]) {
+ *   assertEquals(choicesIn(value), ["10", "12"]);
+ * }
+ * assertEquals(choicesIn("A B"), undefined);
+ * ```
+ */
+export function choicesIn(value: unknown): string[] | undefined {
+  const listed = plain(value), texts = textsOf(listed);
+  return texts === undefined || texts.length > MOST ? undefined : texts;
+}
+
+function textsOf(value: unknown): string[] | undefined {
+  if (typeof value !== "object" || value === null) return undefined;
+  if (!Array.isArray(value)) {
+    const entries = Object.entries(value as Record<string, unknown>).filter(([, choice]) => choice !== null);
+    const lettered = entries.length > 0 && entries.every(([key], i) => key.toUpperCase() === letterOf(i));
+    return textsOf(lettered ? entries.map(([, choice]) => choice) : (value as { text?: unknown }).text);
+  }
+  const texts = value.map((choice: unknown) =>
+    text(choice) ?? text((choice as { text?: unknown } | null)?.text) ?? text((choice as { content?: unknown } | null)?.content)
+  );
+  return texts.every((choice) => choice !== undefined) ? texts : undefined;
+}
+
+/** A label before a choice's text: "A.", "A)", "(A)", "[A]", "A:", "A、", also in full width, bold or as \text{(A)}. Group 1 or 2 is its letter. */
+const LABEL =
+  /^\s*(?:\*\*|__|\$|\\text(?:bf)?\{)?\s*(?:[(（[【]\s*([A-Za-zＡ-Ｚ])\s*[)）\]】]\s*[.:：]?|([A-Za-zＡ-Ｚ])\s*[.．)）\]】:：、,，])\s*(?:\*\*|__|\}|\$)?\s*/u;
+
+/** Choices without the labels that they carry themselves, and these. A label counts only where every text has one, in order: "A. Smith" alone is a name. */
+export function withoutLabels(texts: readonly string[]): { readonly texts: readonly string[]; readonly labels?: readonly string[] } {
+  const labels: string[] = [];
+  const bare = texts.map((choice, i) => {
+    const match = LABEL.exec(choice), letter = (match?.[1] ?? match?.[2])?.normalize("NFKC").toUpperCase();
+    if (!match || letter !== letterOf(i) || match[0].length >= choice.trimEnd().length) return undefined;
+    labels.push(letter);
+    return choice.slice(match[0].length).trimEnd();
+  });
+  return bare.length > 0 && bare.every((choice) => choice !== undefined) ? { texts: bare, labels } : { texts };
+}
+
+/**
+ * Choices as a prompt lists them, their own labels off: "(A) 10" and "(B) 12" on two lines.
+ *
+ * @example
+ * ```ts
+ * import { listed } from "./choices.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * assertEquals([listed(["10", "12"]), listed(["A. 10", "B. 12"])], ["(A) 10\n(B) 12", "(A) 10\n(B) 12"]);
+ * ```
+ */
+export function listed(choices: readonly string[]): string {
+  return withoutLabels(choices).texts.map((choice, i) => `(${letterOf(i)}) ${choice}`).join("\n");
+}
+
+const squeezed = (words: string) => words.normalize("NFKC").replace(/[\s$]+/gu, "").toLowerCase();
+
+/**
+ * Whether a problem shows its choices: each with its letter as a label, in order, with its text behind it. Choices that are nothing but their letters are shown by their picture.
+ *
+ * @example
+ * ```ts
+ * import { shows } from "./choices.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * assertEquals(shows("Which?\nA. 10\nB. 12", ["10", "12"]), true);
+ * assertEquals(shows("Which of 10 and 12 is even?", ["10", "12"]), false);
+ * assertEquals(shows("Which?", ["A", "B"]), true);
+ * ```
+ */
+export function shows(problem: string, choices: readonly string[]): boolean {
+  if (choices.every((choice, i) => choice.trim().toUpperCase() === letterOf(i) || choice.trim() === "")) return true;
+  const all = squeezed(problem);
+  let at = 0;
+  return withoutLabels(choices).texts.every((choice, i) => {
+    const letter = letterOf(i).toLowerCase(), words = squeezed(choice);
+    for (const label of [`(${letter})`, `[${letter}]`, `【${letter}】`, `${letter}.`, `${letter})`, `${letter}:`, `${letter}、`]) {
+      for (const mark of ["", "**", "__"]) {
+        const found = all.indexOf(`${label}${mark}${words}`, at);
+        if (found < 0) continue;
+        at = found + label.length;
+        return true;
+      }
+    }
+    return false;
+  });
+}

@@ -1,0 +1,111 @@
+/**
+ * The shapes of rows that are read as they are. A format says how its rows are recognised and which columns have which role; how a prompt, a picture or a truth is written
+ * is read by its own shape, whatever the format ({@linkcode "./turns.ts"}, {@linkcode "./pictures.ts"}, {@linkcode "./truths.ts"}). To add one, add an entry to `FORMATS`,
+ * its name to `FORMAT_NAMES`, a row to the table in docs/data.md, and rows to tests/data/formats.ts.
+ *
+ * @module
+ */
+import { isTurns } from "./turns.ts";
+import { valueAt } from "./row_path.ts";
+
+/** Names of the formats, as `data.format` takes them. */
+export const FORMAT_NAMES = ["easyr1", "verl", "trl", "openai", "swift", "llava"] as const;
+
+/** Name of a format. */
+export type FormatName = typeof FORMAT_NAMES[number];
+
+/** What a column is. */
+export type Role = "prompt" | "answer" | "image" | "video" | "options" | "demonstration";
+
+/** The columns of each role, the first that a row has being taken. Each may be a path, as "reward_model.ground_truth". */
+export type RoleKeys = Readonly<Record<Role, readonly string[]>>;
+
+/** A row's columns, as its file gives them. */
+export type RowValues = Readonly<Record<string, unknown>>;
+
+/** A shape of rows. */
+export interface RowFormat {
+  /** For `data.format`. */
+  readonly name: FormatName;
+  /** What the run says: "rows of" this. */
+  readonly says: string;
+  /** Whether a row has this shape. */
+  recognises(row: RowValues): boolean;
+  /** Which columns it has. */
+  readonly keys: RoleKeys;
+}
+
+const PICTURES = { image: ["images", "image"], video: ["videos", "video"], options: ["options", "choices"], demonstration: [] } as const;
+const isText = (value: unknown) => typeof value === "string" && value !== "";
+
+/** EasyR1's: also of rows that no format recognises, for its names are the ones that are missed. */
+export const PLAIN: RowFormat = {
+  name: "easyr1",
+  says: "EasyR1 (problem, answer, images)",
+  recognises: (row) => isText(row["problem"]),
+  keys: { ...PICTURES, prompt: ["problem"], answer: ["answer"] },
+};
+
+/** In the order in which they are tried. */
+export const FORMATS: readonly RowFormat[] = [
+  {
+    name: "llava",
+    says: "LLaVA (conversations, image)",
+    recognises: (row) => isTurns(row["conversations"]),
+    keys: { ...PICTURES, prompt: ["conversations"], answer: ["answer", "solution", "ground_truth"] },
+  },
+  {
+    name: "verl",
+    says: "verl (prompt, reward_model.ground_truth, images)",
+    recognises: (row) => isTurns(row["prompt"]) && valueAt(row, "reward_model.ground_truth") !== undefined,
+    keys: { ...PICTURES, prompt: ["prompt"], answer: ["reward_model.ground_truth"] },
+  },
+  {
+    name: "swift",
+    says: "ms-swift (messages, images)",
+    recognises: (row) =>
+      isTurns(row["messages"]) && ["images", "videos", "audios", "objects", "rejected_response"].some((key) => Object.hasOwn(row, key)),
+    keys: { ...PICTURES, prompt: ["messages"], answer: ["solution", "answer", "ground_truth"] },
+  },
+  {
+    name: "openai",
+    says: "OpenAI's chat messages (messages)",
+    recognises: (row) => isTurns(row["messages"]),
+    keys: { ...PICTURES, prompt: ["messages"], answer: ["answer", "solution", "ground_truth"] },
+  },
+  {
+    name: "trl",
+    says: "TRL (prompt, images, solution)",
+    recognises: (row) =>
+      isTurns(row["prompt"]) || isText(row["prompt"]) ||
+      (isText(row["problem"]) && isText(row["solution"]) && valueAt(row, "answer") === undefined),
+    keys: { ...PICTURES, prompt: ["prompt", "problem"], answer: ["solution", "answer", "ground_truth"], demonstration: ["completion"] },
+  },
+  PLAIN,
+];
+
+/**
+ * The format of a row.
+ *
+ * @param row Its columns.
+ * @param name As `data.format` names it; "auto" (default) recognises it by its shape.
+ * @returns undefined for a row of no shape that is known.
+ * @throws {RangeError} for a name that no format has.
+ *
+ * @example
+ * ```ts
+ * import { formatOf } from "./formats.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const prompt = [{ role: "user", content: "1 + 1?" }];
+ * assertEquals(formatOf({ prompt, "reward_model": { style: "rule", "ground_truth": "2" } })?.name, "verl");
+ * assertEquals(formatOf({ prompt, solution: "2" })?.name, "trl");
+ * assertEquals(formatOf({ question: "1 + 1?" }), undefined);
+ * ```
+ */
+export function formatOf(row: RowValues, name: FormatName | "auto" = "auto"): RowFormat | undefined {
+  if (name === "auto") return FORMATS.find((format) => format.recognises(row));
+  const named = FORMATS.find((format) => format.name === name);
+  if (named === undefined) throw new RangeError(`Cannot read rows as ${JSON.stringify(name)}: choose auto, ${FORMAT_NAMES.join(", ")}`);
+  return named;
+}

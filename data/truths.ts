@@ -1,0 +1,87 @@
+/**
+ * What a row says should be answered.
+ *
+ * @module
+ */
+import { extractAnswers } from "../rl/rewards/extract.ts";
+import type { Truth } from "../rl/rewards/reward.ts";
+import { letterOf, withoutLabels } from "./choices.ts";
+import { plain } from "./plain.ts";
+
+/** A row's truth cannot be used. Its words follow the name of the column. */
+export class BadTruth extends Error {}
+
+const isNumber = (value: unknown) => typeof value === "number" && Number.isFinite(value);
+const isText = (value: unknown) => typeof value === "string" && value !== "";
+const isList = (value: unknown, has: (item: unknown) => boolean) => Array.isArray(value) && value.length > 0 && value.every(has);
+
+/**
+ * A truth as a row holds it: a text, a number, true or false, a list of texts, numbers or coordinates, or an object, which only reward modules take.
+ *
+ * @param value As the row has it.
+ * @param choices Of the question: a number is then the label or the value of one of them, or its place, counted from 0.
+ * @throws {BadTruth} for what is none of these, and for a number that fits no choice, or two.
+ *
+ * @example
+ * ```ts
+ * import { BadTruth, truthOf } from "./truths.ts";
+ * import { assertEquals, assertThrows } from "@std/assert";
+ *
+ * assertEquals([truthOf(4n), truthOf(true), truthOf(["4", "four"])], [4, true, ["4", "four"]]);
+ * assertEquals([truthOf(0, ["x", "y"]), truthOf(12, ["10", "12"]), truthOf("C", ["x", "y"])], ["A", 12, "C"]);
+ * assertThrows(() => truthOf(2, ["x", "y"]), BadTruth, "0 to 1");
+ * ```
+ */
+export function truthOf(value: unknown, choices: readonly string[] = []): Truth {
+  const truth = plain(value);
+  if (choices.length > 0 && (isNumber(truth) || (typeof truth === "string" && /^\s*\d{1,3}\s*$/u.test(truth)))) {
+    return choiceByNumber(truth as number | string, choices);
+  }
+  const object = typeof truth === "object" && truth !== null && !Array.isArray(truth) && Object.keys(truth).length > 0;
+  const fits = isText(truth) || isNumber(truth) || typeof truth === "boolean" || object || isList(truth, isText) ||
+    isList(truth, isNumber) ||
+    isList(truth, (item) => isList(item, isNumber));
+  if (fits) return truth as Truth;
+  throw new BadTruth("is no text, number, true or false, object, or list of texts, numbers or coordinates");
+}
+
+/** The letter of the choice that a number means, by its place or by its value, where these are not two choices. */
+function choiceByNumber(truth: number | string, given: readonly string[]): string | number {
+  const { texts: choices, labels = [] } = withoutLabels(given), label = labels.indexOf(String(truth).trim());
+  if (label >= 0) return letterOf(label);
+  if (typeof truth === "string") {
+    const written = choices.some((choice) => choice.trim() === truth.trim());
+    if (written || choices.some((choice) => /\d/u.test(choice))) return truth; // a value, which the grader compares
+  }
+  const number = Number(truth), values = choices.flatMap((choice, i) => leadingNumber(choice) === number ? [i] : []);
+  const place = Number.isInteger(number) && number >= 0 && number < choices.length ? number : undefined;
+  const found = new Set([...values, ...place === undefined ? [] : [place]]), [only] = found;
+  if (found.size === 1) return values.length > 0 && Number(choices[only!]) === number ? truth : letterOf(only!);
+  const what = found.size > 1
+    ? `may be ${found.values().map(letterOf).toArray().join(" or ")}, by its place (counted from 0) or by its value`
+    : `is no choice: of ${choices.length} choices the places are 0 to ${choices.length - 1}, and none has it as its text`;
+  throw new BadTruth(`is ${JSON.stringify(truth)}, which ${what}; write the letter, as "A"`);
+}
+
+/** The number that a choice begins with: 3 of "3", "$3$", "3 cm"; NaN of other texts. */
+function leadingNumber(choice: string): number {
+  return /^[\s$({]*-?[\d.]+(?!\s*\/)/u.test(choice) ? parseFloat(choice.replace(/^[\s$({]+/u, "")) : NaN;
+}
+
+/**
+ * What a worked answer answers: what it says between `<answer>` and `</answer>`, in its last `\boxed{}`, or behind its last `####`; all of it where it has none of them.
+ *
+ * @example
+ * ```ts
+ * import { answerIn } from "./truths.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * assertEquals(["<think>2 + 2</think><answer>4</answer>", "So it is \\boxed{4}.", "2 + 2 = 4\n#### 4", "four"].map(answerIn), ["4", "4", "4", "four"]);
+ * ```
+ */
+export function answerIn(text: string): string {
+  for (const { answer, source } of extractAnswers(text)) {
+    if (source === "tag" || source === "box" || source === "hash") return answer;
+  }
+  return text.trim();
+}
