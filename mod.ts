@@ -221,6 +221,7 @@ export * from "./rl/rewards/mod.ts";
 
 // Data: rows of files, of the hub and of the built-in task; the order in which they are trained on.
 export {
+  type AllowRemote,
   type Attachments,
   type BadRow,
   type BadRows,
@@ -242,6 +243,8 @@ export {
   downloadDataset,
   type Figure as BoardFigure,
   type FileOptions as DatasetFileOptions,
+  FORMAT_NAMES,
+  type FormatName,
   type HubId,
   type HubOptions,
   INSTRUCTIONS,

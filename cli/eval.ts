@@ -8,6 +8,7 @@ import { engineGenerate } from "../actors/evaluation/engine_generate.ts";
 import { evaluate, type Evaluation, type Prediction, type Question, questionOf } from "../actors/evaluation/evaluate.ts";
 import { statisticsTable } from "../actors/evaluation/table.ts";
 import { BoardDataset } from "../data/board/mod.ts";
+import { FORMAT_NAMES } from "../data/formats.ts";
 import { openDataset } from "../data/open.ts";
 import type { Dataset } from "../data/sample.ts";
 import { openDevice } from "../ffi/open.ts";
@@ -33,8 +34,12 @@ usage: deno task eval --model DIR --data FILE|board [options]
   --by LIST            a row for each combination of the values of these columns, as subject,level
   --predictions FILE   writes a line of JSON for every answer
   --seed N             of answers, boards and the bootstrap (default 0)
-  --prompt-key KEY     column of the problem (default problem); --answer-key KEY: of the answer (answer); --image-key KEY: of pictures (images)
+  --format NAME        shape of the rows: easyr1 | verl | trl | openai | swift | llava (default: recognised)
+  --prompt-key KEY     column of the problem; --answer-key KEY: of the answer; --image-key KEY: of pictures; --options-key KEY: of choices (default: the
+                       format's). Each may be a path, as extra_info.question
   --image-dir DIR      where pictures stand (default: beside the file)
+  --image-roots LIST   further folders that they may stand in, between commas
+  --allow-remote LIST  hosts that pictures may be fetched from, between commas; any: all
   --format-prompt TEXT none | boxed | think_boxed | think_answer, or a text with {content} where the problem goes (default none)
   --board-options JSON how hard boards are, as {"side":4}
   --device NAME        auto | cpu | cuda | cuda:N (default auto)
@@ -56,7 +61,11 @@ const NAMES = [
   "prompt-key",
   "answer-key",
   "image-key",
+  "options-key",
+  "format",
   "image-dir",
+  "image-roots",
+  "allow-remote",
   "format-prompt",
   "board-options",
   "device",
@@ -86,10 +95,15 @@ async function dataset(line: Line): Promise<Dataset> {
     promptKey: line.text("prompt-key"),
     answerKey: line.text("answer-key"),
     imageKey: line.text("image-key"),
+    optionsKey: line.text("options-key"),
     imageDir: line.text("image-dir"),
     formatPrompt: line.text("format-prompt"),
+    format: line.choice("format", ["auto", ...FORMAT_NAMES]),
   };
-  return await openDataset(spec, Object.fromEntries(Object.entries(keys).filter(([, value]) => value !== undefined)));
+  const hosts = line.list("allow-remote"), allowRemote = hosts.join() === "any" || hosts;
+  const onNote = (words: string) => console.error(words), imageRoots = line.list("image-roots");
+  const set = Object.fromEntries(Object.entries(keys).filter(([, value]) => value !== undefined));
+  return await openDataset(spec, { ...set, imageRoots, allowRemote, onNote });
 }
 
 /** The first `count` rows, read when their turn comes. */

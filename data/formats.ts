@@ -8,7 +8,17 @@
 import { isTurns } from "./turns.ts";
 import { valueAt } from "./row_path.ts";
 
-/** Names of the formats, as `data.format` takes them. */
+/**
+ * Names of the formats, as `data.format` takes them.
+ *
+ * @example
+ * ```ts
+ * import { FORMAT_NAMES } from "./formats.ts";
+ * import { assert } from "@std/assert";
+ *
+ * assert(FORMAT_NAMES.includes("verl"));
+ * ```
+ */
 export const FORMAT_NAMES = ["easyr1", "verl", "trl", "openai", "swift", "llava"] as const;
 
 /** Name of a format. */

@@ -6,11 +6,13 @@
 export * from "./board/mod.ts";
 export * from "./columns.ts";
 export * from "./concat.ts";
+export { FORMAT_NAMES, type FormatName } from "./formats.ts";
 export { type Download, downloadDataset, type HubId, type HubOptions, parseHubId } from "./hub.ts";
 export * from "./json_lines.ts";
 export * from "./open.ts";
 export * from "./parquet.ts";
 export * from "./prompt_format.ts";
+export type { AllowRemote } from "./remote.ts";
 export * from "./quarantine.ts";
 export * from "./sample.ts";
 export * from "./sampler.ts";
