@@ -15,13 +15,18 @@ const IGNORED = new Set([".git", ".cache", ".gpu", "node_modules", "runs"]);
 
 /** Every `.ts` file below `root`, relative to it, sorted. */
 export function typescriptFiles(root: string): string[] {
+  return filesBelow(root).filter((file) => file.endsWith(".ts"));
+}
+
+/** Every file of the project below `root`, relative to it, sorted: caches, runs and packages are left out. */
+export function filesBelow(root: string): string[] {
   const found: string[] = [];
   const walk = (folder: string) => {
     for (const entry of Deno.readDirSync(folder)) {
       if (IGNORED.has(entry.name)) continue;
       const path = join(folder, entry.name);
       if (entry.isDirectory) walk(path);
-      else if (entry.name.endsWith(".ts")) found.push(relative(root, path));
+      else if (entry.isFile) found.push(relative(root, path));
     }
   };
   walk(root);

@@ -1,4 +1,4 @@
-// Token weights of one response (kedge.h, kedge_token_weights; shared/ATRL.md sections 3 and 4), for a `Team` as of team.h. What is largest is found without
+// Token weights of one response (kedge.h, kedge_token_weights; docs/method.md sections 3 and 4), for a `Team` as of team.h. What is largest is found without
 // a sort: bit by bit, by the count of what lies at or above a trial, which a team does in parallel and in any order.
 #pragma once
 #include <math.h>

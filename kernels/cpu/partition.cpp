@@ -1,4 +1,4 @@
-// Partitions of token graphs (kedge.h; shared/ATRL.md section 2): a response a task, the algorithm of common/partition.h on one thread.
+// Partitions of token graphs (kedge.h; docs/method.md section 2): a response a task, the algorithm of common/partition.h on one thread.
 #include "../common/partition.h"
 
 #include "one_thread.h"

@@ -1,4 +1,4 @@
-// The graph of a response's tokens (kedge.h; shared/ATRL.md section 2). Rows are centred and scaled so that a weight is one dot product; panels of tokens meet
+// The graph of a response's tokens (kedge.h; docs/method.md section 2). Rows are centred and scaled so that a weight is one dot product; panels of tokens meet
 // all others of their response, and only each token's best are kept: no matrix of tokens by tokens exists.
 #include <new>
 #include <utility>

@@ -1,4 +1,4 @@
-// Token weights and advantages (kedge.h; shared/ATRL.md sections 3 and 4): a response a task, the rules of common/token_weights.h on one thread.
+// Token weights and advantages (kedge.h; docs/method.md sections 3 and 4): a response a task, the rules of common/token_weights.h on one thread.
 #include "../common/token_weights.h"
 
 #include "one_thread.h"

@@ -1,4 +1,4 @@
-// Connectivity from a forward's q, k, lse (kedge.h; shared/ATRL.md section 1). A block takes a tile of 64 queries of a segment and a share
+// Connectivity from a forward's q, k, lse (kedge.h; docs/method.md section 1). A block takes a tile of 64 queries of a segment and a share
 // of the query heads (at most 4 shares, fixed by the number of heads), walks the keys as the forward does, and sums the probabilities
 // exp(scale q.k - lse) per row and region, head by head. Each share writes sums of its own; a last kernel adds them in order.
 #include "region_sums.cuh"

@@ -1,4 +1,4 @@
-// Partitions of token graphs (kedge.h; shared/ATRL.md section 2): a block a response, the algorithm of common/partition.h. Blocks share a limited number of
+// Partitions of token graphs (kedge.h; docs/method.md section 2): a block a response, the algorithm of common/partition.h. Blocks share a limited number of
 // slots of scratch, each for the largest response, and go through the responses in turns.
 #include "../common/partition.h"
 

@@ -1,4 +1,4 @@
-// Sums of attention probabilities over the regions of the keys (shared/ATRL.md section 1), a thread per row: no two threads add to the same
+// Sums of attention probabilities over the regions of the keys (docs/method.md section 1), a thread per row: no two threads add to the same
 // number, and each adds in the order of the keys.
 #pragma once
 #include "attention.cuh"

@@ -1,4 +1,4 @@
-// The graph of a response's tokens (kedge.h; shared/ATRL.md section 2). Rows are centred and scaled so that a weight is one dot product. A block meets a tile of 64
+// The graph of a response's tokens (kedge.h; docs/method.md section 2). Rows are centred and scaled so that a weight is one dot product. A block meets a tile of 64
 // tokens with all others of their response, 64 at a time, and keeps each token's best: no matrix of tokens by tokens exists. Then a block a response joins
 // what was picked from either side.
 #include "block_team.cuh"

@@ -1,4 +1,4 @@
-// Token weights and advantages (kedge.h; shared/ATRL.md sections 3 and 4): a block a response, the rules of common/token_weights.h.
+// Token weights and advantages (kedge.h; docs/method.md sections 3 and 4): a block a response, the rules of common/token_weights.h.
 #include "../common/token_weights.h"
 
 #include "block_team.cuh"

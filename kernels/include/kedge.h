@@ -227,7 +227,7 @@ KEDGE_API int32_t kedge_attention_bwd(const kedge_context* ctx, int32_t dtype, K
                                       const void* q, const void* k, const void* v, const void* out, const float* lse,
                                       const int32_t* segments, kedge_status* status);
 
-/* Connectivity (shared/ATRL.md section 1), accumulated over calls (layers).
+/* Connectivity (docs/method.md section 1), accumulated over calls (layers).
  * region: i32[kv_tokens]: r >= 0: a visual token of region r < regions; -1: any other token; -2: a sink, in no sum.
  * Per row and query head, with a the attention probabilities: m_r = sum of a over region r, m = sum_r m_r, n = sum of a over all keys not sinks
  * (each summed directly). renorm 0 ("pooled"): mass[row] += { m, n }, profile[row, r] += m_r. renorm 1 ("row"): mass[row] += { m / max(n, 0.01), 1 },
@@ -406,7 +406,7 @@ KEDGE_API int32_t kedge_image_patches(const kedge_context* ctx, int32_t dtype, v
 
 /* ------------------------------------------------------------------------------------------------------- AT-RL ---- */
 
-/* Sections 2 to 4 of shared/ATRL.md (Jiao et al., arXiv 2602.11455), batched over packed responses. offsets: i32[n + 1], from 0 to `tokens`, never falling:
+/* docs/method.md sections 2 to 4 (Jiao et al., arXiv 2602.11455), batched over packed responses. offsets: i32[n + 1], from 0 to `tokens`, never falling:
  * response i has the tokens [offsets[i], offsets[i + 1]), which may be none. max_tokens: upper bound of a response's tokens (it sizes CUDA's grid and
  * scratch). On CUDA the offsets must be good. A response's bits do not depend on the others'. */
 

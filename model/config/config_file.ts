@@ -6,7 +6,7 @@
  */
 import type { DType } from "../../ffi/device.ts";
 import { KedgeError } from "../../ffi/errors.ts";
-import type { ModelConfig, SpecialTokens, TextConfig, VisionConfig } from "./config.ts";
+import type { ModelConfig, SpecialTokens, TextConfig, VisionConfig } from "./types.ts";
 import {
   BLOCKS,
   type Field,

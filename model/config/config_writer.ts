@@ -4,7 +4,7 @@
  * @module
  */
 import type { DType } from "../../ffi/device.ts";
-import type { ModelConfig } from "./config.ts";
+import type { ModelConfig } from "./types.ts";
 import { type Field, TEXT_FIELDS, TOKEN_FIELDS, TOKENS, VISION_FIELDS } from "./config_fields.ts";
 import { type Json, parseConfig } from "./config_file.ts";
 

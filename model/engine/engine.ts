@@ -2,17 +2,12 @@ import { setImmediate } from "node:timers";
 import type { Prompt } from "../prompt.ts";
 import type { ModelParts } from "../vision_tower.ts";
 import type { Completion, GenerationEvent } from "./completion.ts";
+import type { EngineOptions } from "./engine_options.ts";
 import type { EngineLimits } from "./limits.ts";
 import type { Request, SamplingOptions } from "./request.ts";
 import { type EngineStats, Scheduler, type Ticket } from "./scheduler.ts";
 
-/** Options of {@linkcode Engine}. Each of the limits may be given; the others follow from the device. */
-export interface EngineOptions extends Partial<EngineLimits> {
-  /** On CUDA: whether a sequence has the same bits whatever else is in the batch, at the cost of speed. On the CPU it always has. Default false. */
-  deterministic?: boolean;
-  /** The text of tokens, for stop texts. */
-  decode?: (tokens: readonly number[]) => string;
-}
+export type { EngineOptions } from "./engine_options.ts";
 
 /** Options of {@linkcode Engine.generate} and {@linkcode Engine.stream}. */
 export interface GenerateOptions extends SamplingOptions {

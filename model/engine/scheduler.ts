@@ -2,7 +2,7 @@ import { KedgeError } from "../../ffi/errors.ts";
 import type { ModelParts } from "../vision_tower.ts";
 import { visualTokens } from "../prompt.ts";
 import { type Completion, type Draw, type Finish, Recorder } from "./completion.ts";
-import type { EngineOptions } from "./engine.ts";
+import type { EngineOptions } from "./engine_options.ts";
 import { type EngineLimits, KEPT, type Needs, promptBytes, tooSmall } from "./limits.ts";
 import type { Piece } from "./prefill.ts";
 import { type Plan, planRequest, type Request, stops } from "./request.ts";

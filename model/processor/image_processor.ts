@@ -2,6 +2,7 @@ import { CpuDevice } from "../../ffi/cpu_device.ts";
 import { KedgeError } from "../../ffi/errors.ts";
 import { MOST_PIXELS, type OpenedImage, openImage, type RawImage } from "./image_decode.ts";
 import { readImageProcessorConfig } from "./image_processor_config.ts";
+import type { Colours, ImageProcessorOptions } from "./image_processor_options.ts";
 import type { ImageSource, PixelBounds, VideoSource } from "./messages.ts";
 import type { Grid, Visual } from "../prompt.ts";
 import { PixelTurns } from "./pixel_turns.ts";
@@ -10,34 +11,10 @@ import { readVideo, type VideoOptions } from "./video.ts";
 import { mostFramePixels, VIDEO_DEFAULTS, type VideoSettings } from "./video_sampling.ts";
 
 export type { RawImage } from "./image_decode.ts";
+export type { Colours, ImageProcessorOptions } from "./image_processor_options.ts";
 export { smartResize, type SmartResizeOptions } from "./smart_resize.ts";
 export type { VideoOptions } from "./video.ts";
 export type { VideoSettings } from "./video_sampling.ts";
-
-/** Three numbers: for red, green, blue. */
-export type Colours = readonly [number, number, number];
-
-/** Options of {@linkcode ImageProcessor}; defaults: those of transformers' Qwen2VLImageProcessor (5.17). */
-export interface ImageProcessorOptions extends PixelBounds {
-  /** Fewest pixels of a resized picture. Default 56 * 56. */
-  readonly minPixels?: number;
-  /** Most pixels of a resized picture. Default 28 * 28 * 1280. */
-  readonly maxPixels?: number;
-  /** Subtracted from colours in [0, 1]. Default: CLIP's. */
-  readonly mean?: Colours;
-  /** Divides them after that. Default: CLIP's. */
-  readonly std?: Colours;
-  /** Pixels of a patch's side. Default 14. */
-  readonly patchSize?: number;
-  /** Patches of a merged token's side. Default 2. */
-  readonly mergeSize?: number;
-  /** Frames of a patch. Default 2. */
-  readonly temporalPatchSize?: number;
-  /** Of videos. */
-  readonly video?: Partial<VideoSettings>;
-  /** Threads that resize. Default: the cores that this process may use. Results do not depend on it. */
-  readonly threads?: number;
-}
 
 /** Options of {@linkcode ImageProcessor.image}. */
 export interface ImageOptions extends PixelBounds {

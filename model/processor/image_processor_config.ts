@@ -8,7 +8,7 @@
 import { join } from "node:path";
 import { z } from "zod";
 import { KedgeError } from "../../ffi/errors.ts";
-import type { ImageProcessorOptions } from "./image_processor.ts";
+import type { ImageProcessorOptions } from "./image_processor_options.ts";
 import type { PixelBounds } from "./messages.ts";
 import type { VideoSettings } from "./video_sampling.ts";
 

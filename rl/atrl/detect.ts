@@ -130,7 +130,7 @@ export class AtrlCredit implements TokenCredit {
 
 /**
  * Finds the tokens of responses that look at the picture, clusters tokens that look at the same places, and weights them (Jiao et al., arXiv 2602.11455, sections 2
- * to 4 of ATRL.md).
+ * to 4 of docs/method.md).
  *
  * @param responses The packing; must outlive the result.
  * @param options Defaults: `ATRL_DEFAULTS`.

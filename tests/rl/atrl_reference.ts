@@ -1,5 +1,5 @@
 /**
- * AT-RL in plain float64, from `../shared/ATRL.md`, a response at a time: slow, and without regard to how the kernels do it.
+ * AT-RL in plain float64, from docs/method.md, a response at a time: slow, and without regard to how the kernels do it.
  *
  * @module
  */

@@ -1,0 +1,87 @@
+import type { DType } from "../../ffi/device.ts";
+
+/** The decoder's sizes. */
+export interface TextConfig {
+  /** Width of the residual stream. */
+  readonly hiddenSize: number;
+  /** Width of the MLP. */
+  readonly intermediateSize: number;
+  /** Blocks. */
+  readonly layers: number;
+  /** Query heads. */
+  readonly heads: number;
+  /** Key and value heads; each is read by heads / kvHeads query heads. */
+  readonly kvHeads: number;
+  /** Elements of a head. */
+  readonly headDim: number;
+  /** Rows of the embedding. */
+  readonly vocabSize: number;
+  /** Longest sequence that the rotary angles were made for. */
+  readonly maxPositions: number;
+  /** Added to the mean square in every norm. */
+  readonly rmsNormEps: number;
+  /** Base of the rotary frequencies. */
+  readonly ropeTheta: number;
+  /** Frequencies that turn by time, by row and by column; they sum to headDim / 2. */
+  readonly mropeSection: readonly [number, number, number];
+  /** Whether the output matrix is the embedding. */
+  readonly tied: boolean;
+}
+
+/** The vision tower's sizes. */
+export interface VisionConfig {
+  /** Blocks. */
+  readonly depth: number;
+  /** Width of the residual stream. */
+  readonly hiddenSize: number;
+  /** Width of the MLP. */
+  readonly intermediateSize: number;
+  /** Heads. */
+  readonly heads: number;
+  /** Colours of a pixel. */
+  readonly channels: number;
+  /** Pixels of a patch's side. */
+  readonly patchSize: number;
+  /** Frames of a patch. */
+  readonly temporalPatchSize: number;
+  /** Patches of a merged token's side. */
+  readonly mergeSize: number;
+  /** Pixels of an attention window's side. */
+  readonly windowSize: number;
+  /** Blocks that attend over the whole frame; the others over windows. */
+  readonly fullAttentionBlocks: readonly number[];
+  /** Width of the embeddings given to the decoder: its hiddenSize. */
+  readonly outHiddenSize: number;
+  /** Time positions in a second of video. */
+  readonly tokensPerSecond: number;
+}
+
+/** Token ids that the model knows about. */
+export interface SpecialTokens {
+  /** Placeholder of a merged image patch. */
+  readonly image: number;
+  /** Placeholder of a merged video patch. */
+  readonly video: number;
+  /** Before a picture's placeholders. */
+  readonly visionStart: number;
+  /** After them. */
+  readonly visionEnd: number;
+  /** Ids that end a response, by default: of generation_config.json, or of config.json. */
+  readonly eos: readonly number[];
+  /** First token of a text; undefined where there is none. */
+  readonly bos: number | undefined;
+  /** Filler of padded batches, which Kedge does not make; undefined where there is none. */
+  readonly pad: number | undefined;
+}
+
+/** A Qwen2.5-VL's config.json, whichever layout it had. */
+export interface ModelConfig {
+  /** Of the decoder. */
+  readonly text: TextConfig;
+  /** Of the vision tower. */
+  readonly vision: VisionConfig;
+  /** Ids with a meaning of their own. */
+  readonly tokens: SpecialTokens;
+  /** Type of the weights, as the file says ("f32" where it says nothing). */
+  readonly dtype: DType;
+}

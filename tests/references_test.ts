@@ -1,0 +1,91 @@
+/**
+ * What comments and documents refer to is there: files, sections of documents, and sections of docs/method.md.
+ *
+ * @module
+ */
+import { assertEquals } from "@std/assert";
+import { dirname, join } from "node:path";
+import { filesBelow } from "../tools/imports.ts";
+import { ROOT } from "./root.ts";
+
+const SOURCE = /\.(ts|js|css|h|cuh|cu|cpp)$/;
+// Golden files come from elsewhere, and tests and benches may name what lies beside a checkout (they say that they skip it).
+const FILES = filesBelow(ROOT).filter((file) => !file.startsWith("tests/golden/") && !file.endsWith(".lock"));
+const KNOWN = new Set(FILES);
+const read = (file: string) => Deno.readTextFileSync(join(ROOT, file));
+
+/** The comments of a source text, strings left out as far as a line tells. */
+function comments(source: string): string {
+  const blocks = [...source.matchAll(/\/\*[\s\S]*?\*\//g)].map(([text]) => text.replace(/```[\s\S]*?```/g, ""));
+  const lines = [...source.matchAll(/^[^"'`\n]*?\/\/(.*)$/gm)].map(([, text]) => text!);
+  return [...blocks, ...lines].join("\n");
+}
+
+/** Names of files of the project that a text mentions, such as `rl/atrl/graph.ts` or `team.h`. */
+function mentioned(text: string): string[] {
+  return [...text.matchAll(/(?<![\w./<*{-])((?:\.\.?\/)*(?:[\w-]+\/)*[\w-]+\.(?:md|ts|h|cuh|cu|cpp))(?![\w(*{-]|\.\w)/g)].map(([, name]) =>
+    name!
+  );
+}
+
+/** Whether a name is a file: from the root, from the folder of the text, or the end of one file's path. */
+function there(name: string, from: string): boolean {
+  const plain = name.replace(/^(\.\.?\/)+/, "");
+  return KNOWN.has(plain) || KNOWN.has(join(dirname(from), name)) || FILES.some((file) => file.endsWith(`/${plain}`));
+}
+
+/** The anchors of a Markdown document, as GitHub makes them. */
+function anchors(markdown: string): Set<string> {
+  const titles = [...markdown.matchAll(/^#+ +(.*)$/gm)].map(([, title]) => title!);
+  return new Set(titles.map((title) => title.toLowerCase().replace(/[^\p{L}\p{N} _-]/gu, "").replaceAll(" ", "-")));
+}
+
+Deno.test("comments name files that are there", () => {
+  const beside = /^(tests|bench)\//;
+  const missing = FILES.filter((file) => SOURCE.test(file)).flatMap((file) =>
+    mentioned(comments(read(file)))
+      .filter((name) => !there(name, file) && !(beside.test(file) && name.startsWith("../shared/")) && !EXAMPLES.has(name))
+      .map((name) => `${file}: ${name}`)
+  );
+  assertEquals(missing, []);
+});
+
+// Names in comments that stand for a user's file, or for a system's.
+const EXAMPLES = new Set<string>(["./my_reward.ts"]);
+
+Deno.test("links of documents lead to files and sections that are there", () => {
+  const broken = FILES.filter((file) => file.endsWith(".md")).flatMap((file) =>
+    [...read(file).replace(/```[\s\S]*?```/g, "").matchAll(/\]\(([^)\s]+)\)/g)].map(([, link]) => link!)
+      .filter((link) => !/^[a-z]+:/.test(link))
+      .filter((link) => {
+        const [path, anchor] = link.split("#"), target = path ? join(dirname(file), path) : file;
+        if (!KNOWN.has(target) && !FILES.some((other) => other.startsWith(`${target.replace(/\/$/, "")}/`))) return true;
+        return anchor !== undefined && !anchors(read(target)).has(anchor);
+      }).map((link) => `${file}: ${link}`)
+  );
+  assertEquals(broken, []);
+});
+
+Deno.test("sections of docs/method.md that comments name are there", () => {
+  const sections = new Set([...read("docs/method.md").matchAll(/^#+ (\d+(?:\.\d+)?)\.? /gm)].map(([, number]) => number!));
+  const named = FILES.filter((file) => SOURCE.test(file) || file.endsWith(".md")).flatMap((file) =>
+    [...read(file).matchAll(/method\.md\)?,? sections? ([\d.]+)(?:(?: and | to )([\d.]+))?/g)].flatMap(([, ...numbers]) =>
+      numbers.filter((number) => number !== undefined).map((number) => ({ file, number: number.replace(/\.$/, "") }))
+    )
+  );
+  assertEquals(named.filter(({ number }) => !sections.has(number)), []);
+  assertEquals(named.length >= 10, true, "the kernels name the sections that they compute");
+});
+
+Deno.test("nothing but tests and benches refers to a folder beside the checkout", () => {
+  const found = FILES.filter((file) => (SOURCE.test(file) || file.endsWith(".md")) && !/^(tests|bench|docs\/log)/.test(file))
+    .filter((file) => /(^|[^\w])(\.\.\/)?shared\//m.test(read(file)));
+  assertEquals(found, []);
+});
+
+Deno.test("the reference rules find what they are there to find", () => {
+  assertEquals(mentioned("see rl/atrl/graph.ts and team.h; not `a.json`, not x.tsx"), ["rl/atrl/graph.ts", "team.h"]);
+  assertEquals(there("rl/atrl/graph.ts", "mod.ts"), true);
+  assertEquals(there("shared/ATRL.md", "mod.ts"), false);
+  assertEquals([...anchors("# The method: AT-RL, exactly\n## 3. Weights: W(C_k)")], ["the-method-at-rl-exactly", "3-weights-wc_k"]);
+});
