@@ -77,6 +77,15 @@ Deno.test("sections of docs/method.md that comments name are there", () => {
   assertEquals(named.length >= 10, true, "the kernels name the sections that they compute");
 });
 
+Deno.test("docs/architecture.md names functions and classes that are in the files that it names", () => {
+  const named = [...read("docs/architecture.md").matchAll(/`([\w./]+\.(?:ts|cpp|cu|h))`: ((?:`#?\w+`(?:, )?)+)/g)].flatMap((
+    [, file, names],
+  ) => [...names!.matchAll(/`(#?\w+)`/g)].map(([, name]) => ({ file: file!, name: name! })));
+  const missing = named.filter(({ file, name }) => !KNOWN.has(file) || !new RegExp(`(?<![\\w#])${name}\\b`).test(read(file)));
+  assertEquals(missing, []);
+  assertEquals(named.length >= 50, true);
+});
+
 Deno.test("nothing but tests and benches refers to a folder beside the checkout", () => {
   const found = FILES.filter((file) => (SOURCE.test(file) || file.endsWith(".md")) && !/^(tests|bench|docs\/log)/.test(file))
     .filter((file) => /(^|[^\w])(\.\.\/)?shared\//m.test(read(file)));
