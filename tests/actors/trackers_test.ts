@@ -90,6 +90,7 @@ Deno.test("a wandb folder holds the run, its configuration, every number under i
     RECORD.metric,
     RECORD.history,
     RECORD.history,
+    RECORD.summary,
     RECORD.files,
     RECORD.history,
     RECORD.exit,
