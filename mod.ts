@@ -45,10 +45,10 @@ export { Account, type TensorHandle, type TensorReturn } from "./tensor/handle.t
 export { openOwner, type OwnerId, type OwnerReport, ownerReport, reclaimOwner } from "./tensor/owner.ts";
 
 // Autograd.
-export type { Backward, Recording } from "./tensor/backward.ts";
+export type { Backward, GradientTarget, Recording } from "./tensor/backward.ts";
 export type { Slot } from "./tensor/gradient.ts";
-export { type Op, type Seed, Tape, type ValueTree } from "./tensor/tape.ts";
-export { Value } from "./tensor/value.ts";
+export { type Seed, Tape } from "./tensor/tape.ts";
+export { type Op, type Recorder, Value, type ValueTree } from "./tensor/value.ts";
 export { Parameter, type Parameters } from "./tensor/parameter.ts";
 export { type PrefixGroup, type Segment, Segments } from "./tensor/segments.ts";
 export * from "./tensor/ops/mod.ts";

@@ -9,7 +9,7 @@ import { dirname, join, posix } from "node:path";
 import { fileURLToPath } from "node:url";
 import { KedgeError } from "./errors.ts";
 import { environment } from "./environment.ts";
-import { compileOnOrder } from "./build_worker.ts";
+import { compileOnOrder, type CompileOrder } from "./build_worker.ts";
 
 /** A library to build. */
 export interface Build {
@@ -208,18 +208,6 @@ function publish(temporary: string, folder: string, library: string): void {
     return;
   }
   Deno.mkdirSync(temporary); // for the caller's removal
-}
-
-/** What the compile worker is told. */
-export interface CompileOrder {
-  readonly signal: SharedArrayBuffer;
-  readonly command: string;
-  readonly env: Record<string, string>;
-  readonly folder: string;
-  readonly jobs: number;
-  /** Each an object: built as `<final>.<unique>` and renamed, so that a half-written one is never taken for it. */
-  readonly units: readonly { readonly source: string; readonly args: readonly string[]; readonly made: string; readonly final: string }[];
-  readonly link: readonly string[];
 }
 
 const SIGNAL_BYTES = 1 << 16;

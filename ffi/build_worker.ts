@@ -4,7 +4,17 @@
  *
  * @module
  */
-import type { CompileOrder } from "./build.ts";
+/** What the compile worker is told. */
+export interface CompileOrder {
+  readonly signal: SharedArrayBuffer;
+  readonly command: string;
+  readonly env: Record<string, string>;
+  readonly folder: string;
+  readonly jobs: number;
+  /** Each an object: built as `<final>.<unique>` and renamed, so that a half-written one is never taken for it. */
+  readonly units: readonly { readonly source: string; readonly args: readonly string[]; readonly made: string; readonly final: string }[];
+  readonly link: readonly string[];
+}
 
 /**
  * What the worker does. Its text is the worker's module, so that it names nothing outside of itself: a module that came over the network would need the

@@ -1,22 +1,44 @@
-import type { Device } from "../ffi/device.ts";
-import { addRows, overlaps, type Slot } from "./gradient.ts";
+import type { Device, DType } from "../ffi/device.ts";
+import { addRows, type Gradient, overlaps, type Region, type Slot } from "./gradient.ts";
+import type { Parameter } from "./parameter.ts";
 import { Tensor, type TensorOptions } from "./tensor.ts";
-import type { Value } from "./value.ts";
 
-/** What an op leaves on the tape. */
+/** What an op leaves for its backward. */
 export interface Recording {
   /** For messages. */
   readonly name: string;
-  /** Values that gradients may flow to. */
-  readonly inputs: readonly Value[];
-  /** What it made. */
-  readonly outputs: readonly Value[];
   /** What the backward reads. */
   readonly saved: readonly Tensor[];
   /** Of each of `saved`, when it was saved. */
   readonly versions: readonly number[];
-  /** Writes the inputs' gradients. */
-  readonly backward: (run: Backward) => void;
+}
+
+/** A value as a backward sees it: what a gradient may flow to. */
+export interface GradientTarget {
+  /** Whether a backward computes its gradient. */
+  readonly requiresGrad: boolean;
+  /** Element type. */
+  readonly dtype: DType;
+  /** The first axis. */
+  readonly rows: number;
+  /** The product of the other axes. */
+  readonly cols: number;
+  /** The parameter that it stands for. */
+  readonly parameter: Parameter | undefined;
+  /** The value whose gradient holds this one's. */
+  readonly root: GradientTarget;
+  /**
+   * Where it lies in the root.
+   *
+   * @internal
+   */
+  readonly region: Region;
+  /**
+   * The gradient in the making, of a root.
+   *
+   * @internal
+   */
+  readonly pending: Gradient;
 }
 
 /**
@@ -102,7 +124,7 @@ export class Backward implements Disposable {
   }
 
   /** Where to write the gradient of an input, in the input's type; undefined where it needs none. */
-  slot(value: Value, options: { add?: boolean } = {}): Slot | undefined {
+  slot(value: GradientTarget, options: { add?: boolean } = {}): Slot | undefined {
     if (!value.requiresGrad) return undefined;
     const { parameter } = value.root;
     if (parameter && value.dtype === "f32") return parameter.slot(value.region, options);
@@ -113,7 +135,7 @@ export class Backward implements Disposable {
    * Slots for a kernel that writes several gradients at once and needs all of them: an input that needs none, or whose gradient overlaps that of one
    * before, gets a temporary, which is added when the kernel has run.
    */
-  slots(values: readonly Value[]): Slot[] {
+  slots(values: readonly GradientTarget[]): Slot[] {
     return values.map((value, i) => {
       const clash = values.slice(0, i).some((v) => v.root === value.root && overlaps(v.region, value.region));
       const slot = clash ? undefined : this.slot(value);
@@ -125,7 +147,7 @@ export class Backward implements Disposable {
   }
 
   /** As `slot`, for a weight: f32 for a parameter, whatever its type. `add`: the kernel can only add. `f32`: the kernel can only write f32. */
-  weightSlot(value: Value, options: { add?: boolean; f32?: boolean } = {}): Slot | undefined {
+  weightSlot(value: GradientTarget, options: { add?: boolean; f32?: boolean } = {}): Slot | undefined {
     if (!value.requiresGrad) return undefined;
     const { parameter } = value.root;
     if (parameter) return parameter.slot(value.region, options);
@@ -140,7 +162,7 @@ export class Backward implements Disposable {
   }
 
   /** Gives an input a finished gradient; the tensor may go on being read, and is copied before anyone writes it. */
-  hand(value: Value, gradient: Tensor): void {
+  hand(value: GradientTarget, gradient: Tensor): void {
     if (!value.requiresGrad) return;
     const { parameter } = value.root;
     if (!parameter || value.dtype !== "f32") return value.root.pending.hand(value.region, gradient);

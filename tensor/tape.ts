@@ -3,10 +3,7 @@ import { Backward, type Recording } from "./backward.ts";
 import type { Gradient } from "./gradient.ts";
 import type { Parameter, Parameters } from "./parameter.ts";
 import { describe, type Shape, Tensor } from "./tensor.ts";
-import { Value } from "./value.ts";
-
-/** What a scope may give back. */
-export type ValueTree = Value | readonly Value[] | Readonly<Record<string, Value>> | void;
+import { type Op, type Recorder, Value, type ValueTree } from "./value.ts";
 
 /** A gradient to start a backward from. */
 export interface Seed {
@@ -14,20 +11,6 @@ export interface Seed {
   value: Value;
   /** Of the value's shape and type; stays the caller's. */
   gradient: Tensor;
-}
-
-/** What an op hands to {@linkcode Tape.record}. */
-export interface Op {
-  /** For messages. */
-  name: string;
-  /** Values that gradients may flow to. */
-  inputs: readonly Value[];
-  /** Taken over by the tape. */
-  outputs: readonly Tensor[];
-  /** What the backward reads; the tape takes references of its own, if it records at all. */
-  save?: readonly Tensor[];
-  /** Writes the inputs' gradients. Called once at most, and not where no gradient reached any output. */
-  backward: (run: Backward) => void;
 }
 
 /**
@@ -54,7 +37,7 @@ export interface Op {
  * assertEquals([...x.gradient!.toArray()], [2, 4, 6]);
  * ```
  */
-export class Tape implements Disposable {
+export class Tape implements Recorder, Disposable {
   readonly #scopes: Set<Value>[] = [new Set()];
   readonly #params = new Map<Parameter, Value>();
   readonly #leaves: Value[] = [];
@@ -325,6 +308,10 @@ export class Tape implements Disposable {
 }
 
 interface Node extends Recording {
+  /** What it made. */
+  readonly outputs: readonly Value[];
+  /** Writes the inputs' gradients. */
+  readonly backward: (run: Backward) => void;
   /** Values that a checkpoint reads again. */
   pins: readonly Value[];
 }

@@ -1,9 +1,64 @@
 import type { Device, DType } from "../ffi/device.ts";
 import { KedgeError } from "../ffi/errors.ts";
+import type { Backward } from "./backward.ts";
 import { Gradient, type Region } from "./gradient.ts";
 import type { Parameter } from "./parameter.ts";
-import type { Tape } from "./tape.ts";
 import { describe, type Shape, type Tensor } from "./tensor.ts";
+
+/** What a scope may give back. */
+export type ValueTree = Value | readonly Value[] | Readonly<Record<string, Value>> | void;
+
+/** What an op hands to {@linkcode Recorder.record}. */
+export interface Op {
+  /** For messages. */
+  name: string;
+  /** Values that gradients may flow to. */
+  inputs: readonly Value[];
+  /** Taken over by the tape. */
+  outputs: readonly Tensor[];
+  /** What the backward reads; the tape takes references of its own, if it records at all. */
+  save?: readonly Tensor[];
+  /** Writes the inputs' gradients. Called once at most, and not where no gradient reached any output. */
+  backward: (run: Backward) => void;
+}
+
+/** A tape as its values and their ops see it. */
+export interface Recorder {
+  /** Where its values live. */
+  readonly device: Device;
+  /** Whether ops are being recorded. */
+  readonly recording: boolean;
+  /** Whether a checkpoint is running for the second time: what has an effect outside should then do nothing. */
+  readonly replaying: boolean;
+  /** The parameter as a value; the same one each time. */
+  param(parameter: Parameter): Value;
+  /** A tensor that takes part without a gradient; it stays the caller's. */
+  constant(tensor: Tensor): Value;
+  /** Runs `fn` and frees every value that it made and does not return. Nothing changes for the backward. */
+  scope<T extends ValueTree>(fn: () => T): T;
+  /** Runs `fn` in a scope without recording: its results are constants. */
+  noGrad<T extends ValueTree>(fn: () => T): T;
+  /** Runs `fn` in a scope and keeps its results only; the backward runs it again to have what it needs. */
+  checkpoint<T extends ValueTree>(fn: () => T): T;
+  /** For ops: memory for an output, which the tape frees should the op fail before it is recorded. */
+  empty(shape: Shape, dtype: DType): Tensor;
+  /** For ops: makes the outputs values, and remembers how to go back where any input requires a gradient. */
+  record(op: Op): Value[];
+  /** Disposes of something with the tape. */
+  own<T extends Disposable>(thing: T): T;
+  /** For ops and views: notes that a value is read. @throws {RangeError} for a value of another tape. */
+  touch(value: Value): void;
+  /** For values: owns one, and numbers it. */
+  adopt(value: Value): number;
+  /** For values: one was freed. */
+  forget(value: Value): void;
+  /**
+   * For values: owns a gradient in the making.
+   *
+   * @internal
+   */
+  track(gradient: Gradient): Gradient;
+}
 
 /** What {@linkcode Value} is made of; for the tape. */
 export interface ValueParts {
@@ -67,7 +122,7 @@ export class Value implements Disposable {
   #kept = false;
 
   /** For the tape, which takes `tensor` over. */
-  constructor(readonly tape: Tape, tensor: Tensor, parts: ValueParts) {
+  constructor(readonly tape: Recorder, tensor: Tensor, parts: ValueParts) {
     this.#tensor = tensor;
     this.shape = tensor.shape;
     this.dtype = tensor.dtype;

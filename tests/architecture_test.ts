@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
 import { ROOT } from "./root.ts";
-import { importsOf, typescriptFiles } from "../tools/imports.ts";
+import { type ImportEdge, importsOf, typescriptFiles } from "../tools/imports.ts";
 import { generate } from "../tools/generate_ffi.ts";
 
 const FLOORS: Readonly<Record<string, number>> = {
@@ -47,6 +47,39 @@ Deno.test("the floor rule finds what it is there to find", () => {
   const source =
     'import {\n  a,\n} from "../x/a.ts";\nexport * from "./b.ts"; await import("../c.ts");\n// import "./no.ts"\nimport "./side.ts";';
   assertEquals(importsOf("d/e.ts", source).map((e) => e.to), ["x/a.ts", "d/b.ts", "c.ts", "d/side.ts"]);
+});
+
+/** The circles of an import graph: of each, its files in the order of the imports, from the first by name. */
+function circles(edges: readonly ImportEdge[]): string[][] {
+  const targets = Map.groupBy(edges, ({ from }) => from), found = new Map<string, string[]>(), done = new Set<string>();
+  const walk = (file: string, path: readonly string[]) => {
+    const at = path.indexOf(file);
+    if (at >= 0) {
+      const circle = path.slice(at),
+        first = circle.indexOf(circle.toSorted()[0]!),
+        turned = [...circle.slice(first), ...circle.slice(0, first)];
+      found.set(turned.join(" "), turned);
+      return;
+    }
+    if (done.has(file)) return;
+    for (const { to } of targets.get(file) ?? []) walk(to, [...path, file]);
+    done.add(file);
+  };
+  for (const file of targets.keys()) walk(file, []);
+  return [...found.values()];
+}
+
+Deno.test("no files of ffi/ or tensor/ import each other in a circle", () => {
+  const files = typescriptFiles(ROOT).filter((file) => /^(ffi|tensor)\//.test(file));
+  const edges = files.flatMap((file) => importsOf(file, Deno.readTextFileSync(`${ROOT}/${file}`)));
+  assertEquals(circles(edges), []);
+});
+
+Deno.test("the search for circles finds what it is there to find", () => {
+  const edges = (...pairs: string[]) => pairs.map((pair) => ({ from: pair[0]!, to: pair[1]! }));
+  assertEquals(circles(edges("ab", "bc", "ac", "dc")), []);
+  assertEquals(circles(edges("cb", "ba", "ac", "dc", "de", "ed")), [["a", "c", "b"], ["d", "e"]]);
+  assertEquals(circles(edges("aa")), [["a"]]);
 });
 
 Deno.test("Deno.dlopen is called inside ffi/ only", () => {
