@@ -8,10 +8,10 @@ import { openDevice } from "../ffi/open.ts";
 import { Processor } from "../model/processor/processor.ts";
 import { Qwen25VL } from "../model/qwen2_5_vl.ts";
 import { CommandLine, runCommand } from "./inspect/arguments.ts";
-import { drawHeat, encodePng } from "./inspect/heat_map.ts";
 import { anchorProfile, inspectAnswer } from "./inspect/inspection.ts";
+import { drawLook, encodePng } from "./inspect/look_picture.ts";
 import { inspectionPage } from "./inspect/page.ts";
-import { terminalAnswer } from "./inspect/terminal.ts";
+import { anchorsByCluster, terminalAnswer } from "./inspect/terminal.ts";
 
 const HELP = `Answers a question about a picture, and shows which tokens look at it and where.
 
@@ -25,7 +25,9 @@ usage: deno task inspect --model DIR --image FILE --prompt TEXT [options]
   --seed N          default 0
   --device NAME     auto | cpu | cuda | cuda:N (default auto)
 
-The terminal shows the anchors, the tokens that look at the picture most, on a coloured background; with NO_COLOR or into a file, in [[ ]].
+The terminal shows the anchors, the tokens that look at the picture most, on a coloured background; with NO_COLOR or into a file, in [[ ]]; and
+below them by cluster. inspect.html draws over the picture where each token looks, heat_map.png where the anchors look: what they do not look at
+is darker, with its hue as it is, and what got at least half of the most is outlined.
 `;
 
 /** Runs the command. @returns The exit code. */
@@ -49,13 +51,12 @@ export async function inspect(args: readonly string[]): Promise<number> {
   using model = Qwen25VL.load(folder, { device });
   const inspection = await inspectAnswer(model, { processor, image, prompt, maxTokens, temperature, seed }),
     { picture, tokens } = inspection;
-  const [png, heat] = await Promise.all(
-    [picture.data, drawHeat(inspection, anchorProfile(inspection))].map((data) => encodePng(data, picture)),
-  );
+  const [png, look] = await Promise.all([picture, drawLook(inspection, anchorProfile(inspection))].map(encodePng));
   const page = `${out}/inspect.html`, map = `${out}/heat_map.png`;
   Deno.writeTextFileSync(page, inspectionPage(inspection, { png: png!, title: `${folder}: ${path}` }));
-  Deno.writeFileSync(map, heat!);
+  Deno.writeFileSync(map, look!);
   console.log(terminalAnswer(tokens, { colour: !Deno.noColor && Deno.stdout.isTerminal() }));
+  for (const line of anchorsByCluster(tokens)) console.log(line);
   const anchors = tokens.filter(({ anchor }) => anchor).length,
     mean = tokens.reduce((sum, { connectivity }) => sum + connectivity, 0) / tokens.length;
   console.error(`\n${tokens.length} tokens, ${anchors} anchors, mean connectivity ${mean.toFixed(3)}\n${page}\n${map}`);

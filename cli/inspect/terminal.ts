@@ -34,3 +34,15 @@ export function terminalAnswer(tokens: readonly InspectedToken[], { colour }: { 
   }
   return open ? `${out}]]` : out;
 }
+
+/** The anchors by cluster, a line for each, the most tokens first: apart from the answer, whose digits a number beside them would change. Special tokens are left out. */
+export function anchorsByCluster(tokens: readonly InspectedToken[]): string[] {
+  const anchors = tokens.filter(({ anchor, special, text }) => anchor && !special && text !== "");
+  const groups = [...Map.groupBy(anchors, ({ cluster }) => cluster)].sort(([, a], [, b]) => b.length - a.length);
+  if (groups.length === 0) return [];
+  return [
+    "",
+    "Anchors by cluster:",
+    ...groups.map(([cluster, own]) => `  cluster ${cluster}: ${own.map(({ text }) => harmless(JSON.stringify(text))).join(" ")}`),
+  ];
+}

@@ -1,10 +1,10 @@
 /** The answers of a step, and where their tokens looked. */
-import { heatKey, mostOf, sampleCard } from "../page/answers.js";
+import { mostOf, sampleCard } from "../page/answers.js";
 import { el, show } from "../page/elements.js";
+import { lookKey, lookSwitch, overlaidPicture } from "../page/picture.js";
+import { profileOf } from "../page/profile.js";
+import { saidWithProfile } from "../page/said.js";
 import { stepSamples } from "../page/samples.js";
-import { overlaidPicture } from "./overlay.js";
-import { profileOf } from "./profile.js";
-import { saidWithProfile } from "./said.js";
 
 const count = (n, word) => `${n} ${word}${n === 1 ? "" : "s"}`;
 
@@ -43,21 +43,25 @@ const promptCard = ({ id, text, truth, image, samples }, { open, most, tell, ask
  * @param options `ask` takes a question to the chat.
  */
 export const answersView = (rollouts, { ask }) => {
-  const look = el("p", { className: "look", ariaLive: "polite" }), list = el("div"), said = el("p", { className: "said", role: "status" });
-  const steps = el("select", { id: "answers-step" }), newest = el("button", { type: "button", hidden: true });
+  const look = el("p", { className: "look", ariaLive: "polite" }),
+    list = el("div"),
+    meaning = el("div"),
+    key = el("div", { hidden: true }, meaning, lookSwitch()),
+    said = el("p", { className: "said", role: "status" });
+  const steps = el("select", { id: "answers-step", hidden: true }), newest = el("button", { type: "button", hidden: true });
+  const label = el("label", { htmlFor: "answers-step", textContent: "Answers of", hidden: true });
   const HINT = "Point at a token, tap it, or move through an answer with Tab and the arrow keys.";
-  look.textContent = HINT;
   let shown, following = true, last = -1, asked = 0;
   const draw = (answer) => {
     const lines = answer.samples, { step, prompts } = stepSamples(lines, (line) => ({ profile: profileOf(line) }));
     const most = mostOf(prompts.flatMap(({ samples }) => samples));
     shown = answer.step;
     last = Math.max(last, answer.steps.at(-1) ?? -1);
-    look.textContent = HINT;
+    look.textContent = lines.length > 0 ? HINT : "";
     const options = answer.steps.toReversed().map((one) => el("option", { value: String(one), textContent: `step ${one}` }));
     steps.replaceChildren(...options);
     steps.value = String(answer.step);
-    steps.disabled = options.length === 0;
+    steps.hidden = label.hidden = options.length === 0;
     newest.hidden = shown === last || last < 0;
     said.textContent = lines.length > 0
       ? `${count(prompts.length, "prompt")}, ${count(lines.length, "answer")} of step ${show(step)}.`
@@ -68,7 +72,9 @@ export const answersView = (rollouts, { ask }) => {
       tokens += one.samples.reduce((sum, sample) => sum + sample.tokens.length, 0);
       return promptCard(one, { open, most, tell: (words) => look.textContent = words, ask });
     });
-    list.replaceChildren(...lines.length > 0 ? [heatKey(most)] : [], ...cards);
+    key.hidden = lines.length === 0;
+    meaning.replaceChildren(lookKey(most));
+    list.replaceChildren(...cards);
   };
   const load = async (step) => {
     const own = ++asked;
@@ -94,7 +100,8 @@ export const answersView = (rollouts, { ask }) => {
     element: el(
       "div",
       {},
-      el("div", { className: "row" }, el("label", { htmlFor: "answers-step", textContent: "Answers of" }), steps, newest, said),
+      el("div", { className: "row" }, label, steps, newest, said),
+      key,
       list,
       look,
     ),

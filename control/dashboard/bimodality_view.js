@@ -17,28 +17,32 @@ const FACTS = {
   "atrl/overhead": "AT-RL's share of the step",
 };
 
-/** The histogram and the numbers: `element`, `numbers(ledger)`, `samples(lines)`, `end()`. */
+/** The histogram and the numbers: `element`, `numbers(ledger)`, `samples(lines)`, `isEmpty()`, `end()`. */
 export const bimodalityView = () => {
-  const facts = el("dl", { className: "facts" }), box = el("div"), title = el("h3", { textContent: "Tokens by connectivity" });
+  const facts = el("dl", { className: "facts" }), box = el("div"), title = el("h3", { hidden: true });
   let drawn;
   return {
     element: el("div", {}, facts, title, box),
     end: () => drawn?.end(),
+    isEmpty: () => !drawn && facts.children.length === 0,
     numbers(ledger) {
       facts.replaceChildren(
         ...Object.entries(FACTS).flatMap(([key, words]) => {
           const value = ledger.latest(key);
-          return value === undefined ? [] : [el("div", {}, el("dt", { textContent: words }), el("dd", { textContent: show(value) }))];
+          return value === undefined
+            ? []
+            : [el("div", {}, el("dt", {}, words, " ", el("code", { textContent: key })), el("dd", { textContent: show(value) }))];
         }),
       );
     },
     samples(lines) {
       const histogram = histogramOf(lines);
+      title.hidden = !histogram;
       title.textContent = histogram ? `Tokens of step ${show(histogram.step)} by connectivity` : "Tokens by connectivity";
       if (!histogram) {
         drawn?.end();
         drawn = undefined;
-        box.replaceChildren(el("p", { className: "note", textContent: "No answers with connectivity have been logged yet." }));
+        box.replaceChildren();
       } else if (drawn) drawn.update(histogram);
       else {
         drawn = distribution(histogram);

@@ -1,11 +1,11 @@
 /** Talking to the policy as it learns. */
-import { heatKey, mostOf } from "../page/answers.js";
+import { mostOf } from "../page/answers.js";
 import { el } from "../page/elements.js";
 import { listOf } from "../page/fields.js";
+import { lookKey, lookSwitch, overlaidPicture } from "../page/picture.js";
+import { chatProfileOf } from "../page/profile.js";
+import { saidWithProfile } from "../page/said.js";
 import { eventsOf } from "./event_stream.js";
-import { overlaidPicture } from "./overlay.js";
-import { chatProfileOf } from "./profile.js";
-import { saidWithProfile } from "./said.js";
 
 const MOST = 20; // questions that stay on the page
 
@@ -70,7 +70,7 @@ const asDataUrl = (file) =>
 
 const labelled = (words, input) => el("label", { className: "labelled" }, el("span", { textContent: words }), input);
 
-/** The chat: `element`, `take({ text, image })` puts a question into the box. @param options `stepNow` tells the run's step. */
+/** The chat: `element`, `take({ text, image })` puts a question into the box, `open(now, words)`. @param options `stepNow` tells the run's step. */
 export const chat = (api, { stepNow }) => {
   const log = el("div", { className: "talk" }), look = el("p", { className: "look", ariaLive: "polite" });
   const text = el("textarea", { rows: 3, required: true });
@@ -78,8 +78,15 @@ export const chat = (api, { stepNow }) => {
   const temperature = el("input", { type: "number", min: "0", max: "2", step: "0.1", value: "1" });
   const tokens = el("input", { type: "number", min: "1", max: "4096", step: "1", value: "256" });
   const keep = el("input", { type: "checkbox" });
-  const send = el("button", { type: "submit", textContent: "Ask" }),
+  const send = el("button", { type: "submit", textContent: "Ask", disabled: true }),
     stop = el("button", { type: "button", textContent: "Break off", disabled: true });
+  let open = false, closed;
+  const gate = () => {
+    send.disabled = !open || asking !== undefined;
+    send.title = open ? "" : closed ?? "";
+    why.textContent = open ? "" : closed ?? "";
+  };
+  const why = el("span", { className: "note" });
   const preview = el("div", { className: "preview" }), said = el("p", { className: "said", role: "status" });
   let image, asking, before = [], pictures = [];
   const choose = (url) => {
@@ -110,7 +117,7 @@ export const chat = (api, { stepNow }) => {
       tell: (words) => look.textContent = words,
     });
     answer.replaceWith(element);
-    element.after(heatKey(most));
+    element.after(lookKey(most, { pictures: own.length > 0 }), ...own.length > 0 ? [lookSwitch()] : []);
     rest();
   };
   const ask = async (question) => {
@@ -122,9 +129,10 @@ export const chat = (api, { stepNow }) => {
     const words = el("div", {}, el("p", { className: "question", textContent: question.text }), note, answer);
     log.prepend(el("article", { className: picture ? "prompt" : "prompt bare" }, picture?.figure, words));
     if (log.children.length > MOST) log.lastElementChild.remove();
-    asking = new AbortController();
+    const own = asking = new AbortController();
     const gathered = new Gathered();
-    [send.disabled, stop.disabled, said.textContent] = [true, false, ""];
+    [stop.disabled, said.textContent] = [false, ""];
+    gate();
     try {
       const body = {
         messages,
@@ -134,7 +142,7 @@ export const chat = (api, { stepNow }) => {
         logprobs: true,
         connectivity: true,
       };
-      const response = await api.open("/v1/chat/completions", { method: "POST", body, signal: asking.signal });
+      const response = await api.open("/v1/chat/completions", { method: "POST", body, signal: own.signal });
       for await (const { data } of eventsOf(response)) {
         if (data === "[DONE]") break;
         gathered.take(JSON.parse(data));
@@ -145,9 +153,10 @@ export const chat = (api, { stepNow }) => {
       before = [...messages, { role: "assistant", content: gathered.text }];
     } catch (error) {
       note.className = "note fault";
-      note.textContent = asking.signal.aborted ? "Broken off." : error.message;
+      note.textContent = own.signal.aborted ? "Broken off." : error.message;
     } finally {
-      [send.disabled, stop.disabled] = [false, true];
+      [asking, stop.disabled] = [undefined, true];
+      gate();
     }
   };
   const form = el(
@@ -163,7 +172,7 @@ export const chat = (api, { stepNow }) => {
       labelled("Tokens at most", tokens),
       el("label", { className: "check" }, keep, " go on with the conversation"),
     ),
-    el("div", { className: "row" }, send, stop),
+    el("div", { className: "row" }, send, stop, why),
     said,
   );
   text.addEventListener("keydown", (event) => {
@@ -183,6 +192,11 @@ export const chat = (api, { stepNow }) => {
       file.value = "";
       choose(question.image);
       text.focus();
+    },
+    /** Whether the policy answers now, and what is said where it does not. */
+    open(now, words) {
+      [open, closed] = [now, words];
+      gate();
     },
     end: () => asking?.abort(),
   };

@@ -1,5 +1,6 @@
 /** Buttons that steer the run. */
 import { el, show } from "../page/elements.js";
+import { isPausing, stateWords } from "./standing.js";
 
 const UNDER_WAY = ["warm-start", "running"];
 
@@ -13,34 +14,54 @@ export const ALLOWED = {
   evaluate: ["running", "paused"],
 };
 
-/** Whether a run that stands so takes an order. */
-export const allows = (order, { state, pausing }) => {
+/** Whether a run that stands so takes an order; one of which nothing is known takes none. */
+export const allows = (order, standing) => {
+  if (!standing) return false;
+  const { state, pausing, warm } = standing;
+  if (warm && ["checkpoint", "evaluate"].includes(order)) return false;
   if (order === "pause" && pausing) return false;
   if (order === "resume" && pausing && UNDER_WAY.includes(state)) return true;
   return ALLOWED[order].includes(state);
 };
 
-/** How a run stands, to go on after "the run is". */
-export const stateWords = ({ state, pausing }) =>
-  pausing && state !== "paused" ? "about to pause" : state === "warm-start" ? "in its warm start" : state;
+/** What a button does, for who points at it. */
+const HINTS = {
+  start: "Starts the run, or goes on from its last checkpoint",
+  pause: "Pauses after the step under way",
+  resume: "Goes on",
+  stop: "Ends the run after the step under way, with a checkpoint",
+  checkpoint: "Writes a checkpoint after the step under way",
+  evaluate: "Evaluates on held-out data after the step under way",
+};
 
+const DURING = { pause: "Asking for a pause…", checkpoint: "A checkpoint after this step…", evaluate: "Evaluating after this step…" };
+
+/** What has come of an order, by how the run stands now. */
 const ANSWERS = {
+  pause(_, standing) {
+    const { warm, done } = standing, after = `step ${done}${warm ? " of the warm start" : ""}`;
+    if (standing.state === "paused") return `Paused after ${after}.`;
+    return isPausing(standing) ? `Pausing after this step${warm ? " of the warm start" : ""}…` : `The run is ${stateWords(standing)}.`;
+  },
+  resume: (_, standing) => standing.state === "paused" ? "Going on…" : `The run goes on: it is ${stateWords(standing)}.`,
+  stop: (_, standing) =>
+    standing.state === "stopping" ? "Stopping after this step, with a checkpoint…" : `The run is ${stateWords(standing)}.`,
   checkpoint: ({ step, path }) => `Checkpoint of step ${step}: ${path}`,
   evaluate: ({ step, metrics }) =>
     `Evaluation of step ${step}: ${Object.entries(metrics).map(([key, x]) => `${key} ${show(x)}`).join(", ")}`,
 };
 
 /**
- * The buttons: `element`, `status(status)`.
+ * The buttons: `element`, `stands(standing)`, `connection(state)`: without a connection none acts.
  *
  * @param options `onStatus` gets the status that an order is answered with, unless another has come meanwhile: that one is newer.
  */
 export const controls = (api, { onStatus }) => {
   const said = el("p", { className: "said", ariaLive: "polite" }), busy = new Set(), buttons = {};
   const confirm = el("span", { className: "confirm", hidden: true, role: "group", ariaLabel: "Confirm the end of the run" });
-  let now = { state: "starting", pausing: false }, news = 0;
+  let now, live = false, news = 0;
   const refresh = () => {
-    for (const [order, button] of Object.entries(buttons)) button.disabled = busy.has(order) || !allows(order, now);
+    for (const [order, button] of Object.entries(buttons)) button.disabled = !live || busy.has(order) || !allows(order, now);
     if (buttons.stop.disabled) confirm.hidden = true;
   };
   const say = (text, fault = false) => {
@@ -53,12 +74,12 @@ export const controls = (api, { onStatus }) => {
     busy.add(order);
     words = undefined;
     refresh();
-    say(`${order}…`);
+    say(DURING[order] ?? `${order}…`);
     const asked = news;
     try {
       const answer = await api.json(`/v1/${order}`, { method: "POST", body: {} });
       if (answer.state && news === asked) onStatus(answer);
-      words = ANSWERS[order] ? () => ANSWERS[order](answer) : () => `${order}: the run is ${stateWords(now)}.`;
+      words = () => ANSWERS[order]?.(answer, now) ?? `The run is ${stateWords(now)}.`;
       say(words());
     } catch (error) {
       say(`${order}: ${error.message}${error.state ? ` (the run is ${stateWords(error)})` : ""}`, true);
@@ -68,7 +89,7 @@ export const controls = (api, { onStatus }) => {
     }
   };
   for (const order of Object.keys(ALLOWED)) {
-    buttons[order] = el("button", { type: "button", textContent: order[0].toUpperCase() + order.slice(1) });
+    buttons[order] = el("button", { type: "button", textContent: order[0].toUpperCase() + order.slice(1), title: HINTS[order] });
     if (order !== "stop") buttons[order].addEventListener("click", () => give(order));
   }
   const yes = el("button", { type: "button", className: "danger", textContent: "Stop it" }),
@@ -93,10 +114,14 @@ export const controls = (api, { onStatus }) => {
       el("div", { className: "row", role: "group", ariaLabel: "Steering" }, ...Object.values(buttons), said),
       confirm,
     ),
-    status(status) {
-      now = status;
+    stands(standing) {
+      now = standing;
       news++;
       if (words) say(words());
+      refresh();
+    },
+    connection(state) {
+      live = state === "live";
       refresh();
     },
   };

@@ -2,12 +2,17 @@
 import { el, show } from "../page/elements.js";
 import { chartsOf } from "../page/curves.js";
 import { chart } from "../page/plots.js";
+import { wordsOf } from "../page/words.js";
 
 const POINTS = 2000, ROWS = 25;
 
 /** The newest points of a chart as a table. */
 const tableOf = ({ title, along, xs, series }) => {
-  const head = el("tr", {}, ...[along, ...series.map(({ label }) => label)].map((text) => el("th", { scope: "col", textContent: text })));
+  const head = el(
+    "tr",
+    {},
+    ...[along, ...series.map(({ label }) => `${wordsOf(label)} (${label})`)].map((text) => el("th", { scope: "col", textContent: text })),
+  );
   const rows = xs.map((x, i) =>
     el(
       "tr",
@@ -43,21 +48,20 @@ const panel = (first) => {
   };
 };
 
-/** The charts: `element`, `draw(ledger)`. */
+/** The charts: `element`, `draw(ledger)`, which tells whether there is one. */
 export const curvesView = () => {
   const panels = new Map(), grid = el("div", { className: "charts" });
-  const empty = el("p", { className: "note", textContent: "No step has been logged yet." });
   return {
-    element: el("div", {}, empty, grid),
+    element: grid,
     draw(ledger) {
       const charts = chartsOf(ledger, POINTS);
-      empty.hidden = charts.length > 0;
       for (const one of charts) {
         if (panels.has(one.title)) panels.get(one.title).update(one);
         else panels.set(one.title, panel(one));
       }
       const figures = charts.map(({ title }) => panels.get(title).figure);
       if (figures.length !== grid.children.length) grid.replaceChildren(...figures);
+      return charts.length > 0;
     },
     /** A run that starts over has charts of its own. */
     clear() {

@@ -1,36 +1,46 @@
 /** How the run stands, in a line. */
 import { durationOf } from "../page/duration.js";
 import { el, show } from "../page/elements.js";
+import { isPausing, stateName, wayWords } from "./standing.js";
 
 /**
- * Seconds of the steps to come, by the mean of the last fifty, their evaluations with them; NaN where there is none to go by.
+ * Seconds of the steps to come, of the warm start while it lasts, by the mean of the last fifty, their evaluations with them; NaN where there is none to go by.
  *
  * @param {import("../page/ledger.js").Ledger} ledger
+ * @param standing As of `standingOf`.
  */
-export const secondsLeft = ({ steps }, { step, maxSteps }) => {
-  const known = steps.slice(-50).map(({ numbers }) => numbers).filter((numbers) => numbers["timing_s/step"] !== undefined);
+export const secondsLeft = ({ steps, warm: warmSteps }, { warm, done, total }) => {
+  const lines = (warm ? warmSteps : steps).slice(-50).map(({ numbers }) => numbers);
+  const known = lines.filter((numbers) => numbers["timing_s/step"] !== undefined);
   const spent = known.reduce((sum, numbers) => sum + numbers["timing_s/step"] + (numbers["timing_s/validation"] ?? 0), 0);
-  return spent / known.length * Math.max(0, maxSteps - step);
+  return spent / known.length * Math.max(0, total - done);
 };
 
-/** The head of the page: `element`, `status(status)`, `numbers(ledger)`, `connection(state, seconds)`. */
+const RESTS = ["idle", "done", "stopped", "failed"];
+
+/** A fact with its name; it is not there while its value is not known. */
+const factOf = (words, key) => {
+  const name = el("dt", { textContent: words }), value = el("dd");
+  if (key !== undefined) name.append(" ", el("code", { textContent: key }));
+  const element = el("div", { hidden: true }, name, value);
+  const put = (text, other) => {
+    element.hidden = text === "–";
+    value.textContent = text;
+    if (other !== undefined) name.textContent = other;
+  };
+  return { element, put };
+};
+
+/** The head of the page: `element`, `show(standing, ledger)`, `connection(state, seconds)`. */
 export const header = () => {
-  const name = el("h1", { textContent: "Kedge" }), state = el("span", { className: "badge", textContent: "…" });
+  const name = el("h1", { textContent: "Kedge" }), state = el("span", { className: "badge", hidden: true });
   const link = el("span", { className: "connection", role: "status" });
-  const progress = el("progress", { max: 1, value: 0, ariaLabel: "Steps done" }), steps = el("span", { className: "steps" });
-  const facts = Object.fromEntries(
-    ["time left", "tokens/s", "reward", "held-out accuracy"].map((key) => [key, el("dd", { textContent: "–" })]),
-  );
-  const list = el(
-    "dl",
-    { className: "facts" },
-    ...Object.entries(facts).map(([key, value]) => el("div", {}, el("dt", { textContent: key }), value)),
-  );
+  const progress = el("progress", { max: 1, value: 0, ariaLabel: "Steps done", hidden: true }), steps = el("span", { className: "steps" });
+  const left = factOf("time left");
+  const metrics = [["tokens/s", "perf/throughput"], ["reward", "reward/overall"], ["held-out accuracy", "val/accuracy"]]
+    .map(([words, key]) => ({ key, ...factOf(words, key) }));
+  const list = el("dl", { className: "facts" }, left.element, ...metrics.map(({ element }) => element));
   const error = el("p", { className: "fault", role: "alert", hidden: true });
-  let now;
-  const left = (ledger) =>
-    now &&
-    facts["time left"].replaceChildren(["done", "stopped", "failed"].includes(now.state) ? "–" : durationOf(secondsLeft(ledger, now)));
   return {
     element: el(
       "div",
@@ -40,23 +50,25 @@ export const header = () => {
       list,
       error,
     ),
-    status(status) {
-      now = status;
-      document.title = `${status.name} – ${status.state}, step ${status.step}`;
-      name.textContent = status.name;
-      state.textContent = status.pausing && status.state !== "paused" ? `${status.state}, pausing` : status.state;
-      state.dataset.state = status.state;
-      progress.max = Math.max(1, status.maxSteps);
-      progress.value = status.step;
-      steps.textContent = `step ${status.step} of ${status.maxSteps}`;
-      error.hidden = !status.error;
-      error.textContent = status.error ?? "";
-    },
-    numbers(ledger) {
-      left(ledger);
-      facts["tokens/s"].textContent = show(ledger.latest("perf/throughput"));
-      facts.reward.textContent = show(ledger.latest("reward/overall"));
-      facts["held-out accuracy"].textContent = show(ledger.latest("val/accuracy"));
+    show(standing, ledger) {
+      if (!standing) return;
+      const way = wayWords(standing), { warm, done, total } = standing;
+      document.title = `${standing.name} – ${stateName(standing)}, ${way}`;
+      name.textContent = standing.name;
+      state.hidden = false;
+      state.textContent = stateName(standing);
+      state.dataset.state = isPausing(standing) ? "pausing" : standing.state;
+      progress.hidden = total === undefined || ["idle", "starting"].includes(standing.state);
+      progress.max = Math.max(1, total ?? 1);
+      progress.value = done;
+      steps.textContent = way;
+      left.put(
+        RESTS.includes(standing.state) ? "–" : durationOf(secondsLeft(ledger, standing)),
+        warm ? "time left in the warm start" : "time left",
+      );
+      for (const { key, put } of metrics) put(show(ledger.latest(key)));
+      error.hidden = !standing.error;
+      error.textContent = standing.error ?? "";
     },
     connection(word, seconds) {
       link.dataset.state = word;

@@ -7,12 +7,11 @@ import CURVES_VIEW from "./curves_view.js" with { type: "text" };
 import DOCUMENTATION from "./documentation.js" with { type: "text" };
 import EVENT_STREAM from "./event_stream.js" with { type: "text" };
 import HEADER from "./header.js" with { type: "text" };
+import NEWEST_ANSWER from "./newest_answer.js" with { type: "text" };
 import NOTES_VIEW from "./notes_view.js" with { type: "text" };
-import OVERLAY from "./overlay.js" with { type: "text" };
-import PROFILE from "./profile.js" with { type: "text" };
 import ROLLOUTS from "./rollouts.js" with { type: "text" };
-import SAID from "./said.js" with { type: "text" };
 import SESSION from "./session.js" with { type: "text" };
+import STANDING from "./standing.js" with { type: "text" };
 import START from "./start.js" with { type: "text" };
 import THEME from "./theme.js" with { type: "text" };
 import TOKEN from "./token.js" with { type: "text" };
@@ -25,8 +24,13 @@ import ELEMENTS from "../page/elements.js" with { type: "text" };
 import FIELDS from "../page/fields.js" with { type: "text" };
 import HISTOGRAM from "../page/histogram.js" with { type: "text" };
 import LEDGER from "../page/ledger.js" with { type: "text" };
+import LOOKS from "../page/looks.js" with { type: "text" };
+import PICTURE from "../page/picture.js" with { type: "text" };
 import PLOTS from "../page/plots.js" with { type: "text" };
+import PROFILE from "../page/profile.js" with { type: "text" };
+import SAID from "../page/said.js" with { type: "text" };
 import SAMPLES from "../page/samples.js" with { type: "text" };
+import WORDS from "../page/words.js" with { type: "text" };
 
 /** The texts of the page's modules, each after those that it needs while it loads. */
 export const MODULES: readonly string[] = [
@@ -37,13 +41,16 @@ export const MODULES: readonly string[] = [
   CURVES,
   HISTOGRAM,
   SAMPLES,
+  WORDS,
   PLOTS,
   ANSWERS,
+  LOOKS,
+  PICTURE,
+  PROFILE,
+  SAID,
   API,
   EVENT_STREAM,
-  PROFILE,
-  OVERLAY,
-  SAID,
+  STANDING,
   HEADER,
   CONTROLS,
   TUNING,
@@ -51,6 +58,7 @@ export const MODULES: readonly string[] = [
   BIMODALITY_VIEW,
   ANSWERS_VIEW,
   ROLLOUTS,
+  NEWEST_ANSWER,
   NOTES_VIEW,
   CHAT,
   DOCUMENTATION,

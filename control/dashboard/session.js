@@ -5,18 +5,28 @@ import { answersView } from "./answers_view.js";
 import { Api } from "./api.js";
 import { bimodalityView } from "./bimodality_view.js";
 import { chat } from "./chat.js";
-import { controls, stateWords } from "./controls.js";
+import { controls } from "./controls.js";
 import { curvesView } from "./curves_view.js";
 import { documentation } from "./documentation.js";
 import { follow } from "./event_stream.js";
 import { header } from "./header.js";
+import { newestAnswer } from "./newest_answer.js";
 import { notesView } from "./notes_view.js";
 import { Rollouts } from "./rollouts.js";
+import { standingOf, stateWords } from "./standing.js";
 import { tuning, tuningWords } from "./tuning.js";
 import { views } from "./views.js";
 
 const LINES = 20_000, DRAW = 500, HISTOGRAM = 3000; // metrics kept; milliseconds between two drawings
 const RESTS = ["idle", "stopped", "done", "failed"];
+/** States in which the policy answers. */
+const ANSWERS = ["warm-start", "running", "paused"];
+
+/** What is said where nothing is to be seen yet. */
+const NOTHING = {
+  idle: "The run has not started: Start begins it.",
+  starting: "The run is starting: its model and its data are made ready.",
+};
 
 /** Calls `work` at most once in so many milliseconds, and once more after the last call. */
 const spaced = (work, milliseconds) => {
@@ -35,8 +45,14 @@ const spaced = (work, milliseconds) => {
 /** What the page shows: `element`, `end()`. @param options `about` the tunable fields; `refused` is told when the token is not accepted; `theme` goes into the head. */
 export const session = (token, { about, refused, theme }) => {
   const over = new AbortController(), api = new Api({ token, refused }), ledger = new Ledger(LINES), rollouts = new Rollouts(api);
-  const head = header(), curves = curvesView(), bimodality = bimodalityView(), notes = notesView(), docs = documentation(api);
-  let status;
+  const head = header(),
+    curves = curvesView(),
+    bimodality = bimodalityView(),
+    newest = newestAnswer(),
+    notes = notesView(),
+    docs = documentation(api);
+  let status, warmSteps, link = "connecting";
+  const standing = () => standingOf(status, ledger, { warmSteps });
   const steering = controls(api, { onStatus: (next) => stands(next) }), form = tuning(api, { about });
   const talk = chat(api, { stepNow: () => status?.step ?? "–" });
   const answers = answersView(rollouts, {
@@ -47,16 +63,46 @@ export const session = (token, { about, refused, theme }) => {
     },
   });
 
-  const failed = (error) => !over.signal.aborted && notes.add(error.message, "fault");
+  const note = (words, kind) => {
+    notes.add(words, kind);
+    sections.notes.hidden = false;
+  };
+  const failed = (error) => !over.signal.aborted && note(error.message, "fault");
+  /** What is told with each step and with each state. */
+  const stand = () => {
+    const now = standing();
+    head.show(now, ledger);
+    steering.stands(now);
+    talk.open(
+      link === "live" && ANSWERS.includes(now?.state),
+      now && `The policy answers while the run is under way; it is ${stateWords(now)}.`,
+    );
+  };
+  /** A heading stands over something. */
+  let hasCurves = false;
+  const headings = () => {
+    sections.newest.hidden = newest.isEmpty();
+    sections.curves.hidden = !hasCurves;
+    sections.anchors.hidden = bimodality.isEmpty();
+    nothing.hidden = hasCurves || !newest.isEmpty();
+    nothing.textContent = status ? NOTHING[status.state] ?? "No step has been logged yet." : "Connecting to the run…";
+  };
   const paint = spaced(() => {
-    head.numbers(ledger);
+    stand();
     if (document.hidden || pages.shown() !== "run") return;
-    curves.draw(ledger);
     bimodality.numbers(ledger);
+    sections.curves.hidden = false; // a chart is drawn to the width that it has
+    hasCurves = curves.draw(ledger);
+    headings();
   }, DRAW);
   const histogram = spaced(() => {
     if (document.hidden || pages.shown() !== "run") return;
-    rollouts.newest().then(({ samples }) => bimodality.samples(samples)).catch(failed);
+    rollouts.newest().then(({ samples }) => {
+      sections.anchors.hidden = sections.newest.hidden = false;
+      newest.samples(samples);
+      bimodality.samples(samples);
+      headings();
+    }).catch(failed);
   }, HISTOGRAM);
   const opened = {
     run: () => (paint.ask(), histogram.ask()),
@@ -65,13 +111,20 @@ export const session = (token, { about, refused, theme }) => {
     api: () => docs.load(),
   };
   const heading = (title, ...children) => el("section", {}, el("h2", { textContent: title }), ...children);
+  const nothing = el("p", { className: "note", role: "status", textContent: "Connecting to the run…" });
+  const sections = {
+    newest: heading("Where the newest answer looks", newest.element),
+    curves: heading("Curves", curves.element),
+    anchors: heading("Anchors and the rest", bimodality.element),
+    notes: heading("What happened", notes.element),
+  };
+  for (const section of Object.values(sections)) section.hidden = true;
   const pages = views({
     run: {
       title: "Run",
       nodes: [
-        heading("Curves", curves.element),
-        heading("Anchors and the rest", bimodality.element),
-        heading("What happened", notes.element),
+        nothing,
+        ...Object.values(sections),
       ],
     },
     answers: { title: "Answers", nodes: [heading("Answers", answers.element)] },
@@ -85,9 +138,14 @@ export const session = (token, { about, refused, theme }) => {
     curves.clear();
     rollouts.forget();
     answers.clear();
+    newest.clear();
     try {
-      const { lines } = await api.json(`/v1/metrics?since=-1&limit=${LINES}`, { signal: over.signal });
+      const [{ lines }, { config }] = await Promise.all([
+        api.json(`/v1/metrics?since=-1&limit=${LINES}`, { signal: over.signal }),
+        api.json("/v1/config", { signal: over.signal }),
+      ]);
       for (const line of lines) ledger.add(line);
+      warmSteps = config.sft?.steps;
       opened[pages.shown()]?.();
       paint.ask();
     } catch (error) {
@@ -97,11 +155,10 @@ export const session = (token, { about, refused, theme }) => {
   const stands = (next) => {
     const before = status?.state;
     status = next;
-    head.status(next);
-    head.numbers(ledger);
-    steering.status(next);
+    stand();
     if (before === next.state) return;
-    notes.add(`The run is ${stateWords({ state: next.state })}.`, next.state === "failed" ? "fault" : "");
+    paint.ask();
+    note(`The run is ${stateWords({ state: next.state })}.`, next.state === "failed" ? "fault" : "");
     // A run that goes on from a checkpoint has dropped the lines past it.
     if (RESTS.includes(before) && !RESTS.includes(next.state) || before === "starting") reload();
   };
@@ -118,19 +175,24 @@ export const session = (token, { about, refused, theme }) => {
       answers.arrived(step, pages.shown() === "answers" && !document.hidden);
       histogram.ask();
     },
-    checkpoint: ({ step }) => notes.add(`Checkpoint of step ${step}.`),
+    checkpoint: ({ step }) => note(`Checkpoint of step ${step}.`),
     tuned(change) {
       form.tuned(change);
-      notes.add(tuningWords(change));
+      note(tuningWords(change));
     },
-    note: ({ text }) => notes.add(text),
+    note: ({ text }) => note(text),
     reset: reload,
   };
   const ready = reload();
   document.addEventListener("visibilitychange", () => !document.hidden && opened[pages.shown()]?.(), { signal: over.signal });
   follow((last, signal) => api.open("/v1/events", { signal, headers: last === undefined ? {} : { "last-event-id": last } }), {
     signal: over.signal,
-    onState: (word, seconds) => head.connection(word, seconds),
+    onState(word, seconds) {
+      link = word;
+      head.connection(word, seconds);
+      steering.connection(word);
+      stand();
+    },
     onEvent: ({ event, data }) => HANDLERS[event]?.(JSON.parse(data)),
   });
   pages.open();

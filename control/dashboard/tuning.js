@@ -71,7 +71,8 @@ const fieldOf = (path, { value, about }) => {
 export const tuning = (api, { about }) => {
   const fields = new Map(), said = el("p", { className: "said", ariaLive: "polite" }), rows = el("div", { className: "fields" });
   const send = el("button", { type: "submit", textContent: "Change" }), undo = el("button", { type: "reset", textContent: "Undo" });
-  const form = el("form", { noValidate: true }, rows, el("div", { className: "row" }, send, undo), said);
+  const orders = el("div", { className: "row", hidden: true }, send, undo);
+  const form = el("form", { noValidate: true }, rows, orders, said);
   const say = (words, fault = false) => {
     said.className = fault ? "said fault" : "said";
     said.textContent = words;
@@ -83,6 +84,7 @@ export const tuning = (api, { about }) => {
       else fields.set(path, fieldOf(path, { value, about: about[path] }));
     }
     rows.replaceChildren(...[...fields.values()].map(({ row }) => row));
+    orders.hidden = fields.size === 0;
   };
   form.addEventListener("reset", (event) => {
     event.preventDefault();

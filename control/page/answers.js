@@ -14,18 +14,21 @@ export const factsOf = ({ tokens, anchor, numbers }, i) =>
 /**
  * The tokens of an answer, coloured by connectivity, the anchors marked. It is one stop of Tab; the arrows go through it.
  *
- * @param options `most`: the connectivity of the full colour. `look(i)` is told of the token that is pointed at or has the focus; `leave()` when none is any more.
+ * @param options `most`: the connectivity of the full colour. `look(i)` is told of the token that is pointed at or has the focus; `leave()` when none is any more. `clusters`: whether
+ *   each token shows its own.
  */
-export const answer = ({ tokens, anchor, numbers }, { most, look, leave = () => {} }) => {
+export const answer = ({ tokens, anchor, special, numbers }, { most, look, leave = () => {}, clusters = false }) => {
   const spans = tokens.map((text, i) => {
     const span = el("span", {
-      className: anchor[i] ? "token anchor" : "token",
+      className: ["token", ...(anchor[i] ? ["anchor"] : []), ...(special?.[i] ? ["special"] : [])].join(" "),
       textContent: text || "\u25cc",
       tabIndex: i === 0 ? 0 : -1,
     });
     const heat = numbers.connectivity?.[i] ?? 0;
     if (most > 0) span.style.setProperty("--heat", `${Math.max(0, Math.round(75 * heat / most))}%`);
     span.dataset.token = String(i);
+    // Drawn by the style sheet: it is no part of the text, which can be copied without it.
+    if (clusters && numbers.cluster) span.dataset.cluster = show(numbers.cluster[i]);
     return span;
   });
   const whole = el("p", { className: "answer" }, ...spans);
@@ -66,13 +69,3 @@ export const sampleCard = (one, { truth, said }) => {
   ];
   return el("div", { className: "sample" }, el("p", { className: "note", textContent: parts.join(" · ") }), said);
 };
-
-/** What the colours mean. */
-export const heatKey = (most) =>
-  el(
-    "p",
-    { className: "note" },
-    "Colour: connectivity, 0 ",
-    el("span", { className: "scale" }),
-    ` ${show(most)}. Bold and underlined: anchors.`,
-  );

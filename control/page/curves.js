@@ -1,17 +1,27 @@
 /** The charts that a run's numbers are shown in. */
 
+/** `least`: the span of values that is drawn at least, in the metric's unit: what is below is noise. */
 const PLANS = [
-  { title: "Reward", keys: ["reward/overall", "reward/accuracy"] },
-  { title: "Validation accuracy", keys: ["val/accuracy", "val/accuracy_greedy"], band: ["val/accuracy_low", "val/accuracy_high"] },
-  { title: "Connectivity", keys: ["atrl/connectivity_anchor", "atrl/connectivity_rest"] },
-  { title: "Share of tokens that are anchors", keys: ["atrl/anchor_fraction"] },
-  { title: "Bimodality of connectivity", keys: ["atrl/bimodality"] },
-  { title: "Entropy", keys: ["actor/entropy"] },
-  { title: "Length of answers, tokens", keys: ["response_length/mean"] },
-  { title: "Loss", keys: ["actor/loss"] },
-  { title: "Gradient norm", keys: ["actor/grad_norm"] },
+  { title: "Reward", keys: ["reward/overall", "reward/accuracy"], least: 0.1 },
+  {
+    title: "Held-out accuracy",
+    keys: ["val/accuracy", "val/accuracy_greedy"],
+    band: ["val/accuracy_low", "val/accuracy_high"],
+    least: 0.1,
+  },
+  { title: "Connectivity", keys: ["atrl/connectivity_anchor", "atrl/connectivity_rest"], least: 0.02 },
+  { title: "Share of tokens that are anchors", keys: ["atrl/anchor_fraction"], least: 0.1 },
+  { title: "Bimodality of connectivity", keys: ["atrl/bimodality"], least: 0.3 },
+  { title: "Entropy of answers", keys: ["actor/entropy"], least: 0.05 },
+  { title: "Length of answers, in tokens", keys: ["response_length/mean"], least: 2 },
+  { title: "Loss", keys: ["actor/loss"], least: 0.01 },
+  { title: "Norm of the gradient", keys: ["actor/grad_norm"] },
   { title: "Learning rate", keys: ["actor/lr"] },
 ];
+/** The same for every chart, as a part of its largest value. */
+const LEAST = 0.2;
+/** Curves that are nowhere farther apart than this part of the height are one to look at. */
+const ONE = 0.005;
 
 /**
  * The charts that there are numbers for: of the steps, then of the warm start.
@@ -22,6 +32,7 @@ const PLANS = [
 export const chartsOf = ({ steps, warm, keys }, most = Infinity) => {
   // A validation takes many times as long as a step and would flatten the rest.
   const timings = [...keys].filter((key) => key.startsWith("timing_s/") && key !== "timing_s/validation");
+  timings.sort((a, b) => Number(b === "timing_s/step") - Number(a === "timing_s/step")); // the whole first
   return [
     ...PLANS.map((plan) => chartOf(steps, plan, { along: "step", most })),
     chartOf(steps, { title: "Seconds of a step", keys: timings }, { along: "step", most }),
@@ -29,13 +40,51 @@ export const chartsOf = ({ steps, warm, keys }, most = Infinity) => {
   ].filter((made) => made.series.length > 0);
 };
 
-const chartOf = (lines, { title, keys, band }, { along, most }) => {
+const chartOf = (lines, { title, keys, band, least = 0 }, { along, most }) => {
   const wanted = [...keys, ...band ?? []], own = lines.filter(({ numbers }) => wanted.some((key) => numbers[key] !== undefined));
   const points = thinned(own, ({ numbers }) => numbers[keys[0]], most), values = (key) => points.map(({ numbers }) => numbers[key] ?? null);
   const series = keys.map((label) => ({ label, values: values(label) })).filter(({ values }) => values.some((value) => value !== null));
   const [low, high] = (band ?? []).map(values);
   const bounded = low && high && series[0]?.label === keys[0] && low.some((value) => value !== null);
-  return { title, along, xs: points.map(({ x }) => x), series, ...(bounded && { band: { low, high } }) };
+  const [from, to] = extentOf(series), span = Math.max(to - from, least, LEAST * Math.max(Math.abs(from), Math.abs(to)));
+  for (const [i, one] of series.entries()) {
+    const same = series.slice(0, i).find((other) => coincide(one.values, other.values, ONE * span));
+    if (same) one.same = same.same ?? same.label;
+  }
+  return {
+    title,
+    along,
+    xs: points.map(({ x }) => x),
+    series,
+    least: Number(span.toPrecision(6)),
+    ...(bounded && { band: { low, high } }),
+  };
+};
+
+/** The lowest and the highest value. */
+const extentOf = (series) =>
+  series.flatMap(({ values }) => values).reduce(([low, high], x) => x === null ? [low, high] : [Math.min(low, x), Math.max(high, x)], [
+    Infinity,
+    -Infinity,
+  ]);
+
+const coincide = (a, b, tolerance) => a.every((x, i) => x === b[i] || x !== null && b[i] !== null && Math.abs(x - b[i]) <= tolerance);
+
+/** The value that a curve has at each of its points; undefined where it has several. */
+export const constantOf = ({ values }) => {
+  const known = values.filter((value) => value !== null);
+  return known.every((value) => value === known[0]) ? known[0] : undefined;
+};
+
+/**
+ * The ends of an axis for values from `low` to `high`: at least `least` apart, so that nearly equal values look so; what is not negative stays so.
+ *
+ * @returns {[number, number]}
+ */
+export const axisOf = (low, high, least) => {
+  const span = Math.max(high - low, least) || 1, room = 0.08 * span, middle = (low + high) / 2;
+  const from = middle - span / 2 - room, to = middle + span / 2 + room, floor = low >= 0 ? Math.max(0, from) : from;
+  return [floor, Math.max(to, floor + span + room)];
 };
 
 /** At most `most` of the points, their order kept: the lowest and the highest of each stretch, the first and the last point. */

@@ -65,3 +65,12 @@ ${scripts.map((script) => `<script>${script}</script>`).join("\n")}
 </html>
 `;
 }
+
+/** A page that opens from disk: only its own scripts and styles run, and nothing is loaded; pictures are in its data. */
+export function sealedPage(parts: Omit<PageParts, "head">): string {
+  const { scripts, styles } = parts;
+  const policy = `default-src 'none'; img-src data:; script-src ${hashesOf(scripts)}; style-src ${
+    hashesOf(styles)
+  }; base-uri 'none'; form-action 'none'`;
+  return htmlOf({ ...parts, head: `<meta http-equiv="Content-Security-Policy" content="${policy}">` });
+}

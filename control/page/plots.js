@@ -1,5 +1,7 @@
 /** Charts, drawn by uPlot. */
+import { axisOf } from "./curves.js";
 import { colour, el, forgetColours, show } from "./elements.js";
+import { wordsOf } from "./words.js";
 
 const plots = new Set();
 
@@ -44,10 +46,14 @@ const steered = (box, plotOf) => {
   return box;
 };
 
+/** Dashes by number of the curve: where curves meet, each shows through the gaps of the others. */
+const DASHES = [[], [8, 5], [2, 4], [12, 4, 2, 4], [5, 3], [2, 7], [16, 4]];
+
 /** Marks of the legend in colours of the style sheet, so that they follow the theme; `variables` of the series that have one. */
 const marks = (variables, { filled = false } = {}) => {
   const of = (i) => variables[i - 1] ? `var(${variables[i - 1]})` : "transparent";
-  return { markers: { width: 2, stroke: (_, i) => of(i), fill: (_, i) => filled ? of(i) : "transparent" } };
+  const dash = (_, i) => filled || i % DASHES.length === 1 ? "solid" : i % 3 === 0 ? "dotted" : "dashed";
+  return { markers: { width: 2, stroke: (_, i) => of(i), fill: (_, i) => filled ? of(i) : "transparent", dash } };
 };
 
 /** What the legend says: the value under the cursor; where there is no cursor, the newest. */
@@ -88,25 +94,30 @@ const drawn = (box, { shapeOf, optionsOf, dataOf }) => {
   return { put, end };
 };
 
+/** What the legend calls a curve. */
+const nameOf = ({ label, same }) => same === undefined ? wordsOf(label) : `${wordsOf(label)} (the same as ${wordsOf(same)})`;
+
 /** A chart of lines. @returns Its figure, what draws other numbers into it, and what ends it. */
 export const chart = (first) => {
-  const box = el("div", { className: "chart" });
+  const box = el("div", { className: "chart" }), names = el("p", { className: "note names" });
+  let now = first;
   const { put: draw, end } = drawn(box, {
-    shapeOf: ({ series, band }) => JSON.stringify([series.map(({ label }) => label), band !== undefined]),
+    shapeOf: ({ series, band }) => JSON.stringify([series.map(({ label, same }) => [label, same]), band !== undefined]),
     dataOf: ({ xs, series, band }) => [xs, ...series.map(({ values }) => values), ...band ? [band.low, band.high] : []],
     optionsOf: ({ along, series, band }) => {
-      const lines = series.map(({ label }, i) => ({
-        label,
+      const lines = series.map((one, i) => ({
+        label: nameOf(one),
         value,
         spanGaps: true,
-        width: 2,
+        width: series.some(({ same }) => same === one.label) ? 5 : 2, // the other runs along its middle
         stroke: () => colour(`--c${i % 6}`),
         points: { show: (u) => u.data[0].length < 30, size: 5, fill: () => colour("--paper") },
-        ...(i > 0 && { dash: [6, 3] }),
+        dash: DASHES[i % DASHES.length],
       }));
       const edges = band ? ["low", "high"].map((label) => ({ label, value, spanGaps: true, width: 0, points: { show: false } })) : [];
       const n = series.length;
       return {
+        scales: { x: { time: false }, y: { range: (_, low, high) => low === null ? [0, 1] : axisOf(low, high, now.least) } },
         legend: marks(series.map((_, i) => `--c${i % 6}`)),
         series: [{ label: along, value }, ...lines, ...edges],
         ...(band && { bands: [{ series: [n + 2, n + 1], fill: () => colour("--band") }] }),
@@ -114,12 +125,14 @@ export const chart = (first) => {
     },
   });
   const update = (next) => {
-    const last = next.series.map(({ label, values }) => `${label} ${show(values.findLast((x) => x !== null))}`).join(", ");
+    now = next;
+    names.textContent = next.series.map(({ label }) => label).join(" \u00b7 ");
+    const last = next.series.map((one) => `${nameOf(one)} ${show(one.values.findLast((x) => x !== null))}`).join(", ");
     box.ariaLabel = `${next.title} along ${next.along}s ${next.xs[0]} to ${next.xs.at(-1)}; at the end: ${last}`;
     draw(next);
   };
   update(first);
-  return { figure: el("figure", { className: "chart" }, el("h3", { textContent: first.title }), box), update, end };
+  return { figure: el("figure", { className: "chart" }, el("h3", { textContent: first.title }), names, box), update, end };
 };
 
 /** The histogram of connectivity. @returns Its nodes, what draws another one, and what ends it. */

@@ -1,38 +1,80 @@
 import PLOT from "uplot/dist/uPlot.iife.min.js" with { type: "text" };
 import PLOT_STYLE from "uplot/dist/uPlot.min.css" with { type: "text" };
 import ANSWERS from "../page/answers.js" with { type: "text" };
+import CURVES from "../page/curves.js" with { type: "text" };
 import ELEMENTS from "../page/elements.js" with { type: "text" };
+import FIELDS from "../page/fields.js" with { type: "text" };
+import LOOKS from "../page/looks.js" with { type: "text" };
+import PICTURE from "../page/picture.js" with { type: "text" };
 import PLOTS from "../page/plots.js" with { type: "text" };
+import PROFILE from "../page/profile.js" with { type: "text" };
+import SAID from "../page/said.js" with { type: "text" };
 import STYLE from "../page/style.css" with { type: "text" };
+import WORDS from "../page/words.js" with { type: "text" };
 import SCRIPT from "./page_script.js" with { type: "text" };
-import { chartsOf } from "../page/curves.js";
-import { hashesOf, htmlOf, scriptOf } from "../page/document.ts";
+import { chartsOf, constantOf } from "../page/curves.js";
+import { scriptOf, sealedPage } from "../page/document.ts";
 import { histogramOf } from "../page/histogram.js";
 import { Ledger } from "../page/ledger.js";
 import { stepSamples } from "../page/samples.js";
 import type { RunRecord } from "./read.ts";
 
+/** The page's scripts, each after those that it needs while it loads. */
+const MODULES = [ELEMENTS, FIELDS, CURVES, WORDS, PLOTS, ANSWERS, LOOKS, PICTURE, PROFILE, SAID, SCRIPT];
+
+const FACTS: readonly string[] = ["val/accuracy", "val/accuracy_greedy", "reward/overall", "sft/loss"];
+
+/** As `chartsOf` makes them. */
+interface Chart {
+  readonly title: string;
+  readonly along: string;
+  readonly xs: readonly number[];
+  readonly series: readonly { readonly label: string; readonly values: readonly (number | null)[]; readonly same?: string }[];
+  readonly least: number;
+  readonly band?: { readonly low: readonly (number | null)[]; readonly high: readonly (number | null)[] };
+}
+
+/** Charts of what changes, and what stays as it is: a line of text says that better. A curve with a band goes with it. */
+function apart(charts: readonly Chart[]) {
+  const rests = charts.flatMap(({ title, xs, along, series, band }) =>
+    band && xs.length > 1 ? [] : series.flatMap(({ label, values }) => {
+      const value = constantOf({ values });
+      return value === undefined ? [] : [{ title, label, value, along, points: values.filter((one) => one !== null).length }];
+    })
+  );
+  const resting = new Set(rests.map(({ title, label }) => `${title}/${label}`));
+  const moving = charts.map((chart) => ({ ...chart, series: chart.series.filter(({ label }) => !resting.has(`${chart.title}/${label}`)) }));
+  return { charts: moving.filter(({ series }) => series.length > 0), rests };
+}
+
+/** What the run came to: of some metrics the first and the last value. */
+function factsOf(charts: readonly Chart[]) {
+  const all = charts.flatMap(({ title, along, xs, series }) => series.map(({ label, values }) => ({ title, along, xs, label, values })));
+  return all.filter(({ label }) => FACTS.includes(label)).map(({ title, along, xs, label, values }) => {
+    const known = values.flatMap((value, i) => value === null ? [] : [{ x: xs[i]!, value }]), [from, to] = [known[0]!, known.at(-1)!];
+    return { title, label, along, from, to };
+  });
+}
+
 /** The page of a run. All that comes from the run goes in as JSON, and the page's script turns it into text nodes. */
 export function reportPage({ name, config, metrics, rollouts: { first, last } }: RunRecord): string {
   const logged = last.length > 0 ? last : first, ledger = new Ledger();
   for (const line of metrics) ledger.add(line);
-  const scripts = [PLOT, scriptOf([ELEMENTS, PLOTS, ANSWERS, SCRIPT])], styles = [PLOT_STYLE, STYLE];
-  // Only the page's own scripts and styles run; nothing is loaded.
-  const policy = `default-src 'none'; img-src data:; script-src ${hashesOf(scripts)}; style-src ${
-    hashesOf(styles)
-  }; base-uri 'none'; form-action 'none'`;
-  return htmlOf({
+  const charts: Chart[] = chartsOf(ledger);
+  return sealedPage({
     title: "Report of a run",
-    head: `<meta http-equiv="Content-Security-Policy" content="${policy}">`,
-    styles,
+    styles: [PLOT_STYLE, STYLE],
     body: `<noscript>The report is drawn by a script inside this file.</noscript>\n<main id="report"></main>`,
     data: {
       name,
       config: config && JSON.stringify(config, null, 2),
-      charts: chartsOf(ledger),
+      ...apart(charts),
+      facts: factsOf(charts),
       histogram: histogramOf(logged),
-      samples: [logged, last.length > 0 ? first : []].filter((lines) => lines.length > 0).map((lines) => stepSamples(lines)),
+      samples: [logged, last.length > 0 ? first : []].filter((lines) => lines.length > 0).map((lines) =>
+        stepSamples(lines, ({ profile }) => ({ profile }))
+      ),
     },
-    scripts,
+    scripts: [PLOT, scriptOf(MODULES)],
   });
 }

@@ -15,8 +15,9 @@ async function opened(browser: TestBrowser, options: { api: StubApi; width?: num
 }
 
 const chartWords = (page: Page, title: string) => page.getAttribute(`figure.chart:has(h3:text-is("${title}")) [role=img]`, "aria-label");
-const shares = (page: Page, within = ".picture") =>
-  page.$$eval(`${within} svg rect`, (rects) => rects.map((rect) => Number(rect.getAttribute("fill-opacity"))));
+/** How dark each region of a picture is drawn. */
+const shades = (page: Page, within = ".view:not([hidden]) .picture >> nth=0") =>
+  page.$eval(within, (figure) => [...figure.querySelectorAll("rect")].map((rect) => Number(rect.getAttribute("fill-opacity"))));
 
 browserTest("the page asks for the token, says when it is refused, and keeps it out of the address", async (browser) => {
   await using api = new StubApi();
@@ -63,42 +64,42 @@ browserTest("curves, numbers and the answers grow as events come", async (browse
 browserTest("the token under the pointer draws where it looked; leaving draws the anchors' mean", async (browser) => {
   await using api = new StubApi();
   const page = await opened(browser, { api, view: "answers" });
-  await page.waitForSelector(".token");
-  const mean = await shares(page);
-  await page.hover(".token >> nth=4");
-  await page.waitForSelector('text=Where " 4" looked.');
-  const own = await shares(page), profiles = (api.rollouts.get(12)![0] as { profile: { shares: string } }).profile;
+  await page.waitForSelector(".view:not([hidden]) .token");
+  const mean = await shades(page);
+  await page.hover(".view:not([hidden]) .token >> nth=4");
+  await page.waitForSelector('.view:not([hidden]) >> text=Where " 4" looked.');
+  const own = await shades(page), profiles = (api.rollouts.get(12)![0] as { profile: { shares: string } }).profile;
   const bytes = [...Uint8Array.fromBase64(profiles.shares)].slice(4 * 16, 5 * 16), most = Math.max(...bytes);
-  assertEquals(own.slice(0, 16), bytes.map((byte) => Number((0.6 * byte / most).toFixed(3))));
-  assertStringIncludes((await page.textContent(".look"))!, '" 4" · connectivity ');
+  assertEquals(own, bytes.map((byte) => Number((0.8 * (1 - byte / most)).toFixed(3))));
+  assertStringIncludes((await page.textContent(".view:not([hidden]) .look"))!, '" 4" · connectivity ');
   await page.hover("h1");
-  await page.waitForSelector("text=Where the anchors of sample 0 looked, on average.");
-  assertEquals(await shares(page), mean);
+  await page.waitForSelector(".view:not([hidden]) >> text=Where the anchors of sample 0 looked, on average.");
+  assertEquals(await shades(page), mean);
   assertEquals(browser.complaints, []);
 });
 
 browserTest("a tap selects a token", async (browser) => {
   await using api = new StubApi();
   const page = await opened(browser, { api, width: 390, touch: true, view: "answers" });
-  await page.tap(".token >> nth=4");
-  await page.waitForSelector('text=Where " 4" looked.');
-  await page.tap(".token >> nth=6");
-  await page.waitForSelector('text=Where " blue" looked.');
+  await page.tap(".view:not([hidden]) .token >> nth=4");
+  await page.waitForSelector('.view:not([hidden]) >> text=Where " 4" looked.');
+  await page.tap(".view:not([hidden]) .token >> nth=6");
+  await page.waitForSelector('.view:not([hidden]) >> text=Where " blue" looked.');
   assertEquals(browser.complaints, []);
 });
 
 browserTest("the keyboard reaches the tokens and goes through them", async (browser) => {
   await using api = new StubApi();
   const page = await opened(browser, { api, view: "answers" });
-  await page.waitForSelector(".token");
+  await page.waitForSelector(".view:not([hidden]) .token");
   await page.focus("#answers-step");
   const focused = () => page.$eval(":focus", (at) => `${at.className}:${at.textContent}`);
   // deno-lint-ignore no-await-in-loop -- one key after the other
-  for (let i = 0; i < 3; i++) await page.keyboard.press("Tab"); // the prompt's summary, its button, its first answer
+  for (let i = 0; i < 4; i++) await page.keyboard.press("Tab"); // the switch, the prompt's summary, its button, its first answer
   assertEquals(await focused(), "token: the");
   await page.keyboard.press("ArrowRight");
   assertEquals(await focused(), "token anchor: red");
-  await page.waitForSelector('text=Where " red" looked.');
+  await page.waitForSelector('.view:not([hidden]) >> text=Where " red" looked.');
   const held = await page.textContent(".said:has-text('answers of')");
   api.step();
   await page.waitForSelector("text=Show step 13, the newest");
@@ -137,17 +138,23 @@ browserTest("orders are open where the state allows them, and what comes of them
   await page.click("text=Checkpoint");
   await page.waitForSelector("text=Checkpoint of step 12: runs/stub/checkpoints/step-12");
   await page.click("text=Pause");
-  await page.waitForSelector("text=pause: the run is paused.");
+  await page.waitForSelector(".controls .said:text-is('Pausing after this step…')");
+  await page.waitForSelector(".badge:text-is('pausing after this step')");
+  assertEquals(await open(), ["Resume", "Stop", "Checkpoint", "Evaluate"]);
+  api.step();
+  api.stand({ state: "paused" });
+  await page.waitForSelector(".controls .said:text-is('Paused after step 13.')");
+  await page.waitForSelector(".badge:text-is('paused')");
   assertEquals(await open(), ["Resume", "Stop", "Checkpoint", "Evaluate"]);
   await page.click("text=Resume");
-  await page.waitForSelector("text=resume: the run is running.");
+  await page.waitForSelector(".controls .said:text-is('The run goes on: it is running.')");
   assertEquals(await page.textContent(".badge"), "running");
   await page.click('button:text-is("Stop")');
   assertEquals(api.to("/v1/stop").length, 0, "it asks first");
   await page.keyboard.press("Escape");
   await page.click('button:text-is("Stop")');
   await page.click("text=Stop it");
-  await page.waitForSelector("text=stop: the run is stopping.");
+  await page.waitForSelector(".controls .said:text-is('Stopping after this step, with a checkpoint…')");
   assertEquals([await open(), api.to("/v1/stop").length], [[], 1]);
   api.stand({ state: "stopped" });
   await page.waitForSelector(".badge:text-is('stopped')");
@@ -170,8 +177,8 @@ browserTest("the chat's answer comes word by word, with where it looked", async 
   await page.waitForSelector("text=The policy after step 12");
   assertEquals(await page.textContent(".talk .answer"), " i see a red 4 .");
   await page.hover(".talk .token >> nth=3");
-  await page.waitForSelector('text=Where " red" looked.');
-  assertEquals((await shares(page, ".talk")).length, 16);
+  await page.waitForSelector('.view:not([hidden]) >> text=Where " red" looked.');
+  assertEquals((await shades(page, ".talk .picture")).length, 16);
   const body = api.to("/v1/chat/completions")[0]!.body as Record<string, unknown>,
     [message] = body.messages as [{ content: unknown[] }];
   assertEquals([body.stream, body.connectivity, body.temperature, body["max_tokens"]], [true, true, 1, 256]);
@@ -217,7 +224,9 @@ browserTest("nothing is wider than a telephone, and no part of the page breaks t
     // deno-lint-ignore no-await-in-loop -- one view after the other
     await page.click(`nav a[href="#${view}"]`);
     // deno-lint-ignore no-await-in-loop -- it shows what it has fetched
-    await page.waitForSelector({ run: "canvas", answers: ".token", chat: "textarea", settings: ".field", api: ".operation" }[view]!);
+    await page.waitForSelector(
+      { run: "canvas", answers: ".token:visible", chat: "textarea", settings: ".field", api: ".operation" }[view]!,
+    );
     // deno-lint-ignore no-await-in-loop -- one view after the other
     assertEquals(await page.evaluate("document.documentElement.scrollWidth"), 390, view);
   }
@@ -244,8 +253,12 @@ browserTest("hostile text stays text", async (browser) => {
     })),
   );
   const page = await opened(browser, { api, view: "answers" });
-  await page.waitForSelector(".token");
-  assertEquals([await page.textContent("h1"), await page.textContent(".token"), await page.textContent(".question")], [evil, evil, evil]);
+  await page.waitForSelector(".view:not([hidden]) .token");
+  assertEquals([await page.textContent("h1"), await page.textContent(".token:visible"), await page.textContent(".question:visible")], [
+    evil,
+    evil,
+    evil,
+  ]);
   assertEquals([await page.$$eval("main img, h1 img", (all) => all.length), browser.complaints], [0, []]);
 });
 

@@ -125,7 +125,9 @@ export class StubApi implements AsyncDisposable {
       case "/v1/events":
         return this.#down ? refusal(503, { message: "Cannot stream: down" }) : this.#events(lastEventId);
       case "/v1/config":
-        return request.method === "PATCH" ? this.#tune(body) : Response.json({ config: {}, tuned: {}, tunable: this.#tunable });
+        return request.method === "PATCH"
+          ? this.#tune(body)
+          : Response.json({ config: { sft: { steps: 600 } }, tuned: {}, tunable: this.#tunable });
       case "/v1/chat/completions":
         return this.#chat(body);
       case "/openapi.json":
@@ -135,13 +137,13 @@ export class StubApi implements AsyncDisposable {
       case "/v1/evaluate":
         return refusal(409, { message: "Cannot evaluate: no data", state: String(this.status.state) });
       case "/v1/pause":
-        this.stand({ state: "paused" });
+        Object.assign(this.status, { pausing: true }); // it is paused when the test says so
         return Response.json(this.status);
       case "/v1/resume":
         // The word of the new state may come before the answer, which is older then.
-        this.stand({ state: "running" });
+        this.stand({ state: "running", pausing: false });
         await new Promise((resolve) => setTimeout(resolve, 100));
-        return Response.json({ ...this.status, state: "paused" });
+        return Response.json({ ...this.status, state: "paused", pausing: true });
       case "/v1/stop":
         this.stand({ state: "stopping" });
         return Response.json(this.status);
@@ -150,7 +152,9 @@ export class StubApi implements AsyncDisposable {
   }
 
   #rollouts(asked: string | null): Response {
-    const steps = [...this.rollouts.keys()], step = asked === null ? steps.at(-1)! : Number(asked), samples = this.rollouts.get(step);
+    const steps = [...this.rollouts.keys()];
+    if (asked === null && steps.length === 0) return Response.json({ step: null, steps, samples: [] });
+    const step = asked === null ? steps.at(-1)! : Number(asked), samples = this.rollouts.get(step);
     return samples ? Response.json({ step, steps, samples }) : refusal(404, { message: `Cannot find the answers of step ${step}` });
   }
 

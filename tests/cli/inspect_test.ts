@@ -1,8 +1,8 @@
 import { assertAlmostEquals, assertEquals, assertStringIncludes } from "@std/assert";
-import { drawHeat, heatOf } from "../../cli/inspect/heat_map.ts";
 import { anchorProfile, type InspectedToken, type Inspection } from "../../cli/inspect/inspection.ts";
+import { drawLook } from "../../cli/inspect/look_picture.ts";
 import { inspectionPage } from "../../cli/inspect/page.ts";
-import { harmless, terminalAnswer } from "../../cli/inspect/terminal.ts";
+import { anchorsByCluster, harmless, terminalAnswer } from "../../cli/inspect/terminal.ts";
 import { CpuDevice } from "../../ffi/cpu_device.ts";
 import { decodeImage } from "../../model/processor/image_decode.ts";
 import { runChild } from "../child.ts";
@@ -34,23 +34,9 @@ const small: Inspection = {
   cut: false,
 };
 
-/** What the page's script reads and writes. */
-function openPage(html: string) {
-  const [, data] = /<script type="application\/json" id="data">(.*?)<\/script>/s.exec(html)!;
-  const [, script] = /<script>(.*?)<\/script>/s.exec(html)!;
-  const rects = Array.from(html.matchAll(/<rect /g), () => ({ style: { fill: "", fillOpacity: NaN } }));
-  const facts = { textContent: "" }, listeners: Record<string, () => void>[] = [];
-  const tokens = Array.from(html.matchAll(/data-i="(\d+)"/g), ([, i]) => {
-    const own: Record<string, () => void> = {};
-    listeners.push(own);
-    return { dataset: { i }, addEventListener: (name: string, listener: () => void) => own[name] = listener };
-  });
-  const document = {
-    getElementById: (id: string) => id === "data" ? { textContent: data } : facts,
-    querySelectorAll: (query: string) => query === "rect" ? rects : tokens,
-  };
-  new Function("document", script!)(document);
-  return { facts, listeners, opacities: () => rects.map(({ style }) => style.fillOpacity) };
+/** What the page's script is given. */
+function dataOf(html: string) {
+  return JSON.parse(/<script type="application\/json" id="data">(.*?)<\/script>/s.exec(html)![1]!);
 }
 
 Deno.test("inspect answers, marks anchors, and writes a page and a heat map of the picture's size", () =>
@@ -64,49 +50,68 @@ Deno.test("inspect answers, marks anchors, and writes a page and a heat map of t
     assertEquals(Number(anchors) >= Math.floor(Number(tokens) * 0.15), true, first.stderr);
     assertStringIncludes(first.stdout, "[[");
     assertEquals(first.stdout.includes("\x1b"), false);
-    const html = Deno.readTextFileSync(`${folder}/seen/inspect.html`), page = openPage(html);
-    assertEquals(page.listeners.length, Number(tokens));
-    assertEquals(html.match(/class="token anchor/g)!.length, Number(anchors));
-    assertStringIncludes(html, "How many &lt;b&gt;?");
+    assertStringIncludes(first.stdout, "\nAnchors by cluster:\n  cluster ");
+    const html = Deno.readTextFileSync(`${folder}/seen/inspect.html`), page = dataOf(html);
+    assertEquals([page.tokens.length, page.looks.profiles.length], [Number(tokens), Number(tokens)]);
+    assertEquals(page.anchor.filter(Boolean).length, Number(anchors));
+    assertEquals(page.prompt, "How many <b>?");
     assertEquals(/(?:src|href)="(?!data:)/.test(html), false, "the page must need nothing else");
-    const [, width, height] = /viewBox="0 0 (\d+) (\d+)"/.exec(html)!.map(Number);
-    const [, png] = /base64,([^"]+)"/.exec(html)!;
-    const [seen, heat] = await Promise.all(
-      [Uint8Array.fromBase64(png!), Deno.readFileSync(`${folder}/seen/heat_map.png`)].map((b) => decodeImage(b)),
+    const [seen, look] = await Promise.all(
+      [Uint8Array.fromBase64(page.image.split(",")[1]), Deno.readFileSync(`${folder}/seen/heat_map.png`)].map((b) => decodeImage(b)),
     );
-    assertEquals([seen!.width, seen!.height, heat!.width, heat!.height], [width, height, width, height]);
-    assertEquals(heat!.data.some((byte, i) => byte !== seen!.data[i]), true);
-    const area = Array.from(html.matchAll(/<rect x="\d+" y="\d+" width="(\d+)" height="(\d+)"/g), ([, w, h]) => Number(w) * Number(h));
-    assertEquals(area.reduce((a, b) => a + b, 0), width! * height!, "regions cover the picture");
+    const times = (look!.width - 8) / 2 / seen!.width, edge = 5 * times; // inside the picture's corner
+    assertEquals([Number.isInteger(times), look!.height >= seen!.height * times], [true, true]);
+    const at = (
+      image: { data: Uint8Array; width: number },
+      x: number,
+      y: number,
+    ) => [...image.data.subarray(3 * (y * image.width + x)).slice(0, 3)];
+    assertEquals(at(look!, edge, edge), at(seen!, 5, 5), "on the left the picture as it is");
+    const area = page.looks.regions.reduce((sum: number, { width, height }: { width: number; height: number }) => sum + width * height, 0);
+    assertAlmostEquals(area, 1, 1e-9, "regions cover the picture");
   }));
-
-Deno.test("the page draws the profile of the token that is pointed at, and the anchors' otherwise", () => {
-  const { facts, listeners, opacities } = openPage(inspectionPage(small, { png: new Uint8Array(), title: "t" }));
-  // 0.2 over 4 pixels and 0.4 over 2: a quarter of the strength.
-  const rest = opacities();
-  [0.75 / 4, 0.75].forEach((x, i) => assertAlmostEquals(rest[i]!, x, 1e-9));
-  listeners[0]!["focus"]!();
-  assertEquals(opacities(), [0.75, 0]);
-  assertEquals(facts.textContent, '"a": connectivity 0.100, cluster 0, weight 1.00');
-  listeners[1]!["pointerenter"]!();
-  assertEquals(facts.textContent, '"</script><i>", an anchor: connectivity 0.600, cluster 0, weight 1.00');
-  listeners[1]!["pointerleave"]!();
-  assertEquals(opacities(), rest);
-});
 
 Deno.test("what a model or user writes stays text in the page", () => {
   const html = inspectionPage({ ...small, prompt: "<img src=x onerror=1>" }, { png: new Uint8Array(), title: "<m>" });
   assertEquals(html.match(/<\/script>/g)!.length, 2);
-  assertEquals(html.includes("<img") || html.includes("<m>") || html.includes("<i>"), false);
+  const [, body] = /<body>(.*?)<script>/s.exec(html)!;
+  assertEquals(body!.includes("<img") || body!.includes("<m>") || body!.includes("<i>"), false);
+  assertEquals([dataOf(html).prompt, dataOf(html).title], ["<img src=x onerror=1>", "<m>"]);
 });
 
-Deno.test("a heat map colours regions by their share for their area; no anchors leave the picture as it is", () => {
-  assertEquals(heatOf([0.2, 0.4], small.regions), [0.25, 1]);
-  const drawn = drawHeat(small, anchorProfile(small));
-  assertEquals([...drawn.subarray(6, 9)], [216, 25, 48]); // a quarter of 100, and three of red
-  assertEquals(drawn[0]! > 100 && drawn[0]! < 216, true);
-  const none = { ...small, tokens: [token("a")] };
-  assertEquals(drawHeat(none, anchorProfile(none)), small.picture.data);
+/** Degrees on the circle of colours. */
+function hueOf([r, g, b]: number[]): number {
+  const light = Math.max(r!, g!, b!), span = light - Math.min(r!, g!, b!);
+  return 60 * (light === r ? (g! - b!) / span : light === g ? 2 + (b! - r!) / span : 4 + (r! - g!) / span);
+}
+
+Deno.test("a heat map takes light from what is not looked at and leaves every hue; beside it is the picture as it is", () => {
+  const colours = [[40, 80, 220], [220, 40, 30], [240, 220, 50], [40, 200, 90]];
+  const picture = {
+    data: Uint8Array.from({ length: 40 * 20 * 3 }, (_, i) => colours[Math.floor(i / 3) % 4]![i % 3]!),
+    width: 40,
+    height: 20,
+  };
+  const regions = [{ left: 0, top: 0, width: 20, height: 20 }, { left: 20, top: 0, width: 20, height: 20 }];
+  const { data, width, times } = drawLook({ picture, regions }, [0.04, 0.4]), right = picture.width * times + 8;
+  const at = (x: number, y: number) => [...data.subarray(3 * (y * width + x)).slice(0, 3)];
+  assertEquals(width, 2 * picture.width * times + 8);
+  for (const x of [5, 6, 7, 8, 25, 26, 27, 28]) {
+    const plain = colours[x % 4]!, drawn = at(right + x * times + 1, 10 * times + 1);
+    assertEquals(at(x * times + 1, 10 * times + 1), plain);
+    assertAlmostEquals(hueOf(drawn), hueOf(plain), 3, `hue of ${plain} became ${drawn}`);
+    const light = x < 20 ? 1 - 0.8 * 0.9 : 1;
+    assertEquals(drawn, plain.map((byte) => Math.round(light * byte)));
+  }
+  assertEquals(at(right + 20 * times, 10 * times), [255, 255, 255], "the border of what got at least half of the most");
+});
+
+Deno.test("an even look and one without anchors leave the picture as it is, without a scale", () => {
+  for (const inspection of [{ ...small, tokens: [token("a")] }, { ...small, tokens: [token("a", { ...anchor, profile: [0.4, 0.21] })] }]) {
+    const { data, width, height, times } = drawLook(inspection, anchorProfile(inspection));
+    assertEquals([height, data.slice(3 * (width - 1)).every((byte) => byte === 100 || byte === 255)], [small.picture.height * times, true]);
+    assertEquals(data.subarray(3 * (width - 1), 3 * width), Uint8Array.of(100, 100, 100));
+  }
 });
 
 Deno.test("the terminal's answer: brackets or colours around anchors, no special tokens, no escape sequences", () => {
@@ -121,5 +126,12 @@ Deno.test("the terminal's answer: brackets or colours around anchors, no special
   const on = (shade: number, text: string) => `\x1b[30;48;5;${shade}m${text}\x1b[0m`;
   assertEquals(terminalAnswer(tokens, { colour: true }), `on ${on(230, "the")}${on(203, " ")}\n${on(203, "red\u241b[31m")}.`);
   assertEquals(terminalAnswer([token("a", anchor)], { colour: false }), "[[a]]");
+  assertEquals(anchorsByCluster([...tokens, token("7", { ...anchor, cluster: 3 })]), [
+    "",
+    "Anchors by cluster:",
+    '  cluster 0: "the" " \\nred\\u001b[31m"',
+    '  cluster 3: "7"',
+  ]);
+  assertEquals(anchorsByCluster([token("a")]), []);
   assertEquals(harmless("a\tb\n\r\x7f\x9b"), "a\tb\n\u240d\u2421\ufffd");
 });

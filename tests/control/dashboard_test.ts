@@ -6,12 +6,14 @@ import { fieldsOf } from "../../control/dashboard/documentation.js";
 import { EventParser, follow } from "../../control/dashboard/event_stream.js";
 import { secondsLeft } from "../../control/dashboard/header.js";
 import { dashboardPage } from "../../control/dashboard/page.ts";
-import { meanProfile, profileOf } from "../../control/dashboard/profile.js";
+import { standingOf, wayWords } from "../../control/dashboard/standing.js";
 import { tokenIn } from "../../control/dashboard/token.js";
 import { nestedOf } from "../../control/dashboard/tuning.js";
 import { durationOf } from "../../control/page/duration.js";
-import { chartsOf, thinned } from "../../control/page/curves.js";
+import { axisOf, chartsOf, thinned } from "../../control/page/curves.js";
 import { Ledger } from "../../control/page/ledger.js";
+import { lookOf, outlineOf } from "../../control/page/looks.js";
+import { meanProfile, profileOf } from "../../control/page/profile.js";
 import { RUN_STATES } from "../../control/run_control.ts";
 
 const { html, headers } = dashboardPage(), policy = headers["content-security-policy"]!;
@@ -135,6 +137,64 @@ Deno.test("a long curve is drawn with few points, its peaks among them", () => {
   assertEquals(thinned([{ x: 1 }, { x: 2 }], () => undefined, 2), [{ x: 1 }, { x: 2 }]);
 });
 
+Deno.test("curves that lie on one another are told, and nearly constant values get an axis that shows them so", () => {
+  const ledger = new Ledger();
+  for (let step = 1; step <= 20; step++) {
+    const reward = step / 20, noise = 1e-3 * Math.sin(step);
+    ledger.add({
+      step,
+      "reward/overall": reward,
+      "reward/accuracy": reward + 1e-3,
+      "atrl/anchor_fraction": 0.156 + noise,
+      "actor/grad_norm": 50 + noise,
+    });
+    ledger.add({ step, "val/accuracy": reward, "val/accuracy_greedy": 1 - reward });
+  }
+  const [reward, val, anchors, norm] = chartsOf(ledger);
+  assertEquals(reward!.series.map(({ same }: { same?: string }) => same), [undefined, "reward/overall"]);
+  assertEquals(val!.series.map(({ same }: { same?: string }) => same), [undefined, undefined]);
+  for (const one of [anchors!, norm!]) {
+    const values = one.series[0]!.values as number[], [low, high] = [Math.min(...values), Math.max(...values)];
+    const [from, to] = axisOf(low, high, one.least);
+    assert(from <= low && high <= to && to - from > 20 * (high - low), `${one.title}: ${from} to ${to}`);
+  }
+  assertEquals(axisOf(0, 10, 1), [0, 10.8]);
+  assertEquals(axisOf(0, 0, 0.1).map((x) => Number(x.toFixed(6))), [0, 0.108]);
+});
+
+Deno.test("a look says where the most is and how much more than an even one, and its outline goes around what got half of it", () => {
+  const regions = Array.from(
+    { length: 9 },
+    (_, i) => ({ visual: 0, left: i % 3 / 3, top: Math.floor(i / 3) / 3, width: 1 / 3, height: 1 / 3 }),
+  );
+  const { most, even, place, regions: drawn } = lookOf(regions, [0, 0.05, 0.4, 0, 0, 0.3, 0, 0, 0]);
+  assertEquals([Number(most.toFixed(6)), even, place], [4.8, false, "upper right"]);
+  assertEquals(drawn.map(({ heat }: { heat: number }) => Number(heat.toFixed(3))), [0, 0.125, 1, 0, 0, 0.75, 0, 0, 0]);
+  const length = outlineOf(drawn).reduce((sum, [x, y, toX, toY]) => sum + toX - x + toY - y, 0);
+  assertEquals(Number(length.toFixed(4)), 2, "two squares on one another: six sides");
+  assertEquals([lookOf(regions, regions.map((_, i) => 1 + i / 50)).even, lookOf(regions, []).most], [true, 0]);
+  // Regions at a border are smaller; frames of a video lie over one another.
+  const border = [{ left: 0, top: 0, width: 2, height: 2 }, { left: 2, top: 0, width: 1, height: 2 }];
+  assertEquals(lookOf(border, [0.2, 0.4]).regions.map(({ heat }: { heat: number }) => heat), [0.25, 1]);
+  assertEquals(lookOf([...border, ...border], [0.1, 0.2, 0.1, 0.2]).regions.map(({ heat }: { heat: number }) => heat), [0.25, 1]);
+});
+
+Deno.test("what is counted is the warm start while it lasts, also in a pause of it", () => {
+  const ledger = new Ledger(), status = { state: "warm-start", name: "a", step: 0, maxSteps: 60, pausing: false, accounts: {} };
+  const words = (state: string, more = {}) => wayWords(standingOf({ ...status, state, ...more }, ledger, { warmSteps: 600 }));
+  assertEquals([words("idle"), words("paused"), words("done", { step: 60 })], ["not started", "step 0 of 60", "step 60 of 60"]);
+  for (let i = 1; i <= 120; i++) ledger.add({ step: 0, phase: "sft", "sft_step": i, "sft/loss": 1, "timing_s/step": 0.1 });
+  assertEquals(["warm-start", "paused", "running"].map((state) => words(state)), [
+    "warm start: step 120 of 600",
+    "warm start: step 120 of 600",
+    "step 0 of 60",
+  ]);
+  assertEquals(Math.round(secondsLeft(ledger, standingOf(status, ledger, { warmSteps: 600 }))), 48);
+  ledger.add({ step: 3, "reward/overall": 1 });
+  assertEquals(words("paused", { step: 3 }), "step 3 of 60");
+  assertEquals(standingOf(undefined, ledger), undefined);
+});
+
 Deno.test("a profile reads back as it was written", () => {
   const regions = [0, 1].map((i) => ({ visual: 0, left: i / 2, top: 0, width: 0.5, height: 1 })), tokens = ["a", "b"];
   const profile = profileOf({ tokens, profile: { scale: 0.5, regions, shares: Uint8Array.of(255, 0, 51, 102).toBase64() } })!;
@@ -150,6 +210,9 @@ Deno.test("orders fit the states of a run", () => {
   assertEquals(open("running"), ["pause", "stop", "checkpoint", "evaluate"]);
   assertEquals(open("running", true), ["resume", "stop", "checkpoint", "evaluate"]);
   assertEquals([open("paused", true), open("done"), open("stopping")], [["resume", "stop", "checkpoint", "evaluate"], [], []]);
+  assertEquals(Object.keys(ALLOWED).filter((order) => allows(order, undefined)), [], "where nothing is known of the run");
+  const inWarm = Object.keys(ALLOWED).filter((order) => allows(order, { state: "paused", pausing: true, warm: true }));
+  assertEquals(inWarm, ["resume", "stop"], "the warm start has no checkpoints");
 });
 
 Deno.test("a change by path becomes a part of a configuration", () => {
@@ -162,7 +225,7 @@ Deno.test("a change by path becomes a part of a configuration", () => {
 Deno.test("the time that is left counts evaluations", () => {
   const ledger = new Ledger();
   for (let step = 1; step <= 60; step++) ledger.add({ step, "timing_s/step": 2, ...(step % 10 === 0 && { "timing_s/validation": 10 }) });
-  assertEquals(secondsLeft(ledger, { step: 60, maxSteps: 160 }), 300);
+  assertEquals(secondsLeft(ledger, { warm: false, done: 60, total: 160 }), 300);
   assertEquals([3.2, 65, 7260, 180_000, NaN].map(durationOf), ["4 s", "1 min 5 s", "2 h 1 min", "2 d 2 h", "–"]);
 });
 

@@ -1,5 +1,5 @@
 /** Where a token looked: its attention's shares over the regions of a picture. */
-import { listOf } from "../page/fields.js";
+import { listOf } from "./fields.js";
 
 const isRegion = (region) => ["left", "top", "width", "height"].every((key) => Number.isFinite(region?.[key]));
 

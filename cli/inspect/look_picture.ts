@@ -1,0 +1,119 @@
+import { DARKEST, lookOf, outlineOf } from "../../control/page/looks.js";
+import type { Inspection } from "./inspection.ts";
+
+/** Pixels, u8 [height, width, 3]. */
+export interface Pixels {
+  readonly data: Uint8Array<ArrayBuffer>;
+  readonly width: number;
+  readonly height: number;
+}
+
+/** A picture is drawn with whole multiples of its pixels, until its longer side has so many. */
+const SIDE = 448;
+const GAP = 8;
+/** Height of the scale, of its digits' pixels. */
+const [SCALE, DOT] = [14, 2];
+/** Digits, 3 pixels wide and 5 high, by rows: no font need be there. */
+const GLYPHS: Readonly<Record<string, string>> = {
+  "0": "111101101101111",
+  "1": "010110010010111",
+  "2": "111001111100111",
+  "3": "111001111001111",
+  "4": "101101111001001",
+  "5": "111100111001111",
+  "6": "111100111101111",
+  "7": "111001001001001",
+  "8": "111101111101111",
+  "9": "111101111001111",
+  ".": "000000000000010",
+  x: "000101010101000",
+};
+
+/** A sheet of white paper. */
+class Sheet {
+  readonly data: Uint8Array<ArrayBuffer>;
+
+  constructor(readonly width: number, readonly height: number) {
+    this.data = new Uint8Array(width * height * 3).fill(255);
+  }
+
+  /** Fills a rectangle; `of` gives a pixel's colour. What lies outside is left out. */
+  fill(
+    box: { left: number; top: number; width: number; height: number },
+    of: (x: number, y: number) => readonly [number, number, number],
+  ): void {
+    for (let y = Math.max(0, box.top); y < Math.min(this.height, box.top + box.height); y++) {
+      for (let x = Math.max(0, box.left); x < Math.min(this.width, box.left + box.width); x++) {
+        this.data.set(of(x, y), 3 * (y * this.width + x));
+      }
+    }
+  }
+
+  /** Writes digits. @returns Their width. */
+  write(text: string, { left, top }: { left: number; top: number }): number {
+    for (const [n, letter] of [...text].entries()) {
+      for (const [i, dot] of [...GLYPHS[letter]!].entries()) {
+        if (dot === "0") continue;
+        const x = left + DOT * (4 * n + i % 3), y = top + DOT * Math.floor(i / 3);
+        this.fill({ left: x, top: y, width: DOT, height: DOT }, () => [40, 40, 40]);
+      }
+    }
+    return DOT * (4 * text.length - 1);
+  }
+}
+
+/**
+ * A picture as it is, and beside it with a look drawn over it: the less a place was looked at the darker it is, its hue kept; what got at least half of the most has
+ * an outline. Below, the scale: from 0 to the most, in times of an even look. A look in which no place stands out leaves the picture as it is, without a scale.
+ *
+ * @param profile By region: the share of attention.
+ * @returns Also how many pixels of it one of the picture's has become.
+ */
+export function drawLook(
+  { picture, regions }: Pick<Inspection, "picture" | "regions">,
+  profile: readonly number[],
+): Pixels & { times: number } {
+  const times = Math.max(1, Math.ceil(SIDE / Math.max(picture.width, picture.height)));
+  const [width, height] = [picture.width * times, picture.height * times],
+    look = lookOf(regions, profile),
+    seen = look.most > 0 && !look.even;
+  const sheet = new Sheet(2 * width + GAP, height + (seen ? GAP + SCALE : 0)), right = width + GAP;
+  const pixel = (x: number, y: number) => {
+    const at = 3 * (Math.floor(y / times) * picture.width + Math.floor(x / times));
+    return [picture.data[at]!, picture.data[at + 1]!, picture.data[at + 2]!] as const;
+  };
+  sheet.fill({ left: 0, top: 0, width, height }, pixel);
+  sheet.fill({ left: right, top: 0, width, height }, (x, y) => pixel(x - right, y));
+  const whole = { data: sheet.data, width: sheet.width, height: sheet.height, times };
+  if (!seen) return whole;
+  for (const { left, top, width, height, heat } of look.regions) {
+    const light = 1 - DARKEST * (1 - heat),
+      box = { left: right + left * times, top: top * times, width: width * times, height: height * times };
+    sheet.fill(box, (x, y) => pixel(x - right, y).map((byte) => Math.round(light * byte)) as [number, number, number]);
+  }
+  const pieces = outlineOf(look.regions).map((piece) => piece.map((at) => at * times) as [number, number, number, number]);
+  for (const [half, shade] of [[2, 0], [1, 255]] as const) {
+    for (const [x, y, toX, toY] of pieces) {
+      // Also along the picture's border the whole line is inside.
+      const [left, toLeft] = [x, toX].map((at) => Math.max(2, Math.min(width - 3, at))) as [number, number];
+      const [top, toTop] = [y, toY].map((at) => Math.max(2, Math.min(height - 3, at))) as [number, number];
+      const box = { left: right + left - half, top: top - half, width: toLeft - left + 2 * half, height: toTop - top + 2 * half };
+      sheet.fill(box, () => [shade, shade, shade]);
+    }
+  }
+  const top = height + GAP, digits = top + Math.floor((SCALE - 5 * DOT) / 2), most = `${Number(look.most.toPrecision(2))}x`;
+  const from = right + sheet.write("0", { left: right, top: digits }) + GAP, to = right + width - DOT * (4 * most.length - 1) - GAP;
+  sheet.fill({ left: from, top, width: to - from, height: SCALE }, (x) => {
+    const shade = Math.round(204 * (1 - DARKEST * (1 - (x - from) / (to - from))));
+    return [shade, shade, shade];
+  });
+  sheet.write(most, { left: to + GAP, top: digits });
+  return whole;
+}
+
+/** The PNG of pixels. */
+export async function encodePng({ data, width, height }: Pixels): Promise<Uint8Array<ArrayBuffer>> {
+  const { default: sharp } = await import("sharp"); // native: loaded with the first picture, as the processor's decoder
+  const png = await sharp(data, { raw: { width, height, channels: 3 } }).png().toBuffer();
+  return new Uint8Array(png);
+}
