@@ -8,6 +8,7 @@ import { openDevice } from "../ffi/open.ts";
 import { Processor } from "../model/processor/processor.ts";
 import { Qwen25VL } from "../model/qwen2_5_vl.ts";
 import { CommandLine, runCommand } from "./inspect/arguments.ts";
+import { answerPng } from "./inspect/answer_picture.ts";
 import { anchorProfile, inspectAnswer } from "./inspect/inspection.ts";
 import { drawLook, encodePng } from "./inspect/look_picture.ts";
 import { inspectionPage } from "./inspect/page.ts";
@@ -20,6 +21,7 @@ usage: deno task inspect --model DIR --image FILE --prompt TEXT [options]
   --image FILE      JPEG, PNG, WebP, GIF or TIFF
   --prompt TEXT     the question
   --out DIR         for inspect.html and heat_map.png (default: inspect)
+  --png FILE        also writes the answer and its anchors as one picture
   --max-tokens N    of the answer (default 512)
   --temperature X   default 0: the likeliest token
   --seed N          default 0
@@ -35,7 +37,7 @@ export async function inspect(args: readonly string[]): Promise<number> {
   const line = new CommandLine(args, {
     action: "inspect",
     help: HELP,
-    names: ["model", "image", "prompt", "out", "max-tokens", "temperature", "seed", "device"],
+    names: ["model", "image", "prompt", "out", "png", "max-tokens", "temperature", "seed", "device"],
     required: ["model", "image", "prompt"],
   });
   if (line.help) {
@@ -55,11 +57,17 @@ export async function inspect(args: readonly string[]): Promise<number> {
   const page = `${out}/inspect.html`, map = `${out}/heat_map.png`;
   Deno.writeTextFileSync(page, inspectionPage(inspection, { png: png!, title: `${folder}: ${path}` }));
   Deno.writeFileSync(map, look!);
+  const whole = line.text("png");
+  if (whole !== undefined) Deno.writeFileSync(whole, await answerPng(inspection));
   console.log(terminalAnswer(tokens, { colour: !Deno.noColor && Deno.stdout.isTerminal() }));
   for (const line of anchorsByCluster(tokens)) console.log(line);
   const anchors = tokens.filter(({ anchor }) => anchor).length,
     mean = tokens.reduce((sum, { connectivity }) => sum + connectivity, 0) / tokens.length;
-  console.error(`\n${tokens.length} tokens, ${anchors} anchors, mean connectivity ${mean.toFixed(3)}\n${page}\n${map}`);
+  console.error(
+    `\n${tokens.length} tokens, ${anchors} anchors, mean connectivity ${mean.toFixed(3)}\n${page}\n${map}${
+      whole === undefined ? "" : `\n${whole}`
+    }`,
+  );
   return 0;
 }
 

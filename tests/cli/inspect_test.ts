@@ -1,5 +1,6 @@
 import { assertAlmostEquals, assertEquals, assertStringIncludes } from "@std/assert";
 import { anchorProfile, type InspectedToken, type Inspection } from "../../cli/inspect/inspection.ts";
+import { answerPng, answerSvg } from "../../cli/inspect/answer_picture.ts";
 import { drawLook } from "../../cli/inspect/look_picture.ts";
 import { inspectionPage } from "../../cli/inspect/page.ts";
 import { anchorsByCluster, harmless, terminalAnswer } from "../../cli/inspect/terminal.ts";
@@ -112,6 +113,21 @@ Deno.test("an even look and one without anchors leave the picture as it is, with
     assertEquals([height, data.slice(3 * (width - 1)).every((byte) => byte === 100 || byte === 255)], [small.picture.height * times, true]);
     assertEquals(data.subarray(3 * (width - 1), 3 * width), Uint8Array.of(100, 100, 100));
   }
+});
+
+Deno.test("the answer as one picture has the tokens in order, the anchors bold, and stays text", async () => {
+  const tokens = [...small.tokens, ...Array.from({ length: 40 }, (_, i) => token(` word${i}`)), token(" 7", anchor)];
+  const { svg, width, height } = await answerSvg({ ...small, tokens });
+  const texts = [...svg.matchAll(/<text [^>]*>([^<]*)<\/text>/g)].map(([, text]) => text);
+  assertEquals(texts.slice(0, 4), ["&lt;b&gt;?", "a", "&lt;/script&gt;&lt;i&gt;", " word0"]);
+  assertEquals(texts.at(-1), " 7");
+  assertEquals([...svg.matchAll(/<text [^>]*font-weight="bold">([^<]*)/g)].map(([, text]) => text), ["&lt;/script&gt;&lt;i&gt;", " 7"]);
+  for (const [, x, wide] of svg.matchAll(/<text x="([\d.]+)" y="[\d.]+" textLength="([\d.]+)"/g)) {
+    assertEquals(Number(x) + Number(wide) <= width - 20, true, "a line is not wider than the picture");
+  }
+  const drawn = await answerPng({ ...small, tokens }).then(decodeImage, (error) => error);
+  if (drawn instanceof Error) assertStringIncludes(drawn.message, "this machine has no font");
+  else assertEquals([drawn.width, drawn.height], [width, height]);
 });
 
 Deno.test("the terminal's answer: brackets or colours around anchors, no special tokens, no escape sequences", () => {
