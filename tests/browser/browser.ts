@@ -50,7 +50,7 @@ export class TestBrowser implements AsyncDisposable {
   async page({ width = 1280, height = 900, dark = false, touch = false }: PageOptions = {}): Promise<Page> {
     const context = await this.#browser.newContext({ viewport: { width, height }, colorScheme: dark ? "dark" : "light", hasTouch: touch });
     const page = await context.newPage();
-    page.setDefaultTimeout(10_000);
+    page.setDefaultTimeout(30_000); // of a machine with much else to do
     page.on("pageerror", (error) => this.complaints.push(String(error)));
     page.on("console", (message) => {
       if (message.type() === "error" || message.type() === "warning") this.complaints.push(message.text());

@@ -50,7 +50,7 @@ browserTest("a run is started, paused, tuned, resumed, watched and stopped from 
     await page.waitForSelector(".badge:text-is('idle')");
 
     await page.click('[aria-label=Steering] button:text-is("Start")');
-    await page.waitForSelector(".badge:text-is('running')", { timeout: 60_000 });
+    await page.waitForSelector(".badge:text-is('running')", { timeout: 180_000 });
     await page.waitForSelector('figure.chart:has(h3:text-is("Reward")) [role=img]', { timeout: 30_000 });
     const first = await steps(page);
     const grows = async (above: number) => {
