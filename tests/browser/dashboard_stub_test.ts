@@ -212,8 +212,9 @@ browserTest("a stream that breaks is taken up after the last event, and the page
   await page.waitForSelector(".connection:text-is('live')");
   assertEquals([api.to("/v1/events")[0]!.lastEventId, api.to("/v1/events").at(-1)!.lastEventId], [null, "stub-2"]);
   assertEquals(api.to("/v1/metrics").length, metrics, "nothing is fetched twice");
+  const again = page.waitForResponse("**/v1/metrics*");
   api.emit("reset", {});
-  await page.waitForTimeout(300);
+  await again;
   assertEquals(api.to("/v1/metrics").length, metrics + 1, "after a reset everything is");
 });
 
