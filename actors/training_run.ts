@@ -19,6 +19,7 @@ import type {
   TuningReply,
 } from "./messages.ts";
 import { type HeldAnswers, heldAnswers, holdPrompt, promptMessage } from "./prompts.ts";
+import { modelFolder } from "./run/model_folder.ts";
 import { removeAll } from "./run/whole_file.ts";
 import { Place } from "./runtime/place.ts";
 import { Actor } from "./runtime/spawn.ts";
@@ -101,7 +102,7 @@ export class TrainingRun implements AsyncDisposable {
     using stack = new DisposableStack();
     const lock = stack.use(lockRun(path));
     if (!resume) {
-      for (const name of ["checkpoints", "initial", "reference", "tuning.jsonl", "trackers.json"]) {
+      for (const name of ["checkpoints", "initial", "reference", "tuning.jsonl", "trackers.json", "hub.json"]) {
         removeAll(`${path}/${name}`);
       }
     }
@@ -122,7 +123,7 @@ export class TrainingRun implements AsyncDisposable {
 
   /** Folder of the tokenizer, the chat template and the image processor; of the built-in task's model, made when the run begins. */
   get files(): string {
-    return this.config.model.path ?? `${this.path}/initial`;
+    return this.config.model.path === null ? `${this.path}/initial` : modelFolder(this.path, this.config.model.path);
   }
 
   /** Trains. @returns How it stands at its end, "done" or "stopped"; the same for every call. @throws What ended it before. */

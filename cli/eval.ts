@@ -18,11 +18,12 @@ import type { Prompt } from "../model/prompt.ts";
 import { Qwen25VL } from "../model/qwen2_5_vl.ts";
 import { GraderPool, planReward, type RewardSpec } from "../rl/rewards/mod.ts";
 import { CommandLine, runCommand } from "./inspect/arguments.ts";
+import { modelAt } from "./models.ts";
 
 const HELP = `Asks a model the questions of a data set, and says how often it is right, with 95 % intervals.
 
 usage: deno task eval --model DIR --data FILE|board [options]
-  --model DIR          model folder or checkpoint
+  --model DIR          model folder or checkpoint, or a model of the hub as owner/name or owner/name@revision
   --data FILE|board    a data set; board: the held-out boards of the built-in task
   --limit N            the first N rows (default: all; of boards 200)
   --n N                answers to each (default 1)
@@ -136,8 +137,9 @@ export async function evalModel(args: readonly string[]): Promise<number> {
   const plan = planReward((given.startsWith("{") ? json("reward", given) : given) as RewardSpec, new URL(`file://${Deno.cwd()}/`));
   const data = await dataset(line), count = Math.min(limit ?? (data.size === Infinity ? 200 : data.size), data.size);
   using device = openDevice(line.text("device"));
-  using model = Qwen25VL.load(line.needed("model"), { device });
-  const processor = Processor.fromFolder(line.needed("model"));
+  const folder = await modelAt(line.needed("model"));
+  using model = Qwen25VL.load(folder, { device });
+  const processor = Processor.fromFolder(folder);
   using engine = new Engine(model);
   await using pool = new GraderPool(plan, { onIncident: ({ kind, reason }) => console.error(`a grader broke (${kind}): ${reason}`) });
   const path = line.text("predictions"), start = performance.now();

@@ -8,17 +8,18 @@ import { openDevice } from "../ffi/open.ts";
 import { readConfig } from "../model/config/config.ts";
 import { Qwen25VL } from "../model/qwen2_5_vl.ts";
 import { CommandLine, runCommand } from "./inspect/arguments.ts";
+import { modelAt } from "./models.ts";
 
 const HELP = `Copies a checkpoint's model as a folder for Hugging Face: weights, configs, tokenizer and processor; no files of the trainer.
 
 usage: deno task export --checkpoint DIR --out DIR [--dtype TYPE]
-  --checkpoint DIR  as RUN/checkpoints/step-100
+  --checkpoint DIR  as RUN/checkpoints/step-100, or a model of the hub as owner/name or owner/name@revision
   --out DIR         a new folder, or an empty one
   --dtype TYPE      bf16 | f32 (default: the checkpoint's)
 `;
 
 /** Runs the command. @returns The exit code. */
-export function exportModel(args: readonly string[]): number {
+export async function exportModel(args: readonly string[]): Promise<number> {
   const line = new CommandLine(args, {
     action: "export",
     help: HELP,
@@ -29,7 +30,7 @@ export function exportModel(args: readonly string[]): number {
     console.log(HELP);
     return 0;
   }
-  const checkpoint = line.needed("checkpoint"), out = line.needed("out");
+  const checkpoint = await modelAt(line.needed("checkpoint")), out = line.needed("out");
   const own = readConfig(checkpoint).dtype === "bf16" ? "bf16" : "f32", dtype = line.choice("dtype", ["bf16", "f32"]) ?? own;
   using device = openDevice("cpu");
   // Read in the type that the file has, or one that holds it: it is rounded once, when it is written.

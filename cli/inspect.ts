@@ -13,11 +13,12 @@ import { anchorProfile, inspectAnswer } from "./inspect/inspection.ts";
 import { drawLook, encodePng } from "./inspect/look_picture.ts";
 import { inspectionPage } from "./inspect/page.ts";
 import { anchorsByCluster, terminalAnswer } from "./inspect/terminal.ts";
+import { modelAt } from "./models.ts";
 
 const HELP = `Answers a question about a picture, and shows which tokens look at it and where.
 
 usage: deno task inspect --model DIR --image FILE --prompt TEXT [options]
-  --model DIR       model folder or checkpoint
+  --model DIR       model folder or checkpoint, or a model of the hub as owner/name or owner/name@revision
   --image FILE      JPEG, PNG, WebP, GIF or TIFF
   --prompt TEXT     the question
   --out DIR         for inspect.html and heat_map.png (default: inspect)
@@ -46,8 +47,8 @@ export async function inspect(args: readonly string[]): Promise<number> {
   }
   const maxTokens = line.number("max-tokens", { min: 1 }) ?? 512, seed = line.number("seed") ?? 0;
   const temperature = line.number("temperature", { max: 1e6, whole: false }) ?? 0;
-  const folder = line.needed("model"), path = line.needed("image"), prompt = line.needed("prompt"), out = line.text("out") ?? "inspect";
-  const image = Deno.readFileSync(path), processor = Processor.fromFolder(folder);
+  const name = line.needed("model"), path = line.needed("image"), prompt = line.needed("prompt"), out = line.text("out") ?? "inspect";
+  const image = Deno.readFileSync(path), folder = await modelAt(name), processor = Processor.fromFolder(folder);
   Deno.mkdirSync(out, { recursive: true });
   using device = openDevice(line.text("device"));
   using model = Qwen25VL.load(folder, { device });
@@ -55,7 +56,7 @@ export async function inspect(args: readonly string[]): Promise<number> {
     { picture, tokens } = inspection;
   const [png, look] = await Promise.all([picture, drawLook(inspection, anchorProfile(inspection))].map(encodePng));
   const page = `${out}/inspect.html`, map = `${out}/heat_map.png`;
-  Deno.writeTextFileSync(page, inspectionPage(inspection, { png: png!, title: `${folder}: ${path}` }));
+  Deno.writeTextFileSync(page, inspectionPage(inspection, { png: png!, title: `${name}: ${path}` }));
   Deno.writeFileSync(map, look!);
   const whole = line.text("png");
   if (whole !== undefined) Deno.writeFileSync(whole, await answerPng(inspection));

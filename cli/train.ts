@@ -8,10 +8,9 @@
 import { parseArgs } from "@std/cli/parse-args";
 import { derived } from "../actors/config/derived.ts";
 import { loadConfig } from "../actors/config/load.ts";
-import { boardVocabulary } from "../data/board/mod.ts";
-import { type ModelConfig, readConfig } from "../model/config/config.ts";
-import { presetConfig, type PresetName } from "../model/config/presets.ts";
+import { HUB_ENVIRONMENT } from "../data/hub/settings.ts";
 import { makeToken } from "../control/http/token.ts";
+import { sizesOf } from "./models.ts";
 import { parseAddress } from "./train/address.ts";
 import { Endpoint } from "./train/endpoint.ts";
 import { programs } from "./train/programs.ts";
@@ -49,7 +48,7 @@ const FAULTS: ReadonlySet<string> = new Set(["SIGSEGV", "SIGBUS", "SIGABRT", "SI
 /** Variables by which MLflow's server and its credentials are said (docs/trackers.md). */
 const TRACKING = "MLFLOW_TRACKING_URI,MLFLOW_TRACKING_TOKEN,MLFLOW_TRACKING_USERNAME,MLFLOW_TRACKING_PASSWORD";
 
-/** What the process that trains may do. Network: to fetch data sets of the hub, and to be asked by the process that serves. */
+/** What the process that trains may do. Network: to fetch models and data of the hub, and to be asked by the process that serves. */
 const flags = (linked: boolean): string[] => [
   "--no-prompt",
   "--allow-ffi",
@@ -57,7 +56,7 @@ const flags = (linked: boolean): string[] => [
   "--allow-write",
   "--allow-net",
   `--allow-run=${programs()}`,
-  `--allow-env=PATH,HOME,DENO_DIR,CUDA_HOME,CUDA_PATH,VIRTUAL_ENV,CONDA_PREFIX,npm_package_config_libvips,MALLOC_ARENA_MAX,${TRACKING}${
+  `--allow-env=PATH,HOME,DENO_DIR,CUDA_HOME,CUDA_PATH,VIRTUAL_ENV,CONDA_PREFIX,npm_package_config_libvips,MALLOC_ARENA_MAX,${HUB_ENVIRONMENT.join()},${TRACKING}${
     linked ? ",KEDGE_LINK" : ""
   }`,
   "--allow-sys=systemMemoryInfo",
@@ -90,9 +89,8 @@ export async function train(args: readonly string[], only: { warmStartOnly?: boo
   const file = options.config as string | undefined, { config } = loadConfig({ ...(file !== undefined && { file }), sets });
   if (options["dry-run"]) {
     console.log(JSON.stringify(config, null, 2));
-    for (
-      const line of derived(config, config.model.path === null ? boardModel(config.model.preset) : readConfig(config.model.path)).lines
-    ) console.log(line);
+    const { config: model, from } = sizesOf(config.model);
+    for (const line of [...derived(config, model).lines, ...from === undefined ? [] : [`note: ${from}`]]) console.log(line);
     return 0;
   }
   const served = serving(options, { stays, file, sets });
@@ -120,12 +118,6 @@ function serving(
     request: { config: file, sets, ...parseAddress(address), made: given === undefined, corsOrigins },
     token: given ?? makeToken(),
   };
-}
-
-/** The config of the built-in task's model; which ids its special tokens have makes no difference here. */
-function boardModel(preset: PresetName): ModelConfig {
-  const tokens = { image: 0, video: 1, visionStart: 2, visionEnd: 3, eos: [4], bos: undefined, pad: undefined };
-  return presetConfig(preset, { tokens, vocabSize: boardVocabulary() });
 }
 
 /** Starts the process that trains, and again where it died of a fault, as often as the configuration allows. */

@@ -1,7 +1,7 @@
 import { basename, join } from "node:path";
 import { KedgeError } from "../ffi/errors.ts";
 import { ConcatDataset } from "./concat.ts";
-import { downloadDataset, type HubOptions, parseHubId } from "./hub.ts";
+import { downloadDataset, type HubOptions, parseHubId } from "./hub/dataset.ts";
 import { JsonLinesDataset } from "./json_lines.ts";
 import { ParquetDataset, type ParquetOptions } from "./parquet.ts";
 import type { Dataset } from "./sample.ts";

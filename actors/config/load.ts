@@ -2,7 +2,8 @@ import { dirname, isAbsolute, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { parse, type ParseError, printParseErrorCode } from "jsonc-parser";
 import type { z } from "zod";
-import { parseHubId } from "../../data/hub.ts";
+import { parseHubId } from "../../data/hub/dataset.ts";
+import { parseModelId } from "../../data/hub/model.ts";
 import { isDataFile } from "../../data/open.ts";
 import { KedgeError } from "../../ffi/errors.ts";
 import { configJsonSchema, keysUnder, paths, under } from "./json_schema.ts";
@@ -91,13 +92,24 @@ function absolute(value: unknown, folder: string): unknown {
   /** A data set of the hub stays its id. */
   const files = (spec: unknown): unknown =>
     Array.isArray(spec) ? spec.map(files) : typeof spec === "string" && !isDataFile(spec) && parseHubId(spec) ? spec : whole(spec);
+  /** A model of the hub stays its id, unless a folder of that name is there. */
+  const model = (path: unknown): unknown =>
+    typeof path === "string" && parseModelId(path) && !isFolder(resolve(folder, path)) ? path : whole(path);
   let out = value;
   for (const [section, key] of [...PATHS, ["data", "formatPrompt"] as const]) {
     const own = (value as Record<string, Record<string, unknown> | undefined> | undefined)?.[section]?.[key];
     if (own === undefined || (key === "formatPrompt" && !/^\.{1,2}\//.test(String(own)))) continue;
-    out = assign(out, [section, key], key === "trainFiles" || key === "valFiles" ? files(own) : whole(own));
+    out = assign(out, [section, key], key === "trainFiles" || key === "valFiles" ? files(own) : key === "path" ? model(own) : whole(own));
   }
   return out;
+}
+
+function isFolder(path: string): boolean {
+  try {
+    return Deno.statSync(path).isDirectory;
+  } catch {
+    return false;
+  }
 }
 
 function literal(text: string): unknown {

@@ -12,6 +12,7 @@ import { type TunableChanges, valueAt } from "../config/tunable.ts";
 import type { LoaderReplies, TrainerEvent, TrainerMessage, TrainerReplies, TrainerStatus } from "../messages.ts";
 import { Checkpoints } from "../run/checkpoints.ts";
 import { type Line, Lines } from "../run/lines.ts";
+import { bringModel } from "../run/model_folder.ts";
 import { TensorBoard } from "../run/tensorboard.ts";
 import { Tunings } from "../run/tunings.ts";
 import { removeAll } from "../run/whole_file.ts";
@@ -75,6 +76,8 @@ export class Trainer implements Behaviour<TrainerMessage> {
   readonly #finished = Promise.withResolvers<TrainerStatus>();
   readonly #resumes: boolean;
   readonly #warmOnly: boolean;
+  /** Folder of the model that the configuration names. */
+  #model: string | undefined;
   #session: Session | undefined;
   #state: TrainerStatus["state"] = "starting";
   /** What it goes back to after a pause. */
@@ -234,7 +237,7 @@ export class Trainer implements Behaviour<TrainerMessage> {
   /** The model of the run's start, made where the configuration names none. */
   #initialModel(): string {
     const { model, seed } = this.#config, folder = `${this.#run}/initial`;
-    if (model.path !== null) return model.path;
+    if (model.path !== null) return this.#model!;
     try {
       Deno.statSync(`${folder}/config.json`);
     } catch {
@@ -246,6 +249,8 @@ export class Trainer implements Behaviour<TrainerMessage> {
   async #attempt(resume: boolean): Promise<void> {
     const { trainer } = this.#config;
     checkSupported(this.#config);
+    const { path } = this.#given.model;
+    if (path !== null) this.#model ??= await bringModel(this.#run, path, (words) => this.#note(words));
     this.#checkpoints.sweep();
     const { checkpoint, skipped } = resume ? this.#checkpoints.latest() : { checkpoint: undefined, skipped: [] };
     for (const words of skipped) this.#note(`Passed over a checkpoint: ${words}`);
@@ -260,9 +265,9 @@ export class Trainer implements Behaviour<TrainerMessage> {
     if (saved) this.#note(`Resumed from ${checkpoint!.path}`);
     else if (!await this.#begin(term !== undefined)) return await this.#end();
     if (this.#warmOnly) return await this.#end();
-    const { path, state } = checkpoint ?? this.#checkpoints.read(0), { optimizer } = state as Saved;
+    const { path: folder, state } = checkpoint ?? this.#checkpoints.read(0), { optimizer } = state as Saved;
     this.#session ??= await this.#open({
-      model: path,
+      model: folder,
       ...(optimizer && { optimizer }),
       ...(term && { reference: `${this.#run}/reference` }),
     });

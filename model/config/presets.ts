@@ -97,6 +97,24 @@ export const presets: Readonly<Record<PresetName, Preset>> = {
 };
 
 /**
+ * The preset that has the sizes of a model of the hub.
+ *
+ * @param repo "owner/name".
+ * @returns undefined for a model that is not known here.
+ *
+ * @example
+ * ```ts
+ * import { presetOf } from "./presets.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * assertEquals([presetOf("Qwen/Qwen2.5-VL-7B-Instruct"), presetOf("owner/other")], ["7b", undefined]);
+ * ```
+ */
+export function presetOf(repo: string): PresetName | undefined {
+  return /^Qwen\/Qwen2\.5-VL-(3|7|32|72)B-Instruct$/iu.exec(repo)?.[1]?.concat("b") as PresetName | undefined;
+}
+
+/**
  * The config of a preset with a tokenizer's ids.
  *
  * @param options `vocabSize`: one more than the tokenizer's highest id. `dtype`: default the preset's.

@@ -5,17 +5,14 @@
  */
 import { dirname, join } from "node:path";
 import { downloadFile, fileDownloadInfo, listFiles } from "@huggingface/hub";
-import { KedgeError } from "../ffi/errors.ts";
-import { isBelow, reasonOf } from "./file_ranges.ts";
+import { KedgeError } from "../../ffi/errors.ts";
+import { isBelow } from "../file_ranges.ts";
+import { credentials, type HubAccess, hubFetch, hubSettings, whyNot } from "./settings.ts";
 
 /** Where data sets come from and go to. */
-export interface HubOptions {
+export interface HubOptions extends HubAccess {
   /** The folder that downloads are kept in; default ".cache/hub". */
   readonly cacheDir?: string;
-  /** The hub; default "https://huggingface.co". */
-  readonly hubUrl?: string;
-  /** For private and gated data sets. */
-  readonly accessToken?: string;
   /** A branch, tag or commit; default "main". */
   readonly revision?: string;
 }
@@ -46,7 +43,7 @@ const AT_ONCE = 4; // downloads
  *
  * @example
  * ```ts
- * import { parseHubId } from "./hub.ts";
+ * import { parseHubId } from "./dataset.ts";
  * import { assertEquals } from "@std/assert";
  *
  * assertEquals(parseHubId("owner/name@train"), { repo: "owner/name", split: "train" });
@@ -68,7 +65,7 @@ export function parseHubId(id: string): HubId | undefined {
  *
  * @example
  * ```ts
- * import { filesOfSplit } from "./hub.ts";
+ * import { filesOfSplit } from "./dataset.ts";
  * import { assertEquals } from "@std/assert";
  *
  * const paths = ["README.md", "data/train-00001.parquet", "data/train-00000.parquet", "data/test-00000.parquet", "train.jsonl"];
@@ -96,7 +93,7 @@ export function filesOfSplit(paths: readonly string[], split: string | undefined
  *
  * @example
  * ```ts
- * import { downloadDataset } from "./hub.ts";
+ * import { downloadDataset } from "./dataset.ts";
  * import { assertEquals } from "@std/assert";
  *
  * // What was downloaded once is used as it is, with no look at the hub.
@@ -108,17 +105,14 @@ export function filesOfSplit(paths: readonly string[], split: string | undefined
  * ```
  */
 export async function downloadDataset(id: HubId, options: HubOptions = {}): Promise<Download> {
-  const { cacheDir = ".cache/hub", hubUrl = "https://huggingface.co", accessToken, revision = "main" } = options;
+  const { cacheDir = ".cache/hub", revision = "main" } = options, { hubUrl, accessToken, offline } = hubSettings(options);
   const folder = join(cacheDir, "datasets", id.repo, encodeURIComponent(revision));
   const done = join(folder, `.files${id.split === undefined ? "" : `@${id.split}`}.json`);
   const known = readList(done);
   if (known !== undefined) return { folder, files: known };
-  const shared = {
-    repo: { type: "dataset", name: id.repo },
-    revision,
-    hubUrl,
-    ...accessToken === undefined ? {} : { accessToken },
-  } as const;
+  if (offline) throw cannotGet(id, `it is not in ${folder}, and HF_HUB_OFFLINE keeps it from being fetched`);
+  const repo = { type: "dataset", name: id.repo } as const,
+    shared = { repo, revision, hubUrl, fetch: hubFetch(hubUrl), ...credentials(accessToken) };
   try {
     const entries = await Array.fromAsync(listFiles({ ...shared, recursive: true }));
     const paths = entries.filter(({ type, path }) => type === "file" && isBelow(folder, join(folder, path))).map(({ path }) => path);
@@ -159,7 +153,7 @@ async function blobOf(file: Parameters<typeof fileDownloadInfo>[0]): Promise<Blo
   // The client asks for a first byte to learn the size, and never reads it.
   const probes: Response[] = [];
   const probe: typeof fetch = async (input, init) => {
-    const response = await fetch(input, init);
+    const response = await file.fetch!(input, init);
     probes.push(response);
     return response;
   };
@@ -191,15 +185,4 @@ async function save(path: string, get: () => Promise<Blob | null>): Promise<void
 
 function cannotGet(id: HubId, words: string, cause?: unknown): KedgeError {
   return new KedgeError("BadData", `Cannot get the data set ${id.repo}: ${words}`, { repo: id.repo, split: id.split }, { cause });
-}
-
-/** What went wrong, and what to do. */
-function whyNot(error: unknown, hubUrl: string): string {
-  const status = error instanceof Error && "statusCode" in error ? error.statusCode : undefined;
-  if (status === 401 || status === 403 || status === 404) {
-    return `${hubUrl} answers ${status}: check its name and revision; for a private or gated one, give an access token`;
-  }
-  if (error instanceof Deno.errors.NotCapable) return `${reasonOf(error)}: run with --allow-net, and --allow-write of the cache folder`;
-  const offline = "get online, or fetch its files elsewhere and give their paths instead of its id";
-  return `${hubUrl} cannot be used (${reasonOf(error)}): ${offline}`;
 }
