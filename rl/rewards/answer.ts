@@ -7,7 +7,9 @@ import { type Expression, isNumeric, variablesOf } from "./expression.ts";
 import { ExpressionParser, type LetterUnits, numberOf } from "./expression_parser.ts";
 import { type Token, tokenize } from "./latex_tokens.ts";
 import { Quantity } from "./quantity.ts";
-import { currencyOf, MULTIPLIERS, type Unit, unitOf } from "./units.ts";
+import { chineseNumber } from "./digits.ts";
+import { type Clock, clockOf, HALVES } from "./clock.ts";
+import { currencyOf, MULTIPLIERS, SCALE_WORDS, type Unit, unitOf } from "./units.ts";
 
 /** A parsed answer. Every kind has its text in normal form. */
 export type Answer =
@@ -19,7 +21,9 @@ export type Answer =
     | { readonly kind: "union"; readonly items: readonly Answer[] }
     /** parts[0] operators[0] parts[1] operators[1] ...; `label`: whether parts[0] may be the name of what was asked for. */
     | { readonly kind: "relation"; readonly parts: readonly Answer[]; readonly operators: readonly string[]; readonly label: boolean }
-    | { readonly kind: "ratio"; readonly parts: readonly Quantity[] }
+    /** `clock`: where it may be a time of day. */
+    | { readonly kind: "ratio"; readonly parts: readonly Quantity[]; readonly clock?: Clock | undefined }
+    | { readonly kind: "clock"; readonly clock: Clock }
     | { readonly kind: "matrix"; readonly rows: readonly (readonly Answer[])[] }
     | { readonly kind: "words" }
   );
@@ -35,12 +39,33 @@ export interface Reading {
 const MAX_NESTING = 12, MAX_ITEMS = 200;
 const RELATIONS = new Set(["=", "≈", "<", ">", "<=", ">=", "!="]);
 const MATRICES = new Set(["\\matrix", "\\pmatrix", "\\bmatrix", "\\Bmatrix", "\\vmatrix", "\\smallmatrix", "\\array"]);
+/** Words between the items of a list. */
+const AND = new Set("and or und oder et ou или и 和 或 与 與 及 または と 또는 และ หรือ".split(" "));
+/** Words before a value that change nothing. */
+const ABOUT = new Set(
+  "about approximately exactly 约 大约 約 およそ 약 примерно около etwa ungefähr environ aproximadamente circa".split(" "),
+);
 const NUMBER_WORDS: Readonly<Record<string, number>> = Object.fromEntries(
   ("zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen twenty")
     .split(" ").map((word, value) => [word, value]),
 );
 for (const [i, word] of ["thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"].entries()) {
   (NUMBER_WORDS as Record<string, number>)[word] = 30 + 10 * i;
+}
+
+/** The number that a word is: twelve, 十二, 三分之一. */
+function writtenNumber(word: string): Expression | undefined {
+  if (Object.hasOwn(NUMBER_WORDS, word)) return numberOf(String(NUMBER_WORDS[word]!));
+  if (word < "\x7f" || word.length > 17) return undefined;
+  const [denominator, numerator] = word.split("分之");
+  if (numerator !== undefined) {
+    const [below, above] = [chineseNumber(denominator!), chineseNumber(numerator)];
+    if (below === undefined || above === undefined) return undefined;
+    if (denominator === "百") return { kind: "scaled", of: numberOf(String(above)), by: "percent" };
+    return { kind: "divide", left: numberOf(String(above)), right: numberOf(String(below)) };
+  }
+  const value = chineseNumber(word);
+  return value === undefined ? undefined : numberOf(String(value));
 }
 
 /**
@@ -85,8 +110,18 @@ class AnswerParser {
       const inside = this.#enclosed(start, end, depth);
       if (inside !== undefined) return inside;
     }
-    return this.#list(start, end, depth) ?? this.#relation(start, end, depth) ?? this.#union(start, end, depth) ??
+    return this.#clock(start, end) ?? this.#list(start, end, depth) ?? this.#relation(start, end, depth) ??
+      this.#union(start, end, depth) ??
       this.#ratio(start, end) ?? this.#quantity(start, end) ?? this.#words(start, end);
+  }
+
+  /** A time of day that says which half of it is meant: "3:30 p.m.", "3 PM", "5 o'clock". */
+  #clock(start: number, end: number): Answer | undefined {
+    if (end - start < 2 || end - start > 10) return undefined;
+    const last = this.tokens[end - 1]!;
+    if (last.kind !== "word" && this.tokens[start]!.kind !== "word") return undefined;
+    const parts = this.tokens.slice(start, end), clock = parts.some(({ text }) => HALVES.test(text)) ? clockOf(parts) : undefined;
+    return clock === undefined ? undefined : { kind: "clock", text: this.#text(start, end), clock };
   }
 
   /** Without the marks around an answer: full stops, quotes, Markdown's stars, "the answer is". */
@@ -99,7 +134,8 @@ class AnswerParser {
       else if (isWord(first, "the") && (isWord(this.tokens[start + 1], "answer") || isWord(this.tokens[start + 2], "answer"))) start++;
       else if ((isWord(first, "final") || isWord(first, "correct")) && isWord(this.tokens[start + 1], "answer")) start++;
       else if (isWord(first, "answer") && (isWord(this.tokens[start + 1], "is") || isSymbol(this.tokens[start + 1], ":"))) start += 2;
-      else if (isWord(first, "about") || isWord(first, "approximately") || isWord(first, "exactly")) {
+      else if (start + 2 < end && last?.kind === "command" && last.text === "dots" && this.tokens[end - 2]!.text !== ",") end--;
+      else if (first?.kind === "word" && ABOUT.has(first.text.toLowerCase())) {
         if (start + 1 >= end) return [start, end];
         start++;
       } else return [Math.min(start, end), end];
@@ -123,7 +159,7 @@ class AnswerParser {
       end,
       (token) =>
         (token.kind === "symbol" && (token.text === "," || token.text === ";")) ||
-        (token.kind === "word" && token.text.length < 4 && (isWord(token, "and") || isWord(token, "or"))) ||
+        (token.kind === "word" && token.text.length < 4 && AND.has(token.text.toLowerCase())) ||
         (token.kind === "command" && (token.text === "lor" || token.text === "vee" || token.text === "land" || token.text === "wedge")),
     );
   }
@@ -230,7 +266,7 @@ class AnswerParser {
       parts.push(part.quantity);
       from = to + 1;
     }
-    return { kind: "ratio", text: this.#text(start, end), parts };
+    return { kind: "ratio", text: this.#text(start, end), parts, clock: clockOf(this.tokens.slice(start, end)) };
   }
 
   #matrix(start: number, end: number, depth: number): Answer | undefined {
@@ -265,7 +301,7 @@ class AnswerParser {
     let long = false;
     for (let i = start; i < end; i++) {
       const { kind, text } = this.tokens[i]!;
-      if (kind !== "word" || (i === start && Object.hasOwn(NUMBER_WORDS, text.toLowerCase()))) return false;
+      if (kind !== "word" || (i === start && writtenNumber(text.toLowerCase()) !== undefined)) return false;
       if (text === "pi" || text === "inf" || text === "infinity") return false;
       if (text.length > 1) long = true;
     }
@@ -281,8 +317,9 @@ class AnswerParser {
     if (currency === undefined && last?.kind === "command" && end - start > 1 && (currency = currencyOf(last.text)) !== undefined) end--;
     const first = this.tokens[start], word = first?.kind === "word" ? first.text.toLowerCase() : undefined;
     let expression: Expression | undefined, at: number;
-    if (word !== undefined && Object.hasOwn(NUMBER_WORDS, word)) {
-      expression = numberOf(String(NUMBER_WORDS[word]!));
+    const written = word === undefined ? undefined : writtenNumber(word);
+    if (written !== undefined) {
+      expression = written;
       at = start + 1;
     } else {
       const parser = new ExpressionParser(this.tokens, { start, end, letterUnits });
@@ -301,9 +338,8 @@ class AnswerParser {
       };
       if (++at === end) return new Quantity(expression, currency);
     }
-    if (at + 1 === end && next.kind === "word" && /^(?:percent|degrees?|deg)$/.test(name)) {
-      return new Quantity({ kind: "scaled", of: expression, by: name === "percent" ? "percent" : "degree" }, currency);
-    }
+    const scale = at + 1 === end && next.kind === "word" ? SCALE_WORDS.get(name) : undefined;
+    if (scale !== undefined) return new Quantity({ kind: "scaled", of: expression, by: scale }, currency);
     if (at + 1 === end && expression.kind === "scaled" && expression.by === "degree" && (next.text === "C" || next.text === "F")) {
       return new Quantity(expression.of, { dimension: next.text === "C" ? "temperature^1" : "fahrenheit^1", factor: 1 });
     }
@@ -358,7 +394,7 @@ class AnswerParser {
       if (kind === "symbol" && /^[.;?"`]$/.test(token.text)) continue;
       if (
         onlyWords && /^(?:the|an?)$/i.test(token.text) && this.tokens[i + 1]?.kind === "word" && i + 1 < end &&
-        this.tokens[i + 1]!.text.length > 1
+        this.tokens[i + 1]!.text.length > 1 && !AND.has(this.tokens[i + 1]!.text)
       ) continue;
       if (token.text === "{" && this.#partner[i] === i + 2) continue;
       if (token.text === "}" && this.#partner[i]! >= 0 && this.#partner[i] === i - 2) continue;

@@ -4,7 +4,11 @@
  * @module
  */
 import { afterThinking, extractAnswers } from "./extract.ts";
+import { foldDigits } from "./digits.ts";
+import { type Choices, choicesOf } from "./labels.ts";
+import { OPTION_WORDS, withoutVerb } from "./languages.ts";
 import { MAX_ANSWER, MAX_RESPONSE } from "./latex_tokens.ts";
+import { bare } from "./marks.ts";
 import { MathAnswer, MathTruth } from "./math_equal.ts";
 import { type RewardInput, type Score, truthsOf } from "./reward.ts";
 
@@ -13,16 +17,18 @@ const DEFAULT_COUNT = 10;
 /** Most choices that letters can name. */
 const MAX_COUNT = 26;
 
-/** Without what only sets letters apart: `\text{(A)}`, `**A**`, `$A$`. */
+/** Without what only sets letters apart: `\text{(A)}`, `**A**`, `$A$`, （Ａ）, and words that only say that it is a choice. */
 function plain(answer: string): string {
   if (answer.length > MAX_ANSWER) return "";
-  let text = answer.replace(/\\(?:text|textbf|mathrm|mathbf|textrm|textit|mathit|mathsf|bf|rm|boxed|mbox)\b/g, "").replace(
-    /\\[,;:! ]|[${}~*`]|\\[()[\]]/g,
-    " ",
-  )
-    .trim();
-  text = text.replace(/^(?:(?:the|correct|final|answer|option|choice|letter|is)\b[\s:]*)+/i, "").replace(/[\s.,;:!]+$/, "");
-  return text;
+  // deno-lint-ignore no-control-regex
+  const folded = /[^\x00-\x7f]/.test(answer) ? answer.replace(/[^①-⑳]+/g, (run) => run.normalize("NFKC")) : answer;
+  if (folded.length === 1) return folded;
+  let text = folded.replace(/\\(?:text|textbf|mathrm|mathbf|textrm|textit|mathit|mathsf|bf|rm|boxed|mbox|fbox)\b/g, "");
+  text = text.replace(/\\[,;:! ]|[${}~*`【】「」『』]|\\[()[\]]/g, " ").trim();
+  if (/^[A-Za-z]{2}|^[^\x00-\x7f]/.test(text)) { // deno-lint-ignore no-control-regex
+    text = text.replace(/^(?:(?:the|correct|final|answer|option|choice|letter|is)\b[\s:]*)+/i, "").replace(OPTION_WORDS, "");
+  }
+  return withoutVerb(text.replace(/[\s.,;:!。、，]+$/, "").trim());
 }
 
 /**
@@ -40,24 +46,57 @@ function plain(answer: string): string {
  * ```
  */
 export function choiceOf(answer: string, options: { count: number }): number | undefined {
-  const text = plain(answer);
+  return letterIn(plain(answer), options.count)?.place;
+}
+
+/** The choice that a text, made plain, begins with, and what it says after the letter. */
+function letterIn(text: string, count: number): { place: number; rest: string } | undefined {
   const found = /^\(?\s*([A-Z])\s*\)?$/.exec(text) ?? /^\(\s*([A-Za-z])\s*\)/.exec(text) ?? /^\[\s*([A-Z])\s*\]/.exec(text) ??
     /^([A-Z])\s*[).:](?![a-z0-9])/.exec(text) ?? /^([a-z])\s*[).]?$/.exec(text) ?? /^([A-Z])\s*[-,]\s/.exec(text);
   if (found === null) return undefined;
-  if (namesSeveral(answer)) return undefined;
-  const place = found[1]!.toUpperCase().charCodeAt(0) - 65;
-  return place < options.count ? place : undefined;
+  if (text.length > 1 && namesSeveral(text)) return undefined;
+  const place = found[1]!.toUpperCase().charCodeAt(0) - 65,
+    rest = text.slice(found[0].length).replace(/^[\s).:,、-]+/, (marks) => /-$/.test(marks) ? "-" : "");
+  return place < count && !/^(?:is|was|are|seems?)?\s*(?:not\b|wrong\b|incorrect\b|false\b|错误|不正确|不对|不是)/i.test(rest)
+    ? { place, rest }
+    : undefined;
 }
 
-/** Whether a text names several choices by their letters: "A or B". */
-function namesSeveral(answer: string): boolean {
-  return /^\(?[A-Z]\)?\.?\s*(?:[,;&/]|and\b|or\b)\s*(?:(?:and|or)\b)?\s*\(?[A-Z](?![A-Za-z])/.test(plain(answer));
+/** Whether a text, made plain, names several choices by their letters: "A or B". */
+function namesSeveral(text: string): boolean {
+  return /^\(?[A-Z]\)?\.?\s*(?:[,;&/、]|(?:and|or|ou|o|oder|y|e|и|или|又は|または|또는)\s|和|或|与)\s*(?:(?:and|or)\b)?\s*\(?[A-Z](?![A-Za-z])/
+    .test(text);
 }
 
-/** All letters of "A, C" or "(A) and (C)" or "AC", sorted; undefined of other texts. */
-function lettersOf(answer: string): string | undefined {
-  const text = plain(answer).replace(/\band\b|[\s,;&()]/g, "");
+/** All letters of "A, C" or "(A) and (C)" or "AC", sorted; undefined of other texts. Made plain before. */
+function lettersOf(plainText: string): string | undefined {
+  const text = plainText.replace(/\band\b|[\s,;&()、和]/g, "");
   return /^[A-J]{2,10}$/.test(text) ? [...new Set(text)].sort().join("") : undefined;
+}
+
+/** Words after which a capital letter is a point, a part of a figure, or one of several; not a choice. */
+const NO_CHOICE =
+  /(?:\\[a-zA-Z]+|[-+*/=<>^_∠△|×·]|\b(?:angles?|points?|vert(?:ex|ices)|triangles?|sides?|lines?|segments?|edges?|arcs?|circles?|through|at|between|than|of|and|or|nor|versus|plus|minus|times|by|not|never|neither|isn't|cannot|can't|except|without|unlike|also|from [^.]{1,20} to))\s*[${(]*$/i;
+/** That something is not so. */
+const NEGATION =
+  /\b(?:not|never|neither|nor|no(?! wait)|cannot|none|except|without|exclud\w*|eliminat\w*|rul(?:e|es|ed|ing) out|discard\w*|reject\w*|avoid\w*|wrong|incorrect|false|instead of|rather than|unlike|differ\w*|doubt\w*)\b|n['’]t\b/gi;
+/** After a negation: that something is so all the same, "the one that does not fit is D"; unless it is said about what one thinks. */
+const AFFIRMED =
+  /\b(?:is|are|must be|would be|should be|leaves|leaving|choose|chose|pick|picked|select|selected|take|prefer|(?:go|going|went) (?:with|for)|settled? on)\b[^.]{0,20}$/i;
+const OPINION =
+  /^\W{0,3}(?:\w+\s+)?(?:think|believe|say|said|know|see|tell|claim|mean|sure|clear|certain|likely|true|correct|right|possible|that|it|because)\b/i;
+
+/** Whether the letter at the end of a text is denied there: "It is definitely not D", "I cannot see D", "\angle ABC - \angle D". */
+function isDenied(before: string): boolean {
+  if (NO_CHOICE.test(before)) return true;
+  const clause = before.slice(
+    Math.max(...[". ", ", ", "; ", ": ", "! ", "? ", "\n", " but ", " so "].map((mark) => before.lastIndexOf(mark) + 1)),
+  );
+  let last: RegExpExecArray | undefined;
+  for (const match of clause.matchAll(NEGATION)) last = match;
+  if (last === undefined) return false;
+  const after = clause.slice(last.index + last[0].length);
+  return OPINION.test(after) || !AFFIRMED.test(after);
 }
 
 /** The choice that a response begins or ends with, where nothing in it is called the answer. */
@@ -65,10 +104,10 @@ function atTheEdge(response: string, count: number): number | undefined {
   const text = response.trim();
   const first = /^[^\n]{0,200}/.exec(text)![0].trim();
   const opening = text.includes("\n") ? /^\**\(?([A-Z])\)?[.):]?\**$/.exec(first) : null;
-  const ending = text.slice(-100).replace(/[\s.*$`]+$/, "");
+  const ending = text.slice(-200).replace(/[\s.*$`。]+$/, "");
   const listed = /(?<![A-Za-z])[A-Z]\)?[\s,]+(?:(?:or|and)\s+)?\(?[A-Z]\)?$/.test(ending); // "(D) (E)", "D or E": none of them in particular
   const closing = listed ? null : /(?:^|[\s*${(])([A-Z])[)}]{0,2}$/.exec(ending) ?? /\boption \(?([A-Z])\b\)?[^\n]{0,60}$/.exec(ending);
-  const letter = (closing ?? opening)?.[1];
+  const letter = (closing === null || isDenied(ending.slice(0, closing.index + closing[0].search(/[A-Z]\b/))) ? opening : closing)?.[1];
   const place = letter === undefined ? count : letter.charCodeAt(0) - 65;
   return place < count ? place : undefined;
 }
@@ -95,32 +134,28 @@ export interface ChoiceOptions {
  */
 export function gradeChoice(input: RewardInput, options: ChoiceOptions = {}): Score {
   const given = input.options ?? [], count = given.length > 0 ? Math.min(given.length, MAX_COUNT) : DEFAULT_COUNT;
-  const choices: (MathTruth | undefined)[] = [];
-  const isText = (at: number, answer: MathAnswer): boolean => {
-    if (given[at] === undefined) return false;
-    return (choices[at] ??= new MathTruth(unmarked(given[at]), { units: options.units ?? "required" })).matches(answer);
-  };
+  const choices = new ChoiceTexts(given, options.units ?? "required");
   const truths = truthsOf(input.truth).map((truth) => truth.trim());
-  const several = truths.map(lettersOf).filter((letters) => letters !== undefined);
+  const several = truths.map((truth) => lettersOf(plain(truth))).filter((letters) => letters !== undefined);
   const places = truths.map((truth) => {
     const text = given.findIndex((option) => option.trim() === truth && option.trim().length > 1);
     if (text >= 0) return text;
-    const parsed = new MathAnswer(truth);
-    return choiceOf(truth, { count }) ?? given.findIndex((_, at) => isText(at, parsed));
+    return choiceOf(truth, { count }) ?? choices.places(new MathAnswer(truth))[0] ?? choices.labelled(plain(truth)) ?? -1;
   }).filter((place) => place >= 0);
   if (places.length === 0 && several.length === 0) return { score: NaN };
   /** Whether an answer names the truth's choice; undefined where it names none. */
   const verdict = (answer: string): boolean | undefined => {
-    const letters = several.length > 0 ? lettersOf(answer) : undefined;
+    const text = choices.latin(plain(answer)), letters = several.length > 0 ? lettersOf(text) : undefined;
     if (letters !== undefined) return several.includes(letters);
-    const place = choiceOf(answer, { count });
-    if (place !== undefined) return places.includes(place);
-    const text = new MathAnswer(answer);
-    const named = given.flatMap((_, at) => isText(at, text) ? [at] : []);
+    const named = letterIn(text, count);
+    if (named !== undefined) return places.includes(named.place) && !choices.contradict(named.place, named.rest);
+    const byText = choices.places(new MathAnswer(answer));
     // Texts that differ in order only, or in value not at all, must be given as they are written.
-    const written = named.length < 2 ? named : named.filter((at) => sameText(unmarked(given[at]!), answer));
+    const written = byText.length < 2 ? byText : byText.filter((at) => sameText(choices.texts[at]!, answer));
     if (written.length > 0) return written.some((at) => places.includes(at));
-    return named.length > 0 || namesSeveral(answer) ? false : undefined;
+    if (byText.length > 0 || namesSeveral(text)) return false;
+    const own = choices.labelled(text);
+    return own === undefined ? undefined : places.includes(own);
   };
   let first: string | undefined;
   for (const { answer, source } of extractAnswers(input.response, { choices: true })) {
@@ -134,11 +169,73 @@ export function gradeChoice(input: RewardInput, options: ChoiceOptions = {}): Sc
   return first === undefined ? { score: 0 } : { score: 0, answer: first };
 }
 
+/** Cyrillic capitals that look like Latin ones, and these. */
+const LOOKALIKES: Readonly<Record<string, string>> = { А: "A", В: "B", С: "C", Е: "E", Н: "H" };
+
+/** The texts of a question's choices, parsed when they are needed. */
+class ChoiceTexts {
+  #choices: Choices | undefined;
+  readonly #strict: (MathTruth | undefined)[] = [];
+  readonly #lenient: (MathTruth | undefined)[] = [];
+
+  constructor(readonly given: readonly string[], readonly units: "optional" | "required") {}
+
+  /** Without labels of their own. */
+  get texts(): readonly string[] {
+    return (this.#choices ??= choicesOf(this.given)).texts;
+  }
+
+  /** The labels, where they are others than A, B, C. */
+  get #labels(): readonly string[] {
+    const { labels = [] } = this.#choices ??= choicesOf(this.given);
+    return labels[0] === "A" ? [] : labels;
+  }
+
+  /** The choices whose text an answer is. */
+  places(answer: MathAnswer): number[] {
+    const { texts, units } = this;
+    return texts.flatMap((text, at) => text !== "" && (this.#strict[at] ??= new MathTruth(text, { units })).matches(answer) ? [at] : []);
+  }
+
+  /** The choice that an answer names by the label that its text carries: "②", "Б) 5". */
+  labelled(text: string): number | undefined {
+    if (this.#labels.length === 0) return undefined;
+    const [, label] = /^[([]?\s*([\p{L}\p{Nd}]{1,4}|[①-⑳])\s*(?:[)\]]|[.:](?!\d)|$|(?=\s\S))/u.exec(text) ?? [];
+    const place = label === undefined ? -1 : this.#labels.indexOf(foldDigits(label));
+    return place < 0 ? undefined : place;
+  }
+
+  /** An answer with Latin letters for Cyrillic ones that look alike, unless the choices' own labels are Cyrillic. */
+  latin(answer: string): string {
+    if (!/[АВСЕН]/.test(answer) || /[А-я]/.test(this.#labels[0] ?? "")) return answer;
+    return answer.replace(/(?<!\p{L})[АВСЕН](?!\p{L})/gu, (letter) => LOOKALIKES[letter]!);
+  }
+
+  /** Whether what follows a choice's letter is another choice's text or another value: `(D) 98^\circ` where 98 degrees is A. */
+  contradict(place: number, rest: string): boolean {
+    if (rest === "") return false;
+    const own = this.texts[place] ?? "", text = bare(rest);
+    if (own === "" || text === "" || text.length > MAX_REST) return false;
+    const answer = new MathAnswer(text);
+    if ((this.#lenient[place] ??= new MathTruth(own, { relative: 0.01 })).matches(answer) || sameText(own, text)) return false;
+    if (this.texts.some((other, at) => at !== place && other !== "" && (this.#lenient[at] ??= new MathTruth(other)).matches(answer))) {
+      return true;
+    }
+    return isValue(answer) && isValue(new MathAnswer(own));
+  }
+}
+
+/** Longest text after a letter that may contradict it; longer ones are reasons. */
+const MAX_REST = 500;
+
+/** Whether a text is one quantity, perhaps with a known unit. */
+function isValue(text: MathAnswer): boolean {
+  const [first] = text.readings;
+  return first?.kind === "quantity" && (first.quantity.unit === undefined || first.quantity.unit.dimension !== undefined);
+}
+
 /** Whether two texts are the same but for white space, capitals and what only sets formulas. */
 function sameText(a: string, b: string): boolean {
   const normal = (text: string) => text.replace(/\\[()[\],;:! ]|[$\s{}.]|\\text|\\mathrm/g, "").toLowerCase();
   return normal(a) === normal(b);
 }
-
-/** A choice's text without a letter before it: "(A) 12". */
-const unmarked = (option: string): string => option.replace(/^\s*\(?[A-Z]\)\s+(?=\S)/, "");

@@ -65,3 +65,31 @@ export function isNumeric(expression: Expression): boolean {
   for (const node of nodes(expression)) if (node.kind === "variable") return false;
   return true;
 }
+
+/** An expression written in one way whatever the order of its sums and products: for what is too large to compute. */
+export function ordered(expression: Expression): string {
+  const parts = (node: Expression, kind: "add" | "multiply"): string[] =>
+    node.kind === kind ? [...parts(node.left, kind), ...parts(node.right, kind)] : [ordered(node)];
+  switch (expression.kind) {
+    case "number":
+      return expression.denominator === 1n ? String(expression.numerator) : `${expression.numerator}/${expression.denominator}`;
+    case "constant":
+    case "variable":
+      return expression.name;
+    case "add":
+    case "multiply":
+      return `(${parts(expression, expression.kind).sort().join(expression.kind === "add" ? "+" : "*")})`;
+    case "divide":
+    case "power":
+      return `(${ordered(expression.left)}${expression.kind === "divide" ? ":" : "^"}${ordered(expression.right)})`;
+    case "either":
+      return `(${ordered(expression.left)}±${expression.sign}${ordered(expression.right)})`;
+    case "negate":
+      return `(-${ordered(expression.of)})`;
+    case "scaled":
+    case "function":
+      return `${expression.kind === "scaled" ? expression.by : expression.name}(${ordered(expression.of)})`;
+    case "root":
+      return `root(${ordered(expression.of)},${ordered(expression.index)})`;
+  }
+}

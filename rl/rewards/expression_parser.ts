@@ -182,6 +182,7 @@ export class ExpressionParser {
     if (FUNCTIONS.has(token.text) || token.text === "pi") return false;
     if (left.kind === "scaled" && left.by === "degree" && (token.text === "C" || token.text === "F")) return true;
     if (token.upright) return token.text.length > 1 || isUnitWord(token.text) || this.options.letterUnits === "always";
+    if (token.text > "\x7f") return true; // a unit in another script
     if (token.text.length === 1) {
       if (this.options.letterUnits === "never" || !BARE_UNITS.has(token.text) || !isNumeric(left)) return false;
       return this.options.letterUnits === "always" || token.spaced;
@@ -193,17 +194,18 @@ export class ExpressionParser {
     if (++this.#depth > MAX_DEPTH) fail();
     let base = this.#postfix(this.#primary());
     if (this.#take("symbol", "^")) {
-      if (this.#degree()) base = this.#postfix({ kind: "scaled", of: base, by: "degree" });
+      if (this.#degree(isNumeric(base))) base = this.#postfix({ kind: "scaled", of: base, by: "degree" });
       else base = this.#postfix({ kind: "power", left: base, right: this.#exponent() });
     }
     this.#depth--;
     return base;
   }
 
-  /** Takes \circ or {\circ} after "^". */
-  #degree(): boolean {
-    if (this.#take("command", "circ")) return true;
-    if (this.#is("open", "{") && this.#is("command", "circ", 1) && this.#is("close", "}", 2)) {
+  /** Takes \circ or {\circ} after "^"; after a number also the letter o that some write for it. */
+  #degree(number = false): boolean {
+    if (this.#take("command", "circ") || (number && this.#take("word", "o"))) return true;
+    const sign = this.#is("command", "circ", 1) || (number && this.#is("word", "o", 1));
+    if (sign && this.#is("open", "{") && this.#is("close", "}", 2)) {
       this.at += 3;
       return true;
     }

@@ -4,7 +4,9 @@
  * @module
  */
 import { parseAnswer } from "./answer.ts";
+import { lastForeignPhrase, OPTION_WORDS, STATING, withoutVerb } from "./languages.ts";
 import { MAX_ANSWER, MAX_RESPONSE } from "./latex_tokens.ts";
+import { bare, unmarked } from "./marks.ts";
 
 /** Where an answer was found, in the order of trust. */
 export type AnswerSource = "tag" | "box" | "hash" | "phrase" | "whole" | "last line" | "statement";
@@ -35,12 +37,15 @@ export function taggedAnswer(response: string): string | undefined {
   return response.slice(start + 8, end < 0 ? undefined : end).trim();
 }
 
-/** The content of the `\boxed{...}` or `\fbox{...}` that opens last among those that are closed; of `\boxed 5` the one character. */
+/** The content of the `\boxed{...}` or `\fbox{...}` that opens last among those that are closed; of `\boxed 5` the number, letter or fraction. */
 export function boxedAnswer(response: string): string | undefined {
   const box = lastBox(response);
   return box === undefined ? undefined : response.slice(...box).trim();
 }
 
+/** What a box without braces holds: TeX takes one character, who writes it means the number. */
+const UNBRACED_NUMBER = /^[-+]?\d+(?:[.,]\d+)*(?:\\?%|°|\^\\circ)?/;
+const UNBRACED = new RegExp(`${UNBRACED_NUMBER.source}|^[-+]?\\\\[dt]?frac(?:\\{[^{}]{1,20}\\}){2}|^\\(?[A-Za-z](?![A-Za-z])\\)?`);
 /** Where the content of that box begins and ends. */
 function lastBox(response: string): readonly [number, number] | undefined {
   if (!response.includes("box")) return undefined;
@@ -58,7 +63,8 @@ function lastBox(response: string): readonly [number, number] | undefined {
       while (response.charCodeAt(at) === 32) at++;
       if (response[at] === "{") opened.push(at + 1);
       else {
-        if (/[0-9A-Za-z]/.test(response[at] ?? "") && at > i + 1 + length) best = [at, at + 1];
+        const unbraced = (at > i + 1 + length ? UNBRACED : UNBRACED_NUMBER).exec(response.slice(at, at + 60));
+        if (unbraced !== null) best = [at, at + unbraced[0].length];
         at--;
       }
       i = at;
@@ -73,7 +79,7 @@ function lastBox(response: string): readonly [number, number] | undefined {
 
 /** The phrases that name an answer. Every quantifier in them is bounded. */
 const PHRASE =
-  /(?:\banswers?(?: (?:choice|option))?(?:\*\*|__)?(?: (?:to|for|of) [^.\n:=]{1,80}?)?\s{0,4}(?:is|are|was|should be|would be|must be|will be|would then be|:|=|：)|答案(?:是|为|：|:))/gi;
+  /(?:\banswers?(?: (?:choice|option))?(?:\*\*|__)?(?: (?:to|for|of) [^.\n:=]{1,80}?)?\s{0,4}(?:\*\*|__)?(?:is|are|was|should be|would be|must be|will be|would then be|:|=|：))/gi;
 /** As PHRASE, of choices. */
 const CHOICE_PHRASE = /\b(?:option|choice)s?(?:\*\*)? (?:is|are|would be|should be|must be)\b/gi;
 const HEADING = /\banswers?\s{0,4}(?:\*\*|__)?\s{0,4}:?\s{0,4}(?:\*\*|__)?[ \t]{0,8}\n/gi;
@@ -88,10 +94,11 @@ function lastEnd(text: string, pattern: RegExp): number {
 const DELIMITERS: readonly (readonly [string, string])[] = [["$$", "$$"], ["$", "$"], ["\\[", "\\]"], ["\\(", "\\)"]];
 
 /** The answer that stands at a place: up to the end of the line or sentence, or the formula that begins there. */
-function answerAt(text: string, at: number): string {
-  const rest = text.slice(at, at + MAX_ANSWER + 1_000).replace(/^(?:[\s:：*_`]|\.{2,5}|\\{2} )+/, "");
+function answerAt(text: string, at: number, choices: boolean): string {
+  // A star that closes what the phrase opened goes; one that opens stays for `unmarked`.
+  const rest = unmarked(text.slice(at, at + MAX_ANSWER + 1_000).replace(/^(?:[\s:：}]|[*_]{1,3}(?=\s)|\.{2,5}|\\{2} )+/, "")).trimStart();
   const lead = /^(?:(?:therefore|thus|simply|just|indeed|then|given by|clearly|option|choice|letter|the)\s+)+/i.exec(rest)?.[0].length ?? 0;
-  const body = rest.slice(lead).replace(/^[:\s*_`]+/, "");
+  const body = rest.slice(lead).replace(/^[:\s*_]+(?![\d{])/, "").replace(OPTION_WORDS, "");
   for (const [open, close] of DELIMITERS) {
     if (!body.startsWith(open)) continue;
     const end = body.indexOf(close, open.length);
@@ -107,9 +114,13 @@ function answerAt(text: string, at: number): string {
     break;
   }
   const line = /^[^\n]*/.exec(body)![0];
-  const sentence = /^(?:[^.。;]|\.(?!\s|$)|;(?!\s))*/.exec(line)![0];
-  const clause = sentence.search(/,? (?:because|since|which|so|hence|therefore)\b/i);
-  return (clause > 0 ? sentence.slice(0, clause) : sentence).trim();
+  // "D. 98" goes on after the choice's letter.
+  const letter = choices ? /^\(?[A-Z]\)?[.．]\s+(?=\S)/.exec(line)?.[0].length ?? 0 : 0;
+  const sentence = line.slice(0, letter) + /^(?:[^.。;．｡।॥۔；؛]|[.．](?![\s"'”’」』)*_]|$)|;(?!\s))*/.exec(line.slice(letter))![0];
+  const clause = sentence.search(
+    /,? (?:because|since|which|so|hence|therefore)\b|[，、,]\s?(?=因为|因為|所以|故|即|理由|なぜ|왜냐|\p{Script=Han}{2})/iu,
+  );
+  return withoutVerb((clause > 0 ? sentence.slice(0, clause) : sentence).trim());
 }
 
 /** Whether a text is one value: a number, formula, tuple, set, equation; no prose. */
@@ -125,9 +136,9 @@ function isValue(text: string): boolean {
 /** The last line that is not blank, and the last sentence in it. */
 function ending(text: string): { line: string; sentence: string } {
   const trimmed = text.trimEnd();
-  const line = trimmed.slice(Math.max(trimmed.lastIndexOf("\n") + 1, trimmed.length - 2_000)).trim();
+  const line = bare(trimmed.slice(Math.max(trimmed.lastIndexOf("\n") + 1, trimmed.length - 2_000)));
   const body = line.replace(/[\s.。!*$]+$/, "");
-  const breaks = Math.max(body.lastIndexOf(". "), body.lastIndexOf("? "), body.lastIndexOf("! "));
+  const breaks = Math.max(...[". ", "? ", "! ", "。", "।", "？", "！"].map((mark) => body.lastIndexOf(mark) + mark.length - 2));
   return { line, sentence: breaks < 0 ? body : body.slice(breaks + 2) };
 }
 
@@ -186,40 +197,45 @@ export function* extractAnswers(response: string, options: ExtractOptions = {}):
   if (rest.length < response.length) yield* search(response, options);
 }
 
+/** The one place through which every answer goes: what surrounds it comes off. */
+const found = (answer: string, source: AnswerSource): Extracted => ({ answer: bare(answer), source });
+
 function* search(text: string, options: ExtractOptions): Generator<Extracted> {
   const tagged = taggedAnswer(text);
   if (tagged !== undefined && tagged !== "") {
     const inner = boxedAnswer(tagged) ?? phrase(tagged, 0, options);
-    yield { answer: inner || tagged, source: "tag" };
+    yield found(inner || tagged, "tag");
     return;
   }
   const box = lastBox(text), boxed = box === undefined ? "" : text.slice(...box).trim();
-  if (boxed !== "") yield { answer: boxed, source: "box" };
+  if (boxed !== "") yield found(boxed, "box");
   const hash = text.lastIndexOf("#### ");
   if (hash >= 0) {
     const line = /^[^\n]*/.exec(text.slice(hash + 5, hash + 5 + MAX_ANSWER))![0].trim();
-    if (/\d/.test(line)) yield { answer: line, source: "hash" };
+    if (/\d/.test(line)) yield found(line, "hash");
   }
   const named = phrase(text, box?.[1] ?? 0, options); // after the box only
-  if (named !== undefined) yield { answer: named, source: "phrase" };
+  if (named !== undefined) yield found(named, "phrase");
   const trimmed = text.trim();
   if (trimmed.length <= MAX_WHOLE && !trimmed.includes("\n")) {
     // Of a sentence what it states, as of one below other lines; a choice is looked for in all of it.
     const stated = options.choices || isValue(trimmed) ? undefined : statement(ending(trimmed).sentence);
-    if (stated !== undefined) yield { answer: stated, source: "statement" };
-    else if (trimmed !== "") yield { answer: trimmed, source: "whole" };
+    if (stated !== undefined) yield found(stated, "statement");
+    else if (trimmed !== "") yield found(trimmed, "whole");
     return;
   }
   const { line, sentence } = ending(trimmed);
-  if (isValue(line)) yield { answer: line, source: "last line" };
+  if (isValue(line)) yield found(line, "last line");
   const value = statement(sentence);
-  if (value !== undefined) yield { answer: value, source: "statement" };
+  if (value !== undefined) yield found(value, "statement");
 }
 
 function phrase(text: string, from: number, options: ExtractOptions): string | undefined {
-  const at = Math.max(lastEnd(text, PHRASE), lastEnd(text, HEADING), options.choices ? lastEnd(text, CHOICE_PHRASE) : -1);
+  const choices = options.choices ?? false;
+  let at = Math.max(lastEnd(text, PHRASE), lastEnd(text, HEADING), choices ? lastEnd(text, CHOICE_PHRASE) : -1);
+  if (at < from || /[^\x00-\xff]/.test(text)) at = Math.max(at, lastForeignPhrase(text, { choices })); // deno-lint-ignore no-control-regex
   if (at < from) return undefined;
-  const answer = answerAt(text, at);
+  const answer = answerAt(text, at, choices);
   return answer === "" ? undefined : answer;
 }
 
@@ -227,8 +243,9 @@ function phrase(text: string, from: number, options: ExtractOptions): string | u
 function statement(sentence: string): string | undefined {
   const tail = sentence.slice(-500);
   let at = -1;
-  for (const match of tail.matchAll(/(?:\b(?:is|are|equals|be|equal to)\b|[=:≈]|\\approx)/gi)) at = match.index + match[0].length;
+  for (const match of tail.matchAll(/(?:\b(?:is|are|equals|be|equal to)\b|[=:：≈]|\\approx)/gi)) at = match.index + match[0].length;
+  for (const match of tail.matchAll(STATING)) at = Math.max(at, match.index + match[0].length);
   if (at < 0) return undefined;
-  const value = tail.slice(at).replace(/^[\s*]+/, "");
+  const value = bare(withoutVerb(tail.slice(at)));
   return isValue(value) ? value : undefined;
 }

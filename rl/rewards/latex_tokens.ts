@@ -4,6 +4,8 @@
  * @module
  */
 
+import { digitOf } from "./digits.ts";
+
 /** What a {@linkcode Token} is. Brackets of every kind are "open" and "close"; a LaTeX group's are `{` and `}`, a set's `\{` and `\}`. */
 export type TokenKind = "number" | "word" | "command" | "symbol" | "open" | "close";
 
@@ -71,7 +73,33 @@ const UNICODE: Readonly<Record<string, string>> = {
   "“": '"',
   "”": '"',
   "。": ".",
+  "｡": ".",
+  "।": ".",
+  "॥": ".",
+  "۔": ".",
   "、": ",",
+  "،": ",",
+  "؛": ";",
+  "٫": ".",
+  "٬": ",",
+  "٪": "\\%",
+  "∶": ":",
+  "∘": "\\circ ",
+  "˚": "^\\circ ",
+  "…": "...",
+  "⋯": "...",
+  "ℝ": "\\reals ",
+  "￥": "\\yen ",
+  "￡": "\\pounds ",
+  "「": '"',
+  "」": '"',
+  "『": '"',
+  "』": '"',
+  "«": '"',
+  "»": '"',
+  "„": '"',
+  "【": "(",
+  "】": ")",
   "½": "\\frac{1}{2}",
   "⅓": "\\frac{1}{3}",
   "⅔": "\\frac{2}{3}",
@@ -139,8 +167,10 @@ function toAscii(text: string): string {
       out += digits === "" ? `${root} ` : `${root}{${digits}}`;
     } else if (code >= 0xff01 && code <= 0xff5e) out += String.fromCharCode(code - 0xfee0);
     else if (/\s/.test(char)) out += " ";
+    else if (code >= 0x2460 && code <= 0x2473) out += String(code - 0x245f); // ① to ⑳
+    else if (code >= 0x3300 && code <= 0x33ff) out += char.normalize("NFKC").replace(/([a-z])([23])$/, "$1^$2"); // ㎝, ㎡
     else if (code === 0x200b || code === 0x2061 || code === 0x2062 || code === 0xfeff) out += ""; // invisible
-    else out += UNICODE[char] ?? char;
+    else out += UNICODE[char] ?? digitOf(code) ?? char;
   }
   return out;
 }
@@ -212,8 +242,20 @@ const SYNONYMS: Readonly<Record<string, readonly [TokenKind, string]>> = {
   infin: ["command", "infty"],
   varnothing: ["command", "emptyset"],
   textpi: ["command", "pi"],
+  ldots: ["command", "dots"],
+  cdots: ["command", "dots"],
+  dotsc: ["command", "dots"],
+  dotsb: ["command", "dots"],
+  dotso: ["command", "dots"],
+  dotsm: ["command", "dots"],
+  hdots: ["command", "dots"],
+  R: ["command", "reals"],
+  Reals: ["command", "reals"],
   "\\": ["symbol", "\\\\"],
 };
+
+/** What follows \mathbb where the real numbers are meant. */
+const REALS = /^ ?(?:\{ ?R ?\}|R(?![a-zA-Z]))/;
 
 const isDigit = (c: string | undefined): boolean => c !== undefined && c >= "0" && c <= "9";
 const isLetter = (c: string | undefined): boolean =>
@@ -236,7 +278,7 @@ const ARGUMENTS: Readonly<Record<string, number>> = { frac: 2, binom: 2, sqrt: 1
 export function tokenize(answer: string, options: { thousands: boolean }): Token[] | undefined {
   const text = toAscii(answer), tokens: Token[] = [];
   const groups: { upright: boolean; visible: boolean; need: number }[] = [];
-  let at = 0, spaced = false, upright = false, need = 0;
+  let at = 0, spaced = false, upright = false, need = 0, infix = false;
   const push = (kind: TokenKind, value: string) => {
     tokens.push({ kind, text: value, upright, spaced });
     spaced = false;
@@ -276,6 +318,12 @@ export function tokenize(answer: string, options: { thousands: boolean }): Token
       if (need > 0) need--;
       else while (isLetter(text[end])) end++;
       const word = text.slice(at, end), command = /^(?:[dt]?frac|sqrt)$/.test(word) && text[end] === "{"; // a backslash was lost
+      const myriad = tokens.at(-1)?.kind === "number" ? /^(?:[十百千]?[万萬亿億]|[만억])(?=.)/.exec(word)?.[0] : undefined; // 5万元
+      if (myriad !== undefined) {
+        push("word", myriad);
+        at += myriad.length;
+        continue;
+      }
       push(command ? "command" : "word", command && word !== "sqrt" ? "frac" : word);
       if (command) need = word === "sqrt" ? 1 : 2;
       at = end;
@@ -289,7 +337,10 @@ export function tokenize(answer: string, options: { thousands: boolean }): Token
         // Spaces; also the delimiters of formulas, below.
         spaced ||= name !== "!";
       } else if (name === "(" || name === ")" || name === "[" || name === "]") spaced = true;
-      else if (TEXT.has(name)) {
+      else if ((name === "mathbb" || name === "Bbb") && REALS.test(text.slice(at, at + 8))) {
+        push("command", "reals");
+        at += REALS.exec(text.slice(at, at + 8))![0].length;
+      } else if (TEXT.has(name)) {
         while (text[at] === " ") at++;
         if (text[at] === "{") {
           groups.push({ upright, visible: false, need });
@@ -312,6 +363,7 @@ export function tokenize(answer: string, options: { thousands: boolean }): Token
       else if (name === "rfloor" || name === "rceil" || name === "rangle") push("close", `\\${name}`);
       else {
         const [kind, value] = SYNONYMS[name] ?? ["command", name];
+        infix ||= name === "over" || name === "choose";
         push(kind, value);
         need = kind === "command" && Object.hasOwn(ARGUMENTS, value) ? ARGUMENTS[value]! : Math.max(0, need - 1);
       }
@@ -338,12 +390,46 @@ export function tokenize(answer: string, options: { thousands: boolean }): Token
     } else if (c === ")" || c === "]") {
       push("close", c);
       at++;
+    } else if (c === "." && text.startsWith("...", at)) {
+      push("command", "dots");
+      while (text[at] === ".") at++;
     } else {
       const pair = text.slice(at, at + 2);
       const symbol = pair === "<=" || pair === ">=" || pair === "!=" ? pair : pair === "**" ? "^" : pair === "==" ? "=" : c;
       push("symbol", symbol);
       at += symbol === "^" && c === "*" || pair === "==" ? 2 : symbol.length;
     }
+  }
+  return infix ? prefixed(tokens) : tokens;
+}
+
+/** TeX's `a \over b` and `n \choose k` as `\frac{a}{b}` and `\binom{n}{k}`: of all that stands in the group, but no further than a relation or a comma. */
+function prefixed(tokens: Token[]): Token[] {
+  const brace = (kind: TokenKind, text: string): Token => ({ kind, text, upright: false, spaced: false });
+  const ends = (token: Token) => token.kind === "symbol" && /^(?:[,;:=≈<>&]|[<>!]=|\\\\)$/.test(token.text);
+  for (let i = 0, count = 0; i < tokens.length && count < 20; i++) {
+    const { kind, text } = tokens[i]!;
+    if (kind !== "command" || (text !== "over" && text !== "choose")) continue;
+    count++;
+    let start = i, end = i + 1;
+    for (let depth = 0; start > 0; start--) {
+      const before = tokens[start - 1]!;
+      if (before.kind === "close") depth++;
+      else if (before.kind === "open" && --depth < 0) break;
+      else if (depth === 0 && ends(before)) break;
+    }
+    for (let depth = 0; end < tokens.length; end++) {
+      const after = tokens[end]!;
+      if (after.kind === "open") depth++;
+      else if (after.kind === "close" && --depth < 0) break;
+      else if (depth === 0 && ends(after)) break;
+    }
+    const [left, right] = [tokens.slice(start, i), tokens.slice(i + 1, end)];
+    // A sign before a fraction without braces is its sign: -1 \over 2.
+    const command = { ...brace("command", text === "over" ? "frac" : "binom"), spaced: tokens[start]!.spaced };
+    const [open, close] = [brace("open", "{"), brace("close", "}")];
+    tokens.splice(start, end - start, command, open, ...left, close, open, ...right, close);
+    i = start + left.length + 4;
   }
   return tokens;
 }

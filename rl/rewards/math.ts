@@ -6,6 +6,7 @@
 import { gradeChoice } from "./choice.ts";
 import { extractAnswer } from "./extract.ts";
 import { MathAnswer, type MathOptions, MathTruth } from "./math_equal.ts";
+import { polarityOf, responsePolarity } from "./polarity.ts";
 import { type RewardInput, type Score, truthsOf } from "./reward.ts";
 
 /**
@@ -31,7 +32,12 @@ export function gradeMath(input: RewardInput, options: MathOptions = {}): Score 
   const gradable = truths.map((truth) => new MathTruth(truth, options)).filter((truth) => truth.gradable);
   if (gradable.length === 0) return { score: NaN };
   const given = extractAnswer(input.response);
-  if (given === undefined) return { score: 0 };
-  const answer = new MathAnswer(given.answer);
-  return { score: gradable.some((truth) => truth.matches(answer)) ? 1 : 0, answer: given.answer };
+  if (given !== undefined) {
+    const answer = new MathAnswer(given.answer);
+    if (gradable.some((truth) => truth.matches(answer))) return { score: 1, answer: given.answer };
+  }
+  const polarities = truths.map(polarityOf).filter((yes) => yes !== undefined);
+  const said = polarities.length === 0 ? undefined : responsePolarity(input.response);
+  const answer = given?.answer ?? said?.answer, score = said !== undefined && polarities.includes(said.yes) ? 1 : 0;
+  return answer === undefined ? { score } : { score, answer };
 }

@@ -4,7 +4,8 @@
  * @module
  */
 import { type Answer, parseAnswer } from "./answer.ts";
-import { type Expression, variablesOf } from "./expression.ts";
+import { sameClock } from "./clock.ts";
+import { type Expression, isNumeric, nodes, variablesOf } from "./expression.ts";
 import type { LetterUnits } from "./expression_parser.ts";
 import { MAX_ANSWER } from "./latex_tokens.ts";
 import { proportional, Quantity, sameExpression, sameQuantity, type Tolerance } from "./quantity.ts";
@@ -46,13 +47,20 @@ class Comparison {
   same(truth: Answer, response: Answer): boolean {
     if (truth.text !== "" && truth.text === response.text) return true;
     if (truth.kind === "relation" || response.kind === "relation") return this.#relations(truth, response);
+    if (truth.kind === "clock" || response.kind === "clock") return this.#clocks(truth, response);
     if (truth.kind === "quantity" && response.kind === "quantity") {
       const [a, b] = [truth.quantity.branches, response.quantity.branches];
       if (a.length === 1 && b.length === 1) return sameQuantity(a[0]!, b[0]!, this.tolerance);
     }
     if (truth.kind === "ratio" || response.kind === "ratio") return this.#ratios(truth, response);
     if (truth.kind === "matrix" || response.kind === "matrix") return this.#matrices(truth, response);
+    if (isReals(truth) || isReals(response)) return this.#asIntervals(truth, response);
     return this.#collections(truth, response);
+  }
+
+  #clocks(truth: Answer, response: Answer): boolean {
+    const [a, b] = [truth, response].map((answer) => answer.kind === "clock" || answer.kind === "ratio" ? answer.clock : undefined);
+    return a !== undefined && b !== undefined && sameClock(a, b);
   }
 
   /** Same items in any order. */
@@ -96,6 +104,11 @@ class Comparison {
     };
     const [a, b] = [parts(truth), parts(response)];
     if (a === undefined || b === undefined || a.length !== b.length) return false;
+    // A time is no ratio: 12:30 is not 24:60.
+    if (truth.kind === "ratio" && response.kind === "ratio" && truth.clock !== undefined) {
+      return a.every((part, i) => sameExpression(part, b[i]!, this.tolerance)) ||
+        (response.clock !== undefined && this.#clocks(truth, response));
+    }
     // a_i / a_last = b_i / b_last
     const share = (all: readonly Quantity[], i: number) =>
       new Quantity({ kind: "divide", left: all[i]!.expression, right: all.at(-1)!.expression });
@@ -106,8 +119,12 @@ class Comparison {
   #matrices(truth: Answer, response: Answer): boolean {
     const rows = (answer: Answer): readonly (readonly Answer[])[] | undefined => {
       if (answer.kind === "matrix") return answer.rows;
+      const nested = nestedRows(answer);
+      if (nested !== undefined) return nested;
       // A tuple is a column.
-      return answer.kind === "list" && answer.open === "(" && answer.close === ")" ? answer.items.map((item) => [item]) : undefined;
+      return answer.kind === "list" && (answer.open === "(" && answer.close === ")" || answer.open === "[" && answer.close === "]")
+        ? answer.items.map((item) => [item])
+        : undefined;
     };
     const [a, b] = [rows(truth), rows(response)];
     if (a === undefined || b === undefined) return false;
@@ -135,8 +152,21 @@ class Comparison {
   #stripped(answer: Answer): Answer | undefined {
     if (answer.kind !== "relation") return answer;
     if (answer.operators.every((operator) => operator === "in")) return answer.parts.at(-1);
+    if (isEquation(answer) && !this.#holds(answer)) return undefined;
     if (!isEquation(answer) || !answer.label) return answer.operators.some(isInequality) ? answer : undefined;
     return answer.parts.at(-1);
+  }
+
+  /** Whether an equation's numbers agree, as far as they are numbers: 41 = 42 says nothing. Rounded ones within 1 %. */
+  #holds({ parts }: Answer & { kind: "relation" }): boolean {
+    const numbers = parts.filter((part) => part.kind === "quantity" && isArithmetic(part.quantity.expression));
+    const tolerance: Tolerance = { relative: 0.01, rounded: true, units: "optional" };
+    return numbers.every((part, i) => {
+      const before = numbers[i - 1];
+      if (before?.kind !== "quantity" || part.kind !== "quantity") return true;
+      if ((before.quantity.unit === undefined) !== (part.quantity.unit === undefined)) return true;
+      return sameQuantity(before.quantity, part.quantity, tolerance) || sameQuantity(part.quantity, before.quantity, tolerance);
+    });
   }
 
   /** The forms of a chain such as x = \sqrt{2} ≈ 1.41 that may stand for its value: the last, and those before "≈" where all are near each other. */
@@ -156,7 +186,7 @@ class Comparison {
       // x = 5 is not y = 5; "the area = 5" may be A = 5.
       if (truth.parts[0]!.kind === "quantity" && response.parts[0]!.kind === "quantity") return false;
     }
-    if (!truth.label || !response.label) return false;
+    if (!truth.label || !response.label || !this.#holds(response)) return false;
     return this.same(truth.parts.at(-1)!, response.parts.at(-1)!);
   }
 
@@ -190,6 +220,19 @@ class Comparison {
     return (a.length > 1 || b.length > 1 || a[0] !== truth || b[0] !== response) && a.some((x) => b.some((y) => this.same(x, y)));
   }
 }
+
+/** The rows of `[[1, 2], [3, 4]]`, or of the same in braces or round brackets. */
+function nestedRows(answer: Answer): (readonly Answer[])[] | undefined {
+  if (answer.kind !== "list" || answer.open === "" || answer.items.length === 0) return undefined;
+  const rows = answer.items.map((item) => item.kind === "list" && item.open === answer.open ? item.items : []);
+  return rows.every((row) => row.length > 0 && row.length === rows[0]!.length) ? rows : undefined;
+}
+
+/** The real numbers, as a sign or in words. */
+function isReals(answer: Answer): boolean {
+  return answer.kind === "words" && REALS.test(answer.text);
+}
+const REALS = /^(?:reals|(?:x in )?(?:the )?(?:set of )?(?:all )?(?:real numbers|reals|real)|(?:全体|一切|所有)?实数集?)$/;
 
 const ONE = new Quantity({ kind: "number", numerator: 1n, denominator: 1n, places: -1, digits: 1 });
 
@@ -238,6 +281,7 @@ function intervalOf(answer: Answer): Interval | undefined {
       highClosed: answer.close === "]",
     };
   }
+  if (isReals(answer)) return { variable: "", low: undefined, high: undefined, lowClosed: false, highClosed: false };
   if (answer.kind !== "relation" || !answer.operators.every(isInequality)) return undefined;
   const variable = (part: Answer | undefined) =>
     part?.kind === "quantity" && part.quantity.expression.kind === "variable" ? part.quantity.expression.name : undefined;
@@ -265,6 +309,15 @@ function intervalOf(answer: Answer): Interval | undefined {
     return { variable: right, low: parts[0], high: undefined, lowClosed: closed(operators[0]), highClosed: false };
   }
   return undefined;
+}
+
+/** Whether an expression is a number without functions of angles, which some write in degrees, and without a choice of signs. */
+function isArithmetic(expression: Expression): boolean {
+  if (!isNumeric(expression)) return false;
+  for (const node of nodes(expression)) {
+    if (node.kind === "either" || (node.kind === "function" && !/^(?:abs|factorial|floor|ceil)$/.test(node.name))) return false;
+  }
+  return true;
 }
 
 const isConstant = (answer: Answer): boolean =>

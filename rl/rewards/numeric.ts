@@ -12,6 +12,8 @@ export interface Rational {
 }
 
 const LIMIT = 1n << 1024n;
+/** Of whole numbers, and of fractions of a small denominator. */
+const LARGE = 1n << 16_384n;
 const WORD = 1n << 64n;
 const abs = (n: bigint): bigint => n < 0n ? -n : n;
 
@@ -28,8 +30,8 @@ class Exact {
     if (denominator === 0n) return undefined;
     if (denominator < 0n) [numerator, denominator] = [-numerator, -denominator];
     const size = abs(numerator) > denominator ? abs(numerator) : denominator;
-    this.#budget -= size < WORD ? 1 : 30;
-    if (this.#budget < 0 || size >= LIMIT) return undefined;
+    this.#budget -= size < WORD ? 1 : size < LIMIT ? 30 : 300;
+    if (this.#budget < 0 || size >= (denominator < WORD ? LARGE : LIMIT)) return undefined;
     const divisor = denominator === 1n ? 1n : gcd(abs(numerator), denominator);
     return { numerator: numerator / divisor, denominator: denominator / divisor };
   }
@@ -86,13 +88,13 @@ class Exact {
     if (a === 0n) return exponent > 0n ? base : undefined;
     const times = abs(exponent), size = abs(a) > b ? abs(a) : b;
     if (size === 1n) return exponent % 2n === 0n ? { numerator: 1n, denominator: 1n } : base;
-    if (times > 1024n || BigInt(size.toString(16).length) * 4n * times > 2048n) return undefined;
+    if (times > 16_384n || BigInt(size.toString(16).length - 1) * 4n * times > (b === 1n ? 16_384n : 2_048n)) return undefined;
     const [up, down] = [a ** times, b ** times];
     return exponent > 0n ? this.rational(up, down) : this.rational(down, up);
   }
 }
 
-/** An expression's exact value; undefined where it is not rational by arithmetic alone, undefined, or too large (some 1,000 bits). */
+/** An expression's exact value; undefined where it is not rational by arithmetic alone, undefined, or too large (1,024 bits; over a small denominator 16,384). */
 export function exactValue(expression: Expression): Rational | undefined {
   return new Exact().of(expression);
 }

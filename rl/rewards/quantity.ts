@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { type Expression, isNumeric, nodes, variablesOf } from "./expression.ts";
+import { type Expression, isNumeric, nodes, ordered, variablesOf } from "./expression.ts";
 import { type Approximate, exactValue, type Rational, sampleOf, toNumber, valueAt } from "./numeric.ts";
 import type { Unit } from "./units.ts";
 
@@ -159,6 +159,7 @@ export function sameExpression(truth: Quantity, response: Quantity, tolerance: T
   if (truth.numeric) {
     const [x, y] = [truth.values[0]!, response.values[0]!];
     if (sameApproximately(x, y, relative)) return true;
+    if (Number.isNaN(x.re) && Number.isNaN(y.re)) return ordered(truth.expression) === ordered(response.expression);
     if (!tolerance.rounded || x.im !== 0 || y.im !== 0) return false;
     // The response is rounded from an exact truth, or has more digits than a truth that is rounded.
     if (!truth.decimal && isRounding(response, x.re)) return true;
@@ -172,7 +173,7 @@ export function sameExpression(truth: Quantity, response: Quantity, tolerance: T
     if (!sameApproximately(x, y, relative)) return false;
     valid++;
   }
-  return valid >= ENOUGH_POINTS;
+  return valid >= ENOUGH_POINTS || ordered(truth.expression) === ordered(response.expression);
 }
 
 /** Whether a response is exact, or a decimal of more places than the truth. */

@@ -5,6 +5,7 @@
  */
 import { parseAnswer } from "./answer.ts";
 import { boxedAnswer, extractAnswer } from "./extract.ts";
+import { bare } from "./marks.ts";
 import { MAX_ANSWER, MAX_RESPONSE } from "./latex_tokens.ts";
 import { toNumber } from "./numeric.ts";
 import { type RewardInput, type Score, truthsOf } from "./reward.ts";
@@ -40,9 +41,9 @@ function normalText(text: string, options: ExactOptions): string {
  * ```
  */
 export function gradeExact(input: RewardInput, options: ExactOptions = {}): Score {
-  const truths = truthsOf(input.truth).map((truth) => normalText(truth, options)).filter((truth) => truth !== "");
-  if (truths.length === 0) return { score: NaN };
   const whole = options.from === "response";
+  const truths = truthsOf(input.truth).map((truth) => normalText(whole ? truth : bare(truth), options)).filter((truth) => truth !== "");
+  if (truths.length === 0) return { score: NaN };
   const answer = whole ? input.response : extractAnswer(input.response)?.answer ?? input.response;
   if (answer.length > (whole ? MAX_RESPONSE : MAX_ANSWER)) return { score: 0 };
   const text = answer.replace(/^\\(?:text|mathrm|textbf)\{([^{}]*)\}$/, "$1");

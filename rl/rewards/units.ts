@@ -18,44 +18,50 @@ const define = (dimension: string, entries: Readonly<Record<string, number>>) =>
   for (const [names, factor] of Object.entries(entries)) for (const name of names.split(" ")) TABLE.set(name, [dimension, factor]);
 };
 define("length", {
-  "mm millimeter millimeters millimetre millimetres": 1e-3,
-  "cm centimeter centimeters centimetre centimetres": 1e-2,
-  "dm decimeter decimeters decimetre decimetres": 0.1,
-  "m meter meters metre metres": 1,
-  "km kilometer kilometers kilometre kilometres": 1e3,
+  "mm millimeter millimeters millimetre millimetres 毫米 ミリメートル 밀리미터 мм миллиметр миллиметра миллиметров Millimeter millimètres milímetro milímetros":
+    1e-3,
+  "cm centimeter centimeters centimetre centimetres 厘米 公分 センチメートル センチ 센티미터 см сантиметр сантиметра сантиметров Zentimeter centimètre centimètres centímetro centímetros centimetro centimetri":
+    1e-2,
+  "dm decimeter decimeters decimetre decimetres 分米 дм Dezimeter": 0.1,
+  "m meter meters metre metres 米 公尺 メートル 미터 м метр метра метров Meter Metern mètre mètres metro metros metri เมตร মিটার मीटर متر":
+    1,
+  "km kilometer kilometers kilometre kilometres 千米 公里 キロメートル 킬로미터 км километр километра километров Kilometer Kilometern kilomètre kilomètres kilómetro kilómetros quilômetros chilometri กิโลเมตร":
+    1e3,
   "inch inches": 0.0254,
   "ft foot feet": 0.3048,
   "yd yard yards": 0.9144,
   "mi mile miles": 1609.344,
 });
 define("mass", {
-  "mg milligram milligrams": 1e-3,
-  "g gram grams": 1,
-  "kg kilogram kilograms": 1e3,
-  "ton tons tonne tonnes": 1e6,
+  "mg milligram milligrams 毫克 мг": 1e-3,
+  "g gram grams 克 グラム 그램 г грамм грамма граммов Gramm gramme grammes gramo gramos gramas grammi กรัม": 1,
+  "kg kilogram kilograms 千克 公斤 キログラム キロ 킬로그램 кг килограмм килограмма килограммов Kilogramm kilogramme kilogrammes kilogramo kilogramos quilogramas กิโลกรัม":
+    1e3,
+  "ton tons tonne tonnes 吨 噸 トン 톤 т тонн тонны Tonnen toneladas": 1e6,
   "lb lbs pound pounds": 453.59237,
   "oz ounce ounces": 28.349523125,
 });
 define("time", {
   "ms millisecond milliseconds": 1e-3,
-  "s sec secs second seconds": 1,
-  "min mins minute minutes": 60,
-  "h hr hrs hour hours": 3600,
-  "day days": 86400,
-  "week weeks": 604800,
-  "month months": 2629746,
-  "year years yr yrs": 31556952,
+  "s sec secs second seconds 秒 秒钟 초 с сек секунда секунды секунд Sekunde Sekunden seconde secondes segundo segundos secondi วินาที": 1,
+  "min mins minute minutes 分钟 分鐘 분 мин минута минуты минут Minute Minuten minuto minutos minuti นาที মিনিট मिनट دقيقة": 60,
+  "h hr hrs hour hours 小时 小時 时间 時間 시간 ч час часа часов Stunde Stunden heure heures hora horas ore ชั่วโมง ঘণ্টা घंटे ساعة": 3600,
+  "day days 天 日 일 день дня дней Tag Tage Tagen jour jours día días dia dias giorni วัน দিন दिन": 86400,
+  "week weeks 周 星期 週間 주 недель недели Woche Wochen semaine semaines semana semanas": 604800,
+  "month months 个月 個月 か月 개월 месяцев месяца Monat Monate mois mes meses mesi": 2629746,
+  "year years yr yrs 年 년 лет год года Jahr Jahre Jahren ans année années año años anos anni ปี": 31556952,
 });
 define("volume", {
-  "ml mL milliliter milliliters millilitre millilitres": 1e-3,
+  "ml mL milliliter milliliters millilitre millilitres 毫升 ミリリットル 밀리리터 мл Milliliter": 1e-3,
   "cl cL centiliter centiliters": 1e-2,
-  "l L liter liters litre litres": 1,
+  "l L liter liters litre litres 升 公升 リットル 리터 л литр литра литров Liter litro litros litri": 1,
   "gal gallon gallons": 3.785411784,
 });
-define("money", { "dollar dollars USD usd": 1, "cent cents": 0.01 });
-define("euro", { "euro euros EUR": 1 });
+define("money", { "dollar dollars USD usd 美元 ドル 달러 долларов доллара dólares dólar Dollar": 1, "cent cents": 0.01 });
+define("euro", { "euro euros EUR Euro евро 欧元 유로 ユーロ": 1 });
 define("sterling", { "pence": 0.01, "GBP pounds_sterling": 1 });
-define("yen", { "yen JPY": 1 });
+// The sign is that of both.
+define("yen", { "yen JPY 円 元 块 塊 圆 圓 yuan RMB CNY": 1 });
 define("temperature", { "Celsius celsius": 1 });
 define("fahrenheit", { "Fahrenheit fahrenheit": 1 });
 define("force", { "N newton newtons": 1 });
@@ -68,6 +74,15 @@ define("pressure", { "Pa": 1, "kPa": 1e3 });
 define("amount", { "mol mole moles": 1 });
 define("length/time", { "mph": 0.44704, "kph kmh": 1 / 3.6 });
 define("area", { "ha hectare hectares": 1, "acre acres": 0.40468564224 });
+define("length^2", {
+  "平方毫米": 1e-6,
+  "平方厘米 平方公分 平方センチメートル 제곱센티미터": 1e-4,
+  "平方分米": 1e-2,
+  "平方米 平方公尺 平方メートル 제곱미터": 1,
+  "平方千米 平方公里": 1e6,
+});
+define("length^3", { "立方厘米 立方センチメートル 세제곱센티미터": 1e-6, "立方分米": 1e-3, "立方米 立方公尺 立方メートル 세제곱미터": 1 });
+define("area", { "公顷": 1 });
 // A unit without a name: as good as none.
 define("", { "unit units": 1 });
 
@@ -77,9 +92,11 @@ export const BARE_UNITS: ReadonlySet<string> = new Set(["m", "g", "s", "h", "l",
 /** Words that may stand in a number's unit, but after which there is more to the answer than a number. */
 const NOT_UNITS = new Set(
   ("and or not nor to times plus minus more less than between least most about approximately over under if when hundred thousand million billion " +
-    "dozen percent degrees degree is are was be equals only from through until no none neither either both all but except half half twice")
+    "dozen percent degrees degree is are was be equals only from through until no none neither either both all but except half half twice nicht pas non não nie ne nem не не нет nee bukan değil không")
     .split(" "),
 );
+/** Words of other scripts that deny what stands before them. */
+const DENYING = /ない|ません|아니|아닙|नहीं|না$|[不没否非]|ไม่|ليس|لا$/;
 
 /** Whether a word is a known unit or stands before one ("square", "cubic", "sq"). */
 export function isUnitWord(word: string): boolean {
@@ -94,7 +111,30 @@ export const MULTIPLIERS: Readonly<Record<string, bigint>> = {
   million: 1_000_000n,
   billion: 1_000_000_000n,
   trillion: 1_000_000_000_000n,
+  ...multipliers(100n, "百 백"),
+  ...multipliers(1_000n, "千 천 mil mille mila tausend тысяч тысячи тысяча nghìn ngàn ribu พัน হাজার हज़ार हजार ألف"),
+  ...multipliers(10_000n, "万 萬 만 หมื่น"),
+  ...multipliers(100_000n, "十万 十萬 lakh लाख লাখ แสน"),
+  ...multipliers(
+    1_000_000n,
+    "百万 百萬 millones millón millionen milioni milione milhões milhão миллион миллиона миллионов triệu juta ล้าน مليون",
+  ),
+  ...multipliers(10_000_000n, "千万 千萬 crore करोड़ কোটি"),
+  ...multipliers(100_000_000n, "亿 億 억"),
+  ...multipliers(1_000_000_000n, "milliarde milliarden milliards milliard miliardi miliardo миллиард миллиарда миллиардов tỷ miliar مليار"),
 };
+
+function multipliers(value: bigint, words: string): Record<string, bigint> {
+  return Object.fromEntries(words.split(" ").map((name) => [name, value]));
+}
+
+/** Words after a number that say degrees, or percent. */
+export const SCALE_WORDS: ReadonlyMap<string, "degree" | "percent"> = new Map([
+  ..."degree degrees deg 度 도 градус градуса градусов Grad degré degrés grado grados gradi grau graus stopni độ องศา درجة डिग्री ডিগ্রি derece"
+    .toLowerCase()
+    .split(" ").map((name) => [name, "degree"] as const),
+  ..."percent процент процента процентов Prozent パーセント 퍼센트".toLowerCase().split(" ").map((name) => [name, "percent"] as const),
+]);
 
 /**
  * Reads tokens[start, end) as a unit: known units with exponents, products and quotients, or up to four words that are none.
@@ -109,7 +149,10 @@ function words(tokens: readonly Token[], start: number, end: number): Unit | und
   let count = 0;
   for (let i = start; i < end; i++) {
     const token = tokens[i]!;
-    if (token.kind === "word" && !NOT_UNITS.has(token.text.toLowerCase()) && (token.text.length > 1 || token.upright)) {
+    if (
+      token.kind === "word" && !NOT_UNITS.has(token.text.toLowerCase()) && !(token.text > "\x7f" && DENYING.test(token.text)) &&
+      (token.text.length > 1 || token.upright || token.text > "\x7f")
+    ) {
       if (++count > 4) return undefined;
     } else if (!(token.kind === "symbol" && (token.text === "." || token.text === "-" && i > start))) return undefined;
   }
@@ -121,8 +164,9 @@ function knownUnit(tokens: readonly Token[], start: number, end: number): Unit |
   let factor = 1, sign = 1, prefix = 0, last: readonly [string, number] | undefined;
   const add = (unit: readonly [string, number], exponent: number) => {
     factor *= unit[1] ** exponent;
-    for (const [index, base] of unit[0].split("/").entries()) {
-      if (base !== "") powers.set(base, (powers.get(base) ?? 0) + (index === 0 ? exponent : -exponent));
+    for (const [index, part] of unit[0].split("/").entries()) {
+      const [base, power = "1"] = part.split("^"), times = Number(power) * (index === 0 ? exponent : -exponent);
+      if (base !== "") powers.set(base!, (powers.get(base!) ?? 0) + times);
     }
   };
   let bare = 0; // braces around parts of a unit

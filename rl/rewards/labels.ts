@@ -1,0 +1,78 @@
+/**
+ * The labels that the texts of choices carry themselves: "A. 10", "(b) 10", "① 10", "В) 10".
+ *
+ * @module
+ */
+import { foldDigits } from "./digits.ts";
+
+/** Sequences of labels, in the order of places. */
+const ALPHABETS: readonly (readonly string[])[] = [
+  [..."ABCDEFGHIJKLMNOPQRSTUVWXYZ"],
+  [..."abcdefghijklmnopqrstuvwxyz"],
+  Array.from({ length: 26 }, (_, i) => String(i + 1)),
+  [..."①②③④⑤⑥⑦⑧⑨⑩⑪⑫⑬⑭⑮⑯⑰⑱⑲⑳"],
+  ["i", "ii", "iii", "iv", "v", "vi", "vii", "viii", "ix", "x"],
+  ["I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX", "X"],
+  [..."АБВГДЕЖЗИК"],
+  [..."абвгдежзик"],
+  [..."АБЦД"],
+  [..."ΑΒΓΔΕΖΗΘ"],
+  [..."甲乙丙丁戊己庚辛"],
+  [..."アイウエオカキク"],
+  [..."가나다라마바사아"],
+  ["ㄱ", "ㄴ", "ㄷ", "ㄹ", "ㅁ", "ㅂ"],
+  [..."กขคงจ"],
+  [..."أبجدهو"],
+  [..."कखगघङ"],
+  [..."কখগঘঙ"],
+];
+
+/** A label in brackets, before a mark, or alone where it is round; then the text. */
+const LABELLED =
+  /^\s*(?:\*\*|__)?\s*(?:(?:option|choice|answer|opción|opção|选项|選項|選択肢|보기|вариант)\s+)?(?:[(（[［【<]\s*([\p{L}\p{Nd}]{1,4}|[①-⑳])\s*[)）\]］】>](?:\*\*|__)?\s*[.．:：、]?|([\p{L}\p{Nd}]{1,4})(?:\*\*|__)?\s*(?:[)）\]．、：]|(?<!\p{Nd})\.|\.(?!\p{Nd})|[:|](?=\s|$)|[-–—](?=\s)|(?<=[A-Z])(?=\s+\d|\t| {2}))|([①-⑳])(?:\*\*|__)?\s*[.．:：、)）]?)(?:\*\*|__)?\s*([^]*)$/iu;
+
+/** Choices without the labels that they carried. */
+export interface Choices {
+  /** The texts alone; "" of a choice that is nothing but its label. */
+  readonly texts: readonly string[];
+  /** The labels in the order of places, as long as they were written; absent where the texts carry none. */
+  readonly labels?: readonly string[];
+}
+
+/**
+ * Choices without labels of their own. Texts carry labels where most of them, and two at least, begin with the one of their own place in one alphabet, and
+ * none with that of another: "A. 10", "B. 12"; "(1) x", "(2) y"; not "2. May", "7. June".
+ *
+ * Who writes choices into a prompt with letters of his own takes `texts`, lest it say "(A) A. 10".
+ *
+ * @example
+ * ```ts
+ * import { choicesOf } from "./labels.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * assertEquals(choicesOf(["A. 10", "B. 12"]), { texts: ["10", "12"], labels: ["A", "B"] });
+ * assertEquals(choicesOf(["① x", "② y"]).texts, ["x", "y"]);
+ * assertEquals(choicesOf(["1.5", "2.5"]), { texts: ["1.5", "2.5"] });
+ * ```
+ */
+export function choicesOf(options: readonly string[]): Choices {
+  const none = { texts: options };
+  if (options.length < 2 || options.length > 26) return none;
+  const read = options.map((option) => {
+    if (option.length > 10_000) return undefined;
+    const alone = /^\s*[(（[［【]?\s*([A-Z])\s*[)）\]］】.．、:：]*\s*$/u.exec(option);
+    if (alone !== null) return { label: alone[1]!, text: "" };
+    const match = LABELLED.exec(option);
+    return match === null ? undefined : { label: match[1] ?? match[2] ?? match[3]!, text: match[4]! };
+  });
+  const fold = (label: string) => /[Ａ-Ｚａ-ｚ]|[^\x00-\x7f①-⑳]/.test(label) ? foldDigits(label.normalize("NFKC")) : label; // deno-lint-ignore no-control-regex
+  for (const alphabet of ALPHABETS) {
+    const places = read.map((one) => one === undefined ? -1 : alphabet.indexOf(fold(one.label)));
+    const own = places.filter((place, i) => place === i).length;
+    if (own < 2 || 2 * own <= options.length) continue;
+    // A text that begins with another's label makes the whole doubtful: "A", "B", "A and B" are texts.
+    if (places.some((place, i) => place !== i && place >= 0 && place < options.length)) continue;
+    return { texts: options.map((option, i) => places[i] === i ? read[i]!.text : option), labels: alphabet.slice(0, options.length) };
+  }
+  return none;
+}

@@ -1,0 +1,11 @@
+/** Answers as people and models write them, by kind: tests/rl/rewards_answers_table.ts. */
+import { assert, assertEquals } from "@std/assert";
+import { gradeMath } from "../../rl/rewards/mod.ts";
+import { type Case, KINDS } from "./rewards_answers_table.ts";
+
+const grade = ([response, truth, options]: Case) => gradeMath({ response, truth, ...(options && { options }) }).score;
+
+for (const [name, { right, wrong }] of Object.entries(KINDS)) {
+  Deno.test(`${name}: ${right.length} right answers score 1`, () => assertEquals(right.filter((one) => grade(one) !== 1), []));
+  Deno.test(`${name}: ${wrong.length} wrong answers score 0`, () => assertEquals(wrong.filter((one) => grade(one) !== 0), []));
+}
