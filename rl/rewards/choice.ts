@@ -23,7 +23,10 @@ function plain(answer: string): string {
   // deno-lint-ignore no-control-regex
   const folded = /[^\x00-\x7f]/.test(answer) ? answer.replace(/[^①-⑳]+/g, (run) => run.normalize("NFKC")) : answer;
   if (folded.length === 1) return folded;
-  let text = folded.replace(/\\(?:text|textbf|mathrm|mathbf|textrm|textit|mathit|mathsf|bf|rm|boxed|mbox|fbox)\b/g, "");
+  let text = folded.replace(
+    /\\(?:text|textbf|mathrm|mathbf|textrm|textit|mathit|mathsf|textsf|texttt|boldsymbol|bm|emph|underline|bf|rm|boxed|mbox|fbox)\b/g,
+    "",
+  );
   text = text.replace(/\\[,;:! ]|[${}~*`【】「」『』]|\\[()[\]]/g, " ").trim();
   if (/^[A-Za-z]{2}|^[^\x00-\x7f]/.test(text)) { // deno-lint-ignore no-control-regex
     text = text.replace(/^(?:(?:the|correct|final|answer|option|choice|letter|is)\b[\s:]*)+/i, "").replace(OPTION_WORDS, "");
@@ -76,18 +79,19 @@ function lettersOf(plainText: string): string | undefined {
 
 /** Words after which a capital letter is a point, a part of a figure, or one of several; not a choice. */
 const NO_CHOICE =
-  /(?:\\[a-zA-Z]+|[-+*/=<>^_∠△|×·]|\b(?:angles?|points?|vert(?:ex|ices)|triangles?|sides?|lines?|segments?|edges?|arcs?|circles?|through|at|between|than|of|and|or|nor|versus|plus|minus|times|by|not|never|neither|isn't|cannot|can't|except|without|unlike|also|from [^.]{1,20} to))\s*[${(]*$/i;
+  /(?:\\(?!text|math|bold|bf|rm|bm)[a-zA-Z]+|[-+*/=<>^_∠△|×·点點角过過于於在边邊线線段和或与不非]|\b(?:angles?|points?|vert(?:ex|ices)|triangles?|sides?|lines?|segments?|edges?|arcs?|circles?|through|at|between|than|of|and|or|nor|versus|plus|minus|times|by|not|never|neither|isn't|cannot|can't|except|without|unlike|also|from [^.]{1,20} to))\s*[${(]*$/i;
 /** That something is not so. */
 const NEGATION =
-  /\b(?:not|never|neither|nor|no(?! wait)|cannot|none|except|without|exclud\w*|eliminat\w*|rul(?:e|es|ed|ing) out|discard\w*|reject\w*|avoid\w*|wrong|incorrect|false|instead of|rather than|unlike|differ\w*|doubt\w*)\b|n['’]t\b/gi;
+  /\b(?:not|never|neither|nor|no(?! wait)|cannot|none|except|without|exclud\w*|eliminat\w*|rul(?:e|es|ed|ing) out|discard\w*|reject\w*|avoid\w*|wrong|incorrect|false|instead of|rather than|unlike|differ\w*|doubt\w*)\b|n['’]t\b|[不没非错]|排除/gi;
 /** After a negation: that something is so all the same, "the one that does not fit is D"; unless it is said about what one thinks. */
 const AFFIRMED =
   /\b(?:is|are|must be|would be|should be|leaves|leaving|choose|chose|pick|picked|select|selected|take|prefer|(?:go|going|went) (?:with|for)|settled? on)\b[^.]{0,20}$/i;
 const OPINION =
-  /^\W{0,3}(?:\w+\s+)?(?:think|believe|say|said|know|see|tell|claim|mean|sure|clear|certain|likely|true|correct|right|possible|that|it|because)\b/i;
+  /^\W{0,3}(?:\w+\s+)?(?:think|believe|say|said|know|see|tell|claim|mean|sure|clear|certain|likely|true|correct|right|possible|that|it|because|choose|pick|select|take|go|settle|prefer)\b/i;
 
 /** Whether the letter at the end of a text is denied there: "It is definitely not D", "I cannot see D", "\angle ABC - \angle D". */
-function isDenied(before: string): boolean {
+function isDenied(text: string): boolean {
+  const before = text.replace(/[*_]{1,3}$/, "");
   if (NO_CHOICE.test(before)) return true;
   const clause = before.slice(
     Math.max(...[". ", ", ", "; ", ": ", "! ", "? ", "\n", " but ", " so "].map((mark) => before.lastIndexOf(mark) + 1)),

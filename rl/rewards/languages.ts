@@ -26,7 +26,8 @@ const PHRASES: Readonly<Record<string, string>> = {
     is("là"),
   Russian: word("ответ(?:ом)?") + about("на", "к") + `(?:${is("это", "равен", "является", "будет")}|\\s{0,2}[—–-]\\s|\\s{1,3}${VALUE})`,
   Bulgarian: word("отговор(?:ът|а)?") + about("на") + `(?:${is("е")}|\\s{0,2}[—–-]\\s)`,
-  German: word("antwort", "lösung", "ergebnis") + about("auf", "zu") + is("ist", "lautet", "wäre", "beträgt"),
+  German: word("antwort", "lösung", "ergebnis") + about("auf", "zu") + is("ist", "lautet", "wäre", "beträgt") +
+    `|(?<!\\p{L})(?:ist|lautet) die (?:richtige |endgültige |korrekte )?(?:antwort|lösung) ${VALUE}`,
   French: word("réponse", "résultat") + more("finale", "correcte", "exacte", "juste", "final", "exact") + about("à", "est donc") +
     is("est", "sera"),
   Spanish: word("respuesta", "resultado") + more("correcta", "final", "correcto") + about("a la", "al") + is("es", "sería", "será"),
@@ -55,7 +56,7 @@ const PHRASES: Readonly<Record<string, string>> = {
 /** Letters, or letters of choices, after "choose" and "option", where the choice comes next. */
 const CHOICE = "(?=\\s{0,2}[(（【\\[「『*]{0,3}\\s?[A-JＡ-Ｊ①-⑩](?![A-Za-z]))";
 const CHOICE_PHRASES: readonly string[] = [
-  `(?<!不|不能|不应|不應|不可|未|排除|别|不要|不该)(?:选择|選擇|选|選)(?:择|擇)?(?:项|項|答案)?(?:是|为|為)?(?:\\*\\*)?\\s{0,2}[:：]?${CHOICE}`,
+  `(?<!不[能应應可要该會会是宜]{0,2}|没|未|排除|别)(?:选择|選擇|选|選)(?:择|擇)?(?:项|項|答案)?(?:是|为|為)?(?:\\*\\*)?\\s{0,2}[:：]?${CHOICE}`,
   `(?:選択肢|선택지|보기)\\s{0,2}(?:は|는)?\\s{0,2}${CHOICE}`,
   word(
     "opción",
@@ -63,7 +64,6 @@ const CHOICE_PHRASES: readonly string[] = [
     "opção",
     "alternativa",
     "opzione",
-    "variante?",
     "вариант",
     "opcja",
     "opcija",
@@ -120,4 +120,4 @@ export function withoutVerb(answer: string): string {
 
 /** Words that state a value at the end of a sentence, beside English's. */
 export const STATING =
-  /(?<!\p{L}|(?<!\p{L})(?:no|non|não|nie|ne|nem|не) )(?:es|son|est|sont|ist|sind|beträgt|è|sono|é|são|равно|равна|равен|равны|составляет|to|jest|wynosi|je|là|ni|adalah|είναι)(?!\p{L})|(?<!不|没|并非)(?:是|为|為)|等于|等於|は|が|은|는|คือ|เท่ากับ|هي|هو|يساوي|=/giu;
+  /(?<!\p{L}|(?<!\p{L})(?:no|non|não|nie|ne|nem|не) )(?:es|son|est|sont|ist|sind|beträgt|è|sono|é|são|равно|равна|равен|равны|составляет|jest|wynosi|je|là|ni|adalah|είναι)(?!\p{L})|(?<!不|没|并非)(?:是|为|為|等于|等於)|は|が|은|는|คือ|เท่ากับ|هي|هو|يساوي|=/giu;

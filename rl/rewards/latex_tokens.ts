@@ -167,8 +167,10 @@ function toAscii(text: string): string {
       out += digits === "" ? `${root} ` : `${root}{${digits}}`;
     } else if (code >= 0xff01 && code <= 0xff5e) out += String.fromCharCode(code - 0xfee0);
     else if (/\s/.test(char)) out += " ";
-    else if (code >= 0x2460 && code <= 0x2473) out += String(code - 0x245f); // ① to ⑳
-    else if (code >= 0x3300 && code <= 0x33ff) out += char.normalize("NFKC").replace(/([a-z])([23])$/, "$1^$2"); // ㎝, ㎡
+    else if (code >= 0x2460 && code <= 0x2473) { // ① to ⑳
+      out += String(code - 0x245f);
+      if (/[①-⑳]/.test(text[i + 1] ?? "")) out += ",";
+    } else if (code >= 0x3300 && code <= 0x33ff) out += char.normalize("NFKC").replace(/([a-z])([23])$/, "$1^$2"); // ㎝, ㎡
     else if (code === 0x200b || code === 0x2061 || code === 0x2062 || code === 0xfeff) out += ""; // invisible
     else out += UNICODE[char] ?? digitOf(code) ?? char;
   }

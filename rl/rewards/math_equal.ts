@@ -158,7 +158,8 @@ class Comparison {
   }
 
   /** Whether an equation's numbers agree, as far as they are numbers: 41 = 42 says nothing. Rounded ones within 1 %. */
-  #holds({ parts }: Answer & { kind: "relation" }): boolean {
+  #holds({ parts, operators }: Answer & { kind: "relation" }): boolean {
+    if (operators.includes("≈")) return true;
     const numbers = parts.filter((part) => part.kind === "quantity" && isArithmetic(part.quantity.expression));
     const tolerance: Tolerance = { relative: 0.01, rounded: true, units: "optional" };
     return numbers.every((part, i) => {

@@ -92,11 +92,12 @@ export const BARE_UNITS: ReadonlySet<string> = new Set(["m", "g", "s", "h", "l",
 /** Words that may stand in a number's unit, but after which there is more to the answer than a number. */
 const NOT_UNITS = new Set(
   ("and or not nor to times plus minus more less than between least most about approximately over under if when hundred thousand million billion " +
-    "dozen percent degrees degree is are was be equals only from through until no none neither either both all but except half half twice nicht pas non não nie ne nem не не нет nee bukan değil không")
+    "dozen percent degrees degree is are was be equals only from through until no none neither either both all but except half half twice nicht pas non não nie ne nem не не нет nee bukan değil không более менее больше меньше mehr weniger mindestens höchstens plus moins más menos più meno mais")
     .split(" "),
 );
 /** Words of other scripts that deny what stands before them. */
-const DENYING = /ない|ません|아니|아닙|नहीं|না$|[不没否非]|ไม่|ليس|لا$/;
+const DENYING =
+  /以上|以下|以内|未満|未满|超过|大于|小于|より|多于|少于|至少|至多|倍|이상|이하|미만|초과|배$|ない|ません|아니|아닙|नहीं|না$|[不没否非]|ไม่|ليس|لا$/;
 
 /** Whether a word is a known unit or stands before one ("square", "cubic", "sq"). */
 export function isUnitWord(word: string): boolean {

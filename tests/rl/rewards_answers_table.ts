@@ -160,6 +160,9 @@ export const KINDS: Readonly<Record<string, Kind>> = {
   },
   "letters at the end": {
     right: [
+      ["We see.\nIt must be **D**.", "D", NUMBERS],
+      ["We see.\nSo we take $\\text{D}$.", "D", NUMBERS],
+      ["We see.\nI would pick D.", "D", NUMBERS],
       ["We see.\nHence the angle is shown in (B).", "B", NUMBERS],
       ["We look at all.\nIt is clearly D.", "D", NUMBERS],
       ["We look.\nThe only one left is D.", "D", NUMBERS],
@@ -174,6 +177,9 @@ export const KINDS: Readonly<Record<string, Kind>> = {
       ["Not B, but D.", "D", NUMBERS],
     ],
     wrong: [
+      ["I would not pick D.", "D", NUMBERS],
+      ["过点 D。", "D", NUMBERS],
+      ["Between A and D.", "D", NUMBERS],
       ["It is definitely not D", "D", NUMBERS],
       ["I cannot see D", "D", NUMBERS],
       ["I cannot see D.", "D", NUMBERS],
@@ -201,6 +207,11 @@ export const KINDS: Readonly<Record<string, Kind>> = {
   },
   "Chinese": {
     right: [
+      ["故答案选：B", "B", NUMBERS],
+      ["因此，正确的选项是 (B)。", "B", NUMBERS],
+      ["正确答案：B. 12", "B", NUMBERS],
+      ["则面积等于12平方厘米。", "12"],
+      ["\\boxed{①③}", "①③"],
       ["所以选B。", "B"],
       ["故选：B．", "B"],
       ["答案是（B）", "B"],
@@ -237,6 +248,13 @@ export const KINDS: Readonly<Record<string, Kind>> = {
       ["\\boxed{5千米}", "5 km"],
     ],
     wrong: [
+      ["不应该选B", "B"],
+      ["不能选择B", "B"],
+      ["面积不等于12。", "12"],
+      ["\\boxed{5以上}", "5"],
+      ["\\boxed{至少5}", "5"],
+      ["\\boxed{5倍}", "5"],
+      ["\\boxed{①③}", "13"],
       ["所以选C。", "B"],
       ["不选B。", "B"],
       ["答案不是5", "5"],
@@ -259,6 +277,10 @@ export const KINDS: Readonly<Record<string, Kind>> = {
   },
   "other languages": {
     right: [
+      ["En total, son 73.", "73"],
+      ["Somit ist die Antwort 73.", "73"],
+      ["따라서, 정답은 (B) 12 입니다.", "B", NUMBERS],
+      ["したがって、答えは**ウ**です。", "ウ"],
       ["La respuesta es **73**.", "73"],
       ["La respuesta correcta es la opción B.", "B"],
       ["Respuesta final: 73", "73"],
@@ -319,6 +341,8 @@ export const KINDS: Readonly<Record<string, Kind>> = {
       ["\\boxed{٣٫٥}", "3.5"],
     ],
     wrong: [
+      ["The temperature goes from 5 to 7.", "7"],
+      ["\\boxed{5 более}", "5"],
       ["La respuesta no es 73.", "73"],
       ["La respuesta es 74.", "73"],
       ["La respuesta correcta es la opción C.", "B"],
@@ -346,6 +370,8 @@ export const KINDS: Readonly<Record<string, Kind>> = {
   },
   "yes and no": {
     right: [
+      ["<think>Yes, maybe</think>No, it is not.", "No"],
+      ["**Answer: Yes**, they are.", "Yes"],
       ["Yes, the two lines are parallel.", "Yes"],
       ["No. The lines meet.", "No"],
       ["Yes.", "yes"],
@@ -369,6 +395,9 @@ export const KINDS: Readonly<Record<string, Kind>> = {
       ["False, since 3 is odd.", "False"],
     ],
     wrong: [
+      ["<think>No</think>Yes, it is.", "No"],
+      ["The answer is not yes.", "Yes"],
+      ["No solution", "No"],
       ["No, the two lines are parallel.", "Yes"],
       ["Yes. The lines meet.", "No"],
       ["No idea.", "No"],
@@ -533,6 +562,7 @@ export const KINDS: Readonly<Record<string, Kind>> = {
   },
   "equations that do not hold": {
     right: [
+      ["\\boxed{\\sqrt{2} \\approx 1.4}", "1.4"],
       ["\\boxed{2160^{\\circ} / 2 = 1080^{\\circ}}", "1080"],
       ["\\boxed{41 + 1 = 42}", "42"],
       ["\\boxed{x = 41 + 1 = 42}", "42"],
