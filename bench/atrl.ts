@@ -126,7 +126,7 @@ const rolloutSeconds = median(plain.seconds.map((steps) => steps.reduce((sum, { 
 const bestRollout = Math.min(...plain.seconds.map((steps) => steps.reduce((sum, { all }) => sum + all, 0)));
 const step = rolloutSeconds + median(updateSeconds), bestStep = bestRollout + Math.min(...updateSeconds);
 
-const flat = completions.flat(), regions = flat[0]!.regions!.regions;
+const flat = completions.flat(), regions = flat[0]!.regions!.regions, visual = flat.map(() => true);
 function pack() {
   const responses = Responses.of(device, flat.map(({ tokens }) => tokens.length));
   const connectivity = new Float32Array(responses.tokens), profile = new Float32Array(responses.tokens * regions);
@@ -161,12 +161,12 @@ const result = measure({
   "section 1, on the host": record,
   "sections 2 to 4": () => {
     const { responses, connectivity, profile } = pack();
-    using credit = detectAtrl(responses, { connectivity, profile });
+    using credit = detectAtrl(responses, { connectivity, profile, visual });
     credit.advantages(advantage).free();
     for (const each of [responses, connectivity, profile]) each[Symbol.dispose]();
   },
   "2 to 4 and the report": () => {
-    using credit = detectAtrl(responses, { connectivity, profile });
+    using credit = detectAtrl(responses, { connectivity, profile, visual });
     using advantages = credit.advantages(advantage);
     credit.report({ advantages });
   },

@@ -26,7 +26,7 @@ const { tokens, connectivity, profile, regions } = answers[0]![0]!;
 using responses = Responses.of(device, [tokens.length]);
 using share = Tensor.from(device, connectivity!);
 using byRegion = Tensor.from(device, profile!, { shape: [tokens.length, regions!.regions] });
-using credit = detectAtrl(responses, { connectivity: share, profile: byRegion });
+using credit = detectAtrl(responses, { connectivity: share, profile: byRegion, visual: [true] });
 const flags = credit.flags.toArray(), clusters = credit.clusters!.cluster.toArray(), weights = credit.weights.toFloats();
 
 const stream = new TokenStream(processor.tokenizer);

@@ -30,7 +30,7 @@ const packed = (numbers: (i: number) => ArrayLike<number>) => kedge.Tensor.from(
 using responses = kedge.Responses.of(device, lengths);
 using connectivity = packed((i) => all[i]!.connectivity!), flat = packed((i) => all[i]!.profile!), old = packed((i) => all[i]!.logprobs);
 using profile = flat.reshape([responses.tokens, regions]);
-using credit = kedge.detectAtrl(responses, { connectivity, profile });
+using credit = kedge.detectAtrl(responses, { connectivity, profile, visual: of.map(() => true) });
 using base = kedge.Tensor.from(device, Float32Array.from(kedge.estimateAdvantages({ kind: "grpo" }, { rewards, groups: of, lengths })));
 using advantages = credit.advantages(base, { perToken: true });
 

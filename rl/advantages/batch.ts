@@ -8,7 +8,7 @@
 export interface RewardBatch {
   /** By response; NaN: not graded, which leaves the statistics and gives an advantage of 0. */
   rewards: ArrayLike<number>;
-  /** By response: the prompt that it answers. Default: one group of all. */
+  /** By response: the prompt that it answers. Every estimator needs it but reinforce_plus_plus and remax. */
   groups?: ArrayLike<string | number>;
   /** Tokens of each response, packed behind one another. */
   lengths: ArrayLike<number>;
@@ -22,8 +22,8 @@ export interface RewardBatch {
   parts?: Readonly<Record<string, ArrayLike<number>>>;
 }
 
-/** @throws {RangeError} where lengths differ, or a reward is infinite. */
-export function checkBatch(batch: RewardBatch): void {
+/** @throws {RangeError} where lengths differ, a reward is infinite, or groups are missing that the estimator compares in. */
+export function checkBatch(kind: string, batch: RewardBatch): void {
   const { rewards, lengths } = batch, n = rewards.length;
   let tokens = 0;
   for (let i = 0; i < lengths.length; i++) {
@@ -39,6 +39,9 @@ export function checkBatch(batch: RewardBatch): void {
   }
   for (let i = 0; i < n; i++) {
     if (Math.abs(rewards[i]!) === Infinity) throw new RangeError(`Cannot take advantages: the reward of response ${i} is ${rewards[i]}`);
+  }
+  if (n > 0 && batch.groups === undefined && kind !== "reinforce_plus_plus" && kind !== "remax") {
+    throw new RangeError(`Cannot take ${kind} advantages: groups are missing; say of each response which prompt it answers`);
   }
 }
 
@@ -74,7 +77,7 @@ export function byGroup(batch: RewardBatch, f: (rewards: Float64Array, index: re
   const groups = new Map<string | number, number[]>();
   for (let i = 0; i < rewards.length; i++) {
     if (Number.isNaN(rewards[i])) continue;
-    const key = batch.groups?.[i] ?? 0;
+    const key = batch.groups![i]!;
     groups.get(key)?.push(i) ?? groups.set(key, [i]);
   }
   for (const index of groups.values()) {

@@ -50,7 +50,7 @@ export function remax(batch: RewardBatch): Float64Array {
  * Each part of the reward normalised in its groups as by grpo, summed with the weights (default 1), whitened over all tokens of the batch: parts of
  * different size count alike. Liu et al., "GDPO", arXiv 2601.05242. [tokens].
  *
- * @throws {RangeError} without `parts`.
+ * @throws {RangeError} without `parts`, or with a weight of a part that is not there.
  */
 export function gdpo(
   batch: RewardBatch,
@@ -58,6 +58,8 @@ export function gdpo(
 ): Float64Array {
   const parts = Object.entries(batch.parts ?? {});
   if (parts.length === 0) throw new RangeError("Cannot take gdpo advantages: the batch has no parts of the reward");
+  const unknown = Object.keys(weights).filter((name) => !parts.some(([part]) => part === name));
+  if (unknown.length > 0) throw new RangeError(`Cannot take gdpo advantages: the batch has no part "${unknown[0]}", which has a weight`);
   const sum = new Float64Array(batch.rewards.length);
   for (const [name, rewards] of parts) {
     const own = grpo({ ...batch, rewards, tokenRewards: undefined }, { epsilon });

@@ -30,7 +30,7 @@ export type Estimator =
  * ```
  */
 export function estimateAdvantages(estimator: Estimator, batch: RewardBatch): Float64Array {
-  checkBatch(batch);
+  checkBatch(estimator.kind, batch);
   switch (estimator.kind) {
     case "grpo":
       return spread(grpo(batch, estimator), batch);

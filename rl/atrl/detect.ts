@@ -11,10 +11,10 @@ import { type ResponseKey, tokenWeights, weightedAdvantage } from "./weights.ts"
 export interface AtrlInputs {
   /** f32[tokens], in [0, 1]: the share of a token's attention that falls on visual tokens. */
   connectivity: Tensor;
-  /** f32[tokens, regions]: the same by region; undefined where no prompt has visual tokens. */
+  /** f32[tokens, regions]: the same by region; clusters are made of it. May be absent where none are: in other modes than "soft", by method "none", of texts alone. */
   profile?: Tensor | undefined;
-  /** Of each response, whether its prompt has visual tokens; default all where there is a profile, else none. */
-  visual?: ArrayLike<boolean> | undefined;
+  /** Of each response, whether its prompt has visual tokens. Those of a response whose prompt has none weigh 1. */
+  visual: ArrayLike<boolean>;
   /** Of each response, for mode "random". */
   keys?: readonly ResponseKey[] | undefined;
 }
@@ -48,7 +48,7 @@ export interface StepNumbers {
  * using responses = Responses.of(device, [6]);
  * using connectivity = Tensor.from(device, [0.1, 0.6, 0.1, 0.1, 0.5, 0.1]);
  * using profile = Tensor.from(device, [0.1, 0, 0.6, 0, 0, 0.1, 0, 0.1, 0.5, 0, 0, 0.1], { shape: [6, 2] });
- * using credit = detectAtrl(responses, { connectivity, profile }, { clusterSize: 3 });
+ * using credit = detectAtrl(responses, { connectivity, profile, visual: [true] }, { clusterSize: 3 });
  * assertAlmostEquals(credit.weights.toFloats().reduce((a, b) => a + b) / 6, 1, 1e-5);
  * assertEquals(credit.clusters!.stats[0]!.clusters, 2);
  * ```
@@ -68,14 +68,22 @@ export class AtrlCredit implements TokenCredit {
 
   /** For `detectAtrl`. */
   constructor(readonly responses: Responses, readonly options: AtrlOptions, inputs: AtrlInputs) {
-    const { connectivity, profile, keys } = inputs, { offsets, count } = responses;
+    const { connectivity, profile, visual, keys } = inputs, { offsets, count } = responses;
     const start = performance.now();
-    if (inputs.visual && inputs.visual.length !== count) {
-      throw new RangeError(`Cannot detect anchors in ${count} responses: visual has ${inputs.visual.length} entries`);
+    if (!visual) {
+      throw new RangeError(
+        "Cannot detect anchors: visual is missing; give a list that says of each response whether its prompt has visual tokens",
+      );
     }
-    const visual = inputs.visual ?? new Array<boolean>(count).fill(profile !== undefined && profile.cols > 0);
-    if (!profile && Array.from(visual).some((seen, i) => seen && offsets[i + 1]! > offsets[i]!)) {
-      throw new RangeError(`Cannot detect anchors: prompts have visual tokens, but there is no profile`);
+    if (visual.length !== count) {
+      throw new RangeError(`Cannot detect anchors in ${count} responses: visual has ${visual.length} entries`);
+    }
+    const clustered = options.mode === "soft" && options.method !== "none";
+    if (clustered && !(profile && profile.cols > 0) && Array.from(visual).some((seen, i) => seen && offsets[i + 1]! > offsets[i]!)) {
+      throw new RangeError(
+        'Cannot cluster tokens: prompts have visual tokens, but there is no profile of what tokens look at; give one, or take method "none", by which ' +
+          "every token is its own cluster",
+      );
     }
     responses.check("connectivity", connectivity, { dtype: "f32" });
     using stack = new DisposableStack();
@@ -134,7 +142,7 @@ export class AtrlCredit implements TokenCredit {
  *
  * @param responses The packing; must outlive the result.
  * @param options Defaults: `ATRL_DEFAULTS`.
- * @throws {RangeError} for options or shapes that do not fit; {KedgeError} `Unsupported` for the method "metis" without libmetis.
+ * @throws {RangeError} for options or shapes that do not fit, and for a missing input that the options need; {KedgeError} `Unsupported` for the method "metis" without libmetis.
  *
  * @example Two tokens look at the picture; all of the others do not
  * ```ts
@@ -148,7 +156,7 @@ export class AtrlCredit implements TokenCredit {
  * using responses = Responses.of(device, [8]);
  * using connectivity = Tensor.from(device, [0.1, 0.6, 0.1, 0.1, 0.1, 0.1, 0.5, 0.1]);
  * using advantage = Tensor.from(device, [2]);
- * using credit = detectAtrl(responses, { connectivity, visual: [true], profile: Tensor.zeros(device, [8, 1]) }, { mode: "hard", anchorFraction: 250 });
+ * using credit = detectAtrl(responses, { connectivity, visual: [true] }, { mode: "hard", anchorFraction: 250 });
  * using advantages = credit.advantages(advantage);
  * assertEquals([...advantages.toArray()], [0, 8, 0, 0, 0, 0, 8, 0]);
  * assertEquals(credit.report()["atrl/anchor_fraction"], 0.25);

@@ -52,6 +52,7 @@ export function tokenWeights(responses: Responses, inputs: WeightInputs, options
   for (const [name, list] of [["visual", visual], ["keys", keys]] as const) {
     if (list && list.length !== count) throw new RangeError(`Cannot weight ${count} responses: ${name} has ${list.length} entries`);
   }
+  if (options.mode === "soft" && !cluster) throw new RangeError("Cannot weight tokens by cluster: cluster is missing");
   if (options.mode === "random" && !keys) throw new RangeError(`Cannot draw random weights: keys are missing`);
   using stack = new DisposableStack();
   const weights = stack.use(Tensor.empty(device, [tokens])), flags = stack.use(Tensor.empty(device, [tokens], { dtype: "u8" }));

@@ -32,6 +32,8 @@ export interface BatchSize {
 /** The tokens that count, by sequence. */
 function counts({ lengths, mask }: TokenLayout): number[] {
   let at = 0;
+  const tokens = Array.from(lengths).reduce((a, b) => a + b, 0);
+  if (mask && mask.length !== tokens) throw new RangeError(`Cannot count ${tokens} tokens: the mask has ${mask.length} entries`);
   return Array.from(lengths, (length) => {
     let count = 0;
     for (const end = at + length; at < end; at++) if (mask?.[at] !== 0) count++;
@@ -102,6 +104,7 @@ export function aggregationWeights(
  * A layout without the sequences that hit the length limit: all their tokens are masked, so that they are in no mean.
  *
  * @param truncated By sequence.
+ * @throws {RangeError} where there are more or fewer of these, or a mask of other tokens.
  *
  * @example
  * ```ts
@@ -113,6 +116,10 @@ export function aggregationWeights(
  * ```
  */
 export function maskTruncated(layout: TokenLayout, truncated: ArrayLike<boolean | number>): TokenLayout {
+  if (truncated.length !== layout.lengths.length) {
+    throw new RangeError(`Cannot mask ${layout.lengths.length} sequences: truncated has ${truncated.length} entries`);
+  }
+  counts(layout); // which checks the mask
   let at = 0;
   const mask = new Uint8Array(Array.from(layout.lengths).reduce((a, b) => a + b, 0));
   for (let s = 0; s < layout.lengths.length; s++) {

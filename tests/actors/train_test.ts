@@ -58,7 +58,7 @@ Deno.test("an update through the actors has the bits of one computed without the
     const connectivity = up(Float32Array.from(flat.flatMap((completion) => [...completion.connectivity!])));
     const profile = up(Float32Array.from(flat.flatMap((completion) => [...completion.profile!])), [responses.tokens, regions]);
     const keys = flat.map((_, i) => ({ prompt: Math.floor(i / 3), sample: i % 3 }));
-    const credit = stack.use(detectAtrl(responses, { connectivity, profile, keys }));
+    const credit = stack.use(detectAtrl(responses, { connectivity, profile, visual: flat.map(() => true), keys }));
     const advantages = stack.use(credit.advantages(up(Float32Array.from(base)), { perToken: true }));
     const groups = prompts.map((prompt, i) => ({ prompt, responses: completions[i]!.map(({ tokens }) => tokens) }));
     const batch = stack.use(PackedBatch.pack(model, groups)), tape = stack.use(new Tape(device));

@@ -29,7 +29,12 @@ function close(actual: ArrayLike<number>, expected: ArrayLike<number>, tolerance
 }
 
 /** One token a response, so that advantages are by response. */
-const single = (rewards: number[], more: Partial<RewardBatch> = {}): RewardBatch => ({ rewards, lengths: rewards.map(() => 1), ...more });
+const single = (rewards: number[], more: Partial<RewardBatch> = {}): RewardBatch => ({
+  rewards,
+  lengths: rewards.map(() => 1),
+  groups: rewards.map(() => 0),
+  ...more,
+});
 
 for (const kind of ["grpo", "rloo", "grpo_passk", "reinforce_plus_plus"] as const) {
   Deno.test(`golden advantage/${kind}`, () => {
@@ -99,7 +104,7 @@ Deno.test("the estimators' formulas, on numbers worked out by hand", () => {
   close(at({ kind: "gpg" }), [2, -1, -1, 0]);
   close(at({ kind: "remax" }, { baselines: [1, 1, 2, 2] }), [3, 0, -1, 0]);
   close(at({ kind: "reinforce_plus_plus" }), [2, -1, -1, 0].map((x) => x / Math.sqrt(2 + 1e-8)));
-  close(estimateAdvantages({ kind: "opo" }, { rewards: [1, 0], lengths: [3, 1] }), [0.25, 0.25, 0.25, -0.75]);
+  close(estimateAdvantages({ kind: "opo" }, { rewards: [1, 0], lengths: [3, 1], groups: [0, 0] }), [0.25, 0.25, 0.25, -0.75]);
   // Group a 1 0, group b 1 1, group c 0 0: four of six responses earned something; two are in a group that differs.
   const three = single([1, 0, 1, 1, 0, 0], { groups: ["a", "a", "b", "b", "c", "c"] });
   close(estimateAdvantages({ kind: "gpg" }, three), [1, -1, 0, 0, 0, 0]);
@@ -121,7 +126,7 @@ Deno.test("groups that differ by 1e-5 keep their digits: [1, 1.00001 | 2, 2.0000
 });
 
 Deno.test("KL in the reward: every token's share is taken off the response's reward, or off the return from it on", () => {
-  const tokenRewards = divergenceRewards([1, 2, 3, 4], 0.1), batch = { rewards: [1, 1], lengths: [2, 2], tokenRewards };
+  const tokenRewards = divergenceRewards([1, 2, 3, 4], 0.1), batch = { rewards: [1, 1], lengths: [2, 2], groups: [0, 0], tokenRewards };
   close(estimateAdvantages({ kind: "dr_grpo" }, batch), [0.2, 0.2, -0.2, -0.2]);
   close(returns(batch), [0.7, 0.8, 0.3, 0.6]);
   assertEquals(
@@ -137,7 +142,13 @@ Deno.test("verl's table of returns over a gap: gamma 0.5 gives 0.5, 1, 0, 0, 2",
 });
 
 Deno.test("the reward lies on the last token that counts, beside rewards by token; an empty response has none", () => {
-  const batch = { rewards: [1, 7, 2], lengths: [3, 0, 2], mask: [1, 1, 0, 1, 1], tokenRewards: [0.1, 0.2, NaN, 0.4, 0.5] };
+  const batch = {
+    rewards: [1, 7, 2],
+    groups: [0, 0, 0],
+    lengths: [3, 0, 2],
+    mask: [1, 1, 0, 1, 1],
+    tokenRewards: [0.1, 0.2, NaN, 0.4, 0.5],
+  };
   close(returns(batch), [1.3, 1.2, 0, 2.9, 2.5]);
   const total = estimateAdvantages({ kind: "dr_grpo" }, { ...batch, rewards: [1, NaN, 2] });
   close(total, [-0.8, -0.8, 0, 0.8, 0.8]);
@@ -168,7 +179,7 @@ Deno.test("responses in another order have the same advantages", () => {
 });
 
 Deno.test("whitening without spread gives 0", () => {
-  const same = { rewards: [1, 1], lengths: [2, 2] };
+  const same = { rewards: [1, 1], lengths: [2, 2], groups: [0, 0] };
   assertEquals([...estimateAdvantages({ kind: "reinforce_plus_plus" }, same)], [0, 0, 0, 0]);
   assertEquals([...estimateAdvantages({ kind: "reinforce_plus_plus" }, { rewards: [3], lengths: [1] })], [0]);
   assertEquals([...estimateAdvantages({ kind: "grpo" }, { rewards: [], lengths: [] })], []);
@@ -183,7 +194,21 @@ Deno.test("what does not fit is refused by name", () => {
   refused({ kind: "grpo" }, { rewards: [Infinity], lengths: [1] }, "response 0 is Infinity");
   refused({ kind: "grpo" }, { rewards: [1], lengths: [1.5] }, "response 0 has 1.5");
   refused({ kind: "remax" }, { rewards: [1], lengths: [1] }, "baselines");
-  refused({ kind: "gdpo" }, { rewards: [1], lengths: [1] }, "parts");
+  refused({ kind: "gdpo" }, { rewards: [1], lengths: [1], groups: [0] }, "parts");
+});
+
+Deno.test("an input that an estimator needs is not made up where it is missing", () => {
+  const kinds = ["grpo", "dr_grpo", "rloo", "grpo_passk", "opo", "gpg", "gdpo", "reinforce_plus_plus_baseline"] as const;
+  for (const kind of kinds) {
+    assertThrows(
+      () => estimateAdvantages({ kind }, { rewards: [1, 0], lengths: [1, 1] }),
+      RangeError,
+      `Cannot take ${kind} advantages: groups`,
+    );
+  }
+  assertEquals(estimateAdvantages({ kind: "reinforce_plus_plus" }, { rewards: [1, 0], lengths: [1, 1] }).length, 2);
+  const weighted = { kind: "gdpo", weights: { acuracy: 2 } } as const;
+  assertThrows(() => estimateAdvantages(weighted, single([1, 0], { parts: { accuracy: [1, 0] } })), RangeError, 'no part "acuracy"');
 });
 
 Deno.test("combineRewards: weights, parts that do not apply, and names that do not exist", () => {

@@ -24,6 +24,12 @@ Deno.test("a part larger than the whole, and a length of 0, are refused", () => 
   assertThrows(() => aggregationWeights({ kind: "seq_sum_norm", length: 0 }, grid), RangeError, "length of 0");
 });
 
+Deno.test("a mask or a list of truncated sequences that is too short is refused, not filled up", () => {
+  assertThrows(() => batchSize({ lengths: [3], mask: [1] }), RangeError, "the mask has 1 entries");
+  assertThrows(() => maskTruncated(grid, [false, true]), RangeError, "truncated has 2 entries");
+  assertThrows(() => maskTruncated({ lengths: [3], mask: [1] }, [false]), RangeError, "the mask has 1 entries");
+});
+
 Deno.test("masking truncated sequences keeps the mask of the others", () => {
   assertEquals([...maskTruncated(grid, [false, true, true, false]).mask as Uint8Array], [1, 0, 1, 0, 0, 0]);
 });

@@ -2,12 +2,13 @@
 import { assert, assertAlmostEquals, assertEquals, assertThrows } from "@std/assert";
 import { KedgeError } from "../../ffi/errors.ts";
 import { openMetis } from "../../ffi/metis.ts";
-import { detectAtrl } from "../../rl/atrl/detect.ts";
+import { type AtrlInputs, detectAtrl } from "../../rl/atrl/detect.ts";
 import { TokenGraph } from "../../rl/atrl/graph.ts";
 import { type AtrlOptions, atrlOptions } from "../../rl/atrl/options.ts";
 import { clusterBound, clusterCount } from "../../rl/atrl/partition.ts";
 import { atrlReport, bimodality } from "../../rl/atrl/report.ts";
 import { Responses } from "../../rl/atrl/responses.ts";
+import { tokenWeights as weightsOf } from "../../rl/atrl/weights.ts";
 import type { Device } from "../../ffi/device.ts";
 import type { Random } from "../../tensor/random.ts";
 import { Tensor } from "../../tensor/tensor.ts";
@@ -44,7 +45,7 @@ function run(
   batch: Batch,
   options: Partial<AtrlOptions> & { visual?: boolean[]; advantage?: number[]; prompts?: number[] } = {},
 ): Found[] {
-  const { visual, advantage = batch.map((_, i) => i - 2.5), prompts = batch.map((_, i) => i), ...chosen } = options;
+  const { visual = batch.map(() => true), advantage = batch.map((_, i) => i - 2.5), prompts = batch.map((_, i) => i), ...chosen } = options;
   using responses = Responses.of(device, batch.map(({ connectivity }) => connectivity.length));
   const pack = (of: (b: Batch[number]) => Float32Array<ArrayBuffer>) => Float32Array.from(batch.flatMap((b) => [...of(b)]));
   using connectivity = Tensor.from(device, pack((b) => b.connectivity));
@@ -85,7 +86,7 @@ deviceTest("clusters keep the bound and cut what they say of the defined graph",
   using responses = Responses.of(device, LENGTHS);
   using connectivity = Tensor.from(device, Float32Array.from(batch.flatMap((b) => [...b.connectivity])));
   using profile = Tensor.from(device, Float32Array.from(batch.flatMap((b) => [...b.profile])), { shape: [responses.tokens, 16] });
-  using credit = detectAtrl(responses, { connectivity, profile });
+  using credit = detectAtrl(responses, { connectivity, profile, visual: LENGTHS.map(() => true) });
   using built = new TokenGraph(responses, { connectivity, profile, neighbours: 8, adjacency: 0.1 });
   const graphs = built.read(), cluster = credit.clusters!.cluster.toArray();
   LENGTHS.forEach((n, i) => {
@@ -121,9 +122,19 @@ deviceTest("without a visual token, every mode is the base algorithm exactly", (
   }
   using responses = Responses.of(device, [5]);
   using connectivity = Tensor.from(device, [0, 0, 0, 0, 0]);
-  using credit = detectAtrl(responses, { connectivity });
+  using credit = detectAtrl(responses, { connectivity, visual: [false] });
   assertEquals([...credit.weights.toArray()].map(Number), [1, 1, 1, 1, 1]);
   assertEquals(credit.report()["atrl/anchor_fraction"], undefined);
+});
+
+deviceTest("clusters of single tokens, and modes without clusters, need no profile", (device) => {
+  using responses = Responses.of(device, [8]);
+  using connectivity = Tensor.from(device, [0.1, 0.6, 0.1, 0.1, 0.1, 0.1, 0.5, 0.1]);
+  for (const options of [{ method: "none" }, { mode: "hard", anchorFraction: 250 }, { mode: "low" }, { mode: "off" }] as const) {
+    using credit = detectAtrl(responses, { connectivity, visual: [true] }, options);
+    const weights = credit.weights.toFloats();
+    assertEquals(weights.every((w) => w === 1), "mode" in options && options.mode === "off", JSON.stringify(options));
+  }
 });
 
 deviceTest("the method none makes every token a cluster, and scale does not matter", (device, random) => {
@@ -200,7 +211,7 @@ deviceTest("AT-RL refuses options and shapes that do not fit", (device) => {
   using connectivity = Tensor.zeros(device, [4]);
   using profile = Tensor.zeros(device, [4, 2]);
   using short = Tensor.zeros(device, [3]);
-  const inputs = { connectivity, profile };
+  const inputs = { connectivity, profile, visual: [true] };
   for (
     const bad of [{ mode: "medium" }, { anchorFraction: 0.15 }, { imbalance: 0.2005 }, { wMin: 2 }, { neighbours: 33 }, { sharpness: 1 }, {
       seed: -1,
@@ -208,9 +219,20 @@ deviceTest("AT-RL refuses options and shapes that do not fit", (device) => {
   ) {
     assertThrows(() => detectAtrl(responses, inputs, bad as Partial<AtrlOptions>), RangeError, "Cannot configure AT-RL");
   }
-  assertThrows(() => detectAtrl(responses, { connectivity: short, profile }), RangeError, "connectivity");
-  assertThrows(() => detectAtrl(responses, { connectivity, profile: short }), RangeError, "profile");
-  assertThrows(() => detectAtrl(responses, { connectivity, visual: [true] }), RangeError, "profile");
+  assertThrows(() => detectAtrl(responses, { ...inputs, connectivity: short }), RangeError, "connectivity");
+  assertThrows(() => detectAtrl(responses, { ...inputs, profile: short }), RangeError, "profile");
+  assertThrows(
+    () => detectAtrl(responses, { connectivity, visual: [true] }),
+    RangeError,
+    'there is no profile of what tokens look at; give one, or take method "none"',
+  );
+  using nowhere = Tensor.zeros(device, [4, 0]);
+  assertThrows(() => detectAtrl(responses, { ...inputs, profile: nowhere }), RangeError, "profile");
+  for (const more of [{}, { profile }]) {
+    const given = { connectivity, ...more } as unknown as AtrlInputs;
+    assertThrows(() => detectAtrl(responses, given, { mode: "soft" }), RangeError, "visual is missing");
+  }
+  assertThrows(() => weightsOf(responses, { connectivity }, atrlOptions({ mode: "soft" })), RangeError, "cluster is missing");
   assertThrows(() => detectAtrl(responses, { ...inputs, visual: [true, true] }), RangeError, "visual");
   assertThrows(() => detectAtrl(responses, inputs, { mode: "random" }), RangeError, "keys");
   assertThrows(() => Responses.of(device, [2, -1]), RangeError);

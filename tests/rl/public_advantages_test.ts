@@ -19,6 +19,7 @@ function close(actual: ArrayLike<number>, expected: ArrayLike<number>, tolerance
 const single = (rewards: readonly number[], more: Partial<RewardBatch> = {}): RewardBatch => ({
   rewards,
   lengths: rewards.map(() => 1),
+  groups: rewards.map(() => 0),
   ...more,
 });
 
@@ -83,7 +84,7 @@ Deno.test("verl's groups without variance teach nothing: 1 1 | 1 0 | 5", () => {
 // verl, tests/trainer/ppo/test_gpg_advantage_on_cpu.py. Its group of one has its reward as the advantage; in Kedge 0.
 Deno.test("verl's gpg: 4 and 0 give 4 and -4, since one of two earned something; a lone 3 gives 0", () => {
   assertEquals([...estimateAdvantages({ kind: "gpg" }, single([4, 0]))], [4, -4]);
-  assertEquals([...estimateAdvantages({ kind: "gpg" }, { rewards: [3], lengths: [3] })], [0, 0, 0]);
+  assertEquals([...estimateAdvantages({ kind: "gpg" }, { rewards: [3], lengths: [3], groups: [0] })], [0, 0, 0]);
 });
 
 // verl, tests/trainer/ppo/test_gdpo_on_cpu.py.
@@ -139,7 +140,12 @@ function meanGradient(estimator: Estimator, size: number): number[] {
     const orders = factorial(size) / times.reduce((product, n) => product * factorial(n), 1);
     const probability = group.reduce((p, g) => p * RESPONSES[g]!.probability, orders);
     const rewards = group.map((g) => RESPONSES[g]!.reward);
-    const advantages = estimateAdvantages(estimator, { rewards, lengths: group.map(() => 3), baselines: group.map(() => 0) });
+    const advantages = estimateAdvantages(estimator, {
+      rewards,
+      lengths: group.map(() => 3),
+      groups: group.map(() => 0),
+      baselines: group.map(() => 0),
+    });
     for (const [i, g] of group.entries()) {
       for (let t = 0; t < 3; t++) total[t]! += probability * advantages[3 * i + t]! * RESPONSES[g]!.score[t]! / size;
     }
