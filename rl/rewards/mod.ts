@@ -1,6 +1,17 @@
 /**
  * Rewards: verifiers of answers, their combination, the pool of child processes that runs them, the interface of users' modules.
  *
+ * What happens to an answer, in order, and where (docs/verifier.md has the rules):
+ * 1. a response is searched for its answer: `extract.ts`; the phrases of languages but English: `languages.ts`;
+ * 2. what surrounds the answer comes off, once, whichever way it was found: `marks.ts`;
+ * 3. a verifier takes it: `math.ts`, `choice.ts`, `text.ts`, `grounding.ts`. Of a choice: labels that the texts carry (`labels.ts`), then letter, then text.
+ *    Of a yes or no: `polarity.ts`;
+ * 4. a mathematical answer is split into tokens: `latex_tokens.ts`, digits and numerals of other scripts: `digits.ts`;
+ * 5. tokens become a structure: `answer.ts`; numbers and formulas in it: `expression_parser.ts` (the tree: `expression.ts`); units: `units.ts`; times: `clock.ts`;
+ * 6. the structures of answer and truth are compared: `math_equal.ts`; quantities in them: `quantity.ts`, by exact or approximate values: `numeric.ts`;
+ * 7. verdicts become parts of a reward and their weighted sum: `plan.ts`, named in a configuration as in `registry.ts`; in processes of their own:
+ *    `grader_pool.ts`, `grader_process.ts`, `grader_child.ts`.
+ *
  * @module
  */
 export { choiceOf, type ChoiceOptions, gradeChoice } from "./choice.ts";
