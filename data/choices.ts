@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { choicesOf } from "../rl/rewards/labels.ts";
 import { plain } from "./plain.ts";
 
 /** Letters of choices: A, B, ... */
@@ -48,22 +49,6 @@ function textsOf(value: unknown): string[] | undefined {
   return texts.every((choice) => choice !== undefined) ? texts : undefined;
 }
 
-/** A label before a choice's text: "A.", "A)", "(A)", "[A]", "A:", "A、", also in full width, bold or as \text{(A)}. Group 1 or 2 is its letter. */
-const LABEL =
-  /^\s*(?:\*\*|__|\$|\\text(?:bf)?\{)?\s*(?:[(（[【]\s*([A-Za-zＡ-Ｚ])\s*[)）\]】]\s*[.:：]?|([A-Za-zＡ-Ｚ])\s*[.．)）\]】:：、,，])\s*(?:\*\*|__|\}|\$)?\s*/u;
-
-/** Choices without the labels that they carry themselves, and these. A label counts only where every text has one, in order: "A. Smith" alone is a name. */
-export function withoutLabels(texts: readonly string[]): { readonly texts: readonly string[]; readonly labels?: readonly string[] } {
-  const labels: string[] = [];
-  const bare = texts.map((choice, i) => {
-    const match = LABEL.exec(choice), letter = (match?.[1] ?? match?.[2])?.normalize("NFKC").toUpperCase();
-    if (!match || letter !== letterOf(i) || match[0].length >= choice.trimEnd().length) return undefined;
-    labels.push(letter);
-    return choice.slice(match[0].length).trimEnd();
-  });
-  return bare.length > 0 && bare.every((choice) => choice !== undefined) ? { texts: bare, labels } : { texts };
-}
-
 /**
  * Choices as a prompt lists them, their own labels off: "(A) 10" and "(B) 12" on two lines.
  *
@@ -76,7 +61,7 @@ export function withoutLabels(texts: readonly string[]): { readonly texts: reado
  * ```
  */
 export function listed(choices: readonly string[]): string {
-  return withoutLabels(choices).texts.map((choice, i) => `(${letterOf(i)}) ${choice}`).join("\n");
+  return choicesOf(choices).texts.map((choice, i) => `(${letterOf(i)}) ${choice}`.trimEnd()).join("\n");
 }
 
 const squeezed = (words: string) => words.normalize("NFKC").replace(/[\s$]+/gu, "").toLowerCase();
@@ -95,10 +80,11 @@ const squeezed = (words: string) => words.normalize("NFKC").replace(/[\s$]+/gu, 
  * ```
  */
 export function shows(problem: string, choices: readonly string[]): boolean {
-  if (choices.every((choice, i) => choice.trim().toUpperCase() === letterOf(i) || choice.trim() === "")) return true;
+  const { texts } = choicesOf(choices);
+  if (texts.every((choice, i) => choice.trim().toUpperCase() === letterOf(i) || choice.trim() === "")) return true;
   const all = squeezed(problem);
   let at = 0;
-  return withoutLabels(choices).texts.every((choice, i) => {
+  return texts.every((choice, i) => {
     const letter = letterOf(i).toLowerCase(), words = squeezed(choice);
     for (const label of [`(${letter})`, `[${letter}]`, `【${letter}】`, `${letter}.`, `${letter})`, `${letter}:`, `${letter}、`]) {
       for (const mark of ["", "**", "__"]) {

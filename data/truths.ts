@@ -4,8 +4,9 @@
  * @module
  */
 import { extractAnswers } from "../rl/rewards/extract.ts";
+import { choicesOf } from "../rl/rewards/labels.ts";
 import type { Truth } from "../rl/rewards/reward.ts";
-import { letterOf, withoutLabels } from "./choices.ts";
+import { letterOf } from "./choices.ts";
 import { plain } from "./plain.ts";
 
 /** A row's truth cannot be used. Its words follow the name of the column. */
@@ -47,7 +48,7 @@ export function truthOf(value: unknown, choices: readonly string[] = []): Truth 
 
 /** The letter of the choice that a number means, by its place or by its value, where these are not two choices. */
 function choiceByNumber(truth: number | string, given: readonly string[]): string | number {
-  const { texts: choices, labels = [] } = withoutLabels(given), label = labels.indexOf(String(truth).trim());
+  const { texts: choices, labels = [] } = choicesOf(given), label = labels.indexOf(String(truth).trim());
   if (label >= 0) return letterOf(label);
   if (typeof truth === "string") {
     const written = choices.some((choice) => choice.trim() === truth.trim());

@@ -29,7 +29,7 @@ const ALPHABETS: readonly (readonly string[])[] = [
 
 /** A label in brackets, before a mark, or alone where it is round; then the text. */
 const LABELLED =
-  /^\s*(?:\*\*|__)?\s*(?:(?:option|choice|answer|opción|opção|选项|選項|選択肢|보기|вариант)\s+)?(?:[(（[［【<]\s*([\p{L}\p{Nd}]{1,4}|[①-⑳])\s*[)）\]］】>](?:\*\*|__)?\s*[.．:：、]?|([\p{L}\p{Nd}]{1,4})(?:\*\*|__)?\s*(?:[)）\]．、：]|(?<!\p{Nd})\.|\.(?!\p{Nd})|[:|](?=\s|$)|[-–—](?=\s)|(?<=[A-Z])(?=\s+\d|\t| {2}))|([①-⑳])(?:\*\*|__)?\s*[.．:：、)）]?)(?:\*\*|__)?\s*([^]*)$/iu;
+  /^\s*(?:\*\*|__|\\text(?:bf)?\{)?\s*(?:(?:option|choice|answer|opción|opção|选项|選項|選択肢|보기|вариант)\s+)?(?:[(（[［【<]\s*([\p{L}\p{Nd}]{1,4}|[①-⑳])\s*[)）\]］】>](?:\*\*|__)?\s*[.．:：、]?|([\p{L}\p{Nd}]{1,4})(?:\*\*|__)?\s*(?:[)）\]．、：]|(?<!\p{Nd})\.|\.(?!\p{Nd})|[:|](?=\s|$)|[-–—](?=\s)|(?<=[A-Z])(?=\s+\d|\t| {2}))|([①-⑳])(?:\*\*|__)?\s*[.．:：、)）]?)(?:\*\*|__|\})?\s*([^]*)$/iu;
 
 /** Choices without the labels that they carried. */
 export interface Choices {

@@ -102,6 +102,8 @@ export const KINDS: Readonly<Record<string, Kind>> = {
       ["\\boxed{12}", "B", ["А) 10", "Б) 12"]],
       ["\\boxed{12}", "B", ["**A.** 10", "**B.** 12"]],
       ["\\boxed{12}", "B", ["Option A: 10", "Option B: 12"]],
+      ["\\boxed{12}", "B", ["\\text{(A) }10", "\\text{(B) }12"]],
+      ["\\boxed{none}", "C", ["A. 10", "B. 12", "none"]],
       ["\\boxed{B}", "B", ["A. 10", "B. 12"]],
       ["\\boxed{B. 12}", "B", ["A. 10", "B. 12"]],
       ["정답은 ②번입니다.", "②", ["① 10", "② 12", "③ 14"]],

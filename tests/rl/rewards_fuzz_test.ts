@@ -2,6 +2,7 @@
  * Answers made at random: mutations of well-formed ones, and random LaTeX. The verifiers take each without throwing, in at most 50 ms. 2,000 answers;
  * 100,000 with `--slow`.
  */
+import process from "node:process";
 import { assert } from "@std/assert";
 import { extractAnswer, gradeExact, gradeFormat, gradeIou, gradeMath, gradeNumber, gradePoint, mathEqual } from "../../rl/rewards/mod.ts";
 import { ACCEPTED } from "./rewards_math_table.ts";
@@ -16,6 +17,8 @@ const PIECES = [
     .split(" "),
   ..."\\sin \\cos^2 \\tan^{-1} \\ln \\overline{ ! , ; : . ' \" ~ \\, \\; \\quad x y ab AB e i pi sqrt( cm km/h m^2 \\ell and or 0 1 2 10 3.14"
     .split(" "),
+  ..."1 \\over 2|\\choose|**|__|`|“|”|。|（|）|選|选B|答え|万|①|②|百分之|是|ない|p.m.|:30|\\mathbb{R}|\\dots|[[|]]|Yes,|No.|not |^{o}|७|٣"
+    .split("|"),
   ..."1,234 1{,}234 0.\\overline{3} 1e5 9^{9^9} 1/3 half Yes A (B) <think> </think> <answer> </answer> #### √ ² ½ π ≤ ∪ 答案是 é 😀".split(
     " ",
   ),
@@ -106,13 +109,15 @@ Deno.test(`${COUNT} random answers are graded without an error, each within ${LI
       let taken = Infinity, score = NaN;
       // Again where something else on the machine may have held it up.
       for (let tries = 0; tries < 3 && !(taken <= LIMIT / 5); tries++) {
-        const start = performance.now();
+        const start = performance.now(), used = process.cpuUsage();
         try {
           score = grade();
         } catch (error) {
           throw new Error(where(), { cause: error });
         }
-        taken = Math.min(taken, performance.now() - start);
+        // The processor's time where that is less: on a busy machine the clock counts what others do.
+        const { user, system } = process.cpuUsage(used);
+        taken = Math.min(taken, performance.now() - start, (user + system) / 1_000);
       }
       assert(Number.isNaN(score) || (score >= 0 && score <= 1), `score ${score}: ${where()}`);
       assert(taken <= LIMIT, `${taken} ms: ${where()}`);
