@@ -20,15 +20,14 @@ const MAX_COUNT = 26;
 /** Without what only sets letters apart: `\text{(A)}`, `**A**`, `$A$`, （Ａ）, and words that only say that it is a choice. */
 function plain(answer: string): string {
   if (answer.length > MAX_ANSWER) return "";
-  // deno-lint-ignore no-control-regex
-  const folded = /[^\x00-\x7f]/.test(answer) ? answer.replace(/[^①-⑳]+/g, (run) => run.normalize("NFKC")) : answer;
+  const folded = /[\u0080-\uffff]/.test(answer) ? answer.replace(/[^①-⑳]+/g, (run) => run.normalize("NFKC")) : answer;
   if (folded.length === 1) return folded;
   let text = folded.replace(
     /\\(?:text|textbf|mathrm|mathbf|textrm|textit|mathit|mathsf|textsf|texttt|boldsymbol|bm|emph|underline|bf|rm|boxed|mbox|fbox)\b/g,
     "",
   );
   text = text.replace(/\\[,;:! ]|[${}~*`【】「」『』]|\\[()[\]]/g, " ").trim();
-  if (/^[A-Za-z]{2}|^[^\x00-\x7f]/.test(text)) { // deno-lint-ignore no-control-regex
+  if (/^[A-Za-z]{2}|^[\u0080-\uffff]/.test(text)) {
     text = text.replace(/^(?:(?:the|correct|final|answer|option|choice|letter|is)\b[\s:]*)+/i, "").replace(OPTION_WORDS, "");
   }
   return withoutVerb(text.replace(/[\s.,;:!。、，]+$/, "").trim());

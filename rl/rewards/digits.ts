@@ -15,8 +15,7 @@ export function digitOf(code: number): string | undefined {
 
 /** Digits of every script as ASCII's. */
 export function foldDigits(text: string): string {
-  // deno-lint-ignore no-control-regex
-  if (/^[\x00-\x7f]*$/.test(text)) return text;
+  if (!/[\u0080-\uffff]/.test(text)) return text;
   return text.replace(/\p{Nd}/gu, (digit) => digitOf(digit.codePointAt(0)!) ?? digit);
 }
 

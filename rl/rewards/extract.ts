@@ -233,7 +233,7 @@ function* search(text: string, options: ExtractOptions): Generator<Extracted> {
 function phrase(text: string, from: number, options: ExtractOptions): string | undefined {
   const choices = options.choices ?? false;
   let at = Math.max(lastEnd(text, PHRASE), lastEnd(text, HEADING), choices ? lastEnd(text, CHOICE_PHRASE) : -1);
-  if (at < from || /[^\x00-\xff]/.test(text)) at = Math.max(at, lastForeignPhrase(text, { choices })); // deno-lint-ignore no-control-regex
+  if (at < from || /[\u0100-\uffff]/.test(text)) at = Math.max(at, lastForeignPhrase(text, { choices }));
   if (at < from) return undefined;
   const answer = answerAt(text, at, choices);
   return answer === "" ? undefined : answer;

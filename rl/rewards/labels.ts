@@ -65,7 +65,7 @@ export function choicesOf(options: readonly string[]): Choices {
     const match = LABELLED.exec(option);
     return match === null ? undefined : { label: match[1] ?? match[2] ?? match[3]!, text: match[4]! };
   });
-  const fold = (label: string) => /[Ａ-Ｚａ-ｚ]|[^\x00-\x7f①-⑳]/.test(label) ? foldDigits(label.normalize("NFKC")) : label; // deno-lint-ignore no-control-regex
+  const fold = (label: string) => /[Ａ-Ｚａ-ｚ]|[\u0080-\u245f\u2474-\uffff]/.test(label) ? foldDigits(label.normalize("NFKC")) : label;
   for (const alphabet of ALPHABETS) {
     const places = read.map((one) => one === undefined ? -1 : alphabet.indexOf(fold(one.label)));
     const own = places.filter((place, i) => place === i).length;

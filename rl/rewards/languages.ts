@@ -107,8 +107,7 @@ const BEFORE = /^(?:一共|总共|共计?|大约|约)?(?:有|是|为|需要?|要
 
 /** An answer without the verb that ends its sentence or begins it. */
 export function withoutVerb(answer: string): string {
-  // deno-lint-ignore no-control-regex
-  if (!/[^\x00-\x7f]|[’'].{2}r$/.test(answer)) return answer;
+  if (!/[\u0080-\uffff]|[’'].{2}r$/.test(answer)) return answer;
   answer = answer.replace(BEFORE, "");
   for (let rounds = 0; rounds < 3; rounds++) {
     const next = answer.replace(AFTER, "");
