@@ -34,7 +34,14 @@ const HINTS = {
   evaluate: "Evaluates on held-out data after the step under way",
 };
 
-const DURING = { pause: "Asking for a pause…", checkpoint: "A checkpoint after this step…", evaluate: "Evaluating after this step…" };
+const DURING = {
+  start: "Starting…",
+  pause: "Asking for a pause…",
+  resume: "Going on…",
+  stop: "Asking for an end…",
+  checkpoint: "A checkpoint after this step…",
+  evaluate: "Evaluating after this step…",
+};
 
 /** What has come of an order, by how the run stands now. */
 const ANSWERS = {
@@ -74,7 +81,7 @@ export const controls = (api, { onStatus }) => {
     busy.add(order);
     words = undefined;
     refresh();
-    say(DURING[order] ?? `${order}…`);
+    say(DURING[order]);
     const asked = news;
     try {
       const answer = await api.json(`/v1/${order}`, { method: "POST", body: {} });
