@@ -1,7 +1,7 @@
 // deno-lint-ignore-file no-console -- a command
 /**
  * `deno task sft`: supervised training alone, as section `sft` of the configuration says: on the built-in task's descriptions and answers, or on a data set with
- * demonstrations (`data.demonstrationKey`). Options as of `deno task train`. The model is `runs/NAME/checkpoints/step-0`.
+ * demonstrations (turns of the assistant, or `data.demonstrationKey`). Options as of `deno task train`. The model is `runs/NAME/checkpoints/step-0`.
  *
  * @module
  */

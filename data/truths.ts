@@ -21,7 +21,7 @@ const isList = (value: unknown, has: (item: unknown) => boolean) => Array.isArra
  *
  * @param value As the row has it.
  * @param choices Of the question: a number is then the label or the value of one of them, or its place, counted from 0.
- * @throws {BadTruth} for what is none of these, and for a number that fits no choice, or two.
+ * @throws {BadTruth} for what is none of these, and for a number or a letter that fits no choice, or a number that fits two.
  *
  * @example
  * ```ts
@@ -29,7 +29,7 @@ const isList = (value: unknown, has: (item: unknown) => boolean) => Array.isArra
  * import { assertEquals, assertThrows } from "@std/assert";
  *
  * assertEquals([truthOf(4n), truthOf(true), truthOf(["4", "four"])], [4, true, ["4", "four"]]);
- * assertEquals([truthOf(0, ["x", "y"]), truthOf(12, ["10", "12"]), truthOf("C", ["x", "y"])], ["A", 12, "C"]);
+ * assertEquals([truthOf(0, ["x", "y"]), truthOf(12, ["10", "12"]), truthOf("B", ["x", "y"])], ["A", 12, "B"]);
  * assertThrows(() => truthOf(2, ["x", "y"]), BadTruth, "0 to 1");
  * ```
  */
@@ -37,6 +37,11 @@ export function truthOf(value: unknown, choices: readonly string[] = []): Truth 
   const truth = plain(value);
   if (choices.length > 0 && (isNumber(truth) || (typeof truth === "string" && /^\s*\d{1,3}\s*$/u.test(truth)))) {
     return choiceByNumber(truth as number | string, choices);
+  }
+  const [, letter] = typeof truth === "string" ? /^\s*\(?([A-Z])\)?\s*$/u.exec(truth) ?? [] : [];
+  const named = letter === undefined || choices.length === 0 || choices.some((choice) => choice.trim() === (truth as string).trim());
+  if (!named && letter!.charCodeAt(0) - 65 >= choices.length) {
+    throw new BadTruth(`is ${JSON.stringify(truth)}, and there are ${choices.length} choices, A to ${letterOf(choices.length - 1)}`);
   }
   const object = typeof truth === "object" && truth !== null && !Array.isArray(truth) && Object.keys(truth).length > 0;
   const fits = isText(truth) || isNumber(truth) || typeof truth === "boolean" || object || isList(truth, isText) ||

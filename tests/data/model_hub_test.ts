@@ -47,6 +47,7 @@ Deno.test("a model of the hub comes into the hub's cache, its revision with it; 
     assertEquals((await fetchModel("owner/name@v1", options)).folder, folder);
     assertEquals(hub.asked.slice(before).map(({ path }) => path.includes("/resolve/")), [false, false], "nothing is fetched twice");
     await fetchModel(`owner/name@${hub.commit}`, options);
+    await fetchModel("owner/name@v1", { ...options, commit: hub.commit });
     assertEquals(hub.asked.length, before + 2, "of a commit that is here nothing is asked");
   }));
 
@@ -151,7 +152,10 @@ Deno.test("train, eval and export take a model by its id, and a dry run knows it
       );
       assert(unknown!.stderr.includes("owner/name is not on this machine"), unknown!.stderr);
       assertEquals(hub.asked, [], "a dry run fetches nothing");
-      Deno.writeTextFileSync(`${folder}/rows.jsonl`, '{"problem":"x","answer":"1"}\n'.repeat(4));
+      Deno.writeTextFileSync(
+        `${folder}/rows.jsonl`,
+        '{"messages":[{"role":"user","content":"x"},{"role":"assistant","content":"1"}]}\n'.repeat(4),
+      );
       const little = [
         "device=cpu",
         "sft=null",
@@ -177,6 +181,7 @@ Deno.test("train, eval and export take a model by its id, and a dry run knows it
       const snapshot = `${folder}/hf/hub/models--owner--name/snapshots/${hub.commit}`;
       assert(Deno.lstatSync(`${snapshot}/config.json`).isSymlink, "as other programs have it");
       assertEquals(JSON.parse(Deno.readTextFileSync(`${folder}/runs/a/config.json`)).model.path, "owner/name");
+      assertEquals(JSON.parse(Deno.readTextFileSync(`${folder}/runs/a/hub.json`)), { model: "owner/name", commit: hub.commit });
       const asked = hub.asked.length, offline = { HF_HUB_OFFLINE: "1" };
       const [evaluated, exported, dry] = await Promise.all([
         run(
@@ -189,6 +194,9 @@ Deno.test("train, eval and export take a model by its id, and a dry run knows it
       ]);
       assertEquals([evaluated!.code, exported!.code, dry!.code], [0, 0, 0], evaluated!.stderr + exported!.stderr + dry!.stderr);
       assert(!Deno.lstatSync(`${folder}/out/config.json`).isSymlink, "an exported folder is whole");
+      for (const { stdout, stderr } of [trained, evaluated!]) {
+        assert((stdout + stderr).includes("rows.jsonl: rows of OpenAI's chat messages"), stdout + stderr);
+      }
       assertEquals(hub.asked.length, asked, "offline nothing is asked");
     } finally {
       await hub.close();

@@ -161,6 +161,8 @@ Deno.test("a number as truth is a choice by its place or its value, never both; 
     const bad = await read(folder, refused.map(([answer, options]) => ({ problem: "q", answer, options })));
     await Promise.all(refused.map((_, i) => assertRejects(() => bad.sample(i), KedgeError, 'write the letter, as "A"')));
     await assertRejects(() => bad.sample(0), KedgeError, "may be A or B, by its place (counted from 0) or by its value");
+    const beyond = await read(folder, [{ problem: "q", answer: "C", options: ["x", "y"] }]);
+    await assertRejects(() => beyond.sample(0), KedgeError, 'its "answer" is "C", and there are 2 choices, A to B');
   }));
 
 Deno.test("truths may be true, false and objects; whole numbers beyond 2^53 keep their digits", () =>
