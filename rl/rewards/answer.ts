@@ -118,9 +118,10 @@ class AnswerParser {
   /** A time of day that says which half of it is meant: "3:30 p.m.", "3 PM", "5 o'clock". */
   #clock(start: number, end: number): Answer | undefined {
     if (end - start < 2 || end - start > 10) return undefined;
-    const last = this.tokens[end - 1]!;
-    if (last.kind !== "word" && this.tokens[start]!.kind !== "word") return undefined;
-    const parts = this.tokens.slice(start, end), clock = parts.some(({ text }) => HALVES.test(text)) ? clockOf(parts) : undefined;
+    const first = this.tokens[start]!,
+      last = this.tokens[end - 1]!,
+      says = (token: Token) => token.kind === "word" && HALVES.test(token.text);
+    const clock = says(last) || says(first) ? clockOf(this.tokens.slice(start, end)) : undefined;
     return clock === undefined ? undefined : { kind: "clock", text: this.#text(start, end), clock };
   }
 

@@ -13,8 +13,8 @@ export interface Clock {
   readonly known: boolean;
 }
 
-/** A word that may say the half of the day. */
-export const HALVES = /^(?:[ap]m?|clock|noon|midnight|上午|下午|早上|晚上|凌晨|午前|午後|오전|오후)$/i;
+/** A first or last word that may say the half of the day; of "p.m." the last is m. */
+export const HALVES = /^(?:[ap]?m|[ap]|clock|noon|midnight|上午|下午|早上|晚上|凌晨|午前|午後|오전|오후)$/i;
 const HALF_DAY = 43_200;
 
 /** The time that tokens are: "12:30", "3:30 p.m.", "下午3:30", "5 o'clock"; undefined of others, as 24:60, 8:5 and 100:30. */

@@ -58,13 +58,17 @@ export interface Choices {
 export function choicesOf(options: readonly string[]): Choices {
   const none = { texts: options };
   if (options.length < 2 || options.length > 26) return none;
-  const read = options.map((option) => {
+  const readOne = (option: string) => {
     if (option.length > 10_000) return undefined;
     const alone = /^\s*[(（[［【]?\s*([A-Z])\s*[)）\]］】.．、:：]*\s*$/u.exec(option);
     if (alone !== null) return { label: alone[1]!, text: "" };
     const match = LABELLED.exec(option);
     return match === null ? undefined : { label: match[1] ?? match[2] ?? match[3]!, text: match[4]! };
-  });
+  };
+  // Of most texts with labels one is among the first two.
+  const firstTwo = options.slice(0, 2).map(readOne);
+  if (firstTwo.every((one) => one === undefined)) return none;
+  const read = [...firstTwo, ...options.slice(2).map(readOne)];
   const fold = (label: string) => /[Ａ-Ｚａ-ｚ]|[\u0080-\u245f\u2474-\uffff]/.test(label) ? foldDigits(label.normalize("NFKC")) : label;
   for (const alphabet of ALPHABETS) {
     const places = read.map((one) => one === undefined ? -1 : alphabet.indexOf(fold(one.label)));

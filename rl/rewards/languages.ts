@@ -80,8 +80,8 @@ const CHOICE_PHRASES: readonly string[] = [
 const ALL = new RegExp(Object.values(PHRASES).join("|"), "giu"), ALL_CHOICES = new RegExp(CHOICE_PHRASES.join("|"), "giu");
 /** Whether a text has a word with which such a phrase begins: cheap, since most responses have none. */
 const HINT =
-  /[\u0400-\u1fff\u3040-\u9fff\uac00-\ud7af]|đáp|câu tr|kết qu|antwo|lösung|ergebnis|répons|résult|respuest|resultad|rispost|risultat|respost|gabarit|odpow|odgovor|odpov|válasz|jawaban|jibu|cevap|cevab|yanıt|απάντησ/i;
-const CHOICE_HINT = /[\u0400-\u1fff\u3040-\u9fff\uac00-\ud7af]|opci|opç|alternativ|opzion|variant|opcj|phương|opsi|pilihan|chaguo|seçenek/i;
+  /[đı\u0400-\u1fff\u3040-\u9fff\uac00-\ud7af]|spost|spuest|pons|sult[ad]|ntwo|ösung|rgebn|abarit|dpo[wv]|dgovo|lasz|awaba|jibu|Jibu|evap|evab|πάντησ|SPUEST|NTWORT|PONSE|SPOST/;
+const CHOICE_HINT = /[đ\u0400-\u1fff\u3040-\u9fff\uac00-\ud7af]|pci|pç|lternativa|pzion|pcj|pilih|haguo|eçene/;
 
 /** Where the last phrase ends that names an answer, or with `choices` a choice, in a language but English; -1 where there is none. */
 export function lastForeignPhrase(text: string, options: { choices: boolean }): number {
