@@ -263,5 +263,10 @@ function lockRun(run: string): Disposable {
   }
   file.truncateSync();
   file.writeSync(new TextEncoder().encode(`${Deno.pid}\n`));
-  return file;
+  return {
+    [Symbol.dispose]() {
+      file.truncateSync(); // it was closed in order: nobody's
+      file.close();
+    },
+  };
 }

@@ -55,6 +55,14 @@ export interface ProgressOutput {
   onResize(listener: () => void): () => void;
 }
 
+/** Where the terminal or the reader is gone, the run goes on: what it says is in its directory too. */
+function say(text: string, to: { writeSync(bytes: Uint8Array): number }): void {
+  try {
+    to.writeSync(new TextEncoder().encode(text));
+  } catch { // nobody reads it
+  }
+}
+
 const STDOUT: ProgressOutput = {
   get terminal() {
     return Deno.stdout.isTerminal();
@@ -66,7 +74,7 @@ const STDOUT: ProgressOutput = {
       return UNKNOWN; // only its output is a terminal
     }
   },
-  write: (text) => void Deno.stdout.writeSync(new TextEncoder().encode(text)),
+  write: (text) => say(text, Deno.stdout),
   now: () => performance.now(),
   onResize(listener) {
     Deno.addSignalListener("SIGWINCH", listener);
@@ -140,7 +148,7 @@ export class Progress implements Disposable {
   fail(text: string): void {
     this.#doing = undefined;
     this.#out.write(this.#erase());
-    Deno.stderr.writeSync(new TextEncoder().encode(`${text}\n`));
+    say(`${text}\n`, Deno.stderr);
   }
 
   /** What the trainer tells. */

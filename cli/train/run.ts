@@ -1,5 +1,6 @@
+// deno-lint-ignore-file no-console -- a process of a command
 /**
- * A training run in this process: `cli/train.ts` starts it under a parent, which starts it again where native code ends it.
+ * A training run in this process: `cli/train.ts` starts it under a parent, which starts it again where a fault ends it.
  *
  * @module
  */
@@ -9,7 +10,11 @@ import { writeReport } from "../../control/report/report.ts";
 import { RunController } from "../../control/run/run_controller.ts";
 import { Channel } from "../../control/link/channel.ts";
 import { answerOver } from "../../control/link/run_port.ts";
+import { ENDING, endWithOwner } from "../../ffi/end_with_owner.ts";
+import { FAILED, STOPPED } from "./ends.ts";
 import { Progress } from "./progress.ts";
+
+const ORPHANED = "The process that watches the run has ended, and the run with it; the same command goes on from its last checkpoint\n";
 
 /** What a run is asked for. */
 export interface RunRequest {
@@ -24,14 +29,16 @@ export interface RunRequest {
   readonly start?: boolean;
   /** Whether another process serves it: KEDGE_LINK says at which port of this machine, and with which secret, as "PORT:SECRET". */
   readonly linked?: boolean;
+  /** Whether another process watches it: it says "stop" on this one's standard input, and this one ends where that does. */
+  readonly watched?: boolean;
+  /** Whether a SIGHUP is nothing to it, as under `nohup`. */
+  readonly staysUp?: boolean;
 }
 
-/** Exit code of a run that was stopped before its end. */
-export const STOPPED = 130;
-
-/** Trains. @returns The exit code: 0 at the end, 1 for an error, 130 where it was stopped. */
+/** Trains. @returns The exit code of the command: 0 at the end, 1 for an error, which was told, 130 where it was stopped. */
 export async function trainRun(request: RunRequest): Promise<number> {
   const { config: file, sets, resume, warmStartOnly = false, stays = false, start = false, linked = false } = request;
+  const { watched = false, staysUp = false } = request;
   const source = { ...(file !== undefined && { file }), sets: [...sets] }, { config } = loadConfig(source);
   using progress = new Progress(config);
   const ends = Promise.withResolvers<void>();
@@ -39,16 +46,28 @@ export async function trainRun(request: RunRequest): Promise<number> {
   using channel = linked ? await link(control) : undefined;
   void channel;
   progress.note(`Kedge: run ${control.path}, device ${config.device}. The kernels are compiled on first use.`);
-  let stops = 0;
+  let stopping = false, asked = 0;
   const stop = () => {
-    if (++stops > 1) Deno.exit(STOPPED);
+    if (stopping) return;
+    stopping = true;
     ends.resolve();
-    if (control.ended || !stays) progress.note("Stopping after this step, with a checkpoint; once more to stop at once");
+    if (control.ended || !stays) progress.note("Stopping after the step under way; once more to stop at once");
     control.stop().catch(() => {});
   };
-  for (const signal of ["SIGINT", "SIGTERM"] as const) Deno.addSignalListener(signal, stop);
+  const take = (signal: Deno.Signal) => {
+    if (signal === "SIGHUP" && staysUp) return;
+    // What a terminal sends reaches also the one who watches, and who counts.
+    if (!(watched && signal === "SIGINT") && ++asked > 1) {
+      progress.fail("Stopped at once; what was saved last stands");
+      Deno.exit(STOPPED);
+    }
+    stop();
+  };
+  if (watched) endWithOwner({ words: ORPHANED, onText: (text) => text.includes("stop") && stop() });
+  const listeners = ENDING.map((signal) => [signal, () => take(signal)] as const);
+  for (const [signal, listener] of listeners) Deno.addSignalListener(signal, listener);
   try {
-    if (!stays) return await train(control, { config, progress, stopped: () => stops > 0 });
+    if (!stays) return await train(control, { config, progress, stopped: () => stopping });
     const watching = control.listen(({ kind, data }) => {
       if (kind !== "status" || !["stopped", "done", "failed"].includes(data.state)) return;
       progress.note(`The run is ${data.state}${data.error ? `: ${data.error}` : ""}`);
@@ -63,7 +82,7 @@ export async function trainRun(request: RunRequest): Promise<number> {
     progress.fail((error as Error).message);
     return 1;
   } finally {
-    for (const signal of ["SIGINT", "SIGTERM"] as const) Deno.removeSignalListener(signal, stop);
+    for (const [signal, listener] of listeners) Deno.removeSignalListener(signal, listener);
   }
 }
 
@@ -93,9 +112,10 @@ async function link(control: RunController): Promise<Channel> {
 
 if (import.meta.main) {
   try {
-    Deno.exit(await trainRun(JSON.parse(Deno.args[0]!) as RunRequest));
+    const code = await trainRun(JSON.parse(Deno.args[0]!) as RunRequest);
+    Deno.exit(code === 1 ? FAILED : code);
   } catch (error) {
-    Deno.stderr.writeSync(new TextEncoder().encode(`${(error as Error).message}\n`));
-    Deno.exit(1);
+    console.error((error as Error).message);
+    Deno.exit(FAILED);
   }
 }

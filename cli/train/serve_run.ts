@@ -11,6 +11,7 @@ import { createHash, timingSafeEqual } from "node:crypto";
 import { loadConfig } from "../../actors/config/load.ts";
 import { dashboardPage } from "../../control/dashboard/page.ts";
 import { isLoopback, serveControl } from "../../control/http/serve.ts";
+import { endWithOwner, leaveToOwner } from "../../ffi/end_with_owner.ts";
 import { Channel } from "../../control/link/channel.ts";
 import { LinkedRun } from "../../control/link/linked_run.ts";
 
@@ -34,6 +35,8 @@ export interface Serving {
 }
 
 const HELLO_TIME = 5000;
+/** Milliseconds that clients may take at the end. */
+const GRACE = 10_000;
 
 /** Takes in the process that trains, which comes again after it has died; others are sent away. */
 async function accept(listener: Deno.TcpListener, { run, secret }: { run: LinkedRun; secret: string }): Promise<void> {
@@ -51,6 +54,9 @@ async function accept(listener: Deno.TcpListener, { run, secret }: { run: Linked
 }
 
 async function serveRun(request: ServeRequest): Promise<void> {
+  const { promise: ended, resolve: onEnd } = Promise.withResolvers<void>();
+  leaveToOwner(); // the process that trains ends in order, and then this one
+  endWithOwner({ onEnd, grace: GRACE });
   const { config: file, sets, hostname, port, made, corsOrigins } = request;
   const token = Deno.env.get("KEDGE_TOKEN")!, secret = Deno.env.get("KEDGE_LINK")!;
   const { config } = loadConfig({ ...(file !== undefined && { file }), sets }), run = new LinkedRun(config);
@@ -58,10 +64,9 @@ async function serveRun(request: ServeRequest): Promise<void> {
   const known = !made || isLoopback(hostname);
   await using server = serveControl(run, { hostname, port, page: dashboardPage(), corsOrigins, ...(known && { token }) });
   using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  Deno.addSignalListener("SIGINT", () => {}); // the process that trains ends in order, and then this one
   console.log(JSON.stringify({ url: server.url, linkPort: listener.addr.port } satisfies Serving));
   void accept(listener, { run, secret }).catch(() => {});
-  for await (const _ of Deno.stdin.readable); // until it ends
+  await ended;
 }
 
 if (import.meta.main) {

@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { lines } from "./grader_input.ts";
 import { describe, type Grader, makeGrader, type Outcome, type RewardPlan } from "./plan.ts";
 import type { RewardInput } from "./reward.ts";
 import type { RewardModule } from "./reward_module.ts";
@@ -38,19 +39,7 @@ export type ChildMessage =
 /** JSON has no NaN: it is null on the way, which nothing else is. */
 const encode = (message: ChildMessage): string => JSON.stringify(message, (_, value) => Number.isNaN(value) ? null : value);
 
-async function* lines(readable: ReadableStream<Uint8Array>): AsyncGenerator<string> {
-  let pending: string[] = [];
-  for await (const chunk of readable.pipeThrough(new TextDecoderStream() as ReadableWritablePair<string, Uint8Array>)) {
-    const parts = chunk.split("\n");
-    pending.push(parts[0]!);
-    for (const part of parts.slice(1)) {
-      yield pending.join("");
-      pending = [part];
-    }
-  }
-}
-
-/** Reads, grades, writes until the input ends. */
+/** Reads, grades, writes, until the process is ended: with its owner, or by it. */
 export async function serve(modules: readonly RewardModule[]): Promise<void> {
   const { stdout, stderr } = Deno, encoder = new TextEncoder();
   // What graders print goes to standard error; standard output carries results.
@@ -63,7 +52,7 @@ export async function serve(modules: readonly RewardModule[]): Promise<void> {
     const bytes = encoder.encode(`${mark}${encode(message)}\n`);
     for (let sent = 0; sent < bytes.length;) sent += stdout.writeSync(bytes.subarray(sent));
   };
-  for await (const line of lines(Deno.stdin.readable)) {
+  for await (const line of lines()) {
     if (grader === undefined) {
       const start = JSON.parse(line) as StartMessage;
       mark = start.mark;

@@ -33,6 +33,8 @@ export type Received = ChildMessage | { readonly kind: "timeout" | "ended" } | {
 const MAX_LINE = 64 * 1024 * 1024;
 /** Most lines that may wait to be taken. */
 const MAX_LINES = 10_000;
+/** Longest time that is counted at once, in milliseconds: while this process stood still, as in SIGSTOP, a child could not be heard. */
+const TICK = 100;
 /** Milliseconds after a child's end until its pipes are given up. */
 const LEFT_BEHIND = 1_000;
 /** How much of what a child printed to standard error is kept, in characters. */
@@ -58,7 +60,8 @@ function environment(names: readonly string[]): Record<string, string> | undefin
 function mainModule(modules: readonly string[]): string {
   const imports = modules.map((url, i) => `import * as m${i} from ${JSON.stringify(url)};`).join("");
   const serve = JSON.stringify(import.meta.resolve("./grader_child.ts"));
-  const source = `${imports}import { serve } from ${serve};await serve([${modules.map((_, i) => `m${i}`).join(",")}]);`;
+  // Its own module first: from then on the child ends with its owner.
+  const source = `import { serve } from ${serve};${imports}await serve([${modules.map((_, i) => `m${i}`).join(",")}]);`;
   return `data:application/javascript,${encodeURIComponent(source)}`;
 }
 
@@ -131,9 +134,10 @@ export class GraderProcess implements AsyncDisposable {
       ],
       ...(local === undefined ? {} : { cwd: new URL(".", local) }),
       ...(env === undefined ? {} : { clearEnv: true, env: { ...env, NO_COLOR: "1" } }),
-      stdin: "piped",
+      stdin: "piped", // its end is the child's
       stdout: "piped",
       stderr: "piped",
+      detached: true, // what a terminal sends to all of its processes is not for graders, whose samples it would cost
     }).spawn();
     const process = new GraderProcess(child, `${crypto.randomUUID()} `);
     const kill = () => process.kill();
@@ -194,16 +198,19 @@ export class GraderProcess implements AsyncDisposable {
     }
   }
 
-  /** Waits for the next message, at most `limit` milliseconds. */
+  /** Waits for the next message, at most `limit` milliseconds in which this process is at work. */
   async next(limit: number): Promise<Received> {
-    if (this.#lines.length === 0 && !this.#over) {
+    for (let left = limit; left > 0 && this.#lines.length === 0 && !this.#over;) {
+      const since = performance.now(), tick = Math.min(left, TICK);
       let timer: ReturnType<typeof setTimeout> | undefined;
+      // deno-lint-ignore no-await-in-loop -- it waits
       await new Promise<void>((resolve) => {
         this.#wake = resolve;
-        timer = setTimeout(resolve, limit);
+        timer = setTimeout(resolve, tick);
       });
       this.#wake = undefined;
       clearTimeout(timer);
+      left -= Math.min(performance.now() - since, 2 * tick);
     }
     const line = this.#lines.shift();
     if (line === undefined) return { kind: this.#over ? "ended" : "timeout" };

@@ -3,53 +3,8 @@ import { assert, assertEquals } from "@std/assert";
 import { Checkpoints } from "../../actors/run/checkpoints.ts";
 import { LITTLE, withRunDir } from "../actors/little_run.ts";
 import { parseAddress } from "../../cli/train/address.ts";
-import { ROOT } from "../root.ts";
+import { CliProcess, evaluated, send, until } from "../cli_process.ts";
 import { assertThrows } from "@std/assert";
-
-/** What a process said, and how it is asked. */
-class Served implements AsyncDisposable {
-  readonly child: Deno.ChildProcess;
-  readonly ended: Promise<Deno.CommandStatus>;
-  output = "";
-  readonly #read: Promise<unknown>;
-
-  constructor(command: "serve" | "train", args: readonly string[], env: Record<string, string> = {}) {
-    const permissions = ["--no-prompt", "--allow-read", "--allow-run", "--allow-env=PATH,HOME,DENO_DIR,KEDGE_TOKEN"];
-    this.child = new Deno.Command("deno", {
-      args: ["run", ...permissions, `${ROOT}/cli/${command}.ts`, ...args],
-      cwd: ROOT,
-      env,
-      stdin: "null",
-      stdout: "piped",
-      stderr: "piped",
-    }).spawn();
-    const take = async (stream: ReadableStream<Uint8Array>) => {
-      for await (const text of stream.pipeThrough(new TextDecoderStream())) this.output += text;
-    };
-    this.#read = Promise.all([take(this.child.stdout), take(this.child.stderr)]);
-    this.ended = this.child.status;
-  }
-
-  /** Waits for words of the output. */
-  async says(words: RegExp): Promise<RegExpExecArray> {
-    for (const start = performance.now();;) {
-      const match = words.exec(this.output);
-      if (match) return match;
-      if (performance.now() - start > 60_000) throw new Error(`it never said ${words}: ${this.output}`);
-      // deno-lint-ignore no-await-in-loop -- it waits
-      await new Promise((resolve) => setTimeout(resolve, 20));
-    }
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    try {
-      this.child.kill("SIGTERM");
-    } catch { // it has ended
-    }
-    await this.ended;
-    await this.#read;
-  }
-}
 
 /** Asks an endpoint. */
 async function ask(base: string, given: { path: string; token?: string; method?: string; body?: unknown }) {
@@ -65,29 +20,12 @@ async function ask(base: string, given: { path: string; token?: string; method?:
   return { status: response.status, body: await response.json() as Record<string, unknown> };
 }
 
-/** What a program prints; another process runs it, which may do everything. */
-async function evaluated(code: string): Promise<string> {
-  const { success, stdout, stderr } = await new Deno.Command("deno", { args: ["eval", code] }).output();
-  assert(success, new TextDecoder().decode(stderr));
-  return new TextDecoder().decode(stdout);
-}
-
-async function until(is: () => Promise<boolean>): Promise<void> {
-  for (const start = performance.now(); performance.now() - start < 60_000;) {
-    // deno-lint-ignore no-await-in-loop -- it waits
-    if (await is()) return;
-    // deno-lint-ignore no-await-in-loop -- as above
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
-  throw new Error("it never came about");
-}
-
 const sets = (folder: string, ...own: readonly string[]) => [...LITTLE, `runDir=${folder}`, ...own].flatMap((set) => ["--set", set]);
 const ADDRESS = /Control: (http:\/\/127\.0\.0\.1:\d+)\/(?:#token=(\S+))?/;
 
 Deno.test("serve waits for a start, makes a token and says it once, and a run is driven over HTTP to its end", async () => {
   await withRunDir(async (folder) => {
-    await using served = new Served("serve", [":0", ...sets(folder, "trainer.maxSteps=400", "trainer.saveFreq=0")]);
+    await using served = new CliProcess("cli/serve.ts", [":0", ...sets(folder, "trainer.maxSteps=400", "trainer.saveFreq=0")]);
     const [, base, token] = await served.says(ADDRESS);
     assert(token!.length >= 43, "256 bits");
     assertEquals((await ask(base!, { path: "/healthz" })).status, 200);
@@ -130,7 +68,7 @@ Deno.test("serve waits for a start, makes a token and says it once, and a run is
 Deno.test("train --serve serves as long as it trains; a token that is given is not said, and no argument holds it", async () => {
   await withRunDir(async (folder) => {
     const args = ["--serve", ":0", ...sets(folder, "trainer.maxSteps=1000")], secret = "a-token-of-my-own";
-    await using served = new Served("train", args, { "KEDGE_TOKEN": secret });
+    await using served = new CliProcess("cli/train.ts", args, { env: { "KEDGE_TOKEN": secret } });
     const [, base] = await served.says(ADDRESS);
     await until(async () => (await ask(base!, { path: "/v1/status", token: secret })).body["state"] === "running");
     const processes = await evaluated(
@@ -153,13 +91,12 @@ function freePort(): number {
 Deno.test("after a fault in native code the run goes on at the same address, with the same token", async () => {
   await withRunDir(async (folder) => {
     const port = freePort(), settings = sets(folder, "trainer.maxSteps=1000", "trainer.saveFreq=1");
-    await using served = new Served("serve", [`127.0.0.1:${port}`, "--start", ...settings]);
+    await using served = new CliProcess("cli/serve.ts", [`127.0.0.1:${port}`, "--start", ...settings]);
     const [, base, token] = await served.says(ADDRESS);
     const get = (path: string) => ask(base!, { path, token: token! });
     await until(async () => (await get("/v1/status")).body["step"] as number >= 2);
     const pid = Number(Deno.readTextFileSync(`${folder}/board/lock`));
-    // Twice: V8's own handler passes the first over, since nothing faults again where it came.
-    await evaluated(`Deno.kill(${pid}, "SIGSEGV"); setTimeout(() => Deno.kill(${pid}, "SIGSEGV"), 100)`);
+    await send(pid, "SIGSEGV");
     await served.says(/Resumed from .*step-\d+/);
     const step = Number(/Resumed from .*step-(\d+)/.exec(served.output)![1]);
     await until(() => get("/v1/status").then(({ body }) => body["step"] as number > step, () => false));
@@ -169,7 +106,7 @@ Deno.test("after a fault in native code the run goes on at the same address, wit
 
 Deno.test("where the endpoint dies, serve ends its run in order", async () => {
   await withRunDir(async (folder) => {
-    await using served = new Served("serve", [":0", "--start", ...sets(folder, "trainer.maxSteps=1000")]);
+    await using served = new CliProcess("cli/serve.ts", [":0", "--start", ...sets(folder, "trainer.maxSteps=1000")]);
     const [, base, token] = await served.says(ADDRESS);
     await until(async () => (await ask(base!, { path: "/v1/status", token: token! })).body["step"] as number >= 1);
     await evaluated(
@@ -187,7 +124,7 @@ Deno.test("where the endpoint dies, serve ends its run in order", async () => {
 
 Deno.test("an address that others can reach needs a token of the user's own", async () => {
   await withRunDir(async (folder) => {
-    await using served = new Served("serve", ["0.0.0.0:0", ...sets(folder)]);
+    await using served = new CliProcess("cli/serve.ts", ["0.0.0.0:0", ...sets(folder)]);
     assertEquals((await served.ended).code, 1);
     await served.says(/Cannot listen on 0\.0\.0\.0/);
   });

@@ -1,7 +1,8 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { train } from "../../cli/train.ts";
 import { Checkpoints } from "../../actors/run/checkpoints.ts";
-import { LITTLE, logged, withRunDir } from "../actors/little_run.ts";
+import { LITTLE, littleConfig, littleRun, logged, withRunDir } from "../actors/little_run.ts";
+import { afterDeath, CliProcess, family, send, until } from "../cli_process.ts";
 import { assertSameBytes, exists } from "../files.ts";
 import { Random } from "../../tensor/random.ts";
 import { ROOT } from "../root.ts";
@@ -28,11 +29,6 @@ function start(sets: readonly string[]): Deno.ChildProcess {
     stdout: "null",
     stderr: "piped",
   }).spawn();
-}
-
-async function until(there: () => boolean): Promise<void> {
-  // deno-lint-ignore no-await-in-loop -- it waits
-  while (!there()) await new Promise((resolve) => setTimeout(resolve, 20));
 }
 
 Deno.test(`a run that is killed ${KILLS} times at random moments comes to the same end, with no torn file read`, async () => {
@@ -71,49 +67,59 @@ Deno.test("train refuses what it does not know, with the nearest name", async ()
 Deno.test("a fault in native code ends the run's process; the one that watches starts another, which goes on", async () => {
   await withRunDir(async (folder) => {
     const sets = [...LITTLE, `runDir=${folder}`, "trainer.maxSteps=60", "trainer.saveFreq=1"], run = `${folder}/board`;
-    const watcher = new Deno.Command("deno", {
-      args: [
-        "run",
-        "--no-prompt",
-        "--allow-read",
-        "--allow-run=deno",
-        "--allow-env=PATH,HOME,DENO_DIR",
-        `${ROOT}/cli/train.ts`,
-        ...sets.flatMap((set) => ["--set", set]),
-      ],
-      cwd: ROOT,
-      stdin: "null",
-      stdout: "piped",
-      stderr: "piped",
-    }).spawn();
-    const output = watcher.output(), first = new Checkpoints(run, { saveLimit: 3, saveBest: true });
+    await using watcher = new CliProcess("cli/train.ts", sets.flatMap((set) => ["--set", set]), { run: "deno" });
+    const first = new Checkpoints(run, { saveLimit: 3, saveBest: true });
     await until(() => first.steps().some((step) => step >= 2));
     const pid = Number(Deno.readTextFileSync(`${run}/lock`));
-    // Twice: V8's own handler passes the first over, since nothing faults again where it came.
-    const kill = await new Deno.Command("deno", {
-      args: ["eval", `Deno.kill(${pid}, "SIGSEGV"); setTimeout(() => Deno.kill(${pid}, "SIGSEGV"), 100)`],
-    }).output();
-    assertEquals(kill.code, 0, new TextDecoder().decode(kill.stderr));
-    const { code, stderr, stdout } = await output, text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
-    assertEquals(code, 0, text(stderr));
-    assert(text(stderr).includes("died of SIGSEGV"), text(stderr));
-    assert(/Resumed from .*step-\d+/.test(text(stdout)), text(stdout));
+    await send(pid, "SIGSEGV");
+    assertEquals((await watcher.end()).code, 0, watcher.output);
+    assert(watcher.output.includes("died of SIGSEGV"), watcher.output);
+    assert(/Resumed from .*step-\d+/.test(watcher.output), watcher.output);
     assertEquals(first.steps().at(-1), 60);
-    assert(Number(Deno.readTextFileSync(`${run}/lock`)) !== pid);
+    assertEquals(Deno.readTextFileSync(`${run}/lock`), "", "it was closed in order");
   });
 });
 
-Deno.test("Ctrl-C ends a run after the step under way, with a checkpoint", async () => {
+const rewardOf = (name: string) =>
+  `reward=${JSON.stringify({ parts: { accuracy: { use: new URL(`../actors/${name}.ts`, import.meta.url).href } } })}`;
+const settings = (...sets: readonly string[]) => [...LITTLE, ...sets].flatMap((set) => ["--set", set]);
+
+Deno.test("Ctrl-C, which reaches all processes, ends a run after the step under way, with a checkpoint, and changes no bit of it", async () => {
   await withRunDir(async (folder) => {
-    const sets = [...LITTLE, `runDir=${folder}`, "trainer.maxSteps=500", "trainer.saveFreq=0"],
-      run = `${folder}/board`,
-      child = start(sets);
-    await until(() => exists(`${run}/metrics.jsonl`) && logged(run).some(({ step }) => step >= 2));
-    child.kill("SIGINT");
-    assertEquals((await child.output()).code, 130);
-    const { checkpoint } = new Checkpoints(run, { saveLimit: 3, saveBest: true }).latest();
-    assert(checkpoint!.step >= 2 && checkpoint!.step < 500);
-    assertEquals(logged(run).at(-1)!.step, checkpoint!.step);
+    const own = ["trainer.saveFreq=0", rewardOf("slow_reward")], run = `${folder}/board`;
+    await using process = new CliProcess("cli/train.ts", settings(...own, "trainer.maxSteps=500", `runDir=${folder}`), { group: true });
+    await until(() => exists(`${run}/metrics.jsonl`) && logged(run).some(({ step }) => step >= 2), () => process.output);
+    await send(-process.child.pid, "SIGINT");
+    assertEquals((await process.end()).code, 130, process.output);
+    const { step } = new Checkpoints(run, { saveLimit: 3, saveBest: true }).latest().checkpoint!;
+    assert(step >= 2 && step < 500 && process.output.includes(`${step} of 500 steps`), process.output);
+    await littleRun(littleConfig(folder, [...own, "name=whole", `trainer.maxSteps=${step}`]));
+    const lines = (path: string) =>
+      logged(path).map((line) => Object.fromEntries(Object.entries(line).filter(([key]) => !key.startsWith("val/"))));
+    assertEquals(lines(run), lines(`${folder}/whole`));
+    const weights = (name: string) => Deno.readFileSync(`${folder}/${name}/checkpoints/step-${step}/model.safetensors`);
+    assertSameBytes(weights("board"), weights("whole"), "weights");
+  });
+});
+
+Deno.test("where the one that watches is killed, nothing goes on: not the run, not its endpoint, not a grader that is stuck", async () => {
+  await withRunDir(async (folder) => {
+    const own = [rewardOf("stuck_reward"), "grader.timeLimit=600000", `runDir=${folder}`];
+    await using process = new CliProcess("cli/train.ts", ["--serve", ":0", ...settings(...own)]);
+    let all: Awaited<ReturnType<typeof family>> = [];
+    await until(async () => {
+      all = await family(process.child.pid);
+      return all.some(({ command }) => command.includes("grader_child"));
+    }, () => process.output);
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    process.child.kill("SIGKILL");
+    for (const name of ["cli/train.ts", "train/run.ts", "serve_run.ts", "grader_child"]) {
+      assert(all.some(({ command }) => command.includes(name)), name);
+    }
+    assertEquals(await afterDeath(all.map(({ pid }) => pid)), []);
+    assert(process.output.includes("The process that watches the run has ended"), process.output);
+    using again = Deno.openSync(`${folder}/board/lock`, { write: true });
+    assert(again.tryLockSync(true), "the directory is free");
   });
 });
 

@@ -3,6 +3,7 @@ import { assert, assertEquals, assertRejects, assertStringIncludes, assertThrows
 import { KedgeError } from "../../ffi/errors.ts";
 import { type GraderIncident, GraderPool, planReward, type RewardInput } from "../../rl/rewards/mod.ts";
 import { runChild } from "../child.ts";
+import { afterDeath, CliProcess, evaluated } from "../cli_process.ts";
 import { ROOT } from "../root.ts";
 
 const BASE = `file://${ROOT}/examples/`;
@@ -264,4 +265,40 @@ Deno.test("ten megabytes and odd characters cross to the child and back", async 
   const odd = 'naïve\n\u2028\u0000"\\ 😀';
   const graded = await pool.grade([sample(`${"x".repeat(10_000_000)}<answer>${odd}</answer>`, odd), sample("y", odd)]);
   assertEquals(graded.map(({ overall }) => overall), [1, 0]);
+});
+
+/** Ten waits of 50 ms each: also where the process stands still meanwhile, the others are to come. */
+const SLOW = `export default (input) => {
+  if (input.response === "regex") /^(a+)+$/.test("a".repeat(50) + "b");
+  if (input.response === "slow") for (let i = 0; i < 10; i++) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 50);
+  return 0.5;
+};`;
+
+/** An owner of a grader at work on "slow" or "regex". */
+async function owner(response: string, timeLimit: number): Promise<{ process: CliProcess; grader: number }> {
+  const process = new CliProcess("tests/rl/grader_owner.ts", [`file://${writeModule(SLOW)}`, response, String(timeLimit)]);
+  return { process, grader: Number((await process.says(/^(\d+)$/m))[1]) };
+}
+
+Deno.test("a grader that is stuck ends where its owner is killed", async () => {
+  const { process, grader } = await owner("regex", 600_000);
+  process.child.kill("SIGKILL");
+  await process.end();
+  assertEquals(await afterDeath([grader]), []);
+});
+
+Deno.test("signals that a terminal or a service manager sends to all processes cost no sample", async () => {
+  const { process, grader } = await owner("slow", 60_000);
+  await evaluated(`for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) Deno.kill(${grader}, signal);`);
+  assertEquals((await process.end()).code, 0, process.output);
+  assertStringIncludes(process.output, '"overall":0.5');
+});
+
+Deno.test("the time in which all stood still, as after Ctrl-Z, does not count", async () => {
+  const { process, grader } = await owner("slow", 1_500);
+  await evaluated(`Deno.kill(${process.child.pid}, "SIGSTOP"); Deno.kill(${grader}, "SIGSTOP");
+    await new Promise((resolve) => setTimeout(resolve, 1_800));
+    Deno.kill(${process.child.pid}, "SIGCONT"); Deno.kill(${grader}, "SIGCONT");`);
+  assertEquals((await process.end()).code, 0, process.output);
+  assertStringIncludes(process.output, '"overall":0.5');
 });

@@ -1,0 +1,9 @@
+/** An owner of graders: grades "stuck" or "slow" under a time limit, and says its grader's number and what came. */
+import { GraderPool, planReward } from "../../rl/rewards/mod.ts";
+
+const [module, response, timeLimit] = Deno.args as [string, string, string];
+await using pool = new GraderPool(planReward(module, import.meta.url), { workers: 1, timeLimit: Number(timeLimit) });
+await pool.grade([{ response: "1", truth: "" }]);
+const graded = pool.grade([{ response, truth: "" }]);
+console.log(pool.pids[0]);
+console.log(JSON.stringify((await graded)[0]));
