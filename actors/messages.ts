@@ -143,6 +143,8 @@ export type PolicyMessage =
     readonly score?: number;
     readonly saveLimit: number;
     readonly saveBest: boolean;
+    /** Of a checkpoint within the warm start, whose steps are its own. Default "step". */
+    readonly kind?: "step" | "warm";
   }
   | { readonly type: "stats" };
 

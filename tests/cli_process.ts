@@ -60,13 +60,13 @@ export class CliProcess implements AsyncDisposable {
   }
 }
 
-/** Waits until something is so; a minute at most. */
+/** Waits until something is so; some minutes at most, since machines are busy. */
 export async function until(is: () => boolean | Promise<boolean>, words: () => string = () => "it never came about"): Promise<void> {
-  for (const start = performance.now(); performance.now() - start < 60_000;) {
+  for (const start = performance.now(); performance.now() - start < 240_000;) {
     // deno-lint-ignore no-await-in-loop -- it waits
     if (await is()) return;
     // deno-lint-ignore no-await-in-loop -- as above
-    await new Promise((resolve) => setTimeout(resolve, 20));
+    await new Promise((resolve) => setTimeout(resolve, 50));
   }
   throw new Error(words());
 }

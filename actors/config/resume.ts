@@ -12,6 +12,7 @@ export const MAY_CHANGE: readonly string[] = [
   "trainer.saveBest",
   "trainer.valFreq",
   "logging",
+  "sft.saveFreq",
   "grader",
   "optim.lr",
   "rollout.temperature",

@@ -29,6 +29,7 @@ const sft = z.strictObject({
   schedule: schedule.default("cosine").describe("The rate after the warm-up."),
   weightDecay: amount.default(0.01).describe("Of matrices; norms and biases have none."),
   maxGradNorm: amount.default(1).describe("The gradient's norm is brought down to this; 0: it is left."),
+  saveFreq: count.default(100).describe("Its steps between checkpoints; 0: where it is stopped, and at its end."),
 });
 
 const raw = z.strictObject({

@@ -250,6 +250,8 @@ export interface SftSection {
   weightDecay: number;
   /** The gradient's norm is brought down to this; 0: it is left. */
   maxGradNorm: number;
+  /** Its steps between checkpoints; 0: where it is stopped, and at its end. */
+  saveFreq: number;
 }
 
 /** Section `logging`: what a run writes down. */

@@ -26,7 +26,12 @@ export interface PolicyOptions {
   /** Undefined: it is only asked, as a frozen reference is, and has no optimizer. */
   readonly learner?: LearnerOptions;
   /** Checkpoint whose optimizer it goes on with. */
-  readonly restore?: { readonly folder: string; readonly optimizer: AdamWState };
+  readonly restore?: {
+    readonly folder: string;
+    readonly optimizer: AdamWState;
+    /** Whether that is the warm start's. */
+    readonly warm?: boolean;
+  };
   readonly engine?: { readonly maxSequences?: number; readonly memoryBytes?: number };
 }
 
@@ -51,8 +56,8 @@ export class Policy implements Behaviour<PolicyMessage> {
     if (restore) this.#restore(restore);
   }
 
-  #restore({ folder, optimizer }: NonNullable<PolicyOptions["restore"]>): void {
-    this.#learner.reset();
+  #restore({ folder, optimizer, warm = false }: NonNullable<PolicyOptions["restore"]>): void {
+    if (!warm) this.#learner.reset();
     using file = SafetensorsFile.open(`${folder}/trainer.safetensors`);
     for (const [name, target] of Object.entries(this.#learner.optimizer.tensors())) loadInto(file, `optimizer.${name}`, { target });
     this.#learner.optimizer.restore(optimizer);
@@ -167,9 +172,9 @@ export class Policy implements Behaviour<PolicyMessage> {
     return this.#learner.supervise(examples, lr);
   }
 
-  #save({ run, step, state, score, saveLimit, saveBest }: Extract<PolicyMessage, { type: "save" }>): PolicyReplies["save"] {
+  #save({ run, step, state, score, saveLimit, saveBest, kind = "step" }: Extract<PolicyMessage, { type: "save" }>): PolicyReplies["save"] {
     const { optimizer } = this.#learner;
-    const path = new Checkpoints(run, { saveLimit, saveBest }).save(step, {
+    const path = new Checkpoints(run, { saveLimit, saveBest, kind }).save(step, {
       model: (folder) => this.#model.save(folder, { from: this.options_.files }),
       tensors: Object.entries(optimizer.tensors()).map(([name, tensor]) => tensorEntry(`optimizer.${name}`, tensor)),
       state: { ...state as Record<string, unknown>, optimizer: optimizer.state() },

@@ -94,15 +94,18 @@ export class Checkpoints {
   readonly #folder: string;
   readonly #limit: number;
   readonly #best: boolean;
+  readonly #kind: "step" | "warm";
 
   /**
    * Changes nothing on the disk: what another one writes meanwhile is safe.
    *
    * @param run The run's directory.
-   * @param options `saveLimit`: how many of the newest are kept. `saveBest`: whether the best by score (of equals, the latest) is kept beside them.
+   * @param options `saveLimit`: how many of the newest are kept. `saveBest`: whether the best by score (of equals, the latest) is kept beside them. `kind`: "warm" for
+   *   those within a warm start, `checkpoints/warm-N`, whose steps are the warm start's own.
    */
-  constructor(run: string, options: { saveLimit: number; saveBest: boolean }) {
-    const { saveLimit, saveBest } = options;
+  constructor(run: string, options: { saveLimit: number; saveBest: boolean; kind?: "step" | "warm" }) {
+    const { saveLimit, saveBest, kind = "step" } = options;
+    this.#kind = kind;
     if (!(Number.isInteger(saveLimit) && saveLimit > 0)) throw new RangeError(`Cannot keep checkpoints: saveLimit is ${saveLimit}`);
     this.#folder = `${run}/checkpoints`;
     this.#limit = saveLimit;
@@ -117,7 +120,7 @@ export class Checkpoints {
    */
   save(step: number, { model, tensors, state, score }: CheckpointParts): string {
     if (!(Number.isSafeInteger(step) && step >= 0)) throw new RangeError(`Cannot write a checkpoint: the step is ${step}`);
-    const path = this.#path(step), staged = `${path}.${crypto.randomUUID()}.whole.tmp`;
+    const path = this.path(step), staged = `${path}.${crypto.randomUUID()}.whole.tmp`;
     try {
       Deno.mkdirSync(this.#folder, { recursive: true });
       writeFolder(staged, (temporary) => {
@@ -144,13 +147,14 @@ export class Checkpoints {
 
   /** Steps that have a folder, rising. */
   steps(): number[] {
-    return namesIn(this.#folder).map((name) => /^step-(\d+)$/.exec(name)?.[1])
+    const names = new RegExp(`^${this.#kind}-(\\d+)$`);
+    return namesIn(this.#folder).map((name) => names.exec(name)?.[1])
       .filter((step) => step !== undefined).map(Number).sort((a, b) => a - b);
   }
 
   /** What is there, by rising step. Scores are read, files are not checked: of a torn one the score is unknown. */
   list(): { step: number; path: string; score: number | undefined }[] {
-    return this.steps().map((step) => ({ step, path: this.#path(step), score: this.#score(step) }));
+    return this.steps().map((step) => ({ step, path: this.path(step), score: this.#score(step) }));
   }
 
   /**
@@ -159,7 +163,7 @@ export class Checkpoints {
    * @throws {KedgeError} `BadCheckpoint` where a file is missing, torn or changed.
    */
   read(step: number): Checkpoint {
-    const path = this.#path(step);
+    const path = this.path(step);
     const bad = (words: string) => new KedgeError("BadCheckpoint", `Cannot read ${path}: ${words}`, { path, step });
     let seal: Seal;
     try {
@@ -204,9 +208,14 @@ export class Checkpoints {
   /** Renames the checkpoints of steps above `step` to `step-N.discarded`: a run that goes on from `step` does not prune or resume by them. */
   discardAfter(step: number): void {
     for (const later of this.steps().filter((other) => other > step)) {
-      removeAll(`${this.#path(later)}.discarded`);
-      Deno.renameSync(this.#path(later), `${this.#path(later)}.discarded`);
+      removeAll(`${this.path(later)}.discarded`);
+      Deno.renameSync(this.path(later), `${this.path(later)}.discarded`);
     }
+  }
+
+  /** Removes all of this kind: of a warm start that has come to its end. */
+  clear(): void {
+    for (const step of this.steps()) this.#remove(step);
   }
 
   /** Removes what killed processes left half written. Only for who alone holds the run. */
@@ -214,8 +223,9 @@ export class Checkpoints {
     for (const name of namesIn(this.#folder)) if (name.endsWith(".tmp")) removeAll(`${this.#folder}/${name}`);
   }
 
-  #path(step: number): string {
-    return `${this.#folder}/step-${step}`;
+  /** Where that of a step is, or would be. */
+  path(step: number): string {
+    return `${this.#folder}/${this.#kind}-${step}`;
   }
 
   #prune(): void {
@@ -225,17 +235,19 @@ export class Checkpoints {
       const best = scored.reduce<typeof scored[number] | undefined>((a, b) => a && a.score! > b.score! ? a : b, undefined);
       if (best) keep.add(best.step);
     }
-    for (const { step, path } of all) {
-      if (keep.has(step)) continue;
-      // Renamed first, so that a kill on the way leaves no half of one under its name.
-      Deno.renameSync(path, `${path}.pruned.tmp`);
-      removeAll(`${path}.pruned.tmp`);
-    }
+    for (const { step } of all) if (!keep.has(step)) this.#remove(step);
+  }
+
+  /** Renamed first, so that a kill on the way leaves no half of one under its name. */
+  #remove(step: number): void {
+    const path = this.path(step);
+    Deno.renameSync(path, `${path}.pruned.tmp`);
+    removeAll(`${path}.pruned.tmp`);
   }
 
   #score(step: number): number | undefined {
     try {
-      return readSeal(`${this.#path(step)}/${SEAL}`, step).score;
+      return readSeal(`${this.path(step)}/${SEAL}`, step).score;
     } catch {
       return undefined; // a torn one is not the best
     }

@@ -43,11 +43,15 @@ export class Lines {
    * file is replaced whole.
    *
    * @param step That of the checkpoint; -1 discards all.
+   * @param isLater Whether a line of this very step is of after the checkpoint.
    * @returns How many lines went.
    */
-  discardAfter(step: number): number {
+  discardAfter(step: number, isLater: (line: Line) => boolean = () => false): number {
     const texts = this.#texts(), kept: string[] = [], gone: string[] = [];
-    for (const text of texts) ((parse(text)?.step ?? Infinity) <= step ? kept : gone).push(text);
+    for (const text of texts) {
+      const line = parse(text);
+      (line && (line.step < step || (line.step === step && !isLater(line))) ? kept : gone).push(text);
+    }
     // A whole line may still lack its end, and the next one would run on in it.
     if (gone.length === 0 && (texts.length === 0 || this.#ended())) return 0;
     if (gone.length > 0) {

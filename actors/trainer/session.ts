@@ -44,6 +44,8 @@ export interface Beginning {
   readonly optimizer?: AdamWState;
   /** Is told of what a user should know. */
   readonly onNote?: (words: string) => void;
+  /** Whether that is a checkpoint within the warm start. */
+  readonly warm?: boolean;
 }
 
 /** The actors of a run at work. They live and die together: where one dies, the run goes on from its last checkpoint with new ones. */
@@ -63,7 +65,7 @@ export class Session implements AsyncDisposable {
   static async open(
     place: Place,
     config: Config,
-    { model, files, base, reference, optimizer, modules, onNote }: Beginning,
+    { model, files, base, reference, optimizer, warm = false, modules, onNote }: Beginning,
   ): Promise<Session> {
     let matrix: Tensor | undefined;
     const started: Any[] = [], { device } = config, threads = config.threads ?? undefined;
@@ -95,7 +97,7 @@ export class Session implements AsyncDisposable {
         ...(config.rollout.maxSequences !== null && { maxSequences: config.rollout.maxSequences }),
         ...(config.rollout.memoryBytes !== null && { memoryBytes: config.rollout.memoryBytes }),
       },
-      ...(optimizer && { restore: { folder: model, optimizer } }),
+      ...(optimizer && { restore: { folder: model, optimizer, warm } }),
     };
     const { reward, grader, seed, data, val } = config, { read, net, env } = grader;
     const pool = { timeLimit: grader.timeLimit, workers: grader.workers ?? 1, read, net, env };

@@ -1,16 +1,14 @@
 // deno-lint-ignore-file no-await-in-loop -- a run is one thing after another
-import type { AdamWState } from "../../tensor/optimizer.ts";
 import { newBoardModel } from "../../data/board/mod.ts";
 import { ShuffledSampler } from "../../data/sampler.ts";
 import { KedgeError } from "../../ffi/errors.ts";
-import { writeFolder } from "../../model/folder/checkpoint_files.ts";
 import { Tokenizer } from "../../model/processor/tokenizer.ts";
 import { Coefficient } from "../../rl/divergences/coefficient.ts";
 import { checkResume } from "../config/resume.ts";
 import type { Config } from "../config/schema.ts";
 import { type TunableChanges, valueAt } from "../config/tunable.ts";
 import type { LoaderReplies, TrainerEvent, TrainerMessage, TrainerReplies, TrainerStatus } from "../messages.ts";
-import { Checkpoints } from "../run/checkpoints.ts";
+import { type Checkpoint, Checkpoints } from "../run/checkpoints.ts";
 import { type Line, Lines } from "../run/lines.ts";
 import { bringModel } from "../run/model_folder.ts";
 import { TensorBoard } from "../run/tensorboard.ts";
@@ -24,6 +22,8 @@ import { askPolicy } from "./ask_policy.ts";
 import { Between } from "./between.ts";
 import { Collector, restoreGroups } from "./collect.ts";
 import { roll, score, takeRows } from "./roll.ts";
+import { makeReference } from "./reference.ts";
+import { newest, type Saved } from "./saved.ts";
 import { runStep } from "./step.ts";
 import { checkSupported } from "./supported.ts";
 import { scheduleOf, warmStart } from "./warm_start.ts";
@@ -43,18 +43,6 @@ export interface TrainerOptions {
   readonly warmStartOnly?: boolean;
 }
 
-/** What a checkpoint holds of the trainer. */
-interface Saved extends Record<string, unknown> {
-  readonly config: Config;
-  readonly step: number;
-  readonly klCoefficient: number;
-  /** Batches of prompts that were drawn. */
-  readonly draws: number;
-  /** Of dynamic sampling. */
-  readonly sampling: ReturnType<Collector["state"]> | undefined;
-  readonly optimizer?: AdamWState;
-}
-
 /** Owner of the loop and of the run's directory. */
 export class Trainer implements Behaviour<TrainerMessage> {
   readonly #place: Place;
@@ -70,6 +58,7 @@ export class Trainer implements Behaviour<TrainerMessage> {
   readonly #base: string;
   readonly #modules: Readonly<Record<string, string>> | undefined;
   readonly #checkpoints: Checkpoints;
+  readonly #warm: Checkpoints;
   readonly #metrics: Lines;
   readonly #rollouts: Lines;
   readonly #board: TensorBoard | undefined;
@@ -107,6 +96,7 @@ export class Trainer implements Behaviour<TrainerMessage> {
     this.#warmOnly = options.warmStartOnly ?? false;
     const { saveLimit, saveBest } = options.config.trainer;
     this.#checkpoints = new Checkpoints(options.run, { saveLimit, saveBest });
+    this.#warm = new Checkpoints(options.run, { saveLimit: 1, saveBest: false, kind: "warm" });
     this.#metrics = new Lines(`${options.run}/metrics.jsonl`);
     this.#rollouts = new Lines(`${options.run}/rollouts.jsonl`);
     this.#board = options.config.logging.tensorboard ? new TensorBoard(options.run) : undefined;
@@ -252,27 +242,32 @@ export class Trainer implements Behaviour<TrainerMessage> {
     const { path } = this.#given.model;
     if (path !== null) this.#model ??= await bringModel(this.#run, path, (words) => this.#note(words));
     this.#checkpoints.sweep();
-    const { checkpoint, skipped } = resume ? this.#checkpoints.latest() : { checkpoint: undefined, skipped: [] };
-    for (const words of skipped) this.#note(`Passed over a checkpoint: ${words}`);
-    const saved = checkpoint?.state as Saved | undefined;
+    const checkpoint = resume ? newest([this.#checkpoints, this.#warm], (text) => this.#note(text)) : undefined;
+    const saved = checkpoint?.state as Saved | undefined, warm = saved?.warm;
     if (saved) checkResume(saved.config, this.#given);
-    for (const lines of [this.#metrics, this.#rollouts]) lines.discardAfter(saved?.step ?? -1);
+    const isLater = (line: Line) => warm !== undefined && !(line["sft_step"] as number <= warm);
+    for (const lines of [this.#metrics, this.#rollouts]) lines.discardAfter(saved?.step ?? -1, isLater);
     this.#step = this.#underWay = saved?.step ?? 0;
     this.#config = this.#tunings.config(this.#step);
     this.#score = checkpoint?.score;
     const term = divergenceOf(this.#given);
     this.#kl = term && new Coefficient(term.coefficient, saved ? { value: saved.klCoefficient } : {});
     if (saved) this.#note(`Resumed from ${checkpoint!.path}`);
-    else if (!await this.#begin(term !== undefined)) return await this.#end();
+    const begins = !saved || warm !== undefined;
+    if (begins && !await this.#begin(term !== undefined, checkpoint)) return await this.#end();
     if (this.#warmOnly) return await this.#end();
-    const { path: folder, state } = checkpoint ?? this.#checkpoints.read(0), { optimizer } = state as Saved;
+    const { path: folder, state } = begins ? this.#checkpoints.read(0) : checkpoint!, { optimizer } = state as Saved;
     this.#session ??= await this.#open({
       model: folder,
       ...(optimizer && { optimizer }),
-      ...(term && { reference: `${this.#run}/reference` }),
+      ...(term && { reference: makeReference(this.#run, this.#checkpoints) }),
     });
     this.#enter("running");
-    if (trainer.valBeforeTrain && !saved) this.#log({ step: 0, ...await this.#evaluate() });
+    if (trainer.valBeforeTrain && this.#step === 0 && !this.#stopping) {
+      const made = this.#metrics.read().find((line) => "val/accuracy" in line); // by a start that was cut off
+      if (made) this.#score = made["val/accuracy"] as number;
+      else this.#log({ step: 0, ...await this.#evaluate() });
+    }
     await this.#loop(saved);
     await this.#end();
   }
@@ -289,30 +284,33 @@ export class Trainer implements Behaviour<TrainerMessage> {
   }
 
   /**
-   * The warm start, and the checkpoint of step 0 behind it. With a reference, that is the model as it is then, and the session ends, so that the next one has it.
+   * The warm start, or what is left of it, and the checkpoint of step 0 behind it. With a reference, that is the model as it is then, and the session ends, so that the
+   * next one has it.
    *
    * @returns Whether it came to its end.
    */
-  async #begin(reference: boolean): Promise<boolean> {
+  async #begin(reference: boolean, from: Checkpoint | undefined): Promise<boolean> {
     this.#enter("warm-start");
-    this.#session = await this.#open({ model: this.#initialModel() });
-    const log = (line: Line) => this.#log(line);
-    const stopped = async () => {
-      await this.#between.rest();
-      return this.#stopping;
-    };
-    if (!await warmStart(this.#place, this.#session, { config: this.#config, log, stopped })) return false;
+    const { optimizer, warm = 0 } = (from?.state ?? {}) as Partial<Saved>;
+    this.#session = await this.#open({ model: from?.path ?? this.#initialModel(), ...(optimizer && { optimizer, warm: true }) });
+    const went = await warmStart(this.#place, this.#session, {
+      config: this.#config,
+      from: warm,
+      log: (line) => this.#log(line),
+      save: (step) => this.#save({ warm: step }),
+      stopped: async () => (await this.#between.rest(), this.#stopping),
+    });
+    if (went.stopped) {
+      const words = `Stopped in the warm start, after ${went.done} of its ${this.#config.sft!.steps} steps: ${this.#warm.path(went.done)}`;
+      this.#note(went.done > 0 ? words : "Stopped before the first step");
+      return false;
+    }
     await this.#save();
+    this.#warm.clear();
+    removeAll(`${this.#run}/reference`); // of a start that was given up
     if (!reference) return true;
     await this.#session[Symbol.asyncDispose]();
     this.#session = undefined;
-    const { path } = this.#checkpoints.read(0);
-    removeAll(`${this.#run}/reference`); // of an attempt that was cut off
-    writeFolder(`${this.#run}/reference`, (temporary) => {
-      for (const { name } of Deno.readDirSync(path)) {
-        if (!name.startsWith("trainer.")) Deno.copyFileSync(`${path}/${name}`, `${temporary}/${name}`);
-      }
-    });
     return true;
   }
 
@@ -373,6 +371,7 @@ export class Trainer implements Behaviour<TrainerMessage> {
     await this.#between.jobs();
     for (const { rows } of await feed.rest()) takeRows(this.#place, rows).forEach(({ prompt }) => prompt[Symbol.dispose]());
     if (this.#stopping && !this.#checkpoints.steps().includes(this.#step)) await this.#save();
+    if (this.#stopping && this.#step < last) this.#note(`Stopped after step ${this.#step}: ${this.#checkpoints.path(this.#step)}`);
     this.#collector?.[Symbol.dispose]();
     this.#collector = undefined;
   }
@@ -476,9 +475,11 @@ export class Trainer implements Behaviour<TrainerMessage> {
     return all;
   }
 
-  async #save(): Promise<string> {
-    const { saveLimit, saveBest } = this.#config.trainer;
+  /** @param within `warm`: steps of the warm start that are done, of a checkpoint within it. */
+  async #save(within: { warm?: number } = {}): Promise<string> {
+    const { saveBest } = this.#config.trainer, { warm } = within;
     const state: Omit<Saved, "optimizer"> = {
+      ...within,
       config: this.#given,
       step: this.#step,
       klCoefficient: this.#kl?.value ?? 0,
@@ -488,13 +489,14 @@ export class Trainer implements Behaviour<TrainerMessage> {
     const saved = await this.#session!.policy.peer.request(() => ({
       type: "save",
       run: this.#run,
-      step: this.#step,
+      step: warm ?? this.#step,
       state,
-      saveLimit,
+      saveLimit: warm === undefined ? this.#config.trainer.saveLimit : 1,
       saveBest,
+      kind: warm === undefined ? "step" : "warm",
       ...(this.#score !== undefined && { score: this.#score }),
     }));
-    this.#emit({ kind: "checkpoint", step: this.#step });
+    if (warm === undefined) this.#emit({ kind: "checkpoint", step: this.#step });
     return saved.path;
   }
 

@@ -21,25 +21,46 @@ export function scheduleOf(
 /**
  * The supervised warm start: rows of the split "warm", one batch a step; the next batch is made ready meanwhile.
  *
- * @param given `log`: takes a line a step. `stopped`: asked after each step; it may take its time, as in a pause.
- * @returns Whether it came to its end.
+ * @param given `from`: steps that are done. `log`: takes a line a step. `save`: writes a checkpoint after so many steps. `stopped`: asked before each step; it may take
+ *   its time, as in a pause.
+ * @returns Steps that are done, and whether it was stopped before its end; what it had done is saved then.
  */
 export async function warmStart(
   place: Place,
   session: Session,
-  given: { config: Config; log: (line: Line) => void; stopped: () => Promise<boolean> },
-): Promise<boolean> {
-  const { config, log, stopped } = given, { sft, data } = config, { policy, loader } = session;
-  if (!sft || sft.steps === 0) return true;
+  given: {
+    config: Config;
+    from: number;
+    log: (line: Line) => void;
+    save: (step: number) => Promise<unknown>;
+    stopped: () => Promise<boolean>;
+  },
+): Promise<{ done: number; stopped: boolean }> {
+  const { config, from, log, save, stopped } = given, { sft, data } = config, { policy, loader } = session;
+  if (!sft || sft.steps === 0) return { done: 0, stopped: false };
   const rate = scheduleOf(sft, sft.steps), account = (device: string) => place.account(device);
   const { warm } = await loader.peer.request<"sizes">(() => ({ type: "sizes" }));
   const sampler = new ShuffledSampler(warm, { seed: config.seed, shuffle: data.shuffle && Number.isFinite(warm) });
+  const drawn = from * sft.batchSize;
+  sampler.restore(
+    Number.isFinite(warm) ? { epoch: Math.floor(drawn / warm), position: drawn % warm } : { epoch: 0, position: drawn },
+  );
   const load = () => {
     const indices = sampler.next(sft.batchSize);
     return loader.peer.request<"load">(() => ({ type: "load", split: "warm", indices }));
   };
-  const feed = new Feed(0, sft.steps, Math.max(1, data.prefetch), load);
-  for (let step = 0; step < sft.steps; step++) {
+  const feed = new Feed(from, sft.steps, Math.max(1, data.prefetch), load);
+  let saved = from;
+  for (let step = from; step < sft.steps; step++) {
+    // deno-lint-ignore no-await-in-loop -- one step after the other
+    const stops = await stopped(), due = sft.saveFreq > 0 && step % sft.saveFreq === 0;
+    // deno-lint-ignore no-await-in-loop -- as above
+    if (step > saved && (stops || due)) await save(saved = step);
+    if (stops) {
+      // deno-lint-ignore no-await-in-loop -- what was loaded ahead is freed with this actor
+      await feed.rest();
+      return { done: step, stopped: true };
+    }
     // deno-lint-ignore no-await-in-loop -- one step after the other
     const { rows, bad } = await feed.next();
     if (bad.length > 0 && data.badRows === "stop") throw new KedgeError("BadData", bad[0]!.reason, { id: bad[0]!.id });
@@ -67,12 +88,7 @@ export async function warmStart(
       "sft/lr": rate(step),
       "timing_s/step": (performance.now() - start) / 1000,
     });
-    // deno-lint-ignore no-await-in-loop -- as above
-    if (!await stopped()) continue;
-    // deno-lint-ignore no-await-in-loop -- what was loaded ahead is freed with this actor
-    await feed.rest();
-    return false;
   }
   await policy.peer.request(() => ({ type: "reset" }));
-  return true;
+  return { done: sft.steps, stopped: false };
 }

@@ -1,3 +1,4 @@
+// deno-lint-ignore-file no-console -- a process of a test
 /** A process in place of the one that trains: it ends as the first line of the file "lives" in the run's directory says, which it takes away. */
 import { endWithOwner } from "../../ffi/end_with_owner.ts";
 

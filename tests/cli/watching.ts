@@ -1,3 +1,4 @@
+// deno-lint-ignore-file no-console -- a process of a test
 /** Watches the mortal process; its request and what is watched are the arguments. */
 import { watch } from "../../cli/train/watch.ts";
 

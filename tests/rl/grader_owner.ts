@@ -1,3 +1,4 @@
+// deno-lint-ignore-file no-console -- a process of a test
 /** An owner of graders: grades "stuck" or "slow" under a time limit, and says its grader's number and what came. */
 import { GraderPool, planReward } from "../../rl/rewards/mod.ts";
 
