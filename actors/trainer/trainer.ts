@@ -1,5 +1,4 @@
 // deno-lint-ignore-file no-await-in-loop -- a run is one thing after another
-import { newBoardModel } from "../../data/board/mod.ts";
 import { ShuffledSampler } from "../../data/sampler.ts";
 import { KedgeError } from "../../ffi/errors.ts";
 import { Tokenizer } from "../../model/processor/tokenizer.ts";
@@ -22,6 +21,7 @@ import { askPolicy } from "./ask_policy.ts";
 import { Between } from "./between.ts";
 import { Collector, restoreGroups } from "./collect.ts";
 import { roll, score, takeRows } from "./roll.ts";
+import { newModel } from "./new_model.ts";
 import { makeReference } from "./reference.ts";
 import { newest, type Saved } from "./saved.ts";
 import { runStep } from "./step.ts";
@@ -224,16 +224,9 @@ export class Trainer implements Behaviour<TrainerMessage> {
     }
   }
 
-  /** The model of the run's start, made where the configuration names none. */
+  /** The folder of the run's start: the hub's or the user's, or one that is made. */
   #initialModel(): string {
-    const { model, seed } = this.#config, folder = `${this.#run}/initial`;
-    if (model.path !== null) return this.#model!;
-    try {
-      Deno.statSync(`${folder}/config.json`);
-    } catch {
-      newBoardModel(folder, { seed, preset: model.preset });
-    }
-    return folder;
+    return this.#model ??= newModel(this.#run, this.#config);
   }
 
   async #attempt(resume: boolean): Promise<void> {
