@@ -11,7 +11,7 @@ import { ROOT } from "../root.ts";
 
 CpuDevice.open()[Symbol.dispose](); // a library that a test loads would count as its leak
 
-const KILLS = Deno.args.includes("--slow") ? 30 : 2;
+const KILLS = Deno.args.includes("--slow") ? 40 : 2;
 
 const FLAGS = [
   "--no-prompt",
@@ -35,31 +35,84 @@ function start(sets: readonly string[]): Deno.ChildProcess {
   }).spawn();
 }
 
-Deno.test(`a run that is killed ${KILLS} times at random moments comes to the same end, with no torn file read`, async () => {
+/** Something that a run writes: how far it is with it, as a number or text that changes. */
+type Mark = (run: string) => string | number;
+const entries = (folder: string) => exists(folder) ? Array.from(Deno.readDirSync(folder), ({ name }) => name).sort().join() : "";
+const sizeOf = (path: string) => exists(path) ? Deno.statSync(path).size : 0;
+/** What is under way in the moments after these change. */
+const WRITES: readonly Mark[] = [
+  (run) => entries(`${run}/checkpoints`), // begun beside, renamed, the oldest removed
+  (run) =>
+    entries(`${run}/checkpoints`).split(",").filter((name) => name.includes("tmp")).map((name) => entries(`${run}/checkpoints/${name}`))
+      .join(),
+  (run) => sizeOf(`${run}/metrics.jsonl`),
+  (run) => sizeOf(`${run}/rollouts.jsonl`),
+  (run) => entries(run), // initial, config.json, report.html
+];
+
+/** Returns when a mark has changed `times`, or the process has ended. */
+async function afterWrite(child: Deno.ChildProcess, mark: () => string | number, times: number): Promise<void> {
+  let over = false;
+  void child.status.then(() => over = true);
+  for (let last = mark(), seen = 0; seen < times && !over;) {
+    // deno-lint-ignore no-await-in-loop -- it looks again and again
+    await new Promise((resolve) => setTimeout(resolve, 1));
+    let now = last;
+    try {
+      now = mark();
+    } catch { // it was renamed while it was read
+    }
+    if (now !== last) seen++;
+    last = now;
+  }
+}
+
+Deno.test(`a run that is killed ${KILLS} times, half of them within its writes, comes to the same end, with no torn file read`, async () => {
   await withRunDir(async (folder) => {
-    const sets = (name: string) => [...LITTLE, `runDir=${folder}`, `name=${name}`, "trainer.maxSteps=6", "trainer.saveFreq=1"];
+    const own = ["sft.steps=4", "sft.saveFreq=1", "trainer.maxSteps=6", "trainer.saveFreq=1", "logging.report=true"];
+    const sets = (name: string) => [...LITTLE, ...own, `runDir=${folder}`, `name=${name}`];
     const whole = await start(sets("whole")).output();
     assertEquals(whole.code, 0, new TextDecoder().decode(whole.stderr));
-    const seed = Math.floor(Math.random() * 2 ** 31), random = new Random(seed), seen: number[] = [];
+    const seed = Math.floor(Math.random() * 2 ** 31), random = new Random(seed), seen: number[] = [], run = `${folder}/killed`;
     for (let kill = 0; kill < KILLS; kill++) {
-      const child = start(sets("killed"));
+      const child = start(sets("killed")), moment = 500 + 2500 * random.next(), write = WRITES[random.integer(0, WRITES.length)]!;
       // deno-lint-ignore no-await-in-loop -- one life after the other
-      await new Promise((resolve) => setTimeout(resolve, 500 + 2500 * random.next()));
+      await (kill % 2 === 0
+        ? new Promise((resolve) => setTimeout(resolve, moment))
+        : afterWrite(child, () => write(run), random.integer(1, 12)));
+      // deno-lint-ignore no-await-in-loop -- as above
+      await new Promise((resolve) => setTimeout(resolve, 10 * random.next()));
       try {
         child.kill("SIGKILL");
       } catch { // it came to its end first
       }
       // deno-lint-ignore no-await-in-loop -- as above
       await child.output();
-      const step = new Checkpoints(`${folder}/killed`, { saveLimit: 3, saveBest: true }).latest().checkpoint?.step ?? -1;
-      assert(step >= (seen.at(-1) ?? -1), `seed ${seed}: step ${step} after ${seen}`);
+      // Steps of the warm start lie before step 0.
+      const last = (kind: "step" | "warm") => new Checkpoints(run, { saveLimit: 3, saveBest: true, kind }).latest().checkpoint?.step;
+      const step = last("step") ?? (last("warm") ?? 0) - 5;
+      assert(step >= (seen.at(-1) ?? -5), `seed ${seed}: step ${step} after ${seen}`);
       seen.push(step);
+      if (step !== 6 || kill === KILLS - 1) continue;
+      Deno.removeSync(run, { recursive: true }); // once more from the beginning
+      seen.length = 0;
     }
     const last = await start(sets("killed")).output();
     assertEquals(last.code, 0, `seed ${seed}: ${new TextDecoder().decode(last.stderr)}`);
-    assertEquals(logged(`${folder}/killed`), logged(`${folder}/whole`), `seed ${seed}`);
-    const weights = (name: string) => Deno.readFileSync(`${folder}/${name}/checkpoints/step-6/model.safetensors`);
-    assertSameBytes(weights("killed"), weights("whole"), `seed ${seed}`);
+    assertEquals(logged(run), logged(`${folder}/whole`), `seed ${seed}`);
+    for (const file of ["model.safetensors", "trainer.safetensors"]) {
+      const bytes = (name: string) => Deno.readFileSync(`${folder}/${name}/checkpoints/step-6/${file}`);
+      assertSameBytes(bytes("killed"), bytes("whole"), `seed ${seed}`);
+    }
+    // What is said of answers is that of each step once, in order.
+    const answers = (name: string) =>
+      Deno.readTextFileSync(`${folder}/${name}/rollouts.jsonl`).trim().split("\n").map((line) => JSON.parse(line)).map((line) => [
+        line.step,
+        line.sample,
+        line.response,
+      ]);
+    assertEquals(answers("killed"), answers("whole"), `seed ${seed}`);
+    assertEquals(entries(`${run}/checkpoints`), entries(`${folder}/whole/checkpoints`));
   });
 });
 
