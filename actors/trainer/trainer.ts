@@ -16,6 +16,7 @@ import { removeAll } from "../run/whole_file.ts";
 import type { Place } from "../runtime/place.ts";
 import type { Behaviour, Start, Turn } from "../runtime/serve.ts";
 import { type Beginning, divergenceOf, Session } from "./session.ts";
+import { explained } from "./failure.ts";
 import { Feed } from "./feed.ts";
 import { askPolicy } from "./ask_policy.ts";
 import { Between } from "./between.ts";
@@ -213,10 +214,10 @@ export class Trainer implements Behaviour<TrainerMessage> {
         this.#session = undefined;
         const now = performance.now(), recent = restarts.filter((at) => now - at < restartWindowMinutes * 60_000);
         if (!(error instanceof KedgeError && error.code === "Actor") || recent.length >= maxRestarts || this.#stopping) {
+          const told = explained(this.#run, error as Error);
           this.#become("failed");
-          this.#between.close(error as Error);
-          this.#finished.reject(error);
-          return;
+          this.#between.close(told);
+          return this.#finished.reject(told);
         }
         restarts.push(now);
         this.#note(`${error.message}. Restarting from the last checkpoint (${recent.length + 1} of ${maxRestarts})`);
@@ -277,8 +278,7 @@ export class Trainer implements Behaviour<TrainerMessage> {
   }
 
   /**
-   * The warm start, or what is left of it, and the checkpoint of step 0 behind it. With a reference, that is the model as it is then, and the session ends, so that the
-   * next one has it.
+   * The warm start, or what is left of it, and the checkpoint of step 0 behind it. With a reference the session ends: that is the model as it is then.
    *
    * @returns Whether it came to its end.
    */

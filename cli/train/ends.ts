@@ -32,7 +32,7 @@ const MEANINGS: Readonly<Record<string, string>> = {
   SIGXCPU: "the limit of processor time, ulimit -t",
   SIGXFSZ: "the limit of a file's size, ulimit -f",
   SIGPIPE: "it wrote where nobody reads",
-  "1": "an error that nothing caught, or a panic of the runtime",
+  "1": "an error that nothing caught, or a panic of the runtime, as where file handles run out (ulimit -n)",
   "70": "a panic of the runtime",
   "101": "a panic of the runtime",
   "127": "a program that is not there",
@@ -51,7 +51,7 @@ const MEANINGS: Readonly<Record<string, string>> = {
  * assertEquals(endOf({ code: 0, signal: null }).kind, "order");
  * assertEquals(endOf({ code: FAILED, signal: null }), { kind: "order", code: 1, words: "" });
  * assertEquals(endOf({ code: 137, signal: "SIGKILL" }).kind, "fault");
- * assertEquals(endOf({ code: 1, signal: null }).words, "code 1: an error that nothing caught, or a panic of the runtime");
+ * assertEquals(endOf({ code: 1, signal: null }).words, "code 1: an error that nothing caught, or a panic of the runtime, as where file handles run out (ulimit -n)");
  * ```
  */
 export function endOf({ code, signal }: { readonly code: number; readonly signal: string | null }): End {

@@ -3,6 +3,7 @@ import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import "sharp";
 import { Checkpoints } from "../../actors/run/checkpoints.ts";
 import { Lines } from "../../actors/run/lines.ts";
+import type { TrainerEvent } from "../../actors/messages.ts";
 import { CpuDevice } from "../../ffi/cpu_device.ts";
 import { KedgeError } from "../../ffi/errors.ts";
 import { newBoardModel } from "../../data/board/mod.ts";
@@ -134,6 +135,17 @@ Deno.test("an actor that throws answers with its error, which ends the run; its 
     const given = { modules: mortal(`throws&mark=${folder}/mark`) };
     await assertRejects(() => littleRun(littleConfig(folder), given), RangeError, "told to throw");
     assertEquals(new Checkpoints(`${folder}/board`, { saveLimit: 3, saveBest: true }).latest().checkpoint!.step, 2);
+  });
+});
+
+Deno.test("a directory that is removed while its run trains ends it, and is not made again", async () => {
+  await withRunDir(async (folder) => {
+    const run = `${folder}/board`;
+    const onEvent = (event: TrainerEvent) => {
+      if (event.kind === "metrics" && event.line["step"] === 1) Deno.removeSync(run, { recursive: true });
+    };
+    await assertRejects(() => littleRun(littleConfig(folder), { onEvent }), KedgeError, `${run} is gone`);
+    assertThrows(() => Deno.statSync(run), Deno.errors.NotFound);
   });
 });
 
