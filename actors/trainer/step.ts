@@ -10,6 +10,7 @@ import { type RolledGroup, score, type Scores } from "./roll.ts";
 import { rolloutLines } from "./rollout_lines.ts";
 import { askCredit } from "./credit.ts";
 import type { Session } from "./session.ts";
+import { timedInto } from "./timing.ts";
 
 /** Numbers of a step that change as the run goes on. */
 export interface StepSettings {
@@ -56,11 +57,7 @@ export async function runStep(
 ): Promise<StepResult> {
   const { config, settings: { step, lr, klCoefficient }, tokenizer, start, timing } = given, { policy, critic, detector } = session;
   const { rollout, data, algorithm } = config;
-  const timed = async <T>(name: string, work: Promise<T>): Promise<T> => {
-    const since = performance.now(), result = await work;
-    timing[`timing_s/${name}`] = (timing[`timing_s/${name}`] ?? 0) + (performance.now() - since) / 1000;
-    return result;
-  };
+  const timed = timedInto(timing);
   const take = (handle: Parameters<ReturnType<Place["account"]>["receive"]>[0]) => place.account(handle.device).receive(handle);
   using stack = new DisposableStack();
   const groups = given.groups.map((group) => ({

@@ -27,6 +27,7 @@ import { makeReference } from "./reference.ts";
 import { newest, type Saved } from "./saved.ts";
 import { runStep } from "./step.ts";
 import { checkSupported } from "./supported.ts";
+import { timedInto } from "./timing.ts";
 import { scheduleOf, warmStart } from "./warm_start.ts";
 
 /** What a trainer is started with. */
@@ -286,16 +287,16 @@ export class Trainer implements Behaviour<TrainerMessage> {
     this.#enter("warm-start");
     const { optimizer, warm = 0 } = (from?.state ?? {}) as Partial<Saved>;
     this.#session = await this.#open({ model: from?.path ?? this.#initialModel(), ...(optimizer && { optimizer, warm: true }) });
-    const went = await warmStart(this.#place, this.#session, {
+    const done = await warmStart(this.#place, this.#session, {
       config: this.#config,
       from: warm,
       log: (line) => this.#log(line),
       save: (step) => this.#save({ warm: step }),
       stopped: async () => (await this.#between.rest(), this.#stopping),
     });
-    if (went.stopped) {
-      const words = `Stopped in the warm start, after ${went.done} of its ${this.#config.sft!.steps} steps: ${this.#warm.path(went.done)}`;
-      this.#note(went.done > 0 ? words : "Stopped before the first step");
+    if (done !== undefined) {
+      const words = `Stopped in the warm start, after ${done} of its ${this.#config.sft!.steps} steps: ${this.#warm.path(done)}`;
+      this.#note(done > 0 ? words : "Stopped before the first step");
       return false;
     }
     await this.#save();
@@ -371,12 +372,7 @@ export class Trainer implements Behaviour<TrainerMessage> {
 
   /** The groups of the next step: of one batch, or, with dynamic sampling, of as many as it takes. */
   async #collect(feed: Feed<LoaderReplies["load"]>, tokenizer: Tokenizer, timing: Record<string, number>) {
-    const session = this.#session!, lost = { "data/bad": 0, "data/overlong": 0 };
-    const timed = async <T>(name: string, work: Promise<T>): Promise<T> => {
-      const since = performance.now(), result = await work;
-      timing[`timing_s/${name}`] = (timing[`timing_s/${name}`] ?? 0) + (performance.now() - since) / 1000;
-      return result;
-    };
+    const session = this.#session!, timed = timedInto(timing), lost = { "data/bad": 0, "data/overlong": 0 };
     const next = async () => {
       const loaded = await feed.next(), rows = takeRows(this.#place, loaded.rows), draw = ++this.#draws;
       lost["data/bad"] += loaded.bad.length;

@@ -23,7 +23,7 @@ export function scheduleOf(
  *
  * @param given `from`: steps that are done. `log`: takes a line a step. `save`: writes a checkpoint after so many steps. `stopped`: asked before each step; it may take
  *   its time, as in a pause.
- * @returns Steps that are done, and whether it was stopped before its end; what it had done is saved then.
+ * @returns Where it was stopped before its end, the steps that are done, which are saved; undefined at its end.
  */
 export async function warmStart(
   place: Place,
@@ -35,9 +35,9 @@ export async function warmStart(
     save: (step: number) => Promise<unknown>;
     stopped: () => Promise<boolean>;
   },
-): Promise<{ done: number; stopped: boolean }> {
+): Promise<number | undefined> {
   const { config, from, log, save, stopped } = given, { sft, data } = config, { policy, loader } = session;
-  if (!sft || sft.steps === 0) return { done: 0, stopped: false };
+  if (!sft || sft.steps === 0) return undefined;
   const rate = scheduleOf(sft, sft.steps), account = (device: string) => place.account(device);
   const { warm } = await loader.peer.request<"sizes">(() => ({ type: "sizes" }));
   const sampler = new ShuffledSampler(warm, { seed: config.seed, shuffle: data.shuffle && Number.isFinite(warm) });
@@ -59,7 +59,7 @@ export async function warmStart(
     if (stops) {
       // deno-lint-ignore no-await-in-loop -- what was loaded ahead is freed with this actor
       await feed.rest();
-      return { done: step, stopped: true };
+      return step;
     }
     // deno-lint-ignore no-await-in-loop -- one step after the other
     const { rows, bad } = await feed.next();
@@ -90,5 +90,5 @@ export async function warmStart(
     });
   }
   await policy.peer.request(() => ({ type: "reset" }));
-  return { done: sft.steps, stopped: false };
+  return undefined;
 }
