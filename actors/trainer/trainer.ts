@@ -245,10 +245,9 @@ export class Trainer implements Behaviour<TrainerMessage> {
     this.#step = this.#underWay = saved?.step ?? 0;
     this.#config = this.#tunings.config(this.#step);
     this.#score = checkpoint?.score;
-    const term = divergenceOf(this.#given);
+    const term = divergenceOf(this.#given), begins = !saved || warm !== undefined;
     this.#kl = term && new Coefficient(term.coefficient, saved ? { value: saved.klCoefficient } : {});
     if (saved) this.#note(`Resumed from ${checkpoint!.path}`);
-    const begins = !saved || warm !== undefined;
     if (begins && !await this.#begin(term !== undefined, checkpoint)) return await this.#end();
     if (this.#warmOnly) return await this.#end();
     const { path: folder, state } = begins ? this.#checkpoints.read(0) : checkpoint!, { optimizer } = state as Saved;
