@@ -13,12 +13,14 @@ export interface Kind<T> {
   readonly words: string;
 }
 
-/** A size or a count. */
-export const COUNT: Kind<number> = { schema: z.int().positive().max(2 ** 31 - 1), words: "a positive integer below 2^31" };
+/** A size or a count, which a file of a few bytes must not blow up: some ten times what the largest models have. */
+const count = (most: number): Kind<number> => ({ schema: z.int().positive().max(most), words: `a positive integer up to ${most}` });
+/** Ids of a vocabulary. */
+export const MOST_TOKENS: number = 2 ** 22;
 /** A measure. */
 export const MEASURE: Kind<number> = { schema: z.number().positive(), words: "a positive number" };
 /** A token id. */
-export const TOKEN: Kind<number> = { schema: z.int().nonnegative().max(2 ** 31 - 1), words: "a token id" };
+export const TOKEN: Kind<number> = { schema: z.int().nonnegative().max(MOST_TOKENS - 1), words: "a token id" };
 /** Any integer; for ids that are only handed on. */
 export const INTEGER: Kind<number> = { schema: z.int(), words: "an integer" };
 /** One token id or several. */
@@ -40,13 +42,13 @@ export const MROPE: Kind<[number, number, number]> = {
   words: "a list of three counts",
 };
 /** A side of a patch; some files give one for each axis, which must be equal. */
-export const SIDE: Kind<number> = {
-  schema: z.union([
-    COUNT.schema,
-    z.array(COUNT.schema).min(1).refine((sides) => sides.every((side) => side === sides[0])).transform(([side]) => side!),
-  ]),
-  words: "a positive integer (or a list of equal ones)",
+const side = (most: number): Kind<number> => {
+  const { schema, words } = count(most);
+  const list = z.array(schema).min(1).max(3).refine((sides) => sides.every((side) => side === sides[0])).transform(([side]) => side!);
+  return { schema: z.union([schema, list]), words: `${words} (or a list of equal ones)` };
 };
+
+const WIDTH = count(2 ** 17), MLP = count(2 ** 20), BLOCK_COUNT = count(1024), HEADS = count(4096);
 
 /** A number of the decoder or of the vision tower. */
 export interface Field {
@@ -56,32 +58,36 @@ export interface Field {
   readonly fallback: number;
 }
 
-const field = (keys: string, fallback: number, kind = COUNT): Field => ({ keys: keys.split(" ") as [string, ...string[]], kind, fallback });
+const field = (keys: string, fallback: number, kind: Kind<number>): Field => ({
+  keys: keys.split(" ") as [string, ...string[]],
+  kind,
+  fallback,
+});
 
 /** The decoder's numbers by their names in `TextConfig`, but for those of the rotary angles. */
 export const TEXT_FIELDS = {
-  hiddenSize: field("hidden_size", 8192),
-  intermediateSize: field("intermediate_size", 29568),
-  layers: field("num_hidden_layers", 80),
-  heads: field("num_attention_heads", 64),
-  kvHeads: field("num_key_value_heads", 8),
-  vocabSize: field("vocab_size", 152064),
-  maxPositions: field("max_position_embeddings", 32768),
+  hiddenSize: field("hidden_size", 8192, WIDTH),
+  intermediateSize: field("intermediate_size", 29568, MLP),
+  layers: field("num_hidden_layers", 80, BLOCK_COUNT),
+  heads: field("num_attention_heads", 64, HEADS),
+  kvHeads: field("num_key_value_heads", 8, HEADS),
+  vocabSize: field("vocab_size", 152064, count(MOST_TOKENS)),
+  maxPositions: field("max_position_embeddings", 32768, count(2 ** 22)),
   rmsNormEps: field("rms_norm_eps", 1e-5, MEASURE),
 } as const;
 
 /** The vision tower's numbers by their names in `VisionConfig`. */
 export const VISION_FIELDS = {
-  depth: field("depth", 32),
-  hiddenSize: field("hidden_size", 3584),
-  intermediateSize: field("intermediate_size", 3420),
-  heads: field("num_heads num_attention_heads", 16),
-  channels: field("in_channels in_chans", 3),
-  patchSize: field("patch_size", 14, SIDE),
-  temporalPatchSize: field("temporal_patch_size", 2, SIDE),
-  mergeSize: field("spatial_merge_size", 2),
-  windowSize: field("window_size", 112),
-  outHiddenSize: field("out_hidden_size", 3584),
+  depth: field("depth", 32, BLOCK_COUNT),
+  hiddenSize: field("hidden_size", 3584, WIDTH),
+  intermediateSize: field("intermediate_size", 3420, MLP),
+  heads: field("num_heads num_attention_heads", 16, HEADS),
+  channels: field("in_channels in_chans", 3, count(16)),
+  patchSize: field("patch_size", 14, side(256)),
+  temporalPatchSize: field("temporal_patch_size", 2, side(64)),
+  mergeSize: field("spatial_merge_size", 2, count(64)),
+  windowSize: field("window_size", 112, count(2 ** 16)),
+  outHiddenSize: field("out_hidden_size", 3584, WIDTH),
   tokensPerSecond: field("tokens_per_second", 4, MEASURE),
 } as const;
 

@@ -247,13 +247,30 @@ export function parseConfig(json: unknown, options: { path?: string; generation?
   return { text, vision, tokens, dtype };
 }
 
-/** The object of a JSON file; undefined where there is no such file. @throws {KedgeError} `BadCheckpoint` where it holds something else. */
-export function readJson(path: string): Json | undefined {
-  let json: unknown;
+/** Bytes that a file of a model folder may have which is read whole: no tokenizer has a third of it. */
+export const MOST_FILE_BYTES: number = 128 * 2 ** 20;
+
+/** A model folder's file as text; undefined where there is no such file. @throws {KedgeError} `BadCheckpoint` where it cannot be read, or is too large. */
+export function readFolderText(path: string): string | undefined {
   try {
-    json = JSON.parse(Deno.readTextFileSync(path));
+    const { size } = Deno.statSync(path);
+    if (size > MOST_FILE_BYTES) throw bad(path, [`it has ${size} bytes, and ${MOST_FILE_BYTES} are allowed`]);
+    return Deno.readTextFileSync(path);
   } catch (cause) {
     if (cause instanceof Deno.errors.NotFound) return undefined;
+    if (cause instanceof KedgeError) throw cause;
+    throw bad(path, [(cause as Error).message], cause);
+  }
+}
+
+/** The object of a JSON file; undefined where there is no such file. @throws {KedgeError} `BadCheckpoint` where it holds something else. */
+export function readJson(path: string): Json | undefined {
+  const text = readFolderText(path);
+  if (text === undefined) return undefined;
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch (cause) {
     throw bad(path, [(cause as Error).message], cause);
   }
   const object = SECTION.schema.safeParse(json);

@@ -17,6 +17,7 @@ import { parameterSpecs } from "../parameters.ts";
 const CHUNK = 4 * 2 ** 20; // elements
 const EMBEDDING = "model.embed_tokens.weight";
 const HEAD = "lm_head.weight";
+const MOST_NAMES = 20; // in an error
 const STORED: ReadonlySet<string> = new Set(["F32", "BF16", "F16"]);
 
 /** Types that weights may have in memory. */
@@ -52,6 +53,32 @@ function same(files: SafetensorsFolder, [a, b]: readonly [string, string]): bool
   return true;
 }
 
+/**
+ * A config of more blocks than the weights name is refused before as many names are made.
+ *
+ * @throws {KedgeError} `BadCheckpoint`
+ */
+function checkCounts(
+  files: SafetensorsFolder,
+  { config, names }: { config: ModelConfig; names: ReadonlyMap<string, string> },
+): void {
+  const named = (prefix: string) => {
+    const numbers = [...names.keys()].flatMap((key) => key.startsWith(prefix) ? [Number.parseInt(key.slice(prefix.length))] : []);
+    return numbers.reduce((most, number) => Math.max(most, number + 1), 0);
+  };
+  const said = [["num_hidden_layers", config.text.layers, "model.layers."], [
+    "vision_config.depth",
+    config.vision.depth,
+    "visual.blocks.",
+  ]] as const;
+  const faults = said.filter(([, count, prefix]) => count > named(prefix)).map(([key, count, prefix]) =>
+    `config.json says ${key} ${count}, and the weights name ${named(prefix)} (${prefix}N)`
+  );
+  if (faults.length > 0) {
+    throw new KedgeError("BadCheckpoint", `Cannot load ${files.path}: ${faults.join("; ")}`, { path: files.path, faults });
+  }
+}
+
 /** The file's name of every tensor that the model is made of. @throws {KedgeError} `BadCheckpoint` with all that is wrong. */
 function matchTensors(files: SafetensorsFolder, config: ModelConfig): Map<string, string> {
   const names = new Map<string, string>(), faults: string[] = [];
@@ -68,11 +95,14 @@ function matchTensors(files: SafetensorsFolder, config: ModelConfig): Map<string
     }
     names.delete(HEAD);
   }
+  checkCounts(files, { config, names });
   const expected = new Map<string, Shape>(
     parameterSpecs(config).flatMap(({ parts }) => parts.map(({ key, shape }) => [key, shape] as const)),
   );
   const list = (what: string, all: readonly string[]) => {
-    if (all.length > 0) faults.push(`${what}: ${all.join(", ")}`);
+    if (all.length === 0) return;
+    const more = all.length - MOST_NAMES;
+    faults.push(`${what}: ${all.slice(0, MOST_NAMES).join(", ")}${more > 0 ? `, and ${more} more` : ""}`);
   };
   const present = [...expected].filter(([key]) => names.has(key))
     .map(([key, shape]): [string, Shape, TensorInfo] => [names.get(key)!, shape, files.tensors.get(names.get(key)!)!]);

@@ -5,7 +5,7 @@
  */
 import { Template } from "@huggingface/jinja";
 import { KedgeError } from "../../ffi/errors.ts";
-import { readJson } from "../config/config_file.ts";
+import { readFolderText, readJson } from "../config/config_file.ts";
 import { renderBounded, TEMPLATE_LIMITS } from "./bounded_template.ts";
 import { ofRow, type Row } from "./messages.ts";
 
@@ -80,12 +80,8 @@ function fromField(path: string): Found | undefined {
 }
 
 function fromFile(path: string): Found | undefined {
-  try {
-    return { source: Deno.readTextFileSync(path), name: path };
-  } catch (cause) {
-    if (cause instanceof Deno.errors.NotFound) return undefined;
-    throw new KedgeError("BadCheckpoint", `Cannot read ${path}: ${(cause as Error).message}`, { path }, { cause });
-  }
+  const source = readFolderText(path);
+  return source === undefined ? undefined : { source, name: path };
 }
 
 /**

@@ -37,6 +37,9 @@ export interface OpenedPicture {
 // Of all processors of a thread: calls may overlap, and pictures in memory before they are resized are the largest there are.
 const turns = new PixelTurns(MOST_PIXELS);
 
+/** Bytes of a video's resized frames. */
+const MOST_BYTES = 4 * 2 ** 30;
+
 /** Pixels of a side that can be resized. */
 const LONGEST_SIDE = 65_535;
 
@@ -243,6 +246,11 @@ function resized(
   options: Required<PixelBounds> & { factor: number; name: string },
 ): { height: number; width: number } {
   const size = smartResize(height, width, options), { name } = options;
+  if (size.height * size.width > MOST_PIXELS) {
+    const message =
+      `Cannot resize ${name}: ${size.width} x ${size.height} pixels are more than ${MOST_PIXELS}. Lower minPixels and maxPixels.`;
+    throw new KedgeError("BadData", message, { name, height, width });
+  }
   if (Math.max(height, width) <= LONGEST_SIDE) return size;
   const message =
     `Cannot resize ${name}: of its ${width} x ${height} pixels one side is longer than ${LONGEST_SIDE}. Scale it down, or remove it.`;
@@ -291,6 +299,7 @@ class Frames {
     const size = resized({ width, height }, this.#options);
     const bytes = 3 * count * size.height * size.width;
     try {
+      if (bytes > MOST_BYTES) throw new RangeError(`${MOST_BYTES} are allowed`);
       this.data = new Uint8Array(bytes);
     } catch (cause) {
       const message =

@@ -8,6 +8,8 @@
 import { join } from "node:path";
 import { z } from "zod";
 import { KedgeError } from "../../ffi/errors.ts";
+import { readFolderText } from "../config/config_file.ts";
+import { MOST_PIXELS } from "./image_decode.ts";
 import type { ImageProcessorOptions } from "./image_processor_options.ts";
 import type { PixelBounds } from "./messages.ts";
 import type { VideoSettings } from "./video_sampling.ts";
@@ -16,32 +18,35 @@ import type { VideoSettings } from "./video_sampling.ts";
 type Field<T> = readonly [keys: string, schema: z.ZodType<T>, words: string];
 type Fields<T> = { readonly [K in keyof T]-?: Field<NonNullable<T[K]>> };
 
-const COUNT = [z.int().positive(), "a positive integer"] as const, POSITIVE = [z.number().positive(), "a positive number"] as const;
+const count = (most: number) => [z.int().positive().max(most), `a positive integer up to ${most}`] as const;
+const positive = (most: number) => [z.number().positive().max(most), `a positive number up to ${most}`] as const;
+const MOST_FRAMES = 2 ** 16;
 const NAME = [z.string(), "a string"] as const;
-const COLOURS = [z.tuple([z.number(), z.number(), z.number()]), "three numbers"] as const;
+const COLOUR = z.number().min(-1000).max(1000);
+const COLOURS = [z.tuple([COLOUR, COLOUR, COLOUR]), "three numbers between -1000 and 1000"] as const;
 
 type Shared = Pick<ImageProcessorOptions, "mean" | "std" | "patchSize" | "mergeSize" | "temporalPatchSize">;
 const SHARED: Fields<Shared> = {
   mean: ["image_mean", ...COLOURS],
   std: ["image_std", ...COLOURS],
-  patchSize: ["patch_size", ...COUNT],
-  mergeSize: ["merge_size", ...COUNT],
-  temporalPatchSize: ["temporal_patch_size", ...COUNT],
+  patchSize: ["patch_size", ...count(256)],
+  mergeSize: ["merge_size", ...count(64)],
+  temporalPatchSize: ["temporal_patch_size", ...count(64)],
 };
 
 const BOUNDS: Fields<PixelBounds> = {
-  minPixels: ["min_pixels size.shortest_edge size.min_pixels", ...POSITIVE],
-  maxPixels: ["max_pixels size.longest_edge size.max_pixels", ...POSITIVE],
+  minPixels: ["min_pixels size.shortest_edge size.min_pixels", ...positive(MOST_PIXELS)],
+  maxPixels: ["max_pixels size.longest_edge size.max_pixels", ...positive(MOST_PIXELS)],
 };
 
 const VIDEO: Fields<VideoSettings> = {
   ...BOUNDS,
-  fps: ["fps", ...POSITIVE],
-  numFrames: ["num_frames", ...COUNT],
-  minFrames: ["min_frames", ...COUNT],
-  maxFrames: ["max_frames", ...COUNT],
+  fps: ["fps", ...positive(1000)],
+  numFrames: ["num_frames", ...count(MOST_FRAMES)],
+  minFrames: ["min_frames", ...count(MOST_FRAMES)],
+  maxFrames: ["max_frames", ...count(MOST_FRAMES)],
   capPixelsPerFrame: ["cap_pixels_per_frame", z.boolean(), "true or false"],
-  maxVideoTokens: ["max_video_tokens", ...COUNT],
+  maxVideoTokens: ["max_video_tokens", ...count(2 ** 22)],
 };
 
 // What Kedge always does, by the public processors' keys.
@@ -67,13 +72,8 @@ function bad(path: string, faults: readonly string[], cause?: unknown): KedgeErr
 }
 
 function readJson(path: string): unknown {
-  let text: string;
-  try {
-    text = Deno.readTextFileSync(path);
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return undefined;
-    throw error;
-  }
+  const text = readFolderText(path);
+  if (text === undefined) return undefined;
   try {
     return JSON.parse(text);
   } catch (cause) {

@@ -8,6 +8,7 @@
  */
 import { Tokenizer as Bpe } from "@huggingface/tokenizers";
 import { KedgeError } from "../../ffi/errors.ts";
+import { MOST_TOKENS } from "../config/config_fields.ts";
 import { readJson } from "../config/config_file.ts";
 
 /** How `Tokenizer.encode` reads a text. */
@@ -55,7 +56,7 @@ function isObject(value: unknown): value is Record<string, unknown> {
 }
 
 function isId(value: unknown): value is number {
-  return Number.isSafeInteger(value) && (value as number) >= 0 && (value as number) < 2 ** 31;
+  return Number.isSafeInteger(value) && (value as number) >= 0 && (value as number) < MOST_TOKENS;
 }
 
 function isString(value: unknown): value is string {
@@ -88,7 +89,7 @@ function checkModel(model: unknown, bad: (words: string) => KedgeError): number 
 
 function addedToken(entry: unknown, bad: (words: string) => KedgeError): AddedToken {
   if (!isObject(entry) || !isId(entry.id) || !isString(entry.content) || entry.content === "") {
-    throw bad("an added token has no id or content");
+    throw bad(`an added token has no content, or no id below ${MOST_TOKENS}`);
   }
   const { id, content, special } = entry;
   const odd = ["single_word", ...special ? ["lstrip", "rstrip", "normalized"] : []].find((flag) => entry[flag] === true);

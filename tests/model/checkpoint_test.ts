@@ -196,6 +196,27 @@ deviceTest("all tensors that are missing, surplus, misshapen, doubled or of anot
   );
 });
 
+deviceTest("a config of more blocks than the weights name is refused at once, and a long list of faults is cut", (device, random) => {
+  inFolder((folder) =>
+    withModel(device, { seed: random.integer(0, 2 ** 31) }, ({ config, parameters }) => {
+      saveModel({ config, parameters }, `${folder}/m`);
+      const { text, vision } = config, start = performance.now();
+      for (const layers of [3, 1e9, Number.MAX_SAFE_INTEGER]) {
+        const words = `config.json says num_hidden_layers ${layers}, and the weights name 2 (model.layers.N)`;
+        assertThrows(() => loadParameters(`${folder}/m`, { device, config: { ...config, text: { ...text, layers } } }), KedgeError, words);
+      }
+      const deep = { ...config, vision: { ...vision, depth: 1e9 } };
+      assertThrows(() => loadParameters(`${folder}/m`, { device, config: deep }), KedgeError, "says vision_config.depth 1000000000, and");
+      assertEquals(performance.now() - start < 5000, true);
+      const { entries } = { entries: tensorsOf(`${folder}/m`).filter(({ name }) => !name.includes("layers.")) };
+      const one = { dtype: "F32", shape: [1], data: new Uint8Array(4) } as const;
+      const last = { name: `model.layers.1.mlp.down_proj.weight`, ...one };
+      const message = refuse(device, rewrite(`${folder}/m`, { to: `${folder}/bad`, entries: [...entries, last] }));
+      assertEquals(/missing: ([^,;]+, ){20}and \d+ more;/.test(message), true, message);
+    })
+  );
+});
+
 deviceTest(
   "an output matrix in the file of a tied model: an equal one is passed over, a lone one is the embedding, another one refused",
   (device, random) => {

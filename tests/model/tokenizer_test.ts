@@ -172,7 +172,7 @@ Deno.test("a folder that holds no such tokenizer is refused with the file's name
   refused({ ...little(), model: { ...model, vocab: { a: 0 } } }, "no token for byte");
   refused({ ...little(), model: { ...model, vocab: { ...model.vocab as object, ab: -1 } } }, 'the id of "ab" is -1');
   refused({ ...little(), decoder: { type: "Metaspace" } }, "decoder");
-  refused({ ...little(), added_tokens: [{ id: 1 }] }, "an added token has no id or content");
+  refused({ ...little(), added_tokens: [{ id: 1 }] }, "an added token has no content, or no id below 4194304");
   refused({ ...little(), added_tokens: [{ ...ADDED[0], lstrip: true }] }, '"<|end|>" has lstrip set');
   refused({ ...little(), pre_tokenizer: { type: "Wrong" } }, "Wrong");
   refused(little(), "JSON", "{");
