@@ -45,6 +45,8 @@ export class StubApi implements AsyncDisposable {
     ...Array.from({ length: 12 }, (_, i) => metricsLine(i + 1)),
   ];
   rollouts = new Map<number, Fields[]>([[11, rolloutLines(11)], [12, rolloutLines(12)]]);
+  /** What the policy says to a chat. */
+  words: readonly string[] = [" i", " see", " a", " red", " 4", " ."];
   readonly #tunable: Record<string, unknown> = { ...TUNABLE };
   readonly #streams = new Set<ReadableStreamDefaultController<Uint8Array>>();
   readonly #ring: { id: number; frame: string }[] = [];
@@ -190,7 +192,7 @@ export class StubApi implements AsyncDisposable {
   }
 
   #chat(body: unknown): Response {
-    const tokens = [" i", " see", " a", " red", " 4", " ."],
+    const tokens = this.words,
       encoder = new TextEncoder(),
       pause = () => new Promise((resolve) => setTimeout(resolve, 30));
     const hasPicture = JSON.stringify(body).includes("image_url");
