@@ -4,6 +4,7 @@ import { KedgeError } from "../ffi/errors.ts";
 import { Columns } from "./columns.ts";
 import { badFile, fileName, type Folders, pathInside, readRange, reasonOf } from "./file_ranges.ts";
 import { type FileOptions, foldersOf } from "./json_lines.ts";
+import { footerFault } from "./parquet_footer.ts";
 import type { Dataset, Sample } from "./sample.ts";
 
 /** How a Parquet file is opened. */
@@ -70,6 +71,8 @@ export class ParquetDataset implements Dataset {
       const slice = (start: number, end = byteLength) => readRange(path, { start, end }).buffer;
       const file = { byteLength, slice };
       opened = { file, metadata: await parquetMetadataAsync(file) };
+      const fault = footerFault(opened.metadata, file);
+      if (fault !== undefined) throw new Error(fault);
     } catch (error) {
       throw badFile(path, reasonOf(error), error);
     }
@@ -83,7 +86,11 @@ export class ParquetDataset implements Dataset {
       throw new RangeError(`Cannot read row ${index} of ${this.name}: it has ${this.size} rows`);
     }
     const group = this.#starts.findLastIndex((start) => start <= index);
-    const rows = await this.#group(group, index), values = rows[index - this.#starts[group]!]!;
+    const rows = await this.#group(group, index), values = rows[index - this.#starts[group]!];
+    if (values === undefined) {
+      const words = `Cannot read row ${index} of ${this.#path}: its row group has ${rows.length} rows only`;
+      throw new KedgeError("BadData", words, { file: this.#path, row: index, id: `${this.name}:${index}` });
+    }
     const resolvePath = (path: string) => pathInside(this.#folders, path);
     return await this.#columns.sample({ file: this.#path, name: this.name, row: index, values }, { resolve: resolvePath });
   }

@@ -1,25 +1,13 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import { ParquetDataset } from "../../data/parquet.ts";
 import { KedgeError } from "../../ffi/errors.ts";
+import { LITTLE_PARQUET } from "./little_parquet.ts";
 import { inFolder, shown } from "./rows.ts";
-
-/** Rows { problem: "x0", answer: 0, images: bytes 1, 0 } to x4 in row groups of two, as hyparquet-writer 0.17.0 wrote them. */
-const GROUPS = [
-  "UEFSMRUGFRwVIFwVBBUAFQQVABUEFQAAAAMDDCwCAAAAeDACAAAAeDEVBhUkFSBcFQQVABUEFQAVBBUAAAADAxAAAA0BHAEAAAAAAAAAFQYVHBUgXBUEFQAV",
-  "BBUAFQQVAAAAAwMMLAIAAAABAAIAAAACABUGFRwVIFwVBBUAFQQVABUEFQAAAAMDDCwCAAAAeDICAAAAeDMVBhUkFShcFQQVABUEFQAVBBUAAAADAxA8AgAA",
-  "AAAAAAADAAAAAAAAABUGFRwVIFwVBBUAFQQVABUEFQAAAAMDDCwCAAAAAwACAAAABAAVBhUQFRRcFQIVABUCFQAVBBUAAAADAQYUAgAAAHg0FQYVFBUYXBUC",
-  "FQAVAhUAFQQVAAAAAwEIHAQAAAAAAAAAFQYVEBUUXBUCFQAVAhUAFQQVAAAAAwEGFAIAAAAFABUEGUxIBHJvb3QVBgAVDCUCGAdwcm9ibGVtJQAAFQQlAhgG",
-  "YW5zd2VyABUMJQIYBmltYWdlcwAWChk8GTwmCBwVDBkVABkYB3Byb2JsZW0VAhYEFkYWSiYIAAAmUhwVBBkVABkYBmFuc3dlchUCFgQWThZKJlIAACacARwV",
-  "DBkVABkYBmltYWdlcxUCFgQWRhZKJpwBAAAW2gEWBDbeAQAZPCbmARwVDBkVABkYB3Byb2JsZW0VAhYEFkYWSibmAQAAJrACHBUEGRUAGRgGYW5zd2VyFQIW",
-  "BBZOFlImsAIAACaCAxwVDBkVABkYBmltYWdlcxUCFgQWRhZKJoIDAAAW2gEWBDbmAQAZPCbMAxwVDBkVABkYB3Byb2JsZW0VAhYCFjoWPibMAwAAJooEHBUE",
-  "GRUAGRgGYW5zd2VyFQIWAhY+FkImigQAACbMBBwVDBkVABkYBmltYWdlcxUCFgIWOhY+JswEAAAWsgEWAja+AQAoCWh5cGFycXVldBk8HAAAHAAAHAAAAIkB",
-  "AABQQVIx",
-].join("");
 
 Deno.test("rows of several row groups come right in any order, with few groups kept", () =>
   inFolder(async (folder) => {
     const path = `${folder}/groups.parquet`, order = [4, 0, 3, 1, 2, 4, 0, 2];
-    const bytes = Uint8Array.fromBase64(GROUPS);
+    const bytes = Uint8Array.fromBase64(LITTLE_PARQUET);
     Deno.writeFileSync(path, bytes);
     for await (const dataset of [1, 2, 9].map((cachedGroups) => ParquetDataset.open(path, { cachedGroups }))) {
       assertEquals(dataset.size, 5);

@@ -1,0 +1,39 @@
+import { type FileMetaData, parquetSchema, type SchemaTree } from "hyparquet";
+
+/** Rows of a group, which are read at once; writers make a million at most. */
+const MOST_ROWS = 2 ** 24;
+
+/**
+ * What is wrong with a Parquet file's footer: columns that the schema has not, that lie outside of the file, or that have fewer values than the group has rows.
+ * The library takes such a footer at its word, and where one column cannot be begun, it leaves those that it has begun to themselves: their errors would end the
+ * process.
+ *
+ * @param options `byteLength`: of the file.
+ * @returns Words for an error; undefined where nothing is wrong.
+ */
+export function footerFault(metadata: FileMetaData, { byteLength }: { byteLength: number }): string | undefined {
+  const leaves = new Set<string>(), tree = parquetSchema(metadata);
+  const walk = ({ children, path }: SchemaTree) => {
+    if (children.length === 0) leaves.add(path.join("."));
+    for (const child of children) walk(child);
+  };
+  for (const child of tree.children) walk(child);
+  for (const [g, { num_rows: rows, columns }] of metadata.row_groups.entries()) {
+    if (!(rows >= 0 && rows <= MOST_ROWS)) return `row group ${g} has ${rows} rows, and ${MOST_ROWS} are allowed`;
+    const seen = new Set<string>();
+    for (const { meta_data: column } of columns ?? []) {
+      if (!column) return `row group ${g} has a column without metadata`;
+      const name = column.path_in_schema.join(".");
+      if (!leaves.has(name) || seen.has(name)) return `row group ${g} has a column ${name} that the schema has not, or has it twice`;
+      seen.add(name);
+      const { dictionary_page_offset: dictionary, data_page_offset: data, total_compressed_size: size } = column;
+      const start = Number(dictionary || data), first = Math.min(start, Number(data));
+      if (!(first >= 4 && size >= 0 && Number(data) <= byteLength && start + Number(size) <= byteLength)) {
+        return `column ${name} of row group ${g} lies outside of the file`;
+      }
+      if (!(column.num_values >= rows)) return `column ${name} of row group ${g} has ${column.num_values} values for ${rows} rows`;
+    }
+    if (seen.size !== leaves.size) return `row group ${g} has ${seen.size} columns, and the schema ${leaves.size}`;
+  }
+  return undefined;
+}
