@@ -25,3 +25,25 @@ Deno.test("rows of several row groups come right in any order, with few groups k
     await assertRejects(() => ParquetDataset.open(`${folder}/no.parquet`), KedgeError, "no.parquet");
     await assertRejects(() => ParquetDataset.open(path, { cachedGroups: 0 }), RangeError, "Cannot keep 0");
   }));
+
+Deno.test("a footer of which any byte is another gives rows or BadData", () =>
+  inFolder(async (folder) => {
+    const bytes = Uint8Array.fromBase64(LITTLE_PARQUET), path = `${folder}/damaged.parquet`;
+    const outcome = async () => {
+      const dataset = await ParquetDataset.open(path);
+      await Array.fromAsync(new Set([0, dataset.size >> 1, dataset.size - 1]), (index) => dataset.sample(index));
+      return "rows";
+    };
+    const said = new Map<string, number>();
+    for (let at = bytes.length - 8 - new DataView(bytes.buffer).getUint32(bytes.length - 8, true); at < bytes.length; at++) {
+      for (const value of [0, 0x7f, 0xff]) {
+        const damaged = bytes.slice();
+        damaged[at] = value;
+        Deno.writeFileSync(path, damaged);
+        // deno-lint-ignore no-await-in-loop -- one file after the other
+        const what = await outcome().catch((error) => error instanceof KedgeError ? error.code : `byte ${at} as ${value}: ${error}`);
+        said.set(what, (said.get(what) ?? 0) + 1);
+      }
+    }
+    assertEquals([...said.keys()].sort(), ["BadData", "rows"]);
+  }));
