@@ -285,6 +285,7 @@ export type { Message as ActorMessage } from "./actors/runtime/protocol.ts";
 export { type ConfigSource, loadConfig, type LoadedConfig } from "./actors/config/load.ts";
 export { type ConfigSchema, configSchema } from "./actors/config/schema.ts";
 export type * from "./actors/config/types.ts";
+export type { MlflowSection, TrackerInput, TrackerSection, WandbSection } from "./actors/trackers/options.ts";
 export { configJsonSchema, type JsonSchema } from "./actors/config/json_schema.ts";
 export { type Derived, derived, type DerivedNumbers, type MemoryEstimate } from "./actors/config/derived.ts";
 export { checkResume, MAY_CHANGE } from "./actors/config/resume.ts";

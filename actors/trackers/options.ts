@@ -1,5 +1,6 @@
 /** Weights & Biases, as a folder that `wandb sync` uploads: `logging.trackers`. */
 export interface WandbSection {
+  /** Its kind. */
   use: "wandb";
   /** The project that the run belongs to. */
   project: string;
@@ -15,6 +16,7 @@ export interface WandbSection {
 
 /** A tracking server of MLflow: `logging.trackers`. */
 export interface MlflowSection {
+  /** Its kind. */
   use: "mlflow";
   /** The server's address; null: that of the environment variable MLFLOW_TRACKING_URI. */
   uri: string | null;
