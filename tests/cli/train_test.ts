@@ -1,5 +1,6 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { train } from "../../cli/train.ts";
+import { FAILED } from "../../cli/train/ends.ts";
 import "sharp";
 import { Checkpoints } from "../../actors/run/checkpoints.ts";
 import { LITTLE, littleConfig, littleRun, logged, withRunDir } from "../actors/little_run.ts";
@@ -186,7 +187,7 @@ Deno.test("two processes do not train in one directory", async () => {
     const first = start(sets);
     await until(() => exists(`${folder}/board/metrics.jsonl`));
     const second = await start(sets).output();
-    assertEquals([second.code, new TextDecoder().decode(second.stderr).includes("Cannot train in")], [1, true]);
+    assertEquals([second.code, new TextDecoder().decode(second.stderr).includes("Cannot train in")], [FAILED, true]);
     assertEquals((await first.output()).code, 0);
   });
 });
