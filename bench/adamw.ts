@@ -6,17 +6,25 @@
  *
  * @module
  */
-import { parseArgs } from "@std/cli";
 import { CpuDevice } from "../ffi/cpu_device.ts";
 import { DTYPES } from "../ffi/device.ts";
+import { benchLine } from "./options.ts";
 import { measure, Report } from "./report.ts";
 
 const BANDWIDTH_GOAL = 0.6, CALL_GOAL = 2; // microseconds
-const flags = parseArgs(Deno.args, { string: ["threads", "rounds", "elements"] });
-using device = CpuDevice.open({ threads: Number(flags.threads ?? 2) });
+const line = benchLine({
+  name: "deno task bench adamw",
+  does: "AdamW against a copy of memory, and what a call costs.",
+  values: {
+    threads: ["N", "of the ops (default 2)"],
+    rounds: ["N", "turns of each (default 11)"],
+    elements: ["N", "parameters (default 33554432)"],
+  },
+});
+using device = CpuDevice.open({ threads: line.number("threads", { min: 1 }) ?? 2 });
 const { ops } = device, { f32, bf16 } = DTYPES;
-const n = Number(flags.elements ?? 2 ** 25); // 128 MiB in f32: far beyond the caches
-const rounds = Number(flags.rounds ?? 11);
+const n = line.number("elements", { min: 1 }) ?? 2 ** 25; // 128 MiB in f32: far beyond the caches
+const rounds = line.number("rounds", { min: 1 }) ?? 11;
 
 function zeros(bytes: number): number {
   const address = device.alloc(bytes);

@@ -10,7 +10,6 @@
  *
  * @module
  */
-import { parseArgs } from "@std/cli/parse-args";
 import { CpuDevice } from "../ffi/cpu_device.ts";
 import type { Ops } from "../ffi/generated/bindings.ts";
 import { type Completion, Recorder } from "../model/engine/completion.ts";
@@ -24,21 +23,29 @@ import { Responses } from "../rl/atrl/responses.ts";
 import { tokenWeights } from "../rl/atrl/weights.ts";
 import { Random } from "../tensor/random.ts";
 import { Tensor } from "../tensor/tensor.ts";
+import { type PresetName, presets } from "../model/config/presets.ts";
+import { benchLine } from "./options.ts";
 import { measure, median, Report } from "./report.ts";
 import { benchConfig, randomPrompt, Updates } from "./step_parts.ts";
 
 const SHARE_GOAL = 0.005;
-const flags = parseArgs(Deno.args, {
-  string: ["preset", "prompts", "group", "response", "grid", "rounds", "threads"],
-  default: { preset: "small" },
-  unknown: (flag) => {
-    throw new TypeError(`Cannot run the bench: "${flag}" is no option of it`);
+const line = benchLine({
+  name: "deno task bench atrl",
+  does: "Seconds that AT-RL takes of a step of training, all sections.",
+  values: {
+    preset: ["NAME", `${Object.keys(presets).join(" | ")} (default small)`, Object.keys(presets)],
+    prompts: ["N", "of a step (default 4)"],
+    group: ["N", "answers to each (default 8)"],
+    response: ["N", "tokens of an answer (default 64)"],
+    grid: ["N", "patches of a picture's side (default 16)"],
+    rounds: ["N", "turns of each (default 5)"],
+    threads: ["N", "of the ops (default 2)"],
   },
 });
 const number = (name: "prompts" | "group" | "response" | "grid" | "rounds" | "threads", fallback: number) =>
-  Number(flags[name] ?? fallback);
+  line.number(name, { min: 1 }) ?? fallback;
 const [group, response, rounds] = [number("group", 8), number("response", 64), number("rounds", 5)];
-const config = benchConfig(flags.preset), random = new Random(0);
+const config = benchConfig(line.choice("preset", Object.keys(presets) as PresetName[]) ?? "small"), random = new Random(0);
 
 using device = CpuDevice.open({ threads: number("threads", 2) });
 using model = Qwen25VL.initialise(config, { device, seed: 0, dtype: "f32", scheme: "fan-in" });

@@ -7,9 +7,9 @@
  *
  * @module
  */
-import { parseArgs } from "@std/cli";
 import { CpuDevice } from "../ffi/cpu_device.ts";
 import { DTYPES } from "../ffi/device.ts";
+import { benchLine } from "./options.ts";
 import { measure, Report } from "./report.ts";
 
 /** Prompts of `prefix` tokens with `responses` responses of `length` tokens each. */
@@ -38,9 +38,13 @@ const SIZES = {
   scale: HEAD_DIM ** -0.5,
 };
 
-const flags = parseArgs(Deno.args, { string: ["threads", "rounds"] });
-using device = CpuDevice.open({ threads: Number(flags.threads ?? 2) });
-const options = { rounds: Number(flags.rounds ?? 7) };
+const line = benchLine({
+  name: "deno task bench attention",
+  does: "Attention over prompts with responses: one shared prefix against a copy for each.",
+  values: { threads: ["N", "of the ops (default 2)"], rounds: ["N", "turns of each (default 7)"] },
+});
+using device = CpuDevice.open({ threads: line.number("threads", { min: 1 }) ?? 2 });
+const options = { rounds: line.number("rounds", { min: 1 }) ?? 7 };
 
 function upload(length: number): number {
   const address = device.alloc(length * 4);

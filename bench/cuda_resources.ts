@@ -12,9 +12,10 @@
  */
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { parseArgs } from "@std/cli";
 import { compilerEnvironment, findCompiler } from "../ffi/build.ts";
 import { cudaBuild } from "../ffi/cuda_library.ts";
+import { runCommand } from "../cli/command.ts";
+import { benchLine } from "./options.ts";
 import { Report } from "./report.ts";
 
 /** Kernels in which a spill counts as a failure: those that a training or a decode step spends its time in. */
@@ -125,17 +126,23 @@ async function compile(command: string, flags: readonly string[], units: readonl
 }
 
 async function main(): Promise<number> {
-  const args = parseArgs(Deno.args, { string: ["jobs"], boolean: ["spills"], default: { jobs: "2" } });
+  const line = benchLine({
+    name: "deno task bench:cuda",
+    does: "What each CUDA kernel takes of a multiprocessor, as ptxas reports it.",
+    values: { jobs: ["N", "compilers at once (default 2)"] },
+    flags: { spills: "prints only kernels that spill" },
+    rest: { name: "FILE", most: Infinity, words: "names of kernels/cuda, as gemm (default: all)" },
+  });
   const build = cudaBuild();
   const compiler = findCompiler(build);
   if ("missing" in compiler) {
     say(`Cannot list the kernels' resources: ${compiler.missing}. ${build.advice}`);
     return 2;
   }
-  const wanted = args._.map(String);
+  const wanted = line.rest;
   const units = build.units.filter((unit) => wanted.length === 0 || wanted.some((name) => unit.endsWith(`/${name}.cu`)));
-  if (units.length === 0) throw new RangeError(`Cannot find ${wanted.join(", ")} among ${build.units.join(", ")}`);
-  const outputs = await compile(compiler.command, build.compileFlags, units, Math.max(1, Number(args.jobs)));
+  if (units.length === 0) throw line.error(`no file of kernels/cuda is named ${wanted.join(" or ")}`);
+  const outputs = await compile(compiler.command, build.compileFlags, units, line.number("jobs", { min: 1 }) ?? 2);
 
   const version = /release ([\d.]+)/.exec(compiler.identity)?.[1] ?? "unknown";
   const report = new Report("CUDA kernels", { nvcc: version });
@@ -153,7 +160,7 @@ async function main(): Promise<number> {
       if (spills > 0 && HOT.some((pattern) => pattern.test(name))) {
         failures.push(`${unit}: ${name} spills ${spills} bytes on ${architecture}`);
       }
-      if (args.spills && spills === 0) continue;
+      if (line.flag("spills") && spills === 0) continue;
       const row = rows.get(name) ?? { file: unit.replace(/^.*\//, ""), kernel: name };
       rows.set(name, {
         ...row,
@@ -171,4 +178,4 @@ async function main(): Promise<number> {
   return failures.length > 0 ? 1 : 0;
 }
 
-if (import.meta.main) Deno.exit(await main());
+if (import.meta.main) await runCommand(main);

@@ -5,19 +5,23 @@
  *
  * @module
  */
-import { parseArgs } from "@std/cli";
 import { CpuDevice } from "../ffi/cpu_device.ts";
 import { DTYPES } from "../ffi/device.ts";
+import { benchLine } from "./options.ts";
 import { type Cell, measure, Report } from "./report.ts";
 
 const GOAL = 0.6;
 const TRAINING = [[512, 512, 512], [768, 768, 768], [1024, 1024, 1024], [2400, 1024, 384]] as const; // [m, n, k]
 const DECODING = [[1, 1024, 384], [8, 1024, 384], [32, 1024, 384], [1, 4096, 1024], [8, 4096, 1024], [32, 4096, 1024]] as const;
 
-const flags = parseArgs(Deno.args, { string: ["threads", "rounds"] });
-using device = CpuDevice.open({ threads: Number(flags.threads ?? 2), blas: "system" });
+const line = benchLine({
+  name: "deno task bench gemm",
+  does: "The built-in GEMM against the system's CBLAS.",
+  values: { threads: ["N", "of both (default 2)"], rounds: ["N", "turns of each (default 11)"] },
+});
+using device = CpuDevice.open({ threads: line.number("threads", { min: 1 }) ?? 2, blas: "system" });
 const found = device.blas.name !== "built-in";
-const options = { rounds: Number(flags.rounds ?? 11) };
+const options = { rounds: line.number("rounds", { min: 1 }) ?? 11 };
 
 function upload(length: number): number {
   const address = device.alloc(length * 4);

@@ -7,15 +7,19 @@
  *
  * @module
  */
-import { parseArgs } from "@std/cli";
 import { CpuDevice } from "../ffi/cpu_device.ts";
 import { DTYPES } from "../ffi/device.ts";
+import { benchLine } from "./options.ts";
 import { measure, Report } from "./report.ts";
 
 const SHAPES = [[64, 192, 64], [256, 256, 256], [512, 512, 512], [2400, 1024, 384], [2400, 384, 384], [1024, 1024, 1024]] as const; // [m, n, k]
 
-const flags = parseArgs(Deno.args, { string: ["blas", "rounds"] });
-using device = CpuDevice.open({ blas: flags.blas ?? "builtin" });
+const line = benchLine({
+  name: "deno run bench/gemm_mixed.ts",
+  does: "Products in turn with two of Kedge's own ops, as in a step of training.",
+  values: { blas: ["NAME", "builtin | system, or a library's path (default builtin)"], rounds: ["N", "turns of each (default 11)"] },
+});
+using device = CpuDevice.open({ blas: line.text("blas") ?? "builtin" });
 const report = new Report("gemm beside other ops", { gemm: device.blas.name, threads: device.threads });
 for (const [m, n, k] of SHAPES) {
   const [a, b, c] = [device.alloc(4 * m * k), device.alloc(4 * n * k), device.alloc(4 * m * n)];
@@ -27,7 +31,7 @@ for (const [m, n, k] of SHAPES) {
       device.ops.geluFwd(DTYPES.f32, c, c, m * n);
       device.ops.scaleAdd(DTYPES.f32, c, c, m * n, 0.1, 0, 0);
     },
-  }, { rounds: Number(flags.rounds ?? 11), rest: 0 });
+  }, { rounds: line.number("rounds", { min: 1 }) ?? 11, rest: 0 });
   report.row({ "m x n x k": `${m} x ${n} x ${k}`, milliseconds: step.seconds * 1e3 });
   for (const address of [a, b, c]) device.free(address);
 }

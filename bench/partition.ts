@@ -11,7 +11,6 @@
  *
  * @module
  */
-import { parseArgs } from "@std/cli";
 import { CpuDevice } from "../ffi/cpu_device.ts";
 import { KedgeError } from "../ffi/errors.ts";
 import { openMetis } from "../ffi/metis.ts";
@@ -23,6 +22,7 @@ import { Random } from "../tensor/random.ts";
 import { Tensor } from "../tensor/tensor.ts";
 import { gaze } from "../tests/rl/gaze.ts";
 import { modelGazes } from "../tests/rl/model_gaze.ts";
+import { benchLine } from "./options.ts";
 import { Report } from "./report.ts";
 
 /** Kedge's cuts by METIS's, at most. */
@@ -145,13 +145,18 @@ function missing(): string | undefined {
 }
 
 if (import.meta.main) {
+  const line = benchLine({
+    name: "deno task bench partition",
+    does: "Kedge's k-way partition against libmetis on the same graphs.",
+    values: { graphs: ["N", "of responses that are made up, and as many of a model's (default 200)"], seed: ["N", "default 1"] },
+    flags: { markdown: "prints the table in Markdown too" },
+  });
   const why = missing();
   if (why) {
     Deno.stderr.writeSync(new TextEncoder().encode(`bench/partition.ts measures nothing: ${why}\n`));
     Deno.exit(0);
   }
-  const flags = parseArgs(Deno.args, { string: ["graphs", "seed"], boolean: ["markdown"] });
-  const graphs = Number(flags.graphs ?? 200), seed = Number(flags.seed ?? 1), random = new Random(seed);
+  const graphs = line.number("graphs", { min: 1 }) ?? 200, seed = line.number("seed") ?? 1, random = new Random(seed);
   using device = CpuDevice.open({ threads: 1 });
   const report = new Report("partition", { threads: 1, goal: `cut ratio <= ${CUT_GOAL}, no cluster over the bound, time ratio < 1` });
   const add = (responses: string, measured: readonly MeasuredResponse[]) => {
@@ -175,5 +180,5 @@ if (import.meta.main) {
   add("made up", lengthsOf(random, { graphs, long: 3 }).map((tokens) => gaze(random, { tokens })));
   add("model", await modelGazes(device, random, lengthsOf(random, { graphs, long: 16 })));
   report.print();
-  if (flags.markdown) Deno.stdout.writeSync(new TextEncoder().encode(`${report.markdown()}\n`));
+  if (line.flag("markdown")) Deno.stdout.writeSync(new TextEncoder().encode(`${report.markdown()}\n`));
 }

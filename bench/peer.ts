@@ -6,13 +6,21 @@
  *
  * @module
  */
-import { parseArgs } from "@std/cli/parse-args";
+import { benchLine } from "./options.ts";
 import { median } from "./report.ts";
 
-const flags = parseArgs(Deno.args, {
-  string: ["python", "script", "config", "rounds"],
-  default: { python: "python3", script: "../shared/bench/torch_step.py", config: "../shared/bench/small", rounds: "3" },
+const line = benchLine({
+  name: "deno run bench/peer.ts",
+  does: "bench:step and a PyTorch program that does the same work, in turn.",
+  values: {
+    python: ["PATH", "default python3"],
+    script: ["FILE", "the program (default ../shared/bench/torch_step.py)"],
+    config: ["DIR", "of its model (default ../shared/bench/small)"],
+    rounds: ["N", "turns of each (default 3)"],
+  },
 });
+const script = line.path("script", "file") ?? "../shared/bench/torch_step.py",
+  config = line.path("config", "folder") ?? "../shared/bench/small";
 
 interface Times {
   rollout_s: number;
@@ -29,8 +37,8 @@ async function times(command: string, args: string[]): Promise<Times> {
 }
 
 const own: Times[] = [], peers: Times[] = [];
-for (let round = 0; round < Number(flags.rounds); round++) {
-  peers.push(await times(flags.python, [flags.script, flags.config]));
+for (let round = 0; round < (line.number("rounds", { min: 1 }) ?? 3); round++) {
+  peers.push(await times(line.text("python") ?? "python3", [script, config]));
   own.push(await times(Deno.execPath(), ["task", "bench:step"]));
 }
 const column = (key: keyof Times) => {

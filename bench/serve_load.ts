@@ -7,9 +7,20 @@
  *
  * @module
  */
-import { parseArgs } from "@std/cli/parse-args";
+import { benchLine } from "./options.ts";
 
-const number = (name: string, otherwise: number) => Number(parseArgs([...Deno.args])[name] ?? otherwise);
+const line = benchLine({
+  name: "deno run -A bench/serve_load.ts",
+  does: "What clients of the control endpoint cost a training step.",
+  values: {
+    window: ["S", "seconds of a turn (default 20)"],
+    turns: ["N", "with clients, and as many without (default 6)"],
+    rate: ["N", "requests a second (default 200)"],
+    readers: ["N", "of events (default 50)"],
+  },
+  rest: { name: "clients URL", most: 2, words: "the clients alone, for the bench itself" },
+});
+const number = (name: "window" | "turns" | "rate" | "readers", otherwise: number) => line.number(name) ?? otherwise;
 const WINDOW = number("window", 20), TURNS = number("turns", 6), RATE = number("rate", 200), READERS = number("readers", 50);
 const TOKEN = "a-token-for-the-bench", sleep = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
 
@@ -135,5 +146,5 @@ async function bench(): Promise<void> {
   }
 }
 
-if (Deno.args[0] === "clients") await clients(Deno.args[1]!);
+if (line.rest[0] === "clients") await clients(line.rest[1]!);
 else await bench();

@@ -7,36 +7,49 @@
  *
  * @module
  */
-import { parseArgs } from "@std/cli/parse-args";
 import { CpuDevice } from "../ffi/cpu_device.ts";
-import type { WeightType } from "../model/folder/checkpoint.ts";
 import { openDevice } from "../ffi/open.ts";
 import { Engine } from "../model/engine/engine.ts";
 import { Qwen25VL } from "../model/qwen2_5_vl.ts";
 import { Random } from "../tensor/random.ts";
+import { type PresetName, presets } from "../model/config/presets.ts";
+import { benchLine } from "./options.ts";
 import { median } from "./report.ts";
 import { benchConfig, randomPrompt, Updates } from "./step_parts.ts";
 
-const flags = parseArgs(Deno.args, {
-  string: ["preset", "device", "dtype", "prompts", "group", "response", "grid", "text", "steps", "checkpointing", "threads"],
-  boolean: ["connectivity"],
-  default: { preset: "small", device: "cpu", dtype: "f32", checkpointing: "off" },
-  unknown: (flag) => {
-    throw new TypeError(`Cannot run the bench: "${flag}" is no option of it`);
+const line = benchLine({
+  name: "deno task bench:step",
+  does: "Seconds of a rollout and of an update, with random weights and prompts: a line of JSON.",
+  values: {
+    preset: ["NAME", `${Object.keys(presets).join(" | ")} (default small)`, Object.keys(presets)],
+    device: ["NAME", "auto | cpu | cuda | cuda:N (default cpu)"],
+    dtype: ["TYPE", "f32 | bf16 (default f32)", ["f32", "bf16"]],
+    prompts: ["N", "of a step (default 4)"],
+    group: ["N", "answers to each (default 8)"],
+    response: ["N", "tokens of an answer (default 64)"],
+    grid: ["N", "patches of a picture's side (default 16)"],
+    text: ["N", "tokens of a prompt's text (default 24)"],
+    steps: ["N", "of which the first is not counted (default 3)"],
+    checkpointing: ["NAME", "off | blocks | full (default off)", ["off", "blocks", "full"]],
+    threads: ["N", "of the CPU's ops (default: all cores)"],
   },
+  flags: { connectivity: "measures it while decoding" },
 });
 const number = (name: "prompts" | "group" | "response" | "grid" | "text" | "steps" | "threads", fallback: number) =>
-  Number(flags[name] ?? fallback);
+  line.number(name, { min: 1 }) ?? fallback;
+const preset = line.choice("preset", Object.keys(presets) as PresetName[]) ?? "small",
+  dtype = line.choice("dtype", ["f32", "bf16"]) ?? "f32";
+const on = line.device("device") ?? "cpu", checkpointing = line.choice("checkpointing", ["off", "blocks", "full"]) ?? "off";
 const [group, response, steps] = [number("group", 8), number("response", 64), number("steps", 3)];
 const random = new Random(0);
 
-const config = benchConfig(flags.preset);
+const config = benchConfig(preset);
 
 const seconds = (since: number) => (performance.now() - since) / 1e3;
 
-using device = flags.device === "cpu" && flags.threads ? CpuDevice.open({ threads: number("threads", 2) }) : openDevice(flags.device);
-using model = Qwen25VL.initialise(config, { device, seed: 0, dtype: flags.dtype as WeightType });
-using updates = new Updates(model, random, flags.checkpointing as "off" | "blocks" | "full");
+using device = on === "cpu" && line.text("threads") ? CpuDevice.open({ threads: number("threads", 2) }) : openDevice(on);
+using model = Qwen25VL.initialise(config, { device, seed: 0, dtype });
+using updates = new Updates(model, random, checkpointing);
 using engine = new Engine(model);
 const prompts = Array.from(
   { length: number("prompts", 4) },
@@ -54,7 +67,7 @@ for (let step = 0; step <= steps; step++) {
     maxTokens: response,
     stop: [],
     seed: step,
-    ...(flags.connectivity ? { connectivity: {} } : {}),
+    ...(line.flag("connectivity") ? { connectivity: {} } : {}),
   });
   device.synchronize();
   engine.release();
@@ -69,8 +82,8 @@ for (let step = 0; step <= steps; step++) {
 // deno-lint-ignore no-console -- its output
 console.log(JSON.stringify({
   device: device.description,
-  preset: flags.preset,
-  dtype: flags.dtype,
+  preset,
+  dtype,
   params: Object.values(model.parameters).reduce((sum, { tensor }) => sum + tensor.size, 0),
   rollout_s: median(rollouts),
   update_s: median(updateSeconds),

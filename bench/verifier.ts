@@ -6,8 +6,8 @@
  *
  * @module
  */
-import { parseArgs } from "@std/cli";
 import { gradeMath, GraderPool, planReward, type RewardInput } from "../rl/rewards/mod.ts";
+import { benchLine } from "./options.ts";
 import { Report } from "./report.ts";
 
 interface Row {
@@ -42,8 +42,13 @@ const JUDGEMENTS: Readonly<Record<string, string>> = {
   "InternLM-XComposer2-VL-CoT 2757": "Kedge: the right letter in \\text within a box",
 };
 
-const flags = parseArgs(Deno.args, { string: ["golden"], boolean: ["write"] });
-const golden = flags.golden ?? new URL("../../shared/golden/verifier/mathvision_responses.jsonl", import.meta.url);
+const line = benchLine({
+  name: "deno task bench:verifier",
+  does: "The verifier against the official verdicts on 912 answers to MATH-Vision questions, and how fast it grades.",
+  values: { golden: ["FILE", "the answers with their verdicts, JSONL"] },
+  flags: { write: "writes the table of disagreements in docs/verifier.md anew" },
+});
+const golden = line.path("golden", "file") ?? new URL("../../shared/golden/verifier/mathvision_responses.jsonl", import.meta.url);
 const rows = Deno.readTextFileSync(golden).trim().split("\n").map((line) => JSON.parse(line) as Row);
 const inputOf = ({ response, answer, options }: Row): RewardInput => ({ response, truth: answer, options });
 
@@ -89,7 +94,7 @@ const table = [
     share(scored.filter(({ row, lenient }) => (lenient.score === 1) === row.official_correct).length, rows.length)
   } agree.`,
 ].join("\n");
-if (flags.write) {
+if (line.flag("write")) {
   const path = new URL("../docs/verifier.md", import.meta.url), begin = "<!-- begin: bench/verifier.ts -->\n", end = "\n<!-- end -->";
   const text = Deno.readTextFileSync(path), from = text.indexOf(begin), to = text.indexOf(end, from);
   if (from < 0 || to < 0) throw new RangeError(`Cannot write the table: docs/verifier.md lacks ${begin.trim()} or ${end.trim()}`);

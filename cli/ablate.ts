@@ -5,12 +5,13 @@
  *
  * @module
  */
-import { parseArgs } from "@std/cli/parse-args";
 import { loadConfig } from "../actors/config/load.ts";
+import { configOf } from "./command/config.ts";
 import { Lines } from "../actors/run/lines.ts";
 import { METHODS, PRESET } from "./ablate/methods.ts";
 import { plot } from "./ablate/plot.ts";
 import { type Outcome, outcomeOf, table } from "./ablate/statistics.ts";
+import { CommandLine, runCommand } from "./command.ts";
 import { trainRun } from "./train/run.ts";
 
 const HELP = `Compares ways of credit on the built-in task.
@@ -26,34 +27,29 @@ usage: deno task ablate [options]
 
 /** Runs the command. @returns The exit code. */
 export async function ablate(args: readonly string[]): Promise<number> {
-  const options = parseArgs([...args], {
-    boolean: ["help"],
-    string: ["seeds", "steps", "methods", "set", "dir", "out"],
-    collect: ["set"],
-    unknown: (arg) => {
-      throw new TypeError(`Cannot compare: "${arg}" is no option\n\n${HELP}`);
-    },
+  const line = new CommandLine(args, {
+    name: "deno task ablate",
+    action: "compare",
+    help: HELP,
+    values: { seeds: "N", steps: "N", methods: "A,B", set: "a.b=value", dir: "DIR", out: "NAME" },
+    repeated: ["set"],
   });
-  if (options.help) {
+  if (line.help) {
     console.log(HELP);
     return 0;
   }
-  const count = (name: "seeds" | "steps", fallback: number) => {
-    const value = Number(options[name] ?? fallback);
-    if (!(Number.isSafeInteger(value) && value >= 1)) throw new TypeError(`Cannot compare: --${name} is ${options[name]}`);
-    return value;
-  };
-  const seeds = count("seeds", 5), steps = count("steps", 60), dir = options.dir as string | undefined ?? "runs/ablation";
-  const methods = (options.methods as string | undefined)?.split(",") ?? Object.keys(METHODS);
-  const strange = methods.find((method) => !(method in METHODS));
-  if (strange !== undefined) throw new TypeError(`Cannot compare: "${strange}" is no method; they are ${Object.keys(METHODS).join(", ")}`);
+  const seeds = line.number("seeds", { min: 1 }) ?? 5, steps = line.number("steps", { min: 1 }) ?? 60;
+  const dir = line.path("dir", "filled folder") ?? "runs/ablation", out = line.text("out") ?? "runs/ablation";
+  const given = line.choices("methods", Object.keys(METHODS)), methods = given.length > 0 ? given : Object.keys(METHODS);
   const common = [
     ...PRESET,
     `runDir=${dir}`,
     "logging.report=false",
     "logging.tensorboard=false",
-    ...(options.set as string[] | undefined ?? []),
+    ...line.all("set"),
   ];
+  configOf({ sets: common });
+  if (line.text("out") !== undefined) line.path("out", "new file");
   const outcomes: Outcome[] = [];
   for (let seed = 0; seed < seeds; seed++) {
     const warm = [...common, `seed=${seed}`, `name=warm-${seed}`];
@@ -77,7 +73,6 @@ export async function ablate(args: readonly string[]): Promise<number> {
       outcomes.push(readOutcome(`${config.runDir}/${config.name}`, { method, seed }));
     }
   }
-  const out = options.out as string | undefined ?? "runs/ablation";
   Deno.writeTextFileSync(`${out}.json`, `${JSON.stringify(outcomes)}\n`);
   Deno.writeTextFileSync(`${out}.svg`, plot(outcomes));
   const words = table(outcomes, methods.includes("off") ? "off" : methods[0]!);
@@ -97,11 +92,4 @@ function readOutcome(run: string, of: { method: string; seed: number }): Outcome
   return outcomeOf({ ...of, curve, greedy: lines.at(-1)!["val/accuracy_greedy"] as number });
 }
 
-if (import.meta.main) {
-  try {
-    Deno.exit(await ablate(Deno.args));
-  } catch (error) {
-    console.error((error as Error).message);
-    Deno.exit(1);
-  }
-}
+if (import.meta.main) await runCommand(ablate);

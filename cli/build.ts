@@ -4,10 +4,10 @@
  *
  * @module
  */
-import { parseArgs } from "@std/cli/parse-args";
 import { buildLibrary, findCompiler } from "../ffi/build.ts";
 import { cpuBuild } from "../ffi/cpu_library.ts";
 import { cudaBuild } from "../ffi/cuda_library.ts";
+import { CommandLine, runCommand } from "./command.ts";
 
 const HELP = `Compiles the kernels for this machine.
 
@@ -19,31 +19,25 @@ usage: deno task build [options]
 
 /** Runs the command. @returns The exit code. */
 export function build(args: readonly string[]): number {
-  const options = parseArgs([...args], {
-    boolean: ["cpu", "cuda", "help"],
-    string: ["cache"],
-    unknown: (arg) => {
-      throw new TypeError(`Cannot build: "${arg}" is no option\n\n${HELP}`);
-    },
+  const line = new CommandLine(args, {
+    name: "deno task build",
+    action: "build",
+    help: HELP,
+    values: { cache: "DIR" },
+    flags: ["cpu", "cuda"],
   });
-  if (options.help) {
+  if (line.help) {
     console.log(HELP);
     return 0;
   }
-  const where = options.cache ? { cache: options.cache as string } : {};
+  if (line.flag("cpu") && line.flag("cuda")) throw line.error("--cpu leaves out what --cuda asks for; give one of them, or none");
+  const cache = line.path("cache", "filled folder"), where = cache === undefined ? {} : { cache };
   console.log(buildLibrary(cpuBuild(), where));
-  if (options.cpu) return 0;
+  if (line.flag("cpu")) return 0;
   const nvcc = findCompiler(cudaBuild());
-  if ("missing" in nvcc && !options.cuda) console.log(`CUDA kernels: skipped, ${nvcc.missing}`);
+  if ("missing" in nvcc && !line.flag("cuda")) console.log(`CUDA kernels: skipped, ${nvcc.missing}`);
   else console.log(buildLibrary(cudaBuild(), where));
   return 0;
 }
 
-if (import.meta.main) {
-  try {
-    Deno.exit(build(Deno.args));
-  } catch (error) {
-    console.error((error as Error).message);
-    Deno.exit(1);
-  }
-}
+if (import.meta.main) await runCommand(build);

@@ -13,6 +13,13 @@ import { CudaDevice } from "../ffi/cuda_device.ts";
 import { cudaBuild } from "../ffi/cuda_library.ts";
 import { Cudart, versionText } from "../ffi/cudart.ts";
 import type { Device } from "../ffi/device.ts";
+import { CommandLine, runCommand } from "./command.ts";
+
+const HELP = `Says what Kedge finds on this machine: devices, libraries, compilers; what is missing, and how to get it.
+
+usage: deno task doctor [--gpu]
+  --gpu   fails where no CUDA device works (default: where the CPU does not)
+`;
 
 /** What was found. */
 export interface Diagnosis {
@@ -164,9 +171,18 @@ export function report({ found, missing, works }: Diagnosis): string {
   return `${lines.join("\n")}\n`;
 }
 
-if (import.meta.main) {
-  const diagnosis = diagnose(), gpu = Deno.args.includes("--gpu");
-  Deno.stdout.writeSync(new TextEncoder().encode(report(diagnosis)));
+/** Runs the command. @returns The exit code. */
+export function doctor(args: readonly string[]): number {
+  const line = new CommandLine(args, { name: "deno task doctor", action: "look", help: HELP, flags: ["gpu"] });
+  const write = (text: string) => Deno.stdout.writeSync(new TextEncoder().encode(text));
+  if (line.help) {
+    write(HELP);
+    return 0;
+  }
+  const diagnosis = diagnose(), gpu = line.flag("gpu");
+  write(report(diagnosis));
   if (gpu && diagnosis.gpus === 0) Deno.stderr.writeSync(new TextEncoder().encode("No CUDA device works here.\n"));
-  Deno.exit(diagnosis.works && (!gpu || diagnosis.gpus > 0) ? 0 : 1);
+  return diagnosis.works && (!gpu || diagnosis.gpus > 0) ? 0 : 1;
 }
+
+if (import.meta.main) await runCommand(doctor);

@@ -9,7 +9,7 @@ import { evaluate, type Evaluation, type Prediction, type Question, questionOf }
 import { statisticsTable } from "../actors/evaluation/table.ts";
 import { BoardDataset } from "../data/board/mod.ts";
 import { FORMAT_NAMES } from "../data/formats.ts";
-import { openDataset } from "../data/open.ts";
+import { isDataFile, openDataset } from "../data/open.ts";
 import type { Dataset } from "../data/sample.ts";
 import { openDevice } from "../ffi/open.ts";
 import { Engine } from "../model/engine/engine.ts";
@@ -17,7 +17,7 @@ import { Processor } from "../model/processor/processor.ts";
 import type { Prompt } from "../model/prompt.ts";
 import { Qwen25VL } from "../model/qwen2_5_vl.ts";
 import { GraderPool, planReward, type RewardSpec } from "../rl/rewards/mod.ts";
-import { CommandLine, runCommand } from "./inspect/arguments.ts";
+import { CommandLine, runCommand } from "./command.ts";
 import { modelAt } from "./models.ts";
 
 const HELP = `Asks a model the questions of a data set, and says how often it is right, with 95 % intervals.
@@ -46,52 +46,61 @@ usage: deno task eval --model DIR --data FILE|board [options]
   --device NAME        auto | cpu | cuda | cuda:N (default auto)
 `;
 
-const NAMES = [
-  "model",
-  "data",
-  "limit",
-  "n",
-  "k",
-  "temperature",
-  "top-p",
-  "max-tokens",
-  "reward",
-  "by",
-  "predictions",
-  "seed",
-  "prompt-key",
-  "answer-key",
-  "image-key",
-  "options-key",
-  "format",
-  "image-dir",
-  "image-roots",
-  "allow-remote",
-  "format-prompt",
-  "board-options",
-  "device",
-] as const;
+const VALUES = {
+  model: "DIR",
+  data: "FILE|board",
+  limit: "N",
+  n: "N",
+  k: "LIST",
+  temperature: "X",
+  "top-p": "X",
+  "max-tokens": "N",
+  reward: "NAME|JSON",
+  by: "LIST",
+  predictions: "FILE",
+  seed: "N",
+  "prompt-key": "KEY",
+  "answer-key": "KEY",
+  "image-key": "KEY",
+  "options-key": "KEY",
+  format: "NAME",
+  "image-dir": "DIR",
+  "image-roots": "LIST",
+  "allow-remote": "LIST",
+  "format-prompt": "TEXT",
+  "board-options": "JSON",
+  device: "NAME",
+} as const;
 
-type Line = CommandLine<typeof NAMES[number]>;
+const OTHERS = {
+  checkpoint: "--model DIR",
+  dataset: "--data FILE",
+  samples: "--n N",
+  out: "--predictions FILE",
+  output: "--predictions FILE",
+} as const;
+
+type Line = CommandLine<keyof typeof VALUES>;
 
 /** The value of an option that holds JSON. */
-function json(name: string, text: string): unknown {
+function json(line: Line, name: "reward" | "board-options", text: string): unknown {
   try {
     return JSON.parse(text);
   } catch (error) {
-    throw new TypeError(`Cannot evaluate: --${name} is no JSON: ${(error as Error).message}`);
+    throw line.error(`--${name} is no JSON: ${(error as Error).message}`);
   }
 }
 
 async function dataset(line: Line): Promise<Dataset> {
   const spec = line.needed("data"), board = line.text("board-options");
   if (spec === "board") {
-    return new BoardDataset(board === undefined ? {} : json("board-options", board) as object, {
-      seed: line.number("seed") ?? 0,
-      split: "val",
-    });
+    const idle = (["prompt-key", "answer-key", "image-key", "options-key", "image-dir", "image-roots", "format", "format-prompt"] as const)
+      .find((name) => line.text(name) !== undefined);
+    if (idle !== undefined) throw line.error(`--${idle} belongs to --data FILE, not to board`);
+    const options = board === undefined ? {} : json(line, "board-options", board) as object;
+    return await line.taken(() => new BoardDataset(options, { seed: line.number("seed") ?? 0, split: "val" }));
   }
-  if (board !== undefined) throw new TypeError(`Cannot evaluate: --board-options belongs to --data board, not to ${spec}`);
+  if (board !== undefined) throw line.error(`--board-options belongs to --data board, not to ${spec}`);
   const keys = {
     promptKey: line.text("prompt-key"),
     answerKey: line.text("answer-key"),
@@ -104,7 +113,8 @@ async function dataset(line: Line): Promise<Dataset> {
   const hosts = line.list("allow-remote"), allowRemote = hosts.join() === "any" || hosts;
   const onNote = (words: string) => console.error(words), imageRoots = line.list("image-roots");
   const set = Object.fromEntries(Object.entries(keys).filter(([, value]) => value !== undefined));
-  return await openDataset(spec, { ...set, imageRoots, allowRemote, onNote });
+  if (isDataFile(spec)) line.path("data", "file");
+  return await line.taken(() => openDataset(spec, { ...set, imageRoots, allowRemote, onNote }));
 }
 
 /** The first `count` rows, read when their turn comes. */
@@ -125,7 +135,14 @@ function predictionLine(prediction: Prediction): string {
 
 /** Runs the command. @returns The exit code. */
 export async function evalModel(args: readonly string[]): Promise<number> {
-  const line: Line = new CommandLine(args, { action: "evaluate", help: HELP, names: NAMES, required: ["model", "data"] });
+  const line: Line = new CommandLine(args, {
+    name: "deno task eval",
+    action: "evaluate",
+    help: HELP,
+    values: VALUES,
+    required: ["model", "data"],
+    others: OTHERS,
+  });
   if (line.help) {
     console.log(HELP);
     return 0;
@@ -134,15 +151,26 @@ export async function evalModel(args: readonly string[]): Promise<number> {
   const temperature = line.number("temperature", { max: 1e6, whole: false }) ?? (n === 1 ? 0 : 1);
   const topP = line.number("top-p", { max: 1, whole: false }) ?? 1, maxTokens = line.number("max-tokens", { min: 1 }) ?? 512;
   const given = line.text("reward") ?? (line.needed("data") === "board" ? "number" : "math");
-  const plan = planReward((given.startsWith("{") ? json("reward", given) : given) as RewardSpec, new URL(`file://${Deno.cwd()}/`));
+  const spec = (given.startsWith("{") ? json(line, "reward", given) : given) as RewardSpec;
+  const plan = await line.taken(() => planReward(spec, new URL(`file://${Deno.cwd()}/`)));
+  const name = line.path("model", "model")!,
+    path = line.path("predictions", "new file"),
+    deviceName = line.device("device"),
+    k = line.counts("k");
+  line.path("image-dir", "folder");
+  if (n > 1 && temperature === 0) {
+    throw line.error(`--n ${n} with --temperature 0: all ${n} answers would be the same; leave one of them out`);
+  }
+  const most = Math.max(...k);
+  if (most > n) throw line.error(`--k ${most} needs as many answers to each: --n ${most}`);
   const data = await dataset(line), count = Math.min(limit ?? (data.size === Infinity ? 200 : data.size), data.size);
-  using device = openDevice(line.text("device"));
-  const folder = await modelAt(line.needed("model"));
+  const folder = await modelAt(name);
+  using device = openDevice(deviceName);
   using model = Qwen25VL.load(folder, { device });
   const processor = Processor.fromFolder(folder);
   using engine = new Engine(model);
   await using pool = new GraderPool(plan, { onIncident: ({ kind, reason }) => console.error(`a grader broke (${kind}): ${reason}`) });
-  const path = line.text("predictions"), start = performance.now();
+  const start = performance.now();
   using file = path === undefined ? undefined : Deno.openSync(path, { write: true, create: true, truncate: true });
   let done = 0;
   const onBatch = (predictions: readonly Prediction[]) => {
@@ -152,11 +180,11 @@ export async function evalModel(args: readonly string[]): Promise<number> {
     console.error(`${done} of ${count * n} answers, ${((performance.now() - start) / 1000).toFixed(1)} s`);
   };
   const asked = { generate: engineGenerate(engine, processor.tokenizer), questions: questions(data, { count, processor }), pool, onBatch };
-  const by = line.list("by"), settings = { n, temperature, topP, maxTokens, seed, k: line.counts("k"), by };
+  const by = line.list("by"), settings = { n, temperature, topP, maxTokens, seed, k, by };
   const evaluation: Evaluation = await evaluate({ ...asked, ...settings });
   const cut = evaluation.predictions.filter(({ finish }) => finish === "length").length;
   const how = temperature === 0 ? "greedy" : `temperature ${temperature}, top-p ${topP}`;
-  console.log(`${line.needed("model")} on ${data.name}: ${count} problems, ${n} answers each, ${how}, seed ${seed}, on ${device.name}\n`);
+  console.log(`${folder} on ${data.name}: ${count} problems, ${n} answers each, ${how}, seed ${seed}, on ${device.name}\n`);
   console.log(statisticsTable(evaluation, by));
   if (cut > 0) console.log(`\n${cut} of ${evaluation.predictions.length} answers were cut off at ${maxTokens} tokens`);
   return 0;

@@ -7,7 +7,7 @@
 import { openDevice } from "../ffi/open.ts";
 import { readConfig } from "../model/config/config.ts";
 import { Qwen25VL } from "../model/qwen2_5_vl.ts";
-import { CommandLine, runCommand } from "./inspect/arguments.ts";
+import { CommandLine, runCommand } from "./command.ts";
 import { modelAt } from "./models.ts";
 
 const HELP = `Copies a checkpoint's model as a folder for Hugging Face: weights, configs, tokenizer and processor; no files of the trainer.
@@ -21,17 +21,20 @@ usage: deno task export --checkpoint DIR --out DIR [--dtype TYPE]
 /** Runs the command. @returns The exit code. */
 export async function exportModel(args: readonly string[]): Promise<number> {
   const line = new CommandLine(args, {
+    name: "deno task export",
     action: "export",
     help: HELP,
-    names: ["checkpoint", "out", "dtype"],
+    values: { checkpoint: "DIR", out: "DIR", dtype: "TYPE" },
     required: ["checkpoint", "out"],
+    others: { model: "--checkpoint DIR", run: "--checkpoint RUN/checkpoints/step-N", output: "--out DIR" },
   });
   if (line.help) {
     console.log(HELP);
     return 0;
   }
-  const checkpoint = await modelAt(line.needed("checkpoint")), out = line.needed("out");
-  const own = readConfig(checkpoint).dtype === "bf16" ? "bf16" : "f32", dtype = line.choice("dtype", ["bf16", "f32"]) ?? own;
+  const name = line.path("checkpoint", "model")!, out = line.path("out", "new folder")!, asked = line.choice("dtype", ["bf16", "f32"]);
+  const checkpoint = await modelAt(name);
+  const own = readConfig(checkpoint).dtype === "bf16" ? "bf16" : "f32", dtype = asked ?? own;
   using device = openDevice("cpu");
   // Read in the type that the file has, or one that holds it: it is rounded once, when it is written.
   using model = Qwen25VL.load(checkpoint, { device, dtype: own });

@@ -7,7 +7,7 @@
 import { openDevice } from "../ffi/open.ts";
 import { Processor } from "../model/processor/processor.ts";
 import { Qwen25VL } from "../model/qwen2_5_vl.ts";
-import { CommandLine, runCommand } from "./inspect/arguments.ts";
+import { CommandLine, runCommand } from "./command.ts";
 import { answerPng } from "./inspect/answer_picture.ts";
 import { anchorProfile, inspectAnswer } from "./inspect/inspection.ts";
 import { drawLook, encodePng } from "./inspect/look_picture.ts";
@@ -36,10 +36,22 @@ is darker, with its hue as it is, and what got at least half of the most is outl
 /** Runs the command. @returns The exit code. */
 export async function inspect(args: readonly string[]): Promise<number> {
   const line = new CommandLine(args, {
+    name: "deno task inspect",
     action: "inspect",
     help: HELP,
-    names: ["model", "image", "prompt", "out", "png", "max-tokens", "temperature", "seed", "device"],
+    values: {
+      model: "DIR",
+      image: "FILE",
+      prompt: "TEXT",
+      out: "DIR",
+      png: "FILE",
+      "max-tokens": "N",
+      temperature: "X",
+      seed: "N",
+      device: "NAME",
+    },
     required: ["model", "image", "prompt"],
+    others: { checkpoint: "--model DIR", picture: "--image FILE", question: "--prompt TEXT", text: "--prompt TEXT", output: "--out DIR" },
   });
   if (line.help) {
     console.log(HELP);
@@ -47,10 +59,11 @@ export async function inspect(args: readonly string[]): Promise<number> {
   }
   const maxTokens = line.number("max-tokens", { min: 1 }) ?? 512, seed = line.number("seed") ?? 0;
   const temperature = line.number("temperature", { max: 1e6, whole: false }) ?? 0;
-  const name = line.needed("model"), path = line.needed("image"), prompt = line.needed("prompt"), out = line.text("out") ?? "inspect";
+  const name = line.path("model", "model")!, path = line.path("image", "file")!, prompt = line.needed("prompt");
+  const out = line.path("out", "filled folder") ?? "inspect", whole = line.path("png", "new file"), deviceName = line.device("device");
   const image = Deno.readFileSync(path), folder = await modelAt(name), processor = Processor.fromFolder(folder);
   Deno.mkdirSync(out, { recursive: true });
-  using device = openDevice(line.text("device"));
+  using device = openDevice(deviceName);
   using model = Qwen25VL.load(folder, { device });
   const inspection = await inspectAnswer(model, { processor, image, prompt, maxTokens, temperature, seed }),
     { picture, tokens } = inspection;
@@ -58,7 +71,6 @@ export async function inspect(args: readonly string[]): Promise<number> {
   const page = `${out}/inspect.html`, map = `${out}/heat_map.png`;
   Deno.writeTextFileSync(page, inspectionPage(inspection, { png: png!, title: `${name}: ${path}` }));
   Deno.writeFileSync(map, look!);
-  const whole = line.text("png");
   if (whole !== undefined) Deno.writeFileSync(whole, await answerPng(inspection));
   console.log(terminalAnswer(tokens, { colour: !Deno.noColor && Deno.stdout.isTerminal() }));
   for (const line of anchorsByCluster(tokens)) console.log(line);

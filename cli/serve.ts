@@ -1,16 +1,9 @@
-// deno-lint-ignore-file no-console -- a command
 /**
  * `deno task serve`: a dashboard and an HTTP endpoint from which a run is started, watched and steered.
  *
  * @module
  */
+import { runCommand } from "./command.ts";
 import { train } from "./train.ts";
 
-if (import.meta.main) {
-  try {
-    Deno.exit(await train(Deno.args, { stays: true }));
-  } catch (error) {
-    console.error((error as Error).message);
-    Deno.exit(1);
-  }
-}
+if (import.meta.main) await runCommand((args) => train(args, { stays: true }));

@@ -1,17 +1,10 @@
-// deno-lint-ignore-file no-console -- a command
 /**
  * `deno task sft`: supervised training alone, as section `sft` of the configuration says: on the built-in task's descriptions and answers, or on a data set with
  * demonstrations (turns of the assistant, or `data.demonstrationKey`). Options as of `deno task train`. The model is `runs/NAME/checkpoints/step-0`.
  *
  * @module
  */
+import { runCommand } from "./command.ts";
 import { train } from "./train.ts";
 
-if (import.meta.main) {
-  try {
-    Deno.exit(await train(Deno.args, { warmStartOnly: true }));
-  } catch (error) {
-    console.error((error as Error).message);
-    Deno.exit(1);
-  }
-}
+if (import.meta.main) await runCommand((args) => train(args, { warmStartOnly: true }));

@@ -5,10 +5,10 @@
  *
  * @module
  */
-import { parseArgs } from "@std/cli/parse-args";
 import { derived } from "../actors/config/derived.ts";
-import { loadConfig } from "../actors/config/load.ts";
 import { makeToken } from "../control/http/token.ts";
+import { CommandLine, runCommand } from "./command.ts";
+import { configOf } from "./command/config.ts";
 import { sizesOf } from "./models.ts";
 import { parseAddress } from "./train/address.ts";
 import { Endpoint } from "./train/endpoint.ts";
@@ -41,6 +41,30 @@ usage: deno task serve [ADDRESS] [options]
 Ctrl-C ends the run after the step under way, with a checkpoint, and then the endpoint; a second one ends both at once.
 `;
 
+const SFT_HELP =
+  `Trains on given answers alone, as section "sft" of the configuration says: without options on the built-in task's descriptions and answers, or on data
+with demonstrations (data.demonstrationKey). The model is RUN/checkpoints/step-0; deno task train goes on from it.
+
+usage: deno task sft [options]
+  --config FILE     a configuration (JSON with comments); its schema is docs/config.schema.json
+  --set a.b=value   one of its keys, as sft.steps=200; may be given again
+  --name NAME       the run's name: its directory is runs/NAME (default: the configuration's, "board")
+  --no-resume       starts anew, also where the run has a checkpoint (default: goes on from it)
+  --serve [ADDRESS], --token TOKEN, --cors ORIGIN: as of deno task train
+  --dry-run         prints the configuration, derived numbers and the memory estimate, and ends
+
+Ctrl-C ends it after the step under way.
+`;
+
+type Value = "config" | "set" | "name" | "token" | "cors" | "serve";
+type Line = CommandLine<Value, "dry-run" | "resume" | "start">;
+
+const KINDS = {
+  train: { help: HELP, action: "train" },
+  serve: { help: SERVE_HELP, action: "serve" },
+  sft: { help: SFT_HELP, action: "train" },
+} as const;
+
 /**
  * Runs the command.
  *
@@ -48,34 +72,52 @@ Ctrl-C ends the run after the step under way, with a checkpoint, and then the en
  * @returns The exit code.
  */
 export async function train(args: readonly string[], only: { warmStartOnly?: boolean; stays?: boolean } = {}): Promise<number> {
-  const { stays = false, ...rest } = only, help = stays ? SERVE_HELP : HELP;
-  const options = parseArgs([...args], {
-    boolean: ["help", "dry-run", "resume", ...stays ? ["start"] : []],
-    string: ["config", "set", "name", "token", "cors", ...stays ? [] : ["serve"]],
-    collect: ["set", "cors"],
+  const { stays = false, ...rest } = only, kind = stays ? "serve" : only.warmStartOnly ? "sft" : "train", { help, action } = KINDS[kind];
+  const line: Line = new CommandLine(args, {
+    name: `deno task ${kind}`,
+    action,
+    help,
+    values: {
+      config: "FILE",
+      set: "a.b=value",
+      name: "NAME",
+      token: "TOKEN",
+      cors: "ORIGIN",
+      ...(stays ? {} : { serve: "ADDRESS" }),
+    } as Record<Value, string>,
+    repeated: ["set", "cors"],
+    bare: ["serve"],
+    flags: ["dry-run", "resume", ...(stays ? ["start"] as const : [])],
     negatable: ["resume"],
-    default: { resume: true },
-    unknown: (arg) => {
-      if (stays && !arg.startsWith("-")) return;
-      throw new TypeError(`Cannot ${stays ? "serve" : "train"}: "${arg}" is no option\n\n${help}`);
+    others: {
+      ...(stays
+        ? {
+          serve: "deno task serve ADDRESS",
+          port: "deno task serve :PORT",
+          host: "deno task serve HOST:PORT",
+          address: "deno task serve ADDRESS",
+        }
+        : { port: "--serve :PORT", host: "--serve HOST:PORT", address: "--serve ADDRESS", start: "deno task serve --start" }),
     },
+    ...(stays && { rest: { name: "ADDRESS", most: 1 } }),
   });
-  if (options.help) {
+  if (line.help) {
     console.log(help);
     return 0;
   }
-  const sets = [...(options.set as string[] | undefined ?? []), ...(options.name === undefined ? [] : [`name=${options.name}`])];
-  const file = options.config as string | undefined, { config } = loadConfig({ ...(file !== undefined && { file }), sets });
-  if (options["dry-run"]) {
+  const sets = [...line.all("set"), ...(line.text("name") === undefined ? [] : [`name=${line.text("name")}`])];
+  const file = line.path("config", "file"), config = configOf({ file, sets });
+  if (line.flag("dry-run")) {
     console.log(JSON.stringify(config, null, 2));
     const { config: model, from } = sizesOf(config.model);
     for (const line of [...derived(config, model).lines, ...from === undefined ? [] : [`note: ${from}`]]) console.log(line);
     return 0;
   }
-  const served = serving(options, { stays, file, sets });
-  if (!served && options.token !== undefined) throw new TypeError(`Cannot train: --token is of --serve\n\n${help}`);
-  const start = options["start"] === true, linked = served !== undefined;
-  const request: RunRequest = { config: file, sets, resume: options.resume as boolean, start, stays, linked, ...rest };
+  const served = await serving(line, { stays, file, sets });
+  const idle = (["token", "cors"] as const).find((name) => !served && line.text(name) !== undefined);
+  if (idle) throw line.error(`--${idle} belongs to --serve, which is not given`);
+  const start = stays && line.flag("start"), linked = served !== undefined;
+  const request: RunRequest = { config: file, sets, resume: line.flag("resume"), start, stays, linked, ...rest };
   const watched = { path: `${config.runDir}/${config.name}`, limits: config.trainer };
   if (!served) return await watch(request, watched);
   const reads = [watched.path, ...file === undefined ? [] : [file]];
@@ -86,25 +128,19 @@ export async function train(args: readonly string[], only: { warmStartOnly?: boo
 }
 
 /** How the run is served, and with which token; undefined where it is not. */
-function serving(
-  options: ReturnType<typeof parseArgs>,
+async function serving(
+  line: Line,
   { stays, file, sets }: { stays: boolean; file: string | undefined; sets: readonly string[] },
-): { request: ServeRequest; token: string } | undefined {
-  const address = stays ? String(options._[0] ?? "") : options.serve as string | undefined;
+): Promise<{ request: ServeRequest; token: string } | undefined> {
+  const address = stays ? line.rest[0] ?? "" : line.text("serve");
   if (address === undefined) return undefined;
-  const given = options.token as string | undefined ?? Deno.env.get("KEDGE_TOKEN");
-  const corsOrigins = options.cors as string[] | undefined ?? [];
+  const place = await line.taken(() => parseAddress(address)),
+    given = line.text("token") ?? Deno.env.get("KEDGE_TOKEN"),
+    corsOrigins = line.all("cors");
   return {
-    request: { config: file, sets, ...parseAddress(address), made: given === undefined, corsOrigins },
+    request: { config: file, sets, ...place, made: given === undefined, corsOrigins },
     token: given ?? makeToken(),
   };
 }
 
-if (import.meta.main) {
-  try {
-    Deno.exit(await train(Deno.args));
-  } catch (error) {
-    console.error((error as Error).message);
-    Deno.exit(1);
-  }
-}
+if (import.meta.main) await runCommand(train);

@@ -4,7 +4,8 @@ import { dirname, join, relative } from "node:path";
 import { configJsonSchema, paths } from "../actors/config/json_schema.ts";
 import { loadConfig } from "../actors/config/load.ts";
 import { CpuDevice } from "../ffi/cpu_device.ts";
-import { EASYR1, generated } from "../tools/generate_docs.ts";
+import { EASYR1 } from "../actors/config/other_names.ts";
+import { generated } from "../tools/generate_docs.ts";
 import { exists } from "./files.ts";
 import { ROOT } from "./root.ts";
 

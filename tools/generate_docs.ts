@@ -1,4 +1,3 @@
-// deno-lint-ignore-file no-console -- a command
 /**
  * Writes `docs/config.md`, the reference of every key of a configuration, and `docs/config.schema.json`, for editors, from the schema. `--check` writes nothing and fails
  * where a file on disk differs.
@@ -6,68 +5,12 @@
  * @module
  */
 import { configJsonSchema, configJsonSchemaText, type JsonSchema } from "../actors/config/json_schema.ts";
+import { EASYR1 } from "../actors/config/other_names.ts";
 import { MAY_CHANGE } from "../actors/config/resume.ts";
 import { TUNABLE } from "../actors/config/tunable.ts";
+import { runCommand } from "../cli/command.ts";
 import { REWARD_NAMES } from "../rl/rewards/registry.ts";
-
-const ROOT = new URL("../", import.meta.url);
-
-/** What EasyR1's configuration calls a key, where it has one of the same meaning. */
-export const EASYR1: Readonly<Record<string, string>> = {
-  "name": "trainer.experiment_name",
-  "seed": "data.seed",
-  "model.path": "worker.actor.model.model_path",
-  "model.freezeVision": "worker.actor.model.freeze_vision_tower",
-  "model.checkpointing": "worker.actor.model.enable_gradient_checkpointing",
-  "data.trainFiles": "data.train_files",
-  "data.valFiles": "data.val_files",
-  "data.imageDir": "data.image_dir",
-  "data.promptKey": "data.prompt_key",
-  "data.answerKey": "data.answer_key",
-  "data.imageKey": "data.image_key",
-  "data.videoKey": "data.video_key",
-  "data.formatPrompt": "data.format_prompt",
-  "data.maxPromptLength": "data.max_prompt_length",
-  "data.maxResponseLength": "data.max_response_length",
-  "data.rolloutBatchSize": "data.rollout_batch_size",
-  "data.shuffle": "data.shuffle",
-  "data.overlongPrompts": "data.filter_overlong_prompts",
-  "data.minPixels": "data.min_pixels",
-  "data.maxPixels": "data.max_pixels",
-  "rollout.n": "worker.rollout.n",
-  "rollout.temperature": "worker.rollout.temperature",
-  "rollout.topP": "worker.rollout.top_p",
-  "algorithm.advEstimator": "algorithm.adv_estimator",
-  "algorithm.loss.kind": "worker.actor.loss_type",
-  "algorithm.loss.clipRatioLow": "worker.actor.clip_ratio_low",
-  "algorithm.loss.clipRatioHigh": "worker.actor.clip_ratio_high",
-  "algorithm.loss.clipRatioDual": "worker.actor.clip_ratio_dual",
-  "algorithm.lossAvgMode": "worker.actor.loss_avg_mode",
-  "algorithm.kl": "algorithm.disable_kl",
-  "algorithm.kl.kind": "algorithm.kl_penalty",
-  "algorithm.kl.where": "algorithm.use_kl_loss",
-  "algorithm.kl.coefficient": "algorithm.kl_coef",
-  "algorithm.onlineFiltering": "algorithm.online_filtering",
-  "algorithm.onlineFiltering.filterLow": "algorithm.filter_low",
-  "algorithm.onlineFiltering.filterHigh": "algorithm.filter_high",
-  "algorithm.onlineFiltering.maxTries": "trainer.max_try_make_batch",
-  "algorithm.filterKey": "algorithm.filter_key",
-  "optim.lr": "worker.actor.optim.lr",
-  "optim.weightDecay": "worker.actor.optim.weight_decay",
-  "optim.maxGradNorm": "worker.actor.max_grad_norm",
-  "batch.globalBatchSize": "worker.actor.global_batch_size",
-  "batch.ppoEpochs": "worker.actor.ppo_epochs",
-  "reward": "worker.reward.reward_function",
-  "trainer.maxSteps": "trainer.max_steps",
-  "trainer.totalEpochs": "trainer.total_epochs",
-  "trainer.saveFreq": "trainer.save_freq",
-  "trainer.saveLimit": "trainer.save_limit",
-  "trainer.valFreq": "trainer.val_freq",
-  "trainer.valBeforeTrain": "trainer.val_before_train",
-  "val.n": "worker.rollout.val_override_config.n",
-  "val.temperature": "worker.rollout.val_override_config.temperature",
-  "val.topP": "worker.rollout.val_override_config.top_p",
-};
+import { writeGenerated } from "./write_generated.ts";
 
 /** A key under a path. `kinds`: those that have it, where it stands in some members of a choice by `kind`. */
 interface Row {
@@ -184,15 +127,4 @@ export function generated(): Record<string, string> {
   return { "docs/config.md": configReference(), "docs/config.schema.json": configJsonSchemaText() };
 }
 
-if (import.meta.main) {
-  const stale: string[] = [];
-  for (const [path, text] of Object.entries(generated())) {
-    const url = new URL(path, ROOT);
-    if (!Deno.args.includes("--check")) Deno.writeTextFileSync(url, text);
-    else if (Deno.readTextFileSync(url) !== text) stale.push(path);
-  }
-  if (stale.length > 0) {
-    console.error(`Stale: ${stale.join(", ")}. Run "deno run --allow-read=. --allow-write=docs tools/generate_docs.ts"`);
-    Deno.exit(1);
-  }
-}
+if (import.meta.main) await runCommand((args) => writeGenerated(args, generated));

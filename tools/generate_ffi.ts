@@ -1,10 +1,11 @@
-// deno-lint-ignore-file no-console -- a command
 /**
  * Writes `ffi/generated/`: the FFI symbol tables and typed bindings that mirror `kernels/include/kedge.h`, and the list of kernel sources that
  * travel in the package. `--check` writes nothing and fails where a file on disk differs.
  *
  * @module
  */
+import { runCommand } from "../cli/command.ts";
+import { writeGenerated } from "./write_generated.ts";
 import { dirname, join, relative } from "node:path";
 import { fileURLToPath as fromFileUrl } from "node:url";
 import { MAX_PARAMETERS } from "../ffi/load.ts";
@@ -204,25 +205,4 @@ export function generate(): Record<string, string> {
   };
 }
 
-if (import.meta.main) {
-  const check = Deno.args.includes("--check");
-  let stale = 0;
-  for (const [path, text] of Object.entries(generate())) {
-    const file = join(ROOT, path);
-    let current = "";
-    try {
-      current = Deno.readTextFileSync(file);
-    } catch (error) {
-      if (!(error instanceof Deno.errors.NotFound)) throw error;
-    }
-    if (current === text) continue;
-    stale++;
-    if (check) console.error(`${path} is stale: run "deno task generate"`);
-    else {
-      Deno.mkdirSync(dirname(file), { recursive: true });
-      Deno.writeTextFileSync(file, text);
-      console.log(`wrote ${path}`);
-    }
-  }
-  if (check && stale > 0) Deno.exit(1);
-}
+if (import.meta.main) await runCommand((args) => writeGenerated(args, generate));

@@ -6,8 +6,9 @@ import { parseHubId } from "../../data/hub/dataset.ts";
 import { parseModelId } from "../../data/hub/model.ts";
 import { isDataFile } from "../../data/open.ts";
 import { KedgeError } from "../../ffi/errors.ts";
-import { configJsonSchema, keysUnder, paths, under } from "./json_schema.ts";
-import { elsewhere, nearest } from "./nearest.ts";
+import { configJsonSchema, keysUnder, under } from "./json_schema.ts";
+import { meantPath } from "./meant.ts";
+import { nearest } from "./nearest.ts";
 import { type Config, configSchema } from "./schema.ts";
 
 /** Where a configuration comes from. */
@@ -52,7 +53,7 @@ export function loadConfig({ file, sets = [] }: ConfigSource = {}): LoadedConfig
   }
   const result = configSchema.safeParse(value);
   const name = file ?? (sets.length > 0 ? `--set ${sets.join(" --set ")}` : "the configuration");
-  if (!result.success) throw new RangeError(`Cannot read ${name}: ${result.error.issues.map((issue) => words(issue)).join("; ")}`);
+  if (!result.success) throw new RangeError(`Cannot read ${name}: ${result.error.issues.map((issue) => words(issue, value)).join("; ")}`);
   return { config: result.data, base: pathToFileURL(file === undefined ? `${Deno.cwd()}/` : resolve(file)).href };
 }
 
@@ -125,6 +126,10 @@ function assign(object: unknown, [key, ...rest]: readonly string[], value: unkno
   return { ...own, [key!]: rest.length === 0 ? value : assign(own[key!], rest, value) };
 }
 
+function isKnown(path: string): boolean {
+  return path.split(".").reduce((at, key) => under(at, key), [configJsonSchema()]).length > 0;
+}
+
 /** @throws {RangeError} for a path that no configuration has. */
 function checkPath(path: string): void {
   const keys = path.split("."), root = [configJsonSchema()];
@@ -132,8 +137,12 @@ function checkPath(path: string): void {
   for (const [i, key] of keys.entries()) {
     const next = under(at, key);
     if (next.length === 0) {
-      const near = nearest(key, keysUnder(at)), guess = near && [...keys.slice(0, i), near, ...keys.slice(i + 1)].join(".");
-      const all = paths(root), meant = guess !== undefined && all.includes(guess) ? guess : elsewhere(path, all) ?? guess;
+      // A wrong section on the way to a known name, or a name.
+      const beside = keysUnder(at), section = nearest(key, beside), rest = keys.slice(i + 1);
+      const guess = section && [...keys.slice(0, i), section, ...rest].join(".");
+      const meant = guess !== undefined && rest.length > 0 && isKnown(guess)
+        ? guess
+        : meantPath(path, rest.length === 0 ? beside : []) ?? guess;
       throw new RangeError(`Cannot set "${path}": unknown key "${keys.slice(0, i + 1).join(".")}"${suggestion(meant)}`);
     }
     at = next;
@@ -144,21 +153,37 @@ function suggestion(name: string | undefined): string {
   return name === undefined ? "" : `; did you mean "${name}"?`;
 }
 
+/** Paths of what lies in an unknown object under a key, where a wrong section holds known names. */
+function leaves(parent: unknown, key: string): string[] {
+  const value = (parent as Record<string, unknown> | undefined)?.[key];
+  if (typeof value !== "object" || value === null || Array.isArray(value)) return [];
+  return Object.keys(value).flatMap((name) => {
+    const below = leaves(value, name);
+    return below.length > 0 ? below.map((leaf) => `${key}.${leaf}`) : [`${key}.${name}`];
+  });
+}
+
 /** An issue in words. Of a choice, the issues of the member that was likely meant: the one that got furthest. */
-function words(issue: z.core.$ZodIssue, before: readonly PropertyKey[] = []): string {
+function words(issue: z.core.$ZodIssue, input: unknown, before: readonly PropertyKey[] = []): string {
   const keys = [...before, ...issue.path], path = keys.join(".");
   if (issue.code === "unrecognized_keys") {
     const root = [configJsonSchema()], at = keys.reduce((schemas, key) => under(schemas, String(key)), root);
     return issue.keys.map((key) => {
       const whole = path === "" ? key : `${path}.${key}`;
-      return `unknown key "${whole}"${suggestion(nearest(key, keysUnder(at)) ?? elsewhere(whole, paths(root)))}`;
+      const meant = meantPath(whole, keysUnder(at)),
+        isBeside = meant !== undefined && meant === [...keys, meant.split(".").at(-1)!].join(".");
+      const inner = leaves(keys.reduce((value, key) => (value as Record<PropertyKey, unknown>)?.[key], input), key)
+        .map((leaf) => [leaf, path === "" ? leaf : `${path}.${leaf}`]).map(([leaf, all]) => [leaf, meantPath(all!, [])] as const)
+        .filter(([, meant]) => meant !== undefined).slice(0, 3).map(([leaf, meant]) => `"${leaf}" is "${meant}" here`);
+      if (inner.length > 0) return `unknown key "${whole}"; ${inner.join(", ")}`;
+      return `unknown key "${whole}"${suggestion(isBeside ? meant.split(".").at(-1) : meant)}`;
     }).join("; ");
   }
   if (issue.code === "invalid_union" && issue.errors.length > 0) {
     const depth = (issues: z.core.$ZodIssue[]) =>
       Math.min(...issues.map(({ path, code }) => 2 * path.length + Number(code !== "invalid_type")));
     const [best] = issue.errors.toSorted((a, b) => depth(b) - depth(a));
-    return best!.map((inner) => words(inner, keys)).join("; ");
+    return best!.map((inner) => words(inner, input, keys)).join("; ");
   }
   return path === "" ? issue.message : `${path}: ${issue.message}`;
 }

@@ -4,18 +4,22 @@
  * @module
  */
 
-/** Edits between two words (Levenshtein). */
+/** Edits between two words: letters that are added, left out, changed, or change places with the next (optimal string alignment). */
 function distance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, i) => i);
+  const rows = [Array.from({ length: b.length + 1 }, (_, i) => i)];
   for (let i = 1; i <= a.length; i++) {
-    const next = [i];
-    for (let j = 1; j <= b.length; j++) next[j] = Math.min(row[j]! + 1, next[j - 1]! + 1, row[j - 1]! + Number(a[i - 1] !== b[j - 1]));
-    row = next;
+    const row = [i], above = rows[i - 1]!;
+    for (let j = 1; j <= b.length; j++) {
+      row[j] = Math.min(above[j]! + 1, row[j - 1]! + 1, above[j - 1]! + Number(a[i - 1] !== b[j - 1]));
+      if (i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1]) row[j] = Math.min(row[j]!, rows[i - 2]![j - 2]! + 1);
+    }
+    rows.push(row);
   }
-  return row[b.length]!;
+  return rows[a.length]![b.length]!;
 }
 
-const plain = (name: string) => name.toLowerCase().replaceAll(/[_-]/g, "");
+/** A name without what does not count: case, "_" and "-". */
+export const plain = (name: string) => name.toLowerCase().replaceAll(/[_-]/g, "");
 
 /**
  * The likeliest of the known names; undefined where none is near. Case, "_" and "-" count for nothing, so that EasyR1's spellings are found.
@@ -26,6 +30,7 @@ const plain = (name: string) => name.toLowerCase().replaceAll(/[_-]/g, "");
  * import { assertEquals } from "@std/assert";
  *
  * assertEquals(nearest("rollout_batch_size", ["rolloutBatchSize", "shuffle"]), "rolloutBatchSize");
+ * assertEquals(nearest("stpes", ["step", "steps"]), "steps");
  * assertEquals(nearest("colour", ["rolloutBatchSize", "shuffle"]), undefined);
  * ```
  */

@@ -146,8 +146,10 @@ const raw = z.strictObject({
   grader: z.strictObject({
     workers: positive.nullable().default(null).describe("Processes; null: by cores."),
     timeLimit: above0.default(2000).describe("Milliseconds for a sample."),
-    read: z.array(text).default([]).describe("Paths that reward modules may read."),
-    net: z.array(text).default([]).describe("Hosts that reward modules may reach."),
+    read: z.array(text).default([]).describe(
+      "Paths that reward modules may read and import, besides what they import from their own folders.",
+    ),
+    net: z.array(text).default([]).describe("Hosts that reward modules may reach and import from."),
     env: z.array(text).default([]).describe("Environment variables that reward modules may read."),
   }).prefault({}).describe("Where rewards are worked out."),
   trainer: z.strictObject({

@@ -188,9 +188,9 @@ export interface GraderSection {
   workers: number | null;
   /** Milliseconds for a sample. */
   timeLimit: number;
-  /** Paths that reward modules may read. */
+  /** Paths that reward modules may read and import, besides what they import from their own folders. */
   read: string[];
-  /** Hosts that reward modules may reach. */
+  /** Hosts that reward modules may reach and import from. */
   net: string[];
   /** Environment variables that reward modules may read. */
   env: string[];

@@ -23,6 +23,22 @@ export interface ControlServer extends AsyncDisposable {
 
 const GRACE = 2000; // milliseconds for answers under way
 
+/** Why nobody can listen at an address, in words; other errors as they are. */
+function taken(error: unknown, address: string): unknown {
+  const why = error instanceof Deno.errors.AddrInUse
+    ? "another program listens there, perhaps another run"
+    : error instanceof Deno.errors.AddrNotAvailable
+    ? "this machine has no such address"
+    : error instanceof Deno.errors.PermissionDenied
+    ? "the system lets only its administrator listen there"
+    : undefined;
+  if (why === undefined) return error;
+  return new RangeError(
+    `Cannot listen on ${address}: ${why}. Give another HOST:PORT (deno task train --serve HOST:PORT, deno task serve HOST:PORT); port 0 is any free one`,
+    { cause: error },
+  );
+}
+
 /** Whether only this machine can reach an address. */
 export function isLoopback(hostname: string): boolean {
   return hostname === "localhost" || hostname === "::1" || hostname === "[::1]" || /^127(\.\d{1,3}){3}$/.test(hostname);
@@ -43,7 +59,7 @@ async function unlessGone(answer: Promise<Response>, gone: AbortSignal): Promise
 /**
  * Serves a run over HTTP.
  *
- * @throws {RangeError} for an address beyond this machine without a token of the caller's own, and for a token that is none.
+ * @throws {RangeError} for an address beyond this machine without a token of the caller's own, for one where it cannot listen, and for a token that is none.
  *
  * @example
  * ```ts
@@ -80,7 +96,7 @@ export function serveControl(control: RunControl, options: ServeOptions = {}): C
   } catch (error) {
     app.close();
     server.shutdown();
-    throw error;
+    throw taken(error, `${hostname}:${port}`);
   }
 
   async function handle(request: Request, info: Deno.ServeHandlerInfo<Deno.NetAddr>): Promise<Response> {

@@ -1,6 +1,6 @@
 /**
  * The program of a grading child process: reads samples as JSON lines, writes results as JSON lines. Its main module, which the pool writes, imports the
- * users' modules and calls {@linkcode serve}; so they need no permission to be read.
+ * users' modules and calls {@linkcode serve}.
  *
  * @module
  */

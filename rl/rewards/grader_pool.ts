@@ -3,7 +3,8 @@
  *
  * @module
  */
-import { GraderProcess, type GraderProcessOptions } from "./grader_process.ts";
+import { resolve } from "node:path";
+import { GraderProcess, type GraderProcessOptions, type Preparation, prepare } from "./grader_process.ts";
 import type { Outcome, RewardPlan } from "./plan.ts";
 import type { RewardInput, RewardResult } from "./reward.ts";
 
@@ -42,9 +43,9 @@ export interface GraderPoolOptions {
   batchSize?: number;
   /** Largest heap of a child, in MiB; default 512. */
   memory?: number;
-  /** Paths that users' modules may read while they run; default none. Their own source needs no leave. */
+  /** Paths that users' modules may read and import; default none. What they import from their own folders needs no leave. */
   read?: readonly string[];
-  /** Hosts, as "host" or "host:port", that users' modules may reach; default none. */
+  /** Hosts, as "host" or "host:port", that users' modules may reach and import from; default none. */
   net?: readonly string[];
   /** Environment variables that users' modules may read; default none. */
   env?: readonly string[];
@@ -79,7 +80,8 @@ const CHUNK = 8;
  * reward 0, its child is killed and another takes the rest.
  *
  * Permissions: `--allow-run` of Deno's program; to clear the children's environment also `--allow-env=HOME,DENO_DIR,PATH`, as far as it is given.
- * The children run with none, but for what `read`, `net` and `env` name.
+ * The children run with none, but for what `read`, `net` and `env` name, and the files that users' modules import from their own folders; with
+ * `--allow-read` of those, this process looks through links to find them.
  *
  * @example
  * ```ts
@@ -93,6 +95,7 @@ const CHUNK = 8;
  */
 export class GraderPool implements AsyncDisposable {
   readonly #process: GraderProcessOptions;
+  #prepared: Promise<Preparation> | undefined;
   readonly #slots: Slot[];
   readonly #queue: Job[] = [];
   readonly #timeLimit: number;
@@ -107,7 +110,7 @@ export class GraderPool implements AsyncDisposable {
   /**
    * A pool for a reward.
    *
-   * @throws RangeError for limits that are not positive.
+   * @throws RangeError for limits that are not positive, and for names with a comma in `read`, `net` and `env`.
    */
   constructor(plan: RewardPlan, options: GraderPoolOptions = {}) {
     const {
@@ -125,10 +128,18 @@ export class GraderPool implements AsyncDisposable {
       if (!(value > 0 && value < 2 ** 31)) throw new RangeError(`Cannot make a grader pool: \`${name}\` is ${value}`);
     }
     const { read = [], net = [], env = [] } = options;
+    for (const [name, values] of Object.entries({ read, net, env })) {
+      const odd = values.find((value) => value === "" || value.includes(","));
+      if (odd !== undefined) {
+        throw new RangeError(
+          `Cannot make a grader pool: \`${name}\` holds "${odd}"; Deno takes no empty name there, and none with a comma`,
+        );
+      }
+    }
     this.#process = {
       plan,
       deno: options.deno ?? ownDeno(),
-      read,
+      read: read.map((path) => resolve(path)),
       net: [...net, ...plan.net ?? []],
       env,
       memory,
@@ -236,7 +247,7 @@ export class GraderPool implements AsyncDisposable {
     while (this.#queue.length > 0 && !this.#closed) {
       try {
         // deno-lint-ignore no-await-in-loop -- a child has one set of samples at a time
-        slot.process ??= await GraderProcess.start(this.#process);
+        slot.process ??= await GraderProcess.start(this.#process, await (this.#prepared ??= prepare(this.#process)));
       } catch (error) {
         for (const job of this.#queue.splice(0)) job.fail(error);
         this.#room();

@@ -5,6 +5,7 @@
  */
 import { KedgeError } from "../../ffi/errors.ts";
 import type { ChildMessage, GradeMessage, StartMessage } from "./grader_child.ts";
+import { importFlags, type ModuleAccess, moduleAccess } from "./module_access.ts";
 import type { RewardPlan } from "./plan.ts";
 
 /** What a child may do, and how it is started. */
@@ -56,13 +57,78 @@ function environment(names: readonly string[]): Record<string, string> | undefin
   return allowed ? found : undefined;
 }
 
-/** The main module of a child: imports the users' modules and the serving loop. */
+const SERVE = import.meta.resolve("./grader_child.ts");
+/** Whether a module is one of Kedge's own. */
+const isOwn = (url: string) => url.startsWith(new URL(".", import.meta.url).href);
+
+/**
+ * The main module of a child. Kedge's own modules are its static imports, which Deno lets it read. The users' are imported by names that Deno cannot see before: so
+ * it checks what they import, too, against what the child may read. What Deno stores for a page of this origin is out of their reach.
+ */
 function mainModule(modules: readonly string[]): string {
-  const imports = modules.map((url, i) => `import * as m${i} from ${JSON.stringify(url)};`).join("");
-  const serve = JSON.stringify(import.meta.resolve("./grader_child.ts"));
+  const imports = modules.map((url, i) => isOwn(url) ? `import * as m${i} from ${JSON.stringify(url)};` : "").join("");
+  const loads = modules.map((url, i) => isOwn(url) ? `m${i}` : `await import(${JSON.stringify([...url])}.join(""))`);
+  const closes = ["localStorage", "sessionStorage", "caches"].map((name) => `delete globalThis.${name};`).join("");
   // Its own module first: from then on the child ends with its owner.
-  const source = `import { serve } from ${serve};${imports}await serve([${modules.map((_, i) => `m${i}`).join(",")}]);`;
+  const source = `import { serve } from ${JSON.stringify(SERVE)};${imports}${closes}await serve([${loads.join(",")}]);`;
   return `data:application/javascript,${encodeURIComponent(source)}`;
+}
+
+/** How the processes of a reward are started: worked out once, by the first. */
+export interface Preparation {
+  /** Arguments of Deno, the main module last. */
+  readonly args: readonly string[];
+  readonly start: Deno.CommandOptions;
+}
+
+/** Works out what the processes of a reward may do. */
+export async function prepare(options: GraderProcessOptions): Promise<Preparation> {
+  const { plan, deno } = options, users = plan.modules.filter((url) => !isOwn(url));
+  const local = users.find((url) => url.startsWith("file:"));
+  // Where modules come from: the users', and this one's own, which a list of hosts would else shut out. Packages of JSR are its modules.
+  const remote = [...plan.modules, import.meta.url].filter((url) => /^https?:/.test(url)).map((url) => new URL(url).host);
+  const env = environment([...OWN_ENVIRONMENT, ...options.env]),
+    imports = [...new Set([...remote, ...users.length > 0 ? ["jsr.io", ...options.net] : []])];
+  const start: Deno.CommandOptions = {
+    ...(local === undefined ? {} : { cwd: new URL(".", local) }),
+    ...(env === undefined ? {} : { clearEnv: true, env: { ...env, NO_COLOR: "1" } }),
+  };
+  const access: ModuleAccess = users.length === 0
+    ? { files: [], config: undefined }
+    : await moduleAccess([SERVE, ...plan.modules], { deno, imports, start, signal: options.signal, limit: options.startLimit, users });
+  const odd = access.files.find((path) => path.includes(","));
+  if (odd !== undefined) {
+    throw new KedgeError("BadData", `Cannot load the reward ${odd}: Deno takes no path with a comma; rename the file or its folder`, {
+      file: odd,
+    });
+  }
+  const list = (flag: string, values: readonly string[]) => values.length > 0 ? [`--allow-${flag}=${values.join(",")}`] : [];
+  return {
+    args: [
+      "run",
+      "--no-prompt",
+      ...importFlags(access.config, imports),
+      ...(users.length > 0 ? ["--cached-only"] : []), // a user's module fetches nothing while it runs
+      `--v8-flags=--max-old-space-size=${options.memory}`,
+      ...list("read", [...access.files, ...options.read]),
+      ...list("net", options.net),
+      ...list("env", options.env),
+      mainModule(plan.modules),
+    ],
+    start,
+  };
+}
+
+/** Which key of section `grader` gives leave for which access. */
+const LEAVE: Readonly<Record<string, string>> = { read: "read", import: "net", net: "net", env: "env" };
+
+/** How leave is given for what Deno refused a module that it loaded. */
+function leave(said: string): string {
+  const [, access] = /Requires (read|import|net|env) access/.exec(said) ?? [];
+  if (access === undefined) return "";
+  return `\nA module may import what lies in its own folder and packages by name; \`grader.${
+    LEAVE[access]
+  }\` of the configuration gives it leave for more`;
 }
 
 function textOf(stream: ReadableStream<Uint8Array<ArrayBuffer>>): ReadableStreamDefaultReader<string> {
@@ -110,30 +176,11 @@ export class GraderProcess implements AsyncDisposable {
    * @throws KedgeError "Unsupported" where the program is a wrapper around Deno, which a time limit would not end.
    * @throws Deno.errors.NotCapable where this process may not run Deno.
    */
-  static async start(options: GraderProcessOptions): Promise<GraderProcess> {
-    const { plan, deno } = options,
-      list = (flag: string, values: readonly string[]) => values.length > 0 ? [`--allow-${flag}=${values.join(",")}`] : [];
-    const local = plan.modules.find((url) => url.startsWith("file:"));
-    // Where the child's modules come from: the users', and this one's own, which a list of hosts would else shut out.
-    const remote = [...plan.modules, import.meta.url].filter((url) => /^https?:/.test(url));
-    const hosts = [...new Set(remote.map((url) => new URL(url).host))];
-    const env = environment([...OWN_ENVIRONMENT, ...options.env]);
+  static async start(options: GraderProcessOptions, { args, start }: Preparation): Promise<GraderProcess> {
+    const { plan, deno } = options;
     const child = new Deno.Command(deno, {
-      args: [
-        "run",
-        "--quiet",
-        "--no-prompt",
-        "--no-lock",
-        ...(local === undefined ? ["--no-config"] : []), // else the deno.json that belongs to the module
-        `--v8-flags=--max-old-space-size=${options.memory}`,
-        ...list("import", hosts),
-        ...list("read", options.read),
-        ...list("net", options.net),
-        ...list("env", options.env),
-        mainModule(plan.modules),
-      ],
-      ...(local === undefined ? {} : { cwd: new URL(".", local) }),
-      ...(env === undefined ? {} : { clearEnv: true, env: { ...env, NO_COLOR: "1" } }),
+      ...start,
+      args: [...args],
       stdin: "piped", // its end is the child's
       stdout: "piped",
       stderr: "piped",
@@ -142,6 +189,7 @@ export class GraderProcess implements AsyncDisposable {
     const process = new GraderProcess(child, `${crypto.randomUUID()} `);
     const kill = () => process.kill();
     options.signal.addEventListener("abort", kill);
+    if (options.signal.aborted) kill();
     process.#write({ plan, mark: process.#mark } satisfies StartMessage);
     const message = await process.#ready(options.startLimit);
     options.signal.removeEventListener("abort", kill);
@@ -163,9 +211,15 @@ export class GraderProcess implements AsyncDisposable {
       : message.kind === "timeout"
       ? `not ready after ${options.startLimit} ms`
       : process.printed;
-    throw new KedgeError("BadData", `Cannot load the reward ${plan.modules.join(", ")}: ${said.trim() || message.kind}`, {
-      modules: plan.modules,
-    });
+    throw new KedgeError(
+      "BadData",
+      `Cannot load the reward ${plan.modules.join(", ")}: ${said.replace(/\n\s+at async data:.*/, "").trim() || message.kind}${
+        leave(said)
+      }`,
+      {
+        modules: plan.modules,
+      },
+    );
   }
 
   /** The process's id. */

@@ -24,9 +24,10 @@ export type BatchRewardFunction = (
 ) => readonly RewardValue[] | Promise<readonly RewardValue[]>;
 
 /**
- * A module named by `reward: "./my_reward.ts"`: it exports a function as `default` or `reward`, or `batch`, which goes first. It runs in a child process
- * that may neither read, write, reach the network nor see the environment unless the configuration says so; what it imports by
- * name needs no leave; what it prints goes to standard error.
+ * A module named by `reward: "./my_reward.ts"`: it exports a function as `default` or `reward`, or `batch`, which goes first. It runs in a child process. Without leave
+ * it may import files of its own folder and below, Kedge's code, and packages by name (npm, JSR), all as its source names them; Deno fetches packages before it runs. It
+ * may read, import, reach or see nothing else, but what the configuration names: `grader.read` (paths), `grader.net` (hosts), `grader.env` (variables). It may never
+ * write, run programs or open libraries. What it prints goes to standard error.
  */
 export interface RewardModule {
   /** Grades one sample. */

@@ -1,7 +1,8 @@
 import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
-import { configJsonSchema, type JsonSchema } from "../../actors/config/json_schema.ts";
+import { configJsonSchema, type JsonSchema, paths } from "../../actors/config/json_schema.ts";
 import { derived } from "../../actors/config/derived.ts";
 import { loadConfig } from "../../actors/config/load.ts";
+import { EASYR1, SYNONYMS } from "../../actors/config/other_names.ts";
 import { checkResume, MAY_CHANGE } from "../../actors/config/resume.ts";
 import { atrlOf, type ConfigInput, configSchema, connectivityOf } from "../../actors/config/schema.ts";
 import { KedgeError } from "../../ffi/errors.ts";
@@ -213,4 +214,46 @@ Deno.test("every key is described", () => {
     for (const own of [...schema.anyOf ?? [], ...schema.oneOf ?? []]) walk(own, path);
   };
   walk(configJsonSchema(), "");
+});
+
+Deno.test("a key by another trainer's name, or by a near one anywhere, is told by its own", () => {
+  const cases: [path: string, meant: string][] = [
+    ["optim.learningRate", "optim.lr"],
+    ["optim.learning_rate", "optim.lr"],
+    ["sft.learningRate", "sft.lr"],
+    ["learning_rate", "optim.lr"],
+    ["algorithm.advantage", "algorithm.advEstimator"],
+    ["algorithm.advantage_estimator", "algorithm.advEstimator"],
+    ["num_generations", "rollout.n"],
+    ["rollout.group_size", "rollout.n"],
+    ["beta", "algorithm.kl.coefficient"],
+    ["algorithm.epsilon_high", "algorithm.loss.clipRatioHigh"],
+    ["max_completion_length", "data.maxResponseLength"],
+    ["data.train_batch_size", "data.rolloutBatchSize"],
+    ["actor_rollout_ref.actor.ppo_mini_batch_size", "batch.globalBatchSize"],
+    ["trainer.test_freq", "trainer.valFreq"],
+    ["trainer.total_training_steps", "trainer.maxSteps"],
+    ["model_name_or_path", "model.path"],
+    ["output_dir", "runDir"],
+    ["reward_funcs", "reward"],
+    ["optimizer.lr", "optim.lr"],
+    ["training.maxSteps", "trainer.maxSteps"],
+    ["worker.actor.model.freeze_vision_tower", "model.freezeVision"],
+    ["temperature", "rollout.temperature"],
+    ["maxResponseLenght", "data.maxResponseLength"],
+    ["rollout.temprature", "rollout.temperature"],
+    ["data.learning_rat", "optim.lr"],
+  ];
+  for (const [path, meant] of cases) {
+    assertThrows(() => loadConfig({ sets: [`${path}=1`] }), RangeError, `did you mean "${meant}"?`);
+    withFile(path.split(".").reduceRight((inner, key) => `{"${key}": ${inner}}`, "1"), (file) => {
+      const { message } = assertThrows(() => loadConfig({ file }), RangeError);
+      assertEquals(message.includes(`"${meant}"`) || message.includes(`did you mean "${meant.split(".").at(-1)}"?`), true, message);
+    });
+  }
+});
+
+Deno.test("what other trainers call keys stands under keys that there are", () => {
+  const known = paths([configJsonSchema()]);
+  assertEquals([...Object.keys(SYNONYMS), ...Object.keys(EASYR1)].filter((key) => !known.includes(key)), []);
 });

@@ -51,17 +51,3 @@ Deno.test("export rounds to bf16, and back to f32 without a further change", () 
       assertSameBytes(full.parameters[name]!.tensor.toBytes(), rounded.toBytes(), name);
     }
   }));
-
-Deno.test("export refuses a folder that holds something, a type it does not know, and what is no checkpoint", () =>
-  withModel(async (folder) => {
-    const checkpoint = ["--checkpoint", `${folder}/model`];
-    const ends = await Promise.all([
-      run(...checkpoint, "--out", `${folder}/tokenizer`),
-      run(...checkpoint, "--out", `${folder}/out`, "--dtype", "f16"),
-      run("--checkpoint", `${folder}/tokenizer`, "--out", `${folder}/out`),
-      run(...checkpoint),
-    ]);
-    const words = ["it holds tokenizer.json", "--dtype is f16, not one of bf16, f32", "tokenizer/config.json", "no --out given"];
-    ends.forEach(({ code, stderr }, i) => assertEquals([code, stderr.includes(words[i]!)], [1, true], stderr));
-    assertEquals(Array.from(Deno.readDirSync(folder), ({ name }) => name).sort(), ["model", "tokenizer"]);
-  }));

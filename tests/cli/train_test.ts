@@ -1,4 +1,5 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
+import { UsageError } from "../../cli/command.ts";
 import { train } from "../../cli/train.ts";
 import { FAILED } from "../../cli/train/ends.ts";
 import "sharp";
@@ -118,8 +119,8 @@ Deno.test(`a run that is killed ${KILLS} times, half of them within its writes, 
 });
 
 Deno.test("train refuses what it does not know, with the nearest name", async () => {
-  await assertRejects(() => train(["--set", "rollout.temprature=2"]), RangeError, 'did you mean "rollout.temperature"');
-  await assertRejects(() => train(["--confg", "x.json"]), TypeError, '"--confg" is no option');
+  await assertRejects(() => train(["--set", "rollout.temprature=2"]), UsageError, 'did you mean "rollout.temperature"');
+  await assertRejects(() => train(["--confg", "x.json"]), UsageError, 'there is no option "--confg"');
 });
 
 Deno.test("a fault in native code ends the run's process; the one that watches starts another, which goes on", async () => {

@@ -1,0 +1,63 @@
+/**
+ * Which key of a configuration a wrong one was meant to be.
+ *
+ * @module
+ */
+import { configJsonSchema, paths } from "./json_schema.ts";
+import { elsewhere, nearest, plain } from "./nearest.ts";
+import { EASYR1, SYNONYMS } from "./other_names.ts";
+
+let known: readonly string[] | undefined;
+/** Every path of a configuration. */
+function allPaths(): readonly string[] {
+  return known ??= [...new Set(paths([configJsonSchema()]))];
+}
+
+const lastOf = (path: string) => path.split(".").at(-1)!;
+
+/** Of several paths the one that shares the most names with a wrong one; the first of equals. */
+function closest(path: string, candidates: readonly string[]): string | undefined {
+  const names = path.split(".").map(plain);
+  const shared = (other: string) => other.split(".").filter((name) => names.includes(plain(name))).length;
+  return candidates.toSorted((a, b) => shared(b) - shared(a))[0];
+}
+
+/**
+ * The path that a wrong one was likely meant to be; undefined where none is near. It looks for what other trainers call it, for a name that is spelt nearly so beside
+ * it, for its last name elsewhere, and for one that is spelt nearly so elsewhere.
+ *
+ * @param path A path that no configuration has.
+ * @param beside Names that are known where it stands.
+ *
+ * @example
+ * ```ts
+ * import { meantPath } from "./meant.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * assertEquals(meantPath("optim.learningRate", ["lr", "schedule"]), "optim.lr");
+ * assertEquals(meantPath("sft.learning_rate", ["lr", "steps"]), "sft.lr");
+ * assertEquals(meantPath("algorithm.advantage", ["advEstimator"]), "algorithm.advEstimator");
+ * assertEquals(meantPath("worker.actor.loss_type", []), "algorithm.loss.kind");
+ * assertEquals(meantPath("colour", []), undefined);
+ * ```
+ */
+export function meantPath(path: string, beside: readonly string[]): string | undefined {
+  const all = allPaths(), last = lastOf(path), parent = path.slice(0, path.length - last.length);
+  const [own] = Object.entries(EASYR1).find(([, name]) => plain(name) === plain(path)) ?? [];
+  if (own !== undefined && own !== path) return own;
+  const named = (name: string) =>
+    Object.entries(SYNONYMS).filter(([key, names]) =>
+      key !== path && all.includes(key) && names.some((other) => plain(other) === plain(name))
+    ).map(([key]) => key);
+  const sibling = nearest(last, beside);
+  if (sibling !== undefined && plain(sibling) === plain(last)) return `${parent}${sibling}`;
+  const found = closest(path, named(last)) ?? (sibling === undefined ? undefined : `${parent}${sibling}`) ?? elsewhere(path, all);
+  if (found !== undefined) return found;
+  const near = nearest(last, [...all.map(lastOf), ...Object.values(SYNONYMS).flat()]);
+  return near === undefined ? undefined : closest(path, [...all.filter((other) => lastOf(other) === near), ...named(near)]);
+}
+
+/** The path that a name on a command line, as "learning-rate" or "rollout.n", is or was meant to be; undefined where none is near. */
+export function meantKey(name: string): string | undefined {
+  return allPaths().includes(name) ? name : meantPath(name, []);
+}

@@ -1,0 +1,11 @@
+/**
+ * `deno task generate`: writes every file that is made from others.
+ *
+ * @module
+ */
+import { runCommand } from "../cli/command.ts";
+import { generated } from "./generate_docs.ts";
+import { generate } from "./generate_ffi.ts";
+import { writeGenerated } from "./write_generated.ts";
+
+if (import.meta.main) await runCommand((args) => writeGenerated(args, () => ({ ...generate(), ...generated() })));
