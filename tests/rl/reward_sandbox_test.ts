@@ -52,7 +52,7 @@ const WAYS = {
     command: 'new Deno.Command("cat", { args: ["SECRETS/secret.txt"] }).outputSync()',
     childProcess: '(await import("node:child_process")).execFileSync("cat", ["SECRETS/secret.txt"])',
     kill: 'Deno.kill(Deno.ppid, "SIGCONT")',
-    library: 'Deno.dlopen("libc.so.6", {})',
+    library: 'Deno["dlopen"]("libc.so.6", {})',
     environment: "Object.keys(Deno.env.toObject()).length",
     system: "Deno.hostname()",
     home: '(await import("node:os")).homedir()',
