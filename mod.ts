@@ -307,7 +307,7 @@ export type { HeldAnswers } from "./actors/prompts.ts";
 
 // What a run writes down.
 export { type Checkpoint, type CheckpointParts, Checkpoints, type LoadedCheckpoint } from "./actors/run/checkpoints.ts";
-export { type Line, Lines } from "./actors/run/lines.ts";
+export { type Line, Lines, type LinesOptions } from "./actors/run/lines.ts";
 export { TensorBoard } from "./actors/run/tensorboard.ts";
 
 // How good a model is.

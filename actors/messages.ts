@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { FilePrint } from "../data/file_print.ts";
 import type { Finish } from "../model/engine/completion.ts";
 import type { ConnectivityOptions } from "../model/connectivity.ts";
 import type { RegionBox } from "../model/regions.ts";
@@ -286,7 +287,14 @@ export type LoaderMessage =
     /** Rows of which a picture is wanted for reports. Default 0. */
     readonly images?: number;
   }
-  | { readonly type: "sizes" };
+  | { readonly type: "sizes" }
+  | { readonly type: "prints" };
+
+/** What a run's data are, by their files; none of the built-in task's, which are generated. */
+export interface DataPrints {
+  readonly train: readonly FilePrint[];
+  readonly val: readonly FilePrint[];
+}
 
 /** Of `loader`, by message. */
 export type LoaderReplies = {
@@ -297,6 +305,8 @@ export type LoaderReplies = {
     readonly overlong: readonly string[];
   };
   sizes: Readonly<Record<Split, number>>;
+  /** Of the files of rows. */
+  prints: DataPrints;
 };
 
 /** What `trainer` answers. What it is asked in a state that does not allow it is refused with a KedgeError `State`. */

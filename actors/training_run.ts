@@ -20,7 +20,8 @@ import type {
 } from "./messages.ts";
 import { type HeldAnswers, heldAnswers, holdPrompt, promptMessage } from "./prompts.ts";
 import { modelFolder } from "./run/model_folder.ts";
-import { removeAll } from "./run/whole_file.ts";
+import { openRunFolder } from "./run/run_folder.ts";
+import { writeWhole } from "./run/whole_file.ts";
 import { Place } from "./runtime/place.ts";
 import { Actor } from "./runtime/spawn.ts";
 import { Trackers } from "./trackers/trackers.ts";
@@ -93,20 +94,13 @@ export class TrainingRun implements AsyncDisposable {
   /**
    * Opens a run: makes its directory, keeps others out of it, writes config.json, starts the trainer's thread.
    *
-   * @throws {RangeError} for a configuration that makes no sense, or where another process trains there.
+   * @throws {RangeError} for a configuration that makes no sense, where another process trains there, or where what is there is no run's.
    */
   static async open(source: ConfigSource = {}, options: TrainingRunOptions = {}): Promise<TrainingRun> {
-    const { config, base } = loadConfig(source), path = `${config.runDir}/${config.name}`;
-    const { resume = true, warmStartOnly = false, onEvent, modules } = options;
-    Deno.mkdirSync(path, { recursive: true });
+    const { config, base } = loadConfig(source), { resume = true, warmStartOnly = false, onEvent, modules } = options;
     using stack = new DisposableStack();
-    const lock = stack.use(lockRun(path));
-    if (!resume) {
-      for (const name of ["checkpoints", "initial", "reference", "tuning.jsonl", "trackers.json", "hub.json"]) {
-        removeAll(`${path}/${name}`);
-      }
-    }
-    Deno.writeTextFileSync(`${path}/config.json`, `${JSON.stringify(config, null, 2)}\n`);
+    const lock = stack.use(openRunFolder(config.runDir, { name: config.name, anew: !resume })), { path } = lock;
+    writeWhole(`${path}/config.json`, `${JSON.stringify(config, null, 2)}\n`);
     const opener = stack.use(CpuDevice.open({ threads: 1 }));
     const place = stack.use(new Place(openOwner(opener), { device: config.device, threads: 1 }));
     const trainer = await Actor.spawn<TrainerMessage, TrainerReplies>(place, {
@@ -247,26 +241,4 @@ export async function train(source: ConfigSource = {}, options: TrainingRunOptio
   } finally {
     signal?.removeEventListener("abort", stop);
   }
-}
-
-/**
- * Keeps others out of the run's directory as long as this process lives, or until it is disposed of; its file holds the process's number.
- *
- * @throws {RangeError} where another process trains there.
- */
-function lockRun(run: string): Disposable {
-  const file = Deno.openSync(`${run}/lock`, { read: true, write: true, create: true });
-  if (!file.tryLockSync(true)) {
-    const other = Deno.readTextFileSync(`${run}/lock`).trim();
-    file.close();
-    throw new RangeError(`Cannot train in ${run}: process ${other} does; stop it, or give this run another name`);
-  }
-  file.truncateSync();
-  file.writeSync(new TextEncoder().encode(`${Deno.pid}\n`));
-  return {
-    [Symbol.dispose]() {
-      file.truncateSync(); // it was closed in order: nobody's
-      file.close();
-    },
-  };
 }

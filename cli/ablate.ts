@@ -87,7 +87,7 @@ function check(code: number, what: string): void {
 
 /** What a run's log says. */
 function readOutcome(run: string, of: { method: string; seed: number }): Outcome {
-  const lines = new Lines(`${run}/metrics.jsonl`).read().filter((line) => typeof line["val/accuracy"] === "number");
+  const lines = [...new Lines(`${run}/metrics.jsonl`).entries().filter((line) => typeof line["val/accuracy"] === "number")];
   const curve = lines.map((line) => [line.step, line["val/accuracy"] as number] as const);
   return outcomeOf({ ...of, curve, greedy: lines.at(-1)!["val/accuracy_greedy"] as number });
 }

@@ -1,4 +1,4 @@
-import type { Dataset, Sample } from "./sample.ts";
+import type { DataFile, Dataset, Sample } from "./sample.ts";
 
 /**
  * Data sets one behind the other.
@@ -22,6 +22,7 @@ import type { Dataset, Sample } from "./sample.ts";
 export class ConcatDataset implements Dataset {
   readonly name: string;
   readonly size: number;
+  readonly files: readonly DataFile[];
   readonly #parts: readonly { readonly start: number; readonly dataset: Dataset }[];
 
   /**
@@ -41,6 +42,7 @@ export class ConcatDataset implements Dataset {
       return { start, dataset };
     });
     this.size = size;
+    this.files = datasets.flatMap(({ files = [] }) => files);
     this.name = datasets.map(({ name }) => name).join(" + ");
   }
 

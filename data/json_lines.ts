@@ -2,7 +2,7 @@ import { dirname } from "node:path";
 import { type ColumnOptions, Columns } from "./columns.ts";
 import { badFile, fileName, type Folders, pathInside, readRange, reasonOf } from "./file_ranges.ts";
 import { indexRows, type RowRanges } from "./json_index.ts";
-import type { Dataset, Sample } from "./sample.ts";
+import type { DataFile, Dataset, Sample } from "./sample.ts";
 import { KedgeError } from "../ffi/errors.ts";
 
 /** How a file of rows is opened. */
@@ -49,6 +49,7 @@ function parseExactly(text: string): unknown {
 export class JsonLinesDataset implements Dataset {
   readonly name: string;
   readonly size: number;
+  readonly files: readonly DataFile[];
   readonly #path: string;
   readonly #folders: Folders;
   readonly #ranges: RowRanges;
@@ -58,6 +59,7 @@ export class JsonLinesDataset implements Dataset {
     this.name = options.name ?? fileName(path);
     this.size = ranges.starts.length;
     this.#path = path;
+    this.files = [{ path, name: this.name, rows: this.size }];
     this.#folders = foldersOf(path, options);
     this.#ranges = ranges;
     this.#columns = new Columns(options);

@@ -6,6 +6,7 @@
 export * from "./board/mod.ts";
 export * from "./columns.ts";
 export * from "./concat.ts";
+export * from "./file_print.ts";
 export { FORMAT_NAMES, type FormatName } from "./formats.ts";
 export { type Download, downloadDataset, type HubId, type HubOptions, parseHubId } from "./hub/dataset.ts";
 export { fetchModel, findModel, type FoundModel, type ModelId, type ModelOptions, parseModelId } from "./hub/model.ts";

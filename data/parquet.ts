@@ -5,7 +5,7 @@ import { Columns } from "./columns.ts";
 import { badFile, fileName, type Folders, pathInside, readRange, reasonOf } from "./file_ranges.ts";
 import { type FileOptions, foldersOf } from "./json_lines.ts";
 import { footerFault } from "./parquet_footer.ts";
-import type { Dataset, Sample } from "./sample.ts";
+import type { DataFile, Dataset, Sample } from "./sample.ts";
 
 /** How a Parquet file is opened. */
 export interface ParquetOptions extends FileOptions {
@@ -31,6 +31,7 @@ type Rows = readonly Readonly<Record<string, unknown>>[];
 export class ParquetDataset implements Dataset {
   readonly name: string;
   readonly size: number;
+  readonly files: readonly DataFile[];
   readonly #path: string;
   readonly #folders: Folders;
   readonly #file: AsyncBuffer;
@@ -48,6 +49,7 @@ export class ParquetDataset implements Dataset {
     this.name = name ?? fileName(path);
     this.size = starts.at(-1)!;
     this.#path = path;
+    this.files = [{ path, name: this.name, rows: this.size }];
     this.#folders = foldersOf(path, options);
     this.#file = opened.file;
     this.#metadata = opened.metadata;

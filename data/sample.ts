@@ -17,12 +17,22 @@ export interface Sample {
   readonly fields: Readonly<Record<string, unknown>>;
 }
 
+/** A file of rows. */
+export interface DataFile {
+  readonly path: string;
+  /** As in the ids of its rows. */
+  readonly name: string;
+  readonly rows: number;
+}
+
 /** Rows by number. */
 export interface Dataset {
   /** For messages and reports. */
   readonly name: string;
   /** Rows. Generated ones have as many as one likes: Infinity. */
   readonly size: number;
+  /** The files that its rows are in, one behind the other; undefined where they are generated. */
+  readonly files?: readonly DataFile[];
   /**
    * Reads a row, with its pictures.
    *

@@ -1,3 +1,4 @@
+import { type FilePrint, printChanges } from "../../data/file_print.ts";
 import { KedgeError } from "../../ffi/errors.ts";
 import type { Config } from "./schema.ts";
 
@@ -23,6 +24,7 @@ export const MAY_CHANGE: readonly string[] = [
   "atrl",
   "batch.microTokens",
   "data.prefetch",
+  "data.allowChanged",
 ];
 
 const isObject = (value: unknown): value is Record<string, unknown> => typeof value === "object" && value !== null && !Array.isArray(value);
@@ -47,7 +49,8 @@ function differences(a: unknown, b: unknown, path = ""): { path: string; old: un
  * ```ts
  * import { checkResume } from "./resume.ts";
  * import { configSchema } from "./schema.ts";
- * import { KedgeError } from "../../ffi/errors.ts";
+ * import { type FilePrint, printChanges } from "../../data/file_print.ts";
+import { KedgeError } from "../../ffi/errors.ts";
  * import { assertThrows } from "@std/assert";
  *
  * const old = configSchema.parse({});
@@ -65,5 +68,42 @@ export function checkResume(old: Config, now: Config): void {
     "BadCheckpoint",
     `Cannot resume the run: ${list.join("; ")}. Set these back, or give the run another name. What may change: ${MAY_CHANGE.join(", ")}`,
     { differences: found },
+  );
+}
+
+/**
+ * Checks that a run may go on with its data as they are now.
+ *
+ * @param old What a checkpoint remembers of the files.
+ * @param options `allowed`: as of `data.allowChanged`.
+ * @returns What has changed, in words, where that is allowed; `train`: whether rows to train on have.
+ * @throws {KedgeError} `BadCheckpoint` that says which file has changed and how, where that is not allowed.
+ *
+ * @example
+ * ```ts
+ * import { checkData } from "./resume.ts";
+ * import { KedgeError } from "../../ffi/errors.ts";
+ * import { assertEquals, assertThrows } from "@std/assert";
+ *
+ * const print = { name: "a.jsonl", rows: 1, bytes: 34, hash: "x" }, old = { train: [print], val: [] };
+ * const now = { train: [{ ...print, hash: "y" }], val: [] };
+ * assertThrows(() => checkData(old, now, { allowed: false }), KedgeError, "a.jsonl has other rows");
+ * assertEquals(checkData(old, now, { allowed: true }), { train: true, words: ["a.jsonl has other rows"] });
+ * ```
+ */
+export function checkData(
+  old: Readonly<Record<"train" | "val", readonly FilePrint[]>>,
+  now: Readonly<Record<"train" | "val", readonly FilePrint[]>>,
+  { allowed }: { allowed: boolean },
+): { train: boolean; words: string[] } {
+  const train = printChanges(old.train, now.train), words = [...new Set([...train, ...printChanges(old.val, now.val)])];
+  if (words.length === 0 || allowed) return { train: train.length > 0, words };
+  throw new KedgeError(
+    "BadCheckpoint",
+    `Cannot resume the run: its data have changed: ${
+      words.join("; ")
+    }. Put back the files that it began with, give the run another name, or go on with ` +
+      `a new pass over the rows as they are by data.allowChanged true`,
+    { changes: words },
   );
 }

@@ -34,9 +34,10 @@ const sft = z.strictObject({
 
 const raw = z.strictObject({
   $schema: z.string().optional().describe("For editors: where docs/config.schema.json is."),
-  name: z.string().regex(/^[\w.-]+$/, "letters, digits, _ - and . only").default("board").describe(
-    "Name of the run: its folder in runDir.",
-  ),
+  name: z.string().regex(/^(?!\.{1,2}$)[\w.-]{1,100}$/, "1 to 100 letters, digits, _ - and ., and neither . nor ..").default("board")
+    .describe(
+      "Name of the run: its folder in runDir.",
+    ),
   runDir: text.default("runs").describe("Where runs are kept, relative to the working directory."),
   seed: count.default(0).describe("Of weights, data and draws."),
   device: z.string().regex(/^(auto|cpu|cuda(:\d+)?)$/, '"auto", "cpu", "cuda" or "cuda:1"').default("auto").describe(
@@ -90,6 +91,9 @@ const raw = z.strictObject({
     maxPixels: positive.nullable().default(null).describe("Of a picture, at most; null: the model's."),
     badRows: z.enum(["stop", "quarantine"]).default("stop").describe("What a row that cannot be read does: end the run, or go to a file."),
     prefetch: count.default(2).describe("Batches that are made ready ahead."),
+    allowChanged: z.boolean().default(false).describe(
+      "Whether a run is resumed although its files of rows have changed; then with a new pass over the rows as they are.",
+    ),
     board: z.record(z.string(), z.union([z.number(), z.boolean(), z.string(), z.array(z.union([z.number(), z.string()]))])).default({})
       .describe(
         "Options of the board task.",
@@ -182,6 +186,9 @@ const raw = z.strictObject({
     rolloutSamples: count.default(8).describe("Answers a step that are shown."),
     report: z.boolean().default(true).describe("Whether report.html is written."),
     trackers: z.array(trackerSchema).default([]).describe("Experiment trackers that are told of the run: docs/trackers.md."),
+    maxFileBytes: z.int().min(2 ** 16).default(2 ** 30).describe(
+      "Of a file that grows with the run, at most: with more it becomes FILE.1, in place of the one before, and a new one is begun.",
+    ),
   }).prefault({}).describe("What a run writes down."),
 });
 

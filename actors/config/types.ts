@@ -77,6 +77,8 @@ export interface DataSection {
   badRows: "stop" | "quarantine";
   /** Batches that are made ready ahead. */
   prefetch: number;
+  /** Whether a run is resumed although its files of rows are others than they were. */
+  allowChanged: boolean;
   /** Options of the board task. */
   board: Record<string, number | boolean | string | (number | string)[]>;
 }
@@ -266,6 +268,8 @@ export interface LoggingSection {
   report: boolean;
   /** Experiment trackers that are told of the run. */
   trackers: TrackerSection[];
+  /** Bytes of a file that grows with the run, at most. */
+  maxFileBytes: number;
 }
 
 /** The configuration as it is used: everything filled in. The schema describes each key. */

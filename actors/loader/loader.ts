@@ -1,6 +1,7 @@
 import sharp from "sharp";
 import { BoardDataset, type BoardOptions } from "../../data/board/mod.ts";
 import { openDataset, type OpenOptions } from "../../data/open.ts";
+import { filePrints } from "../../data/file_print.ts";
 import type { Dataset, Sample } from "../../data/sample.ts";
 import { KedgeError } from "../../ffi/errors.ts";
 import { Processor } from "../../model/processor/processor.ts";
@@ -61,6 +62,7 @@ export class Loader implements Behaviour<LoaderMessage> {
   async handle(message: LoaderMessage, turn: Turn): Promise<LoaderReplies[LoaderMessage["type"]]> {
     if (message.type === "load") return await this.#load(message, turn);
     const { train, val, warm } = this.#datasets;
+    if (message.type === "prints") return { train: await filePrints(train), val: await filePrints(val) };
     return { train: train.size, val: val.size, warm: warm.size };
   }
 

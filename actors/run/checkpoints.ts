@@ -58,6 +58,11 @@ function fingerprint(path: string): [number, number] {
   return [bytes, crc];
 }
 
+/** Whether a folder carries the mark of a checkpoint, torn or not. Nothing else is removed. */
+function isSealed(path: string): boolean {
+  return namesIn(path).includes(SEAL);
+}
+
 /** The text of a seal: its JSON, with the CRC-32 of that JSON as its last key. */
 function sealText(seal: Seal): string {
   return `${JSON.stringify({ ...seal, "checksum": crc32(JSON.stringify(seal)) })}\n`;
@@ -67,6 +72,8 @@ function readSeal(path: string, step: number): Seal {
   const { checksum, ...seal } = JSON.parse(Deno.readTextFileSync(path)) as Seal & { checksum: number };
   if (crc32(JSON.stringify(seal)) !== checksum) throw new Error("its checksum is not that of its content");
   if (seal.step !== step) throw new Error(`it is that of step ${seal.step}`);
+  const outside = Object.keys(seal.files).find((name) => !/^[^/\\\0]+$/.test(name) || name === "." || name === "..");
+  if (outside !== undefined) throw new Error(`${JSON.stringify(outside)} is no file name`);
   return seal;
 }
 
@@ -132,6 +139,7 @@ export class Checkpoints {
         const known = score !== undefined && Number.isFinite(score);
         writeSynced(`${temporary}/${SEAL}`, sealText({ step, ...(known && { score }), state, files }));
       });
+      if (namesIn(path).length > 0 && !isSealed(path)) throw new Error(`what is there has no ${SEAL}: it is no checkpoint`);
       removeAll(path);
       Deno.renameSync(staged, path);
       syncFolder(this.#folder);
@@ -220,7 +228,7 @@ export class Checkpoints {
 
   /** Removes what killed processes left half written. Only for who alone holds the run. */
   sweep(): void {
-    for (const name of namesIn(this.#folder)) if (name.endsWith(".tmp")) removeAll(`${this.#folder}/${name}`);
+    for (const name of namesIn(this.#folder)) if (/^[a-z]+-\d+\..*\.tmp$/.test(name)) removeAll(`${this.#folder}/${name}`);
   }
 
   /** Where that of a step is, or would be. */
@@ -241,6 +249,7 @@ export class Checkpoints {
   /** Renamed first, so that a kill on the way leaves no half of one under its name. */
   #remove(step: number): void {
     const path = this.path(step);
+    if (!isSealed(path)) return;
     Deno.renameSync(path, `${path}.pruned.tmp`);
     removeAll(`${path}.pruned.tmp`);
   }

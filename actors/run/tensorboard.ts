@@ -4,6 +4,7 @@
  * @module
  */
 import { bytesOf, double, field, float, integer, text } from "./protobuf.ts";
+import { namesIn, removeAll, sizeOf } from "./whole_file.ts";
 
 const TABLE = Uint32Array.from({ length: 256 }, (_, n) => {
   for (let k = 0; k < 8; k++) n = n & 1 ? 0x82f63b78 ^ (n >>> 1) : n >>> 1;
@@ -40,6 +41,9 @@ function record(data: readonly number[]): Uint8Array {
   return Uint8Array.from([...length, ...crc(length), ...body, ...crc(body)]);
 }
 
+/** Names of the files that {@linkcode TensorBoard} writes, and nobody else. */
+const OWN = /^events\.out\.tfevents\.\d+\.kedge\.\d+$/;
+
 /**
  * Scalars of a run, in an event file of its own: a resumed run writes another beside it, and TensorBoard joins them.
  *
@@ -55,15 +59,26 @@ function record(data: readonly number[]): Uint8Array {
  * ```
  */
 export class TensorBoard {
-  /** The file. */
-  readonly path: string;
+  readonly #folder: string;
+  readonly #maxBytes: number;
+  #path = "";
+  #size = 0;
 
-  /** Begins a file. @param folder Where the file goes; its name holds the time. */
-  constructor(folder: string) {
-    const now = Date.now();
-    this.path = `${folder}/events.out.tfevents.${Math.floor(now / 1000)}.kedge.${now % 1000}`;
-    // Event: 1 wall_time (double), 2 step (varint), 3 file_version, 5 summary.
-    Deno.writeFileSync(this.path, record([...double(1, now / 1000), ...text(3, "brain.Event:2")]), { append: true });
+  /**
+   * Begins a file.
+   *
+   * @param folder Where files go; their names hold the time.
+   * @param options `maxBytes`: of a file; behind it another is begun. Of older files, the newest stay that come to no more than this. Default: no bound.
+   */
+  constructor(folder: string, { maxBytes = Infinity }: { maxBytes?: number } = {}) {
+    this.#folder = folder;
+    this.#maxBytes = maxBytes;
+    this.#begin();
+  }
+
+  /** The file. */
+  get path(): string {
+    return this.#path;
   }
 
   /** Writes all numbers of a line; what is no number is left out. */
@@ -73,7 +88,36 @@ export class TensorBoard {
       typeof value === "number" && tag !== "step" ? field(1, [...text(1, tag), ...float(2, value)]) : []
     );
     if (values.length === 0) return;
-    const event = [...double(1, Date.now() / 1000), ...integer(2, step), ...field(5, values)];
-    Deno.writeFileSync(this.path, record(event), { append: true });
+    const event = record([...double(1, Date.now() / 1000), ...integer(2, step), ...field(5, values)]);
+    if (this.#size + event.length > this.#maxBytes) this.#begin();
+    this.#write(event);
+  }
+
+  #begin(): void {
+    this.#prune();
+    let now = Date.now();
+    const nameAt = (time: number) => `events.out.tfevents.${Math.floor(time / 1000)}.kedge.${time % 1000}`,
+      there = new Set(namesIn(this.#folder));
+    while (there.has(nameAt(now))) now++;
+    this.#path = `${this.#folder}/${nameAt(now)}`;
+    this.#size = 0;
+    // Event: 1 wall_time (double), 2 step (varint), 3 file_version, 5 summary.
+    this.#write(record([...double(1, now / 1000), ...text(3, "brain.Event:2")]));
+  }
+
+  /** Removes the oldest of its files, as far as those that stay are too large. */
+  #prune(): void {
+    if (this.#maxBytes === Infinity) return;
+    const timeOf = (name: string) => name.split(".").map(Number), all = namesIn(this.#folder).filter((name) => OWN.test(name));
+    let bytes = 0;
+    for (const name of all.toSorted((a, b) => timeOf(b)[3]! - timeOf(a)[3]! || timeOf(b)[5]! - timeOf(a)[5]!)) {
+      bytes += sizeOf(`${this.#folder}/${name}`);
+      if (bytes > this.#maxBytes) removeAll(`${this.#folder}/${name}`);
+    }
+  }
+
+  #write(bytes: Uint8Array): void {
+    Deno.writeFileSync(this.#path, bytes, { append: true });
+    this.#size += bytes.length;
   }
 }

@@ -1,5 +1,6 @@
 import type { Config } from "../config/types.ts";
 import { type TunableChanges, valueAt, withChanges } from "../config/tunable.ts";
+import { KedgeError } from "../../ffi/errors.ts";
 import { Lines } from "./lines.ts";
 
 interface Tuning {
@@ -9,6 +10,9 @@ interface Tuning {
   /** What the configuration said of each path then. */
   readonly base: TunableChanges;
 }
+
+/** Changes of a run, at most: all of them are read where it is resumed, and each is looked at in every step. */
+const MOST = 10_000;
 
 /**
  * What was tuned while a run went on: `tuning.jsonl`. A run that is resumed makes each change again at the step at which it was made, so that it learns what an
@@ -30,8 +34,12 @@ export class Tunings {
     this.#made = this.#lines.read() as unknown as Tuning[];
   }
 
-  /** Notes a change. */
+  /** Notes a change. @throws {KedgeError} `State` where there were too many. */
   add(step: number, changes: TunableChanges): void {
+    if (this.#made.length >= MOST) {
+      const words = `Cannot tune: this run was tuned ${MOST} times, which is the most; what changes with every step is for optim.schedule`;
+      throw new KedgeError("State", words, { tunings: this.#made.length });
+    }
     const base = Object.fromEntries(Object.keys(changes).map((path) => [path, valueAt(this.#config, path)]));
     const made = { step, time: new Date().toISOString(), changes, base };
     this.#lines.append(made);

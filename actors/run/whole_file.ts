@@ -20,6 +20,11 @@ export function writeSynced(path: string, text: string): void {
   file.syncSync();
 }
 
+/** Whether a name is that of what a killed process has left of a file or folder that was to be `name`. */
+export function isUnfinished(there: string, name: string): boolean {
+  return there.startsWith(`${name}.`) && /^\.[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\.tmp$/.test(there.slice(name.length));
+}
+
 /** Replaces a file: under its name stands the old text or the new one, also after a crash. What a killed process leaves is `NAME.<id>.tmp`. */
 export function writeWhole(path: string, text: string): void {
   const temporary = `${path}.${crypto.randomUUID()}.tmp`;
@@ -51,6 +56,16 @@ export function namesIn(folder: string): string[] {
     return Array.from(Deno.readDirSync(folder), ({ name }) => name);
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return [];
+    throw error;
+  }
+}
+
+/** Bytes of a file; 0 where there is none. */
+export function sizeOf(path: string): number {
+  try {
+    return Deno.statSync(path).size;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return 0;
     throw error;
   }
 }

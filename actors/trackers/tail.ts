@@ -1,5 +1,11 @@
+import { openFile, readAt } from "../run/line_pieces.ts";
+
+/** Bytes before its place that are compared: whether what was read still stands there. */
+const COMPARED = 4096;
+
 /**
- * Reads what a file of JSON lines grew by since the last look. A file that was replaced or cut off is read from its beginning.
+ * Reads what a file of JSON lines grew by since the last look. One that has grown too large and was renamed to `<path>.1` is read to its end first. A file that was
+ * replaced or cut off, also where it has grown again since, is read from its beginning.
  *
  * @example
  * ```ts
@@ -19,6 +25,8 @@ export class Tail {
   readonly #piece: Uint8Array<ArrayBuffer>;
   #inode: number | null | undefined;
   #at = 0;
+  /** What stands before its place. */
+  #last: Uint8Array = new Uint8Array();
   /** Of a line whose end is not there yet. */
   #rest: Uint8Array = new Uint8Array();
 
@@ -36,24 +44,39 @@ export class Tail {
   read(): { begun: boolean; lines: Record<string, unknown>[] } {
     const lines: Record<string, unknown>[] = [];
     let begun = this.#at === 0;
-    try {
-      using file = Deno.openSync(this.#path);
-      const { ino, size } = file.statSync();
-      if (this.#inode !== ino || size < this.#at) {
-        [this.#inode, this.#at, this.#rest, begun] = [ino, 0, new Uint8Array(), true];
-      }
-      // A line longer than a piece takes several.
-      while (lines.length === 0) {
-        file.seekSync(this.#at, Deno.SeekMode.Start);
-        const count = file.readSync(this.#piece);
-        if (count === null) break;
-        this.#at += count;
-        this.#take(this.#piece.subarray(0, count), lines);
-      }
-    } catch (error) {
-      if (!(error instanceof Deno.errors.NotFound)) throw error;
+    using file = openFile(this.#path);
+    if (!file) return { begun, lines };
+    const { ino } = file.statSync(), isOther = this.#inode !== ino, old = isOther ? openFile(`${this.#path}.1`) : undefined;
+    using _ = old;
+    if (old && old.statSync().ino === this.#inode && this.#stands(old)) {
+      this.#readFrom(old, lines);
+      if (lines.length > 0) return { begun, lines };
+      [this.#inode, this.#at, this.#rest] = [ino, 0, new Uint8Array()];
+    } else if (isOther || !this.#stands(file)) {
+      [this.#inode, this.#at, this.#rest, begun] = [ino, 0, new Uint8Array(), true];
     }
+    this.#readFrom(file, lines);
     return { begun, lines };
+  }
+
+  /** Reads on until there are lines; one longer than a piece takes several. */
+  #readFrom(file: Deno.FsFile, lines: Record<string, unknown>[]): void {
+    while (lines.length === 0) {
+      file.seekSync(this.#at, Deno.SeekMode.Start);
+      const count = file.readSync(this.#piece);
+      if (count === null) return;
+      this.#at += count;
+      const bytes = this.#piece.subarray(0, count);
+      this.#last = readAt(file, { at: Math.max(0, this.#at - COMPARED), length: Math.min(this.#at, COMPARED) });
+      this.#take(bytes, lines);
+    }
+  }
+
+  /** Whether what was read last still stands before its place. */
+  #stands(file: Deno.FsFile): boolean {
+    if (this.#at === 0) return true;
+    const found = readAt(file, { at: this.#at - this.#last.length, length: this.#last.length });
+    return found.length === this.#last.length && found.every((byte, i) => byte === this.#last[i]);
   }
 
   #take(bytes: Uint8Array, lines: Record<string, unknown>[]): void {

@@ -2,9 +2,10 @@ import type { AdamWState } from "../../tensor/optimizer.ts";
 import type { Config } from "../config/schema.ts";
 import type { Checkpoint, Checkpoints } from "../run/checkpoints.ts";
 import type { Collector } from "./collect.ts";
+import type { SavedData } from "./passes.ts";
 
 /** What a checkpoint holds of the trainer. */
-export interface Saved extends Record<string, unknown> {
+export interface Saved extends SavedData, Record<string, unknown> {
   readonly config: Config;
   readonly step: number;
   readonly klCoefficient: number;

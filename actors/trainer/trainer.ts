@@ -1,12 +1,11 @@
 // deno-lint-ignore-file no-await-in-loop -- a run is one thing after another
-import { ShuffledSampler } from "../../data/sampler.ts";
 import { KedgeError } from "../../ffi/errors.ts";
 import { Tokenizer } from "../../model/processor/tokenizer.ts";
 import { Coefficient } from "../../rl/divergences/coefficient.ts";
 import { checkResume } from "../config/resume.ts";
 import type { Config } from "../config/schema.ts";
 import { type TunableChanges, valueAt } from "../config/tunable.ts";
-import type { LoaderReplies, TrainerEvent, TrainerMessage, TrainerReplies, TrainerStatus } from "../messages.ts";
+import type { DataPrints, LoaderReplies, TrainerEvent, TrainerMessage, TrainerReplies, TrainerStatus } from "../messages.ts";
 import { type Checkpoint, Checkpoints } from "../run/checkpoints.ts";
 import { type Line, Lines } from "../run/lines.ts";
 import { bringModel } from "../run/model_folder.ts";
@@ -21,6 +20,7 @@ import { Feed } from "./feed.ts";
 import { askPolicy } from "./ask_policy.ts";
 import { Between } from "./between.ts";
 import { Collector, restoreGroups } from "./collect.ts";
+import { BEGINNING, Passes, resumeData } from "./passes.ts";
 import { roll, score, takeRows } from "./roll.ts";
 import { newModel } from "./new_model.ts";
 import { makeReference } from "./reference.ts";
@@ -63,6 +63,7 @@ export class Trainer implements Behaviour<TrainerMessage> {
   readonly #warm: Checkpoints;
   readonly #metrics: Lines;
   readonly #rollouts: Lines;
+  readonly #quarantine: Lines;
   readonly #board: TensorBoard | undefined;
   readonly #finished = Promise.withResolvers<TrainerStatus>();
   readonly #resumes: boolean;
@@ -78,7 +79,12 @@ export class Trainer implements Behaviour<TrainerMessage> {
   #underWay = 0;
   #last = Infinity;
   #evaluated: { step: number; metrics: Record<string, number> } | undefined;
-  #trainSize = Infinity;
+  #passes: Passes | undefined;
+  #data: DataPrints | undefined;
+  #origin = BEGINNING;
+  /** The checkpoint that is gone on from, until its data are compared; and whether they are others. */
+  #from: Saved | undefined;
+  #isOther = false;
   #draws = 0;
   #collector: Collector | undefined;
   #kl: Coefficient | undefined;
@@ -96,12 +102,13 @@ export class Trainer implements Behaviour<TrainerMessage> {
     this.#modules = options.modules;
     this.#resumes = options.resume ?? true;
     this.#warmOnly = options.warmStartOnly ?? false;
-    const { saveLimit, saveBest } = options.config.trainer;
+    const { saveLimit, saveBest } = options.config.trainer, { maxFileBytes: maxBytes, tensorboard } = options.config.logging;
     this.#checkpoints = new Checkpoints(options.run, { saveLimit, saveBest });
     this.#warm = new Checkpoints(options.run, { saveLimit: 1, saveBest: false, kind: "warm" });
-    this.#metrics = new Lines(`${options.run}/metrics.jsonl`);
-    this.#rollouts = new Lines(`${options.run}/rollouts.jsonl`);
-    this.#board = options.config.logging.tensorboard ? new TensorBoard(options.run) : undefined;
+    this.#metrics = new Lines(`${options.run}/metrics.jsonl`, { maxBytes });
+    this.#rollouts = new Lines(`${options.run}/rollouts.jsonl`, { maxBytes });
+    this.#quarantine = new Lines(`${options.run}/quarantine.jsonl`, { maxBytes });
+    this.#board = tensorboard ? new TensorBoard(options.run, { maxBytes }) : undefined;
   }
 
   async handle(message: TrainerMessage, turn: Turn): Promise<TrainerReplies[TrainerMessage["type"]]> {
@@ -240,8 +247,9 @@ export class Trainer implements Behaviour<TrainerMessage> {
     const checkpoint = resume ? newest([this.#checkpoints, this.#warm], (text) => this.#note(text)) : undefined;
     const saved = checkpoint?.state as Saved | undefined, warm = saved?.warm;
     if (saved) checkResume(saved.config, this.#given);
+    [this.#from, this.#origin, this.#isOther] = [saved, BEGINNING, false];
     const isLater = (line: Line) => warm !== undefined && !(line["sft_step"] as number <= warm);
-    for (const lines of [this.#metrics, this.#rollouts]) lines.discardAfter(saved?.step ?? -1, isLater);
+    for (const lines of [this.#metrics, this.#rollouts, this.#quarantine]) lines.discardAfter(saved?.step ?? -1, isLater);
     this.#step = this.#underWay = saved?.step ?? 0;
     this.#config = this.#tunings.config(this.#step);
     this.#score = checkpoint?.score;
@@ -258,7 +266,7 @@ export class Trainer implements Behaviour<TrainerMessage> {
     });
     this.#enter("running");
     if (trainer.valBeforeTrain && this.#step === 0 && !this.#stopping) {
-      const made = this.#metrics.read().find((line) => "val/accuracy" in line); // by a start that was cut off
+      const made = this.#metrics.entries().find((line) => "val/accuracy" in line); // by a start that was cut off
       if (made) this.#score = made["val/accuracy"] as number;
       else this.#log({ step: 0, ...await this.#evaluate() });
     }
@@ -266,15 +274,22 @@ export class Trainer implements Behaviour<TrainerMessage> {
     await this.#end();
   }
 
-  #open(beginning: Omit<Beginning, "files" | "base" | "modules" | "onNote">): Promise<Session> {
+  async #open(beginning: Omit<Beginning, "files" | "base" | "modules" | "onNote">): Promise<Session> {
     const onNote = (words: string) => this.#note(words);
-    return Session.open(this.#place, this.#given, {
-      ...beginning,
-      files: this.#initialModel(),
-      base: this.#base,
-      modules: this.#modules,
-      onNote,
-    });
+    const own = { ...beginning, files: this.#initialModel(), base: this.#base, modules: this.#modules, onNote };
+    this.#session = await Session.open(this.#place, this.#given, own);
+    this.#data = await this.#session.loader.peer.request<"prints">(() => ({ type: "prints" }));
+    if (this.#from) this.#compareData(this.#from);
+    this.#from = undefined;
+    return this.#session;
+  }
+
+  /** Says how the files of rows differ from those of the checkpoint. @throws {KedgeError} `BadCheckpoint` where they may not. */
+  #compareData(saved: Saved): void {
+    const { origin, isOther, notes } = resumeData(saved, this.#data!, this.#given);
+    this.#origin = origin;
+    this.#isOther = isOther;
+    for (const words of notes) this.#note(words);
   }
 
   /**
@@ -322,7 +337,7 @@ export class Trainer implements Behaviour<TrainerMessage> {
     const session = this.#session!, { data, algorithm } = this.#given, tokenizer = Tokenizer.fromFolder(this.#initialModel());
     const last = this.#last = await this.#lastStep(), filtered = algorithm.onlineFiltering !== null;
     this.#draws = saved?.draws ?? 0;
-    this.#collector = filtered ? await this.#restoreCollector(saved, tokenizer) : undefined;
+    this.#collector = filtered ? await this.#restoreCollector(this.#isOther ? undefined : saved, tokenizer) : undefined;
     const feed = new Feed(this.#draws, filtered ? Infinity : last, Math.max(1, data.prefetch), (batch) => this.#load(batch));
     let skipped = 0;
     while (this.#step < last && !this.#stopping) {
@@ -404,13 +419,11 @@ export class Trainer implements Behaviour<TrainerMessage> {
 
   /** The steps of the run: `maxSteps`, or fewer where the epochs end before. */
   async #lastStep(): Promise<number> {
-    const { trainer: { maxSteps, totalEpochs }, data: { rolloutBatchSize } } = this.#config;
+    const { trainer: { maxSteps, totalEpochs }, data: { rolloutBatchSize: batchSize, shuffle }, seed } = this.#config;
     const { train } = await this.#session!.loader.peer.request<"sizes">(() => ({ type: "sizes" }));
     if (train === 0) throw new KedgeError("BadData", "Cannot train: data.trainFiles has no rows");
-    this.#trainSize = train;
-    return totalEpochs === null || !Number.isFinite(train)
-      ? maxSteps
-      : Math.min(maxSteps, Math.floor(totalEpochs * train / rolloutBatchSize));
+    this.#passes = new Passes(train, { seed, shuffle, batchSize, origin: this.#origin });
+    return totalEpochs === null || !Number.isFinite(train) ? maxSteps : Math.min(maxSteps, this.#passes.lastStep(totalEpochs));
   }
 
   /** Rows that cannot be read: by configuration they end the run, or are put down in quarantine.jsonl. */
@@ -418,7 +431,7 @@ export class Trainer implements Behaviour<TrainerMessage> {
     if (bad.length > 0 && this.#config.data.badRows === "stop") {
       throw new KedgeError("BadData", `${bad[0]!.reason} (data.badRows "quarantine" would set such rows aside)`, { id: bad[0]!.id });
     }
-    new Lines(`${this.#run}/quarantine.jsonl`).append(...bad.map((row) => ({ step, ...row })));
+    this.#quarantine.append(...bad.map((row) => ({ step, ...row })));
     if (rows.length === 0) {
       throw new KedgeError(
         "BadData",
@@ -441,13 +454,9 @@ export class Trainer implements Behaviour<TrainerMessage> {
     }
   }
 
-  /** A batch of prompts: a pure function of its number, so that a resumed run has the same. */
+  /** A batch of prompts. */
   #load(batch: number): Promise<LoaderReplies["load"]> {
-    const { rolloutBatchSize, shuffle } = this.#config.data, { logging, rollout, seed } = this.#config;
-    const sampler = new ShuffledSampler(this.#trainSize, { seed, shuffle: shuffle && Number.isFinite(this.#trainSize) });
-    const drawn = batch * rolloutBatchSize;
-    sampler.restore({ epoch: Math.floor(drawn / this.#trainSize), position: drawn % this.#trainSize });
-    const indices = sampler.next(rolloutBatchSize);
+    const { logging, rollout } = this.#config, indices = this.#passes!.indices(batch);
     const images = Math.ceil(logging.rolloutSamples / rollout.n);
     const load = this.#session!.loader.peer.request(() => ({ type: "load", split: "train", indices, images }));
     load.catch(() => {}); // told where it is awaited
@@ -473,6 +482,8 @@ export class Trainer implements Behaviour<TrainerMessage> {
       klCoefficient: this.#kl?.value ?? 0,
       draws: this.#draws,
       sampling: this.#collector?.state(),
+      data: this.#data!,
+      origin: this.#origin,
     };
     const saved = await this.#session!.policy.peer.request(() => ({
       type: "save",

@@ -14,7 +14,7 @@ const FACTS = {
   "atrl/entropy_anchor": "entropy of anchors",
   "atrl/entropy_rest": "entropy of the rest",
   "atrl/clusters": "clusters in an answer",
-  "atrl/overhead": "AT-RL's share of the step",
+  "perf/atrl_overhead": "AT-RL's share of the step",
 };
 
 /** The histogram and the numbers: `element`, `numbers(ledger)`, `samples(lines)`, `isEmpty()`, `end()`. */

@@ -55,12 +55,16 @@ function factsOf(charts: readonly Chart[]) {
     return { title, label, along, from, to };
   });
 }
+/** Steps that curves are made of: of more, every second one of the older half is left out, again and again. */
+const MOST_LINES = 20_000;
+/** Points of a curve. */
+const MOST_POINTS = 4000;
 
 /** The page of a run. All that comes from the run goes in as JSON, and the page's script turns it into text nodes. */
 export function reportPage({ name, config, metrics, rollouts: { first, last } }: RunRecord): string {
-  const logged = last.length > 0 ? last : first, ledger = new Ledger();
+  const logged = last.length > 0 ? last : first, ledger = new Ledger(MOST_LINES);
   for (const line of metrics) ledger.add(line);
-  const charts: Chart[] = chartsOf(ledger);
+  const charts: Chart[] = chartsOf(ledger, MOST_POINTS);
   return sealedPage({
     title: "Report of a run",
     styles: [PLOT_STYLE, STYLE],

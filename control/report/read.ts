@@ -1,3 +1,4 @@
+import { type FileLine, linesBackward, linesForward } from "../../actors/run/line_pieces.ts";
 import { Lines } from "../../actors/run/lines.ts";
 
 /** A JSON object as it was read: nothing about its fields is known. */
@@ -7,9 +8,9 @@ export type Fields = Readonly<Record<string, unknown>>;
 export interface RunRecord {
   readonly name: string;
   readonly config?: Fields;
-  /** Lines of metrics.jsonl. */
-  readonly metrics: readonly Fields[];
-  /** Lines of rollouts.jsonl: those of the first step in it, and those of the last one; `last` is empty where there is only one step. */
+  /** Lines of metrics.jsonl, which are read as they are gone through. */
+  readonly metrics: Iterable<Fields>;
+  /** Lines of rollouts.jsonl: those of the first step that is there, and those of the last one; `last` is empty where there is only one step. */
   readonly rollouts: { readonly first: readonly Fields[]; readonly last: readonly Fields[] };
 }
 
@@ -20,28 +21,28 @@ export function readRun(runPath: string): RunRecord {
   return {
     name: typeof config?.name === "string" && config.name !== "" ? config.name : folder,
     ...(config && { config }),
-    metrics: new Lines(`${runPath}/metrics.jsonl`).read().filter(isFields),
-    rollouts: outerSteps(bytesOf(`${runPath}/rollouts.jsonl`)),
+    metrics: new Lines(`${runPath}/metrics.jsonl`).entries(),
+    rollouts: outerSteps(`${runPath}/rollouts.jsonl`),
   };
 }
 
-/** Lines of the first step and of the last. Only these are decoded: a long run's file is larger than the longest string. */
-function outerSteps(bytes: Uint8Array): RunRecord["rollouts"] {
-  const decoder = new TextDecoder(), NEWLINE = 10, first: Fields[] = [], last: Fields[] = [];
-  const line = (from: number, to: number) => objectOf(decoder.decode(bytes.subarray(from, to)));
-  for (let at = 0; at < bytes.length;) {
-    const found = bytes.indexOf(NEWLINE, at), end = found < 0 ? bytes.length : found, fields = line(at, end);
-    if (fields && first.length > 0 && fields.step !== first[0]!.step) break;
-    if (fields) first.push(fields);
-    at = end + 1;
-  }
-  for (let end = bytes.length; end > 0;) {
-    const before = bytes.lastIndexOf(NEWLINE, end - 1), fields = line(before + 1, end);
-    if (fields && fields.step !== (last[0] ?? fields).step) break;
-    if (fields) last.unshift(fields);
-    end = before;
-  }
+/** Lines of the first step and of the last. Only these are read: a long run's file is larger than memory. */
+function outerSteps(path: string): RunRecord["rollouts"] {
+  const first = stepOf([`${path}.1`, path], linesForward), last = stepOf([path, `${path}.1`], linesBackward).reverse();
   return { first, last: last[0]?.step === first[0]?.step ? [] : last };
+}
+
+/** The lines of the first step that comes, out of files one after the other. */
+function stepOf(paths: readonly string[], lines: (path: string) => Iterable<FileLine>): Fields[] {
+  const decoder = new TextDecoder(), found: Fields[] = [];
+  for (const path of paths) {
+    for (const { bytes } of lines(path)) {
+      const fields = objectOf(decoder.decode(bytes));
+      if (fields && found.length > 0 && fields.step !== found[0]!.step) return found;
+      if (fields) found.push(fields);
+    }
+  }
+  return found;
 }
 
 function bytesOf(path: string): Uint8Array {

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { writeWhole } from "../../actors/run/whole_file.ts";
 import { reportPage } from "./page.ts";
 import { readRun } from "./read.ts";
 
@@ -26,8 +27,7 @@ import { readRun } from "./read.ts";
  * ```
  */
 export function writeReport(runPath: string): string {
-  const path = `${runPath.replace(/\/+$/, "")}/report.html`, temporary = `${path}.tmp`;
-  Deno.writeTextFileSync(temporary, reportPage(readRun(runPath)));
-  Deno.renameSync(temporary, path);
+  const path = `${runPath.replace(/\/+$/, "")}/report.html`;
+  writeWhole(path, reportPage(readRun(runPath)));
   return path;
 }

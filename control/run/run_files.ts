@@ -2,12 +2,14 @@ import { Checkpoints } from "../../actors/run/checkpoints.ts";
 import type { CheckpointInfo, StepRollouts } from "../run_control.ts";
 import { type LinePlace, LineReader } from "./line_reader.ts";
 
-/** Lines of metrics that are held; older ones stay in the file. */
-const HELD = 50_000;
+/** Lines of metrics that are held, and characters of them; older ones stay in the file. */
+const HELD = 50_000, HELD_LENGTH = 32 * 2 ** 20;
 /** Of those, the newest that are held as objects too, which take ten times as much. */
 const PARSED = 2000;
 /** Steps whose answers are held. */
 const STEPS = 4;
+/** Steps whose answers can be asked for: the newest. */
+const KNOWN_STEPS = 50_000;
 
 type Fields = Readonly<Record<string, unknown>>;
 
@@ -19,8 +21,11 @@ export class RunFiles {
   readonly #run: string;
   readonly #metrics: LineReader;
   readonly #rollouts: LineReader;
+  #length = 0;
   #lines: { readonly step: number; readonly text: string; value?: Fields | undefined }[] = [];
   readonly #places = new Map<number, LinePlace>();
+  /** The files that the places are in. */
+  #kept: number[] = [];
   /** By step, the newest last. */
   readonly #samples = new Map<number, Promise<Fields[]>>();
   #checkpoints: CheckpointInfo[] | undefined;
@@ -38,24 +43,49 @@ export class RunFiles {
         this.#lines.push({ step, text });
         const old = this.#lines.at(-PARSED - 1);
         if (old) old.value = undefined;
-        if (this.#lines.length > 1.1 * HELD) this.#lines = this.#lines.slice(-HELD);
+        this.#length += text.length;
+        if (this.#lines.length > 1.1 * HELD || this.#length > 1.1 * HELD_LENGTH) this.#drop();
       },
-      restart: () => this.#lines = [],
+      restart: () => {
+        this.#lines = [];
+        this.#length = 0;
+      },
     });
     this.#rollouts = new LineReader(`${run}/rollouts.jsonl`, {
-      take: (line, { offset, length }) => {
+      take: (line, { file, offset, length }) => {
         const step = stepOf(decoder.decode(line.subarray(0, 40)));
         if (step === undefined) return;
-        // The lines of a step stand behind one another.
-        const start = this.#places.get(step)?.offset ?? offset;
-        this.#places.set(step, { offset: start, length: offset + length - start });
+        // The lines of a step stand behind one another, in one file.
+        const known = this.#places.get(step), start = known?.file === file ? known.offset : offset;
+        this.#places.delete(step);
+        this.#places.set(step, { file, offset: start, length: offset + length - start });
         this.#samples.delete(step);
+        if (!this.#kept.includes(file)) this.#forget(file);
+        if (this.#places.size > KNOWN_STEPS) this.#places.delete(this.#places.keys().next().value!);
       },
       restart: () => {
         this.#places.clear();
         this.#samples.clear();
+        this.#kept = [];
       },
     });
+  }
+
+  /** Lets go of the oldest lines. */
+  #drop(): void {
+    let from = 0;
+    while (this.#lines.length - from > HELD || this.#length > HELD_LENGTH) this.#length -= this.#lines[from++]!.text.length;
+    this.#lines = this.#lines.slice(from);
+  }
+
+  /** A file has begun: those before the last one are gone. */
+  #forget(file: number): void {
+    this.#kept = [...this.#kept.slice(-1), file];
+    for (const [step, place] of this.#places) {
+      if (this.#kept.includes(place.file)) continue;
+      this.#places.delete(step);
+      this.#samples.delete(step);
+    }
   }
 
   /** Something was written. */
@@ -96,8 +126,11 @@ export class RunFiles {
     if (known) return known;
     if (!place) return Promise.resolve([]);
     const read = this.#rollouts.line(place).then((bytes) => {
-      if (!bytes) this.#samples.delete(step); // the file was replaced meanwhile
-      return bytes ? new TextDecoder().decode(bytes).split("\n").map((text) => JSON.parse(text) as Fields) : [];
+      const samples = bytes && samplesOf(bytes, step);
+      if (samples) return samples;
+      this.#samples.delete(step);
+      if (this.#places.get(step) === place) this.#places.delete(step);
+      return [];
     });
     read.catch(() => this.#samples.delete(step));
     this.#samples.set(step, read);
@@ -114,6 +147,16 @@ export class RunFiles {
     const all = new Checkpoints(this.#run, { saveLimit: 1, saveBest: false }).list();
     const best = Math.max(...all.map(({ score }) => score ?? -Infinity));
     return all.map(({ step, path, score }) => ({ step, path, score: score ?? null, best: score !== undefined && score === best }));
+  }
+}
+
+/** The lines of a step; undefined where they are others: the file has made way for a newer one, or was cut meanwhile. */
+function samplesOf(bytes: Uint8Array, step: number): Fields[] | undefined {
+  try {
+    const lines = new TextDecoder().decode(bytes).split("\n").map((text) => JSON.parse(text) as Fields);
+    return lines.every((line) => line["step"] === step) ? lines : undefined;
+  } catch {
+    return undefined;
   }
 }
 

@@ -52,7 +52,7 @@ const AT_ONCE = 4; // downloads
  * ```
  */
 export function parseHubId(id: string): HubId | undefined {
-  const match = /^(\w[\w.-]*\/\w[\w.-]*)(?:@(\w[\w.-]*))?$/u.exec(id);
+  const match = /^(\w[\w.-]{0,95}\/\w[\w.-]{0,95})(?:@(\w[\w.-]{0,95}))?$/u.exec(id);
   return match === null ? undefined : { repo: match[1]!, split: match[2] };
 }
 
@@ -106,6 +106,8 @@ export function filesOfSplit(paths: readonly string[], split: string | undefined
  */
 export async function downloadDataset(id: HubId, options: HubOptions = {}): Promise<Download> {
   const { cacheDir = ".cache/hub", revision = "main" } = options, { hubUrl, accessToken, offline } = hubSettings(options);
+  if (!/^(?!\.{1,2}$).{1,96}$/u.test(revision)) throw cannotGet(id, `${JSON.stringify(revision)} is no revision`);
+  if (!parseHubId(id.split === undefined ? id.repo : `${id.repo}@${id.split}`)) throw cannotGet(id, "it is no owner/name");
   const folder = join(cacheDir, "datasets", id.repo, encodeURIComponent(revision));
   const done = join(folder, `.files${id.split === undefined ? "" : `@${id.split}`}.json`);
   const known = readList(done);

@@ -112,7 +112,7 @@ export class AtrlCredit implements TokenCredit {
     return out;
   }
 
-  /** The metrics of `atrlReport`. `atrl/seconds` counts the host's time: on CUDA, that of the launches and of what waits for the device. */
+  /** The metrics of `atrlReport`. `timing_s/atrl` counts the host's time: on CUDA, that of the launches and of what waits for the device. */
   report(step: StepNumbers = {}): Record<string, number> {
     const host = (tensor: Tensor | undefined) => tensor && Array.from(tensor.toArray(), Number);
     return atrlReport({

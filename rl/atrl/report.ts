@@ -79,7 +79,7 @@ class Mean {
  *   and their ratio; `atrl/bimodality`: of the connectivity; `atrl/anchor_purity`: share of anchors among the tokens of the densest clusters;
  *   `atrl/advantage_share`: share of |advantage| on anchors; `atrl/weight_anchor`, `_rest`, `atrl/entropy_anchor`, `_rest`: means; of responses of at least four
  *   tokens, `atrl/clusters`: mean number; `atrl/edge_cut`: mean cut, in units of a similarity of 1; `atrl/imbalance`: the largest of largest cluster * clusters /
- *   tokens - 1; `atrl/seconds`, `atrl/overhead`: their share of the step.
+ *   tokens - 1; `timing_s/atrl`: what it took; `perf/atrl_overhead`: its share of the step.
  *
  * @example
  * ```ts
@@ -131,8 +131,8 @@ export function atrlReport(inputs: ReportInputs): Record<string, number> {
     "atrl/clusters": number.value,
     "atrl/edge_cut": cut.value,
     "atrl/imbalance": imbalance,
-    "atrl/seconds": inputs.seconds ?? NaN,
-    "atrl/overhead": inputs.seconds === undefined || inputs.stepSeconds === undefined ? NaN : inputs.seconds / inputs.stepSeconds,
+    "timing_s/atrl": inputs.seconds ?? NaN,
+    "perf/atrl_overhead": inputs.seconds === undefined || inputs.stepSeconds === undefined ? NaN : inputs.seconds / inputs.stepSeconds,
   };
   return Object.fromEntries(Object.entries(all).filter(([, value]) => Number.isFinite(value)));
 }

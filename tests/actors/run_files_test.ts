@@ -1,7 +1,16 @@
 import { assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import { Checkpoints } from "../../actors/run/checkpoints.ts";
 import { Lines } from "../../actors/run/lines.ts";
+import { LONGEST } from "../../actors/run/line_pieces.ts";
+import { TensorBoard } from "../../actors/run/tensorboard.ts";
+import { Tunings } from "../../actors/run/tunings.ts";
+import { loadConfig } from "../../actors/config/load.ts";
+import { Tail } from "../../actors/trackers/tail.ts";
+import { readRun } from "../../control/report/read.ts";
+import { RunFiles } from "../../control/run/run_files.ts";
 import { KedgeError } from "../../ffi/errors.ts";
+import { Random } from "../../tensor/random.ts";
+import { exists } from "../files.ts";
 
 function inFolder(name: string, run: (folder: string) => void): void {
   Deno.test(name, () => {
@@ -111,4 +120,176 @@ inFolder("a whole last line without its end gets it", (run) => {
   assertEquals(lines.discardAfter(1), 0);
   lines.append({ step: 2 });
   assertEquals(lines.read().map(({ step }) => step), [1, 2]);
+});
+
+inFolder("whatever the size of its pieces, a file is cut at the same place", (run) => {
+  const random = new Random(7), sizes = [1, 2, 3, 7, 64, 1000];
+  for (let round = 0; round < 40; round++) {
+    const path = `${run}/${round}.jsonl`, count = random.integer(0, 9), from = random.integer(-1, 6);
+    const lines = Array.from(
+      { length: count },
+      (_, i) => JSON.stringify({ step: Math.floor(i / 2), x: "\u00e9".repeat(random.integer(0, 40)) }),
+    );
+    const torn = ["", '{"step":0,"x', "\n", "{}\n", '{"step":9}'][random.integer(0, 5)]!;
+    const text = lines.map((line) => `${line}\n`).join("") + torn;
+    const kept = lines.filter((line) => JSON.parse(line).step <= from).map((line) => `${line}\n`).join("");
+    for (const piece of sizes) {
+      Deno.writeTextFileSync(path, text);
+      new Lines(path, { piece }).discardAfter(from);
+      assertEquals(Deno.readTextFileSync(path), kept, `${JSON.stringify(text)} in pieces of ${piece} after ${from}`);
+      const aside = text.slice(kept.length), gone = `${path}.discarded`;
+      assertEquals(exists(gone) ? Deno.readTextFileSync(gone) : "", aside === "" || aside.endsWith("\n") ? aside : `${aside}\n`);
+      if (exists(gone)) Deno.removeSync(gone);
+    }
+  }
+});
+
+inFolder("a file that grows beyond its bound makes way once, and a run is cut across both", (run) => {
+  const lines = new Lines(`${run}/rollouts.jsonl`, { maxBytes: 66 }); // three lines
+  for (let step = 1; step <= 11; step++) lines.append({ step, x: "123" });
+  const steps = () => lines.read().map(({ step }) => step);
+  assertEquals([steps(), names(run)], [[7, 8, 9, 10, 11], ["rollouts.jsonl", "rollouts.jsonl.1"]]);
+  assertEquals(lines.discardAfter(8), 3);
+  assertEquals(steps(), [7, 8]);
+  assertEquals(new Lines(`${lines.path}.discarded`).read().map(({ step }) => step), [9, 10, 11]);
+  // The step of one call stays in one file; what is set aside is bounded too.
+  for (let step = 9; step <= 10; step++) lines.append({ step, x: "123" }, { step, x: "123" });
+  assertEquals(lines.discardAfter(7), 4);
+  assertEquals([steps(), new Lines(`${lines.path}.discarded`).read().map(({ step }) => step)], [[], [9, 10, 11, 9, 9, 10, 10]]);
+  assertEquals(lines.discardAfter(-1), 0);
+});
+
+inFolder("lines that the disk does not take leave no part of one", (run) => {
+  const lines = new Lines(`${run}/metrics.jsonl`);
+  lines.append({ step: 1 });
+  const { prototype } = Deno.FsFile, real = prototype.writeSync;
+  try {
+    let calls = 0;
+    prototype.writeSync = function (bytes: Uint8Array): number {
+      if (calls++ > 0) throw new Error("No space left on device");
+      return real.call(this, bytes.subarray(0, 5));
+    };
+    assertThrows(() => lines.append({ step: 2 }), Error, "No space left");
+  } finally {
+    prototype.writeSync = real;
+  }
+  lines.append({ step: 3 });
+  assertEquals(Deno.readTextFileSync(lines.path), '{"step":1}\n{"step":3}\n');
+});
+
+inFolder("event files are bounded, and the oldest go; those of others stay", (run) => {
+  const own = () => names(run).filter((name) => name.includes(".kedge."));
+  Deno.writeTextFileSync(`${run}/events.out.tfevents.1.host`, "theirs");
+  const board = new TensorBoard(run, { maxBytes: 2000 });
+  for (let step = 0; step < 200; step++) board.scalars(step, { step, "actor/loss": 1 });
+  assertEquals(own().length >= 2 && own().length <= 3, true, own().join());
+  assertEquals(own().reduce((sum, name) => sum + Deno.statSync(`${run}/${name}`).size, 0) <= 4000, true);
+  assertEquals(Deno.readTextFileSync(`${run}/events.out.tfevents.1.host`), "theirs");
+});
+
+inFolder("a run can be tuned so many times, and then says so", (run) => {
+  const { config } = loadConfig({});
+  Deno.writeTextFileSync(
+    `${run}/tuning.jsonl`,
+    `${JSON.stringify({ step: 1, changes: { "optim.lr": 1 }, base: { "optim.lr": 1e-4 } })}\n`.repeat(9999),
+  );
+  const tunings = new Tunings(run, config);
+  tunings.add(2, { "optim.lr": 0.5 });
+  assertThrows(() => tunings.add(3, { "optim.lr": 0.25 }), KedgeError, "10000 times");
+  assertEquals(tunings.at(3), { "optim.lr": 0.5 });
+});
+
+Deno.test("whoever follows a file is told what stands in it, across a new file and a cut that has grown over", async () => {
+  const run = Deno.makeTempDirSync(), metrics = new Lines(`${run}/metrics.jsonl`, { maxBytes: 100 });
+  const answers = new Lines(`${run}/rollouts.jsonl`, { maxBytes: 100 }), files = new RunFiles(run);
+  const seen = async () => {
+    files.changed();
+    const lines = await files.metrics({ since: -1, limit: 99 }), { steps, samples } = await files.rollouts();
+    return [lines.map(({ step, x }) => `${step}${x}`).join(), steps.join(), samples.map(({ x }) => x).join()];
+  };
+  const add = (from: number, to: number, x: string) => {
+    for (let step = from; step <= to; step++) for (const each of [metrics, answers]) each.append({ step, x });
+  };
+  try {
+    add(1, 2, "a");
+    assertEquals(await seen(), ["1a,2a", "1,2", "a"]);
+    add(3, 8, "a"); // five lines to a file
+    assertEquals(await seen(), ["1a,2a,3a,4a,5a,6a,7a,8a", "1,2,3,4,5,6,7,8", "a"]);
+    assertEquals((await files.rollouts(2)).samples, [{ step: 2, x: "a" }], "out of the file before");
+    add(9, 11, "a");
+    assertEquals((await seen())[1], "6,7,8,9,10,11", "answers of a file that is gone cannot be had");
+    assertEquals((await files.rollouts(2)).samples, []);
+    // Cut, and grown again to the same length, between two looks: inode and size say nothing.
+    for (const each of [metrics, answers]) each.discardAfter(10);
+    add(11, 11, "b");
+    assertEquals(await seen(), ["6a,7a,8a,9a,10a,11b", "6,7,8,9,10,11", "b"]);
+    for (const each of [metrics, answers]) each.discardAfter(8);
+    assertEquals((await seen())[0], "6a,7a,8a");
+  } finally {
+    Deno.removeSync(run, { recursive: true });
+  }
+});
+
+inFolder("a tracker reads on across a new file and a cut that has grown over", (run) => {
+  const lines = new Lines(`${run}/metrics.jsonl`, { maxBytes: 100 }), tail = new Tail(lines.path);
+  const told = () => {
+    const { begun, lines: found } = tail.read();
+    return `${begun ? "from the start " : ""}${found.map(({ step, x }) => `${step}${x}`).join()}`;
+  };
+  const add = (from: number, to: number, x: string) => {
+    for (let step = from; step <= to; step++) lines.append({ step, x });
+  };
+  add(1, 2, "a");
+  assertEquals(told(), "from the start 1a,2a");
+  add(3, 8, "a"); // five lines to a file
+  assertEquals([told(), told(), told()], ["3a,4a,5a", "6a,7a,8a", ""]);
+  lines.discardAfter(7);
+  add(8, 8, "b");
+  assertEquals(told(), "from the start 6a,7a,8b");
+});
+
+const SLOW = Deno.args.includes("--slow");
+
+Deno.test(`a file of answers beyond the longest string is cut, followed and reported in bounded memory${SLOW ? "" : ", at 1/50"}`, async () => {
+  const run = Deno.makeTempDirSync(), path = `${run}/rollouts.jsonl`, bytes = (SLOW ? 600 : 12) * 2 ** 20, wide = 2 ** 14;
+  try {
+    const steps = Math.ceil(bytes / wide);
+    {
+      using file = Deno.openSync(path, { write: true, create: true });
+      const rest = new TextEncoder().encode(`,"sample":0,"tokens":"${"x".repeat(wide)}"}\n`);
+      for (let step = 1; step <= steps; step++) {
+        file.writeSync(new TextEncoder().encode(`{"step":${step}`));
+        file.writeSync(rest);
+      }
+    }
+    const lines = new Lines(path), before = Deno.memoryUsage().rss, start = performance.now(), last = steps - 3;
+    let most = 0;
+    const check = () => most = Math.max(most, Deno.memoryUsage().rss - before);
+    assertEquals(lines.discardAfter(last), 3);
+    const cut = performance.now() - start;
+    check();
+    const { first, last: newest } = readRun(run).rollouts;
+    check();
+    assertEquals([first[0]!.step, newest[0]!.step], [1, last]);
+    const files = new RunFiles(run), found = await files.rollouts();
+    check();
+    assertEquals([found.step, found.steps.length, found.samples.length], [last, Math.min(last, 50_000), 1]);
+    assertEquals(Math.max(0, most) < 300 * 2 ** 20, true, `${most >> 20} MiB`);
+    assertEquals(cut < 2000, true, `cut in ${cut} ms`);
+    assertEquals(Array.from(lines.entries().take(2), ({ step }) => step), [1, 2]);
+  } finally {
+    Deno.removeSync(run, { recursive: true });
+  }
+});
+
+inFolder("a line that has no end takes no more memory than a long one", (run) => {
+  if (!SLOW) return;
+  const path = `${run}/metrics.jsonl`, lines = new Lines(path);
+  lines.append({ step: 1 });
+  using file = Deno.openSync(path, { append: true });
+  const piece = new Uint8Array(2 ** 24).fill(0x78);
+  for (let at = 0; at < 3 * LONGEST; at += piece.length) file.writeSync(piece);
+  assertEquals(lines.read(), [{ step: 1 }]);
+  assertEquals(lines.discardAfter(1), 1);
+  assertEquals(Deno.readTextFileSync(path), '{"step":1}\n');
 });

@@ -78,7 +78,8 @@ Deno.test("an update through the actors has the bits of one computed without the
     optimizer.step({ lr: 1e-3 });
     model.save(`${folder}/plain`);
     assertSameBytes(Deno.readFileSync(`${folder}/plain/model.safetensors`), weights(run, 1), "weights");
-    assert(weights(run, 0).some((byte, i) => byte !== weights(run, 1)[i]), "the update changes something");
+    const [before, after] = [weights(run, 0), weights(run, 1)];
+    assert(before.some((byte, i) => byte !== after[i]), "the update changes something");
   });
 });
 
@@ -97,6 +98,7 @@ Deno.test("a run that was stopped and resumed logs and learns what an uninterrup
     Deno.writeTextFileSync(`${folder}/parted/metrics.jsonl`, '{"step": 1, "torn', { append: true });
     assertEquals((await littleRun(parted)).step, 4);
     assertEquals(logged(`${folder}/parted`), logged(`${folder}/whole`));
+    assertSameBytes(Deno.readFileSync(`${folder}/parted/rollouts.jsonl`), Deno.readFileSync(`${folder}/whole/rollouts.jsonl`), "rollouts");
     assertSameBytes(weights(`${folder}/parted`, 4), weights(`${folder}/whole`, 4), "weights");
     assertEquals(new Lines(`${folder}/parted/metrics.jsonl.discarded`).read().map(({ step }) => step), [99]);
   });

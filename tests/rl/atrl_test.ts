@@ -171,7 +171,7 @@ deviceTest("the report says what the weights are", (device, random) => {
   near("advantage_share", pairs.reduce((s, p) => s + p.anchor * p.a, 0) / pairs.reduce((s, p) => s + p.a, 0));
   assert(report["atrl/anchor_purity"]! > 0.2 && report["atrl/anchor_purity"]! <= 1);
   near("clusters", LENGTHS.filter((n) => n >= 4).reduce((s, n) => s + countOf(n, 6), 0) / LENGTHS.filter((n) => n >= 4).length);
-  for (const name of ["edge_cut", "imbalance", "seconds"]) assert(report[`atrl/${name}`]! >= 0, name);
+  for (const name of ["atrl/edge_cut", "atrl/imbalance", "timing_s/atrl"]) assert(report[name]! >= 0, name);
   assertEquals(report["atrl/entropy_anchor"], undefined);
 });
 
@@ -193,8 +193,8 @@ Deno.test("the report leaves out what a mask hides and what is not defined", () 
     "atrl/weight_rest": 1,
     "atrl/entropy_anchor": 5,
     "atrl/entropy_rest": 2,
-    "atrl/seconds": 1,
-    "atrl/overhead": 0.25,
+    "timing_s/atrl": 1,
+    "perf/atrl_overhead": 0.25,
   });
   assertEquals(atrlReport({ ...given, visual: [false] }), {});
 });

@@ -1,0 +1,140 @@
+/**
+ * Lines of a file that may be larger than memory, from its start or from its end.
+ *
+ * @module
+ */
+
+/** A line of a file. */
+export interface FileLine {
+  /** Of its first byte. */
+  readonly start: number;
+  /** Of the first byte behind it and its line feed. */
+  readonly end: number;
+  /** Without the line feed; its beginning alone where the line is longer than {@linkcode LONGEST}. */
+  readonly bytes: Uint8Array;
+  /** Whether the line feed is there: the last line may lack it. */
+  readonly isEnded: boolean;
+}
+
+/** Bytes of a line that are held, at most. */
+export const LONGEST = 64 * 2 ** 20;
+/** Bytes that are read at a time, where nothing else is said. */
+export const PIECE = 2 ** 20;
+
+const FEED = 0x0a;
+
+/** Opens a file; undefined where there is none. */
+export function openFile(path: string): Deno.FsFile | undefined {
+  try {
+    return Deno.openSync(path);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return undefined;
+    throw error;
+  }
+}
+
+/** Bytes of a file from `at` on, `length` at most. */
+export function readAt(file: Deno.FsFile, { at, length }: { at: number; length: number }): Uint8Array<ArrayBuffer> {
+  const bytes = new Uint8Array(length);
+  file.seekSync(at, Deno.SeekMode.Start);
+  let done = 0;
+  for (let n: number | null; done < length && (n = file.readSync(bytes.subarray(done))) !== null;) done += n;
+  return bytes.subarray(0, done);
+}
+
+/** A line out of its pieces. */
+function lineOf(start: number, end: number, pieces: readonly Uint8Array[]): FileLine {
+  const all = new Uint8Array(pieces.reduce((sum, { length }) => sum + length, 0));
+  pieces.reduce((at, piece) => (all.set(piece, at), at + piece.length), 0);
+  const isEnded = all.at(-1) === FEED;
+  return { start, end, bytes: isEnded ? all.subarray(0, -1) : all, isEnded };
+}
+
+/**
+ * The lines of a file, first to last; none where there is no file.
+ *
+ * @param piece Bytes that are read at a time.
+ *
+ * @example
+ * ```ts
+ * import { linesForward } from "./line_pieces.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const path = Deno.makeTempFileSync();
+ * Deno.writeTextFileSync(path, "one\n\nthree");
+ * const found = [...linesForward(path, 2)].map(({ start, end, bytes, isEnded }) => [start, end, new TextDecoder().decode(bytes), isEnded]);
+ * assertEquals(found, [[0, 4, "one", true], [4, 5, "", true], [5, 10, "three", false]]);
+ * Deno.removeSync(path);
+ * ```
+ */
+export function* linesForward(path: string, piece: number = PIECE): Generator<FileLine> {
+  using file = openFile(path);
+  if (!file) return;
+  let at = 0, start = 0, held: Uint8Array[] = [], heldBytes = 0;
+  for (;;) {
+    const chunk = readAt(file, { at, length: piece });
+    if (chunk.length === 0) break;
+    let from = 0;
+    for (let feed = chunk.indexOf(FEED); feed >= 0; feed = chunk.indexOf(FEED, from)) {
+      const rest = chunk.subarray(from, feed + 1), end = at + feed + 1;
+      yield lineOf(start, end, heldBytes > LONGEST ? [...held, Uint8Array.of(FEED)] : [...held, rest]);
+      from = feed + 1;
+      start = end;
+      held = [];
+      heldBytes = 0;
+    }
+    // Of a line that is too long, its beginning is kept.
+    if (heldBytes <= LONGEST && from < chunk.length) held.push(chunk.subarray(from));
+    heldBytes += chunk.length - from;
+    at += chunk.length;
+  }
+  if (start < at) yield lineOf(start, at, held);
+}
+
+/**
+ * The lines of a file, last to first; none where there is no file.
+ *
+ * @param piece Bytes that are read at a time.
+ *
+ * @example
+ * ```ts
+ * import { linesBackward } from "./line_pieces.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const path = Deno.makeTempFileSync();
+ * Deno.writeTextFileSync(path, "one\n\nthree");
+ * const found = [...linesBackward(path, 2)].map(({ start, end, bytes, isEnded }) => [start, end, new TextDecoder().decode(bytes), isEnded]);
+ * assertEquals(found, [[5, 10, "three", false], [4, 5, "", true], [0, 4, "one", true]]);
+ * Deno.removeSync(path);
+ * ```
+ */
+export function* linesBackward(path: string, piece: number = PIECE): Generator<FileLine> {
+  using file = openFile(path);
+  if (!file) return;
+  let end = file.statSync().size, low = end, held: Uint8Array[] = [], heldBytes = 0;
+  while (low > 0) {
+    const at = Math.max(0, low - piece), chunk = readAt(file, { at, length: low - at });
+    let to = low;
+    for (;;) {
+      // The line's own feed, its last byte, is not that of the line before it.
+      const last = Math.min(to, end - 1) - at - 1, feed = last < 0 ? -1 : chunk.lastIndexOf(FEED, last);
+      if (feed < 0) break;
+      const start = at + feed + 1;
+      yield lineOf(start, end, [chunk.subarray(feed + 1, to - at), ...held]);
+      held = [];
+      heldBytes = 0;
+      end = to = start;
+    }
+    const rest = chunk.subarray(0, to - at);
+    // Of a line that is too long, its beginning is kept, which comes last here, and that it has an end.
+    if (heldBytes + rest.length > LONGEST) {
+      const isEnded = held.at(-1)?.at(-1) === FEED;
+      held = isEnded ? [Uint8Array.of(FEED)] : [];
+      heldBytes = 0;
+    }
+    held.unshift(rest);
+    heldBytes += rest.length;
+    low = at;
+  }
+  if (end > 0) yield lineOf(0, end, held);
+}
