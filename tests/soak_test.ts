@@ -1,0 +1,202 @@
+// deno-lint-ignore-file no-await-in-loop -- a soak is one thing after another
+/**
+ * A long run behind `deno task serve`: twenty readers and a question now and then, a stop and a start in the middle. It comes to its end; memory and file handles of both
+ * processes are flat over the last half. 20,000 steps with `--slow`, else 40. `--steps=N` for another number.
+ */
+import { assert, assertEquals } from "@std/assert";
+import { Lines } from "../actors/run/lines.ts";
+import { LITTLE, withRunDir } from "./actors/little_run.ts";
+import { ROOT } from "./root.ts";
+
+const SLOW = Deno.args.includes("--slow"), given = Deno.args.find((arg) => arg.startsWith("--steps="))?.slice(8);
+const STEPS = Number(given ?? (SLOW ? 20_000 : 40)), READERS = 20, CHAT_EVERY = SLOW ? 60_000 : 1000, LONG = STEPS >= 2000;
+/** A file's bound: low enough that files make way several times in a long soak. */
+const FILE_BYTES = 64 * 2 ** 20;
+const TOKEN = "soaking-token", HEADERS = { authorization: `Bearer ${TOKEN}` };
+const SETS = [
+  ...LITTLE,
+  "threads=1",
+  "data.rolloutBatchSize=2",
+  "data.maxResponseLength=24",
+  `trainer.maxSteps=${STEPS}`,
+  `trainer.saveFreq=${Math.max(10, Math.floor(STEPS / 20))}`,
+  `logging.maxFileBytes=${FILE_BYTES}`,
+];
+
+/** What a process holds, as Linux tells. */
+interface Held {
+  readonly step: number;
+  /** MiB. */
+  readonly memory: number;
+  readonly handles: number;
+}
+
+/** Processes below this one, by what their command line says. */
+async function processes(): Promise<{ run: number; serve: number } | undefined> {
+  const { stdout } = await new Deno.Command("deno", {
+    args: [
+      "eval",
+      `for (const { name } of Deno.readDirSync("/proc")) { try { console.log(name, Deno.readTextFileSync("/proc/" + name + "/cmdline").replaceAll("\\0", " ")); } catch {} }`,
+    ],
+  }).output();
+  const lines = new TextDecoder().decode(stdout).split("\n").filter((line) => line.includes(TOKEN_MARK));
+  const find = (words: string) => Number(lines.find((line) => line.includes(words))?.split(" ")[0]);
+  const run = find("cli/train/run.ts"), serve = find("cli/train/serve_run.ts");
+  return run && serve ? { run, serve } : undefined;
+}
+let TOKEN_MARK = "";
+
+async function heldBy(pid: number, step: number): Promise<Held> {
+  const code =
+    `const t = Deno.readTextFileSync("/proc/${pid}/status"); console.log(JSON.stringify({ memory: Number(/VmRSS:\\s+(\\d+)/.exec(t)[1]) / 1024, ` +
+    `handles: [...Deno.readDirSync("/proc/${pid}/fd")].length }));`;
+  const { stdout } = await new Deno.Command("deno", { args: ["eval", code] }).output();
+  return { step, ...JSON.parse(new TextDecoder().decode(stdout)) };
+}
+
+/** Mean and largest of a quarter, the third or the fourth. */
+function flat(held: readonly Held[], what: string): void {
+  const quarter = (i: number) => held.filter(({ step }) => step > STEPS * i / 4 && step <= STEPS * (i + 1) / 4);
+  const median = (all: readonly Held[], of: "memory" | "handles") => all.map((one) => one[of]).sort((a, b) => a - b)[all.length >> 1]!;
+  const [third, fourth] = [quarter(2), quarter(3)];
+  assert(third.length >= 3 && fourth.length >= 3, `${what}: too few measures`);
+  const [before, after] = [median(third, "memory"), median(fourth, "memory")],
+    [few, many] = [median(third, "handles"), median(fourth, "handles")];
+  const words = `${what}: ${before.toFixed(0)} MiB and ${few} handles in the third quarter, ${after.toFixed(0)} and ${many} in the last`;
+  assert(after <= before * 1.1 + 32 && many <= few + 5, words);
+  Deno.stdout.writeSync(new TextEncoder().encode(`  ${words}\n`));
+}
+
+Deno.test({
+  name: `a soak of ${STEPS} steps behind serve, with ${READERS} readers, questions and a resume in the middle`,
+  fn: () =>
+    withRunDir(async (folder) => {
+      TOKEN_MARK = folder;
+      const child = new Deno.Command("deno", {
+        args: [
+          ...[
+            "run",
+            "--no-prompt",
+            "--allow-read",
+            "--allow-run",
+            "--allow-env=PATH,HOME,DENO_DIR,KEDGE_TOKEN",
+            `${ROOT}/cli/serve.ts`,
+            ":0",
+          ],
+          ...[...SETS, `runDir=${folder}`].flatMap((set) => ["--set", set]),
+          "--start",
+        ],
+        cwd: ROOT,
+        env: { KEDGE_TOKEN: TOKEN },
+        stdin: "null",
+        stdout: "piped",
+        stderr: "piped",
+      }).spawn();
+      let said = "";
+      const reading = [child.stdout, child.stderr].map(async (stream) => {
+        for await (const text of stream.pipeThrough(new TextDecoderStream())) said = (said + text).slice(-20_000);
+      });
+      const over = new AbortController(), held: { run: Held[]; serve: Held[] } = { run: [], serve: [] };
+      let readers: Promise<void>[] = [], chats = 0, events = 0, answers = 0;
+      try {
+        let base = "";
+        for (let i = 0; base === ""; i++) {
+          base = /Control: (http:\S+?)\/(?:\s|#|$)/.exec(said)?.[1] ?? "";
+          assert(i < 3000, said);
+          await new Promise((resolve) => setTimeout(resolve, 20));
+        }
+        const ask = async (path: string, init: RequestInit = {}) => {
+          const all = { headers: { ...HEADERS, "content-type": "application/json" }, signal: over.signal, ...init };
+          for (let tries = 1;; tries++) {
+            try {
+              const response = await fetch(`${base}${path}`, all);
+              return { status: response.status, body: await response.json() };
+            } catch (error) {
+              // On a machine that is busy with other things the endpoint, which yields to all, may let a connection's time pass.
+              if (tries === 20 || over.signal.aborted) throw error;
+              await new Promise((resolve) => setTimeout(resolve, 500));
+            }
+          }
+        };
+        const until = async (is: (status: { state: string; step: number }) => boolean) => {
+          for (;;) {
+            const { body } = await ask("/v1/status");
+            if (is(body)) return body as { state: string; step: number };
+            assert(body.state !== "failed", JSON.stringify(body));
+            await new Promise((resolve) => setTimeout(resolve, 250));
+          }
+        };
+        // A third of the readers follows events, the others ask for what is new, and for answers.
+        const loop = async (work: () => Promise<void>) => {
+          while (!over.signal.aborted) {
+            await work().catch((error) => {
+              if (!over.signal.aborted) said += `\nreader: ${error}`;
+            });
+            await new Promise((resolve) => setTimeout(resolve, 200));
+          }
+        };
+        readers = Array.from({ length: READERS }, (_, i) =>
+          loop(async () => {
+            if (i % 3 === 0) {
+              const response = await fetch(`${base}/v1/events`, { headers: HEADERS, signal: over.signal });
+              for await (const piece of response.body!) events += piece.length > 0 ? 1 : 0;
+            } else if (i % 3 === 1) {
+              const { body } = await ask("/v1/status");
+              answers += (await ask(`/v1/metrics?since=${Math.max(0, body.step - 20)}&limit=50`)).body.lines.length;
+            } else answers += (await ask("/v1/rollouts")).body.samples?.length ?? 0;
+          }));
+        const chat = loop(async () => {
+          const { status } = await ask("/v1/chat/completions", {
+            method: "POST",
+            body: JSON.stringify({ model: "board", messages: [{ role: "user", content: "what is the red number ?" }], "max_tokens": 8 }),
+          });
+          if (status === 200) chats++;
+          await new Promise((resolve) => {
+            const timer = setTimeout(resolve, CHAT_EVERY);
+            over.signal.addEventListener("abort", () => (clearTimeout(timer), resolve(undefined)), { once: true });
+          });
+        });
+        readers.push(chat);
+        const watch = async (last: (status: { state: string; step: number }) => boolean) => {
+          let next = 0;
+          return await until((status) => {
+            if (LONG && status.step >= next) {
+              next = status.step + STEPS / 80;
+              void processes().then(async (found) => {
+                if (!found) return;
+                held.run.push(await heldBy(found.run, status.step));
+                held.serve.push(await heldBy(found.serve, status.step));
+              });
+            }
+            return last(status);
+          });
+        };
+        await watch(({ step }) => step >= STEPS * 0.4);
+        await ask("/v1/stop", { method: "POST", body: "{}" });
+        const { step: stopped } = await until(({ state }) => state === "stopped");
+        assert(stopped < STEPS, "it is stopped in the middle");
+        await ask("/v1/start", { method: "POST", body: "{}" });
+        const { step, state } = await watch((status) => status.state === "done");
+        assertEquals([state, step], ["done", STEPS]);
+      } catch (error) {
+        throw new Error(`${(error as Error).message}\n${said}`, { cause: error });
+      } finally {
+        over.abort();
+        await Promise.allSettled(readers);
+        child.kill("SIGTERM");
+        await child.status;
+        await Promise.all(reading);
+      }
+      assert(chats > 0 && events > 0 && answers > 0, `${chats} chats, ${events} pieces of events, ${answers} lines read`);
+      const steps = new Set(new Lines(`${folder}/board/metrics.jsonl`).entries().map((line) => line.step));
+      assert(steps.has(STEPS), "the last step is logged");
+      if (STEPS < 5000) assertEquals(steps.size, STEPS + 1, "every step is logged once"); // with step 0
+      for (const { name } of Deno.readDirSync(`${folder}/board`)) {
+        const { size, isFile } = Deno.statSync(`${folder}/board/${name}`);
+        assert(!isFile || size <= FILE_BYTES, `${name} has ${size} bytes`);
+      }
+      if (!LONG) return;
+      flat(held.run, "the process that trains");
+      flat(held.serve, "the process that serves");
+    }),
+});
