@@ -85,8 +85,8 @@ const INTRO = `# Configuration
 <!-- Written by tools/generate_docs.ts from actors/config/; edit the schema, not this file. -->
 
 A configuration is JSON with comments (\`deno task train --config FILE\`); \`--set a.b=value\` sets one key over it. Every key has a default: an empty file is the built-in
-task. Paths in a file are relative to the file, those of \`--set\` to the working directory. An unknown key is an error that names the nearest known one, EasyR1's
-spellings included. [config.schema.json](config.schema.json) is the same for editors: \`"$schema": "docs/config.schema.json"\`.
+task. Paths in a file are relative to the file, those of \`--set\` to the working directory. An unknown key is an error that names the nearest known one, also for the
+names that EasyR1, verl and TRL have for it. [config.schema.json](config.schema.json) is the same for editors: \`"$schema": "docs/config.schema.json"\`.
 
 - default: empty for a section, and for keys that may be left out or must be given where their section is.
 - may change: "resume", it may differ when a run goes on from a checkpoint (any other difference is refused, see
