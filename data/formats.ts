@@ -1,7 +1,7 @@
 /**
  * The shapes of rows that are read as they are. A format says how its rows are recognised and which columns have which role; how a prompt, a picture or a truth is written
  * is read by its own shape, whatever the format ({@linkcode "./turns.ts"}, {@linkcode "./pictures.ts"}, {@linkcode "./truths.ts"}). To add one, add an entry to `FORMATS`,
- * its name to `FORMAT_NAMES`, a row to the table in docs/data.md, and rows to tests/data/formats.ts.
+ * its name to `FORMAT_NAMES`, a row to the table in docs/data.md, and rows to tests/data/format_rows.ts.
  *
  * @module
  */

@@ -1,4 +1,4 @@
-import { Tail } from "./tail.ts";
+import { type LinePlace, LineReader } from "../run/line_reader.ts";
 import type { AnswerTable, Ending, Metrics, TrackedRun, Tracker } from "./tracker.ts";
 
 /** How far a tracker has come: the lines of metrics up to a step, and so many of that step; the answers up to a step. */
@@ -36,16 +36,17 @@ export class Feed {
   readonly #tracker: Tracker;
   readonly #run: TrackedRun;
   readonly #options: FeedOptions;
-  readonly #metrics: Tail;
-  readonly #rollouts: Tail;
+  readonly #metrics: LineReader;
+  readonly #rollouts: LineReader;
+  /** Lines of metrics that it was not told, by where they stand, and where it stands behind each. */
+  #lines: { at: LinePlace; step: number; lines: number }[] = [];
+  /** Lines of answers that are due, by step; the last step's may be more. */
+  #answers: { step: number; at: LinePlace[] }[] = [];
   /** Ends the wait between two looks. */
   #wake: (() => void) | undefined;
   #place: Place;
   /** Lines read so far of the step that was read last. */
   #read = { step: -1, lines: 0 };
-  #pending: { lines: Metrics[]; place: Place } | undefined;
-  #table: { step: number; rows: Record<string, unknown>[] } | undefined;
-  #tables: AnswerTable[] = [];
   #begun = false;
   #failures = 0;
   #ending: Ending | undefined;
@@ -60,8 +61,17 @@ export class Feed {
     this.#run = given.run;
     this.#options = options;
     this.#place = options.place;
-    this.#metrics = new Tail(`${given.folder}/metrics.jsonl`);
-    this.#rollouts = new Tail(`${given.folder}/rollouts.jsonl`);
+    this.#metrics = new LineReader(`${given.folder}/metrics.jsonl`, {
+      take: (line, at) => this.#takeMetrics(line, at),
+      restart: () => {
+        this.#lines = [];
+        this.#read = { step: -1, lines: 0 };
+      },
+    });
+    this.#rollouts = new LineReader(`${given.folder}/rollouts.jsonl`, {
+      take: (line, at) => this.#takeAnswer(line, at),
+      restart: () => this.#answers = [],
+    });
   }
 
   /** Follows the run until {@linkcode Feed.end}. Never throws: what fails is noted. @returns Whether everything was told. */
@@ -134,68 +144,78 @@ export class Feed {
     }
   }
 
-  async #tellMetrics(): Promise<void> {
-    for (;;) {
-      const next = this.#pending ??= this.#newLines();
-      if (!next) return;
-      // deno-lint-ignore no-await-in-loop -- in their order
-      if (next.lines.length > 0) await this.#tracker.metrics(next.lines);
-      this.#pending = undefined;
-      this.#stand(next.place);
+  #takeMetrics(line: Uint8Array, at: LinePlace): void {
+    const step = stepOf(line);
+    if (step === undefined) return;
+    this.#read = step === this.#read.step ? { step, lines: this.#read.lines + 1 } : { step, lines: 1 };
+    if (step > this.#place.step || (step === this.#place.step && this.#read.lines > this.#place.lines)) {
+      this.#lines.push({ at, ...this.#read });
     }
   }
 
-  /** The next lines that it was not told, and where it stands behind them; undefined where the file has not grown. */
-  #newLines(): { lines: Metrics[]; place: Place } | undefined {
-    const { begun, lines } = this.#metrics.read();
-    if (begun) this.#read = { step: -1, lines: 0 };
-    if (lines.length === 0) return undefined;
-    const out: Metrics[] = [];
-    let place = this.#place;
-    for (const line of lines) {
-      const step = Number(line["step"]);
-      this.#read = step === this.#read.step ? { step, lines: this.#read.lines + 1 } : { step, lines: 1 };
-      if (step < place.step || (step === place.step && this.#read.lines <= place.lines)) continue;
-      place = { ...place, ...this.#read };
-      out.push(metricsOf(line));
+  async #tellMetrics(): Promise<void> {
+    await this.#metrics.look();
+    while (this.#lines.length > 0) {
+      const batch = this.#lines.slice(0, BATCH);
+      // deno-lint-ignore no-await-in-loop -- in their order
+      const lines = await readLines(this.#metrics, batch.map(({ at }) => at)), { step, lines: count } = batch.at(-1)!;
+      // deno-lint-ignore no-await-in-loop -- as above
+      if (lines.length > 0) await this.#tracker.metrics(lines.map(metricsOf));
+      this.#lines = this.#lines.slice(batch.length);
+      this.#stand({ ...this.#place, step, lines: count });
     }
-    return { lines: out, place };
+  }
+
+  /** The answers of a step lie behind one another; its table is whole when the next step begins. */
+  #takeAnswer(line: Uint8Array, at: LinePlace): void {
+    const step = stepOf(line), { answersEvery } = this.#options;
+    if (step === undefined || answersEvery === 0 || step <= this.#place.answers) return;
+    if (this.#answers.at(-1)?.step !== step) this.#answers.push({ step, at: [] });
+    if (step % answersEvery === 0 || step === 1) this.#answers.at(-1)!.at.push(at);
+    else if (this.#answers.length > 1 && this.#answers.at(-2)!.at.length === 0) this.#answers.splice(-2, 1);
   }
 
   async #tellAnswers(last: boolean): Promise<void> {
     if (this.#options.answersEvery === 0) return;
-    for (;;) {
-      for (let table = this.#tables[0]; table; table = this.#tables[0]) {
-        // deno-lint-ignore no-await-in-loop -- in their order
-        await this.#tracker.answers(table);
-        this.#tables.shift();
-        this.#stand({ ...this.#place, answers: table.step });
-      }
-      const { lines } = this.#rollouts.read();
-      for (const line of lines) this.#addAnswer(line);
-      if (lines.length > 0) continue;
-      if (last) this.#closeTable();
-      if (this.#tables.length === 0) return;
+    await this.#rollouts.look();
+    while (this.#answers.length > (last ? 0 : 1)) {
+      const [{ step, at }] = this.#answers as [{ step: number; at: LinePlace[] }];
+      // deno-lint-ignore no-await-in-loop -- in their order
+      const answers = await readLines(this.#rollouts, at);
+      // deno-lint-ignore no-await-in-loop -- as above
+      if (answers.length > 0) await this.#tracker.answers(tableOf(step, answers));
+      this.#answers.shift();
+      if (at.length > 0) this.#stand({ ...this.#place, answers: step });
     }
-  }
-
-  /** The answers of a step lie behind one another; the table is whole when the next step begins. */
-  #addAnswer(line: Record<string, unknown>): void {
-    const step = Number(line["step"]), due = step % this.#options.answersEvery === 0 || step === 1;
-    if (this.#table && this.#table.step !== step) this.#closeTable();
-    if (!due || step <= this.#place.answers) return;
-    (this.#table ??= { step, rows: [] }).rows.push(line);
-  }
-
-  #closeTable(): void {
-    if (this.#table) this.#tables.push(tableOf(this.#table.step, this.#table.rows));
-    this.#table = undefined;
   }
 
   #stand(place: Place): void {
     this.#place = place;
     this.#options.keep(place);
   }
+}
+
+/** Lines of metrics that a tracker is told at once. */
+const BATCH = 100;
+
+/** The step that begins a line; undefined for a line of another kind. */
+function stepOf(line: Uint8Array): number | undefined {
+  const step = /^\s*\{\s*"step":\s*(\d+)/.exec(new TextDecoder().decode(line.subarray(0, 40)))?.[1];
+  return step === undefined ? undefined : Number(step);
+}
+
+/** Lines by where they stand; what is gone meanwhile, since the run began anew before them, is left out: it comes again. */
+async function readLines(reader: LineReader, places: readonly LinePlace[]): Promise<Record<string, unknown>[]> {
+  const out: Record<string, unknown>[] = [];
+  for (const place of places) {
+    // deno-lint-ignore no-await-in-loop -- in their order
+    const bytes = await reader.line(place);
+    try {
+      if (bytes) out.push(JSON.parse(new TextDecoder().decode(bytes)) as Record<string, unknown>);
+    } catch { // torn by a crash, or cut: the run itself passes over it
+    }
+  }
+  return out;
 }
 
 /** The numbers of a line of metrics.jsonl. */

@@ -1,6 +1,6 @@
 import { Checkpoints } from "../../actors/run/checkpoints.ts";
 import type { CheckpointInfo, StepRollouts } from "../run_control.ts";
-import { type LinePlace, LineReader } from "./line_reader.ts";
+import { type LinePlace, LineReader } from "../../actors/run/line_reader.ts";
 
 /** Lines of metrics that are held, and characters of them; older ones stay in the file. */
 const HELD = 50_000, HELD_LENGTH = 32 * 2 ** 20;

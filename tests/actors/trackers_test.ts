@@ -3,7 +3,6 @@ import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { crc32 } from "node:zlib";
 import { Feed, metricsOf, NOWHERE, type Place, tableOf } from "../../actors/trackers/feed.ts";
 import { MlflowRun } from "../../actors/trackers/mlflow.ts";
-import { Tail } from "../../actors/trackers/tail.ts";
 import type { Ending, Metrics, TrackedRun, Tracker } from "../../actors/trackers/tracker.ts";
 import { WandbFolder } from "../../actors/trackers/wandb.ts";
 import { RECORD, WandbLog } from "../../actors/trackers/wandb_log.ts";
@@ -244,22 +243,6 @@ Deno.test("a tracker that is out of reach misses nothing, is noted once, and a r
   assertEquals(await followed, false);
   assert(performance.now() - start < 2000, "the end waits for a stated time only");
   Deno.removeSync(folder, { recursive: true });
-});
-
-Deno.test("a tail reads lines that are longer than a piece, torn ones when they end, and a replaced file from its beginning", () => {
-  const path = Deno.makeTempFileSync(), tail = new Tail(path, { piece: 16 });
-  write(path, { text: "é".repeat(40) });
-  Deno.writeTextFileSync(path, '{"b":', { append: true });
-  assertEquals(tail.read().lines, [{ text: "é".repeat(40) }]);
-  assertEquals(tail.read().lines, []);
-  Deno.writeTextFileSync(path, '2}\nnot json\n{"c":3}\n', { append: true });
-  const all = [];
-  for (let lines = tail.read().lines; lines.length > 0; lines = tail.read().lines) all.push(...lines);
-  assertEquals(all, [{ b: 2 }, { c: 3 }]);
-  Deno.writeTextFileSync(`${path}.new`, '{"d":4}\n');
-  Deno.renameSync(`${path}.new`, path);
-  assertEquals(tail.read(), { begun: true, lines: [{ d: 4 }] });
-  Deno.removeSync(path);
 });
 
 Deno.test("lines and answers become numbers and tables", () => {
