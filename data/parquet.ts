@@ -1,10 +1,10 @@
-import { type AsyncBuffer, type FileMetaData, parquetMetadataAsync, parquetReadObjects } from "hyparquet";
-import { compressors } from "hyparquet-compressors";
+import { type FileMetaData, parquetMetadataAsync, parquetReadObjects } from "hyparquet";
 import { KedgeError } from "../ffi/errors.ts";
 import { Columns } from "./columns.ts";
 import { badFile, fileName, type Folders, pathInside, readRange, reasonOf } from "./file_ranges.ts";
 import { type FileOptions, foldersOf } from "./json_lines.ts";
 import { footerFault } from "./parquet_footer.ts";
+import { readGroup } from "./parquet_pages.ts";
 import type { DataFile, Dataset, Sample } from "./sample.ts";
 
 /** How a Parquet file is opened. */
@@ -34,25 +34,23 @@ export class ParquetDataset implements Dataset {
   readonly files: readonly DataFile[];
   readonly #path: string;
   readonly #folders: Folders;
-  readonly #file: AsyncBuffer;
   readonly #metadata: FileMetaData;
   readonly #starts: readonly number[]; // of the row groups, and at the end the number of rows
   readonly #columns: Columns;
   readonly #cachedGroups: number;
   readonly #groups = new Map<number, Promise<Rows>>(); // the one used last at the end
 
-  private constructor(path: string, options: ParquetOptions, opened: { file: AsyncBuffer; metadata: FileMetaData }) {
+  private constructor(path: string, options: ParquetOptions, metadata: FileMetaData) {
     const { cachedGroups = 2, name } = options;
     if (!(cachedGroups >= 1)) throw new RangeError(`Cannot keep ${cachedGroups} row groups: it takes 1 or more`);
     const starts = [0];
-    for (const group of opened.metadata.row_groups) starts.push(starts.at(-1)! + Number(group.num_rows));
+    for (const group of metadata.row_groups) starts.push(starts.at(-1)! + Number(group.num_rows));
     this.name = name ?? fileName(path);
     this.size = starts.at(-1)!;
     this.#path = path;
     this.files = [{ path, name: this.name, rows: this.size }];
     this.#folders = foldersOf(path, options);
-    this.#file = opened.file;
-    this.#metadata = opened.metadata;
+    this.#metadata = metadata;
     this.#starts = starts;
     this.#columns = new Columns(options);
     this.#cachedGroups = cachedGroups;
@@ -67,18 +65,18 @@ export class ParquetDataset implements Dataset {
    * @throws {RangeError} for a prompt format that is none.
    */
   static async open(path: string, options: ParquetOptions = {}): Promise<ParquetDataset> {
-    let opened;
+    let metadata;
     try {
       const byteLength = (await Deno.stat(path)).size;
       const slice = (start: number, end = byteLength) => readRange(path, { start, end }).buffer;
       const file = { byteLength, slice };
-      opened = { file, metadata: await parquetMetadataAsync(file) };
-      const fault = footerFault(opened.metadata, file);
+      metadata = await parquetMetadataAsync(file);
+      const fault = footerFault(metadata, file);
       if (fault !== undefined) throw new Error(fault);
     } catch (error) {
       throw badFile(path, reasonOf(error), error);
     }
-    const dataset = new ParquetDataset(path, options, opened);
+    const dataset = new ParquetDataset(path, options, metadata);
     if (dataset.size === 0) throw badFile(path, "it has no rows");
     return dataset;
   }
@@ -114,7 +112,7 @@ export class ParquetDataset implements Dataset {
   }
 
   async #read(group: number): Promise<Rows> {
-    const [rowStart, rowEnd] = [this.#starts[group]!, this.#starts[group + 1]!];
-    return await parquetReadObjects({ file: this.#file, metadata: this.#metadata, compressors, rowStart, rowEnd, utf8: false });
+    const slice = (start: number, end: number) => readRange(this.#path, { start, end }).buffer;
+    return await parquetReadObjects({ ...readGroup(this.#metadata, { group, slice }), utf8: false });
   }
 }

@@ -2,6 +2,8 @@ import { type FileMetaData, parquetSchema, type SchemaTree } from "hyparquet";
 
 /** Rows of a group, which are read at once; writers make a million at most. */
 const MOST_ROWS = 2 ** 24;
+/** Values of a column of a group, with those of its lists. */
+const MOST_VALUES = 2 ** 26;
 
 /**
  * What is wrong with a Parquet file's footer: columns that the schema has not, that lie outside of the file, or that have fewer values than the group has rows.
@@ -21,6 +23,7 @@ export function footerFault(metadata: FileMetaData, { byteLength }: { byteLength
   for (const [g, { num_rows: rows, columns }] of metadata.row_groups.entries()) {
     if (!(rows >= 0 && rows <= MOST_ROWS)) return `row group ${g} has ${rows} rows, and ${MOST_ROWS} are allowed`;
     const seen = new Set<string>();
+    let bytes = 0;
     for (const { meta_data: column } of columns ?? []) {
       if (!column) return `row group ${g} has a column without metadata`;
       const name = column.path_in_schema.join(".");
@@ -30,6 +33,11 @@ export function footerFault(metadata: FileMetaData, { byteLength }: { byteLength
       const start = Number(dictionary || data), first = Math.min(start, Number(data));
       if (!(first >= 4 && size >= 0 && Number(data) <= byteLength && start + Number(size) <= byteLength)) {
         return `column ${name} of row group ${g} lies outside of the file`;
+      }
+      bytes += Number(size);
+      if (bytes > byteLength) return `the columns of row group ${g} have more bytes than the file`;
+      if (column.num_values > MOST_VALUES) {
+        return `column ${name} of row group ${g} has ${column.num_values} values, and ${MOST_VALUES} are allowed`;
       }
       if (!(column.num_values >= rows)) return `column ${name} of row group ${g} has ${column.num_values} values for ${rows} rows`;
     }

@@ -16,11 +16,11 @@ export interface ChildEnd {
  * Runs `deno run <permissions> <file> <args>` in the project's root.
  *
  * @param options `env` is the whole environment of the child but for HOME and DENO_DIR, which say where Deno keeps its cache; PATH defaults to this
- *   process's own.
+ *   process's own. `signal` ends it.
  */
 export async function runChild(
   file: string,
-  options: { permissions: readonly string[]; args?: readonly string[]; env?: Readonly<Record<string, string>> },
+  options: { permissions: readonly string[]; args?: readonly string[]; env?: Readonly<Record<string, string>>; signal?: AbortSignal },
 ): Promise<ChildEnd> {
   const own: Record<string, string> = {};
   for (const name of ["PATH", "HOME", "DENO_DIR"]) {
@@ -33,6 +33,7 @@ export async function runChild(
     clearEnv: true,
     env: { ...own, NO_COLOR: "1", ...options.env },
     stdin: "null",
+    signal: options.signal,
   }).output();
   const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
   return { code, stdout: text(stdout), stderr: text(stderr) };

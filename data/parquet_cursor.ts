@@ -1,0 +1,160 @@
+/** Values of a run, or of a block of deltas, beyond those that are wanted: writers fill their last one up. */
+const FILLED = 512;
+
+/** A value of a Thrift struct: a number, a truth, the fields of a struct by their numbers; undefined for what page headers have no use for. */
+export type ThriftValue = number | boolean | ThriftFields | undefined;
+
+/** The fields of a Thrift struct by their numbers. */
+export type ThriftFields = ReadonlyMap<number, ThriftValue>;
+
+/** Reads what a Parquet page says about itself. A method throws a `RangeError` where the bytes end, or where a count of theirs is more than can be. */
+export class ParquetCursor {
+  /** The byte that comes next. */
+  at: number;
+  readonly #bytes: Uint8Array;
+
+  constructor(bytes: Uint8Array, at = 0) {
+    this.#bytes = bytes;
+    this.at = at;
+  }
+
+  byte(): number {
+    const byte = this.#bytes[this.at++];
+    if (byte === undefined) throw new RangeError("it is cut");
+    return byte;
+  }
+
+  skip(count: number): undefined {
+    if (!(count >= 0 && this.at + count <= this.#bytes.length)) throw new RangeError("it is cut");
+    this.at += count;
+  }
+
+  /** The length of what follows, in four bytes. */
+  length(): number {
+    const at = this.at;
+    this.skip(4);
+    return new DataView(this.#bytes.buffer, this.#bytes.byteOffset).getUint32(at, true);
+  }
+
+  /** A whole number in groups of seven bits. 64 bits are exact up to 2^53. */
+  unsigned(bits: 32 | 64 = 32): number {
+    let value = 0;
+    for (let shift = 0; shift < bits; shift += 7) {
+      const byte = this.byte();
+      value += (byte & 127) * 2 ** shift;
+      if (byte < 128) return bits === 32 ? value % 2 ** 32 : value;
+    }
+    throw new RangeError("a number of it does not end");
+  }
+
+  signed(bits: 32 | 64 = 32): number {
+    const value = this.unsigned(bits);
+    return value % 2 === 0 ? value / 2 : -(value + 1) / 2;
+  }
+
+  /** A struct in Thrift's compact protocol. */
+  struct(depth = 0): ThriftFields {
+    if (depth > 8) throw new RangeError("its structs are too deep");
+    const fields = new Map<number, ThriftValue>();
+    for (let last = 0;;) {
+      const head = this.byte(), type = head & 15;
+      if (type === 0) return fields;
+      last = head >> 4 === 0 ? this.signed() : last + (head >> 4);
+      fields.set(last, this.#value(type, depth));
+    }
+  }
+
+  #value(type: number, depth: number): ThriftValue {
+    switch (type) {
+      case 1:
+      case 2:
+        return type === 1;
+      case 3:
+        return this.byte() << 24 >> 24;
+      case 4: // integers of 16, 32 and 64 bits
+      case 5:
+        return this.signed();
+      case 6:
+        return this.signed(64);
+      case 7: // a double
+        return this.skip(8);
+      case 8: // bytes
+        return this.skip(this.unsigned());
+      case 12:
+        return this.struct(depth + 1);
+      default:
+        throw new RangeError(`a field of it is of type ${type}`);
+    }
+  }
+
+  /**
+   * Reads runs: of one value that comes again, or of values packed into `width` bits each. The last may be longer than what is wanted.
+   *
+   * @param options `count`: of the values that are wanted. `most`: the value that is counted.
+   * @returns How many of the values are `most`.
+   */
+  runs({ width, count, most }: { width: number; count: number; most?: number }): number {
+    let seen = 0, found = 0;
+    while (seen < count) {
+      const head = this.unsigned(), packed = head % 2 === 1, length = packed ? (head - 1) * 4 : head / 2;
+      if (length > count + FILLED) throw new RangeError(`a run of it has ${length} values, where ${count} are`);
+      if (packed) {
+        if (most !== undefined) found += this.#packed({ width, count: Math.min(length, count - seen), value: most });
+        this.at += Math.ceil(length * width / 8); // its last bytes may be left out
+      } else {
+        let value = 0;
+        for (let i = 0; i < width; i += 8) value += this.byte() * 2 ** i;
+        if (value === most) found += length;
+      }
+      seen += length;
+    }
+    return found;
+  }
+
+  /** How many of the packed values that come next are `value`. */
+  #packed({ width, count, value }: { width: number; count: number; value: number }): number {
+    let found = 0, bits = 0, left = 0, at = this.at;
+    for (let i = 0; i < count; i++) {
+      for (; left < width; left += 8) bits |= (this.#bytes[at++] ?? 0) << left;
+      if ((bits & (1 << width) - 1) === value) found++;
+      bits >>>= width;
+      left -= width;
+    }
+    return found;
+  }
+
+  /**
+   * Reads the deltas of DELTA_BINARY_PACKED.
+   *
+   * @param options `count`: of the values. `each`: is given every value, which takes 32 bits.
+   */
+  deltas({ count, each }: { count: number; each?: (value: number) => void }): void {
+    const block = this.unsigned(), parts = this.unsigned(), size = block / parts;
+    this.unsigned(64); // how many values there are
+    if (!(parts >= 1 && block <= 2 ** 20 && size >= 8 && size % 8 === 0)) {
+      throw new RangeError(`a block of it has ${block} deltas in ${parts} parts`);
+    }
+    let value = this.signed(64);
+    if (count > 0) each?.(value);
+    for (let seen = 1; seen < count;) {
+      const least = this.signed(64), widths = this.at;
+      this.skip(parts);
+      for (let part = 0; part < parts && seen < count; part++, seen += size) {
+        const width = this.#bytes[widths + part]!, wanted = Math.min(size, count - seen);
+        if (width > (each ? 32 : 64)) throw new RangeError(`a delta of it has ${width} bits`);
+        for (let i = 0; each && i < wanted; i++) each(value += least + this.#bits(i * width, width));
+        this.at += size * width / 8; // its last bytes may be left out
+      }
+    }
+  }
+
+  /** A whole number of `width` bits, `from` bits on. */
+  #bits(from: number, width: number): number {
+    let value = 0;
+    for (let bit = 0; bit < width; bit++) {
+      const at = from + bit;
+      if (((this.#bytes[this.at + (at >> 3)] ?? 0) >> (at & 7)) % 2 === 1) value += 2 ** bit;
+    }
+    return value;
+  }
+}

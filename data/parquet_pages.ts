@@ -1,0 +1,269 @@
+/**
+ * Holds the pages of a row group to their bytes. The library takes at its word what a page says of its values, its runs and its size: a run of 2^30 values fills
+ * the memory, and a block of deltas in fewer parts than none is read for ever.
+ *
+ * @module
+ */
+import {
+  type AsyncBuffer,
+  type ColumnMetaData,
+  type CompressionCodec,
+  type Compressors,
+  type FileMetaData,
+  parquetSchema,
+  type SchemaTree,
+} from "hyparquet";
+import { compressors as inScript } from "hyparquet-compressors";
+import { brotliDecompressSync, zstdDecompressSync } from "node:zlib";
+import { ParquetCursor, type ThriftFields } from "./parquet_cursor.ts";
+
+/** Bytes that a page, and a column of a group, may have when they are decompressed: so many, and for each of their bytes in the file what gzip makes at most. */
+const PAGE_BYTES = 2 ** 24, COLUMN_BYTES = 2 ** 28, GROWTH = 1032;
+
+/** Where one column begins after another in what the library reads; it asks for those nearby together, and copies them. */
+const APART = 2 ** 40;
+
+type Decompress = (bytes: Uint8Array, size: number) => Uint8Array;
+
+/** Those in script that give as many bytes as they should; Brotli's and Zstandard's give as many as the bytes say. */
+const DECOMPRESS: Readonly<Partial<Record<CompressionCodec, Decompress>>> = {
+  UNCOMPRESSED: (bytes) => bytes,
+  SNAPPY: inScript.SNAPPY,
+  GZIP: inScript.GZIP,
+  LZ4: inScript.LZ4,
+  LZ4_RAW: inScript.LZ4_RAW,
+  BROTLI: (bytes, size) => viewOf(brotliDecompressSync(bytes, { maxOutputLength: Math.max(size, 1) })),
+  ZSTD: (bytes, size) => viewOf(zstdDecompressSync(bytes, { maxOutputLength: Math.max(size, 1) })),
+};
+
+/** Without the methods of Node's, of which `slice` gives no copy. */
+function viewOf({ buffer, byteOffset, byteLength }: Uint8Array): Uint8Array {
+  return new Uint8Array(buffer, byteOffset, byteLength);
+}
+
+/** What is read of one row group: a file that has this group alone. */
+export interface GroupRead {
+  readonly file: AsyncBuffer;
+  readonly metadata: FileMetaData;
+  readonly compressors: Compressors;
+}
+
+/**
+ * Reads the bytes of a row group and looks at its pages: at their headers now, and at what is compressed when the library asks for it.
+ *
+ * @param metadata Of the file; `footerFault` has nothing against it.
+ * @param options `group`: its number. `slice`: gives bytes of the file.
+ * @returns What the library reads the group's rows from, with rows that begin with 0.
+ * @throws {RangeError} where a page says what cannot be.
+ */
+export function readGroup(
+  metadata: FileMetaData,
+  options: { group: number; slice: (start: number, end: number) => ArrayBuffer },
+): GroupRead {
+  const whole = metadata.row_groups[options.group]!, tree = parquetSchema(metadata), compressors: Record<string, Decompress> = {};
+  const chunks: ArrayBuffer[] = [];
+  const columns = whole.columns.map((column, i) => {
+    const meta = column.meta_data!, start = Number(meta.dictionary_page_offset || meta.data_page_offset);
+    const buffer = options.slice(start, start + Number(meta.total_compressed_size)), levels = levelsOf(tree, meta.path_in_schema);
+    chunks.push(buffer);
+    // A codec of its own, so that the column's pages are known when they come to be decompressed; and a place of its own, so that it is not copied.
+    const codec = `column ${i}`,
+      own = { codec: codec as CompressionCodec, "data_page_offset": BigInt(i * APART), "dictionary_page_offset": undefined };
+    compressors[codec] = new ColumnPages(new Uint8Array(buffer), { meta, levels, rows: Number(whole.num_rows) }).decompress;
+    return { ...column, meta_data: { ...meta, ...own } };
+  });
+  const file = { byteLength: chunks.length * APART, slice: (start: number) => chunks[start / APART]! };
+  return { file, metadata: { ...metadata, row_groups: [{ ...whole, columns }] }, compressors };
+}
+
+/** How deep a column's values are repeated and defined at most. */
+interface Levels {
+  readonly repeated: number;
+  readonly defined: number;
+  /** Whether each row has one value, or none. */
+  readonly flat: boolean;
+}
+
+function levelsOf(tree: SchemaTree, path: readonly string[]): Levels {
+  let node = tree, repeated = node.element.repetition_type === "REPEATED" ? 1 : 0, defined = 0;
+  for (const name of path) {
+    node = node.children.find(({ element }) => element.name === name)!;
+    if (node.element.repetition_type === "REPEATED") repeated++;
+    if (node.element.repetition_type !== "REQUIRED") defined++;
+  }
+  return { repeated, defined, flat: path.length === 1 && node.element.repetition_type !== "REPEATED" };
+}
+
+/** A page that is looked at when it is decompressed. */
+type Check = (page: Uint8Array) => void;
+
+interface ColumnOptions {
+  readonly meta: ColumnMetaData;
+  readonly levels: Levels;
+  readonly rows: number;
+}
+
+/** The pages of a column. */
+class ColumnPages {
+  readonly #bytes: Uint8Array;
+  readonly #name: string;
+  readonly #boolean: boolean;
+  readonly #levels: Levels;
+  readonly #checks: Check[] = []; // of pages that are to be decompressed, in their order
+  readonly #decompress: Decompress | undefined;
+  readonly #codec: string;
+  #left: number; // values, by the footer
+
+  constructor(bytes: Uint8Array, { meta, levels, rows }: ColumnOptions) {
+    this.#bytes = bytes;
+    this.#name = meta.path_in_schema.join(".");
+    this.#boolean = meta.type === "BOOLEAN";
+    this.#levels = levels;
+    this.#codec = meta.codec;
+    this.#decompress = DECOMPRESS[meta.codec];
+    this.#left = Number(meta.num_values);
+    const values = this.#left;
+    let size = 0;
+    // As the library does, which takes a last byte for nothing.
+    for (let at = 0; at < bytes.length - 1 && !(levels.flat && this.#left === 0);) {
+      const { end, whole } = this.#said(() => this.#page(at), `the page at byte ${at}`);
+      size += whole;
+      if (size > COLUMN_BYTES + GROWTH * bytes.length) {
+        throw new RangeError(`the pages of column ${this.#name} have ${size} bytes, decompressed`);
+      }
+      at = end;
+    }
+    if (levels.flat && values - this.#left < rows) {
+      throw new RangeError(`the pages of column ${this.#name} have ${values - this.#left} values for ${rows} rows`);
+    }
+  }
+
+  /** A page's bytes, decompressed, once they are found to be what they say. The library asks for the pages in their order. */
+  readonly decompress: Decompress = (bytes, size) => {
+    const check = this.#checks.shift();
+    if (!this.#decompress) throw new RangeError(`column ${this.#name} is compressed as ${this.#codec}, which is not read`);
+    if (!check) throw new RangeError(`column ${this.#name} has a page too many`);
+    const page = this.#decompress(bytes, size);
+    if (page.length === size) this.#said(() => check(page), "a page"); // the library tells of another size
+    return page;
+  };
+
+  #said<T>(run: () => T, what: string): T {
+    try {
+      return run();
+    } catch (error) {
+      throw new RangeError(`${what} of column ${this.#name} is damaged: ${(error as Error).message}`, { cause: error });
+    }
+  }
+
+  /** Looks at a page: `end` is where the next one begins, `whole` its bytes when it is decompressed. */
+  #page(at: number): { end: number; whole: number } {
+    const cursor = new ParquetCursor(this.#bytes, at), header = cursor.struct();
+    const whole = numberOf(header, 2), packed = numberOf(header, 3), start = cursor.at;
+    cursor.skip(packed);
+    if (!(whole >= 0 && whole <= PAGE_BYTES + GROWTH * packed)) throw new RangeError(`it has ${packed} bytes, and ${whole} decompressed`);
+    const body = this.#bytes.subarray(start, cursor.at), type = numberOf(header, 1), about = header.get([5, NaN, 7, 8][type] ?? NaN);
+    if (!(about instanceof Map)) throw new RangeError(`it is of type ${type}`);
+    const values = numberOf(about, 1), most = type === 2 ? whole : this.#left;
+    if (!(values >= 0 && values <= most)) throw new RangeError(`it has ${values} values, where ${most} are`);
+    if (type !== 2) this.#left -= values;
+    if (type === 0) this.#checks.push((page) => this.#levelled(page, { values, encoding: numberOf(about, 2) }));
+    else if (type === 2) this.#checks.push(() => {});
+    else this.#second(body, { about, whole });
+    return { end: cursor.at, whole };
+  }
+
+  /** A page whose levels are compressed with its values. */
+  #levelled(page: Uint8Array, { values, encoding }: { values: number; encoding: number }): void {
+    const cursor = new ParquetCursor(page);
+    let there = values;
+    for (const most of [this.#levels.repeated, this.#levels.defined]) {
+      if (most === 0) continue;
+      const length = cursor.length(), start = cursor.at;
+      there = cursor.runs({ width: widthOf(most), count: values, most });
+      cursor.at = start + length;
+    }
+    if (this.#levels.defined === 0) there = values;
+    this.#values(cursor, { page, count: there, encoding, second: false });
+  }
+
+  /** A page of the second version: its levels are not compressed. */
+  #second(body: Uint8Array, { about, whole }: { about: ThriftFields; whole: number }): void {
+    const [values, nulls, rows, encoding, defined, repeated] = [1, 2, 3, 4, 5, 6].map((id) => numberOf(about, id)) as [
+      number,
+      number,
+      ...number[],
+    ];
+    const levels = defined! + repeated!;
+    if (!(defined! >= 0 && repeated! >= 0 && levels <= body.length && levels <= whole)) {
+      throw new RangeError(`its levels have ${levels} bytes`);
+    }
+    if (!(nulls >= 0 && nulls <= values && rows! >= 0)) {
+      throw new RangeError(`it has ${values} values, ${nulls} of them none, in ${rows} rows`);
+    }
+    const { repeated: deepest, defined: fullest } = this.#levels;
+    if (deepest > 0) new ParquetCursor(body.subarray(0, repeated)).runs({ width: widthOf(deepest), count: values });
+    if (fullest > 0) new ParquetCursor(body.subarray(repeated, levels)).runs({ width: widthOf(fullest), count: values });
+    const check = (page: Uint8Array) =>
+      this.#values(new ParquetCursor(page), { page, count: values - nulls, encoding: encoding!, second: true });
+    if (about.get(7) === false) check(body.subarray(fullest > 0 ? levels : repeated));
+    else this.#checks.push(check);
+  }
+
+  /** The values of a page, as far as their encoding has counts of its own. */
+  #values(cursor: ParquetCursor, options: { page: Uint8Array; count: number; encoding: number; second: boolean }): void {
+    const { page, count, encoding, second } = options;
+    switch (encoding) {
+      case 2: // of a dictionary
+      case 3: // runs
+      case 8: // of a dictionary
+        if (second ? encoding === 3 : this.#boolean) {
+          cursor.length();
+          cursor.runs({ width: 1, count });
+        } else {
+          const width = cursor.byte();
+          if (width > 32) throw new RangeError(`a number of its dictionary has ${width} bits`);
+          if (width > 0 || second) cursor.runs({ width, count });
+        }
+        break;
+      case 5: // deltas
+      case 6: // bytes, whose lengths are deltas
+        cursor.deltas({ count });
+        break;
+      case 7:
+        checkShared(cursor, { count, most: PAGE_BYTES + GROWTH * page.length });
+        break;
+    }
+  }
+}
+
+/** Looks at texts of which each says how much it shares with the one before. */
+function checkShared(cursor: ParquetCursor, { count, most }: { count: number; most: number }): void {
+  const shared: number[] = [];
+  let last = 0, total = 0, i = 0;
+  cursor.deltas({ count, each: (value) => shared.push(value) });
+  cursor.deltas({
+    count,
+    each: (value) => {
+      const before = shared[i++]!;
+      if (!(value >= 0 && before >= 0 && before <= last)) {
+        throw new RangeError(`a text of it shares ${before} bytes with ${last} before, and has ${value} more`);
+      }
+      last = before + value;
+      total += last;
+      if (total > most) throw new RangeError(`its texts have more than ${most} bytes`);
+    },
+  });
+}
+
+/** A number that a header must have. */
+function numberOf(fields: ThriftFields, id: number): number {
+  const value = fields.get(id);
+  if (typeof value !== "number") throw new RangeError(`its header has no number in field ${id}`);
+  return value;
+}
+
+/** Bits that a level takes. */
+function widthOf(most: number): number {
+  return 32 - Math.clz32(most);
+}
