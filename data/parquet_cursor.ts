@@ -54,7 +54,6 @@ export class ParquetCursor {
 
   /** A struct in Thrift's compact protocol. */
   struct(depth = 0): ThriftFields {
-    if (depth > 8) throw new RangeError("its structs are too deep");
     const fields = new Map<number, ThriftValue>();
     for (let last = 0;;) {
       const head = this.byte(), type = head & 15;
@@ -65,6 +64,7 @@ export class ParquetCursor {
   }
 
   #value(type: number, depth: number): ThriftValue {
+    if (depth > 8) throw new RangeError("its structs are too deep");
     switch (type) {
       case 1:
       case 2:
@@ -80,11 +80,18 @@ export class ParquetCursor {
         return this.skip(8);
       case 8: // bytes
         return this.skip(this.unsigned());
+      case 9:
+        return this.#list(depth + 1);
       case 12:
         return this.struct(depth + 1);
       default:
         throw new RangeError(`a field of it is of type ${type}`);
     }
+  }
+
+  #list(depth: number): undefined {
+    const head = this.byte(), type = head & 15, count = head >> 4 === 15 ? this.unsigned() : head >> 4;
+    for (let i = 0; i < count; i++) type === 1 || type === 2 ? this.byte() : this.#value(type, depth); // a byte each at least
   }
 
   /**

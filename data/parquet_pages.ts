@@ -163,7 +163,7 @@ class ColumnPages {
     cursor.skip(packed);
     if (!(whole >= 0 && whole <= PAGE_BYTES + GROWTH * packed)) throw new RangeError(`it has ${packed} bytes, and ${whole} decompressed`);
     const body = this.#bytes.subarray(start, cursor.at), type = numberOf(header, 1), about = header.get([5, NaN, 7, 8][type] ?? NaN);
-    if (!(about instanceof Map)) throw new RangeError(`it is of type ${type}`);
+    if (!(about instanceof Map)) throw new RangeError(`its header is that of no page of type ${type}`);
     const values = numberOf(about, 1), most = type === 2 ? whole : this.#left;
     if (!(values >= 0 && values <= most)) throw new RangeError(`it has ${values} values, where ${most} are`);
     if (type !== 2) this.#left -= values;

@@ -90,6 +90,13 @@ for (const [words, run] of Object.entries(REFUSED)) {
   Deno.test(`a page is refused: ${words}`, async () => void await assertRejects(run, RangeError, words));
 }
 
+Deno.test("a header with fields that nobody asks for is read", () => {
+  const bytes = [0x15, 4, 0x11, 0x18, 2, 65, 66, 0x17, 0, 0, 0, 0, 0, 0, 0, 0, 0x19, 0x25, 2, 4, 0x19, 0x21, 1, 2, 0x1c, 0x16, 3, 0, 0, 99];
+  const cursor = new ParquetCursor(Uint8Array.from(bytes)), none = undefined;
+  assertEquals([...cursor.struct()], [[1, 2], [2, true], [3, none], [4, none], [5, none], [6, none], [7, new Map([[1, -2]])]]);
+  assertEquals(cursor.byte(), 99);
+});
+
 Deno.test("runs are counted as they are read", () => {
   const counted = (bytes: number[], options: { width: number; count: number; most: number }) => {
     const cursor = new ParquetCursor(Uint8Array.from(bytes));
