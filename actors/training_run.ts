@@ -20,11 +20,12 @@ import type {
 } from "./messages.ts";
 import { type HeldAnswers, heldAnswers, holdPrompt, promptMessage } from "./prompts.ts";
 import { modelFolder } from "./run/model_folder.ts";
-import { openRunFolder } from "./run/run_folder.ts";
+import { openRunFolder, type RunFolder } from "./run/run_folder.ts";
 import { writeWhole } from "./run/whole_file.ts";
 import { Place } from "./runtime/place.ts";
 import { Actor } from "./runtime/spawn.ts";
 import { Trackers } from "./trackers/trackers.ts";
+import { explained } from "./trainer/failure.ts";
 import type { TrainerOptions } from "./trainer/trainer.ts";
 
 /** How a run is opened. */
@@ -99,8 +100,7 @@ export class TrainingRun implements AsyncDisposable {
   static async open(source: ConfigSource = {}, options: TrainingRunOptions = {}): Promise<TrainingRun> {
     const { config, base } = loadConfig(source), { resume = true, warmStartOnly = false, onEvent, modules } = options;
     using stack = new DisposableStack();
-    const lock = stack.use(openRunFolder(config.runDir, { name: config.name, anew: !resume })), { path } = lock;
-    writeWhole(`${path}/config.json`, `${JSON.stringify(config, null, 2)}\n`);
+    const lock = stack.use(openFolder(config, !resume)), { path } = lock;
     const opener = stack.use(CpuDevice.open({ threads: 1 }));
     const place = stack.use(new Place(openOwner(opener), { device: config.device, threads: 1 }));
     const trainer = await Actor.spawn<TrainerMessage, TrainerReplies>(place, {
@@ -199,6 +199,19 @@ export class TrainingRun implements AsyncDisposable {
     await this.#trainer.close();
     await this.#trackers?.[Symbol.asyncDispose]();
     for (const thing of [this.place, this.#opener, this.#lock]) thing[Symbol.dispose]();
+  }
+}
+
+/** Takes the run's directory, and writes its config.json. */
+function openFolder(config: Config, anew: boolean): RunFolder {
+  let folder: RunFolder | undefined;
+  try {
+    folder = openRunFolder(config.runDir, { name: config.name, anew });
+    writeWhole(`${folder.path}/config.json`, `${JSON.stringify(config, null, 2)}\n`);
+    return folder;
+  } catch (error) {
+    folder?.[Symbol.dispose]();
+    throw explained(`${config.runDir}/${config.name}`, error as Error);
   }
 }
 

@@ -4,6 +4,7 @@ import type { Config } from "./schema.ts";
 
 /** Keys, or sections, that may differ when a run is resumed. All others would make of it another run. */
 export const MAY_CHANGE: readonly string[] = [
+  "runDir", // a run may be moved
   "device",
   "threads",
   "trainer.maxSteps",

@@ -1,4 +1,5 @@
 import { crc32 } from "node:zlib";
+import { z } from "zod";
 import { KedgeError } from "../../ffi/errors.ts";
 import { writeFolder } from "../../model/folder/checkpoint_files.ts";
 import { SafetensorsFile } from "../../tensor/safetensors.ts";
@@ -44,6 +45,14 @@ interface Seal {
   readonly files: Readonly<Record<string, readonly [bytes: number, crc: number]>>;
 }
 
+const count = z.int().nonnegative();
+const sealSchema = z.object({
+  step: count,
+  score: z.number().optional(),
+  state: z.record(z.string(), z.unknown()),
+  files: z.record(z.string(), z.tuple([count, count])),
+});
+
 const SEAL = "trainer.json", TENSORS = "trainer.safetensors";
 
 /** A file's bytes and CRC-32, read a piece at a time. */
@@ -69,8 +78,12 @@ function sealText(seal: Seal): string {
 }
 
 function readSeal(path: string, step: number): Seal {
-  const { checksum, ...seal } = JSON.parse(Deno.readTextFileSync(path)) as Seal & { checksum: number };
-  if (crc32(JSON.stringify(seal)) !== checksum) throw new Error("its checksum is not that of its content");
+  const value: unknown = JSON.parse(Deno.readTextFileSync(path));
+  if (typeof value !== "object" || value === null) throw new Error("it holds no object");
+  const { checksum, ...seal } = value as Seal & { checksum: number };
+  if (crc32(JSON.stringify(seal)) !== checksum) throw new Error("its checksum is not that of its content: it was edited, or is torn");
+  const { error } = sealSchema.safeParse(seal);
+  if (error) throw new Error(error.issues.map((issue) => `${issue.path.join(".")}: ${issue.message}`).join("; "));
   if (seal.step !== step) throw new Error(`it is that of step ${seal.step}`);
   const outside = Object.keys(seal.files).find((name) => !/^[^/\\\0]+$/.test(name) || name === "." || name === "..");
   if (outside !== undefined) throw new Error(`${JSON.stringify(outside)} is no file name`);
@@ -153,6 +166,17 @@ export class Checkpoints {
     return path;
   }
 
+  /** Whether one of them is a run's for certain: its `trainer.json` has the checksum that Kedge gave it. */
+  get isRuns(): boolean {
+    return this.steps().some((step) => {
+      try {
+        return readSeal(`${this.path(step)}/${SEAL}`, step) !== undefined;
+      } catch {
+        return false;
+      }
+    });
+  }
+
   /** Steps that have a folder, rising. */
   steps(): number[] {
     const names = new RegExp(`^${this.#kind}-(\\d+)$`);
@@ -172,25 +196,29 @@ export class Checkpoints {
    */
   read(step: number): Checkpoint {
     const path = this.path(step);
-    const bad = (words: string) => new KedgeError("BadCheckpoint", `Cannot read ${path}: ${words}`, { path, step });
     let seal: Seal;
     try {
       seal = readSeal(`${path}/${SEAL}`, step);
     } catch (error) {
-      throw bad(`${SEAL}: ${(error as Error).message}`);
+      throw this.#bad(step, `${SEAL}: ${(error as Error).message}`);
     }
     for (const [name, [bytes, crc]] of Object.entries(seal.files)) {
       let found: [number, number];
       try {
         found = fingerprint(`${path}/${name}`);
       } catch (error) {
-        throw bad(`${name}: ${(error as Error).message}`);
+        throw this.#bad(step, `${name}: ${(error as Error).message}`);
       }
       if (found[0] !== bytes || found[1] !== crc) {
-        throw bad(`${name} has ${found[0]} bytes, CRC ${found[1]}; ${bytes}, ${crc} were written`);
+        throw this.#bad(step, `${name} has ${found[0]} bytes, CRC ${found[1]}; ${bytes}, ${crc} were written`);
       }
     }
     return { step, path, state: seal.state, score: seal.score };
+  }
+
+  #bad(step: number, words: string): KedgeError {
+    const path = this.path(step);
+    return new KedgeError("BadCheckpoint", `Cannot read ${path}: ${words}`, { path, step });
   }
 
   /** As {@linkcode Checkpoints.read}, with the tensors open. */
@@ -199,12 +227,22 @@ export class Checkpoints {
     return { ...checkpoint, tensors: SafetensorsFile.open(`${checkpoint.path}/${TENSORS}`) };
   }
 
-  /** The newest checkpoint that is whole; `skipped`: why newer ones are not. Undefined where there is none. */
-  latest(): { checkpoint: Checkpoint | undefined; skipped: string[] } {
+  /**
+   * The newest checkpoint that is whole; `skipped`: why newer ones are not. Undefined where there is none.
+   *
+   * @param check Throws where a checkpoint's state is not one to go on from.
+   */
+  latest(check: (checkpoint: Checkpoint) => void = () => {}): { checkpoint: Checkpoint | undefined; skipped: string[] } {
     const skipped: string[] = [];
     for (const step of this.steps().reverse()) {
       try {
-        return { checkpoint: this.read(step), skipped };
+        const checkpoint = this.read(step);
+        try {
+          check(checkpoint);
+        } catch (error) {
+          throw this.#bad(step, `${SEAL}: ${(error as Error).message}`);
+        }
+        return { checkpoint, skipped };
       } catch (error) {
         if (!(error instanceof KedgeError)) throw error;
         skipped.push(error.message);

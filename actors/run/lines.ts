@@ -50,9 +50,18 @@ export class Lines {
     try {
       for (let done = 0; done < bytes.length;) done += file.writeSync(bytes.subarray(done));
     } catch (error) {
-      file.truncateSync(size);
+      try {
+        file.truncateSync(size);
+      } catch { // the first error is the one to report
+      }
       throw error;
     }
+  }
+
+  /** Takes away a last line without its end, which somebody was killed at: for a file of which no line is ever discarded. */
+  cutTorn(): void {
+    const [last] = linesBackward(this.path, this.#piece);
+    if (last && !last.isEnded) Deno.truncateSync(this.path, last.start);
   }
 
   /** All lines, one at a time, those of `<path>.1` first; torn ones are left out. */

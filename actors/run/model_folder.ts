@@ -1,14 +1,20 @@
+import { z } from "zod";
 import { fetchModel, findModel, type ModelOptions } from "../../data/hub/model.ts";
 import { KedgeError } from "../../ffi/errors.ts";
 import { writeWhole } from "./whole_file.ts";
 
+const hubSchema = z.object({ model: z.string(), commit: z.string() });
+
 /** The commit that a run began with, where its model is one of the hub: a run that goes on has the same, whatever the hub has by then. */
 function commitOf(run: string, id: string): string | undefined {
+  const file = `${run}/hub.json`;
   try {
-    const { model, commit } = JSON.parse(Deno.readTextFileSync(`${run}/hub.json`)) as { model: string; commit: string };
+    const { model, commit } = hubSchema.parse(JSON.parse(Deno.readTextFileSync(file)));
     return model === id ? commit : undefined;
-  } catch {
-    return undefined;
+  } catch (cause) {
+    if (cause instanceof Deno.errors.NotFound) return undefined;
+    const words = `Cannot read ${file}, which says with which commit of the model the run began; remove it to go on with the newest one`;
+    throw new KedgeError("BadCheckpoint", words, { file }, { cause });
   }
 }
 

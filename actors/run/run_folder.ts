@@ -4,6 +4,7 @@
  * @module
  */
 import { relative } from "node:path";
+import { Checkpoints } from "./checkpoints.ts";
 import { isUnfinished, namesIn, removeAll } from "./whole_file.ts";
 
 /** What a run writes, cuts and removes by its name. */
@@ -25,7 +26,7 @@ export interface RunFolder extends Disposable {
 /**
  * Takes a run's directory for this process: makes it, keeps other processes out as long as this one lives, and removes what a new beginning does not keep.
  *
- * A directory that is there already is a run's only if it carries the mark of one: its config.json, or its lock. Nothing is written or removed in another one that
+ * A directory that is there already is a run's only if it carries the mark of one: its config.json, its lock, or a checkpoint with its checksum. Nothing is written or removed in another one that
  * holds something by a name of a run's. Nor is it where the directory, or something in it that a run writes, is a symbolic link: what lies outside is not the run's.
  *
  * @param runDir Where runs are kept; it is made where it is missing.
@@ -77,9 +78,14 @@ function checkOwn(runDir: string, name: string): void {
     );
   }
   const lock = there.has("lock") ? textOf(`${path}/lock`) : "", isLock = /^\d*\n?$/.test(lock);
-  if (/^\d+\n$/.test(lock) || isConfig(`${path}/config.json`)) return;
+  if (/^\d+\n$/.test(lock) || isConfig(`${path}/config.json`) || hasCheckpoint(path)) return;
   const foreign = isLock ? own.find((each) => each !== "lock") : "lock";
   if (foreign) throw refuse(`it holds ${foreign}, and neither config.json nor lock of a run: it is not Kedge's. Give the run another name`);
+}
+
+/** Whether a directory holds a run's checkpoint: its config.json may have been edited. */
+function hasCheckpoint(path: string): boolean {
+  return (["step", "warm"] as const).some((kind) => new Checkpoints(path, { saveLimit: 1, saveBest: false, kind }).isRuns);
 }
 
 /** Whether a file is the configuration of a run. */

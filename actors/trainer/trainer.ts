@@ -5,7 +5,7 @@ import { Coefficient } from "../../rl/divergences/coefficient.ts";
 import { checkResume } from "../config/resume.ts";
 import type { Config } from "../config/schema.ts";
 import { type TunableChanges, valueAt } from "../config/tunable.ts";
-import type { DataPrints, LoaderReplies, TrainerEvent, TrainerMessage, TrainerReplies, TrainerStatus } from "../messages.ts";
+import type { DataPrints, TrainerEvent, TrainerMessage, TrainerReplies, TrainerStatus } from "../messages.ts";
 import { type Checkpoint, Checkpoints } from "../run/checkpoints.ts";
 import { type Line, Lines } from "../run/lines.ts";
 import { bringModel } from "../run/model_folder.ts";
@@ -16,18 +16,15 @@ import type { Place } from "../runtime/place.ts";
 import type { Behaviour, Start, Turn } from "../runtime/serve.ts";
 import { type Beginning, divergenceOf, Session } from "./session.ts";
 import { explained } from "./failure.ts";
-import { Feed } from "./feed.ts";
 import { askPolicy } from "./ask_policy.ts";
+import { Batches } from "./batches.ts";
 import { Between } from "./between.ts";
-import { Collector, restoreGroups } from "./collect.ts";
-import { BEGINNING, Passes, resumeData } from "./passes.ts";
-import { roll, score, takeRows } from "./roll.ts";
+import { BEGINNING, resumeData } from "./passes.ts";
 import { newModel } from "./new_model.ts";
 import { makeReference } from "./reference.ts";
 import { newest, type Saved } from "./saved.ts";
 import { runStep } from "./step.ts";
 import { checkSupported } from "./supported.ts";
-import { timedInto } from "./timing.ts";
 import { scheduleOf, warmStart } from "./warm_start.ts";
 
 /** What a trainer is started with. */
@@ -79,14 +76,12 @@ export class Trainer implements Behaviour<TrainerMessage> {
   #underWay = 0;
   #last = Infinity;
   #evaluated: { step: number; metrics: Record<string, number> } | undefined;
-  #passes: Passes | undefined;
+  #batches: Batches | undefined;
   #data: DataPrints | undefined;
   #origin = BEGINNING;
   /** The checkpoint that is gone on from, until its data are compared; and whether they are others. */
   #from: Saved | undefined;
   #isOther = false;
-  #draws = 0;
-  #collector: Collector | undefined;
   #kl: Coefficient | undefined;
   #stopping = false;
   #score: number | undefined;
@@ -244,6 +239,7 @@ export class Trainer implements Behaviour<TrainerMessage> {
     const { path } = this.#given.model;
     if (path !== null) this.#model ??= await bringModel(this.#run, path, (words) => this.#note(words));
     this.#checkpoints.sweep();
+    this.#dropBatches();
     const checkpoint = resume ? newest([this.#checkpoints, this.#warm], (text) => this.#note(text)) : undefined;
     const saved = checkpoint?.state as Saved | undefined, warm = saved?.warm;
     if (saved) checkResume(saved.config, this.#given);
@@ -256,12 +252,13 @@ export class Trainer implements Behaviour<TrainerMessage> {
     const term = divergenceOf(this.#given), begins = !saved || warm !== undefined;
     this.#kl = term && new Coefficient(term.coefficient, saved ? { value: saved.klCoefficient } : {});
     if (saved) this.#note(`Resumed from ${checkpoint!.path}`);
+    if (!begins) this.#warm.clear(); // of a start that was cut off behind its warm start
     if (begins && !await this.#begin(term !== undefined, checkpoint)) return await this.#end();
     if (this.#warmOnly) return await this.#end();
     const { path: folder, state } = begins ? this.#checkpoints.read(0) : checkpoint!, { optimizer } = state as Saved;
     this.#session ??= await this.#open({
       model: folder,
-      ...(optimizer && { optimizer }),
+      optimizer,
       ...(term && { reference: makeReference(this.#run, this.#checkpoints) }),
     });
     this.#enter("running");
@@ -334,11 +331,11 @@ export class Trainer implements Behaviour<TrainerMessage> {
   }
 
   async #loop(saved: Saved | undefined): Promise<void> {
-    const session = this.#session!, { data, algorithm } = this.#given, tokenizer = Tokenizer.fromFolder(this.#initialModel());
-    const last = this.#last = await this.#lastStep(), filtered = algorithm.onlineFiltering !== null;
-    this.#draws = saved?.draws ?? 0;
-    this.#collector = filtered ? await this.#restoreCollector(this.#isOther ? undefined : saved, tokenizer) : undefined;
-    const feed = new Feed(this.#draws, filtered ? Infinity : last, Math.max(1, data.prefetch), (batch) => this.#load(batch));
+    const session = this.#session!, tokenizer = Tokenizer.fromFolder(this.#initialModel());
+    // Answers that wait are of the rows as they were.
+    const drawn = saved && { draws: saved.draws, sampling: this.#isOther ? undefined : saved.sampling };
+    const own = { config: this.#given, tokenizer, saved: drawn, origin: this.#origin, quarantine: this.#quarantine };
+    const batches = this.#batches = await Batches.open(this.#place, session, own), last = this.#last = batches.last;
     let skipped = 0;
     while (this.#step < last && !this.#stopping) {
       await this.#between.rest();
@@ -346,7 +343,7 @@ export class Trainer implements Behaviour<TrainerMessage> {
       const step = this.#step + 1, start = performance.now(), timing: Record<string, number> = {};
       this.#applyTunings(step);
       const { trainer, optim, logging } = this.#config, rate = scheduleOf(optim, trainer.maxSteps);
-      const { groups, scores, metrics: sampled } = await this.#collect(feed, tokenizer, timing);
+      const { groups, scores, metrics: sampled } = await batches.next({ step, config: this.#config, timing });
       try {
         const settings = { step, lr: rate(this.#step), klCoefficient: this.#kl?.value ?? 0 };
         const given = { config: this.#config, groups, scores, settings, tokenizer, start, timing };
@@ -377,38 +374,10 @@ export class Trainer implements Behaviour<TrainerMessage> {
       }
     }
     await this.#between.jobs();
-    for (const { rows } of await feed.rest()) takeRows(this.#place, rows).forEach(({ prompt }) => prompt[Symbol.dispose]());
+    await batches.end();
     if (this.#stopping && !this.#checkpoints.steps().includes(this.#step)) await this.#save();
     if (this.#stopping && this.#step < last) this.#note(`Stopped after step ${this.#step}: ${this.#checkpoints.path(this.#step)}`);
-    this.#collector?.[Symbol.dispose]();
-    this.#collector = undefined;
-  }
-
-  /** The groups of the next step: of one batch, or, with dynamic sampling, of as many as it takes. */
-  async #collect(feed: Feed<LoaderReplies["load"]>, tokenizer: Tokenizer, timing: Record<string, number>) {
-    const session = this.#session!, timed = timedInto(timing), lost = { "data/bad": 0, "data/overlong": 0 };
-    const next = async () => {
-      const loaded = await feed.next(), rows = takeRows(this.#place, loaded.rows), draw = ++this.#draws;
-      lost["data/bad"] += loaded.bad.length;
-      lost["data/overlong"] += loaded.overlong.length;
-      this.#setAside(this.#step + 1, loaded);
-      return await timed("gen", roll(this.#place, session, { config: this.#config, rows, draw, tokenizer }));
-    };
-    const collector = this.#collector;
-    if (!collector) return { groups: await next(), scores: undefined, metrics: lost };
-    while (collector.needs > 0) {
-      const groups = await next();
-      collector.add(groups, await timed("reward", score(session, groups)));
-    }
-    const { metrics, ...taken } = collector.take();
-    return { ...taken, metrics: { ...lost, ...metrics } };
-  }
-
-  async #restoreCollector(saved: Saved | undefined, tokenizer: Tokenizer): Promise<Collector> {
-    if (!saved?.sampling) return new Collector(this.#config);
-    const { surplus, ...state } = saved.sampling, indices = surplus.map(({ index }) => index), images = indices.length;
-    const { rows } = await this.#session!.loader.peer.request<"load">(() => ({ type: "load", split: "train", indices, images }));
-    return new Collector(this.#config, { ...state, surplus: restoreGroups(this.#place, surplus, rows, tokenizer) });
+    this.#dropBatches();
   }
 
   /** Bytes of the actors that are at rest between two steps; the loader is at work on the next. */
@@ -417,50 +386,19 @@ export class Trainer implements Behaviour<TrainerMessage> {
     return Object.fromEntries(all.map(([name, bytes]) => [`perf/account_bytes/${name}`, bytes]));
   }
 
-  /** The steps of the run: `maxSteps`, or fewer where the epochs end before. */
-  async #lastStep(): Promise<number> {
-    const { trainer: { maxSteps, totalEpochs }, data: { rolloutBatchSize: batchSize, shuffle }, seed } = this.#config;
-    const { train } = await this.#session!.loader.peer.request<"sizes">(() => ({ type: "sizes" }));
-    if (train === 0) throw new KedgeError("BadData", "Cannot train: data.trainFiles has no rows");
-    this.#passes = new Passes(train, { seed, shuffle, batchSize, origin: this.#origin });
-    return totalEpochs === null || !Number.isFinite(train) ? maxSteps : Math.min(maxSteps, this.#passes.lastStep(totalEpochs));
+  #dropBatches(): void {
+    this.#batches?.[Symbol.dispose]();
+    this.#batches = undefined;
   }
 
-  /** Rows that cannot be read: by configuration they end the run, or are put down in quarantine.jsonl. */
-  #setAside(step: number, { rows, bad, overlong }: LoaderReplies["load"]): void {
-    if (bad.length > 0 && this.#config.data.badRows === "stop") {
-      throw new KedgeError("BadData", `${bad[0]!.reason} (data.badRows "quarantine" would set such rows aside)`, { id: bad[0]!.id });
-    }
-    this.#quarantine.append(...bad.map((row) => ({ step, ...row })));
-    if (rows.length === 0) {
-      throw new KedgeError(
-        "BadData",
-        `Cannot make step ${step}: of its rows ${bad.length} cannot be read, ${overlong.length} are too long`,
-        { step },
-      );
-    }
-  }
-
-  /** Takes up what was tuned for this step. Answers that wait from before another temperature are dropped: their log-probs are of that one. */
+  /** Takes up what was tuned for this step. */
   #applyTunings(step: number): void {
     this.#underWay = step;
     const changes = this.#tunings.from(step);
     this.#config = this.#tunings.config(step);
     const kl = changes["algorithm.kl.coefficient"];
     if (kl !== undefined && this.#kl) this.#kl = new Coefficient(divergenceOf(this.#given)!.coefficient, { value: kl as number });
-    if ("rollout.temperature" in changes && this.#collector) {
-      this.#collector[Symbol.dispose]();
-      this.#collector = new Collector(this.#given);
-    }
-  }
-
-  /** A batch of prompts. */
-  #load(batch: number): Promise<LoaderReplies["load"]> {
-    const { logging, rollout } = this.#config, indices = this.#passes!.indices(batch);
-    const images = Math.ceil(logging.rolloutSamples / rollout.n);
-    const load = this.#session!.loader.peer.request(() => ({ type: "load", split: "train", indices, images }));
-    load.catch(() => {}); // told where it is awaited
-    return load;
+    if ("rollout.temperature" in changes) this.#batches?.dropWaiting();
   }
 
   async #evaluate(): Promise<Record<string, number>> {
@@ -480,8 +418,7 @@ export class Trainer implements Behaviour<TrainerMessage> {
       config: this.#given,
       step: this.#step,
       klCoefficient: this.#kl?.value ?? 0,
-      draws: this.#draws,
-      sampling: this.#collector?.state(),
+      ...this.#batches?.state() ?? { draws: 0, sampling: undefined },
       data: this.#data!,
       origin: this.#origin,
     };

@@ -44,7 +44,12 @@ export function littleConfig(runDir: string, sets: readonly string[] = []): Conf
 /** Runs a trainer to its end. */
 export async function littleRun(
   config: Config,
-  given: { onEvent?: (event: TrainerEvent, trainer: TestTrainer) => void; modules?: Record<string, string>; warmStartOnly?: boolean } = {},
+  given: {
+    onEvent?: (event: TrainerEvent, trainer: TestTrainer) => void;
+    modules?: Record<string, string>;
+    warmStartOnly?: boolean;
+    trainer?: string;
+  } = {},
 ): Promise<TrainerStatus> {
   using opener = CpuDevice.open();
   using place = new Place(openOwner(opener), { device: "cpu", threads: 1 });
@@ -52,7 +57,7 @@ export async function littleRun(
   Deno.mkdirSync(run, { recursive: true });
   const trainer: TestTrainer = await Actor.spawn<TrainerMessage, TrainerReplies>(place, {
     name: "trainer",
-    module: new URL("../../actors/trainer/worker.ts", import.meta.url),
+    module: new URL(given.trainer ?? "../../actors/trainer/worker.ts", import.meta.url),
     device: "cpu",
     threads: 1,
     options: { config, base: new URL("./", import.meta.url).href, run, modules: given.modules, warmStartOnly: given.warmStartOnly },

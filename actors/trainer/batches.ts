@@ -1,0 +1,142 @@
+// deno-lint-ignore-file no-await-in-loop -- one batch after another
+import { KedgeError } from "../../ffi/errors.ts";
+import type { Tokenizer } from "../../model/processor/tokenizer.ts";
+import type { Config } from "../config/schema.ts";
+import type { LoaderReplies } from "../messages.ts";
+import type { Lines } from "../run/lines.ts";
+import type { Place } from "../runtime/place.ts";
+import { Collector, restoreGroups } from "./collect.ts";
+import { Feed } from "./feed.ts";
+import { type Origin, Passes } from "./passes.ts";
+import { roll, type RolledGroup, score, type Scores, takeRows } from "./roll.ts";
+import type { Saved } from "./saved.ts";
+import type { Session } from "./session.ts";
+import { timedInto } from "./timing.ts";
+
+/** What batches are drawn by. */
+export interface BatchesOptions {
+  /** Without what was tuned. */
+  readonly config: Config;
+  readonly tokenizer: Tokenizer;
+  /** What a checkpoint holds of batches that were drawn, and of answers that wait for a step. */
+  readonly saved?: Pick<Saved, "draws" | "sampling"> | undefined;
+  /** Where the passes over the rows began. */
+  readonly origin: Origin;
+  /** Takes rows that cannot be read. */
+  readonly quarantine: Lines;
+}
+
+/** Answered batches for a run's steps: rows are loaded ahead, and with dynamic sampling, answers that a step does not need wait for the next. */
+export class Batches implements Disposable {
+  readonly #place: Place;
+  readonly #session: Session;
+  readonly #options: BatchesOptions;
+  readonly #passes: Passes;
+  readonly #feed: Feed<LoaderReplies["load"]>;
+  /** Of dynamic sampling. */
+  #collector: Collector | undefined;
+  #draws: number;
+  /** The run's last step: `maxSteps`, or fewer where the epochs end before. */
+  readonly last: number;
+
+  private constructor(place: Place, session: Session, own: { options: BatchesOptions; train: number; collector: Collector | undefined }) {
+    const { options, train, collector } = own, { config, saved, origin } = options;
+    const { trainer: { maxSteps, totalEpochs }, data: { rolloutBatchSize: batchSize, shuffle, prefetch }, seed } = config;
+    this.#place = place;
+    this.#session = session;
+    this.#options = options;
+    this.#passes = new Passes(train, { seed, shuffle, batchSize, origin });
+    this.last = totalEpochs === null || !Number.isFinite(train) ? maxSteps : Math.min(maxSteps, this.#passes.lastStep(totalEpochs));
+    this.#collector = collector;
+    this.#draws = saved?.draws ?? 0;
+    this.#feed = new Feed(this.#draws, collector ? Infinity : this.last, Math.max(1, prefetch), (batch) => this.#load(batch));
+  }
+
+  /** Begins, or goes on from a checkpoint. @throws {KedgeError} `BadData` where there is no row. */
+  static async open(place: Place, session: Session, options: BatchesOptions): Promise<Batches> {
+    const { train } = await session.loader.peer.request<"sizes">(() => ({ type: "sizes" }));
+    if (train === 0) throw new KedgeError("BadData", "Cannot train: data.trainFiles has no rows");
+    const collector = options.config.algorithm.onlineFiltering === null ? undefined : await restored(place, session, options);
+    return new Batches(place, session, { options, train, collector });
+  }
+
+  /**
+   * The groups of the next step: of one batch, or, with dynamic sampling, of as many as it takes.
+   *
+   * @param now `config`: as it is in use at the step. `timing`: takes seconds.
+   */
+  async next(now: { step: number; config: Config; timing: Record<string, number> }): Promise<
+    { groups: RolledGroup[]; scores: Scores | undefined; metrics: Record<string, number> }
+  > {
+    const { step, config, timing } = now, { tokenizer } = this.#options;
+    const session = this.#session, timed = timedInto(timing), lost = { "data/bad": 0, "data/overlong": 0 };
+    const next = async () => {
+      const loaded = await this.#feed.next(), rows = takeRows(this.#place, loaded.rows), draw = ++this.#draws;
+      lost["data/bad"] += loaded.bad.length;
+      lost["data/overlong"] += loaded.overlong.length;
+      this.#setAside(step, loaded);
+      return await timed("gen", roll(this.#place, session, { config, rows, draw, tokenizer }));
+    };
+    const collector = this.#collector;
+    if (!collector) return { groups: await next(), scores: undefined, metrics: lost };
+    while (collector.needs > 0) {
+      const groups = await next();
+      collector.add(groups, await timed("reward", score(session, groups)));
+    }
+    const { metrics, ...taken } = collector.take();
+    return { ...taken, metrics: { ...lost, ...metrics } };
+  }
+
+  /** Drops answers that wait: of another temperature, their log-probs are none of this one. */
+  dropWaiting(): void {
+    if (!this.#collector) return;
+    this.#collector[Symbol.dispose]();
+    this.#collector = new Collector(this.#options.config);
+  }
+
+  /** What a checkpoint keeps. */
+  state(): Pick<Saved, "draws" | "sampling"> {
+    return { draws: this.#draws, sampling: this.#collector?.state() };
+  }
+
+  /** Frees what was loaded ahead. */
+  async end(): Promise<void> {
+    for (const { rows } of await this.#feed.rest()) takeRows(this.#place, rows).forEach(({ prompt }) => prompt[Symbol.dispose]());
+  }
+
+  /** Frees answers that wait. */
+  [Symbol.dispose](): void {
+    this.#collector?.[Symbol.dispose]();
+    this.#collector = undefined;
+  }
+
+  /** A batch of prompts. */
+  #load(batch: number): Promise<LoaderReplies["load"]> {
+    const { logging, rollout } = this.#options.config, indices = this.#passes.indices(batch);
+    const images = Math.ceil(logging.rolloutSamples / rollout.n);
+    return this.#session.loader.peer.request(() => ({ type: "load", split: "train", indices, images }));
+  }
+
+  /** Rows that cannot be read: by configuration they end the run, or are put down in quarantine.jsonl. */
+  #setAside(step: number, { rows, bad, overlong }: LoaderReplies["load"]): void {
+    if (bad.length > 0 && this.#options.config.data.badRows === "stop") {
+      throw new KedgeError("BadData", `${bad[0]!.reason} (data.badRows "quarantine" would set such rows aside)`, { id: bad[0]!.id });
+    }
+    this.#options.quarantine.append(...bad.map((row) => ({ step, ...row })));
+    if (rows.length === 0) {
+      throw new KedgeError(
+        "BadData",
+        `Cannot make step ${step}: of its rows ${bad.length} cannot be read, ${overlong.length} are too long`,
+        { step },
+      );
+    }
+  }
+}
+
+/** Dynamic sampling with the answers of a checkpoint that wait, from their rows as the loader gives them anew. */
+async function restored(place: Place, session: Session, { config, saved, tokenizer }: BatchesOptions): Promise<Collector> {
+  if (!saved?.sampling) return new Collector(config);
+  const { surplus, ...state } = saved.sampling, indices = surplus.map(({ index }) => index), images = indices.length;
+  const { rows } = await session.loader.peer.request<"load">(() => ({ type: "load", split: "train", indices, images }));
+  return new Collector(config, { ...state, surplus: restoreGroups(place, surplus, rows, tokenizer) });
+}
