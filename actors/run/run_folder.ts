@@ -56,7 +56,10 @@ export function openRunFolder(runDir: string, { name, anew }: { name: string; an
   return {
     path,
     [Symbol.dispose]() {
-      lock.truncateSync(); // it was closed in order: nobody's
+      try {
+        lock.truncateSync(); // it was closed in order: nobody's
+      } catch { // a disk that takes nothing more: what ended the run is told
+      }
       lock.close();
     },
   };

@@ -75,13 +75,22 @@ Deno.test("init-model says what is wrong, and leaves nothing", () =>
     const ends = await Promise.all([
       run(),
       run("--preset", "8b", "--tokenizer", folder, "--out", `${folder}/out`),
+      run("--preset", "tiny", "--tokenizer", folder, "--out", `${folder}/out`, "--seed=-1"),
       run("--preset", "tiny", "--tokenizer", folder, "--out", `${folder}/out`, "--seed", "-1"),
       run("--preset", "tiny", "--tokenizer", folder, "--out", `${folder}/out`, "--dtype", "f16"),
       run("--preset", "tiny", "--tokenizer", `${folder}/none`, "--out", `${folder}/out`),
       run("--size", "9"),
     ]);
-    const words = ["no --preset, --tokenizer, --out", "--preset is 8b", "--seed is -1", "--dtype is f16", "none/tokenizer.json", '"--size'];
-    ends.forEach(({ code, stderr }, i) => assertEquals([code, stderr.includes(words[i]!)], [1, true], stderr));
+    const words = [
+      "it needs --preset NAME and --tokenizer DIR and --out DIR",
+      "--preset",
+      '--seed is "-1", and not a whole number of 0 or more',
+      '--seed has no value; one that begins with "-" is given as --seed=-1',
+      "--dtype",
+      "none",
+      '"--size',
+    ];
+    ends.forEach(({ code, stderr }, i) => assertEquals([code, stderr.includes(words[i]!)], [2, true], stderr));
     assertEquals(Array.from(Deno.readDirSync(folder), ({ name }) => name), ["tokenizer.json"]);
     const help = await run("--help");
     assertEquals([help.code, help.stdout.includes("--scheme NAME")], [0, true]);
