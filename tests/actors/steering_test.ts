@@ -105,7 +105,7 @@ Deno.test("fields are tuned from the next step on, and a run that is cut off aft
 
     // The same, but the tuning is there before the run begins, and it stops on the way.
     Deno.mkdirSync(`${folder}/parted`);
-    Deno.copyFileSync(`${folder}/whole/tuning.jsonl`, `${folder}/parted/tuning.jsonl`);
+    for (const name of ["config.json", "tuning.jsonl"]) Deno.copyFileSync(`${folder}/whole/${name}`, `${folder}/parted/${name}`);
     await steered(sets(folder, ["name=parted"]), { 2: (run) => run.stop() });
     assertEquals((await train({ sets: sets(folder, ["name=parted"]) })).state, "done");
     assertEquals(logged(`${folder}/parted`), logged(`${folder}/whole`));
