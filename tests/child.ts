@@ -16,11 +16,17 @@ export interface ChildEnd {
  * Runs `deno run <permissions> <file> <args>` in the project's root.
  *
  * @param options `env` is the whole environment of the child but for HOME and DENO_DIR, which say where Deno keeps its cache; PATH defaults to this
- *   process's own. `signal` ends it.
+ *   process's own. `signal` ends it. `ownMemory`: whether it asks for its peak memory (tests/hop.ts).
  */
 export async function runChild(
   file: string,
-  options: { permissions: readonly string[]; args?: readonly string[]; env?: Readonly<Record<string, string>>; signal?: AbortSignal },
+  options: {
+    permissions: readonly string[];
+    args?: readonly string[];
+    env?: Readonly<Record<string, string>>;
+    signal?: AbortSignal;
+    ownMemory?: boolean;
+  },
 ): Promise<ChildEnd> {
   const own: Record<string, string> = {};
   for (const name of ["PATH", "HOME", "DENO_DIR"]) {
@@ -28,7 +34,10 @@ export async function runChild(
     if (value !== undefined) own[name] = value;
   }
   const { code, stdout, stderr } = await new Deno.Command("deno", {
-    args: ["run", "--quiet", "--no-prompt", ...options.permissions, file, ...options.args ?? []],
+    args: [
+      ...options.ownMemory ? ["run", "--quiet", "--no-prompt", "--allow-run", "tests/hop.ts"] : [],
+      ...["run", "--quiet", "--no-prompt", ...options.permissions, file, ...options.args ?? []],
+    ],
     cwd: ROOT,
     clearEnv: true,
     env: { ...own, NO_COLOR: "1", ...options.env },

@@ -57,7 +57,7 @@ const RUN: readonly Case[] = [
   [["rollout.n=8"], "did you mean --set rollout.n=8?"],
   [["--rollout.n", "8"], "did you mean --set rollout.n=8?"],
   [["--learning_rate=1e-5"], "did you mean --set optim.lr=1e-5?"],
-  [["--name", "a/b"], "name: letters, digits"],
+  [["--name", "a/b"], "name: 1 to 100 letters, digits"],
   [["--name", "-x"], "--name has no value"],
   [["--dry-run=perhaps"], '--dry-run takes no value, and not "perhaps"'],
   [["--", "--dry-run"], 'leave the "--" out'],

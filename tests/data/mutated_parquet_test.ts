@@ -19,7 +19,7 @@ const MOST = 600;
 async function outcomes(file: string, { folder, first, count, seed }: { folder: string; first: number; count: number; seed: number }) {
   const permissions = ["--allow-read", `--allow-write=${folder}`], args = [file, folder, ...[first, count, seed].map(String)];
   const signal = AbortSignal.timeout(60_000 + 1000 * count), start = performance.now();
-  const { code, stdout, stderr } = await runChild("tests/data/mutated_parquet.ts", { permissions, args, signal });
+  const { code, stdout, stderr } = await runChild("tests/data/mutated_parquet.ts", { permissions, args, signal, ownMemory: true });
   const said = stdout.split("\n").filter((line) => line !== "").map((line) =>
     JSON.parse(line) as { i: number; what: string; ms: number; peak: number }
   );

@@ -13,7 +13,11 @@ Deno.test("hostile pictures are refused by name, and cost no memory", async () =
     "--allow-sys=systemMemoryInfo",
     "--allow-env",
   ];
-  const { code, stdout, stderr } = await runChild("tests/model/hostile_pictures.ts", { permissions, args: SLOW ? ["--all"] : [] });
+  const { code, stdout, stderr } = await runChild("tests/model/hostile_pictures.ts", {
+    permissions,
+    args: SLOW ? ["--all"] : [],
+    ownMemory: true,
+  });
   assertEquals([code, stderr], [0, ""]);
   const said = JSON.parse(stdout) as Record<string, { words: string; peak: number }>;
   const WORDS: Readonly<Record<string, RegExp>> = {
