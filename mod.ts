@@ -238,6 +238,7 @@ export {
   type ColumnOptions,
   Columns,
   ConcatDataset,
+  type DataFile,
   type Dataset,
   type Download,
   downloadDataset,

@@ -19,9 +19,11 @@ export interface Sample {
 
 /** A file of rows. */
 export interface DataFile {
+  /** Where it is. */
   readonly path: string;
   /** As in the ids of its rows. */
   readonly name: string;
+  /** How many it holds. */
   readonly rows: number;
 }
 

@@ -101,7 +101,7 @@ type Command = { readonly file: string; readonly text: string } | { readonly wor
 /** The commands of a block of shell, as far as documents use it: words, quotes, and files from here documents. */
 function commands(block: string): Command[] {
   const found: Command[] = [];
-  for (let rest = block; rest !== "";) {
+  for (let rest = block.replace(/\\\n\s*/g, ""); rest !== "";) { // a command may stand in several lines
     const here = /^cat > (\S+) <<'END'\n([\s\S]*?)^END\n/m.exec(rest);
     if (here?.index === 0) {
       found.push({ file: here[1]!, text: here[2]! });

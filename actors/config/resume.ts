@@ -50,8 +50,7 @@ function differences(a: unknown, b: unknown, path = ""): { path: string; old: un
  * ```ts
  * import { checkResume } from "./resume.ts";
  * import { configSchema } from "./schema.ts";
- * import { type FilePrint, printChanges } from "../../data/file_print.ts";
-import { KedgeError } from "../../ffi/errors.ts";
+ * import { KedgeError } from "../../ffi/errors.ts";
  * import { assertThrows } from "@std/assert";
  *
  * const old = configSchema.parse({});
