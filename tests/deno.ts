@@ -9,7 +9,7 @@ import type { ChildEnd } from "./child.ts";
  * Runs `deno <args>`.
  *
  * @param options `cwd`: where. `env`: the whole environment but for PATH, HOME and DENO_DIR, which are this process's where it does not name them.
- *   `limit`: milliseconds after which it is killed; default 60,000.
+ *   `limit`: milliseconds after which it is killed; default 300,000.
  */
 export async function runDeno(
   args: readonly string[],
@@ -26,7 +26,7 @@ export async function runDeno(
     clearEnv: true,
     env: { ...own, ...options.env },
     stdin: "null",
-    signal: AbortSignal.timeout(options.limit ?? 60_000),
+    signal: AbortSignal.timeout(options.limit ?? 300_000),
   }).output();
   const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
   return { code, stdout: text(stdout), stderr: text(stderr) };

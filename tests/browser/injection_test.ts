@@ -89,8 +89,9 @@ browserTest("the dashboard shows script from data, model and run as text, on eve
     await assertQuiet(page, browser, scripts);
   }
   await page.click('nav a[href="#answers"]');
-  await page.hover(".token >> nth=3");
+  await page.hover(".token:visible >> nth=3");
   assertStringIncludes((await page.textContent("body"))!, `<script>${MARK}</script>`);
+  api.stand({ state: "running" }); // a run that failed answers nobody
   await page.click('nav a[href="#chat"]');
   await page.fill("textarea", HOSTILE);
   await page.click("form:has(textarea) button[type=submit]");
@@ -114,7 +115,7 @@ browserTest("report.html shows script from data, model and run as text", async (
     await page.goto(`file://${writeReport(folder)}`);
     await page.waitForSelector("figure canvas");
     const scripts = await page.evaluate<number>("document.scripts.length");
-    await page.hover(".token >> nth=3");
+    await page.hover(".token:visible >> nth=3");
     assertStringIncludes((await page.textContent("main"))!, `<script>${MARK}</script>`);
     await assertQuiet(page, browser, scripts);
     assertEquals(scripts, 3);
@@ -140,7 +141,7 @@ browserTest("the page of inspect shows script from a prompt, a model and its nam
     Deno.writeTextFileSync(path, inspectionPage(inspection, { png, title: HOSTILE }));
     const page = await watched(browser);
     await page.goto(`file://${path}`);
-    await page.hover(".token >> nth=1");
+    await page.hover(".token:visible >> nth=1");
     assertStringIncludes((await page.textContent("body"))!, `<script>${MARK}</script>`);
     await assertQuiet(page, browser, 2);
   } finally {
