@@ -217,7 +217,7 @@ export { type BlackeningOptions, patchBlackening, sensitivity, trajectoryWeights
 export { uniformCredit, WeightCredit } from "./rl/credit/weight_credit.ts";
 
 // Rewards.
-export * from "./rl/rewards/mod.ts";
+export * from "./verify/mod.ts";
 
 // Data: rows of files, of the hub and of the built-in task; the order in which they are trained on.
 export {

@@ -11,7 +11,7 @@ import type { Grid } from "../model/prompt.ts";
 import type { TunableChanges } from "./config/tunable.ts";
 import type { VppoOptions } from "../rl/credit/vppo.ts";
 import type { AtrlOptions } from "../rl/atrl/options.ts";
-import type { RewardInput } from "../rl/rewards/reward.ts";
+import type { RewardInput } from "../verify/reward.ts";
 import type { TensorHandle } from "../tensor/handle.ts";
 
 /** A picture or video of a prompt. */

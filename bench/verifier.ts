@@ -6,7 +6,7 @@
  *
  * @module
  */
-import { gradeMath, GraderPool, planReward, type RewardInput } from "../rl/rewards/mod.ts";
+import { gradeMath, GraderPool, planReward, type RewardInput } from "../verify/mod.ts";
 import { benchLine } from "./options.ts";
 import { Report } from "./report.ts";
 

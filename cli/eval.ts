@@ -16,7 +16,7 @@ import { Engine } from "../model/engine/engine.ts";
 import { Processor } from "../model/processor/processor.ts";
 import type { Prompt } from "../model/prompt.ts";
 import { Qwen25VL } from "../model/qwen2_5_vl.ts";
-import { GraderPool, planReward, type RewardSpec } from "../rl/rewards/mod.ts";
+import { GraderPool, planReward, type RewardSpec } from "../verify/mod.ts";
 import { CommandLine, runCommand } from "./command.ts";
 import { modelAt } from "./models.ts";
 

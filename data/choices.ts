@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { choicesOf } from "../rl/rewards/labels.ts";
+import { choicesOf } from "../verify/answer/labels.ts";
 import { plain } from "./plain.ts";
 
 /** Letters of choices: A, B, ... */

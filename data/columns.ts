@@ -5,7 +5,7 @@
  */
 import { KedgeError } from "../ffi/errors.ts";
 import { fieldsSet, type ImageSource, type Message, type PixelBounds, type VideoSource } from "../model/processor/messages.ts";
-import type { Truth } from "../rl/rewards/reward.ts";
+import type { Truth } from "../verify/reward.ts";
 import { choicesIn, listed, shows } from "./choices.ts";
 import { reasonOf, systemReason } from "./file_ranges.ts";
 import { type FormatName, formatOf, PLAIN, type Role, type RoleKeys } from "./formats.ts";

@@ -1,5 +1,5 @@
 import type { Message } from "../model/processor/messages.ts";
-import type { Truth } from "../rl/rewards/reward.ts";
+import type { Truth } from "../verify/reward.ts";
 
 /** A row of data, ready to be asked. */
 export interface Sample {

@@ -3,9 +3,9 @@
  *
  * @module
  */
-import { extractAnswers } from "../rl/rewards/extract.ts";
-import { choicesOf } from "../rl/rewards/labels.ts";
-import type { Truth } from "../rl/rewards/reward.ts";
+import { extractAnswers } from "../verify/answer/extract.ts";
+import { choicesOf } from "../verify/answer/labels.ts";
+import type { Truth } from "../verify/reward.ts";
 import { letterOf } from "./choices.ts";
 import { plain } from "./plain.ts";
 

@@ -8,6 +8,7 @@ const FLOORS: Readonly<Record<string, number>> = {
   ffi: 1,
   tensor: 2,
   model: 3,
+  verify: 3,
   rl: 3,
   data: 4,
   actors: 5,

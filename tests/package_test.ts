@@ -132,7 +132,7 @@ Deno.test("the published package builds, trains, spawns actors and grades from H
     assert(library.startsWith(cache), `${library} is not in the user's cache`);
     using local = CpuDevice.open();
     assertNotEquals(library.split("/").at(-2), local.library.split("/").at(-2), "the library must be of the served sources");
-    for (const path of ["rl/rewards/grader_child.ts", "actors/anchor_detector/worker.ts", "actors/policy/worker.ts", CHANGED]) {
+    for (const path of ["verify/pool/grader_child.ts", "actors/anchor_detector/worker.ts", "actors/policy/worker.ts", CHANGED]) {
       assert(served.asked.has(path), `${path} was not asked for`);
     }
   } finally {

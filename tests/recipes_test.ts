@@ -4,7 +4,7 @@ import { loadConfig } from "../actors/config/load.ts";
 import type { Config } from "../actors/config/schema.ts";
 import { configToJson, readConfig } from "../model/config/config.ts";
 import { presetConfig } from "../model/config/presets.ts";
-import { planReward } from "../rl/rewards/registry.ts";
+import { planReward } from "../verify/registry.ts";
 import { runChild } from "./child.ts";
 import { ROOT } from "./root.ts";
 

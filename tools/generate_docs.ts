@@ -9,7 +9,7 @@ import { EASYR1 } from "../actors/config/other_names.ts";
 import { MAY_CHANGE } from "../actors/config/resume.ts";
 import { TUNABLE } from "../actors/config/tunable.ts";
 import { runCommand } from "../cli/command.ts";
-import { REWARD_NAMES } from "../rl/rewards/registry.ts";
+import { REWARD_NAMES } from "../verify/registry.ts";
 import { writeGenerated } from "./write_generated.ts";
 
 /** A key under a path. `kinds`: those that have it, where it stands in some members of a choice by `kind`. */

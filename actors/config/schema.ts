@@ -6,7 +6,7 @@
 import { z } from "zod";
 import { FORMAT_NAMES } from "../../data/formats.ts";
 import { ATRL_DEFAULTS as ATRL, ATRL_MODES, type AtrlOptions } from "../../rl/atrl/options.ts";
-import { rewardSchema } from "../../rl/rewards/registry.ts";
+import { rewardSchema } from "../../verify/registry.ts";
 import type { ConnectivityOptions } from "../../model/connectivity.ts";
 import { type PresetName, presets } from "../../model/config/presets.ts";
 import { algorithmSchema } from "./algorithm_schema.ts";

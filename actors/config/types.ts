@@ -6,7 +6,7 @@ import type { CoefficientConfig } from "../../rl/divergences/coefficient.ts";
 import type { DivergenceKind } from "../../rl/divergences/divergence.ts";
 import type { Correction } from "../../rl/losses/correction.ts";
 import type { PolicyLoss } from "../../rl/losses/policy_loss.ts";
-import type { ParsedReward, RewardSpec } from "../../rl/rewards/registry.ts";
+import type { ParsedReward, RewardSpec } from "../../verify/registry.ts";
 import type { ConnectivityOptions } from "../../model/connectivity.ts";
 import type { PresetName } from "../../model/config/presets.ts";
 import type { TrackerInput, TrackerSection } from "../trackers/options.ts";

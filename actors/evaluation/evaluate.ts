@@ -6,9 +6,9 @@
 import type { Sample } from "../../data/sample.ts";
 import type { Finish } from "../../model/engine/completion.ts";
 import type { Message } from "../../model/processor/messages.ts";
-import type { GraderPool } from "../../rl/rewards/grader_pool.ts";
-import { extractAnswer } from "../../rl/rewards/extract.ts";
-import type { RewardInput, Truth } from "../../rl/rewards/reward.ts";
+import type { GraderPool } from "../../verify/pool/grader_pool.ts";
+import { extractAnswer } from "../../verify/answer/extract.ts";
+import type { RewardInput, Truth } from "../../verify/reward.ts";
 import {
   checkColumns,
   type EvaluationRecord,

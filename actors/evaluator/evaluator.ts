@@ -1,7 +1,7 @@
 import { pieces } from "../packing.ts";
 import { Tokenizer } from "../../model/processor/tokenizer.ts";
-import { GraderPool, type GraderPoolOptions } from "../../rl/rewards/grader_pool.ts";
-import { planReward, type RewardSpec } from "../../rl/rewards/registry.ts";
+import { GraderPool, type GraderPoolOptions } from "../../verify/pool/grader_pool.ts";
+import { planReward, type RewardSpec } from "../../verify/registry.ts";
 import type {
   EvaluatorMessage,
   EvaluatorReplies,

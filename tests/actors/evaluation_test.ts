@@ -2,7 +2,7 @@ import { assertAlmostEquals, assertEquals, assertRejects, assertThrows } from "@
 import { evaluate, type Generate, gradeAnswers, messagesText, questionOf } from "../../actors/evaluation/evaluate.ts";
 import { type EvaluationRecord, majorityAccuracy, passAtK, statistics } from "../../actors/evaluation/statistics.ts";
 import { statisticsTable } from "../../actors/evaluation/table.ts";
-import type { RewardInput } from "../../rl/rewards/mod.ts";
+import type { RewardInput } from "../../verify/mod.ts";
 import { Random } from "../../tensor/random.ts";
 
 /** Records of problems, from the accuracies of their answers. */

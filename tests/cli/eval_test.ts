@@ -1,6 +1,6 @@
 import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { CpuDevice } from "../../ffi/cpu_device.ts";
-import { extractAnswer } from "../../rl/rewards/mod.ts";
+import { extractAnswer } from "../../verify/mod.ts";
 import { runChild } from "../child.ts";
 import { ROOT } from "../root.ts";
 import { MODEL_PERMISSIONS, withModel } from "./model.ts";

@@ -14,7 +14,7 @@ import {
 } from "../../data/board/mod.ts";
 import { CpuDevice } from "../../ffi/cpu_device.ts";
 import { Processor } from "../../model/processor/processor.ts";
-import { gradeNumber } from "../../rl/rewards/mod.ts";
+import { gradeNumber } from "../../verify/mod.ts";
 
 CpuDevice.open()[Symbol.dispose](); // a library that a test loads would count as its leak
 

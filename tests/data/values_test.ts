@@ -4,7 +4,7 @@ import { openDataset } from "../../data/open.ts";
 import type { FileOptions } from "../../data/json_lines.ts";
 import { fetchPicture } from "../../data/remote.ts";
 import { KedgeError } from "../../ffi/errors.ts";
-import { gradeChoice, gradeExact, gradeMath, gradeNumber } from "../../rl/rewards/mod.ts";
+import { gradeChoice, gradeExact, gradeMath, gradeNumber } from "../../verify/mod.ts";
 import { TINY_PNG } from "../actors/tiny_png.ts";
 import type { Sample } from "../../data/sample.ts";
 import type { ImageSource } from "../../model/processor/messages.ts";

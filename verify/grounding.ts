@@ -3,8 +3,8 @@
  *
  * @module
  */
-import { extractAnswer, type Extracted } from "./extract.ts";
-import { MAX_ANSWER } from "./latex_tokens.ts";
+import { extractAnswer, type Extracted } from "./answer/extract.ts";
+import { MAX_ANSWER } from "./maths/latex_tokens.ts";
 import { isTruthList, objectTruth, type RewardInput, type Score, type Truth } from "./reward.ts";
 
 /** [left, top, right, bottom], in the picture's own units. */

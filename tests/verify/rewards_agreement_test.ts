@@ -1,6 +1,6 @@
 /** The verifier against the official verdicts on 912 real answers to MATH-Vision questions. */
 import { assert, assertEquals } from "@std/assert";
-import { gradeMath } from "../../rl/rewards/mod.ts";
+import { gradeMath } from "../../verify/mod.ts";
 import { ROOT } from "../root.ts";
 
 const GOLDEN = `${ROOT}/../shared/golden/verifier/mathvision_responses.jsonl`;

@@ -1,7 +1,7 @@
 /** The pool of grading processes: results, the time limit, crashes, garbage, batches, permissions, giving up, closing. */
 import { assert, assertEquals, assertRejects, assertStringIncludes, assertThrows } from "@std/assert";
 import { KedgeError } from "../../ffi/errors.ts";
-import { type GraderIncident, GraderPool, planReward, type RewardInput } from "../../rl/rewards/mod.ts";
+import { type GraderIncident, GraderPool, planReward, type RewardInput } from "../../verify/mod.ts";
 import { runChild } from "../child.ts";
 import { afterDeath, CliProcess, evaluated } from "../cli_process.ts";
 import { ROOT } from "../root.ts";
@@ -25,7 +25,7 @@ function writeModule(source: string): string {
 
 /** Ticks of processor time that processes have taken; null of those that are gone. */
 async function ticks(pids: readonly number[]): Promise<(number | null)[]> {
-  const { stdout, stderr } = await runChild("tests/rl/rewards_ticks.ts", { permissions: ["--allow-all"], args: pids.map(String) });
+  const { stdout, stderr } = await runChild("tests/verify/rewards_ticks.ts", { permissions: ["--allow-all"], args: pids.map(String) });
   assert(stdout !== "", stderr);
   return JSON.parse(stdout) as (number | null)[];
 }
@@ -235,7 +235,7 @@ Deno.test("closing rejects what waits and ends a child that is stuck or still lo
 });
 
 Deno.test("a wrapper around Deno, which would outlive its time limit, is refused", async () => {
-  const wrapper = `${folder}/wrapper`, pool = `file://${ROOT}/rl/rewards/grader_pool.ts`;
+  const wrapper = `${folder}/wrapper`, pool = `file://${ROOT}/verify/pool/grader_pool.ts`;
   Deno.writeTextFileSync(wrapper, '#!/bin/sh\ndeno "$@"\n', { mode: 0o755 });
   const program = writeModule(`import { GraderPool } from ${JSON.stringify(pool)};
     await using pool = new GraderPool({ parts: [{ name: "a", weight: 1, verifier: "math", options: {} }], modules: [] }, { workers: 1, deno: ${
@@ -276,7 +276,7 @@ const SLOW = `export default (input) => {
 
 /** An owner of a grader at work on "slow" or "regex". */
 async function owner(response: string, timeLimit: number): Promise<{ process: CliProcess; grader: number }> {
-  const process = new CliProcess("tests/rl/grader_owner.ts", [`file://${writeModule(SLOW)}`, response, String(timeLimit)]);
+  const process = new CliProcess("tests/verify/grader_owner.ts", [`file://${writeModule(SLOW)}`, response, String(timeLimit)]);
   return { process, grader: Number((await process.says(/^(\d+)$/m))[1]) };
 }
 

@@ -1,6 +1,6 @@
 /** Where the final answer of a response is found. */
 import { assert, assertEquals } from "@std/assert";
-import { extractAnswer } from "../../rl/rewards/mod.ts";
+import { extractAnswer } from "../../verify/mod.ts";
 
 const CASES: readonly (readonly [response: string, answer: string | undefined, source?: string])[] = [
   // Tags.

@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import { GraderPool, planReward } from "../../rl/rewards/mod.ts";
+import { GraderPool, planReward } from "../../verify/mod.ts";
 
 /** A service on loopback that answers by a function. */
 async function withService(

@@ -1,7 +1,7 @@
 /** What a user's reward module may reach: every way is tried, without leave and with. */
 import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { KedgeError } from "../../ffi/errors.ts";
-import { GraderPool, type GraderPoolOptions, planReward } from "../../rl/rewards/mod.ts";
+import { GraderPool, type GraderPoolOptions, planReward } from "../../verify/mod.ts";
 import { runDeno } from "../deno.ts";
 import { ROOT } from "../root.ts";
 
@@ -73,7 +73,7 @@ const WAYS = {
 
 /** The module: it tries every way that its input asks for. */
 const TRIES = `import { z } from "npm:zod@^4.6.7";
-import { extractAnswer } from "file://${ROOT}/rl/rewards/extract.ts";
+import { extractAnswer } from "file://${ROOT}/verify/answer/extract.ts";
 const workerAt = (url) => new Promise((yes, no) => {
   const worker = new Worker(url, { type: "module" }), end = (settle) => (event) => (event.preventDefault?.(), worker.terminate(), settle(event));
   worker.onmessage = end(yes);

@@ -15,12 +15,12 @@
  * @module
  */
 export { choiceOf, type ChoiceOptions, gradeChoice } from "./choice.ts";
-export { type AnswerSource, extractAnswer, extractAnswers, type Extracted, type ExtractOptions } from "./extract.ts";
-export { type Graded, type GraderIncident, GraderPool, type GraderPoolOptions, type IncidentKind } from "./grader_pool.ts";
+export { type AnswerSource, extractAnswer, extractAnswers, type Extracted, type ExtractOptions } from "./answer/extract.ts";
+export { type Graded, type GraderIncident, GraderPool, type GraderPoolOptions, type IncidentKind } from "./pool/grader_pool.ts";
 export { type Box, gradeIou, gradePoint, intersectionOverUnion, type IouOptions, type PointOptions } from "./grounding.ts";
-export { type Choices, choicesOf } from "./labels.ts";
+export { type Choices, choicesOf } from "./answer/labels.ts";
 export { gradeMath } from "./math.ts";
-export { MathAnswer, mathEqual, type MathOptions, MathTruth } from "./math_equal.ts";
+export { MathAnswer, mathEqual, type MathOptions, MathTruth } from "./maths/math_equal.ts";
 export { combine, type Grader, makeGrader, type Outcome, type PlannedPart, type RewardPlan, VERIFIER_NAMES } from "./plan.ts";
 export {
   type ParsedReward,

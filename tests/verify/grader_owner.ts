@@ -1,6 +1,6 @@
 // deno-lint-ignore-file no-console -- a process of a test
 /** An owner of graders: grades "stuck" or "slow" under a time limit, and says its grader's number and what came. */
-import { GraderPool, planReward } from "../../rl/rewards/mod.ts";
+import { GraderPool, planReward } from "../../verify/mod.ts";
 
 const [module, response, timeLimit] = Deno.args as [string, string, string];
 await using pool = new GraderPool(planReward(module, import.meta.url), { workers: 1, timeLimit: Number(timeLimit) });

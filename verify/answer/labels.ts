@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { foldDigits } from "./digits.ts";
+import { foldDigits } from "../maths/digits.ts";
 
 /** Sequences of labels, in the order of places. */
 const ALPHABETS: readonly (readonly string[])[] = [

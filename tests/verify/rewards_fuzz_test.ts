@@ -4,7 +4,7 @@
  */
 import process from "node:process";
 import { assert } from "@std/assert";
-import { extractAnswer, gradeExact, gradeFormat, gradeIou, gradeMath, gradeNumber, gradePoint, mathEqual } from "../../rl/rewards/mod.ts";
+import { extractAnswer, gradeExact, gradeFormat, gradeIou, gradeMath, gradeNumber, gradePoint, mathEqual } from "../../verify/mod.ts";
 import { ACCEPTED } from "./rewards_math_table.ts";
 
 const COUNT = Deno.args.includes("--slow") ? 100_000 : 2_000;

@@ -5,8 +5,8 @@
  */
 import { KedgeError } from "../../ffi/errors.ts";
 import type { ChildMessage, GradeMessage, StartMessage } from "./grader_child.ts";
-import { importFlags, type ModuleAccess, moduleAccess } from "./module_access.ts";
-import type { RewardPlan } from "./plan.ts";
+import { importFlags, type ModuleAccess, moduleAccess } from "../module_access.ts";
+import type { RewardPlan } from "../plan.ts";
 
 /** What a child may do, and how it is started. */
 export interface GraderProcessOptions {

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { MAX_ANSWER } from "./latex_tokens.ts";
+import { MAX_ANSWER } from "../maths/latex_tokens.ts";
 
 /** Runs of two or three stars or underscores, each at the edge of a word: `**73**`, but neither `2**10` nor `2 ** 10`. */
 const OPENING_RUN = /(^|[\s([{:=,;"'“‘«»„「『（【：，。、$>|*_])(?:\*{2,3}|_{2,3})(?=[^\s*_.,;:!?)\]}。，])/g;

@@ -3,9 +3,9 @@
  *
  * @module
  */
-import { parseAnswer } from "./answer.ts";
+import { parseAnswer } from "../maths/answer.ts";
 import { lastForeignPhrase, OPTION_WORDS, STATING, withoutVerb } from "./languages.ts";
-import { MAX_ANSWER, MAX_RESPONSE } from "./latex_tokens.ts";
+import { MAX_ANSWER, MAX_RESPONSE } from "../maths/latex_tokens.ts";
 import { bare, unmarked } from "./marks.ts";
 
 /** Where an answer was found, in the order of trust. */

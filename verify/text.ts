@@ -3,11 +3,11 @@
  *
  * @module
  */
-import { parseAnswer } from "./answer.ts";
-import { boxedAnswer, extractAnswer } from "./extract.ts";
-import { bare } from "./marks.ts";
-import { MAX_ANSWER, MAX_RESPONSE } from "./latex_tokens.ts";
-import { toNumber } from "./numeric.ts";
+import { parseAnswer } from "./maths/answer.ts";
+import { boxedAnswer, extractAnswer } from "./answer/extract.ts";
+import { bare } from "./answer/marks.ts";
+import { MAX_ANSWER, MAX_RESPONSE } from "./maths/latex_tokens.ts";
+import { toNumber } from "./maths/numeric.ts";
 import { type RewardInput, type Score, truthsOf } from "./reward.ts";
 
 /** Options of {@linkcode gradeExact}. */

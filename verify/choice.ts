@@ -3,13 +3,13 @@
  *
  * @module
  */
-import { afterThinking, extractAnswers } from "./extract.ts";
-import { foldDigits } from "./digits.ts";
-import { type Choices, choicesOf } from "./labels.ts";
-import { OPTION_WORDS, withoutVerb } from "./languages.ts";
-import { MAX_ANSWER, MAX_RESPONSE } from "./latex_tokens.ts";
-import { bare } from "./marks.ts";
-import { MathAnswer, MathTruth } from "./math_equal.ts";
+import { afterThinking, extractAnswers } from "./answer/extract.ts";
+import { foldDigits } from "./maths/digits.ts";
+import { type Choices, choicesOf } from "./answer/labels.ts";
+import { OPTION_WORDS, withoutVerb } from "./answer/languages.ts";
+import { MAX_ANSWER, MAX_RESPONSE } from "./maths/latex_tokens.ts";
+import { bare } from "./answer/marks.ts";
+import { MathAnswer, MathTruth } from "./maths/math_equal.ts";
 import { type RewardInput, type Score, truthsOf } from "./reward.ts";
 
 /** Choices that a question without listed ones may have: A to J. */

@@ -4,9 +4,9 @@
  * @module
  */
 import { gradeChoice } from "./choice.ts";
-import { extractAnswer } from "./extract.ts";
-import { MathAnswer, type MathOptions, MathTruth } from "./math_equal.ts";
-import { polarityOf, responsePolarity } from "./polarity.ts";
+import { extractAnswer } from "./answer/extract.ts";
+import { MathAnswer, type MathOptions, MathTruth } from "./maths/math_equal.ts";
+import { polarityOf, responsePolarity } from "./answer/polarity.ts";
 import { type RewardInput, type Score, truthsOf } from "./reward.ts";
 
 /**

@@ -18,7 +18,7 @@ import {
   REWARD_NAMES,
   RewardShapeError,
   type RewardSpec,
-} from "../../rl/rewards/mod.ts";
+} from "../../verify/mod.ts";
 
 Deno.test("a letter names a choice, however it is set", () => {
   const forms = [

@@ -3,8 +3,8 @@
  * scores 1 and a wrong one 0 here, whatever they write for them.
  */
 import { assert, assertEquals } from "@std/assert";
-import { boxedAnswer } from "../../rl/rewards/extract.ts";
-import { gradeChoice, gradeFormat, gradeMath, mathEqual } from "../../rl/rewards/mod.ts";
+import { boxedAnswer } from "../../verify/answer/extract.ts";
+import { gradeChoice, gradeFormat, gradeMath, mathEqual } from "../../verify/mod.ts";
 
 const score = (response: string, truth: string | number) => gradeMath({ response, truth }).score;
 const equal = (a: string, b: string) => mathEqual({ truth: a, answer: b }) && mathEqual({ truth: b, answer: a });

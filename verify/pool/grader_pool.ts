@@ -5,8 +5,8 @@
  */
 import { resolve } from "node:path";
 import { GraderProcess, type GraderProcessOptions, type Preparation, prepare } from "./grader_process.ts";
-import type { Outcome, RewardPlan } from "./plan.ts";
-import type { RewardInput, RewardResult } from "./reward.ts";
+import type { Outcome, RewardPlan } from "../plan.ts";
+import type { RewardInput, RewardResult } from "../reward.ts";
 
 /** Why a sample got no reward of its own. */
 export type IncidentKind = "timeout" | "crash" | "garbage" | "threw" | "shape";
@@ -85,7 +85,7 @@ const CHUNK = 8;
  *
  * @example
  * ```ts
- * import { GraderPool, planReward } from "./mod.ts";
+ * import { GraderPool, planReward } from "../mod.ts";
  * import { assertEquals } from "@std/assert";
  *
  * await using pool = new GraderPool(planReward("math", import.meta.url), { workers: 1 });

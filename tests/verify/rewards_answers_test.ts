@@ -1,6 +1,6 @@
-/** Answers as people and models write them, by kind: tests/rl/rewards_answers_table.ts. */
+/** Answers as people and models write them, by kind: tests/verify/rewards_answers_table.ts. */
 import { assert, assertEquals } from "@std/assert";
-import { gradeMath } from "../../rl/rewards/mod.ts";
+import { gradeMath } from "../../verify/mod.ts";
 import { type Case, KINDS } from "./rewards_answers_table.ts";
 
 const grade = ([response, truth, options]: Case) => gradeMath({ response, truth, ...(options && { options }) }).score;

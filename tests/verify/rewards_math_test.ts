@@ -1,6 +1,6 @@
 /** Which answers are the same: the table, its symmetry, tolerances, hostile input. */
 import { assert, assertEquals } from "@std/assert";
-import { mathEqual, MathTruth } from "../../rl/rewards/mod.ts";
+import { mathEqual, MathTruth } from "../../verify/mod.ts";
 import { ACCEPTED, REJECTED } from "./rewards_math_table.ts";
 
 Deno.test("the table has 200 pairs of either kind, none twice", () => {

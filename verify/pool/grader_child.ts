@@ -5,9 +5,9 @@
  * @module
  */
 import { lines } from "./grader_input.ts";
-import { describe, type Grader, makeGrader, type Outcome, type RewardPlan } from "./plan.ts";
-import type { RewardInput } from "./reward.ts";
-import type { RewardModule } from "./reward_module.ts";
+import { describe, type Grader, makeGrader, type Outcome, type RewardPlan } from "../plan.ts";
+import type { RewardInput } from "../reward.ts";
+import type { RewardModule } from "../reward_module.ts";
 
 /** The first line to a child. */
 export interface StartMessage {
