@@ -31,7 +31,7 @@ export const SET_THREADS = { parameters: ["i64"], result: "void" } as const sati
 
 // Each by the names of its shared object. Reference CBLAS is not among them: it is slower than the built-in GEMM.
 // `preferred`: taken by "auto". Accelerate reaches Apple's matrix units, which no other code can. The others are as fast as the built-in GEMM alone
-// and slower beside Kedge's own ops, since two pools of threads then spin for the same cores (docs/log.md, 2026-11-22).
+// and slower beside Kedge's own ops, since two pools of threads then spin for the same cores (docs/log/2026-11.md, 2026-11-22).
 const KNOWN: readonly { name: string; files: readonly string[]; threads: string; preferred?: boolean }[] = [
   { name: "Accelerate", files: ["/System/Library/Frameworks/Accelerate.framework/Accelerate"], threads: "", preferred: true },
   { name: "MKL", files: ["libmkl_rt.so.2", "libmkl_rt.so"], threads: "MKL_Set_Num_Threads" },

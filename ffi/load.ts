@@ -11,7 +11,7 @@ export type Foreign = (...values: (number | bigint | BufferSource | null)[]) => 
 
 /**
  * Parameters that a bound function may have. V8's optimizing compiler ends the process at a call with 30 or more in general registers, or 32 or more in
- * floating-point ones (docs/log.md, 2026-11-30).
+ * floating-point ones (docs/log/2026-11.md, 2026-11-30).
  */
 export const MAX_PARAMETERS = 24;
 
