@@ -72,9 +72,9 @@ export { SAFETENSORS_DTYPES, type SafetensorsDType, SafetensorsFile, Safetensors
 export { type SafetensorsEntry, writeSafetensors, writeSharded } from "./tensor/safetensors_writer.ts";
 export { type LoadOptions, loadTensor, tensorEntry } from "./tensor/tensor_files.ts";
 
-// Qwen2.5-VL.
-export { type LayerObserver, type LogProbsOptions, Qwen25VL } from "./model/qwen2_5_vl.ts";
-export type { ModelParts } from "./model/vision_tower.ts";
+// The model.
+export { type LayerObserver, type LogProbsOptions, Qwen25VL, VisionLanguageModel } from "./model/model.ts";
+export type { ModelParts } from "./model/qwen2_5_vl/vision_tower.ts";
 export type { Checkpointing } from "./model/checkpointing.ts";
 export { type Group, PackedBatch, type PackedPrompt, type PackedResponse, type PackOptions } from "./model/packed_batch.ts";
 export { type Grid, type Pixels, type Prompt, type Visual, visualTokens } from "./model/prompt.ts";

@@ -14,7 +14,7 @@ import { CpuDevice } from "../ffi/cpu_device.ts";
 import type { Ops } from "../ffi/generated/bindings.ts";
 import { type Completion, Recorder } from "../model/engine/completion.ts";
 import { Engine } from "../model/engine/engine.ts";
-import { Qwen25VL } from "../model/qwen2_5_vl.ts";
+import { VisionLanguageModel } from "../model/model.ts";
 import { detectAtrl } from "../rl/atrl/detect.ts";
 import { TokenGraph } from "../rl/atrl/graph.ts";
 import { ATRL_DEFAULTS } from "../rl/atrl/options.ts";
@@ -48,7 +48,7 @@ const [group, response, rounds] = [number("group", 8), number("response", 64), n
 const config = benchConfig(line.choice("preset", Object.keys(presets) as PresetName[]) ?? "small"), random = new Random(0);
 
 using device = CpuDevice.open({ threads: number("threads", 2) });
-using model = Qwen25VL.initialise(config, { device, seed: 0, dtype: "f32", scheme: "fan-in" });
+using model = VisionLanguageModel.initialise(config, { device, seed: 0, dtype: "f32", scheme: "fan-in" });
 using updates = new Updates(model, random);
 const prompts = Array.from({ length: number("prompts", 4) }, () => randomPrompt(config, random, { grid: number("grid", 16), text: 24 }));
 

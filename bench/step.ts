@@ -10,7 +10,7 @@
 import { CpuDevice } from "../ffi/cpu_device.ts";
 import { openDevice } from "../ffi/open.ts";
 import { Engine } from "../model/engine/engine.ts";
-import { Qwen25VL } from "../model/qwen2_5_vl.ts";
+import { VisionLanguageModel } from "../model/model.ts";
 import { Random } from "../tensor/random.ts";
 import { type PresetName, presets } from "../model/config/presets.ts";
 import { benchLine } from "./options.ts";
@@ -48,7 +48,7 @@ const config = benchConfig(preset);
 const seconds = (since: number) => (performance.now() - since) / 1e3;
 
 using device = on === "cpu" && line.text("threads") ? CpuDevice.open({ threads: number("threads", 2) }) : openDevice(on);
-using model = Qwen25VL.initialise(config, { device, seed: 0, dtype });
+using model = VisionLanguageModel.initialise(config, { device, seed: 0, dtype });
 using updates = new Updates(model, random, checkpointing);
 using engine = new Engine(model);
 const prompts = Array.from(

@@ -9,7 +9,7 @@ import type { ModelConfig } from "../model/config/config.ts";
 import { presetConfig, type PresetName, presets } from "../model/config/presets.ts";
 import { PackedBatch } from "../model/packed_batch.ts";
 import type { Prompt } from "../model/prompt.ts";
-import type { Qwen25VL } from "../model/qwen2_5_vl.ts";
+import type { VisionLanguageModel } from "../model/model.ts";
 import { AdamW } from "../tensor/optimizer.ts";
 import type { Random } from "../tensor/random.ts";
 import { Tape } from "../tensor/tape.ts";
@@ -42,7 +42,7 @@ export class Updates implements Disposable {
   readonly #suppress: Tensor;
 
   /** For a model that stays the caller's. */
-  constructor(readonly model: Qwen25VL, readonly random: Random, readonly checkpointing: "off" | "blocks" | "full" = "off") {
+  constructor(readonly model: VisionLanguageModel, readonly random: Random, readonly checkpointing: "off" | "blocks" | "full" = "off") {
     this.#optimizer = new AdamW(model.device, [{ parameters: Object.values(model.parameters) }], { maxNorm: 1 });
     this.#suppress = suppressionMask(model);
   }

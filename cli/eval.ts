@@ -15,7 +15,7 @@ import { openDevice } from "../ffi/open.ts";
 import { Engine } from "../model/engine/engine.ts";
 import { Processor } from "../model/processor/processor.ts";
 import type { Prompt } from "../model/prompt.ts";
-import { Qwen25VL } from "../model/qwen2_5_vl.ts";
+import { VisionLanguageModel } from "../model/model.ts";
 import { GraderPool, planReward, type RewardSpec } from "../verify/mod.ts";
 import { CommandLine, runCommand } from "./command.ts";
 import { modelAt } from "./models.ts";
@@ -166,7 +166,7 @@ export async function evalModel(args: readonly string[]): Promise<number> {
   const data = await dataset(line), count = Math.min(limit ?? (data.size === Infinity ? 200 : data.size), data.size);
   const folder = await modelAt(name);
   using device = openDevice(deviceName);
-  using model = Qwen25VL.load(folder, { device });
+  using model = VisionLanguageModel.load(folder, { device });
   const processor = Processor.fromFolder(folder);
   using engine = new Engine(model);
   await using pool = new GraderPool(plan, { onIncident: ({ kind, reason }) => console.error(`a grader broke (${kind}): ${reason}`) });

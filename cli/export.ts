@@ -6,7 +6,7 @@
  */
 import { openDevice } from "../ffi/open.ts";
 import { readConfig } from "../model/config/config.ts";
-import { Qwen25VL } from "../model/qwen2_5_vl.ts";
+import { VisionLanguageModel } from "../model/model.ts";
 import { CommandLine, runCommand } from "./command.ts";
 import { modelAt } from "./models.ts";
 
@@ -37,7 +37,7 @@ export async function exportModel(args: readonly string[]): Promise<number> {
   const own = readConfig(checkpoint).dtype === "bf16" ? "bf16" : "f32", dtype = asked ?? own;
   using device = openDevice("cpu");
   // Read in the type that the file has, or one that holds it: it is rounded once, when it is written.
-  using model = Qwen25VL.load(checkpoint, { device, dtype: own });
+  using model = VisionLanguageModel.load(checkpoint, { device, dtype: own });
   model.save(out, { dtype, from: checkpoint });
   const count = Object.values(model.parameters).reduce((sum, { tensor }) => sum + tensor.size, 0);
   const files = Array.from(Deno.readDirSync(out), ({ name }) => name).sort();

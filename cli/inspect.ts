@@ -6,7 +6,7 @@
  */
 import { openDevice } from "../ffi/open.ts";
 import { Processor } from "../model/processor/processor.ts";
-import { Qwen25VL } from "../model/qwen2_5_vl.ts";
+import { VisionLanguageModel } from "../model/model.ts";
 import { CommandLine, runCommand } from "./command.ts";
 import { answerPng } from "./inspect/answer_picture.ts";
 import { anchorProfile, inspectAnswer } from "./inspect/inspection.ts";
@@ -64,7 +64,7 @@ export async function inspect(args: readonly string[]): Promise<number> {
   const image = Deno.readFileSync(path), folder = await modelAt(name), processor = Processor.fromFolder(folder);
   Deno.mkdirSync(out, { recursive: true });
   using device = openDevice(deviceName);
-  using model = Qwen25VL.load(folder, { device });
+  using model = VisionLanguageModel.load(folder, { device });
   const inspection = await inspectAnswer(model, { processor, image, prompt, maxTokens, temperature, seed }),
     { picture, tokens } = inspection;
   const [png, look] = await Promise.all([picture, drawLook(inspection, anchorProfile(inspection))].map(encodePng));

@@ -7,7 +7,7 @@
  *
  * @module
  */
-import { detectAtrl, Engine, openDevice, Processor, Qwen25VL, Responses, Tensor, TokenStream } from "../mod.ts";
+import { detectAtrl, Engine, openDevice, Processor, Responses, Tensor, TokenStream, VisionLanguageModel } from "../mod.ts";
 
 const [folder, picture, question, maxTokens = "64"] = Deno.args;
 if (folder === undefined || picture === undefined || question === undefined) {
@@ -16,7 +16,7 @@ if (folder === undefined || picture === undefined || question === undefined) {
 }
 
 using device = openDevice("auto");
-using model = Qwen25VL.load(folder, { device });
+using model = VisionLanguageModel.load(folder, { device });
 using engine = new Engine(model);
 const processor = Processor.fromFolder(folder), image = Deno.readFileSync(picture);
 const prompt = await processor.prompt([{ role: "user", content: [{ type: "image", image }, { type: "text", text: question }] }]);

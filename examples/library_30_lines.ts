@@ -11,7 +11,7 @@ import * as kedge from "../mod.ts";
 const folder = `${Deno.makeTempDirSync()}/model`; // or a folder of the hub, and pictures of your own
 kedge.newBoardModel(folder, { seed: 1 });
 using device = kedge.openDevice("auto");
-using model = kedge.Qwen25VL.load(folder, { device });
+using model = kedge.VisionLanguageModel.load(folder, { device });
 using engine = new kedge.Engine(model);
 using optimizer = new kedge.AdamW(device, [{ parameters: Object.values(model.parameters) }], { maxNorm: 1 });
 using suppress = kedge.suppressionMask(model); // what the engine never draws is not in the policy's distribution

@@ -12,9 +12,9 @@ import type { AttentionSeen } from "../tensor/ops/mod.ts";
 import { Tape } from "../tensor/tape.ts";
 import { Tensor } from "../tensor/tensor.ts";
 import { PackedBatch } from "./packed_batch.ts";
-import { visualSpans } from "./positions.ts";
+import { visualSpans } from "./qwen2_5_vl/positions.ts";
 import type { Prompt } from "./prompt.ts";
-import type { Qwen25VL } from "./qwen2_5_vl.ts";
+import type { VisionLanguageModel } from "./model.ts";
 import { chosenLayers, type RegionMap, regionMap, SINK_LIMITS, visualSinks } from "./regions.ts";
 
 export * from "./regions.ts";
@@ -55,12 +55,12 @@ export interface Connectivity {
  * import { presetConfig } from "./config/presets.ts";
  * import { ConnectivityAccumulator } from "./connectivity.ts";
  * import { PackedBatch } from "./packed_batch.ts";
- * import { Qwen25VL } from "./qwen2_5_vl.ts";
+ * import { VisionLanguageModel } from "./model.ts";
  * import { assert, assertEquals } from "@std/assert";
  *
  * using device = openDevice("cpu");
  * const tokens = { image: 90, video: 91, visionStart: 92, visionEnd: 93, eos: [94], bos: 94, pad: 94 };
- * using model = Qwen25VL.initialise(presetConfig("tiny", { tokens, vocabSize: 95 }), { device, seed: 1 });
+ * using model = VisionLanguageModel.initialise(presetConfig("tiny", { tokens, vocabSize: 95 }), { device, seed: 1 });
  * const image = { kind: "image" as const, grid: { t: 1, h: 2, w: 2 }, pixels: { patches: new Float32Array(4 * 1176) } };
  * const prompt = { tokens: Int32Array.of(5, 92, 90, 93), visuals: [image] };
  * using batch = PackedBatch.pack(model, [{ prompt, responses: [Int32Array.of(8, 9)] }]);
@@ -125,7 +125,7 @@ export class ConnectivityAccumulator implements Disposable {
    * @throws {RangeError} for row "self" with a batch that was not packed with `closing`, and for options out of range.
    */
   static create(
-    model: Qwen25VL,
+    model: VisionLanguageModel,
     batch: PackedBatch,
     options: ConnectivityOptions & { visualSinks?: readonly Int32Array[] } = {},
   ): ConnectivityAccumulator {
@@ -196,7 +196,7 @@ export class ConnectivityAccumulator implements Disposable {
  * @param factor 0: none, and no pass.
  * @returns By prompt: indices among its visual tokens.
  */
-export function promptSinks(model: Qwen25VL, prompts: readonly Prompt[], factor: number): Int32Array<ArrayBuffer>[] {
+export function promptSinks(model: VisionLanguageModel, prompts: readonly Prompt[], factor: number): Int32Array<ArrayBuffer>[] {
   const sinks = prompts.map(() => new Int32Array());
   if (!(factor >= 0)) throw new RangeError(`Cannot find visual sinks: the factor is ${factor}, it takes 0 or more`);
   if (factor === 0) return sinks;

@@ -4,7 +4,7 @@ import { RopeTable } from "../tensor/ops/mod.ts";
 import { type Segment, Segments } from "../tensor/segments.ts";
 import { Tensor } from "../tensor/tensor.ts";
 import type { ModelConfig } from "./config/config.ts";
-import { promptPositions, textRope, visualSpans } from "./positions.ts";
+import { promptPositions, textRope, visualSpans } from "./qwen2_5_vl/positions.ts";
 import type { Prompt, Visual } from "./prompt.ts";
 
 /** A prompt and what was said to it. */

@@ -1,5 +1,5 @@
 import type { ModelConfig } from "./config/config.ts";
-import { visualSpans } from "./positions.ts";
+import { visualSpans } from "./qwen2_5_vl/positions.ts";
 import type { Prompt } from "./prompt.ts";
 
 /** Of the sinks and regions of a prompt. */

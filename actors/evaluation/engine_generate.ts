@@ -12,12 +12,12 @@ import type { Generate } from "./evaluate.ts";
  * import { openDevice } from "../../ffi/open.ts";
  * import { presetConfig } from "../../model/config/presets.ts";
  * import { Engine } from "../../model/engine/engine.ts";
- * import { Qwen25VL } from "../../model/qwen2_5_vl.ts";
+ * import { VisionLanguageModel } from "../../model/model.ts";
  * import { assertEquals } from "@std/assert";
  *
  * using device = openDevice("cpu");
  * const tokens = { image: 90, video: 91, visionStart: 92, visionEnd: 93, eos: [94], bos: 94, pad: 94 };
- * using model = Qwen25VL.initialise(presetConfig("tiny", { tokens, vocabSize: 95 }), { device, seed: 1 });
+ * using model = VisionLanguageModel.initialise(presetConfig("tiny", { tokens, vocabSize: 95 }), { device, seed: 1 });
  * using engine = new Engine(model, { memoryBytes: 2 ** 27 });
  * const generate = engineGenerate(engine, { decode: (ids) => [...ids].map((id) => `<${id}>`).join("") }); // a processor's tokenizer
  * const prompt = { tokens: Int32Array.of(1, 2, 3), visuals: [] };

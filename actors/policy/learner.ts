@@ -3,7 +3,7 @@ import type { Checkpointing } from "../../model/checkpointing.ts";
 import { PackedBatch } from "../../model/packed_batch.ts";
 import { parameterSpecs } from "../../model/parameters.ts";
 import type { Prompt } from "../../model/prompt.ts";
-import type { Qwen25VL } from "../../model/qwen2_5_vl.ts";
+import type { VisionLanguageModel } from "../../model/model.ts";
 import { type Divergence, divergence, DivergenceMetrics } from "../../rl/divergences/divergence.ts";
 import { type Aggregation, aggregationWeights, batchSize, type TokenLayout } from "../../rl/losses/aggregation.ts";
 import { type Correction, CorrectionMetrics, importanceWeights } from "../../rl/losses/correction.ts";
@@ -79,7 +79,7 @@ export class Learner implements Disposable {
   #optimizer: AdamW;
   #fullKl = 0;
 
-  constructor(readonly model: Qwen25VL, readonly options: LearnerOptions) {
+  constructor(readonly model: VisionLanguageModel, readonly options: LearnerOptions) {
     const { device } = model;
     this.#suppress = suppressionMask(model);
     this.#policyMetrics = new PolicyMetrics(device);

@@ -1,7 +1,7 @@
 import type { Completion } from "../../model/engine/completion.ts";
 import { Engine } from "../../model/engine/engine.ts";
 import { Tokenizer } from "../../model/processor/tokenizer.ts";
-import { Qwen25VL } from "../../model/qwen2_5_vl.ts";
+import { VisionLanguageModel } from "../../model/model.ts";
 import { patchBlackening } from "../../rl/credit/vppo.ts";
 import type { WeightType } from "../../model/folder/checkpoint.ts";
 import { SafetensorsFile } from "../../tensor/safetensors.ts";
@@ -37,7 +37,7 @@ export interface PolicyOptions {
 
 /** Owner of the weights, the optimizer's state and the key-value cache. As the reference of a divergence it is frozen. */
 export class Policy implements Behaviour<PolicyMessage> {
-  readonly #model: Qwen25VL;
+  readonly #model: VisionLanguageModel;
   readonly #engine: Engine;
   readonly #learner: Learner;
   readonly #place: Place;
@@ -47,7 +47,11 @@ export class Policy implements Behaviour<PolicyMessage> {
   constructor({ place, options }: Start<PolicyOptions>, readonly options_: PolicyOptions = options) {
     this.#place = place;
     const { model, dtype, freezeVision, restore, engine = {} } = options;
-    this.#model = Qwen25VL.load(model, { device: place.device, freezeVision: freezeVision || !options.learner, ...(dtype && { dtype }) });
+    this.#model = VisionLanguageModel.load(model, {
+      device: place.device,
+      freezeVision: freezeVision || !options.learner,
+      ...(dtype && { dtype }),
+    });
     if (!options.learner) { for (const parameter of Object.values(this.#model.parameters)) parameter.requiresGrad = false; }
     let tokenizer: Tokenizer | undefined; // of stop texts: of those who talk to the policy
     const decode = (tokens: readonly number[]) => (tokenizer ??= Tokenizer.fromFolder(options.files)).decode(tokens);

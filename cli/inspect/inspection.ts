@@ -8,7 +8,7 @@ import type { Completion } from "../../model/engine/completion.ts";
 import { Engine } from "../../model/engine/engine.ts";
 import type { Processor } from "../../model/processor/processor.ts";
 import { TokenStream } from "../../model/processor/tokenizer.ts";
-import type { Qwen25VL } from "../../model/qwen2_5_vl.ts";
+import type { VisionLanguageModel } from "../../model/model.ts";
 import { detectAtrl } from "../../rl/atrl/detect.ts";
 import { Responses } from "../../rl/atrl/responses.ts";
 import { Tensor } from "../../tensor/tensor.ts";
@@ -61,7 +61,10 @@ export interface InspectOptions {
 }
 
 /** What each token looked at, clusters and anchors. */
-function detect(model: Qwen25VL, { connectivity, profile, regions }: Required<Pick<Completion, "connectivity" | "profile" | "regions">>) {
+function detect(
+  model: VisionLanguageModel,
+  { connectivity, profile, regions }: Required<Pick<Completion, "connectivity" | "profile" | "regions">>,
+) {
   const { device } = model, count = connectivity.length;
   using responses = Responses.of(device, [count]);
   using share = Tensor.from(device, connectivity);
@@ -77,7 +80,7 @@ function detect(model: Qwen25VL, { connectivity, profile, regions }: Required<Pi
  *
  * @throws {KedgeError} `BadData` for a picture that cannot be read.
  */
-export async function inspectAnswer(model: Qwen25VL, options: InspectOptions): Promise<Inspection> {
+export async function inspectAnswer(model: VisionLanguageModel, options: InspectOptions): Promise<Inspection> {
   const { processor, image, maxTokens, temperature, seed } = options, { tokenizer } = processor;
   const prompt = await processor.prompt([{ role: "user", content: [{ type: "image", image }, { type: "text", text: options.prompt }] }]);
   const { grid, pixels } = prompt.visuals[0]!;

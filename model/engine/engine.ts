@@ -1,6 +1,6 @@
 import { setImmediate } from "node:timers";
 import type { Prompt } from "../prompt.ts";
-import type { ModelParts } from "../vision_tower.ts";
+import type { ModelParts } from "../qwen2_5_vl/vision_tower.ts";
 import type { Completion, GenerationEvent } from "./completion.ts";
 import type { EngineOptions } from "./engine_options.ts";
 import type { EngineLimits } from "./limits.ts";
@@ -31,14 +31,14 @@ export interface GenerateOptions extends SamplingOptions {
  * import { openDevice } from "../../ffi/open.ts";
  * import { initialiseParameters } from "../folder/initialise.ts";
  * import { presetConfig } from "../config/presets.ts";
- * import { Qwen25VL } from "../qwen2_5_vl.ts";
+ * import { VisionLanguageModel } from "../model.ts";
  * import { Engine } from "./engine.ts";
  * import { assertEquals } from "@std/assert";
  *
  * using device = openDevice("cpu");
  * const tokens = { image: 300, video: 301, visionStart: 302, visionEnd: 303, eos: [304], bos: 304, pad: 304 };
  * const config = presetConfig("tiny", { tokens, vocabSize: 305 });
- * using model = new Qwen25VL(device, config, initialiseParameters(device, config, { seed: 7 }));
+ * using model = new VisionLanguageModel(device, config, initialiseParameters(device, config, { seed: 7 }));
  * using engine = new Engine(model, { memoryBytes: 2 ** 27 });
  * const prompt = { tokens: Int32Array.of(1, 2, 3), visuals: [] };
  * const [samples] = await engine.generate([prompt], { n: 2, maxTokens: 4, stop: [] });

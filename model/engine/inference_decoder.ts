@@ -1,8 +1,8 @@
 import { DTYPE_BYTES } from "../../ffi/device.ts";
 import type { Address } from "../../ffi/generated/bindings.ts";
 import { Tensor } from "../../tensor/tensor.ts";
-import type { ModelParts } from "../vision_tower.ts";
-import { textRope } from "../positions.ts";
+import type { ModelParts } from "../qwen2_5_vl/vision_tower.ts";
+import { textRope } from "../qwen2_5_vl/positions.ts";
 import { buffers, type BufferSizes, logitRows } from "./limits.ts";
 import type { Projections } from "./projections.ts";
 

@@ -9,7 +9,7 @@ import { type DType, DTYPE_BYTES } from "../../ffi/device.ts";
 import { KedgeError } from "../../ffi/errors.ts";
 import type { Shape } from "../../tensor/tensor.ts";
 import type { ModelConfig } from "../config/config.ts";
-import { type ModelParts, visionBytes } from "../vision_tower.ts";
+import { type ModelParts, visionBytes } from "../qwen2_5_vl/vision_tower.ts";
 
 /** What bounds an engine; results depend on none of it. Given to another engine, it divides its memory in the same way. */
 export interface EngineLimits {

@@ -3,7 +3,7 @@ import type { AttentionShape } from "../../ffi/generated/bindings.ts";
 import { Tape } from "../../tensor/tape.ts";
 import { Tensor } from "../../tensor/tensor.ts";
 import { chosenLayers, regionMap, visualSinks } from "../regions.ts";
-import { encodeVisuals, type ModelParts } from "../vision_tower.ts";
+import { encodeVisuals, type ModelParts } from "../qwen2_5_vl/vision_tower.ts";
 import { Block } from "./block.ts";
 import type { InferenceDecoder } from "./inference_decoder.ts";
 import { ATTENTION_SCRATCH, KEPT, MAX_REGIONS, sinkRowBytes } from "./limits.ts";

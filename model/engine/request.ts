@@ -1,7 +1,7 @@
 import type { ModelConfig } from "../config/config.ts";
 import type { ConnectivityOptions } from "../connectivity.ts";
 import { chosenLayers, type RegionMap, regionMap, SINK_LIMITS } from "../regions.ts";
-import { promptPositions } from "../positions.ts";
+import { promptPositions } from "../qwen2_5_vl/positions.ts";
 import type { Prompt } from "../prompt.ts";
 import type { TokenEvent } from "./completion.ts";
 import { MAX_REGIONS } from "./limits.ts";

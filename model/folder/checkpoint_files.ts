@@ -7,8 +7,8 @@ import { dirname, resolve } from "node:path";
 import type { SafetensorsEntry } from "../../tensor/safetensors_writer.ts";
 import { writeSharded } from "../../tensor/safetensors_writer.ts";
 import type { ModelConfig, SpecialTokens } from "../config/config.ts";
-import { type Json, readJson } from "../config/config_file.ts";
-import { configToJson } from "../config/config_writer.ts";
+import { type Json, readJson } from "../qwen2_5_vl/config_file.ts";
+import { configToJson } from "../qwen2_5_vl/config_writer.ts";
 
 /** Files of a model folder that describe its tokenizer and its processor, not its weights. */
 export const PROCESSOR_FILES: readonly string[] = [

@@ -8,7 +8,7 @@ import { defaultChatTemplate } from "../processor/chat_template.ts";
 import type { WeightType } from "./checkpoint.ts";
 import { writeModelFolder } from "./checkpoint_files.ts";
 import type { ModelConfig, SpecialTokens, VisionConfig } from "../config/config.ts";
-import { readJson } from "../config/config_file.ts";
+import { readJson } from "../qwen2_5_vl/config_file.ts";
 import { initialEntries, type InitialOptions } from "./initialise.ts";
 import { presetConfig, type PresetName } from "../config/presets.ts";
 import { Tokenizer } from "../processor/tokenizer.ts";

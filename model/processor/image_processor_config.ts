@@ -8,7 +8,7 @@
 import { join } from "node:path";
 import { z } from "zod";
 import { KedgeError } from "../../ffi/errors.ts";
-import { readFolderText } from "../config/config_file.ts";
+import { readFolderText } from "../qwen2_5_vl/config_file.ts";
 import { MOST_PIXELS } from "./image_decode.ts";
 import type { ImageProcessorOptions } from "./image_processor_options.ts";
 import type { PixelBounds } from "./messages.ts";

@@ -8,8 +8,8 @@
  */
 import { Tokenizer as Bpe } from "@huggingface/tokenizers";
 import { KedgeError } from "../../ffi/errors.ts";
-import { MOST_TOKENS } from "../config/config_fields.ts";
-import { readJson } from "../config/config_file.ts";
+import { MOST_TOKENS } from "../qwen2_5_vl/config_fields.ts";
+import { readJson } from "../qwen2_5_vl/config_file.ts";
 
 /** How `Tokenizer.encode` reads a text. */
 export interface EncodeOptions {

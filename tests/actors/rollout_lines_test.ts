@@ -5,7 +5,7 @@ import { CpuDevice } from "../../ffi/cpu_device.ts";
 import { suppressionMask } from "../../model/engine/suppression.ts";
 import { PackedBatch } from "../../model/packed_batch.ts";
 import { Processor } from "../../model/processor/processor.ts";
-import { Qwen25VL } from "../../model/qwen2_5_vl.ts";
+import { VisionLanguageModel } from "../../model/model.ts";
 import { Tape } from "../../tensor/tape.ts";
 import { littleConfig, littleRun, withRunDir } from "./little_run.ts";
 
@@ -28,7 +28,7 @@ Deno.test("from rollouts.jsonl and the checkpoint alone, log-probs are computed 
     const lines = new Lines(`${folder}/board/rollouts.jsonl`).read() as unknown as Answer[], [first] = lines;
     assertEquals(lines.length, 3);
     using device = CpuDevice.open();
-    using model = Qwen25VL.load(`${folder}/board/checkpoints/step-0`, { device });
+    using model = VisionLanguageModel.load(`${folder}/board/checkpoints/step-0`, { device });
     const processor = Processor.fromFolder(`${folder}/board/initial`), { tokenizer } = processor;
     const pad = tokenizer.specialTokens.get("<|image_pad|>")!,
       folded = first!.prompt_ids.filter((id, i, ids) => id !== pad || ids[i - 1] !== pad);

@@ -10,7 +10,7 @@ import { suppressionMask } from "../../model/engine/suppression.ts";
 import { PackedBatch } from "../../model/packed_batch.ts";
 import { parameterSpecs } from "../../model/parameters.ts";
 import { Processor } from "../../model/processor/processor.ts";
-import { Qwen25VL } from "../../model/qwen2_5_vl.ts";
+import { VisionLanguageModel } from "../../model/model.ts";
 import { estimateAdvantages } from "../../rl/advantages/estimator.ts";
 import { detectAtrl } from "../../rl/atrl/detect.ts";
 import { Responses } from "../../rl/atrl/responses.ts";
@@ -34,7 +34,7 @@ Deno.test("an update through the actors has the bits of one computed without the
     assert(logged(run).at(-1)!["actor/grad_norm"] as number > 0);
 
     using device = CpuDevice.open();
-    using model = Qwen25VL.load(`${run}/checkpoints/step-0`, { device });
+    using model = VisionLanguageModel.load(`${run}/checkpoints/step-0`, { device });
     const processor = Processor.fromFolder(`${run}/initial`), rows = new BoardDataset({}, { seed: 3, split: "train" });
     const samples = await Promise.all([0, 1, 2, 3].map((i) => rows.sample(i)));
     const prompts = await Promise.all(samples.map(({ messages }) => processor.prompt(messages)));

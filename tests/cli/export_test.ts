@@ -2,7 +2,7 @@ import { assertEquals, assertStringIncludes } from "@std/assert";
 import { CpuDevice } from "../../ffi/cpu_device.ts";
 import { readConfig } from "../../model/config/config.ts";
 import { Processor } from "../../model/processor/processor.ts";
-import { Qwen25VL } from "../../model/qwen2_5_vl.ts";
+import { VisionLanguageModel } from "../../model/model.ts";
 import { runChild } from "../child.ts";
 import { assertSameBytes } from "../files.ts";
 import { withModel } from "./model.ts";
@@ -29,8 +29,8 @@ Deno.test("export writes the same weights with tokenizer and processor, and noth
       "tokenizer_config.json",
     ]);
     using device = CpuDevice.open();
-    using before = Qwen25VL.load(checkpoint, { device });
-    using after = Qwen25VL.load(out, { device });
+    using before = VisionLanguageModel.load(checkpoint, { device });
+    using after = VisionLanguageModel.load(out, { device });
     for (const [name, { tensor }] of Object.entries(before.parameters)) {
       assertSameBytes(after.parameters[name]!.tensor.toBytes(), tensor.toBytes(), name);
     }
@@ -43,8 +43,8 @@ Deno.test("export rounds to bf16, and back to f32 without a further change", () 
     assertEquals((await run("--checkpoint", `${folder}/half`, "--out", `${folder}/full`, "--dtype", "f32")).code, 0);
     assertEquals(["half", "full"].map((name) => readConfig(`${folder}/${name}`).dtype), ["bf16", "f32"]);
     using device = CpuDevice.open();
-    using whole = Qwen25VL.load(`${folder}/model`, { device });
-    using full = Qwen25VL.load(`${folder}/full`, { device });
+    using whole = VisionLanguageModel.load(`${folder}/model`, { device });
+    using full = VisionLanguageModel.load(`${folder}/full`, { device });
     for (const [name, { tensor }] of Object.entries(whole.parameters)) {
       using half = tensor.cast("bf16");
       using rounded = half.cast("f32");

@@ -1,5 +1,5 @@
 import { PackedBatch } from "../../model/packed_batch.ts";
-import { Qwen25VL } from "../../model/qwen2_5_vl.ts";
+import { VisionLanguageModel } from "../../model/model.ts";
 import { sum } from "../../tensor/ops/mod.ts";
 import { Tape } from "../../tensor/tape.ts";
 import { assertEquals } from "@std/assert";
@@ -16,7 +16,10 @@ const { prompt, response } = golden.cases[0]!;
 const MODES = ["off", "blocks", "full"] as const;
 
 /** Bytes that a step took over what was there, and its gradients. */
-function step(model: Qwen25VL, checkpointing: Checkpointing): { bytes: number; gradients: [string, string][]; layers: number[] } {
+function step(
+  model: VisionLanguageModel,
+  checkpointing: Checkpointing,
+): { bytes: number; gradients: [string, string][]; layers: number[] } {
   const { device } = model;
   for (const parameter of Object.values(model.parameters)) parameter.zeroGrad();
   using batch = PackedBatch.pack(model, [{ prompt, responses: [response, response.slice(0, 3)] }]);
@@ -36,26 +39,26 @@ function step(model: Qwen25VL, checkpointing: Checkpointing): { bytes: number; g
 }
 
 modelTest("checkpointing changes no bit of any gradient", ({ device, dtype, random }) => {
-  using model = Qwen25VL.initialise(config, { device, dtype, seed: random.integer(0, 2 ** 31), scheme: "fan-in" });
+  using model = VisionLanguageModel.initialise(config, { device, dtype, seed: random.integer(0, 2 ** 31), scheme: "fan-in" });
   const [off, blocks, full] = MODES.map((mode) => step(model, mode).gradients);
   assertEquals(off!.length, Object.keys(model.parameters).length);
   for (const gradients of [blocks!, full!]) assertEquals(gradients, off!);
 });
 
 modelTest("blocks need less memory than off, and full less than blocks", ({ device, dtype }) => {
-  using model = Qwen25VL.initialise(config, { device, dtype, seed: 4 });
+  using model = VisionLanguageModel.initialise(config, { device, dtype, seed: 4 });
   step(model, "off"); // the workspace and the gradients' memory are there from now on
   const [off, blocks, full] = MODES.map((mode) => step(model, mode).bytes);
   if (!(off! > 2 * blocks! && blocks! > 1.1 * full!)) throw new Error(`Bytes of ${MODES.join(", ")}: ${off}, ${blocks}, ${full}`);
 }, { ignore: MEMORY });
 
 modelTest("an observer sees each layer once, also where blocks run again", ({ device, dtype }) => {
-  using model = Qwen25VL.initialise(config, { device, dtype, seed: 1 });
+  using model = VisionLanguageModel.initialise(config, { device, dtype, seed: 1 });
   for (const mode of MODES) assertEquals(step(model, mode).layers, [...Array(config.text.layers).keys()], mode);
 });
 
 modelTest("a frozen vision tower is not recorded, and the decoder's gradients stay the same to the bit", ({ device, dtype }) => {
-  using model = Qwen25VL.initialise(config, { device, dtype, seed: 2, scheme: "fan-in" });
+  using model = VisionLanguageModel.initialise(config, { device, dtype, seed: 2, scheme: "fan-in" });
   for (const mode of MODES) {
     model.freezeVision(false);
     const whole = step(model, mode);
@@ -66,7 +69,7 @@ modelTest("a frozen vision tower is not recorded, and the decoder's gradients st
 });
 
 modelTest("nothing of a frozen vision tower is kept for the backward", ({ device, dtype }) => {
-  using model = Qwen25VL.initialise(config, { device, dtype, seed: 5 });
+  using model = VisionLanguageModel.initialise(config, { device, dtype, seed: 5 });
   step(model, "off");
   const whole = step(model, "off").bytes;
   model.freezeVision(true);

@@ -1,6 +1,6 @@
 import { ConnectivityAccumulator, type ConnectivityOptions, promptSinks } from "../../model/connectivity.ts";
 import { PackedBatch } from "../../model/packed_batch.ts";
-import type { Qwen25VL } from "../../model/qwen2_5_vl.ts";
+import type { VisionLanguageModel } from "../../model/model.ts";
 import type { Group } from "../../model/packed_batch.ts";
 import { regionMap, visualSinks } from "../../model/regions.ts";
 import { Tape } from "../../tensor/tape.ts";
@@ -13,7 +13,7 @@ const mixed = golden.cases[0]!;
 const { layers, heads, vocabSize } = config.text;
 
 function measure(
-  model: Qwen25VL,
+  model: VisionLanguageModel,
   groups: readonly Group[],
   options: ConnectivityOptions & { checkpointing?: "blocks" | "full"; shared?: boolean; visualSinks?: readonly Int32Array[] } = {},
 ) {

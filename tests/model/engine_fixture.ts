@@ -9,7 +9,7 @@ import { Engine, type EngineOptions } from "../../model/engine/engine.ts";
 import type { Completion } from "../../model/engine/completion.ts";
 import { parameterSpecs } from "../../model/parameters.ts";
 import { type Prompt, type Visual, visualTokens } from "../../model/prompt.ts";
-import { Qwen25VL } from "../../model/qwen2_5_vl.ts";
+import { VisionLanguageModel } from "../../model/model.ts";
 import { Parameter } from "../../tensor/parameter.ts";
 import { Random } from "../../tensor/random.ts";
 import { Tensor } from "../../tensor/tensor.ts";
@@ -55,7 +55,7 @@ export function littleConfig(): ModelConfig {
 }
 
 /** A model with random weights, wide enough that its attention and its distributions are far from even. */
-export function littleModel(device: Device, random: Random, dtype: DType = "f32"): Qwen25VL {
+export function littleModel(device: Device, random: Random, dtype: DType = "f32"): VisionLanguageModel {
   const config = littleConfig();
   const parameters = parameterSpecs(config).map(({ name, shape, kind }) => {
     const size = shape.reduce((a, b) => a * b, 1);
@@ -63,7 +63,7 @@ export function littleModel(device: Device, random: Random, dtype: DType = "f32"
     const numbers = Float32Array.from(random.normal(size, scale), (x) => kind === "norm" ? 1 + x : x);
     return [name, new Parameter(name, Tensor.from(device, numbers, { shape, dtype }))] as const;
   });
-  return new Qwen25VL(device, config, Object.fromEntries(parameters));
+  return new VisionLanguageModel(device, config, Object.fromEntries(parameters));
 }
 
 /** Text. */
@@ -128,7 +128,7 @@ export function engineTest(
 }
 
 /** An engine with little memory; any option can be given. */
-export function littleEngine(model: Qwen25VL, options: EngineOptions = {}): Engine {
+export function littleEngine(model: VisionLanguageModel, options: EngineOptions = {}): Engine {
   return new Engine(model, { memoryBytes: 512 * 2 ** 20, maxSequences: 16, prefillTokens: 64, ...options });
 }
 

@@ -1,6 +1,6 @@
 import type { SamplingOptions } from "../../model/engine/request.ts";
 import type { Prompt } from "../../model/prompt.ts";
-import type { Qwen25VL } from "../../model/qwen2_5_vl.ts";
+import type { VisionLanguageModel } from "../../model/model.ts";
 import { PackedBatch } from "../../model/packed_batch.ts";
 import { Tape } from "../../tensor/tape.ts";
 import { engineTest, IMAGE, littleEngine, littleModel, textPrompt, VIDEO, VISION_END, VISION_START } from "./engine_fixture.ts";
@@ -26,7 +26,7 @@ function distribution(
 }
 
 /** The distribution of the token after a prompt. */
-function nextDistribution(model: Qwen25VL, prompt: Prompt, settings: SamplingOptions): number[] {
+function nextDistribution(model: VisionLanguageModel, prompt: Prompt, settings: SamplingOptions): number[] {
   using tape = new Tape(model.device, { record: false });
   using batch = PackedBatch.pack(model, [{ prompt, responses: [] }]);
   const logits = model.logits(tape, model.hidden(tape, batch)).tensor.toFloats().slice(-model.config.text.vocabSize);

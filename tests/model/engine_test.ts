@@ -5,7 +5,7 @@ import type { GenerateOptions } from "../../model/engine/engine.ts";
 import type { Request } from "../../model/engine/request.ts";
 import { PackedBatch } from "../../model/packed_batch.ts";
 import type { Prompt } from "../../model/prompt.ts";
-import type { Qwen25VL } from "../../model/qwen2_5_vl.ts";
+import type { VisionLanguageModel } from "../../model/model.ts";
 import { Tape } from "../../tensor/tape.ts";
 import { Tensor } from "../../tensor/tensor.ts";
 import type { Random } from "../ops/harness.ts";
@@ -38,7 +38,7 @@ function mixedPrompts(random: Random): Prompt[] {
 }
 
 /** Logits of the rows that predict a completion's tokens, by the training forward. */
-function forwardLogits(model: Qwen25VL, prompt: Prompt, tokens: Int32Array<ArrayBuffer>): Float32Array[] {
+function forwardLogits(model: VisionLanguageModel, prompt: Prompt, tokens: Int32Array<ArrayBuffer>): Float32Array[] {
   using tape = new Tape(model.device, { record: false });
   using batch = PackedBatch.pack(model, [{ prompt, responses: [tokens] }]);
   const all = model.logits(tape, model.hidden(tape, batch)).tensor.toFloats();

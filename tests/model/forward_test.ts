@@ -1,5 +1,5 @@
 import { PackedBatch } from "../../model/packed_batch.ts";
-import { promptPositions } from "../../model/positions.ts";
+import { promptPositions } from "../../model/qwen2_5_vl/positions.ts";
 import { Tape } from "../../tensor/tape.ts";
 import { assertEquals } from "@std/assert";
 import { assertNear, Golden, modelTest } from "./golden.ts";

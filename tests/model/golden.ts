@@ -8,7 +8,7 @@ import type { Device } from "../../ffi/device.ts";
 import type { WeightType } from "../../model/folder/checkpoint.ts";
 import { type ModelConfig, readConfig } from "../../model/config/config.ts";
 import type { Grid, Prompt, Visual } from "../../model/prompt.ts";
-import { Qwen25VL } from "../../model/qwen2_5_vl.ts";
+import { VisionLanguageModel } from "../../model/model.ts";
 import { Random } from "../../tensor/random.ts";
 import { SafetensorsFile } from "../../tensor/safetensors.ts";
 import { type Backend, backends } from "../ops/backends.ts";
@@ -153,8 +153,8 @@ export class Golden {
   }
 
   /** The model in device memory. */
-  model(device: Device, dtype: WeightType = "f32"): Qwen25VL {
-    return Qwen25VL.load(this.folder, { device, dtype });
+  model(device: Device, dtype: WeightType = "f32"): VisionLanguageModel {
+    return VisionLanguageModel.load(this.folder, { device, dtype });
   }
 
   /** A case by name; undefined where the project has no copy of its inputs. */

@@ -1,6 +1,6 @@
 import { PackedBatch, type PackOptions } from "../../model/packed_batch.ts";
 import { parameterSpecs } from "../../model/parameters.ts";
-import type { Qwen25VL } from "../../model/qwen2_5_vl.ts";
+import type { VisionLanguageModel } from "../../model/model.ts";
 import { scale, sum } from "../../tensor/ops/mod.ts";
 import { Tape } from "../../tensor/tape.ts";
 import { assertEquals } from "@std/assert";
@@ -17,14 +17,14 @@ const GOLDENS = [Golden.open("mixed"), Golden.open("tied"), Golden.open("untied"
 const TOLERANCE = { mixed: 1e-4, tied: 1e-3, untied: 1e-3 };
 
 /** Adds the gradients of the mean negative log-prob of all response tokens. */
-function backward(model: Qwen25VL, groups: readonly Group[], options: PackOptions = {}): void {
+function backward(model: VisionLanguageModel, groups: readonly Group[], options: PackOptions = {}): void {
   using batch = PackedBatch.pack(model, groups, options);
   using tape = new Tape(model.device);
   tape.backward(scale(sum(model.logProbs(tape, batch).logprob), -1 / batch.count));
 }
 
 /** Gradients by the names of a model folder's tensors. */
-function gradients(model: Qwen25VL): Map<string, Float32Array> {
+function gradients(model: VisionLanguageModel): Map<string, Float32Array> {
   return new Map(
     parameterSpecs(model.config).flatMap(({ name, shape, parts }) => {
       const all = model.parameters[name]!.grad?.toFloats();

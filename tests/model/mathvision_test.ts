@@ -3,11 +3,11 @@ import { assert, assertEquals } from "@std/assert";
 import { Engine } from "../../model/engine/engine.ts";
 import { markedParts, type Message } from "../../model/processor/messages.ts";
 import { newModelFolder } from "../../model/folder/new_model_folder.ts";
-import { promptPositions } from "../../model/positions.ts";
+import { promptPositions } from "../../model/qwen2_5_vl/positions.ts";
 import { presetConfig } from "../../model/config/presets.ts";
 import { Processor } from "../../model/processor/processor.ts";
 import { type Prompt, visualTokens } from "../../model/prompt.ts";
-import { Qwen25VL } from "../../model/qwen2_5_vl.ts";
+import { VisionLanguageModel } from "../../model/model.ts";
 import { Tokenizer } from "../../model/processor/tokenizer.ts";
 import { ROOT } from "../root.ts";
 import { exists } from "../files.ts";
@@ -86,7 +86,7 @@ if (!there) {
     try {
       newModelFolder(folder, { preset: "tiny", tokenizer: TOKENIZER, scheme: "fan-in", seed: random.integer(0, 2 ** 31) });
       const processor = Processor.fromFolder(folder, { maxPixels: MAX_PIXELS });
-      using model = Qwen25VL.load(folder, { device });
+      using model = VisionLanguageModel.load(folder, { device });
       using engine = new Engine(model, { memoryBytes: 256 * 2 ** 20, maxSequences: 8, decode: (tokens) => processor.decode(tokens) });
       const rows = rowsOf("test").slice(0, 16);
       const prompts = await Promise.all(rows.map((row) => processor.prompt(messagesOf(row), { row: row.id })));

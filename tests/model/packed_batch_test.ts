@@ -1,6 +1,6 @@
 import { KedgeError } from "../../ffi/errors.ts";
 import { type Group, PackedBatch, type PackOptions } from "../../model/packed_batch.ts";
-import type { Qwen25VL } from "../../model/qwen2_5_vl.ts";
+import type { VisionLanguageModel } from "../../model/model.ts";
 import { dot } from "../../tensor/ops/mod.ts";
 import type { Random } from "../../tensor/random.ts";
 import { Tape } from "../../tensor/tape.ts";
@@ -19,7 +19,7 @@ function answers(random: Random, lengths: readonly number[]): Int32Array<ArrayBu
 
 /** Log-probs and entropies of all response tokens, and the gradients of their sum with these weights. */
 function run(
-  model: Qwen25VL,
+  model: VisionLanguageModel,
   groups: readonly Group[],
   { weights, ...options }: PackOptions & { weights: Float32Array<ArrayBuffer> },
 ): { logprob: Float32Array; entropy: Float32Array; gradients: Record<string, Float32Array> } {

@@ -1,6 +1,6 @@
 import { KedgeError } from "../../ffi/errors.ts";
 import type { ModelConfig } from "../../model/config/config.ts";
-import { promptPositions, textRope, visualSpans } from "../../model/positions.ts";
+import { promptPositions, textRope, visualSpans } from "../../model/qwen2_5_vl/positions.ts";
 import type { Visual } from "../../model/prompt.ts";
 import { assertAlmostEquals, assertEquals, assertThrows } from "@std/assert";
 

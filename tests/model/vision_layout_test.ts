@@ -1,5 +1,5 @@
 import type { VisionConfig } from "../../model/config/config.ts";
-import { visionLayout } from "../../model/vision_layout.ts";
+import { visionLayout } from "../../model/qwen2_5_vl/vision_layout.ts";
 import { Random } from "../../tensor/random.ts";
 import { assertEquals, assertThrows } from "@std/assert";
 

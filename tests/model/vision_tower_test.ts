@@ -1,6 +1,6 @@
 import type { Pixels, Visual } from "../../model/prompt.ts";
-import { Qwen25VL } from "../../model/qwen2_5_vl.ts";
-import { visionBytes } from "../../model/vision_tower.ts";
+import { VisionLanguageModel } from "../../model/model.ts";
+import { visionBytes } from "../../model/qwen2_5_vl/vision_tower.ts";
 import type { Random } from "../../tensor/random.ts";
 import { Tape } from "../../tensor/tape.ts";
 import { assertEquals, assertThrows } from "@std/assert";
@@ -82,7 +82,7 @@ modelTest("visionBytes bounds the peak of a pass from above, closely", ({ device
   const shapes = [{}, { intermediateSize: 200 }, { hiddenSize: 16, intermediateSize: 20 }, { patchSize: 14, windowSize: 84 }];
   for (const shape of shapes) {
     const vision = { ...config.vision, ...shape };
-    using model = Qwen25VL.initialise({ ...config, vision }, { device, dtype, seed: 3 });
+    using model = VisionLanguageModel.initialise({ ...config, vision }, { device, dtype, seed: 3 });
     const grid = { t: 3, h: 20, w: 26 }, patches = grid.t * grid.h * grid.w, width = vision.channels * 2 * vision.patchSize ** 2;
     const size = (count: number) => count * grid.h * grid.w * vision.patchSize ** 2 * 3;
     for (

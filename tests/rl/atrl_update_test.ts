@@ -4,7 +4,7 @@ import type { Completion } from "../../model/engine/completion.ts";
 import { suppressionMask } from "../../model/engine/suppression.ts";
 import { PackedBatch } from "../../model/packed_batch.ts";
 import type { Prompt } from "../../model/prompt.ts";
-import type { Qwen25VL } from "../../model/qwen2_5_vl.ts";
+import type { VisionLanguageModel } from "../../model/model.ts";
 import { estimateAdvantages } from "../../rl/advantages/estimator.ts";
 import { type AtrlCredit, detectAtrl } from "../../rl/atrl/detect.ts";
 import { ATRL_MODES, type AtrlMode } from "../../rl/atrl/options.ts";
@@ -26,7 +26,7 @@ interface Batch {
   advantages: Float32Array<ArrayBuffer>;
 }
 
-async function rollout(model: Qwen25VL, random: Random, prompts: Prompt[]): Promise<Batch> {
+async function rollout(model: VisionLanguageModel, random: Random, prompts: Prompt[]): Promise<Batch> {
   using engine = littleEngine(model);
   const completions = await engine.generate(prompts, { n: SAMPLES, maxTokens: 24, stop: [], connectivity: true });
   const lengths = completions.flat().map(({ tokens }) => tokens.length);
@@ -37,7 +37,7 @@ async function rollout(model: Qwen25VL, random: Random, prompts: Prompt[]): Prom
 
 /** AT-RL's advantages, by token, and its weights. Profiles of prompts with fewer regions end in zeros. */
 function credited(
-  model: Qwen25VL,
+  model: VisionLanguageModel,
   { completions, advantages }: Batch,
   mode: AtrlMode,
 ): { advantages: Float32Array; weights: Float32Array; responses: number[] } {
@@ -60,7 +60,7 @@ function credited(
 }
 
 /** The gradient of all parameters under the policy loss with these advantages. */
-function gradient(model: Qwen25VL, { prompts, completions }: Batch, advantages: Float32Array): number[] {
+function gradient(model: VisionLanguageModel, { prompts, completions }: Batch, advantages: Float32Array): number[] {
   const { device } = model, flat = completions.flat(), lengths = flat.map(({ tokens }) => tokens.length);
   using stack = new DisposableStack();
   const up = (numbers: Float32Array | Int32Array) => stack.use(Tensor.from(device, numbers.slice()));

@@ -7,7 +7,7 @@ import type { Device } from "../../ffi/device.ts";
 import { presetConfig } from "../../model/config/presets.ts";
 import { Engine } from "../../model/engine/engine.ts";
 import type { Prompt } from "../../model/prompt.ts";
-import { Qwen25VL } from "../../model/qwen2_5_vl.ts";
+import { VisionLanguageModel } from "../../model/model.ts";
 import type { Random } from "../../tensor/random.ts";
 
 /** A response's connectivity and profile. */
@@ -34,7 +34,7 @@ export async function modelGazes(device: Device, random: Random, lengths: readon
     };
   };
   // Weights as "fan-in" has them: with those of the hub, attention is almost even.
-  using model = Qwen25VL.initialise(config, { device, seed: random.integer(0, 2 ** 31), scheme: "fan-in" });
+  using model = VisionLanguageModel.initialise(config, { device, seed: random.integer(0, 2 ** 31), scheme: "fan-in" });
   using engine = new Engine(model, { memoryBytes: 2 ** 29 });
   const seed = random.integer(0, 2 ** 31);
   const answers = lengths.map((maxTokens) => engine.submit({ prompt: prompt(), maxTokens, stop: [], seed, connectivity: true }).result);

@@ -1,5 +1,5 @@
-import type { VisionConfig } from "./config/config.ts";
-import { type Grid, visualTokens } from "./prompt.ts";
+import type { VisionConfig } from "../config/config.ts";
+import { type Grid, visualTokens } from "../prompt.ts";
 
 /** In which order the vision tower takes the patches of packed pictures, and which of them see one another. */
 export interface VisionLayout {
@@ -27,7 +27,7 @@ export interface VisionLayout {
  * @example
  * ```ts
  * import { visionLayout } from "./vision_layout.ts";
- * import type { VisionConfig } from "./config/config.ts";
+ * import type { VisionConfig } from "../config/config.ts";
  * import { assertEquals } from "@std/assert";
  *
  * // Windows of 2 x 2 merged tokens over a picture of 1 x 3.

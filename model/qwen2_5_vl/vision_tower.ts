@@ -3,17 +3,17 @@
  *
  * @module
  */
-import { type Device, type DType, DTYPE_BYTES } from "../ffi/device.ts";
-import { add, addRmsnorm, attention, gatherRows, gelu, linear, rmsnorm, rope, RopeTable, swiglu } from "../tensor/ops/mod.ts";
-import type { Parameters } from "../tensor/parameter.ts";
-import { Segments } from "../tensor/segments.ts";
-import type { Tape } from "../tensor/tape.ts";
-import { Tensor } from "../tensor/tensor.ts";
-import type { Value } from "../tensor/value.ts";
-import { type Checkpointing, runBlocks } from "./checkpointing.ts";
-import type { ModelConfig, VisionConfig } from "./config/config.ts";
+import { type Device, type DType, DTYPE_BYTES } from "../../ffi/device.ts";
+import { add, addRmsnorm, attention, gatherRows, gelu, linear, rmsnorm, rope, RopeTable, swiglu } from "../../tensor/ops/mod.ts";
+import type { Parameters } from "../../tensor/parameter.ts";
+import { Segments } from "../../tensor/segments.ts";
+import type { Tape } from "../../tensor/tape.ts";
+import { Tensor } from "../../tensor/tensor.ts";
+import type { Value } from "../../tensor/value.ts";
+import { type Checkpointing, runBlocks } from "../checkpointing.ts";
+import type { ModelConfig, VisionConfig } from "../config/config.ts";
 import { frequencies } from "./positions.ts";
-import { type Visual, visualTokens } from "./prompt.ts";
+import { type Visual, visualTokens } from "../prompt.ts";
 import { type VisionLayout, visionLayout } from "./vision_layout.ts";
 
 const [EPS, ROPE_THETA] = [1e-6, 10_000]; // of the published model; its config has neither

@@ -6,7 +6,7 @@
  */
 import type { DType } from "../../ffi/device.ts";
 import { KedgeError } from "../../ffi/errors.ts";
-import type { ModelConfig, SpecialTokens, TextConfig, VisionConfig } from "./types.ts";
+import type { ModelConfig, SpecialTokens, TextConfig, VisionConfig } from "../config/types.ts";
 import {
   BLOCKS,
   type Field,
@@ -224,7 +224,7 @@ function parseDtype(top: Section): DType {
  *
  * @example
  * ```ts
- * import { parseConfig } from "./config.ts";
+ * import { parseConfig } from "../config/config.ts";
  * import { assertEquals, assertThrows } from "@std/assert";
  *
  * const config = parseConfig({ model_type: "qwen2_5_vl", hidden_size: 3584, num_attention_heads: 28, num_key_value_heads: 4, vision_config: { hidden_size: 1280 } });
@@ -286,7 +286,7 @@ export function readJson(path: string): Json | undefined {
  * @example
  * ```ts
  * import { configToJson } from "./config_writer.ts";
- * import { presetConfig } from "./presets.ts";
+ * import { presetConfig } from "../config/presets.ts";
  * import { readConfig } from "./config_file.ts";
  * import { assertEquals } from "@std/assert";
  *

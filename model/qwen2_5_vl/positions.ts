@@ -4,9 +4,9 @@
  *
  * @module
  */
-import { KedgeError } from "../ffi/errors.ts";
-import type { ModelConfig, TextConfig } from "./config/config.ts";
-import { type Prompt, type Visual, visualTokens } from "./prompt.ts";
+import { KedgeError } from "../../ffi/errors.ts";
+import type { ModelConfig, TextConfig } from "../config/config.ts";
+import { type Prompt, type Visual, visualTokens } from "../prompt.ts";
 import { checkGrid } from "./vision_layout.ts";
 
 /** Where a visual's placeholders are. */
@@ -72,7 +72,7 @@ export function visualSpans(prompt: Prompt, config: ModelConfig): VisualSpan[] {
  * @example
  * ```ts
  * import { promptPositions } from "./positions.ts";
- * import type { ModelConfig } from "./config/config.ts";
+ * import type { ModelConfig } from "../config/config.ts";
  * import { assertEquals } from "@std/assert";
  *
  * const config = { tokens: { image: 90, video: 91 }, vision: { mergeSize: 2, tokensPerSecond: 2 } } as ModelConfig;
@@ -117,7 +117,7 @@ export function promptPositions(prompt: Prompt, config: ModelConfig): PromptPosi
  * @example
  * ```ts
  * import { textRope } from "./positions.ts";
- * import type { TextConfig } from "./config/config.ts";
+ * import type { TextConfig } from "../config/config.ts";
  * import { assertEquals } from "@std/assert";
  *
  * const { axis, invFreq } = textRope({ headDim: 8, mropeSection: [2, 1, 1], ropeTheta: 10000 } as unknown as TextConfig);

@@ -4,7 +4,7 @@
  * @module
  */
 import type { DType } from "../../ffi/device.ts";
-import type { ModelConfig } from "./types.ts";
+import type { ModelConfig } from "../config/types.ts";
 import { type Field, TEXT_FIELDS, TOKEN_FIELDS, TOKENS, VISION_FIELDS } from "./config_fields.ts";
 import { type Json, parseConfig } from "./config_file.ts";
 
@@ -90,7 +90,7 @@ function child(section: Json, key: string): Json {
  *
  * @example
  * ```ts
- * import { configToJson, parseConfig } from "./config.ts";
+ * import { configToJson, parseConfig } from "../config/config.ts";
  * import { assertEquals } from "@std/assert";
  *
  * const original = { model_type: "qwen2_5_vl", hidden_size: 3584, num_attention_heads: 28, num_key_value_heads: 4, vision_config: { hidden_size: 1280 } };

@@ -12,12 +12,12 @@ import { initialiseParameters, type InitialOptions } from "./folder/initialise.t
 import type { PackedBatch } from "./packed_batch.ts";
 import { parameterSpecs } from "./parameters.ts";
 import type { Visual } from "./prompt.ts";
-import { encodeVisuals } from "./vision_tower.ts";
+import { encodeVisuals } from "./qwen2_5_vl/vision_tower.ts";
 
 /** Sees queries, keys and log-sum-exp of each layer's attention; once, also where a checkpoint runs the layer again. */
 export type LayerObserver = (layer: number, seen: AttentionSeen) => void;
 
-/** Options of {@linkcode Qwen25VL.logProbs}. */
+/** Options of {@linkcode VisionLanguageModel.logProbs}. */
 export interface LogProbsOptions {
   /** Divides the logits. Default 1. */
   temperature?: number;
@@ -46,12 +46,12 @@ export interface LogProbsOptions {
  * import { Tensor } from "../tensor/tensor.ts";
  * import { PackedBatch } from "./packed_batch.ts";
  * import { presetConfig } from "./config/presets.ts";
- * import { Qwen25VL } from "./qwen2_5_vl.ts";
+ * import { VisionLanguageModel } from "./model.ts";
  * import { assert, assertEquals } from "@std/assert";
  *
  * using device = openDevice("cpu");
  * const tokens = { image: 90, video: 91, visionStart: 92, visionEnd: 93, eos: [94], bos: 94, pad: 94 };
- * using model = Qwen25VL.initialise(presetConfig("tiny", { tokens, vocabSize: 95 }), { device, seed: 1 });
+ * using model = VisionLanguageModel.initialise(presetConfig("tiny", { tokens, vocabSize: 95 }), { device, seed: 1 });
  *
  * // Two answers to one prompt; the first is rewarded.
  * const prompt = { tokens: Int32Array.of(5, 6, 7), visuals: [] };
@@ -64,7 +64,7 @@ export interface LogProbsOptions {
  * assert(model.parameters["layers.0.qkv.weight"]!.grad!.toFloats().some((x) => x !== 0));
  * ```
  */
-export class Qwen25VL implements Disposable {
+export class VisionLanguageModel implements Disposable {
   /** Type of weights and activations. */
   readonly dtype: DType;
 
@@ -96,16 +96,16 @@ export class Qwen25VL implements Disposable {
    * @param options `dtype`: of the weights; default f32 on the CPU, else the folder's. `freezeVision`: default false.
    * @throws {KedgeError} `BadCheckpoint` with all that is wrong with the folder; `OutOfMemory`.
    */
-  static load(folder: string, options: { device: Device; dtype?: WeightType; freezeVision?: boolean }): Qwen25VL {
+  static load(folder: string, options: { device: Device; dtype?: WeightType; freezeVision?: boolean }): VisionLanguageModel {
     const { config, parameters } = openModelFolder(folder, options);
-    const model = new Qwen25VL(options.device, config, parameters);
+    const model = new VisionLanguageModel(options.device, config, parameters);
     if (options.freezeVision) model.freezeVision(true);
     return model;
   }
 
   /** A model of random weights: the same for the same seed. */
-  static initialise(config: ModelConfig, options: InitialOptions & { device: Device; dtype?: WeightType }): Qwen25VL {
-    return new Qwen25VL(options.device, config, initialiseParameters(options.device, config, options));
+  static initialise(config: ModelConfig, options: InitialOptions & { device: Device; dtype?: WeightType }): VisionLanguageModel {
+    return new VisionLanguageModel(options.device, config, initialiseParameters(options.device, config, options));
   }
 
   /**
@@ -209,3 +209,17 @@ export class Qwen25VL implements Disposable {
     for (const parameter of Object.values(this.parameters)) parameter[Symbol.dispose]();
   }
 }
+
+/**
+ * The former name of {@linkcode VisionLanguageModel}.
+ *
+ * @deprecated Use {@linkcode VisionLanguageModel}.
+ */
+export const Qwen25VL: typeof VisionLanguageModel = VisionLanguageModel;
+
+/**
+ * The former name of {@linkcode VisionLanguageModel}.
+ *
+ * @deprecated Use {@linkcode VisionLanguageModel}.
+ */
+export type Qwen25VL = VisionLanguageModel;
