@@ -277,7 +277,7 @@ export {
 // Actors: threads that own tensors, answer messages one after the other, and leave nothing when they die.
 export { Actor, type SpawnOptions } from "./actors/runtime/spawn.ts";
 export { Peer, type RequestOptions } from "./actors/runtime/peer.ts";
-export { Carrier, Place } from "./actors/runtime/place.ts";
+export { ActorMemory, Carrier } from "./actors/runtime/actor_memory.ts";
 export { Mailbox } from "./actors/runtime/mailbox.ts";
 export { type Behaviour, serveActor, type ServeOptions, type Start, type Turn } from "./actors/runtime/serve.ts";
 export type { Message as ActorMessage } from "./actors/runtime/protocol.ts";
@@ -323,8 +323,8 @@ export {
   type Prediction,
   type Question,
   questionOf,
-} from "./actors/evaluation/evaluate.ts";
-export { engineGenerate } from "./actors/evaluation/engine_generate.ts";
+} from "./actors/evaluator/evaluate.ts";
+export { engineGenerate } from "./actors/evaluator/engine_generate.ts";
 export {
   type Estimate,
   type EvaluationRecord,
@@ -335,6 +335,6 @@ export {
   type Statistics,
   statistics,
   type StatisticsOptions,
-} from "./actors/evaluation/statistics.ts";
-export { statisticsTable } from "./actors/evaluation/table.ts";
+} from "./actors/evaluator/statistics.ts";
+export { statisticsTable } from "./cli/eval/table.ts";
 export { wilson } from "./actors/evaluator/wilson.ts";

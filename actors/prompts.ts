@@ -9,8 +9,8 @@ import type { TensorHandle } from "../tensor/handle.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { AnswersMessage, GroupMessage, PromptMessage } from "./messages.ts";
 import type { LearnerGroup } from "./policy/learner.ts";
-import { concatenated, pieces } from "./packing.ts";
-import { hostTensor, type Place } from "./runtime/place.ts";
+import { concatenated, pieces } from "../tensor/packing.ts";
+import { type ActorMemory, hostTensor } from "./runtime/actor_memory.ts";
 
 /** A prompt in tensors of host memory, as its holder keeps it. */
 export interface HeldPrompt extends Disposable {
@@ -20,13 +20,13 @@ export interface HeldPrompt extends Disposable {
 }
 
 /** Copies a prompt into tensors. Its pixels must be frames, as a processor gives them. */
-export function holdPrompt(place: Place, key: string, prompt: Prompt): HeldPrompt {
+export function holdPrompt(memory: ActorMemory, key: string, prompt: Prompt): HeldPrompt {
   const visuals = prompt.visuals.map(({ kind, grid, pixels, secondsPerGrid }) => {
     if (!("frames" in pixels)) throw new RangeError("Cannot hold a prompt whose pictures are patches: it takes frames");
     const { frames, count, mean, std } = pixels;
-    return { kind, grid, frames: hostTensor(place, frames), count, mean, std, ...(secondsPerGrid !== undefined && { secondsPerGrid }) };
+    return { kind, grid, frames: hostTensor(memory, frames), count, mean, std, ...(secondsPerGrid !== undefined && { secondsPerGrid }) };
   });
-  return held(key, hostTensor(place, prompt.tokens), visuals);
+  return held(key, hostTensor(memory, prompt.tokens), visuals);
 }
 
 function held(key: string, tokens: Tensor, visuals: HeldPrompt["visuals"]): HeldPrompt {
@@ -82,16 +82,20 @@ export interface HeldAnswers extends Disposable, Omit<AnswersMessage, "tokens" |
 }
 
 /** The message of what an engine gave for one prompt; the tensors are made here and moved by `move`. */
-export function answersMessage(place: Place, completions: readonly Completion[], move: (tensor: Tensor) => TensorHandle): AnswersMessage {
+export function answersMessage(
+  memory: ActorMemory,
+  completions: readonly Completion[],
+  move: (tensor: Tensor) => TensorHandle,
+): AnswersMessage {
   const floats = (pick: (completion: Completion) => Float32Array | undefined) => {
     const all = concatenated(completions.map((completion) => pick(completion) ?? new Float32Array()));
-    return move(hostTensor(place, all));
+    return move(hostTensor(memory, all));
   };
   const regions = completions[0]?.regions?.regions ?? 0;
   return {
     lengths: completions.map(({ tokens }) => tokens.length),
     finish: completions.map(({ finish }) => finish),
-    tokens: move(hostTensor(place, Int32Array.from(completions.flatMap(({ tokens }) => [...tokens])))),
+    tokens: move(hostTensor(memory, Int32Array.from(completions.flatMap(({ tokens }) => [...tokens])))),
     logprobs: floats(({ logprobs }) => logprobs),
     entropies: floats(({ entropies }) => entropies),
     ...(completions[0]?.connectivity && { connectivity: floats(({ connectivity }) => connectivity) }),

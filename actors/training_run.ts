@@ -22,7 +22,7 @@ import { type HeldAnswers, heldAnswers, holdPrompt, promptMessage } from "./prom
 import { modelFolder } from "./run/model_folder.ts";
 import { openRunFolder, type RunFolder } from "./run/run_folder.ts";
 import { writeWhole } from "./run/whole_file.ts";
-import { Place } from "./runtime/place.ts";
+import { ActorMemory } from "./runtime/actor_memory.ts";
 import { Actor } from "./runtime/spawn.ts";
 import { Trackers } from "./trackers/trackers.ts";
 import { explained } from "./trainer/failure.ts";
@@ -83,7 +83,7 @@ export class TrainingRun implements AsyncDisposable {
     /** Its directory. */
     readonly path: string,
     /** Where its tensors in this thread are. */
-    readonly place: Place,
+    readonly memory: ActorMemory,
     own: { opener: CpuDevice; lock: Disposable; trainer: Actor<TrainerMessage, TrainerReplies>; note: (text: string) => void },
   ) {
     this.#opener = own.opener;
@@ -102,8 +102,8 @@ export class TrainingRun implements AsyncDisposable {
     using stack = new DisposableStack();
     const lock = stack.use(openFolder(config, !resume)), { path } = lock;
     const opener = stack.use(CpuDevice.open({ threads: 1 }));
-    const place = stack.use(new Place(openOwner(opener), { device: config.device, threads: 1 }));
-    const trainer = await Actor.spawn<TrainerMessage, TrainerReplies>(place, {
+    const memory = stack.use(new ActorMemory(openOwner(opener), { device: config.device, threads: 1 }));
+    const trainer = await Actor.spawn<TrainerMessage, TrainerReplies>(memory, {
       name: "trainer",
       module: new URL("./trainer/worker.ts", import.meta.url),
       device: config.device,
@@ -112,7 +112,7 @@ export class TrainingRun implements AsyncDisposable {
       ...(onEvent && { onEvent: (event) => onEvent(event as TrainerEvent) }),
     });
     stack.move();
-    return new TrainingRun(config, path, place, { opener, lock, trainer, note: (text) => onEvent?.({ kind: "note", text }) });
+    return new TrainingRun(config, path, memory, { opener, lock, trainer, note: (text) => onEvent?.({ kind: "note", text }) });
   }
 
   /** Folder of the tokenizer, the chat template and the image processor; of the built-in task's model, made when the run begins. */
@@ -185,12 +185,12 @@ export class TrainingRun implements AsyncDisposable {
     { prompt, sampling, key }: Question,
     options: { signal?: AbortSignal; onToken?: (token: TokenPart) => void } = {},
   ): Promise<{ step: number; answers: HeldAnswers }> {
-    const { signal, onToken } = options, held = holdPrompt(this.place, key, prompt);
+    const { signal, onToken } = options, held = holdPrompt(this.memory, key, prompt);
     const { step, answers } = await this.#trainer.peer.request<"generate">(
       (carrier) => ({ type: "generate", prompt: promptMessage(held, (tensor) => carrier.move(tensor)), sampling }),
       { ...(signal && { signal }), ...(onToken && { onPart: (part) => onToken(part as TokenPart) }) },
     );
-    return { step, answers: heldAnswers(answers, (handle) => this.place.account(handle.device).receive(handle)) };
+    return { step, answers: heldAnswers(answers, (handle) => this.memory.account(handle.device).receive(handle)) };
   }
 
   /** Ends its threads, also in the middle of a step, and gives its directory free. */
@@ -198,7 +198,7 @@ export class TrainingRun implements AsyncDisposable {
     this.#started?.catch(() => {}); // the one who started it was told
     await this.#trainer.close();
     await this.#trackers?.[Symbol.asyncDispose]();
-    for (const thing of [this.place, this.#opener, this.#lock]) thing[Symbol.dispose]();
+    for (const thing of [this.memory, this.#opener, this.#lock]) thing[Symbol.dispose]();
   }
 }
 

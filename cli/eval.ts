@@ -4,9 +4,9 @@
  *
  * @module
  */
-import { engineGenerate } from "../actors/evaluation/engine_generate.ts";
-import { evaluate, type Evaluation, type Prediction, type Question, questionOf } from "../actors/evaluation/evaluate.ts";
-import { statisticsTable } from "../actors/evaluation/table.ts";
+import { engineGenerate } from "../actors/evaluator/engine_generate.ts";
+import { evaluate, type Evaluation, type Prediction, type Question, questionOf } from "../actors/evaluator/evaluate.ts";
+import { statisticsTable } from "./eval/table.ts";
 import { BoardDataset } from "../data/board/mod.ts";
 import { FORMAT_NAMES } from "../data/formats.ts";
 import { isDataFile, openDataset } from "../data/open.ts";

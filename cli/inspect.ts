@@ -10,7 +10,7 @@ import { VisionLanguageModel } from "../model/model.ts";
 import { CommandLine, runCommand } from "./command.ts";
 import { answerPng } from "./inspect/answer_picture.ts";
 import { anchorProfile, inspectAnswer } from "./inspect/inspection.ts";
-import { drawLook, encodePng } from "./inspect/look_picture.ts";
+import { drawHeatmap, encodePng } from "./inspect/heatmap_picture.ts";
 import { inspectionPage } from "./inspect/page.ts";
 import { anchorsByCluster, terminalAnswer } from "./inspect/terminal.ts";
 import { modelAt } from "./models.ts";
@@ -67,7 +67,7 @@ export async function inspect(args: readonly string[]): Promise<number> {
   using model = VisionLanguageModel.load(folder, { device });
   const inspection = await inspectAnswer(model, { processor, image, prompt, maxTokens, temperature, seed }),
     { picture, tokens } = inspection;
-  const [png, look] = await Promise.all([picture, drawLook(inspection, anchorProfile(inspection))].map(encodePng));
+  const [png, look] = await Promise.all([picture, drawHeatmap(inspection, anchorProfile(inspection))].map(encodePng));
   const page = `${out}/inspect.html`, map = `${out}/heat_map.png`;
   Deno.writeTextFileSync(page, inspectionPage(inspection, { png: png!, title: `${name}: ${path}` }));
   Deno.writeFileSync(map, look!);

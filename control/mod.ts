@@ -14,7 +14,7 @@
  *
  * @module
  */
-export * from "./run_control.ts";
+export * from "../actors/run_control.ts";
 export { RunController } from "./run/run_controller.ts";
 export { WatchedRun } from "./run/watched_run.ts";
 export { type ControlServer, serveControl } from "./http/serve.ts";

@@ -13,12 +13,12 @@ const CHANGED = "kernels/cpu/bias.cpp";
 
 /** What a user writes, but for the package's address. */
 const WORKER = `import { serveActor, Tensor } from "PACKAGE";
-serveActor(({ place }) => ({
-  handle: ({ x }, turn) => turn.move(Tensor.from(place.host, turn.borrow(x).toFloats().map((a) => 2 * a))),
+serveActor(({ memory }) => ({
+  handle: ({ x }, turn) => turn.move(Tensor.from(memory.host, turn.borrow(x).toFloats().map((a) => 2 * a))),
 }));
 `;
 const PROGRAM = `import * as kedge from "PACKAGE";
-const { Actor, AdamW, CpuDevice, dot, GraderPool, loadConfig, openOwner, Parameter, Place, planReward, Tape, Tensor } = kedge;
+const { Actor, AdamW, CpuDevice, dot, GraderPool, loadConfig, openOwner, Parameter, ActorMemory, planReward, Tape, Tensor } = kedge;
 
 using device = CpuDevice.open({ threads: 1 });
 using weight = new Parameter("weight", Tensor.from(device, [1, 2, 3]));
@@ -34,12 +34,12 @@ for (let step = 0; step < 2; step++) {
   optimizer.step({ lr: 0.5 });
 }
 
-using place = new Place(openOwner(device), { device: "cpu", threads: 1 });
-const spawn = (name, module) => Actor.spawn(place, { name, module, device: "cpu", threads: 1, options: {} });
-using mail = Tensor.from(place.host, [4, 5, 6]);
+using memory = new ActorMemory(openOwner(device), { device: "cpu", threads: 1 });
+const spawn = (name, module) => Actor.spawn(memory, { name, module, device: "cpu", threads: 1, options: {} });
+using mail = Tensor.from(memory.host, [4, 5, 6]);
 const doubler = await spawn("doubler", new URL("./worker.ts", import.meta.url));
 const handle = await doubler.peer.request((carrier) => ({ type: "double", x: carrier.lend(mail) }));
-using doubled = place.account("cpu").receive(handle);
+using doubled = memory.account("cpu").receive(handle);
 await doubler.close();
 const own = await spawn("anchor_detector", new URL("./actors/anchor_detector/worker.ts", "PACKAGE"));
 await own.close();

@@ -4,16 +4,16 @@ import type { TokenCredit } from "../../rl/credit/credit.ts";
 import { sensitivity, vppoCredit } from "../../rl/credit/vppo.ts";
 import { Tensor } from "../../tensor/tensor.ts";
 import type { DetectorMessage, DetectorReplies } from "../messages.ts";
-import { hostTensor, type Place } from "../runtime/place.ts";
+import { type ActorMemory, hostTensor } from "../runtime/actor_memory.ts";
 import type { Behaviour, Start, Turn } from "../runtime/serve.ts";
 
 /** Finds the tokens that look at the picture, clusters them and weights them. Keeps the last step's findings until they are reported. */
 export class AnchorDetector implements Behaviour<DetectorMessage> {
-  readonly #place: Place;
+  readonly #memory: ActorMemory;
   #last: { responses: Responses; credit: AtrlCredit | TokenCredit; stack: DisposableStack; packSeconds: number } | undefined;
 
-  constructor({ place }: Start<unknown>) {
-    this.#place = place;
+  constructor({ memory }: Start<unknown>) {
+    this.#memory = memory;
   }
 
   handle(message: DetectorMessage, turn: Turn): DetectorReplies[DetectorMessage["type"]] {
@@ -29,7 +29,7 @@ export class AnchorDetector implements Behaviour<DetectorMessage> {
 
   #detect(message: Extract<DetectorMessage, { type: "detect" }>, turn: Turn): DetectorReplies["detect"] {
     this.close();
-    const start = performance.now(), { device } = this.#place, { lengths, parts, options, keys } = message;
+    const start = performance.now(), { device } = this.#memory, { lengths, parts, options, keys } = message;
     using guard = new DisposableStack();
     const responses = guard.use(Responses.of(device, lengths));
     const width = Math.max(1, ...parts.map(({ regions }) => regions));
@@ -59,7 +59,7 @@ export class AnchorDetector implements Behaviour<DetectorMessage> {
   #vppo({ lengths, plain, spoilt, options }: Extract<DetectorMessage, { type: "vppo" }>, turn: Turn): DetectorReplies["vppo"] {
     this.close();
     using guard = new DisposableStack();
-    const responses = guard.use(Responses.of(this.#place.device, lengths));
+    const responses = guard.use(Responses.of(this.#memory.device, lengths));
     const felt = sensitivity(turn.borrow(plain).toFloats(), turn.borrow(spoilt).toFloats());
     const credit = guard.use(vppoCredit(responses, { sensitivity: felt }, options)), weights = credit.weights.copy();
     this.#last = { responses, credit, stack: guard.move(), packSeconds: 0 };
@@ -80,8 +80,8 @@ export class AnchorDetector implements Behaviour<DetectorMessage> {
       stepSeconds: message.stepSeconds,
       connectivitySeconds: packSeconds,
     });
-    const flags = hostTensor(this.#place, credit.flags.toArray() as Uint8Array<ArrayBuffer>);
-    const clusters = credit.clusters && hostTensor(this.#place, credit.clusters.cluster.toArray() as Int32Array<ArrayBuffer>);
+    const flags = hostTensor(this.#memory, credit.flags.toArray() as Uint8Array<ArrayBuffer>);
+    const clusters = credit.clusters && hostTensor(this.#memory, credit.clusters.cluster.toArray() as Int32Array<ArrayBuffer>);
     this.close();
     return { metrics, flags: turn.move(flags), ...(clusters && { clusters: turn.move(clusters) }) };
   }

@@ -1,4 +1,4 @@
-import { concatenated } from "../packing.ts";
+import { concatenated } from "../../tensor/packing.ts";
 import { estimateAdvantages, type Estimator } from "../../rl/advantages/estimator.ts";
 import type { RewardBatch } from "../../rl/advantages/batch.ts";
 import { Responses } from "../../rl/atrl/responses.ts";
@@ -9,7 +9,7 @@ import { GraderPool, type GraderPoolOptions } from "../../verify/pool/grader_poo
 import { planReward, type RewardSpec } from "../../verify/registry.ts";
 import { Tensor } from "../../tensor/tensor.ts";
 import type { CriticMessage, CriticReplies, PolicyMessage, PolicyReplies } from "../messages.ts";
-import { hostTensor, type Place } from "../runtime/place.ts";
+import { type ActorMemory, hostTensor } from "../runtime/actor_memory.ts";
 import type { Peer } from "../runtime/peer.ts";
 import type { Message } from "../runtime/protocol.ts";
 import type { Behaviour, Start, Turn } from "../runtime/serve.ts";
@@ -32,21 +32,21 @@ export interface CriticOptions {
  * Turns answers into advantages. It has no network of its own, and asks a frozen reference only where a divergence has a coefficient above 0.
  */
 export class Critic implements Behaviour<CriticMessage> {
-  readonly #place: Place;
+  readonly #memory: ActorMemory;
   readonly #options: CriticOptions;
   readonly #pool: GraderPool;
   readonly #metrics: DivergenceMetrics;
   #reference: Peer<PolicyMessage, PolicyReplies> | undefined;
 
-  constructor({ place, options }: Start<CriticOptions>) {
-    this.#place = place;
+  constructor({ memory, options }: Start<CriticOptions>) {
+    this.#memory = memory;
     this.#options = options;
     this.#pool = new GraderPool(planReward(options.reward, options.base), options.grader);
-    this.#metrics = new DivergenceMetrics(place.device);
+    this.#metrics = new DivergenceMetrics(memory.device);
   }
 
-  connect(_name: string, peer: (place: Place) => Peer<Message, Record<string, unknown>>): void {
-    this.#reference = peer(this.#place) as unknown as Peer<PolicyMessage, PolicyReplies>;
+  connect(_name: string, peer: (memory: ActorMemory) => Peer<Message, Record<string, unknown>>): void {
+    this.#reference = peer(this.#memory) as unknown as Peer<PolicyMessage, PolicyReplies>;
   }
 
   async handle(message: CriticMessage, turn: Turn): Promise<CriticReplies[CriticMessage["type"]]> {
@@ -55,7 +55,7 @@ export class Critic implements Behaviour<CriticMessage> {
   }
 
   async #advantages(message: Extract<CriticMessage, { type: "advantages" }>, turn: Turn): Promise<CriticReplies["advantages"]> {
-    const { rewards, keys, lengths, parts, klCoefficient, temperature, groups, baselines } = message, { device } = this.#place;
+    const { rewards, keys, lengths, parts, klCoefficient, temperature, groups, baselines } = message, { device } = this.#memory;
     const { divergence } = this.#options, needed = divergence !== undefined && klCoefficient > 0;
     const full = needed && divergence.kind === "full" ? await this.#askStates(groups, turn) : undefined;
     const reference = needed && !full ? await this.#ask(groups, temperature, turn) : undefined;
@@ -92,7 +92,7 @@ export class Critic implements Behaviour<CriticMessage> {
       base: firsts(base, lengths),
       metrics,
       ...(full && { referenceHidden: turn.move(full) }),
-      ...(reference && { reference: turn.move(hostTensor(this.#place, reference)) }),
+      ...(reference && { reference: turn.move(hostTensor(this.#memory, reference)) }),
     };
   }
 

@@ -1,4 +1,4 @@
-import { pieces } from "../packing.ts";
+import { pieces } from "../../tensor/packing.ts";
 import { Tokenizer } from "../../model/processor/tokenizer.ts";
 import { GraderPool, type GraderPoolOptions } from "../../verify/pool/grader_pool.ts";
 import { planReward, type RewardSpec } from "../../verify/registry.ts";
@@ -13,7 +13,7 @@ import type {
 } from "../messages.ts";
 import { heldAnswers, type HeldPrompt, heldPrompt, promptMessage } from "../prompts.ts";
 import type { Peer } from "../runtime/peer.ts";
-import type { Place } from "../runtime/place.ts";
+import type { ActorMemory } from "../runtime/actor_memory.ts";
 import type { Message } from "../runtime/protocol.ts";
 import type { Behaviour, Start } from "../runtime/serve.ts";
 import { wilson } from "./wilson.ts";
@@ -38,7 +38,7 @@ export interface EvaluatorOptions {
 
 /** Owner of the held-out rows: asks the policy for an answer to each, sampled at temperature 1 and greedily, and grades them. */
 export class Evaluator implements Behaviour<EvaluatorMessage> {
-  readonly #place: Place;
+  readonly #memory: ActorMemory;
   readonly #options: EvaluatorOptions;
   readonly #pool: GraderPool;
   readonly #tokenizer: Tokenizer;
@@ -48,16 +48,16 @@ export class Evaluator implements Behaviour<EvaluatorMessage> {
   /** Rows that cannot be asked: unreadable, or too long. */
   #dropped = 0;
 
-  constructor({ place, options }: Start<EvaluatorOptions>) {
-    this.#place = place;
+  constructor({ memory, options }: Start<EvaluatorOptions>) {
+    this.#memory = memory;
     this.#options = options;
     this.#pool = new GraderPool(planReward(options.reward, options.base), options.grader);
     this.#tokenizer = Tokenizer.fromFolder(options.model);
   }
 
-  connect(name: string, peer: (place: Place) => Peer<Message, Record<string, unknown>>): void {
-    if (name === "policy") this.#policy = peer(this.#place) as unknown as Peer<PolicyMessage, PolicyReplies>;
-    else this.#loader = peer(this.#place) as unknown as Peer<LoaderMessage, LoaderReplies>;
+  connect(name: string, peer: (memory: ActorMemory) => Peer<Message, Record<string, unknown>>): void {
+    if (name === "policy") this.#policy = peer(this.#memory) as unknown as Peer<PolicyMessage, PolicyReplies>;
+    else this.#loader = peer(this.#memory) as unknown as Peer<LoaderMessage, LoaderReplies>;
   }
 
   async handle(_message: EvaluatorMessage): Promise<EvaluatorReplies["evaluate"]> {
@@ -80,7 +80,8 @@ export class Evaluator implements Behaviour<EvaluatorMessage> {
     const indices = Array.from({ length: Math.min(val, this.#options.limit) }, (_, i) => i);
     const { rows, bad, overlong } = await this.#loader!.request(() => ({ type: "load", split: "val", indices }));
     this.#dropped = bad.length + overlong.length;
-    const take = (handle: Parameters<ReturnType<Place["account"]>["receive"]>[0]) => this.#place.account(handle.device).receive(handle);
+    const take = (handle: Parameters<ReturnType<ActorMemory["account"]>["receive"]>[0]) =>
+      this.#memory.account(handle.device).receive(handle);
     return rows.map((row) => ({ row, prompt: heldPrompt(row.prompt, take) }));
   }
 
@@ -94,7 +95,7 @@ export class Evaluator implements Behaviour<EvaluatorMessage> {
       sampling: { ...sampling, maxTokens, seed },
     }));
     const inputs = answers.flatMap((message, i) => {
-      using answer = heldAnswers(message, (handle) => this.#place.account(handle.device).receive(handle));
+      using answer = heldAnswers(message, (handle) => this.#memory.account(handle.device).receive(handle));
       return pieces(answer.tokens.toArray() as Int32Array<ArrayBuffer>, answer.lengths).map((tokens, sample) => ({
         ...rows[i]!.row.input,
         response: this.#tokenizer.decode(tokens, { skipSpecialTokens: true }),

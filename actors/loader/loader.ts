@@ -7,7 +7,7 @@ import { KedgeError } from "../../ffi/errors.ts";
 import { Processor } from "../../model/processor/processor.ts";
 import type { LoaderMessage, LoaderReplies, ReadyRow, Split } from "../messages.ts";
 import { holdPrompt, promptMessage } from "../prompts.ts";
-import { hostTensor, type Place } from "../runtime/place.ts";
+import { type ActorMemory, hostTensor } from "../runtime/actor_memory.ts";
 import type { Behaviour, Start, Turn } from "../runtime/serve.ts";
 
 /** What a loader is started with. */
@@ -37,13 +37,13 @@ const NO_ROWS: Dataset = {
 
 /** Makes rows ready ahead of need: draws or reads them, resizes their pictures, encodes their text. */
 export class Loader implements Behaviour<LoaderMessage> {
-  readonly #place: Place;
+  readonly #memory: ActorMemory;
   readonly #options: LoaderOptions;
   readonly #processor: Processor;
   readonly #datasets: Readonly<Record<Split, Dataset>>;
 
-  private constructor({ place, options }: Start<LoaderOptions>, datasets: Readonly<Record<Split, Dataset>>) {
-    this.#place = place;
+  private constructor({ memory, options }: Start<LoaderOptions>, datasets: Readonly<Record<Split, Dataset>>) {
+    this.#memory = memory;
     this.#options = options;
     this.#processor = Processor.fromFolder(options.model);
     this.#datasets = datasets;
@@ -68,10 +68,10 @@ export class Loader implements Behaviour<LoaderMessage> {
 
   async #load({ split, indices, images = 0 }: Extract<LoaderMessage, { type: "load" }>, turn: Turn): Promise<LoaderReplies["load"]> {
     const rows: ReadyRow[] = [], bad: { id: string; reason: string }[] = [], overlong: string[] = [];
-    for (const [place, index] of indices.entries()) {
+    for (const [memory, index] of indices.entries()) {
       try {
         // deno-lint-ignore no-await-in-loop -- in order, and pictures one at a time
-        const row = await this.#row(this.#datasets[split], index, { turn, answer: split === "warm", image: place < images });
+        const row = await this.#row(this.#datasets[split], index, { turn, answer: split === "warm", image: memory < images });
         if (typeof row === "string") overlong.push(row);
         else rows.push(row);
       } catch (error) {
@@ -94,7 +94,7 @@ export class Loader implements Behaviour<LoaderMessage> {
     return {
       id: sample.id,
       index,
-      prompt: promptMessage(holdPrompt(this.#place, sample.id, prompt), move),
+      prompt: promptMessage(holdPrompt(this.#memory, sample.id, prompt), move),
       text,
       input: {
         truth: sample.truth,
@@ -102,7 +102,7 @@ export class Loader implements Behaviour<LoaderMessage> {
         fields: sample.fields,
         ...(sample.options && { options: sample.options }),
       },
-      ...(answer && { answer: move(hostTensor(this.#place, answer)) }),
+      ...(answer && { answer: move(hostTensor(this.#memory, answer)) }),
       ...(wanted.image && { image: await dataUrl(prompt.visuals[0]) }),
     };
   }

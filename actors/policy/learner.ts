@@ -13,7 +13,7 @@ import { add, dot, scale } from "../../tensor/ops/mod.ts";
 import { AdamW, type AdamWOptions } from "../../tensor/optimizer.ts";
 import { Tape } from "../../tensor/tape.ts";
 import { Tensor } from "../../tensor/tensor.ts";
-import { concatenated } from "../packing.ts";
+import { concatenated } from "../../tensor/packing.ts";
 import { microBatches } from "./micro_batches.ts";
 
 /** A prompt and its answers, on the host. */

@@ -11,7 +11,7 @@ import { Checkpoints } from "../run/checkpoints.ts";
 import type { GroupMessage, PolicyMessage, PolicyReplies, TokenPart } from "../messages.ts";
 import { answersMessage, heldPrompt, readGroup, readPrompt } from "../prompts.ts";
 import { cancelling } from "../runtime/cancelling.ts";
-import { hostTensor, type Place } from "../runtime/place.ts";
+import { type ActorMemory, hostTensor } from "../runtime/actor_memory.ts";
 import type { Behaviour, Start, Turn } from "../runtime/serve.ts";
 import { Learner, type LearnerGroup, type LearnerOptions } from "./learner.ts";
 
@@ -40,15 +40,15 @@ export class Policy implements Behaviour<PolicyMessage> {
   readonly #model: VisionLanguageModel;
   readonly #engine: Engine;
   readonly #learner: Learner;
-  readonly #place: Place;
+  readonly #memory: ActorMemory;
   /** The step of the last update. */
   #updated: number | undefined;
 
-  constructor({ place, options }: Start<PolicyOptions>, readonly options_: PolicyOptions = options) {
-    this.#place = place;
+  constructor({ memory, options }: Start<PolicyOptions>, readonly options_: PolicyOptions = options) {
+    this.#memory = memory;
     const { model, dtype, freezeVision, restore, engine = {} } = options;
     this.#model = VisionLanguageModel.load(model, {
-      device: place.device,
+      device: memory.device,
       freezeVision: freezeVision || !options.learner,
       ...(dtype && { dtype }),
     });
@@ -76,7 +76,7 @@ export class Policy implements Behaviour<PolicyMessage> {
       case "logprobs":
         return {
           logprobs: turn.move(
-            hostTensor(this.#place, this.#learner.logprobs(this.#groups(message.groups, turn, message.blacken), message.temperature)),
+            hostTensor(this.#memory, this.#learner.logprobs(this.#groups(message.groups, turn, message.blacken), message.temperature)),
           ),
         };
       case "predictions":
@@ -93,10 +93,10 @@ export class Policy implements Behaviour<PolicyMessage> {
       case "save":
         return this.#save(message);
       case "stats": {
-        const { used, peak } = this.#place.device.memory(), { bytes, tensors } = this.#place.report();
+        const { used, peak } = this.#memory.device.memory(), { bytes, tensors } = this.#memory.report();
         const parameters = Object.values(this.#model.parameters).reduce((sum, { tensor }) => sum + tensor.size, 0);
         const { headDim, heads, layers } = this.#model.config.text;
-        return { device: this.#place.device.description, headDim, heads, layers, parameters, used, peak, bytes, tensors };
+        return { device: this.#memory.device.description, headDim, heads, layers, parameters, used, peak, bytes, tensors };
       }
     }
   }
@@ -112,11 +112,11 @@ export class Policy implements Behaviour<PolicyMessage> {
         signal,
         ...(connectivity && { connectivity }),
       });
-      if (this.#place.device.kind === "cuda") this.#engine.release();
+      if (this.#memory.device.kind === "cuda") this.#engine.release();
       const seconds = Object.fromEntries(
         Object.entries(this.#engine.stats.seconds).map(([name, s]) => [name, s - before[name as "total"]]),
       );
-      return { answers: completions.map((own) => answersMessage(this.#place, own, (tensor) => turn.move(tensor))), seconds };
+      return { answers: completions.map((own) => answersMessage(this.#memory, own, (tensor) => turn.move(tensor))), seconds };
     });
   }
 
@@ -130,8 +130,8 @@ export class Policy implements Behaviour<PolicyMessage> {
         if (event.type === "end") completions[event.sample] = event.completion;
         else turn.tell({ sample: event.sample, token: event.token, logprob: event.logprob } satisfies TokenPart);
       }
-      if (this.#place.device.kind === "cuda") this.#engine.release();
-      return { answers: answersMessage(this.#place, completions, (tensor) => turn.move(tensor)), updated };
+      if (this.#memory.device.kind === "cuda") this.#engine.release();
+      return { answers: answersMessage(this.#memory, completions, (tensor) => turn.move(tensor)), updated };
     });
   }
 

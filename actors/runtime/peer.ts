@@ -1,6 +1,6 @@
 import { KedgeError } from "../../ffi/errors.ts";
 import type { OwnerId } from "../../tensor/owner.ts";
-import { Carrier, type Place } from "./place.ts";
+import { type ActorMemory, Carrier } from "./actor_memory.ts";
 import { type Envelope, fromPlain, type Message } from "./protocol.ts";
 
 interface Pending {
@@ -30,15 +30,15 @@ export interface RequestOptions {
  * import { CpuDevice } from "../../ffi/cpu_device.ts";
  * import { openOwner } from "../../tensor/owner.ts";
  * import { Peer } from "./peer.ts";
- * import { Place } from "./place.ts";
+ * import { ActorMemory } from "./actor_memory.ts";
  * import { assertEquals, assertRejects } from "@std/assert";
  *
  * type Double = { readonly type: "double"; readonly x: number };
  * using device = CpuDevice.open();
- * using place = new Place(openOwner(device), { device: "cpu" });
+ * using memory = new ActorMemory(openOwner(device), { device: "cpu" });
  * const { port1, port2 } = new MessageChannel();
  * port2.onmessage = ({ data: { id, body } }) => port2.postMessage({ kind: "reply", id, body: 2 * body.x, returns: [] }); // an actor does this
- * const peer = new Peer<Double, { double: number }>("doubler", port1, openOwner(device), place);
+ * const peer = new Peer<Double, { double: number }>("doubler", port1, openOwner(device), memory);
  * assertEquals(await peer.request(() => ({ type: "double", x: 21 })), 42);
  * peer.break("it is gone");
  * await assertRejects(() => peer.request(() => ({ type: "double", x: 1 })), Error, "Cannot ask doubler: it is gone");
@@ -62,7 +62,7 @@ export class Peer<M extends Message, Replies extends Record<M["type"], unknown>>
     readonly name: string,
     readonly port: MessagePort,
     readonly owner: OwnerId,
-    readonly place: Place,
+    readonly memory: ActorMemory,
     options: { onEvent?: (event: unknown) => void } = {},
   ) {
     port.onmessage = ({ data }: MessageEvent<Envelope>) => {
@@ -95,7 +95,7 @@ export class Peer<M extends Message, Replies extends Record<M["type"], unknown>>
     options: RequestOptions = {},
   ): Promise<Replies[T]> {
     if (this.#broken) return Promise.reject(this.#broken);
-    const { signal, onPart } = options, id = ++this.#serial, carrier = new Carrier(this.place, this.owner);
+    const { signal, onPart } = options, id = ++this.#serial, carrier = new Carrier(this.memory, this.owner);
     const flag = signal ? new Int32Array(new SharedArrayBuffer(4)) : undefined;
     const body = build(carrier);
     return new Promise<Replies[T]>((resolve, reject) => {

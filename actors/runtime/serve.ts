@@ -8,7 +8,7 @@ import type { TensorHandle } from "../../tensor/handle.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import { Mailbox } from "./mailbox.ts";
 import { Peer } from "./peer.ts";
-import { Carrier, Desk, Place } from "./place.ts";
+import { ActorMemory, Carrier, RequestTensors } from "./actor_memory.ts";
 import { type Envelope, type Message, type Notice, type Order, toPlain } from "./protocol.ts";
 
 /** What a handler is given beside its message. */
@@ -30,7 +30,7 @@ export interface Behaviour<M extends Message> {
   /** Answers a message. What it throws is the answer then, and the actor lives on. */
   handle(message: M, turn: Turn): unknown;
   /** Another actor that it may ask from now on. */
-  connect?(name: string, peer: (place: Place) => Peer<Message, Record<string, unknown>>): void;
+  connect?(name: string, peer: (memory: ActorMemory) => Peer<Message, Record<string, unknown>>): void;
   /** Frees what it holds, before its thread ends. */
   close?(): void | Promise<void>;
 }
@@ -38,7 +38,7 @@ export interface Behaviour<M extends Message> {
 /** What an actor is started with. */
 export interface Start<O> {
   /** Its devices and accounts. */
-  readonly place: Place;
+  readonly memory: ActorMemory;
   /** As of `SpawnOptions`. */
   readonly options: O;
   /** Tells all who are connected. */
@@ -78,7 +78,7 @@ const worker = self as unknown as {
  * ```ts
  * import { CpuDevice } from "../../ffi/cpu_device.ts";
  * import { openOwner } from "../../tensor/owner.ts";
- * import { Place } from "./place.ts";
+ * import { ActorMemory } from "./actor_memory.ts";
  * import { Actor } from "./spawn.ts";
  * import { assertEquals } from "@std/assert";
  *
@@ -87,9 +87,9 @@ const worker = self as unknown as {
  * serveActor(({ options }) => ({ handle: ({ x }) => options.factor * x }));`;
  *
  * using device = CpuDevice.open();
- * using place = new Place(openOwner(device), { device: "cpu" });
+ * using memory = new ActorMemory(openOwner(device), { device: "cpu" });
  * const module = new URL(`data:application/javascript,${encodeURIComponent(source)}`);
- * const actor = await Actor.spawn<{ type: "scale"; x: number }, { scale: number }>(place, {
+ * const actor = await Actor.spawn<{ type: "scale"; x: number }, { scale: number }>(memory, {
  *   name: "scaler",
  *   module,
  *   device: "cpu",
@@ -105,14 +105,14 @@ export function serveActor<M extends Message, O>(
 ): void {
   const mailbox = new Mailbox<Letter>(options.capacity ?? 64), ports = new Set<MessagePort>();
   const waiting = new Map<MessagePort, Map<number, Letter>>();
-  let place: Place | undefined, behaviour: Behaviour<M> | undefined;
+  let memory: ActorMemory | undefined, behaviour: Behaviour<M> | undefined;
   const later: Order[] = [];
 
   const answer = async (letter: Letter) => {
-    const { port, id, body, from, flag } = letter, desk = new Desk(place!, letter.lent), carrier = new Carrier(place!, from);
+    const { port, id, body, from, flag } = letter, tensors = new RequestTensors(memory!, letter.lent), carrier = new Carrier(memory!, from);
     const turn: Turn = {
-      receive: (handle) => desk.receive(handle),
-      borrow: (handle) => desk.borrow(handle),
+      receive: (handle) => tensors.receive(handle),
+      borrow: (handle) => tensors.borrow(handle),
       move: (tensor) => carrier.move(tensor),
       tell: (part) => port.postMessage({ kind: "part", id, body: part } satisfies Envelope),
       cancelled: () => letter.cancelled || (flag !== undefined && Atomics.load(flag, 0) !== 0),
@@ -120,9 +120,9 @@ export function serveActor<M extends Message, O>(
     let reply: Envelope;
     try {
       const result = await behaviour!.handle(body as M, turn);
-      reply = { kind: "reply", id, body: result, returns: desk.clear() };
+      reply = { kind: "reply", id, body: result, returns: tensors.clear() };
     } catch (error) {
-      reply = { kind: "failure", id, error: toPlain(error), returns: desk.clear() };
+      reply = { kind: "failure", id, error: toPlain(error), returns: tensors.clear() };
     }
     waiting.get(port)?.delete(id);
     port.postMessage(reply);
@@ -171,9 +171,9 @@ export function serveActor<M extends Message, O>(
   const order = async (order: Order) => {
     if (order.kind === "start") {
       try {
-        place = new Place(order.owner, order);
+        memory = new ActorMemory(order.owner, order);
         const emit = (body: unknown) => ports.forEach((port) => port.postMessage({ kind: "event", body } satisfies Envelope));
-        behaviour = await make({ place, options: order.options as O, emit });
+        behaviour = await make({ memory, options: order.options as O, emit });
         void read();
         worker.postMessage({ kind: "ready" });
         // deno-lint-ignore no-await-in-loop -- in order
@@ -190,7 +190,7 @@ export function serveActor<M extends Message, O>(
       const { name, port, owner } = order;
       if (name === undefined) connect(port, owner);
       else {
-        behaviour!.connect?.(name, (place) => new Peer(name, port, owner, place));
+        behaviour!.connect?.(name, (memory) => new Peer(name, port, owner, memory));
         worker.postMessage({ kind: "connected", name });
       }
     } else if (order.kind === "close") {
@@ -198,7 +198,7 @@ export function serveActor<M extends Message, O>(
       let error: unknown;
       try {
         await behaviour!.close?.();
-        place![Symbol.dispose]();
+        memory![Symbol.dispose]();
       } catch (caught) {
         error = caught;
       }

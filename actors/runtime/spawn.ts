@@ -6,7 +6,7 @@
 import { KedgeError } from "../../ffi/errors.ts";
 import { openOwner, type OwnerId, type OwnerReport, ownerReport, reclaimOwner } from "../../tensor/owner.ts";
 import { Peer } from "./peer.ts";
-import type { Place } from "./place.ts";
+import type { ActorMemory } from "./actor_memory.ts";
 import { fromPlain, type Message, type Notice, type Order } from "./protocol.ts";
 
 /** How an actor is started. */
@@ -39,7 +39,7 @@ const CLOSE_LIMIT = 10_000;
  * import type { TensorHandle } from "../../tensor/handle.ts";
  * import { openOwner } from "../../tensor/owner.ts";
  * import { Tensor } from "../../tensor/tensor.ts";
- * import { Place } from "./place.ts";
+ * import { ActorMemory } from "./actor_memory.ts";
  * import { Actor } from "./spawn.ts";
  * import { assertEquals } from "@std/assert";
  *
@@ -48,10 +48,10 @@ const CLOSE_LIMIT = 10_000;
  * serveActor(() => ({ handle: ({ x }, turn) => turn.borrow(x).toFloats().reduce((a, b) => a + b) }));`;
  *
  * using device = CpuDevice.open();
- * using place = new Place(openOwner(device), { device: "cpu" });
- * using x = Tensor.from(place.host, [1, 2, 4]);
+ * using memory = new ActorMemory(openOwner(device), { device: "cpu" });
+ * using x = Tensor.from(memory.host, [1, 2, 4]);
  * const module = new URL(`data:application/javascript,${encodeURIComponent(source)}`);
- * const actor = await Actor.spawn<{ type: "sum"; x: TensorHandle }, { sum: number }>(place, {
+ * const actor = await Actor.spawn<{ type: "sum"; x: TensorHandle }, { sum: number }>(memory, {
  *   name: "adder",
  *   module,
  *   device: "cpu",
@@ -66,18 +66,18 @@ export class Actor<M extends Message, Replies extends Record<M["type"], unknown>
   /** To ask it. */
   readonly peer: Peer<M, Replies>;
   readonly #worker: Worker;
-  readonly #place: Place;
+  readonly #memory: ActorMemory;
   readonly #closed = Promise.withResolvers<Error | undefined>();
   readonly #introduced = new Map<string, () => void>();
   /** The actor's end of the port, until it is there to take it. */
   #far: MessagePort | undefined;
   #dead = false;
 
-  private constructor(place: Place, worker: Worker, readonly owner: OwnerId, options: SpawnOptions) {
-    this.#place = place;
+  private constructor(memory: ActorMemory, worker: Worker, readonly owner: OwnerId, options: SpawnOptions) {
+    this.#memory = memory;
     this.#worker = worker;
     const { port1, port2 } = new MessageChannel();
-    this.peer = new Peer(options.name, port1, owner, place, options.onEvent ? { onEvent: options.onEvent } : {});
+    this.peer = new Peer(options.name, port1, owner, memory, options.onEvent ? { onEvent: options.onEvent } : {});
     const { device, threads } = options;
     this.#order({ kind: "start", owner, device, threads, options: options.options });
     this.#far = port2;
@@ -89,11 +89,11 @@ export class Actor<M extends Message, Replies extends Record<M["type"], unknown>
    * @throws What its maker threw; {KedgeError} `Actor` where its module fails.
    */
   static async spawn<M extends Message, Replies extends Record<M["type"], unknown>>(
-    place: Place,
+    memory: ActorMemory,
     options: SpawnOptions,
   ): Promise<Actor<M, Replies>> {
     const worker = new Worker(options.module, { type: "module", name: options.name });
-    const actor = new Actor<M, Replies>(place, worker, openOwner(place.host), options);
+    const actor = new Actor<M, Replies>(memory, worker, openOwner(memory.host), options);
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     worker.onmessage = ({ data }: MessageEvent<Notice>) => {
       if (data.kind === "ready") resolve();
@@ -112,7 +112,7 @@ export class Actor<M extends Message, Replies extends Record<M["type"], unknown>
       await promise;
       const port = actor.#far!;
       actor.#far = undefined;
-      actor.#order({ kind: "connect", port, owner: place.owner }, [port]);
+      actor.#order({ kind: "connect", port, owner: memory.owner }, [port]);
       return actor;
     } catch (error) {
       actor.#die((error as Error).message);
@@ -122,7 +122,7 @@ export class Actor<M extends Message, Replies extends Record<M["type"], unknown>
 
   /** What it holds. */
   report(): OwnerReport {
-    return ownerReport(this.#place.host, this.owner);
+    return ownerReport(this.#memory.host, this.owner);
   }
 
   /** Lets another actor ask this one, under a name. Returns when that one knows it, since its mail comes by another way. */
@@ -145,7 +145,7 @@ export class Actor<M extends Message, Replies extends Record<M["type"], unknown>
     this.peer.break(why);
     this.#far?.close();
     this.#closed.resolve(undefined);
-    reclaimOwner(this.owner, [...new Set([this.#place.device, this.#place.host])]);
+    reclaimOwner(this.owner, [...new Set([this.#memory.device, this.#memory.host])]);
   }
 
   /** Ends it at the end of the message that it is at, or where it stands after ten seconds; then frees all that it held. Quiet on one that is dead. */

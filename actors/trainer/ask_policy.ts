@@ -2,7 +2,7 @@ import { KedgeError } from "../../ffi/errors.ts";
 import type { AnswersMessage, TokenPart, TrainerMessage, TrainerStatus } from "../messages.ts";
 import { heldPrompt, passAnswers, promptMessage } from "../prompts.ts";
 import { cancelling } from "../runtime/cancelling.ts";
-import type { Place } from "../runtime/place.ts";
+import type { ActorMemory } from "../runtime/actor_memory.ts";
 import type { Turn } from "../runtime/serve.ts";
 import type { Session } from "./session.ts";
 
@@ -13,7 +13,7 @@ import type { Session } from "./session.ts";
  * @throws {KedgeError} `State` where there is no session.
  */
 export async function askPolicy(
-  place: Place,
+  memory: ActorMemory,
   session: Session | undefined,
   given: { message: Extract<TrainerMessage, { type: "generate" }>; turn: Turn; state: TrainerStatus["state"] },
 ): Promise<{ answers: AnswersMessage; step?: number }> {
@@ -25,6 +25,6 @@ export async function askPolicy(
       (carrier) => ({ type: "generate", prompt: promptMessage(prompt, (tensor) => carrier.lend(tensor)), sampling }),
       { signal, onPart: (part) => turn.tell(part as TokenPart) },
     ));
-  const passed = passAnswers(answers, (handle) => turn.move(place.account(handle.device).receive(handle)));
+  const passed = passAnswers(answers, (handle) => turn.move(memory.account(handle.device).receive(handle)));
   return { answers: passed, ...(updated !== undefined && { step: updated }) };
 }

@@ -4,9 +4,9 @@ import type { Tokenizer } from "../../model/processor/tokenizer.ts";
 import type { Config } from "../config/schema.ts";
 import type { LoaderReplies } from "../messages.ts";
 import type { Lines } from "../run/lines.ts";
-import type { Place } from "../runtime/place.ts";
+import type { ActorMemory } from "../runtime/actor_memory.ts";
 import { Collector, restoreGroups } from "./collect.ts";
-import { Feed } from "./feed.ts";
+import { Prefetch } from "./prefetch.ts";
 import { type Origin, Passes } from "./passes.ts";
 import { roll, type RolledGroup, score, type Scores, takeRows } from "./roll.ts";
 import type { Saved } from "./saved.ts";
@@ -28,36 +28,40 @@ export interface BatchesOptions {
 
 /** Answered batches for a run's steps: rows are loaded ahead, and with dynamic sampling, answers that a step does not need wait for the next. */
 export class Batches implements Disposable {
-  readonly #place: Place;
+  readonly #memory: ActorMemory;
   readonly #session: Session;
   readonly #options: BatchesOptions;
   readonly #passes: Passes;
-  readonly #feed: Feed<LoaderReplies["load"]>;
+  readonly #prefetch: Prefetch<LoaderReplies["load"]>;
   /** Of dynamic sampling. */
   #collector: Collector | undefined;
   #draws: number;
   /** The run's last step: `maxSteps`, or fewer where the epochs end before. */
   readonly last: number;
 
-  private constructor(place: Place, session: Session, own: { options: BatchesOptions; train: number; collector: Collector | undefined }) {
+  private constructor(
+    memory: ActorMemory,
+    session: Session,
+    own: { options: BatchesOptions; train: number; collector: Collector | undefined },
+  ) {
     const { options, train, collector } = own, { config, saved, origin } = options;
     const { trainer: { maxSteps, totalEpochs }, data: { rolloutBatchSize: batchSize, shuffle, prefetch }, seed } = config;
-    this.#place = place;
+    this.#memory = memory;
     this.#session = session;
     this.#options = options;
     this.#passes = new Passes(train, { seed, shuffle, batchSize, origin });
     this.last = totalEpochs === null || !Number.isFinite(train) ? maxSteps : Math.min(maxSteps, this.#passes.lastStep(totalEpochs));
     this.#collector = collector;
     this.#draws = saved?.draws ?? 0;
-    this.#feed = new Feed(this.#draws, collector ? Infinity : this.last, Math.max(1, prefetch), (batch) => this.#load(batch));
+    this.#prefetch = new Prefetch(this.#draws, collector ? Infinity : this.last, Math.max(1, prefetch), (batch) => this.#load(batch));
   }
 
   /** Begins, or goes on from a checkpoint. @throws {KedgeError} `BadData` where there is no row. */
-  static async open(place: Place, session: Session, options: BatchesOptions): Promise<Batches> {
+  static async open(memory: ActorMemory, session: Session, options: BatchesOptions): Promise<Batches> {
     const { train } = await session.loader.peer.request<"sizes">(() => ({ type: "sizes" }));
     if (train === 0) throw new KedgeError("BadData", "Cannot train: data.trainFiles has no rows");
-    const collector = options.config.algorithm.onlineFiltering === null ? undefined : await restored(place, session, options);
-    return new Batches(place, session, { options, train, collector });
+    const collector = options.config.algorithm.onlineFiltering === null ? undefined : await restored(memory, session, options);
+    return new Batches(memory, session, { options, train, collector });
   }
 
   /**
@@ -71,11 +75,11 @@ export class Batches implements Disposable {
     const { step, config, timing } = now, { tokenizer } = this.#options;
     const session = this.#session, timed = timedInto(timing), lost = { "data/bad": 0, "data/overlong": 0 };
     const next = async () => {
-      const loaded = await this.#feed.next(), rows = takeRows(this.#place, loaded.rows), draw = ++this.#draws;
+      const loaded = await this.#prefetch.next(), rows = takeRows(this.#memory, loaded.rows), draw = ++this.#draws;
       lost["data/bad"] += loaded.bad.length;
       lost["data/overlong"] += loaded.overlong.length;
       this.#setAside(step, loaded);
-      return await timed("gen", roll(this.#place, session, { config, rows, draw, tokenizer }));
+      return await timed("gen", roll(this.#memory, session, { config, rows, draw, tokenizer }));
     };
     const collector = this.#collector;
     if (!collector) return { groups: await next(), scores: undefined, metrics: lost };
@@ -101,7 +105,7 @@ export class Batches implements Disposable {
 
   /** Frees what was loaded ahead. */
   async end(): Promise<void> {
-    for (const { rows } of await this.#feed.rest()) takeRows(this.#place, rows).forEach(({ prompt }) => prompt[Symbol.dispose]());
+    for (const { rows } of await this.#prefetch.rest()) takeRows(this.#memory, rows).forEach(({ prompt }) => prompt[Symbol.dispose]());
   }
 
   /** Frees answers that wait. */
@@ -134,9 +138,9 @@ export class Batches implements Disposable {
 }
 
 /** Dynamic sampling with the answers of a checkpoint that wait, from their rows as the loader gives them anew. */
-async function restored(place: Place, session: Session, { config, saved, tokenizer }: BatchesOptions): Promise<Collector> {
+async function restored(memory: ActorMemory, session: Session, { config, saved, tokenizer }: BatchesOptions): Promise<Collector> {
   if (!saved?.sampling) return new Collector(config);
   const { surplus, ...state } = saved.sampling, indices = surplus.map(({ index }) => index), images = indices.length;
   const { rows } = await session.loader.peer.request<"load">(() => ({ type: "load", split: "train", indices, images }));
-  return new Collector(config, { ...state, surplus: restoreGroups(place, surplus, rows, tokenizer) });
+  return new Collector(config, { ...state, surplus: restoreGroups(memory, surplus, rows, tokenizer) });
 }

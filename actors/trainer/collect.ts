@@ -3,7 +3,7 @@ import { DynamicSampler, type DynamicSamplerState, type GroupCounts } from "../.
 import type { Config } from "../config/schema.ts";
 import type { ReadyRow, RewardMessage } from "../messages.ts";
 import type { HeldAnswers } from "../prompts.ts";
-import { hostTensor, type Place } from "../runtime/place.ts";
+import { type ActorMemory, hostTensor } from "../runtime/actor_memory.ts";
 import { type RolledGroup, rolledGroup, type Scores, takeRows } from "./roll.ts";
 
 /** A group with its rewards, waiting for a step. */
@@ -112,12 +112,17 @@ function saved({ group: { row, answers, greedy }, rewards, baseline }: ScoredGro
 }
 
 /** Makes waiting groups again, from their rows as the loader gave them anew. */
-export function restoreGroups(place: Place, groups: readonly SavedGroup[], rows: readonly ReadyRow[], tokenizer: Tokenizer): ScoredGroup[] {
-  return takeRows(place, rows).map((row, i) => {
+export function restoreGroups(
+  memory: ActorMemory,
+  groups: readonly SavedGroup[],
+  rows: readonly ReadyRow[],
+  tokenizer: Tokenizer,
+): ScoredGroup[] {
+  return takeRows(memory, rows).map((row, i) => {
     const { lengths, finish, tokens, logprobs, entropies, connectivity, profile, regions, boxes, rewards, baseline, greedy } = groups[i]!;
-    const floats = (numbers: readonly number[]) => hostTensor(place, Float32Array.from(numbers));
+    const floats = (numbers: readonly number[]) => hostTensor(memory, Float32Array.from(numbers));
     const tensors = {
-      tokens: hostTensor(place, Int32Array.from(tokens)),
+      tokens: hostTensor(memory, Int32Array.from(tokens)),
       logprobs: floats(logprobs),
       entropies: floats(entropies),
       ...(connectivity && { connectivity: floats(connectivity) }),

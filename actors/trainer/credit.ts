@@ -1,7 +1,7 @@
 import type { TensorHandle } from "../../tensor/handle.ts";
 import { atrlOf, type Config } from "../config/schema.ts";
 import { groupMessage, type HeldAnswers, type HeldPrompt } from "../prompts.ts";
-import { hostTensor, type Place } from "../runtime/place.ts";
+import { type ActorMemory, hostTensor } from "../runtime/actor_memory.ts";
 import type { Session } from "./session.ts";
 
 /** What credit is given for. */
@@ -14,7 +14,11 @@ export interface CreditInputs {
 }
 
 /** Asks the anchor detector for every token's weight: by AT-RL, by VPPO, or 1 for all. @returns f32 [tokens] device, moved here. */
-export async function askCredit(place: Place, { policy, detector }: Session, inputs: CreditInputs): Promise<{ weights: TensorHandle }> {
+export async function askCredit(
+  memory: ActorMemory,
+  { policy, detector }: Session,
+  inputs: CreditInputs,
+): Promise<{ weights: TensorHandle }> {
   const { config, indices, groups, step } = inputs, { algorithm } = config, lengths = groups.flatMap(({ answers }) => answers.lengths);
   if (algorithm.credit !== "vppo") {
     return await detector.peer.request<"detect">((carrier) => ({
@@ -37,8 +41,8 @@ export async function askCredit(place: Place, { policy, detector }: Session, inp
     groups: groups.map((group) => groupMessage(group, (tensor) => carrier.lend(tensor))),
     blacken: config.seed * 65_537 + step,
   }));
-  using spoilt = place.account(logprobs.device).receive(logprobs);
-  using plain = hostTensor(place, Float32Array.from(groups.flatMap(({ answers }) => [...answers.logprobs.toFloats()])));
+  using spoilt = memory.account(logprobs.device).receive(logprobs);
+  using plain = hostTensor(memory, Float32Array.from(groups.flatMap(({ answers }) => [...answers.logprobs.toFloats()])));
   return await detector.peer.request<"vppo">((carrier) => ({
     type: "vppo",
     lengths,

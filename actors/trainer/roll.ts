@@ -1,10 +1,10 @@
-import { pieces } from "../packing.ts";
+import { pieces } from "../../tensor/packing.ts";
 import type { Tokenizer } from "../../model/processor/tokenizer.ts";
 import type { TensorHandle } from "../../tensor/handle.ts";
 import { type Config, connectivityOf } from "../config/schema.ts";
 import type { ReadyRow, RewardMessage } from "../messages.ts";
 import { type HeldAnswers, heldAnswers, type HeldPrompt, heldPrompt, promptMessage } from "../prompts.ts";
-import type { Place } from "../runtime/place.ts";
+import type { ActorMemory } from "../runtime/actor_memory.ts";
 import type { Session } from "./session.ts";
 
 /** A row of the step, its prompt taken up. */
@@ -32,8 +32,8 @@ export interface Scores {
 }
 
 /** Takes up the prompts of rows that came from the loader. */
-export function takeRows(place: Place, rows: readonly ReadyRow[]): StepRow[] {
-  return rows.map((row) => ({ row, prompt: heldPrompt(row.prompt, (handle) => place.account(handle.device).receive(handle)) }));
+export function takeRows(memory: ActorMemory, rows: readonly ReadyRow[]): StepRow[] {
+  return rows.map((row) => ({ row, prompt: heldPrompt(row.prompt, (handle) => memory.account(handle.device).receive(handle)) }));
 }
 
 /** A group, which owns its prompt and its answers. */
@@ -58,12 +58,12 @@ export function rolledGroup(row: StepRow, answers: HeldAnswers, tokenizer: Pick<
  * @param given `draw`: which batch this is, from 1; with the run's seed it makes the random draws.
  */
 export async function roll(
-  place: Place,
+  memory: ActorMemory,
   { policy }: Session,
   given: { config: Config; rows: readonly StepRow[]; draw: number; tokenizer: Tokenizer; signal?: AbortSignal },
 ): Promise<RolledGroup[]> {
   const { config, rows, draw, tokenizer, signal } = given, { rollout, data, algorithm } = config;
-  const take = (handle: TensorHandle) => place.account(handle.device).receive(handle);
+  const take = (handle: TensorHandle) => memory.account(handle.device).receive(handle);
   const ask = (
     own: { n: number; temperature: number; topK?: number; topP?: number; minP?: number; connectivity?: ReturnType<typeof connectivityOf> },
   ) =>

@@ -3,7 +3,7 @@ import type { Tensor } from "../../tensor/tensor.ts";
 import type { HeldPrompt } from "../prompts.ts";
 import type { RewardMessage } from "../messages.ts";
 import type { Line } from "../run/lines.ts";
-import { packProfile } from "../looks.ts";
+import { packProfile } from "./attention_profile.ts";
 import type { RolledGroup } from "./roll.ts";
 
 /** The first answers of a step as lines of rollouts.jsonl. */

@@ -22,7 +22,7 @@ import type {
 } from "../messages.ts";
 import type { LearnerOptions } from "../policy/learner.ts";
 import type { PolicyOptions } from "../policy/policy.ts";
-import type { Place } from "../runtime/place.ts";
+import type { ActorMemory } from "../runtime/actor_memory.ts";
 import type { Message } from "../runtime/protocol.ts";
 import { Actor } from "../runtime/spawn.ts";
 
@@ -63,7 +63,7 @@ export class Session implements AsyncDisposable {
 
   /** Starts the actors side by side. @throws what the first to fail threw; none is left then. */
   static async open(
-    place: Place,
+    memory: ActorMemory,
     config: Config,
     { model, files, base, reference, optimizer, warm = false, modules, onNote }: Beginning,
   ): Promise<Session> {
@@ -76,7 +76,7 @@ export class Session implements AsyncDisposable {
       own: { threads?: number | undefined; device?: string; onEvent?: (event: unknown) => void } = {},
     ): Promise<Actor<M, R>> => {
       const module = new URL(modules?.[name] ?? `../${folder}/worker.ts`, import.meta.url);
-      const actor = await Actor.spawn<M, R>(place, {
+      const actor = await Actor.spawn<M, R>(memory, {
         name,
         module,
         device: own.device ?? device,
@@ -158,7 +158,7 @@ export class Session implements AsyncDisposable {
         await (frozen as unknown as Any).introduce(critic as unknown as Any, "reference");
         if (term.kind === "full") {
           const { weight } = await frozen.peer.request<"outputMatrix">(() => ({ type: "outputMatrix" }));
-          matrix = place.account(weight.device).receive(weight);
+          matrix = memory.account(weight.device).receive(weight);
         }
       }
       await (policy as unknown as Any).introduce(evaluator as unknown as Any, "policy");

@@ -1,10 +1,10 @@
-import { concatenated } from "../packing.ts";
+import { concatenated } from "../../tensor/packing.ts";
 import type { Tokenizer } from "../../model/processor/tokenizer.ts";
 import { overlongReward } from "../../rl/shaping.ts";
 import type { Config } from "../config/schema.ts";
 import { groupMessage } from "../prompts.ts";
 import { peakFlops, trainingFlops } from "./flops.ts";
-import { hostTensor, type Place } from "../runtime/place.ts";
+import { type ActorMemory, hostTensor } from "../runtime/actor_memory.ts";
 import type { Line } from "../run/lines.ts";
 import { type RolledGroup, score, type Scores } from "./roll.ts";
 import { rolloutLines } from "./rollout_lines.ts";
@@ -43,7 +43,7 @@ function spread(name: string, values: readonly number[]): Record<string, number>
  * @param given `scores`: of the groups, where they were graded before. `timing`: seconds spent on the step so far, by metric.
  */
 export async function runStep(
-  place: Place,
+  memory: ActorMemory,
   session: Session,
   given: {
     config: Config;
@@ -58,7 +58,7 @@ export async function runStep(
   const { config, settings: { step, lr, klCoefficient }, tokenizer, start, timing } = given, { policy, critic, detector } = session;
   const { rollout, data, algorithm } = config;
   const timed = timedInto(timing);
-  const take = (handle: Parameters<ReturnType<Place["account"]>["receive"]>[0]) => place.account(handle.device).receive(handle);
+  const take = (handle: Parameters<ReturnType<ActorMemory["account"]>["receive"]>[0]) => memory.account(handle.device).receive(handle);
   using stack = new DisposableStack();
   const groups = given.groups.map((group) => ({
     ...group,
@@ -67,7 +67,7 @@ export async function runStep(
   const answers = groups.map((group) => group.answers);
   const lengths = answers.flatMap((answer) => answer.lengths), finish = answers.flatMap((answer) => answer.finish);
   const [{ weights: weightsHandle }, { rewards, baselines }] = await Promise.all([
-    timed("anchors", askCredit(place, session, { config, indices: groups.map(({ row }) => row.index), groups, step })),
+    timed("anchors", askCredit(memory, session, { config, indices: groups.map(({ row }) => row.index), groups, step })),
     given.scores ?? timed("reward", score(session, groups)),
   ]);
   const weights = stack.use(take(weightsHandle));
@@ -109,7 +109,7 @@ export async function runStep(
       lr,
     })),
   );
-  const entropies = stack.use(hostTensor(place, concatenated(answers.map(({ entropies }) => entropies.toFloats()))));
+  const entropies = stack.use(hostTensor(memory, concatenated(answers.map(({ entropies }) => entropies.toFloats()))));
   const seconds = (performance.now() - start) / 1000;
   const report = await detector.peer.request((carrier) => ({
     type: "report",

@@ -12,13 +12,13 @@ import { bringModel } from "../run/model_folder.ts";
 import { TensorBoard } from "../run/tensorboard.ts";
 import { Tunings } from "../run/tunings.ts";
 import { removeAll } from "../run/whole_file.ts";
-import type { Place } from "../runtime/place.ts";
+import type { ActorMemory } from "../runtime/actor_memory.ts";
 import type { Behaviour, Start, Turn } from "../runtime/serve.ts";
 import { type Beginning, divergenceOf, Session } from "./session.ts";
 import { explained } from "./failure.ts";
 import { askPolicy } from "./ask_policy.ts";
 import { Batches } from "./batches.ts";
-import { Between } from "./between.ts";
+import { JobQueue } from "./job_queue.ts";
 import { BEGINNING, resumeData } from "./passes.ts";
 import { newModel } from "./new_model.ts";
 import { makeReference } from "./reference.ts";
@@ -44,13 +44,13 @@ export interface TrainerOptions {
 
 /** Owner of the loop and of the run's directory. */
 export class Trainer implements Behaviour<TrainerMessage> {
-  readonly #place: Place;
+  readonly #memory: ActorMemory;
   readonly #emit: (event: TrainerEvent) => void;
   /** As it was given. */
   readonly #given: Config;
   /** What was tuned since. */
   readonly #tunings: Tunings;
-  readonly #between: Between;
+  readonly #jobs: JobQueue;
   /** As it is in use at the step under way. */
   #config: Config;
   readonly #run: string;
@@ -86,13 +86,13 @@ export class Trainer implements Behaviour<TrainerMessage> {
   #stopping = false;
   #score: number | undefined;
 
-  constructor({ place, options, emit }: Start<TrainerOptions>) {
-    this.#place = place;
+  constructor({ memory, options, emit }: Start<TrainerOptions>) {
+    this.#memory = memory;
     this.#emit = emit;
     this.#config = this.#given = options.config;
     this.#run = options.run;
     this.#tunings = new Tunings(options.run, options.config);
-    this.#between = new Between((paused) => this.#become(paused ? "paused" : this.#phase));
+    this.#jobs = new JobQueue((paused) => this.#become(paused ? "paused" : this.#phase));
     this.#base = options.base;
     this.#modules = options.modules;
     this.#resumes = options.resume ?? true;
@@ -114,16 +114,16 @@ export class Trainer implements Behaviour<TrainerMessage> {
       case "stop":
         if (this.#ended) return this.#status();
         this.#stopping = true;
-        this.#between.resume();
+        this.#jobs.resume();
         this.#become("stopping");
         return this.#status();
       case "pause":
         this.#must("pause", ["starting", "warm-start", "running", "paused"]);
-        this.#between.pause();
+        this.#jobs.pause();
         return this.#status();
       case "resume":
         this.#must("resume", ["starting", "warm-start", "running", "paused"]);
-        this.#between.resume();
+        this.#jobs.resume();
         return this.#status();
       case "checkpoint":
         return await this.#atRest("checkpoint", async () => {
@@ -140,7 +140,7 @@ export class Trainer implements Behaviour<TrainerMessage> {
       case "tune":
         return this.#tune(message.changes);
       case "generate":
-        return { step: this.#step, ...await askPolicy(this.#place, this.#session, { message, turn, state: this.#state }) };
+        return { step: this.#step, ...await askPolicy(this.#memory, this.#session, { message, turn, state: this.#state }) };
       case "status":
         return this.#status();
     }
@@ -159,7 +159,7 @@ export class Trainer implements Behaviour<TrainerMessage> {
   #atRest<T>(action: string, work: () => Promise<T>): Promise<T> {
     if (this.#phase !== "running") throw new KedgeError("State", `Cannot ${action}: the run is ${this.#state}`, { state: this.#state });
     this.#must(action, ["running", "paused"]);
-    return this.#between.ask(work);
+    return this.#jobs.ask(work);
   }
 
   #tune(changes: TunableChanges): TrainerReplies["tune"] {
@@ -182,7 +182,7 @@ export class Trainer implements Behaviour<TrainerMessage> {
   }
 
   #status(): TrainerStatus {
-    const { maxSteps } = this.#given.trainer, pausing = this.#between.pausing;
+    const { maxSteps } = this.#given.trainer, pausing = this.#jobs.pausing;
     return {
       state: this.#state,
       step: this.#step,
@@ -209,7 +209,7 @@ export class Trainer implements Behaviour<TrainerMessage> {
     for (;;) {
       try {
         await this.#attempt(restarts.length > 0 || this.#resumes);
-        this.#between.close(new KedgeError("State", `Cannot do it: the run is ${this.#state}`, { state: this.#state }));
+        this.#jobs.close(new KedgeError("State", `Cannot do it: the run is ${this.#state}`, { state: this.#state }));
         this.#finished.resolve(this.#status());
         return;
       } catch (error) {
@@ -219,7 +219,7 @@ export class Trainer implements Behaviour<TrainerMessage> {
         if (!(error instanceof KedgeError && error.code === "Actor") || recent.length >= maxRestarts || this.#stopping) {
           const told = explained(this.#run, error as Error);
           this.#become("failed");
-          this.#between.close(told);
+          this.#jobs.close(told);
           return this.#finished.reject(told);
         }
         restarts.push(now);
@@ -274,7 +274,7 @@ export class Trainer implements Behaviour<TrainerMessage> {
   async #open(beginning: Omit<Beginning, "files" | "base" | "modules" | "onNote">): Promise<Session> {
     const onNote = (words: string) => this.#note(words);
     const own = { ...beginning, files: this.#initialModel(), base: this.#base, modules: this.#modules, onNote };
-    this.#session = await Session.open(this.#place, this.#given, own);
+    this.#session = await Session.open(this.#memory, this.#given, own);
     this.#data = await this.#session.loader.peer.request<"prints">(() => ({ type: "prints" }));
     if (this.#from) this.#compareData(this.#from);
     this.#from = undefined;
@@ -298,12 +298,12 @@ export class Trainer implements Behaviour<TrainerMessage> {
     this.#enter("warm-start");
     const { optimizer, warm = 0 } = (from?.state ?? {}) as Partial<Saved>;
     this.#session = await this.#open({ model: from?.path ?? this.#initialModel(), ...(optimizer && { optimizer, warm: true }) });
-    const done = await warmStart(this.#place, this.#session, {
+    const done = await warmStart(this.#memory, this.#session, {
       config: this.#config,
       from: warm,
       log: (line) => this.#log(line),
       save: (step) => this.#save({ warm: step }),
-      stopped: async () => (await this.#between.rest(), this.#stopping),
+      stopped: async () => (await this.#jobs.rest(), this.#stopping),
     });
     if (done !== undefined) {
       const words = `Stopped in the warm start, after ${done} of its ${this.#config.sft!.steps} steps: ${this.#warm.path(done)}`;
@@ -335,10 +335,10 @@ export class Trainer implements Behaviour<TrainerMessage> {
     // Answers that wait are of the rows as they were.
     const drawn = saved && { draws: saved.draws, sampling: this.#isOther ? undefined : saved.sampling };
     const own = { config: this.#given, tokenizer, saved: drawn, origin: this.#origin, quarantine: this.#quarantine };
-    const batches = this.#batches = await Batches.open(this.#place, session, own), last = this.#last = batches.last;
+    const batches = this.#batches = await Batches.open(this.#memory, session, own), last = this.#last = batches.last;
     let skipped = 0;
     while (this.#step < last && !this.#stopping) {
-      await this.#between.rest();
+      await this.#jobs.rest();
       if (this.#stopping) break;
       const step = this.#step + 1, start = performance.now(), timing: Record<string, number> = {};
       this.#applyTunings(step);
@@ -347,7 +347,7 @@ export class Trainer implements Behaviour<TrainerMessage> {
       try {
         const settings = { step, lr: rate(this.#step), klCoefficient: this.#kl?.value ?? 0 };
         const given = { config: this.#config, groups, scores, settings, tokenizer, start, timing };
-        const { metrics, rollouts, skippedInRow, responses, reasons } = await runStep(this.#place, session, given);
+        const { metrics, rollouts, skippedInRow, responses, reasons } = await runStep(this.#memory, session, given);
         this.#kl?.update(metrics["actor/kl_loss"] ?? metrics["actor/kl_penalty"] ?? NaN, responses);
         if (reasons.length > 0) {
           this.#note(`Step ${step}: ${metrics["reward/failures"]} answers were not graded: ${reasons.slice(0, 3).join("; ")}`);
@@ -373,7 +373,7 @@ export class Trainer implements Behaviour<TrainerMessage> {
         );
       }
     }
-    await this.#between.jobs();
+    await this.#jobs.jobs();
     await batches.end();
     if (this.#stopping && !this.#checkpoints.steps().includes(this.#step)) await this.#save();
     if (this.#stopping && this.#step < last) this.#note(`Stopped after step ${this.#step}: ${this.#checkpoints.path(this.#step)}`);

@@ -3,9 +3,9 @@ import { ShuffledSampler } from "../../data/sampler.ts";
 import { KedgeError } from "../../ffi/errors.ts";
 import { passPrompt } from "../prompts.ts";
 import type { Config } from "../config/schema.ts";
-import type { Place } from "../runtime/place.ts";
+import type { ActorMemory } from "../runtime/actor_memory.ts";
 import type { Line } from "../run/lines.ts";
-import { Feed } from "./feed.ts";
+import { Prefetch } from "./prefetch.ts";
 import type { Session } from "./session.ts";
 
 /** The learning rate by step that a configuration's section asks for. */
@@ -26,7 +26,7 @@ export function scheduleOf(
  * @returns Where it was stopped before its end, the steps that are done, which are saved; undefined at its end.
  */
 export async function warmStart(
-  place: Place,
+  memory: ActorMemory,
   session: Session,
   given: {
     config: Config;
@@ -38,7 +38,7 @@ export async function warmStart(
 ): Promise<number | undefined> {
   const { config, from, log, save, stopped } = given, { sft, data } = config, { policy, loader } = session;
   if (!sft || sft.steps === 0) return undefined;
-  const rate = scheduleOf(sft, sft.steps), account = (device: string) => place.account(device);
+  const rate = scheduleOf(sft, sft.steps), account = (device: string) => memory.account(device);
   const { warm } = await loader.peer.request<"sizes">(() => ({ type: "sizes" }));
   const sampler = new ShuffledSampler(warm, { seed: config.seed, shuffle: data.shuffle && Number.isFinite(warm) });
   const drawn = from * sft.batchSize;
@@ -49,7 +49,7 @@ export async function warmStart(
     const indices = sampler.next(sft.batchSize);
     return loader.peer.request<"load">(() => ({ type: "load", split: "warm", indices }));
   };
-  const feed = new Feed(from, sft.steps, Math.max(1, data.prefetch), load);
+  const prefetch = new Prefetch(from, sft.steps, Math.max(1, data.prefetch), load);
   let saved = from;
   for (let step = from; step < sft.steps; step++) {
     // deno-lint-ignore no-await-in-loop -- one step after the other
@@ -58,11 +58,11 @@ export async function warmStart(
     if (step > saved && (stops || due)) await save(saved = step);
     if (stops) {
       // deno-lint-ignore no-await-in-loop -- what was loaded ahead is freed with this actor
-      await feed.rest();
+      await prefetch.rest();
       return step;
     }
     // deno-lint-ignore no-await-in-loop -- one step after the other
-    const { rows, bad } = await feed.next();
+    const { rows, bad } = await prefetch.next();
     if (bad.length > 0 && data.badRows === "stop") throw new KedgeError("BadData", bad[0]!.reason, { id: bad[0]!.id });
     const wordless = rows.find(({ answer }) => answer === undefined);
     if (wordless || rows.length === 0) {

@@ -1,7 +1,7 @@
 import { KedgeError } from "../../ffi/errors.ts";
 import { columnsOf } from "../train/columns.ts";
 import { anchorProfile, type Inspection } from "./inspection.ts";
-import { drawLook, encodePng } from "./look_picture.ts";
+import { drawHeatmap, encodePng } from "./heatmap_picture.ts";
 import { harmless } from "./terminal.ts";
 
 /** Of the text, in pixels; a letter of a typewriter's face is 0.6 of its size wide. */
@@ -38,7 +38,7 @@ function wrapped(text: string, columns: number): string[] {
  * @returns An SVG, which needs a font, and its size in pixels.
  */
 export async function answerSvg(inspection: Inspection): Promise<{ svg: string; width: number; height: number }> {
-  const look = drawLook(inspection, anchorProfile(inspection)), png = await encodePng(look);
+  const look = drawHeatmap(inspection, anchorProfile(inspection)), png = await encodePng(look);
   const width = Math.max(WIDTH, look.width + 2 * EDGE), columns = Math.floor((width - 2 * EDGE) / LETTER);
   const most = Math.max(...inspection.tokens.map(({ connectivity }) => connectivity), Number.MIN_VALUE), out: string[] = [];
   let y = EDGE + look.height + LINE;

@@ -1,7 +1,7 @@
 import ANSWERS from "../../control/page/answers.js" with { type: "text" };
 import ELEMENTS from "../../control/page/elements.js" with { type: "text" };
 import FIELDS from "../../control/page/fields.js" with { type: "text" };
-import LOOKS from "../../control/page/looks.js" with { type: "text" };
+import LOOKS from "../../control/page/heatmap.js" with { type: "text" };
 import PICTURE from "../../control/page/picture.js" with { type: "text" };
 import PROFILE from "../../control/page/profile.js" with { type: "text" };
 import SAID from "../../control/page/said.js" with { type: "text" };

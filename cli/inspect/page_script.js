@@ -1,6 +1,6 @@
 import { mostOf } from "../../control/page/answers.js";
 import { el } from "../../control/page/elements.js";
-import { lookKey, lookSwitch, overlaidPicture } from "../../control/page/picture.js";
+import { heatmapLegend, heatmapSwitch, overlaidPicture } from "../../control/page/picture.js";
 import { chatProfileOf } from "../../control/page/profile.js";
 import { saidWithProfile } from "../../control/page/said.js";
 
@@ -21,8 +21,8 @@ const anchors = said.anchor.filter(Boolean).length;
 document.title = title;
 document.getElementById("inspection").append(
   el("h1", { textContent: title }),
-  lookKey(most, { clusters: true }),
-  lookSwitch(),
+  heatmapLegend(most, { clusters: true }),
+  heatmapSwitch(),
   el(
     "article",
     { className: "prompt large" },

@@ -1,7 +1,7 @@
 /** The answers of a step, and where their tokens looked. */
 import { mostOf, sampleCard } from "../page/answers.js";
 import { el, show } from "../page/elements.js";
-import { lookKey, lookSwitch, overlaidPicture } from "../page/picture.js";
+import { heatmapLegend, heatmapSwitch, overlaidPicture } from "../page/picture.js";
 import { profileOf } from "../page/profile.js";
 import { saidWithProfile } from "../page/said.js";
 import { stepSamples } from "../page/samples.js";
@@ -46,7 +46,7 @@ export const answersView = (rollouts, { ask }) => {
   const look = el("p", { className: "look", ariaLive: "polite" }),
     list = el("div"),
     meaning = el("div"),
-    key = el("div", { hidden: true }, meaning, lookSwitch()),
+    key = el("div", { hidden: true }, meaning, heatmapSwitch()),
     said = el("p", { className: "said", role: "status" });
   const steps = el("select", { id: "answers-step", hidden: true }), newest = el("button", { type: "button", hidden: true });
   const label = el("label", { htmlFor: "answers-step", textContent: "Answers of", hidden: true });
@@ -73,7 +73,7 @@ export const answersView = (rollouts, { ask }) => {
       return promptCard(one, { open, most, tell: (words) => look.textContent = words, ask });
     });
     key.hidden = lines.length === 0;
-    meaning.replaceChildren(lookKey(most));
+    meaning.replaceChildren(heatmapLegend(most));
     list.replaceChildren(...cards);
   };
   const load = async (step) => {

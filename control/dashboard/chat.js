@@ -2,7 +2,7 @@
 import { mostOf } from "../page/answers.js";
 import { el } from "../page/elements.js";
 import { listOf } from "../page/fields.js";
-import { lookKey, lookSwitch, overlaidPicture } from "../page/picture.js";
+import { heatmapLegend, heatmapSwitch, overlaidPicture } from "../page/picture.js";
 import { chatProfileOf } from "../page/profile.js";
 import { saidWithProfile } from "../page/said.js";
 import { eventsOf } from "./event_stream.js";
@@ -117,7 +117,7 @@ export const chat = (api, { stepNow }) => {
       tell: (words) => look.textContent = words,
     });
     answer.replaceWith(element);
-    element.after(lookKey(most, { pictures: own.length > 0 }), ...own.length > 0 ? [lookSwitch()] : []);
+    element.after(heatmapLegend(most, { pictures: own.length > 0 }), ...own.length > 0 ? [heatmapSwitch()] : []);
     rest();
   };
   const ask = async (question) => {

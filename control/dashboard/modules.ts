@@ -24,7 +24,7 @@ import ELEMENTS from "../page/elements.js" with { type: "text" };
 import FIELDS from "../page/fields.js" with { type: "text" };
 import HISTOGRAM from "../page/histogram.js" with { type: "text" };
 import LEDGER from "../page/ledger.js" with { type: "text" };
-import LOOKS from "../page/looks.js" with { type: "text" };
+import LOOKS from "../page/heatmap.js" with { type: "text" };
 import PICTURE from "../page/picture.js" with { type: "text" };
 import PLOTS from "../page/plots.js" with { type: "text" };
 import PROFILE from "../page/profile.js" with { type: "text" };

@@ -1,7 +1,7 @@
 /** The newest answer with its anchors, beside its picture: what AT-RL sees. */
 import { mostOf, sampleCard } from "../page/answers.js";
 import { el, show } from "../page/elements.js";
-import { lookKey, lookSwitch, overlaidPicture } from "../page/picture.js";
+import { heatmapLegend, heatmapSwitch, overlaidPicture } from "../page/picture.js";
 import { profileOf } from "../page/profile.js";
 import { saidWithProfile } from "../page/said.js";
 import { stepSamples } from "../page/samples.js";
@@ -25,7 +25,7 @@ export const newestAnswer = () => {
       tell: (words) => look.textContent = words,
     });
     const all = el("a", { href: "#answers", textContent: `All answers of step ${show(step)}` });
-    key.replaceChildren(lookKey(most, { pictures: picture !== undefined }));
+    key.replaceChildren(heatmapLegend(most, { pictures: picture !== undefined }));
     box.replaceChildren(
       el(
         "article",
@@ -45,7 +45,7 @@ export const newestAnswer = () => {
     rest();
   };
   return {
-    element: el("div", {}, key, lookSwitch(), box),
+    element: el("div", {}, key, heatmapSwitch(), box),
     isEmpty: () => shown === undefined,
     samples(lines) {
       if (lines.length === 0 || shown === lines || held()) return;

@@ -1,6 +1,6 @@
 import { OpenAPIHono, type z } from "@hono/zod-openapi";
 import { HTTPException } from "hono/http-exception";
-import type { RunControl } from "../run_control.ts";
+import type { RunControl } from "../../actors/run_control.ts";
 import { ApiError, refusalOf, refusalOfIssues } from "./api_error.ts";
 import { EventLog } from "./event_log.ts";
 import { Exposition } from "./exposition.ts";

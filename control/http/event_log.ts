@@ -1,4 +1,4 @@
-import type { RunEvent } from "../run_control.ts";
+import type { RunEvent } from "../../actors/run_control.ts";
 import type { Limits } from "./options.ts";
 
 type Sizes = Pick<Limits, "ring" | "clients" | "addressClients" | "queueEvents" | "queueBytes" | "heartbeat">;

@@ -1,4 +1,4 @@
-import { RUN_STATES, type RunControl, type RunEvent } from "../run_control.ts";
+import { RUN_STATES, type RunControl, type RunEvent } from "../../actors/run_control.ts";
 
 /** What the endpoint itself has to tell. */
 export interface EndpointCounts {

@@ -4,7 +4,7 @@
  * @module
  */
 import { z } from "@hono/zod-openapi";
-import { RUN_STATES } from "../run_control.ts";
+import { RUN_STATES } from "../../actors/run_control.ts";
 import { ERROR_TYPES } from "./api_error.ts";
 
 const step = z.int().describe("Steps that are done.");

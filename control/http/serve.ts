@@ -1,4 +1,4 @@
-import type { RunControl } from "../run_control.ts";
+import type { RunControl } from "../../actors/run_control.ts";
 import { ApiError } from "./api_error.ts";
 import { createApp } from "./app.ts";
 import { Gate } from "./gate.ts";

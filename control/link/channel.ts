@@ -4,7 +4,7 @@
  * @module
  */
 import type { PlainError } from "../../actors/runtime/protocol.ts";
-import type { ChatPiece, RunControl, RunEvent } from "../run_control.ts";
+import type { ChatPiece, RunControl, RunEvent } from "../../actors/run_control.ts";
 
 /** What the serving process asks for. */
 export type AskedMethod = "status" | "start" | "pause" | "resume" | "stop" | "checkpoint" | "evaluate" | "tune" | "chat";

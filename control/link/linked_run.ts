@@ -3,7 +3,7 @@ import type { TunableChanges } from "../../actors/config/tunable.ts";
 import { fromPlain } from "../../actors/runtime/protocol.ts";
 import { KedgeError } from "../../ffi/errors.ts";
 import { WatchedRun } from "../run/watched_run.ts";
-import type { ChatPiece, ChatReply, ChatRequest, RunEvent, RunStatus, Tuning } from "../run_control.ts";
+import type { ChatPiece, ChatReply, ChatRequest, RunEvent, RunStatus, Tuning } from "../../actors/run_control.ts";
 import type { AskedMethod, Channel, LinkMessage } from "./channel.ts";
 
 /** Milliseconds that an order waits for the run's process to come. */

@@ -1,5 +1,5 @@
 import { toPlain } from "../../actors/runtime/protocol.ts";
-import type { ChatRequest, RunControl } from "../run_control.ts";
+import type { ChatRequest, RunControl } from "../../actors/run_control.ts";
 import type { Channel, LinkMessage } from "./channel.ts";
 
 type Ask = Extract<LinkMessage, { kind: "ask" }>;

@@ -1,6 +1,6 @@
 /** A picture, and where a token looked: what it did not look at is darker, what it looked at most has an outline. Hues stay as they are. */
 import { el, show } from "./elements.js";
-import { DARKEST, lookOf, outlineOf } from "./looks.js";
+import { DARKEST, heatmapOf, outlineOf } from "./heatmap.js";
 
 const SVG = "http://www.w3.org/2000/svg";
 
@@ -36,22 +36,22 @@ export const overlaidPicture = (source, { alt, visual = 0 }) => {
   const frame = el("div", { className: "overlaid" }, image, svg);
   image.addEventListener("load", () => frame.style.setProperty("--ratio", String(image.naturalWidth / image.naturalHeight || 1)));
   const draw = (regions, shares, words) => {
-    const look = lookOf(regions, shares ?? []), times = `${show(Number(look.most.toPrecision(2)))} times`;
-    const seen = look.most > 0;
-    svg.replaceChildren(...layersOf(look, visual));
+    const heatmap = heatmapOf(regions, shares ?? []), times = `${show(Number(heatmap.most.toPrecision(2)))} times`;
+    const seen = heatmap.most > 0;
+    svg.replaceChildren(...layersOf(heatmap, visual));
     said.textContent = !seen
       ? words
-      : look.even
+      : heatmap.even
       ? `${words} Nearly evenly: no place got more than ${times} an even look.`
-      : `${words} Most: ${look.place}.`;
-    scale.hidden = !seen || look.even;
+      : `${words} Most: ${heatmap.place}.`;
+    scale.hidden = !seen || heatmap.even;
     end.textContent = ` ${times} an even look`;
   };
   return { figure: el("figure", { className: "picture" }, frame, el("figcaption", { className: "note" }, said, scale)), draw };
 };
 
 /** Switches the looks over all pictures of the page on and off. */
-export const lookSwitch = () => {
+export const heatmapSwitch = () => {
   const box = el("input", {
     type: "checkbox",
     className: "look-switch",
@@ -65,7 +65,7 @@ export const lookSwitch = () => {
 };
 
 /** What the colours, the underlines and the outlines mean. @param most The highest connectivity. */
-export const lookKey = (most, { clusters = false, pictures = true } = {}) =>
+export const heatmapLegend = (most, { clusters = false, pictures = true } = {}) =>
   el(
     "p",
     { className: "note key" },

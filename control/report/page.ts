@@ -4,7 +4,7 @@ import ANSWERS from "../page/answers.js" with { type: "text" };
 import CURVES from "../page/curves.js" with { type: "text" };
 import ELEMENTS from "../page/elements.js" with { type: "text" };
 import FIELDS from "../page/fields.js" with { type: "text" };
-import LOOKS from "../page/looks.js" with { type: "text" };
+import LOOKS from "../page/heatmap.js" with { type: "text" };
 import PICTURE from "../page/picture.js" with { type: "text" };
 import PLOTS from "../page/plots.js" with { type: "text" };
 import PROFILE from "../page/profile.js" with { type: "text" };

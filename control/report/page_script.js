@@ -1,6 +1,6 @@
 import { mostOf, sampleCard } from "../page/answers.js";
 import { el, show } from "../page/elements.js";
-import { lookKey, lookSwitch, overlaidPicture } from "../page/picture.js";
+import { heatmapLegend, heatmapSwitch, overlaidPicture } from "../page/picture.js";
 import { chart, distribution, redrawPlots } from "../page/plots.js";
 import { profileOf } from "../page/profile.js";
 import { saidWithProfile } from "../page/said.js";
@@ -56,7 +56,7 @@ if (samples.length > 0) {
     fill();
     return details;
   });
-  section("Answers and their anchors", lookKey(most), lookSwitch(), ...shown, look);
+  section("Answers and their anchors", heatmapLegend(most), heatmapSwitch(), ...shown, look);
 }
 const [steps, warm] = ["step", "warm-start step"].map((along) => charts.filter((one) => one.along === along));
 for (const [title, own] of [["Steps", steps], ["Warm start", warm]]) {

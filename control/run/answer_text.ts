@@ -1,5 +1,5 @@
 import { type Tokenizer, TokenStream } from "../../model/processor/tokenizer.ts";
-import type { ChatToken } from "../run_control.ts";
+import type { ChatToken } from "../../actors/run_control.ts";
 
 /** Text that is certain, and the tokens that came with it. */
 export interface TextPiece {

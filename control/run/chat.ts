@@ -5,8 +5,8 @@
  */
 import { atrlOf, connectivityOf } from "../../actors/config/schema.ts";
 import type { Config } from "../../actors/config/types.ts";
-import { sharesByBox, shownRegions } from "../../actors/looks.ts";
-import { pieces } from "../../actors/packing.ts";
+import { sharesByBox, shownRegions } from "../../actors/trainer/attention_profile.ts";
+import { pieces } from "../../tensor/packing.ts";
 import type { HeldAnswers } from "../../actors/prompts.ts";
 import type { TrainingRun } from "../../actors/training_run.ts";
 import type { Device } from "../../ffi/device.ts";
@@ -17,7 +17,7 @@ import { Processor } from "../../model/processor/processor.ts";
 import { detectAtrl } from "../../rl/atrl/detect.ts";
 import { Responses } from "../../rl/atrl/responses.ts";
 import { Tensor } from "../../tensor/tensor.ts";
-import type { ChatAnswer, ChatConnectivity, ChatPiece, ChatReply, ChatRequest } from "../run_control.ts";
+import type { ChatAnswer, ChatConnectivity, ChatPiece, ChatReply, ChatRequest } from "../../actors/run_control.ts";
 import { AnswerText } from "./answer_text.ts";
 
 interface Kept {
@@ -57,7 +57,7 @@ export class Interpreter {
     });
     using held = answers;
     for (const [sample, stream] of streams.entries()) tell(sample, stream.end());
-    const looks = request.connectivity ? looksOf(run.place.device, held, config) : undefined;
+    const attention = request.connectivity ? attentionOf(run.memory.device, held, config) : undefined;
     const tokens = pieces(held.tokens.toArray() as Int32Array<ArrayBuffer>, held.lengths),
       logprobs = pieces(held.logprobs.toFloats(), held.lengths);
     return {
@@ -71,7 +71,7 @@ export class Interpreter {
           text: said.map(({ text }) => text).join(""),
           tokens: said.flatMap((piece) => piece.tokens),
           finish: held.finish[sample]!,
-          ...(looks && { connectivity: only(looks[sample]!, whole.kept) }),
+          ...(attention && { connectivity: only(attention[sample]!, whole.kept) }),
         };
       }),
     };
@@ -94,7 +94,7 @@ function bounded(messages: readonly Message[], { data: { minPixels, maxPixels } 
 }
 
 /** What the tokens of each answer looked at; undefined where the question has no picture. */
-function looksOf(device: Device, answers: HeldAnswers, config: Config): ChatConnectivity[] | undefined {
+function attentionOf(device: Device, answers: HeldAnswers, config: Config): ChatConnectivity[] | undefined {
   const { lengths, regions } = answers, total = lengths.reduce((a, b) => a + b, 0);
   if (!answers.connectivity || !answers.profile || total === 0) return undefined;
   const values = answers.connectivity.toFloats(), profile = answers.profile.toFloats();
@@ -108,7 +108,7 @@ function looksOf(device: Device, answers: HeldAnswers, config: Config): ChatConn
   let at = 0;
   return lengths.map((length) => {
     const own = <T>(all: ArrayLike<T>) => Array.from(all).slice(at, at + length);
-    const looks = {
+    const attention = {
       values: own(values),
       anchors: own(flags).map((flag) => (flag & 1) === 1),
       clusters: own(clusters),
@@ -117,7 +117,7 @@ function looksOf(device: Device, answers: HeldAnswers, config: Config): ChatConn
       regions: rectangles,
     };
     at += length;
-    return looks;
+    return attention;
   });
 }
 

@@ -3,7 +3,7 @@ import type { TunableChanges } from "../../actors/config/tunable.ts";
 import type { TrainerEvent, TrainerStatus } from "../../actors/messages.ts";
 import { TrainingRun, type TrainingRunOptions } from "../../actors/training_run.ts";
 import { KedgeError } from "../../ffi/errors.ts";
-import type { ChatPiece, ChatReply, ChatRequest, RunState, RunStatus, Tuning } from "../run_control.ts";
+import type { ChatPiece, ChatReply, ChatRequest, RunState, RunStatus, Tuning } from "../../actors/run_control.ts";
 import { Interpreter } from "./chat.ts";
 import { WatchedRun } from "./watched_run.ts";
 

@@ -1,5 +1,5 @@
 import { Checkpoints } from "../../actors/run/checkpoints.ts";
-import type { CheckpointInfo, StepRollouts } from "../run_control.ts";
+import type { CheckpointInfo, StepRollouts } from "../../actors/run_control.ts";
 import { type LinePlace, LineReader } from "../../actors/run/line_reader.ts";
 
 /** Lines of metrics that are held, and characters of them; older ones stay in the file. */

@@ -11,7 +11,7 @@ import type {
   RunStatus,
   StepRollouts,
   Tuning,
-} from "../run_control.ts";
+} from "../../actors/run_control.ts";
 import { RunFiles } from "./run_files.ts";
 
 /** Milliseconds for which a status is good where nothing has happened: however many ask, the run is seldom interrupted. */

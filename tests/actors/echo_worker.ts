@@ -24,12 +24,12 @@ export type EchoReplies = {
   die: null;
 };
 
-serveActor<EchoMessage, unknown>(({ place }) => ({
+serveActor<EchoMessage, unknown>(({ memory }) => ({
   async handle(message, turn) {
     switch (message.type) {
       case "double": {
         const y = turn.borrow(message.x).toFloats().map((x) => 2 * x);
-        return { y: turn.move(Tensor.from(place.host, y)) };
+        return { y: turn.move(Tensor.from(memory.host, y)) };
       }
       case "keep":
         turn.receive(message.x);

@@ -1,7 +1,7 @@
 import { assertAlmostEquals, assertEquals, assertRejects, assertThrows } from "@std/assert";
-import { evaluate, type Generate, gradeAnswers, messagesText, questionOf } from "../../actors/evaluation/evaluate.ts";
-import { type EvaluationRecord, majorityAccuracy, passAtK, statistics } from "../../actors/evaluation/statistics.ts";
-import { statisticsTable } from "../../actors/evaluation/table.ts";
+import { evaluate, type Generate, gradeAnswers, messagesText, questionOf } from "../../actors/evaluator/evaluate.ts";
+import { type EvaluationRecord, majorityAccuracy, passAtK, statistics } from "../../actors/evaluator/statistics.ts";
+import { statisticsTable } from "../../cli/eval/table.ts";
 import type { RewardInput } from "../../verify/mod.ts";
 import { Random } from "../../tensor/random.ts";
 

@@ -6,7 +6,7 @@
 import { loadConfig } from "../../actors/config/load.ts";
 import type { Config } from "../../actors/config/schema.ts";
 import type { TrainerEvent, TrainerMessage, TrainerReplies, TrainerStatus } from "../../actors/messages.ts";
-import { Place } from "../../actors/runtime/place.ts";
+import { ActorMemory } from "../../actors/runtime/actor_memory.ts";
 import { Actor } from "../../actors/runtime/spawn.ts";
 import type { Line } from "../../actors/run/lines.ts";
 import { Lines } from "../../actors/run/lines.ts";
@@ -52,10 +52,10 @@ export async function littleRun(
   } = {},
 ): Promise<TrainerStatus> {
   using opener = CpuDevice.open();
-  using place = new Place(openOwner(opener), { device: "cpu", threads: 1 });
+  using memory = new ActorMemory(openOwner(opener), { device: "cpu", threads: 1 });
   const run = `${config.runDir}/${config.name}`;
   Deno.mkdirSync(run, { recursive: true });
-  const trainer: TestTrainer = await Actor.spawn<TrainerMessage, TrainerReplies>(place, {
+  const trainer: TestTrainer = await Actor.spawn<TrainerMessage, TrainerReplies>(memory, {
     name: "trainer",
     module: new URL(given.trainer ?? "../../actors/trainer/worker.ts", import.meta.url),
     device: "cpu",

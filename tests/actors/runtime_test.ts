@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { Actor } from "../../actors/runtime/spawn.ts";
-import { Place } from "../../actors/runtime/place.ts";
+import { ActorMemory } from "../../actors/runtime/actor_memory.ts";
 import { CpuDevice } from "../../ffi/cpu_device.ts";
 import { KedgeError } from "../../ffi/errors.ts";
 import { openOwner } from "../../tensor/owner.ts";
@@ -10,12 +10,12 @@ import type { EchoMessage, EchoReplies } from "./echo_worker.ts";
 CpuDevice.open()[Symbol.dispose](); // a library that a test loads would count as its leak
 
 async function withEcho(
-  run: (given: { place: Place; echo: Actor<EchoMessage, EchoReplies>; deaths: Error[] }) => Promise<void>,
+  run: (given: { memory: ActorMemory; echo: Actor<EchoMessage, EchoReplies>; deaths: Error[] }) => Promise<void>,
 ): Promise<void> {
   using opener = CpuDevice.open();
-  using place = new Place(openOwner(opener), { device: "cpu" });
+  using memory = new ActorMemory(openOwner(opener), { device: "cpu" });
   const deaths: Error[] = [];
-  const echo = await Actor.spawn<EchoMessage, EchoReplies>(place, {
+  const echo = await Actor.spawn<EchoMessage, EchoReplies>(memory, {
     name: "echo",
     module: new URL("./echo_worker.ts", import.meta.url),
     device: "cpu",
@@ -24,19 +24,19 @@ async function withEcho(
     onDeath: (error) => deaths.push(error),
   });
   try {
-    await run({ place, echo, deaths });
+    await run({ memory, echo, deaths });
   } finally {
     await echo.close();
     assertEquals(echo.report(), { bytes: 0, tensors: 0, borrowed: 0, lent: 0 }, "a dead actor's account");
   }
-  assertEquals(place.report(), { bytes: 0, tensors: 0, borrowed: 0, lent: 0 }, "what the test itself holds");
+  assertEquals(memory.report(), { bytes: 0, tensors: 0, borrowed: 0, lent: 0 }, "what the test itself holds");
 }
 
 Deno.test("a request lends a tensor, its reply moves another, and both accounts are even after it", async () => {
-  await withEcho(async ({ place, echo }) => {
-    using x = Tensor.from(place.host, [1, 2, 3]);
+  await withEcho(async ({ memory, echo }) => {
+    using x = Tensor.from(memory.host, [1, 2, 3]);
     const { y } = await echo.peer.request((carrier) => ({ type: "double", x: carrier.lend(x) }));
-    using received = place.account("cpu").receive(y);
+    using received = memory.account("cpu").receive(y);
     assertEquals([...received.toArray()], [2, 4, 6]);
     assertEquals(echo.report(), { bytes: 0, tensors: 0, borrowed: 0, lent: 0 });
     x.fill(0); // it is no longer lent
@@ -44,18 +44,18 @@ Deno.test("a request lends a tensor, its reply moves another, and both accounts 
 });
 
 Deno.test("a lent tensor comes back although the handler never looked at it, and although it threw", async () => {
-  await withEcho(async ({ place, echo }) => {
-    using x = Tensor.from(place.host, [1, 2, 3]);
+  await withEcho(async ({ memory, echo }) => {
+    using x = Tensor.from(memory.host, [1, 2, 3]);
     await echo.peer.request((carrier) => ({ type: "ignore", x: carrier.lend(x) }));
     await assertRejects(() => echo.peer.request((carrier) => ({ type: "fail", x: carrier.lend(x) })), RangeError, "told to fail");
-    assertEquals(place.report().lent, 0);
+    assertEquals(memory.report().lent, 0);
     assertEquals(await echo.peer.request((carrier) => ({ type: "ignore", x: carrier.lend(x) })), null, "it lives on");
   });
 });
 
 Deno.test("what an actor kept is freed when it is closed", async () => {
-  await withEcho(async ({ place, echo }) => {
-    const x = Tensor.from(place.host, [1, 2, 3]);
+  await withEcho(async ({ memory, echo }) => {
+    const x = Tensor.from(memory.host, [1, 2, 3]);
     await echo.peer.request((carrier) => ({ type: "keep", x: carrier.move(x) }));
     assertEquals([x.live, echo.report().tensors], [false, 1]);
   });
@@ -79,8 +79,8 @@ Deno.test("parts of an answer come in order, all before the reply", async () => 
 });
 
 Deno.test("an actor that dies fails what waits for it, is noticed, and leaves nothing", async () => {
-  await withEcho(async ({ place, echo, deaths }) => {
-    const x = Tensor.from(place.host, [1, 2, 3]);
+  await withEcho(async ({ memory, echo, deaths }) => {
+    const x = Tensor.from(memory.host, [1, 2, 3]);
     await echo.peer.request((carrier) => ({ type: "keep", x: carrier.move(x) }));
     const error = await assertRejects(() => echo.peer.request(() => ({ type: "die" })), KedgeError, "told to die");
     assertEquals([error.code, deaths.length, echo.report().tensors], ["Actor", 1, 0]);
@@ -90,8 +90,8 @@ Deno.test("an actor that dies fails what waits for it, is noticed, and leaves no
 
 Deno.test("an actor whose module fails is an error with its words", async () => {
   using opener = CpuDevice.open();
-  using place = new Place(openOwner(opener), { device: "cpu" });
+  using memory = new ActorMemory(openOwner(opener), { device: "cpu" });
   const options = { name: "nobody", module: new URL("./no_such_worker.ts", import.meta.url), device: "cpu", options: {} };
-  const error = await assertRejects(() => Actor.spawn(place, options), KedgeError);
+  const error = await assertRejects(() => Actor.spawn(memory, options), KedgeError);
   assert(error.message.includes("nobody"));
 });

@@ -1,7 +1,7 @@
 import { assertAlmostEquals, assertEquals, assertStringIncludes } from "@std/assert";
 import { anchorProfile, type InspectedToken, type Inspection } from "../../cli/inspect/inspection.ts";
 import { answerPng, answerSvg } from "../../cli/inspect/answer_picture.ts";
-import { drawLook } from "../../cli/inspect/look_picture.ts";
+import { drawHeatmap } from "../../cli/inspect/heatmap_picture.ts";
 import { inspectionPage } from "../../cli/inspect/page.ts";
 import { anchorsByCluster, harmless, terminalAnswer } from "../../cli/inspect/terminal.ts";
 import { CpuDevice } from "../../ffi/cpu_device.ts";
@@ -94,7 +94,7 @@ Deno.test("a heat map takes light from what is not looked at and leaves every hu
     height: 20,
   };
   const regions = [{ left: 0, top: 0, width: 20, height: 20 }, { left: 20, top: 0, width: 20, height: 20 }];
-  const { data, width, times } = drawLook({ picture, regions }, [0.04, 0.4]), right = picture.width * times + 8;
+  const { data, width, times } = drawHeatmap({ picture, regions }, [0.04, 0.4]), right = picture.width * times + 8;
   const at = (x: number, y: number) => [...data.subarray(3 * (y * width + x)).slice(0, 3)];
   assertEquals(width, 2 * picture.width * times + 8);
   for (const x of [5, 6, 7, 8, 25, 26, 27, 28]) {
@@ -109,7 +109,7 @@ Deno.test("a heat map takes light from what is not looked at and leaves every hu
 
 Deno.test("an even look and one without anchors leave the picture as it is, without a scale", () => {
   for (const inspection of [{ ...small, tokens: [token("a")] }, { ...small, tokens: [token("a", { ...anchor, profile: [0.4, 0.21] })] }]) {
-    const { data, width, height, times } = drawLook(inspection, anchorProfile(inspection));
+    const { data, width, height, times } = drawHeatmap(inspection, anchorProfile(inspection));
     assertEquals([height, data.slice(3 * (width - 1)).every((byte) => byte === 100 || byte === 255)], [small.picture.height * times, true]);
     assertEquals(data.subarray(3 * (width - 1), 3 * width), Uint8Array.of(100, 100, 100));
   }

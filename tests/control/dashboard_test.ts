@@ -12,9 +12,9 @@ import { nestedOf } from "../../control/dashboard/tuning.js";
 import { durationOf } from "../../control/page/duration.js";
 import { axisOf, chartsOf, thinned } from "../../control/page/curves.js";
 import { Ledger } from "../../control/page/ledger.js";
-import { lookOf, outlineOf } from "../../control/page/looks.js";
+import { heatmapOf, outlineOf } from "../../control/page/heatmap.js";
 import { meanProfile, profileOf } from "../../control/page/profile.js";
-import { RUN_STATES } from "../../control/run_control.ts";
+import { RUN_STATES } from "../../actors/run_control.ts";
 
 const { html, headers } = dashboardPage(), policy = headers["content-security-policy"]!;
 const between = (tag: string) => [...html.matchAll(new RegExp(`<${tag}>(.*?)</${tag}>`, "gs"))].map(([, text]) => text!);
@@ -167,16 +167,16 @@ Deno.test("a look says where the most is and how much more than an even one, and
     { length: 9 },
     (_, i) => ({ visual: 0, left: i % 3 / 3, top: Math.floor(i / 3) / 3, width: 1 / 3, height: 1 / 3 }),
   );
-  const { most, even, place, regions: drawn } = lookOf(regions, [0, 0.05, 0.4, 0, 0, 0.3, 0, 0, 0]);
+  const { most, even, place, regions: drawn } = heatmapOf(regions, [0, 0.05, 0.4, 0, 0, 0.3, 0, 0, 0]);
   assertEquals([Number(most.toFixed(6)), even, place], [4.8, false, "upper right"]);
   assertEquals(drawn.map(({ heat }: { heat: number }) => Number(heat.toFixed(3))), [0, 0.125, 1, 0, 0, 0.75, 0, 0, 0]);
   const length = outlineOf(drawn).reduce((sum, [x, y, toX, toY]) => sum + toX - x + toY - y, 0);
   assertEquals(Number(length.toFixed(4)), 2, "two squares on one another: six sides");
-  assertEquals([lookOf(regions, regions.map((_, i) => 1 + i / 50)).even, lookOf(regions, []).most], [true, 0]);
+  assertEquals([heatmapOf(regions, regions.map((_, i) => 1 + i / 50)).even, heatmapOf(regions, []).most], [true, 0]);
   // Regions at a border are smaller; frames of a video lie over one another.
   const border = [{ left: 0, top: 0, width: 2, height: 2 }, { left: 2, top: 0, width: 1, height: 2 }];
-  assertEquals(lookOf(border, [0.2, 0.4]).regions.map(({ heat }: { heat: number }) => heat), [0.25, 1]);
-  assertEquals(lookOf([...border, ...border], [0.1, 0.2, 0.1, 0.2]).regions.map(({ heat }: { heat: number }) => heat), [0.25, 1]);
+  assertEquals(heatmapOf(border, [0.2, 0.4]).regions.map(({ heat }: { heat: number }) => heat), [0.25, 1]);
+  assertEquals(heatmapOf([...border, ...border], [0.1, 0.2, 0.1, 0.2]).regions.map(({ heat }: { heat: number }) => heat), [0.25, 1]);
 });
 
 Deno.test("what is counted is the warm start while it lasts, also in a pause of it", () => {

@@ -5,7 +5,7 @@ import { KedgeError } from "../../ffi/errors.ts";
 import { Channel, lineOf, messageOf } from "../../control/link/channel.ts";
 import { LinkedRun } from "../../control/link/linked_run.ts";
 import { answerOver } from "../../control/link/run_port.ts";
-import type { ChatPiece, ChatRequest, RunEvent } from "../../control/run_control.ts";
+import type { ChatPiece, ChatRequest, RunEvent } from "../../actors/run_control.ts";
 import { FakeRun } from "./http/fake_run.ts";
 
 const QUESTION: ChatRequest = {

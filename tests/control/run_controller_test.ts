@@ -4,7 +4,7 @@ import { Lines } from "../../actors/run/lines.ts";
 import { AnswerText } from "../../control/run/answer_text.ts";
 import { RunFiles } from "../../control/run/run_files.ts";
 import { RunController } from "../../control/run/run_controller.ts";
-import type { ChatPiece, ChatRequest, RunEvent, RunState } from "../../control/run_control.ts";
+import type { ChatPiece, ChatRequest, RunEvent, RunState } from "../../actors/run_control.ts";
 import { BoardDataset } from "../../data/board/mod.ts";
 import { CpuDevice } from "../../ffi/cpu_device.ts";
 import { KedgeError } from "../../ffi/errors.ts";

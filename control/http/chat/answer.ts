@@ -1,4 +1,4 @@
-import type { ChatAnswer, ChatConnectivity, ChatPiece, ChatReply, ChatToken } from "../../run_control.ts";
+import type { ChatAnswer, ChatConnectivity, ChatPiece, ChatReply, ChatToken } from "../../../actors/run_control.ts";
 import { ApiError } from "../api_error.ts";
 import type { Chunk, Completion } from "./answer_schema.ts";
 

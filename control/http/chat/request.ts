@@ -1,5 +1,5 @@
 import type { Message, Part } from "../../../model/processor/messages.ts";
-import type { ChatRequest } from "../../run_control.ts";
+import type { ChatRequest } from "../../../actors/run_control.ts";
 import { ApiError } from "../api_error.ts";
 import type { ChatBody } from "./request_schema.ts";
 

@@ -1,4 +1,4 @@
-import type { ChatPiece, ChatReply } from "../../run_control.ts";
+import type { ChatPiece, ChatReply } from "../../../actors/run_control.ts";
 import type { ApiError } from "../api_error.ts";
 import { Chunks, type Envelope } from "./answer.ts";
 

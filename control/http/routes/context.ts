@@ -1,5 +1,5 @@
 import type { OpenAPIHono } from "@hono/zod-openapi";
-import type { RunControl } from "../../run_control.ts";
+import type { RunControl } from "../../../actors/run_control.ts";
 import type { EventLog } from "../event_log.ts";
 import type { Limits, Page } from "../options.ts";
 import type { Exposition } from "../exposition.ts";

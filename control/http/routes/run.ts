@@ -1,5 +1,5 @@
 import { createRoute } from "@hono/zod-openapi";
-import type { RunControl, RunStatus } from "../../run_control.ts";
+import type { RunControl, RunStatus } from "../../../actors/run_control.ts";
 import { checkpointSchema, evaluationSchema, nothingSchema, statusSchema } from "../schemas.ts";
 import { json, refusals } from "./answers.ts";
 import type { App, RouteContext } from "./context.ts";

@@ -1,6 +1,6 @@
 import { type ControlServer, serveControl } from "../../../control/http/serve.ts";
 import type { ServeOptions } from "../../../control/http/options.ts";
-import type { RunState } from "../../../control/run_control.ts";
+import type { RunState } from "../../../actors/run_control.ts";
 import { FakeRun } from "./fake_run.ts";
 
 /** Waits until something is so. */

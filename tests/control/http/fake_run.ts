@@ -14,7 +14,7 @@ import type {
   StepRollouts,
   TunedField,
   Tuning,
-} from "../../../control/run_control.ts";
+} from "../../../actors/run_control.ts";
 import { KedgeError } from "../../../ffi/errors.ts";
 
 /** What the fake policy always says, token by token. */

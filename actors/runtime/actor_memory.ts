@@ -14,16 +14,16 @@ import { Tensor } from "../../tensor/tensor.ts";
  * import { CpuDevice } from "../../ffi/cpu_device.ts";
  * import { openOwner } from "../../tensor/owner.ts";
  * import { Tensor } from "../../tensor/tensor.ts";
- * import { Place } from "./place.ts";
+ * import { ActorMemory } from "./actor_memory.ts";
  * import { assertEquals } from "@std/assert";
  *
  * using device = CpuDevice.open();
- * using place = new Place(openOwner(device), { device: "cpu", threads: 1 });
- * using _tensor = Tensor.from(place.host, [1, 2, 3]);
- * assertEquals(place.report(), { bytes: 12, tensors: 1, borrowed: 0, lent: 0 });
+ * using memory = new ActorMemory(openOwner(device), { device: "cpu", threads: 1 });
+ * using _tensor = Tensor.from(memory.host, [1, 2, 3]);
+ * assertEquals(memory.report(), { bytes: 12, tensors: 1, borrowed: 0, lent: 0 });
  * ```
  */
-export class Place implements Disposable {
+export class ActorMemory implements Disposable {
   /** Where it computes. */
   readonly device: Device;
   /** Host memory, for what people and JavaScript read: token ids, pixels, log-probs. */
@@ -73,12 +73,12 @@ export class Place implements Disposable {
  * import { CpuDevice } from "../../ffi/cpu_device.ts";
  * import { openOwner } from "../../tensor/owner.ts";
  * import { Tensor } from "../../tensor/tensor.ts";
- * import { Carrier, Place } from "./place.ts";
+ * import { Carrier, ActorMemory } from "./actor_memory.ts";
  * import { assertEquals } from "@std/assert";
  *
  * using device = CpuDevice.open();
- * using here = new Place(openOwner(device), { device: "cpu" });
- * using there = new Place(openOwner(device), { device: "cpu" }); // usually in another worker
+ * using here = new ActorMemory(openOwner(device), { device: "cpu" });
+ * using there = new ActorMemory(openOwner(device), { device: "cpu" }); // usually in another worker
  * const carrier = new Carrier(here, there.owner), tensor = Tensor.from(here.host, [1, 2, 3]);
  * const message = structuredClone({ type: "take", x: carrier.move(tensor) });
  * using received = there.account("cpu").receive(message.x);
@@ -89,7 +89,7 @@ export class Carrier {
   readonly #lent = new Map<Tensor, TensorHandle>();
 
   /** For a message. @param to Who is to have the tensors. */
-  constructor(readonly place: Place, readonly to: OwnerId) {}
+  constructor(readonly memory: ActorMemory, readonly to: OwnerId) {}
 
   /** What is lent with the message. */
   get lent(): TensorHandle[] {
@@ -98,14 +98,14 @@ export class Carrier {
 
   /** Gives a tensor away with the message; it is spent here. */
   move(tensor: Tensor): TensorHandle {
-    return this.place.account(tensor.device.name).move(tensor, this.to);
+    return this.memory.account(tensor.device.name).move(tensor, this.to);
   }
 
   /** Lends a tensor until the reply; once, however often the message names it. */
   lend(tensor: Tensor): TensorHandle {
     const known = this.#lent.get(tensor);
     if (known) return known;
-    const handle = this.place.account(tensor.device.name).lend(tensor, this.to);
+    const handle = this.memory.account(tensor.device.name).lend(tensor, this.to);
     this.#lent.set(tensor, handle);
     return handle;
   }
@@ -114,24 +114,24 @@ export class Carrier {
   takeBack(returns: readonly TensorReturn[]): void {
     for (const back of returns) {
       const lent = this.lent.find((handle) => same(handle, back));
-      if (lent) this.place.account(lent.device).takeBack(back);
+      if (lent) this.memory.account(lent.device).takeBack(back);
     }
   }
 }
 
 /** Takes tensors out of a request, and gives back at its end what was lent. */
-export class Desk {
+export class RequestTensors {
   readonly #borrowed = new Map<TensorHandle, Tensor>();
   readonly #lent: readonly TensorHandle[];
 
   /** @param lent All that the request lends, so that it goes back also where nobody looked at it. */
-  constructor(readonly place: Place, lent: readonly TensorHandle[]) {
+  constructor(readonly memory: ActorMemory, lent: readonly TensorHandle[]) {
     this.#lent = lent;
   }
 
   /** Takes up a tensor that was moved here. */
   receive(handle: TensorHandle): Tensor {
-    return this.place.account(handle.device).receive(handle);
+    return this.memory.account(handle.device).receive(handle);
   }
 
   /** Takes up a tensor that was lent, to be read until the reply; the same one each time. */
@@ -139,13 +139,13 @@ export class Desk {
     const lent = this.#lent.find((other) => same(other, handle));
     if (!lent) throw new KedgeError("Handle", `Cannot borrow tensor ${handle.slot}/${handle.generation}: the request does not lend it`);
     let tensor = this.#borrowed.get(lent);
-    if (!tensor) this.#borrowed.set(lent, tensor = this.place.account(lent.device).borrow(lent));
+    if (!tensor) this.#borrowed.set(lent, tensor = this.memory.account(lent.device).borrow(lent));
     return tensor;
   }
 
   /** Ends all lends. @returns What the reply carries. */
   clear(): TensorReturn[] {
-    return this.#lent.map((handle) => this.place.account(handle.device).giveBack(this.borrow(handle)));
+    return this.#lent.map((handle) => this.memory.account(handle.device).giveBack(this.borrow(handle)));
   }
 }
 
@@ -154,6 +154,9 @@ function same(a: { slot: number; generation: number }, b: { slot: number; genera
 }
 
 /** Numbers in host memory, as a tensor. */
-export function hostTensor(place: Place, numbers: Float32Array<ArrayBuffer> | Int32Array<ArrayBuffer> | Uint8Array<ArrayBuffer>): Tensor {
-  return Tensor.from(place.host, numbers);
+export function hostTensor(
+  memory: ActorMemory,
+  numbers: Float32Array<ArrayBuffer> | Int32Array<ArrayBuffer> | Uint8Array<ArrayBuffer>,
+): Tensor {
+  return Tensor.from(memory.host, numbers);
 }

@@ -33,7 +33,7 @@ const placeOf = ({ left, top, width, height }, { right, bottom }) => {
  * @returns `regions`: each once, with its `heat`: its share for its area, by the largest, in [0, 1]; `most`: that largest, by that of a look that is the same
  *   everywhere; `even`: whether no region stands out; `place`: where the most is, as "upper left".
  */
-export const lookOf = (regions, shares) => {
+export const heatmapOf = (regions, shares) => {
   const all = merged(regions, shares), sum = (of) => all.reduce((total, one) => total + of(one), 0);
   const density = ({ share, width, height }) => width * height > 0 ? share / (width * height) : 0;
   const top = all.reduce((most, one) => Math.max(most, density(one)), 0),

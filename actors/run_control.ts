@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { Config } from "../actors/config/schema.ts";
+import type { Config } from "./config/schema.ts";
 import type { Message } from "../model/processor/messages.ts";
 
 /** Where a run is. "idle": not started by this process yet. "stopped": ended before its last step; it can be started again. */

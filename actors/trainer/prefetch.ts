@@ -3,16 +3,16 @@
  *
  * @example
  * ```ts
- * import { Feed } from "./feed.ts";
+ * import { Prefetch } from "./prefetch.ts";
  * import { assertEquals } from "@std/assert";
  *
  * const asked: number[] = [];
- * const feed = new Feed(0, 4, 2, (step) => (asked.push(step), Promise.resolve(step)));
- * assertEquals([await feed.next(), asked], [0, [0, 1, 2]]);
- * assertEquals(await feed.rest(), [1, 2]);
+ * const prefetch = new Prefetch(0, 4, 2, (step) => (asked.push(step), Promise.resolve(step)));
+ * assertEquals([await prefetch.next(), asked], [0, [0, 1, 2]]);
+ * assertEquals(await prefetch.rest(), [1, 2]);
  * ```
  */
-export class Feed<T> {
+export class Prefetch<T> {
   readonly #waiting: Promise<T>[] = [];
   #asked: number;
 

@@ -1,4 +1,4 @@
-import type { Estimate, GroupStatistics, IntervalMethod, Statistics } from "./statistics.ts";
+import type { Estimate, GroupStatistics, IntervalMethod, Statistics } from "../../actors/evaluator/statistics.ts";
 
 const MARKS: Readonly<Record<IntervalMethod, string>> = { "wilson": "", "bootstrap over problems": "b", "wilson over problems": "w" };
 const NOTES: Readonly<Record<IntervalMethod, string>> = {
@@ -18,7 +18,7 @@ const cell = ({ value, low, high, method }: Estimate) => `${percent(value)} [${p
  * @example
  * ```ts
  * import { statisticsTable } from "./table.ts";
- * import { statistics } from "./statistics.ts";
+ * import { statistics } from "../../actors/evaluator/statistics.ts";
  * import { assertStringIncludes } from "@std/assert";
  *
  * const found = statistics([{ id: "a", sample: 0, accuracy: 1, reward: 1, fields: {} }]);

@@ -1,6 +1,6 @@
 // deno-lint-ignore-file no-await-in-loop -- one thing after another
 /** What a loop does between two of its steps: whatever was asked for meanwhile, in order; and it rests while it is paused. */
-export class Between {
+export class JobQueue {
   readonly #onPause: (paused: boolean) => void;
   readonly #jobs: { work: () => Promise<void>; refuse: (error: Error) => void }[] = [];
   #pausing = false;

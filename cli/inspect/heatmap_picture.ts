@@ -1,4 +1,4 @@
-import { DARKEST, lookOf, outlineOf } from "../../control/page/looks.js";
+import { DARKEST, heatmapOf, outlineOf } from "../../control/page/heatmap.js";
 import type { Inspection } from "./inspection.ts";
 
 /** Pixels, u8 [height, width, 3]. */
@@ -69,14 +69,14 @@ class Sheet {
  * @param profile By region: the share of attention.
  * @returns Also how many pixels of it one of the picture's has become.
  */
-export function drawLook(
+export function drawHeatmap(
   { picture, regions }: Pick<Inspection, "picture" | "regions">,
   profile: readonly number[],
 ): Pixels & { times: number } {
   const times = Math.max(1, Math.ceil(SIDE / Math.max(picture.width, picture.height)));
   const [width, height] = [picture.width * times, picture.height * times],
-    look = lookOf(regions, profile),
-    seen = look.most > 0 && !look.even;
+    heatmap = heatmapOf(regions, profile),
+    seen = heatmap.most > 0 && !heatmap.even;
   const sheet = new Sheet(2 * width + GAP, height + (seen ? GAP + SCALE : 0)), right = width + GAP;
   const pixel = (x: number, y: number) => {
     const at = 3 * (Math.floor(y / times) * picture.width + Math.floor(x / times));
@@ -86,12 +86,12 @@ export function drawLook(
   sheet.fill({ left: right, top: 0, width, height }, (x, y) => pixel(x - right, y));
   const whole = { data: sheet.data, width: sheet.width, height: sheet.height, times };
   if (!seen) return whole;
-  for (const { left, top, width, height, heat } of look.regions) {
+  for (const { left, top, width, height, heat } of heatmap.regions) {
     const light = 1 - DARKEST * (1 - heat),
       box = { left: right + left * times, top: top * times, width: width * times, height: height * times };
     sheet.fill(box, (x, y) => pixel(x - right, y).map((byte) => Math.round(light * byte)) as [number, number, number]);
   }
-  const pieces = outlineOf(look.regions).map((piece) => piece.map((at) => at * times) as [number, number, number, number]);
+  const pieces = outlineOf(heatmap.regions).map((piece) => piece.map((at) => at * times) as [number, number, number, number]);
   for (const [half, shade] of [[2, 0], [1, 255]] as const) {
     for (const [x, y, toX, toY] of pieces) {
       // Also along the picture's border the whole line is inside.
@@ -101,7 +101,7 @@ export function drawLook(
       sheet.fill(box, () => [shade, shade, shade]);
     }
   }
-  const top = height + GAP, digits = top + Math.floor((SCALE - 5 * DOT) / 2), most = `${Number(look.most.toPrecision(2))}x`;
+  const top = height + GAP, digits = top + Math.floor((SCALE - 5 * DOT) / 2), most = `${Number(heatmap.most.toPrecision(2))}x`;
   const from = right + sheet.write("0", { left: right, top: digits }) + GAP, to = right + width - DOT * (4 * most.length - 1) - GAP;
   sheet.fill({ left: from, top, width: to - from, height: SCALE }, (x) => {
     const shade = Math.round(204 * (1 - DARKEST * (1 - (x - from) / (to - from))));

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { RegionBox } from "../model/regions.ts";
+import type { RegionBox } from "../../model/regions.ts";
 
 /** A rectangle of a picture, each number a share of its width or height in [0, 1]. */
 export interface ShownRegion {
@@ -20,7 +20,7 @@ export interface ShownRegion {
  *
  * @example
  * ```ts
- * import { shownRegions } from "./looks.ts";
+ * import { shownRegions } from "./attention_profile.ts";
  * import { assertEquals } from "@std/assert";
  *
  * const box = { visual: 0, frames: [0, 1], rows: [0, 2] } as const;

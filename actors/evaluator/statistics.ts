@@ -5,7 +5,7 @@
  */
 import { from, op } from "arquero";
 import { Random } from "../../tensor/random.ts";
-import { wilson } from "../evaluator/wilson.ts";
+import { wilson } from "./wilson.ts";
 
 /** A graded answer, as far as statistics look at it. */
 export interface EvaluationRecord {
