@@ -46,15 +46,17 @@ async function processes(): Promise<{ run: number; serve: number } | undefined> 
 }
 let TOKEN_MARK = "";
 
-async function heldBy(pid: number, step: number): Promise<Held> {
+/** Undefined where the process has ended meanwhile. */
+async function heldBy(pid: number, step: number): Promise<Held | undefined> {
   const code =
     `const t = Deno.readTextFileSync("/proc/${pid}/status"); console.log(JSON.stringify({ memory: Number(/VmRSS:\\s+(\\d+)/.exec(t)[1]) / 1024, ` +
     `handles: [...Deno.readDirSync("/proc/${pid}/fd")].length }));`;
   const { stdout } = await new Deno.Command("deno", { args: ["eval", code] }).output();
-  return { step, ...JSON.parse(new TextDecoder().decode(stdout)) };
+  const text = new TextDecoder().decode(stdout);
+  return text === "" ? undefined : { step, ...JSON.parse(text) };
 }
 
-/** Mean and largest of a quarter, the third or the fourth. */
+/** Asserts that medians of memory and handles do not rise from the third quarter of the steps to the fourth. */
 function flat(held: readonly Held[], what: string): void {
   const quarter = (i: number) => held.filter(({ step }) => step > STEPS * i / 4 && step <= STEPS * (i + 1) / 4);
   const median = (all: readonly Held[], of: "memory" | "handles") => all.map((one) => one[of]).sort((a, b) => a - b)[all.length >> 1]!;
@@ -62,7 +64,9 @@ function flat(held: readonly Held[], what: string): void {
   assert(third.length >= 3 && fourth.length >= 3, `${what}: too few measures`);
   const [before, after] = [median(third, "memory"), median(fourth, "memory")],
     [few, many] = [median(third, "handles"), median(fourth, "handles")];
-  const words = `${what}: ${before.toFixed(0)} MiB and ${few} handles in the third quarter, ${after.toFixed(0)} and ${many} in the last`;
+  const early = [0, 1].map((i) => median(quarter(i), "memory").toFixed(0)).join(" and ");
+  const words = `${what}: ${before.toFixed(0)} MiB and ${few} handles in the third quarter, ${after.toFixed(0)} and ${many} in the last ` +
+    `(${early} MiB in the first two)`;
   assert(after <= before * 1.1 + 32 && many <= few + 5, words);
   Deno.stdout.writeSync(new TextEncoder().encode(`  ${words}\n`));
 }
@@ -97,7 +101,7 @@ Deno.test({
         for await (const text of stream.pipeThrough(new TextDecoderStream())) said = (said + text).slice(-20_000);
       });
       const over = new AbortController(), held: { run: Held[]; serve: Held[] } = { run: [], serve: [] };
-      let readers: Promise<void>[] = [], chats = 0, events = 0, answers = 0;
+      let readers: Promise<void>[] = [], measured = Promise.resolve(), chats = 0, events = 0, answers = 0;
       try {
         let base = "";
         for (let i = 0; base === ""; i++) {
@@ -166,10 +170,12 @@ Deno.test({
           return await until((status) => {
             if (LONG && status.step >= next) {
               next = status.step + STEPS / 80;
-              void processes().then(async (found) => {
-                if (!found) return;
-                held.run.push(await heldBy(found.run, status.step));
-                held.serve.push(await heldBy(found.serve, status.step));
+              measured = measured.then(async () => {
+                const found = await processes();
+                for (const which of ["run", "serve"] as const) {
+                  const one = found && await heldBy(found[which], status.step);
+                  if (one) held[which].push(one);
+                }
               });
             }
             return last(status);
@@ -182,6 +188,7 @@ Deno.test({
         await ask("/v1/start", { method: "POST", body: "{}" });
         const { step, state } = await watch((status) => status.state === "done");
         assertEquals([state, step], ["done", STEPS]);
+        await measured;
       } catch (error) {
         throw new Error(`${(error as Error).message}\n${said}`, { cause: error });
       } finally {
