@@ -12,7 +12,7 @@ import type { AttentionSeen } from "../tensor/ops/mod.ts";
 import { Tape } from "../tensor/tape.ts";
 import { Tensor } from "../tensor/tensor.ts";
 import { PackedBatch } from "./packed_batch.ts";
-import { visualSpans } from "./qwen2_5_vl/positions.ts";
+import { familyOf } from "./families.ts";
 import type { Prompt } from "./prompt.ts";
 import type { VisionLanguageModel } from "./model.ts";
 import { chosenLayers, type RegionMap, regionMap, SINK_LIMITS, visualSinks } from "./regions.ts";
@@ -200,7 +200,7 @@ export function promptSinks(model: VisionLanguageModel, prompts: readonly Prompt
   const sinks = prompts.map(() => new Int32Array());
   if (!(factor >= 0)) throw new RangeError(`Cannot find visual sinks: the factor is ${factor}, it takes 0 or more`);
   if (factor === 0) return sinks;
-  const spans = prompts.map((prompt) => visualSpans(prompt, model.config));
+  const family = familyOf(model.config), spans = prompts.map((prompt) => family.visualSpans(prompt, model.config));
   const sizes = prompts.map((prompt, i) => {
     const tokens = spans[i]!.reduce((sum, { start, end }) => sum + end - start, 0);
     return { tokens, rows: prompt.tokens.length - (spans[i]!.at(-1)?.end ?? 0) };

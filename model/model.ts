@@ -7,12 +7,13 @@ import type { Value } from "../tensor/value.ts";
 import { openModelFolder, saveModel, type SaveModelOptions, type WeightType } from "./folder/checkpoint.ts";
 import { type Checkpointing, runBlocks } from "./checkpointing.ts";
 import type { ModelConfig } from "./config/config.ts";
-import { decoderBlock } from "./decoder.ts";
+import { familyOf } from "./families.ts";
+import type { Family } from "./family.ts";
 import { initialiseParameters, type InitialOptions } from "./folder/initialise.ts";
 import type { PackedBatch } from "./packed_batch.ts";
 import { parameterSpecs } from "./parameters.ts";
 import type { Visual } from "./prompt.ts";
-import { encodeVisuals } from "./qwen2_5_vl/vision_tower.ts";
+import { tapeBlock } from "./transformer/tape_block.ts";
 
 /** Sees queries, keys and log-sum-exp of each layer's attention; once, also where a checkpoint runs the layer again. */
 export type LayerObserver = (layer: number, seen: AttentionSeen) => void;
@@ -34,7 +35,7 @@ export interface LogProbsOptions {
 }
 
 /**
- * A Qwen2.5-VL (arXiv 2502.13923): vision tower and decoder over its parameters.
+ * A model that answers about pictures: vision tower and decoder over its parameters. Which family it is of, its config says.
  *
  * Everything runs on a tape that the caller makes: one that records to train, one with `record: false` to infer.
  *
@@ -67,6 +68,7 @@ export interface LogProbsOptions {
 export class VisionLanguageModel implements Disposable {
   /** Type of weights and activations. */
   readonly dtype: DType;
+  readonly #family: Family;
 
   /**
    * A model of given parameters, which it takes over.
@@ -76,6 +78,7 @@ export class VisionLanguageModel implements Disposable {
    */
   constructor(readonly device: Device, readonly config: ModelConfig, readonly parameters: Readonly<Record<string, Parameter>>) {
     const specs = parameterSpecs(config);
+    this.#family = familyOf(config);
     this.dtype = parameters[specs[0]!.name]?.tensor.dtype ?? config.dtype;
     const faults: string[] = [];
     for (const { name, shape } of specs) {
@@ -130,7 +133,7 @@ export class VisionLanguageModel implements Disposable {
    * @returns [merged tokens, hidden], in the order of the visuals.
    */
   encodeVisuals(tape: Tape, visuals: readonly Visual[], options: { checkpointing?: Checkpointing } = {}): Value {
-    return encodeVisuals(tape, this, visuals, options);
+    return this.#family.encodeVisuals(tape, this, visuals, options);
   }
 
   /**
@@ -153,8 +156,10 @@ export class VisionLanguageModel implements Disposable {
         });
         embedded[Symbol.dispose]();
       }
-      const pass = { config: text, parameters, segments, table, observe };
-      return runBlocks(h, { tape, count: text.layers, checkpointing, block: (x, i) => decoderBlock(x, i, pass) });
+      const { heads, kvHeads, headDim, intermediateSize, rmsNormEps: eps } = text;
+      const sizes = { heads, kvHeads, headDim, intermediateSize, eps };
+      const pass = { block: this.#family.block, parameters, prefix: "layers", sizes, segments, table, observe };
+      return runBlocks(h, { tape, count: text.layers, checkpointing, block: (x, i) => tapeBlock(x, i, pass) });
     });
   }
 

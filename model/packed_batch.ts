@@ -4,7 +4,7 @@ import { RopeTable } from "../tensor/ops/mod.ts";
 import { type Segment, Segments } from "../tensor/segments.ts";
 import { Tensor } from "../tensor/tensor.ts";
 import type { ModelConfig } from "./config/config.ts";
-import { promptPositions, textRope, visualSpans } from "./qwen2_5_vl/positions.ts";
+import { familyOf } from "./families.ts";
 import type { Prompt, Visual } from "./prompt.ts";
 
 /** A prompt and what was said to it. */
@@ -59,7 +59,7 @@ export interface PackedResponse {
  *
  * using device = openDevice("cpu");
  * const text = { vocabSize: 10, headDim: 4, mropeSection: [1, 1, 0], ropeTheta: 10000 };
- * const config = { text, vision: { mergeSize: 2 }, tokens: { image: 8, video: 9 } } as unknown as ModelConfig;
+ * const config = { modelType: "qwen2_5_vl", text, vision: { mergeSize: 2 }, tokens: { image: 8, video: 9 } } as unknown as ModelConfig;
  * const prompt = { tokens: Int32Array.of(1, 2, 3), visuals: [] };
  * using batch = PackedBatch.pack({ device, config }, [{ prompt, responses: [Int32Array.of(4, 5), Int32Array.of(6, 7, 1)] }]);
  * assertEquals([...batch.tokens.toArray()], [1, 2, 3, 4, 6, 7]);
@@ -112,7 +112,7 @@ export class PackedBatch implements Disposable {
       const tokens = this.rows;
       this.segments = keep(new Segments(device, layout.segments, { causal: true, qTokens: tokens, kvTokens: tokens }));
       this.table = keep(
-        new RopeTable(device, { positions: layout.positions.map((axis) => Int32Array.from(axis)), ...textRope(config.text) }),
+        new RopeTable(device, { positions: layout.positions.map((axis) => Int32Array.from(axis)), ...familyOf(config).rope(config.text) }),
       );
       this.tokens = indices(layout.tokens);
       this.predict = indices(layout.predict);
@@ -172,11 +172,12 @@ function lay(groups: readonly Group[], config: ModelConfig, { shared = true, clo
     responses: [],
     closing,
   };
+  const family = familyOf(config);
   let encoded = 0; // merged tokens of the groups before
   for (const [group, { prompt, responses }] of groups.entries()) {
     check(prompt, responses, { group, vocab: config.text.vocabSize });
-    const { axes, next } = named(group, () => promptPositions(prompt, config));
-    const places = visualSpans(prompt, config).flatMap(({ start, end }) => Array.from({ length: end - start }, (_, i) => start + i));
+    const { axes, next } = named(group, () => family.positions(prompt, config));
+    const places = family.visualSpans(prompt, config).flatMap(({ start, end }) => Array.from({ length: end - start }, (_, i) => start + i));
     const segment = (start: number, parent: number) => {
       const length = layout.tokens.length - start;
       if (length > 0) layout.segments.push({ qStart: start, qLen: length, kvStart: start, kvLen: length, parent });

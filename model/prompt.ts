@@ -59,3 +59,13 @@ export interface Prompt {
 export function visualTokens(grid: Grid, mergeSize: number): number {
   return grid.t * grid.h * grid.w / mergeSize ** 2;
 }
+
+/** Checks that a grid holds whole merged tokens, one at least. @throws {RangeError} that names `what`. */
+export function checkGrid({ t, h, w }: Grid, options: { mergeSize: number; what: string }): void {
+  const { mergeSize, what } = options;
+  const good = (size: number, multiple: number) => Number.isSafeInteger(size) && size > 0 && size % multiple === 0;
+  if (good(t, 1) && good(h, mergeSize) && good(w, mergeSize)) return;
+  throw new RangeError(
+    `Cannot use the grid ${t} x ${h} x ${w} of ${what}: it needs a positive time, and rows and columns that are multiples of ${mergeSize}`,
+  );
+}

@@ -1,5 +1,5 @@
 import type { ModelConfig } from "./config/config.ts";
-import { visualSpans } from "./qwen2_5_vl/positions.ts";
+import { familyOf } from "./families.ts";
 import type { Prompt } from "./prompt.ts";
 
 /** Of the sinks and regions of a prompt. */
@@ -49,7 +49,7 @@ export interface RegionMap {
  * import type { ModelConfig } from "./config/config.ts";
  * import { assertEquals } from "@std/assert";
  *
- * const config = { tokens: { image: 90, video: 91 }, vision: { mergeSize: 2 } } as ModelConfig;
+ * const config = { modelType: "qwen2_5_vl", tokens: { image: 90, video: 91 }, vision: { mergeSize: 2 } } as ModelConfig;
  * const visual = { kind: "image" as const, grid: { t: 1, h: 4, w: 6 }, pixels: { patches: new Float32Array() } };
  * const prompt = { tokens: Int32Array.of(1, 90, 90, 90, 90, 90, 90, 2), visuals: [visual] };
  * assertEquals([...regionMap(prompt, config, { profileRegions: 3 }).region], [-2, 0, 0, 1, 0, 0, 1, -1]);
@@ -63,20 +63,43 @@ export function regionMap(prompt: Prompt, config: ModelConfig, options: RegionOp
   if (!Number.isSafeInteger(sinkTokens) || sinkTokens < 0) {
     throw new RangeError(`Cannot take ${sinkTokens} tokens as sinks: it takes 0 or more`);
   }
-  const spans = visualSpans(prompt, config);
-  const sizes = spans.map(({ visual: { grid } }) => ({
-    frames: grid.t,
-    height: grid.h / config.vision.mergeSize,
-    width: grid.w / config.vision.mergeSize,
-  }));
-  const { side, joined, shared } = coarseness(sizes, profileRegions);
+  const spans = familyOf(config).visualSpans(prompt, config), { mergeSize } = config.vision;
+  const sizes = prompt.visuals.map(({ grid: { t, h, w } }) => ({ frames: t, height: h / mergeSize, width: w / mergeSize }));
+  const { regions, boxes, regionOf } = cutVisuals(sizes, profileRegions);
   const region = new Int32Array(prompt.tokens.length).fill(-1);
-  const boxes: RegionBox[] = [];
-  let regions = 0, token = 0;
-  const places: number[] = []; // of the visual tokens in the prompt
+  const visualRows: number[] = [];
+  for (const { index, frame, start, end } of spans) {
+    const { height, width } = sizes[index]!, size = height * width;
+    for (let token = start; token < end; token++) {
+      const i = token - start, inFrame = i % size;
+      region[token] = regionOf(index, { frame: frame + Math.floor(i / size), row: Math.floor(inFrame / width), col: inFrame % width });
+      visualRows.push(token);
+    }
+  }
+  region.fill(-2, 0, Math.min(sinkTokens, region.length));
+  for (const sink of options.visualSinks ?? []) {
+    const token = visualRows[sink];
+    if (token === undefined) throw new RangeError(`Cannot take visual token ${sink} as a sink: the prompt has ${visualRows.length}`);
+    region[token] = -2;
+  }
+  return { regions, region, boxes };
+}
+
+interface Size {
+  frames: number;
+  height: number;
+  width: number;
+}
+
+/** The regions of visuals of these sizes: their boxes, and the region of each merged token. */
+function cutVisuals(sizes: readonly Size[], limit: number) {
+  const { side, joined, shared } = coarseness(sizes, limit);
+  const boxes: RegionBox[] = [], firsts: number[] = [];
+  let regions = 0;
   for (const [visual, { frames, height, width }] of sizes.entries()) {
     const [down, across] = [Math.ceil(height / side), Math.ceil(width / side)];
     const first = shared > 1 ? Math.floor(visual / shared) : regions;
+    firsts.push(first);
     for (let frame = 0; frame < frames; frame += joined) {
       for (let i = 0; i < down * across; i++) {
         const [row, col] = [Math.floor(i / across) * side, i % across * side];
@@ -90,28 +113,13 @@ export function regionMap(prompt: Prompt, config: ModelConfig, options: RegionOp
       }
     }
     if (shared > 1) regions = first + 1;
-    const { start, end } = spans[visual]!;
-    for (token = start; token < end; token++) {
-      const place = token - start;
-      const frame = Math.floor(place / (height * width)), row = Math.floor(place / width) % height, col = place % width;
-      const inside = Math.floor(frame / joined) * down * across + Math.floor(row / side) * across + Math.floor(col / side);
-      region[token] = shared > 1 ? first : first + inside;
-      places.push(token);
-    }
   }
-  region.fill(-2, 0, Math.min(sinkTokens, region.length));
-  for (const sink of options.visualSinks ?? []) {
-    const place = places[sink];
-    if (place === undefined) throw new RangeError(`Cannot take visual token ${sink} as a sink: the prompt has ${places.length}`);
-    region[place] = -2;
-  }
-  return { regions, region, boxes };
-}
-
-interface Size {
-  frames: number;
-  height: number;
-  width: number;
+  const regionOf = (visual: number, { frame, row, col }: { frame: number; row: number; col: number }) => {
+    if (shared > 1) return firsts[visual]!;
+    const { height, width } = sizes[visual]!, [down, across] = [Math.ceil(height / side), Math.ceil(width / side)];
+    return firsts[visual]! + Math.floor(frame / joined) * down * across + Math.floor(row / side) * across + Math.floor(col / side);
+  };
+  return { regions, boxes, regionOf };
 }
 
 /** How coarse the regions must be: merged tokens a side, frames in one, visuals in one. */

@@ -1,100 +1,20 @@
 /**
- * Sizes of models to make: two small ones, and those of the hub's Qwen2.5-VL-{3B,7B,32B,72B}-Instruct.
+ * Sizes of models to make, of all families.
  *
  * @module
  */
 import type { DType } from "../../ffi/device.ts";
-import type { ModelConfig, SpecialTokens, TextConfig, VisionConfig } from "./config.ts";
+import { FAMILIES, type PresetName } from "../families.ts";
+import type { Preset } from "../family.ts";
+import type { ModelConfig, SpecialTokens } from "./config.ts";
 
-/** The sizes of a model; its tokenizer gives the rest. */
-export interface Preset {
-  /** `vocabSize` 0: as large as the tokenizer. */
-  readonly text: TextConfig;
-  /** Of the vision tower. */
-  readonly vision: VisionConfig;
-  /** Type of its weights. */
-  readonly dtype: DType;
-}
-
-/** Names of the presets. */
-export type PresetName = "tiny" | "small" | "3b" | "7b" | "32b" | "72b";
-
-const ROPE = { rmsNormEps: 1e-6, ropeTheta: 1e6 } as const;
-const PATCHES = { channels: 3, patchSize: 14, temporalPatchSize: 2, mergeSize: 2, windowSize: 112, tokensPerSecond: 2 } as const;
-
-function hub(text: Omit<TextConfig, "headDim" | "maxPositions" | "mropeSection" | keyof typeof ROPE>, towerMlp: number): Preset {
-  return {
-    dtype: "bf16",
-    text: { ...ROPE, ...text, headDim: 128, maxPositions: 128000, mropeSection: [16, 24, 24] },
-    vision: {
-      ...PATCHES,
-      depth: 32,
-      hiddenSize: 1280,
-      intermediateSize: towerMlp,
-      heads: 16,
-      fullAttentionBlocks: [7, 15, 23, 31],
-      outHiddenSize: text.hiddenSize,
-    },
-  };
-}
+export type { PresetName } from "../families.ts";
+export type { Preset } from "../family.ts";
 
 /** The presets by name. */
-export const presets: Readonly<Record<PresetName, Preset>> = {
-  tiny: {
-    dtype: "f32",
-    text: {
-      ...ROPE,
-      hiddenSize: 96,
-      intermediateSize: 256,
-      layers: 3,
-      heads: 4,
-      kvHeads: 2,
-      headDim: 24,
-      vocabSize: 0,
-      maxPositions: 4096,
-      mropeSection: [4, 4, 4],
-      tied: true,
-    },
-    vision: {
-      ...PATCHES,
-      depth: 2,
-      hiddenSize: 64,
-      intermediateSize: 160,
-      heads: 4,
-      fullAttentionBlocks: [1],
-      outHiddenSize: 96,
-    },
-  },
-  small: {
-    dtype: "f32",
-    text: {
-      ...ROPE,
-      hiddenSize: 384,
-      intermediateSize: 1024,
-      layers: 6,
-      heads: 6,
-      kvHeads: 2,
-      headDim: 64,
-      vocabSize: 0,
-      maxPositions: 4096,
-      mropeSection: [8, 12, 12],
-      tied: true,
-    },
-    vision: {
-      ...PATCHES,
-      depth: 4,
-      hiddenSize: 192,
-      intermediateSize: 512,
-      heads: 6,
-      fullAttentionBlocks: [1, 3],
-      outHiddenSize: 384,
-    },
-  },
-  "3b": hub({ hiddenSize: 2048, intermediateSize: 11008, layers: 36, heads: 16, kvHeads: 2, vocabSize: 151936, tied: true }, 3420),
-  "7b": hub({ hiddenSize: 3584, intermediateSize: 18944, layers: 28, heads: 28, kvHeads: 4, vocabSize: 152064, tied: false }, 3420),
-  "32b": hub({ hiddenSize: 5120, intermediateSize: 27648, layers: 64, heads: 40, kvHeads: 8, vocabSize: 152064, tied: false }, 3456),
-  "72b": hub({ hiddenSize: 8192, intermediateSize: 29568, layers: 80, heads: 64, kvHeads: 8, vocabSize: 152064, tied: false }, 3456),
-};
+export const presets: Readonly<Record<PresetName, Preset>> = Object.fromEntries(
+  FAMILIES.flatMap((family) => Object.entries(family.presets)),
+) as Record<PresetName, Preset>;
 
 /**
  * The preset that has the sizes of a model of the hub.
@@ -111,7 +31,11 @@ export const presets: Readonly<Record<PresetName, Preset>> = {
  * ```
  */
 export function presetOf(repo: string): PresetName | undefined {
-  return /^Qwen\/Qwen2\.5-VL-(3|7|32|72)B-Instruct$/iu.exec(repo)?.[1]?.concat("b") as PresetName | undefined;
+  for (const family of FAMILIES) {
+    const preset = family.presetOf(repo);
+    if (preset !== undefined) return preset as PresetName;
+  }
+  return undefined;
 }
 
 /**
@@ -131,11 +55,14 @@ export function presetOf(repo: string): PresetName | undefined {
  * ```
  */
 export function presetConfig(name: PresetName, options: { tokens: SpecialTokens; vocabSize: number; dtype?: DType }): ModelConfig {
-  const preset = presets[name], rows = preset.text.vocabSize || options.vocabSize;
+  const family = FAMILIES.find((family) => name in family.presets), preset = family?.presets[name];
+  if (!family || !preset) throw new RangeError(`Cannot make a model: "${name}" is no preset; they are ${Object.keys(presets).join(", ")}`);
+  const rows = preset.text.vocabSize || options.vocabSize;
   if (options.vocabSize > rows) {
     throw new RangeError(`Cannot make a ${name} model: the tokenizer has ${options.vocabSize} tokens, and the embedding ${rows} rows`);
   }
   return {
+    modelType: family.modelType,
     text: { ...preset.text, vocabSize: rows },
     vision: preset.vision,
     tokens: options.tokens,

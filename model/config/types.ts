@@ -74,8 +74,10 @@ export interface SpecialTokens {
   readonly pad: number | undefined;
 }
 
-/** A Qwen2.5-VL's config.json, whichever layout it had. */
+/** A model's config.json, whichever layout it had. */
 export interface ModelConfig {
+  /** The family, as config.json's `model_type` names it. */
+  readonly modelType: string;
   /** Of the decoder. */
   readonly text: TextConfig;
   /** Of the vision tower. */

@@ -2,7 +2,7 @@ import { DTYPE_BYTES, DTYPES } from "../../ffi/device.ts";
 import type { DecodeShape } from "../../ffi/generated/bindings.ts";
 import type { ConnectivityOptions } from "../connectivity.ts";
 import { chosenLayers } from "../regions.ts";
-import type { ModelParts } from "../qwen2_5_vl/vision_tower.ts";
+import type { ModelParts } from "../family.ts";
 import { Block } from "./block.ts";
 import type { Draw, Look } from "./completion.ts";
 import type { InferenceDecoder } from "./inference_decoder.ts";

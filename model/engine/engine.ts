@@ -1,6 +1,6 @@
 import { setImmediate } from "node:timers";
 import type { Prompt } from "../prompt.ts";
-import type { ModelParts } from "../qwen2_5_vl/vision_tower.ts";
+import type { ModelParts } from "../family.ts";
 import type { Completion, GenerationEvent } from "./completion.ts";
 import type { EngineOptions } from "./engine_options.ts";
 import type { EngineLimits } from "./limits.ts";

@@ -1,8 +1,9 @@
 import { DTYPE_BYTES } from "../../ffi/device.ts";
 import type { Address } from "../../ffi/generated/bindings.ts";
 import { Tensor } from "../../tensor/tensor.ts";
-import type { ModelParts } from "../qwen2_5_vl/vision_tower.ts";
-import { textRope } from "../qwen2_5_vl/positions.ts";
+import type { ModelParts } from "../family.ts";
+import { familyOf } from "../families.ts";
+import type { Block, BlockOperations } from "../transformer/block.ts";
 import { buffers, type BufferSizes, logitRows } from "./limits.ts";
 import type { Projections } from "./projections.ts";
 
@@ -40,13 +41,16 @@ export class InferenceDecoder implements Disposable {
   readonly #model: ModelParts;
   readonly #projections: Projections;
   readonly #logitRows: number;
+  readonly #block: Block;
 
   /** Allocates. @throws {KedgeError} `OutOfMemory`, and then holds nothing. */
   constructor(model: ModelParts, options: BufferSizes & { cacheTokens: number; projections: Projections }) {
     const { device, config } = model;
     const { layers, kvHeads, headDim, vocabSize } = config.text;
     const { cacheTokens, sequences, projections } = options;
+    const family = familyOf(config);
     this.#model = model;
+    this.#block = family.block;
     this.#projections = projections;
     this.#logitRows = logitRows(vocabSize, sequences);
     const { dtype } = model.parameters.embedding!.tensor;
@@ -61,7 +65,7 @@ export class InferenceDecoder implements Disposable {
       this.buffers = Object.fromEntries(specs.map(([name, { shape, dtype }]) => [name, make(shape, dtype)])) as Buffers;
       this.cache = Array.from({ length: layers }, () => make([cacheTokens, 2 * kvHeads * headDim]));
       this.region = make([cacheTokens], "i32");
-      const { axis, invFreq } = textRope(config.text);
+      const { axis, invFreq } = family.rope(config.text);
       this.buffers.frequencies.write(Float32Array.from(invFreq));
       this.buffers.axis.write(Int32Array.from([...axis, ...axis.map(() => 0)]));
     } catch (error) {
@@ -90,55 +94,17 @@ export class InferenceDecoder implements Disposable {
   }
 
   /** Runs all layers over `residual`. */
-  run({ rows, positions, axes, cacheRows, attend, out }: Pass): void {
-    const { device: { ops }, config: { text } } = this.#model;
-    const { hiddenSize, intermediateSize, layers, heads, kvHeads, headDim, rmsNormEps: eps } = text;
-    const { residual, normed, branch, qkv, mixed, gateUp, gated, rstd, cos, sin, frequencies, axis } = this.buffers;
-    const type = residual.dtypeCode, size = DTYPE_BYTES[residual.dtype], half = headDim / 2;
-    const width = (heads + 2 * kvHeads) * headDim, keys = 2 * kvHeads * headDim;
-    const weight = (name: string) => this.#model.parameters[name]!.tensor.address;
-    const norm = (y: Address, name: string, from: Address) =>
-      ops.rmsnormFwd(
-        type,
-        y,
-        from && residual.address,
-        rstd.address,
-        from || residual.address,
-        from && residual.address,
-        weight(name),
-        rows,
-        hiddenSize,
-        eps,
-      );
-    const axisOf = axis.address + (axes === 3 ? 0 : 4 * half);
-    ops.ropeTable(cos.address, sin.address, positions, axisOf, frequencies.address, axes, rows, half);
-    for (let i = 0; i < layers; i++) {
-      const at = `layers.${i}.`;
-      norm(normed.address, `${at}norm1`, i === 0 ? 0 : branch.address);
-      this.#projections.multiply(`${at}qkv.weight`, { x: normed.address, y: qkv.address, rows });
-      ops.biasAdd(type, qkv.address, width, qkv.address, width, weight(`${at}qkv.bias`), rows, width);
-      ops.rope(type, qkv.address, width, qkv.address, width, cos.address, sin.address, rows, heads + kvHeads, headDim, 0, 0);
-      const cache = this.cache[i]!;
-      ops.scatterRows(type, cache.address, keys, qkv.address + heads * headDim * size, width, cacheRows, rows, cache.rows, keys);
-      attend(i);
-      this.#projections.multiply(`${at}out.weight`, { x: mixed.address, y: branch.address, rows });
-      norm(normed.address, `${at}norm2`, branch.address);
-      this.#projections.multiply(`${at}gateUp.weight`, { x: normed.address, y: gateUp.address, rows });
-      const up = gateUp.address + intermediateSize * size;
-      ops.swigluFwd(
-        type,
-        gated.address,
-        intermediateSize,
-        gateUp.address,
-        2 * intermediateSize,
-        up,
-        2 * intermediateSize,
-        rows,
-        intermediateSize,
-      );
-      this.#projections.multiply(`${at}down.weight`, { x: gated.address, y: branch.address, rows });
+  run(pass: Pass): void {
+    const { device: { ops }, config: { text: { layers, headDim } } } = this.#model;
+    const { cos, sin, frequencies, axis } = this.buffers;
+    const half = headDim / 2, axisOf = axis.address + (pass.axes === 3 ? 0 : 4 * half);
+    ops.ropeTable(cos.address, sin.address, pass.positions, axisOf, frequencies.address, pass.axes, pass.rows, half);
+    const operations = new EngineOperations(this, { model: this.#model, projections: this.#projections, pass });
+    for (let layer = 0; layer < layers; layer++) {
+      operations.layer = layer;
+      this.#block(operations);
     }
-    norm(out, "norm", branch.address);
+    operations.finish(pass.out);
   }
 
   /**
@@ -165,5 +131,81 @@ export class InferenceDecoder implements Disposable {
   /** Frees everything. */
   [Symbol.dispose](): void {
     for (const tensor of [...Object.values(this.buffers), ...this.cache, this.region]) tensor[Symbol.dispose]();
+  }
+}
+
+/** A block's operations over the static buffers: each result has a buffer of its own, and what is addressed is that buffer. */
+class EngineOperations implements BlockOperations<Address, Address> {
+  /** The block that runs. */
+  layer = 0;
+  readonly #decoder: InferenceDecoder;
+  readonly #model: ModelParts;
+  readonly #projections: Projections;
+  readonly #pass: Pass;
+  /** What is yet to be added to the residual stream, 0 for nothing: the next norm adds it on the way. */
+  #branch: Address = 0;
+
+  constructor(decoder: InferenceDecoder, parts: { model: ModelParts; projections: Projections; pass: Pass }) {
+    this.#decoder = decoder;
+    this.#model = parts.model;
+    this.#projections = parts.projections;
+    this.#pass = parts.pass;
+  }
+
+  norm(weight: string): Address {
+    return this.#norm(this.#decoder.buffers.normed.address, `layers.${this.layer}.${weight}`);
+  }
+
+  linear(x: Address, weight: "qkv" | "out" | "gateUp" | "down"): Address {
+    const { buffers } = this.#decoder, { rows } = this.#pass;
+    const { address: y, cols, dtypeCode } = weight === "qkv" || weight === "gateUp" ? buffers[weight] : buffers.branch;
+    const name = `layers.${this.layer}.${weight}`;
+    this.#projections.multiply(`${name}.weight`, { x, y, rows });
+    const bias = this.#model.parameters[`${name}.bias`];
+    if (bias) this.#model.device.ops.biasAdd(dtypeCode, y, cols, y, cols, bias.tensor.address, rows, cols);
+    return y;
+  }
+
+  /** Turns queries and keys where they are, and puts keys and values into the cache. */
+  rotate(qkv: Address): Address {
+    const { device: { ops }, config: { text: { heads, kvHeads, headDim } } } = this.#model;
+    const { buffers: { qkv: { cols, dtype, dtypeCode }, cos, sin }, cache } = this.#decoder, { rows, cacheRows } = this.#pass;
+    ops.rope(dtypeCode, qkv, cols, qkv, cols, cos.address, sin.address, rows, heads + kvHeads, headDim, 0, 0);
+    const { address, rows: cached, cols: width } = cache[this.layer]!, keys = qkv + heads * headDim * DTYPE_BYTES[dtype];
+    ops.scatterRows(dtypeCode, address, width, keys, cols, cacheRows, rows, cached, width);
+    return qkv;
+  }
+
+  attend(_qkv: Address): Address {
+    this.#pass.attend(this.layer);
+    return this.#decoder.buffers.mixed.address;
+  }
+
+  gate(gateUp: Address): Address {
+    const { gateUp: { cols }, gated } = this.#decoder.buffers, { rows } = this.#pass, half = gated.cols;
+    const up = gateUp + half * DTYPE_BYTES[gated.dtype];
+    this.#model.device.ops.swigluFwd(gated.dtypeCode, gated.address, half, gateUp, cols, up, cols, rows, half);
+    return gated.address;
+  }
+
+  add(branch: Address): void {
+    if (this.#branch) throw new RangeError("Cannot add to the residual stream: what was added before has not been normed yet");
+    this.#branch = branch;
+  }
+
+  /** Writes the final norm of the residual stream. */
+  finish(out: Address): void {
+    this.#norm(out, "norm");
+  }
+
+  /** Adds the branch to the residual stream, in place, and writes the norm of the sum. */
+  #norm(y: Address, weight: string): Address {
+    const { device, config: { text: { hiddenSize, rmsNormEps } }, parameters } = this.#model;
+    const { residual: { address: h, dtypeCode }, rstd } = this.#decoder.buffers, branch = this.#branch;
+    const [sum, x, other] = branch ? [h, branch, h] as const : [0, h, 0] as const;
+    const scale = parameters[weight]!.tensor.address;
+    device.ops.rmsnormFwd(dtypeCode, y, sum, rstd.address, x, other, scale, this.#pass.rows, hiddenSize, rmsNormEps);
+    this.#branch = 0;
+    return y;
   }
 }

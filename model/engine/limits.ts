@@ -9,7 +9,8 @@ import { type DType, DTYPE_BYTES } from "../../ffi/device.ts";
 import { KedgeError } from "../../ffi/errors.ts";
 import type { Shape } from "../../tensor/tensor.ts";
 import type { ModelConfig } from "../config/config.ts";
-import { type ModelParts, visionBytes } from "../qwen2_5_vl/vision_tower.ts";
+import { familyOf } from "../families.ts";
+import type { ModelParts } from "../family.ts";
 
 /** What bounds an engine; results depend on none of it. Given to another engine, it divides its memory in the same way. */
 export interface EngineLimits {
@@ -156,7 +157,7 @@ export function promptBytes(model: ModelParts, prompt: { patches: number; visual
     ? 0
     : 2 * (4 * threads * 128 * (2 + visualTokens) + (device.kind === "cuda" ? sinkScratch(visualTokens) : 0));
   const held = embedded + sums;
-  return { held, promptBytes: held + visionBytes(config.vision, dtype, patches) + scratch };
+  return { held, promptBytes: held + familyOf(config).visionBytes(config.vision, dtype, patches) + scratch };
 }
 
 /** Bytes of scratch of a kedge_connectivity call over as many rows as {@linkcode ATTENTION_SCRATCH} allows, one at least. */

@@ -3,7 +3,8 @@ import type { AttentionShape } from "../../ffi/generated/bindings.ts";
 import { Tape } from "../../tensor/tape.ts";
 import { Tensor } from "../../tensor/tensor.ts";
 import { chosenLayers, regionMap, visualSinks } from "../regions.ts";
-import { encodeVisuals, type ModelParts } from "../qwen2_5_vl/vision_tower.ts";
+import { familyOf } from "../families.ts";
+import type { ModelParts } from "../family.ts";
 import { Block } from "./block.ts";
 import type { InferenceDecoder } from "./inference_decoder.ts";
 import { ATTENTION_SCRATCH, KEPT, MAX_REGIONS, sinkRowBytes } from "./limits.ts";
@@ -67,7 +68,7 @@ export class Prefill {
     if (visuals.length === 0) return;
     const { device } = this.#model;
     using tape = new Tape(device, { record: false });
-    const value = encodeVisuals(tape, this.#model, visuals);
+    const value = familyOf(this.#model.config).encodeVisuals(tape, this.#model, visuals);
     prefix.embeddings = value.tensor.view();
   }
 

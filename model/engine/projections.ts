@@ -2,7 +2,7 @@ import { CpuDevice } from "../../ffi/cpu_device.ts";
 import { DTYPES } from "../../ffi/device.ts";
 import type { Address } from "../../ffi/generated/bindings.ts";
 import { Tensor } from "../../tensor/tensor.ts";
-import type { ModelParts } from "../qwen2_5_vl/vision_tower.ts";
+import type { ModelParts } from "../family.ts";
 import { matrices } from "./limits.ts";
 
 /** Where a product reads and writes. */

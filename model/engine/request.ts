@@ -1,7 +1,8 @@
 import type { ModelConfig } from "../config/config.ts";
 import type { ConnectivityOptions } from "../connectivity.ts";
 import { chosenLayers, type RegionMap, regionMap, SINK_LIMITS } from "../regions.ts";
-import { promptPositions } from "../qwen2_5_vl/positions.ts";
+import { familyOf } from "../families.ts";
+import type { PromptPositions } from "../family.ts";
 import type { Prompt } from "../prompt.ts";
 import type { TokenEvent } from "./completion.ts";
 import { MAX_REGIONS } from "./limits.ts";
@@ -66,7 +67,7 @@ export interface Plan {
   readonly regions: RegionMap | undefined;
   /** The last rows of the prompt from which visual sinks are to be found; 0: none are. */
   readonly sinkRows: number;
-  readonly positions: ReturnType<typeof promptPositions>;
+  readonly positions: PromptPositions;
   /** The prompt's visual rows, ascending. */
   readonly visualRows: Int32Array;
   readonly onToken: Request["onToken"];
@@ -121,7 +122,7 @@ export function planRequest(request: Request, { config, decode }: { config: Mode
   if (!(visualSinkFactor >= 0)) throw refuse(`visualSinkFactor is ${visualSinkFactor}, not 0 or more`);
   if (!(profileRegions <= MAX_REGIONS)) throw refuse(`profileRegions is ${profileRegions}, the engine takes ${MAX_REGIONS} at most`);
   chosenLayers(layers, config.text.layers);
-  const positions = promptPositions(prompt, config);
+  const positions = familyOf(config).positions(prompt, config);
   const visualRows: number[] = [];
   for (const [i, id] of prompt.tokens.entries()) if (id === image || id === video) visualRows.push(i);
   const after = length - 1 - (visualRows.at(-1) ?? length - 1);

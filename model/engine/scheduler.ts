@@ -1,5 +1,5 @@
 import { KedgeError } from "../../ffi/errors.ts";
-import type { ModelParts } from "../qwen2_5_vl/vision_tower.ts";
+import type { ModelParts } from "../family.ts";
 import { visualTokens } from "../prompt.ts";
 import { type Completion, type Draw, type Finish, Recorder } from "./completion.ts";
 import type { EngineOptions } from "./engine_options.ts";

@@ -1,6 +1,6 @@
 import { Tensor } from "../../tensor/tensor.ts";
 import type { ModelConfig } from "../config/config.ts";
-import type { ModelParts } from "../qwen2_5_vl/vision_tower.ts";
+import type { ModelParts } from "../family.ts";
 
 /**
  * Tokens that a response never holds unless the caller says otherwise: the placeholders of pictures and the vision markers.
@@ -30,7 +30,7 @@ export function defaultSuppress(config: ModelConfig): number[] {
  * ```ts
  * import { openDevice } from "../../ffi/open.ts";
  * import { suppressionMask } from "./suppression.ts";
- * import type { ModelParts } from "../qwen2_5_vl/vision_tower.ts";
+ * import type { ModelParts } from "../family.ts";
  * import { assertEquals } from "@std/assert";
  *
  * using device = openDevice("cpu");

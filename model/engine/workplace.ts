@@ -1,7 +1,7 @@
 import type { DType } from "../../ffi/device.ts";
 import { DTYPE_BYTES, DTYPES } from "../../ffi/device.ts";
 import { CpuDevice } from "../../ffi/cpu_device.ts";
-import type { ModelParts } from "../qwen2_5_vl/vision_tower.ts";
+import type { ModelParts } from "../family.ts";
 import { blockSize } from "./block.ts";
 import { Decode, decodeSizes } from "./decode.ts";
 import { InferenceDecoder } from "./inference_decoder.ts";

@@ -1,5 +1,5 @@
 /**
- * Loads and saves the weights of a Qwen2.5-VL folder.
+ * Loads and saves the weights of a model folder.
  *
  * @module
  */
@@ -11,12 +11,11 @@ import type { SafetensorsEntry } from "../../tensor/safetensors_writer.ts";
 import { describe, type Shape, Tensor } from "../../tensor/tensor.ts";
 import { loadInto } from "../../tensor/tensor_files.ts";
 import { type ModelConfig, readConfig } from "../config/config.ts";
+import { familyOf } from "../families.ts";
 import { writeModelFolder } from "./checkpoint_files.ts";
 import { parameterSpecs } from "../parameters.ts";
 
 const CHUNK = 4 * 2 ** 20; // elements
-const EMBEDDING = "model.embed_tokens.weight";
-const HEAD = "lm_head.weight";
 const MOST_NAMES = 20; // in an error
 const STORED: ReadonlySet<string> = new Set(["F32", "BF16", "F16"]);
 
@@ -26,15 +25,6 @@ export type WeightType = "f32" | "bf16";
 /** The type that weights take where nothing else is asked for: on the CPU, which computes in it, f32; else the config's, but f32 for an f16 file. */
 export function weightType(device: Device, config: ModelConfig): WeightType {
   return device.kind === "cpu" || config.dtype !== "bf16" ? "f32" : "bf16";
-}
-
-/**
- * The hub's spelling of a tensor's name. transformers saves some models with `model.visual.` and `model.language_model.`, the inner model alone without the
- * `model.`, and wrapped decoders as `language_model.model.`.
- */
-function hubKey(name: string): string {
-  return name.replace(/^language_model\.(?=lm_head\.)/, "").replace(/^model\.(?=visual\.)/, "")
-    .replace(/^(model\.language_model\.|language_model\.model\.|language_model\.)/, "model.");
 }
 
 /** Whether two tensors hold the same bytes. */
@@ -66,11 +56,11 @@ function checkCounts(
     const numbers = [...names.keys()].flatMap((key) => key.startsWith(prefix) ? [Number.parseInt(key.slice(prefix.length))] : []);
     return numbers.reduce((most, number) => Math.max(most, number + 1), 0);
   };
-  const said = [["num_hidden_layers", config.text.layers, "model.layers."], [
-    "vision_config.depth",
-    config.vision.depth,
-    "visual.blocks.",
-  ]] as const;
+  const { blocks } = familyOf(config).spelling;
+  const said = [
+    ["num_hidden_layers", config.text.layers, blocks.text],
+    ["vision_config.depth", config.vision.depth, blocks.vision],
+  ] as const;
   const faults = said.filter(([, count, prefix]) => count > named(prefix)).map(([key, count, prefix]) =>
     `config.json says ${key} ${count}, and the weights name ${named(prefix)} (${prefix}N)`
   );
@@ -81,19 +71,21 @@ function checkCounts(
 
 /** The file's name of every tensor that the model is made of. @throws {KedgeError} `BadCheckpoint` with all that is wrong. */
 function matchTensors(files: SafetensorsFolder, config: ModelConfig): Map<string, string> {
+  const { canonical, embedding, head } = familyOf(config).spelling;
   const names = new Map<string, string>(), faults: string[] = [];
   for (const name of files.tensors.keys()) {
-    const key = hubKey(name), other = names.get(key);
+    const key = canonical(name), other = names.get(key);
     if (other !== undefined) faults.push(`${other} and ${name} are the same tensor`);
     names.set(key, name);
   }
-  if (config.text.tied && names.has(HEAD)) {
-    const [embedding, head] = [names.get(EMBEDDING), names.get(HEAD)!];
-    if (embedding === undefined) names.set(EMBEDDING, head);
-    else if (!same(files, [embedding, head])) {
-      faults.push(`${head} differs from ${embedding}, although tie_word_embeddings is true: set it to false in config.json, or remove one`);
+  const spare = config.text.tied ? names.get(head) : undefined; // a tied model's output matrix, which some folders hold too
+  if (spare !== undefined) {
+    const first = names.get(embedding);
+    if (first === undefined) names.set(embedding, spare);
+    else if (!same(files, [first, spare])) {
+      faults.push(`${spare} differs from ${first}, although tie_word_embeddings is true: set it to false in config.json, or remove one`);
     }
-    names.delete(HEAD);
+    names.delete(head);
   }
   checkCounts(files, { config, names });
   const expected = new Map<string, Shape>(

@@ -6,9 +6,8 @@
 import { dirname, resolve } from "node:path";
 import type { SafetensorsEntry } from "../../tensor/safetensors_writer.ts";
 import { writeSharded } from "../../tensor/safetensors_writer.ts";
-import type { ModelConfig, SpecialTokens } from "../config/config.ts";
-import { type Json, readJson } from "../qwen2_5_vl/config_file.ts";
-import { configToJson } from "../qwen2_5_vl/config_writer.ts";
+import { configToJson, type ModelConfig, type SpecialTokens } from "../config/config.ts";
+import { type Json, readJson } from "../config/folder_files.ts";
 
 /** Files of a model folder that describe its tokenizer and its processor, not its weights. */
 export const PROCESSOR_FILES: readonly string[] = [
@@ -118,11 +117,11 @@ export function writeModelFolder(folder: string, model: ModelFolder): void {
   const { config, from, maxShardBytes } = model;
   const text = new TextEncoder(), json = (value: Json) => text.encode(`${JSON.stringify(value, null, 2)}\n`);
   const keep = from !== undefined && (model.keepConfig ?? true);
-  const original = keep ? readJson(`${from}/config.json`) : undefined,
-    own = original?.["model_type"] === "qwen2_5_vl" ? original : undefined;
-  const generation = keep && (own || !original) ? readJson(`${from}/generation_config.json`) : undefined;
+  const original = keep ? readJson(`${from}/config.json`) : undefined;
+  const sameType = original?.["model_type"] === config.modelType ? original : undefined;
+  const generation = keep && (sameType || !original) ? readJson(`${from}/generation_config.json`) : undefined;
   const files = new Map<string, Uint8Array>([
-    ["config.json", json(configToJson(config, { original: own }))],
+    ["config.json", json(configToJson(config, { original: sameType }))],
     ["generation_config.json", json(generationJson(config.tokens, generation))],
   ]);
   const there = from === undefined ? [] : entriesOf(from) ?? [];

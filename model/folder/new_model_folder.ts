@@ -7,15 +7,16 @@ import { KedgeError } from "../../ffi/errors.ts";
 import { defaultChatTemplate } from "../processor/chat_template.ts";
 import type { WeightType } from "./checkpoint.ts";
 import { writeModelFolder } from "./checkpoint_files.ts";
-import type { ModelConfig, SpecialTokens, VisionConfig } from "../config/config.ts";
-import { readJson } from "../qwen2_5_vl/config_file.ts";
+import type { ModelConfig, SpecialTokens } from "../config/config.ts";
+import { readJson } from "../config/folder_files.ts";
+import { familyOf } from "../families.ts";
 import { initialEntries, type InitialOptions } from "./initialise.ts";
 import { presetConfig, type PresetName } from "../config/presets.ts";
 import { Tokenizer } from "../processor/tokenizer.ts";
 
 const IM_END = "<|im_end|>", END_OF_TEXT = "<|endoftext|>";
 
-/** The ids of the tokens that a Qwen2.5-VL needs. */
+/** The ids of the tokens that a model needs. */
 function specialTokens(tokenizer: Tokenizer, folder: string): SpecialTokens {
   const ids = tokenizer.specialTokens, names = ["<|image_pad|>", "<|video_pad|>", "<|vision_start|>", "<|vision_end|>"];
   const missing = names.filter((name) => !ids.has(name));
@@ -27,21 +28,6 @@ function specialTokens(tokenizer: Tokenizer, folder: string): SpecialTokens {
   }
   const [image, video, visionStart, visionEnd] = names.map((name) => ids.get(name)!) as [number, number, number, number];
   return { image, video, visionStart, visionEnd, eos, bos: ids.get(END_OF_TEXT), pad: ids.get(END_OF_TEXT) };
-}
-
-/** The image processor's settings, with the hub's Qwen2.5-VL's limits and normalisation. */
-function preprocessorConfig(vision: VisionConfig): Record<string, unknown> {
-  return {
-    "min_pixels": 3136,
-    "max_pixels": 12845056,
-    "patch_size": vision.patchSize,
-    "temporal_patch_size": vision.temporalPatchSize,
-    "merge_size": vision.mergeSize,
-    "image_mean": [0.48145466, 0.4578275, 0.40821073],
-    "image_std": [0.26862954, 0.26130258, 0.27577711],
-    "image_processor_type": "Qwen2VLImageProcessor",
-    "processor_class": "Qwen2_5_VLProcessor",
-  };
 }
 
 function tokenizerConfig(tokenizer: Tokenizer): Record<string, unknown> {
@@ -101,7 +87,7 @@ export function newModelFolder(
     from: options.tokenizer,
     keepConfig: false,
     files: {
-      "preprocessor_config.json": json(preprocessorConfig(config.vision)),
+      "preprocessor_config.json": json(familyOf(config).processor.config(config.vision)),
       "tokenizer_config.json": json(tokenizerConfig(tokenizer)),
       ...hasTemplate(options.tokenizer) ? {} : { "chat_template.jinja": defaultChatTemplate.trim() },
     },

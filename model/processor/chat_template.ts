@@ -5,7 +5,7 @@
  */
 import { Template } from "@huggingface/jinja";
 import { KedgeError } from "../../ffi/errors.ts";
-import { readFolderText, readJson } from "../qwen2_5_vl/config_file.ts";
+import { readFolderText, readJson } from "../config/folder_files.ts";
 import { renderBounded, TEMPLATE_LIMITS } from "./bounded_template.ts";
 import { ofRow, type Row } from "./messages.ts";
 

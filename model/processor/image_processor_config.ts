@@ -7,8 +7,9 @@
  */
 import { join } from "node:path";
 import { z } from "zod";
-import { KedgeError } from "../../ffi/errors.ts";
-import { readFolderText } from "../qwen2_5_vl/config_file.ts";
+import { badFile, readFolderText } from "../config/folder_files.ts";
+import { FAMILIES } from "../families.ts";
+import type { Family } from "../family.ts";
 import { MOST_PIXELS } from "./image_decode.ts";
 import type { ImageProcessorOptions } from "./image_processor_options.ts";
 import type { PixelBounds } from "./messages.ts";
@@ -62,13 +63,9 @@ const ALWAYS: readonly (readonly [key: string, value: unknown])[] = [
 ];
 
 /** An object of a file. */
-interface Found {
+interface FileSection {
   readonly path: string;
   readonly json: unknown;
-}
-
-function bad(path: string, faults: readonly string[], cause?: unknown): KedgeError {
-  return new KedgeError("BadCheckpoint", `Cannot read ${path}: ${faults.join("; ")}`, { path, faults }, { cause });
 }
 
 function readJson(path: string): unknown {
@@ -77,7 +74,7 @@ function readJson(path: string): unknown {
   try {
     return JSON.parse(text);
   } catch (cause) {
-    throw bad(path, [`it is not JSON (${(cause as Error).message})`], cause);
+    throw badFile(path, [`it is not JSON (${(cause as Error).message})`], cause);
   }
 }
 
@@ -92,7 +89,7 @@ function at(json: unknown, keys: string): unknown {
 }
 
 /** The first file that is there, or the part of processor_config.json that goes before them all. */
-function find(folder: string, { part, files }: { part: string; files: readonly string[] }): Found | undefined {
+function find(folder: string, { part, files }: { part: string; files: readonly string[] }): FileSection | undefined {
   const path = join(folder, "processor_config.json"), nested = at(readJson(path), part);
   if (nested !== undefined) return { path: `${path} (${part})`, json: nested };
   for (const file of files) {
@@ -103,27 +100,29 @@ function find(folder: string, { part, files }: { part: string; files: readonly s
 }
 
 /** The fields that are there. */
-function read<T>({ path, json }: Found, fields: Fields<T>): Partial<T> {
-  if (json === null || typeof json !== "object" || Array.isArray(json)) throw bad(path, ["it is not an object"]);
-  const faults: string[] = [], found: [string, unknown][] = [];
+function read<T>({ path, json }: FileSection, fields: Fields<T>): Partial<T> {
+  if (json === null || typeof json !== "object" || Array.isArray(json)) throw badFile(path, ["it is not an object"]);
+  const faults: string[] = [], values: [string, unknown][] = [];
   for (const [name, [keys, schema, words]] of Object.entries<Field<unknown>>(fields)) {
     const key = keys.split(" ").find((key) => at(json, key) !== undefined);
     if (key === undefined) continue;
     const parsed = schema.safeParse(at(json, key));
-    if (parsed.success) found.push([name, parsed.data]);
+    if (parsed.success) values.push([name, parsed.data]);
     else faults.push(`${key} is ${JSON.stringify(at(json, key))}, not ${words}`);
   }
   for (const [key, only] of ALWAYS) {
     const value = at(json, key);
     if (value !== undefined && value !== only) faults.push(`${key} is ${JSON.stringify(value)}, and only ${only} is known`);
   }
-  if (faults.length > 0) throw bad(path, faults);
-  return Object.fromEntries(found) as Partial<T>;
+  if (faults.length > 0) throw badFile(path, faults);
+  return Object.fromEntries(values) as Partial<T>;
 }
 
-function checkType(found: Found, key: string, known: RegExp): void {
-  const { type } = read<{ type: string }>(found, { type: [key, ...NAME] });
-  if (type !== undefined && !known.test(type)) throw bad(found.path, [`${key} is ${JSON.stringify(type)}, which is not Qwen2-VL's`]);
+/** Refuses a processor that belongs to none of the families. */
+function checkType(section: FileSection, key: string, known: (family: Family) => RegExp): void {
+  const { type } = read<{ type: string }>(section, { type: [key, ...NAME] });
+  if (type === undefined || FAMILIES.some((family) => known(family).test(type))) return;
+  throw badFile(section.path, [`${key} is ${JSON.stringify(type)}, which is not Qwen2-VL's`]);
 }
 
 /**
@@ -134,19 +133,19 @@ function checkType(found: Found, key: string, known: RegExp): void {
  */
 export function readImageProcessorConfig(folder: string): ImageProcessorOptions {
   const image = find(folder, { part: "image_processor", files: ["preprocessor_config.json"] });
-  if (!image) throw bad(folder, ["it has neither preprocessor_config.json nor processor_config.json with an image_processor"]);
-  checkType(image, "image_processor_type", /^Qwen2(_5_)?VLImageProcessor(Fast|Pil)?$/);
+  if (!image) throw badFile(folder, ["it has neither preprocessor_config.json nor processor_config.json with an image_processor"]);
+  checkType(image, "image_processor_type", ({ processor }) => processor.imageTypes);
   const shared = read(image, SHARED);
 
   const files = ["video_preprocessor_config.json", "preprocessor_config.json"];
   const video = find(folder, { part: "video_processor", files }) ?? image;
-  checkType(video, "video_processor_type", /^Qwen2(_5_)?VLVideoProcessor(Fast)?$/);
+  checkType(video, "video_processor_type", ({ processor }) => processor.videoTypes);
   const other = Object.entries(read(video, SHARED)).filter(([key, value]) => {
     const here = shared[key as keyof Shared];
     return here !== undefined && JSON.stringify(here) !== JSON.stringify(value);
   });
   if (other.length > 0) {
-    throw bad(
+    throw badFile(
       video.path,
       other.map(([key, value]) => `${key} is ${JSON.stringify(value)} for videos and not so for pictures`),
     );

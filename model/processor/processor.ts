@@ -11,7 +11,9 @@ import { KedgeError } from "../../ffi/errors.ts";
 import { ChatTemplate, type TemplateMessage } from "./chat_template.ts";
 import { ImageProcessor } from "./image_processor.ts";
 import { fieldsSet, type Message, ofRow, type Part, type PixelBounds, type Row } from "./messages.ts";
-import { type Prompt, type Visual, visualTokens } from "../prompt.ts";
+import { FAMILIES, familyOfFolder } from "../families.ts";
+import type { Expand } from "../family.ts";
+import type { Prompt, Visual } from "../prompt.ts";
 import { type DecodeOptions, Tokenizer } from "./tokenizer.ts";
 
 /** What a processor asks of an image processor; with `open`, pictures of a prompt that is too long are not decoded. */
@@ -25,6 +27,8 @@ export interface ProcessorParts extends PixelBounds {
   readonly template?: ChatTemplate;
   /** Default: `ImageProcessor.default`. */
   readonly images?: Pictures;
+  /** Writes what stands in a prompt for a visual. Default: one placeholder for each of its merged patches. */
+  readonly expand?: Expand;
 }
 
 /** How messages are read. */
@@ -145,6 +149,7 @@ export class Processor {
   /** Pictures to patches. */
   readonly images: Pictures;
   readonly #bounds: PixelBounds;
+  readonly #expand: Expand;
 
   /**
    * A processor of its parts.
@@ -162,6 +167,7 @@ export class Processor {
     this.template = template;
     this.images = images;
     this.#bounds = fieldsSet({ minPixels, maxPixels });
+    this.#expand = parts.expand ?? FAMILIES[0]!.processor.expand;
   }
 
   /**
@@ -186,6 +192,7 @@ export class Processor {
       tokenizer: Tokenizer.fromFolder(folder),
       template: ChatTemplate.fromFolder(folder),
       images: ImageProcessor.fromFolder(folder),
+      expand: familyOfFolder(folder).processor.expand,
     });
   }
 
@@ -351,7 +358,10 @@ export class Processor {
           continue;
         }
         const start = tokens.length;
-        for (let n = visualTokens(planned.grid, this.images.mergeSize); n > 0; n--) tokens.push(id);
+        for (const piece of this.#expand(planned, this.images.mergeSize)) {
+          if ("text" in piece) { for (const written of this.tokenizer.encode(piece.text)) tokens.push(written); }
+          else for (let n = piece.placeholders; n > 0; n--) tokens.push(id);
+        }
         places.push({ start, end: tokens.length, planned });
       }
       ends.push(tokens.length);

@@ -8,8 +8,8 @@
  */
 import { Tokenizer as Bpe } from "@huggingface/tokenizers";
 import { KedgeError } from "../../ffi/errors.ts";
-import { MOST_TOKENS } from "../qwen2_5_vl/config_fields.ts";
-import { readJson } from "../qwen2_5_vl/config_file.ts";
+import { MOST_TOKENS } from "../config/kinds.ts";
+import { readJson } from "../config/folder_files.ts";
 
 /** How `Tokenizer.encode` reads a text. */
 export interface EncodeOptions {

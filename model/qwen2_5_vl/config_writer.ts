@@ -1,25 +1,19 @@
 /**
- * Writes a config as JSON: in a new file as the hub's files have it, in an existing one by changing only what differs.
+ * Writes the config of a Qwen2.5-VL as JSON: in a new file as the hub's files have it, in an existing one by changing only what differs.
  *
  * @module
  */
-import type { DType } from "../../ffi/device.ts";
+import { dtypeName, setDtype } from "../config/dtype.ts";
+import type { Json } from "../config/folder_files.ts";
+import { type Field, TOKENS } from "../config/kinds.ts";
+import { TOKEN_FIELDS } from "../config/tokens.ts";
 import type { ModelConfig } from "../config/types.ts";
-import { type Field, TEXT_FIELDS, TOKEN_FIELDS, TOKENS, VISION_FIELDS } from "./config_fields.ts";
-import { type Json, parseConfig } from "./config_file.ts";
-
-const NAMES: Readonly<Partial<Record<DType, string>>> = { f32: "float32", bf16: "bfloat16", f16: "float16" };
+import { TEXT_FIELDS, VISION_FIELDS } from "./config_fields.ts";
 
 const equal = (a: unknown, b: unknown) => JSON.stringify(a) === JSON.stringify(b);
 
-function dtypeName(dtype: DType): string {
-  const name = NAMES[dtype];
-  if (!name) throw new RangeError(`Cannot write a config of ${dtype}: weights are f32, bf16 or f16`);
-  return name;
-}
-
 /** A new file: the flat layout, which every version of transformers that knows the model reads. */
-function flat({ text, vision, tokens, dtype }: ModelConfig): Json {
+export function write({ text, vision, tokens, dtype }: ModelConfig): Json {
   return {
     architectures: ["Qwen2_5_VLForConditionalGeneration"],
     "attention_dropout": 0,
@@ -81,28 +75,8 @@ function child(section: Json, key: string): Json {
   return (section[key] ??= {}) as Json;
 }
 
-/**
- * The object of a config.json.
- *
- * @param options `original`: the object of the file that the config was read from; its layout and its other keys are kept, and only what differs is
- *   changed. Default: the hub's flat layout. The ids that end a response are generation_config.json's matter; here stands the first of them.
- * @throws {KedgeError} `BadCheckpoint` where `original` is no config that {@linkcode parseConfig} reads.
- *
- * @example
- * ```ts
- * import { configToJson, parseConfig } from "../config/config.ts";
- * import { assertEquals } from "@std/assert";
- *
- * const original = { model_type: "qwen2_5_vl", hidden_size: 3584, num_attention_heads: 28, num_key_value_heads: 4, vision_config: { hidden_size: 1280 } };
- * const config = parseConfig(original);
- * assertEquals(configToJson(config, { original }), original);
- * assertEquals(configToJson(config)["rope_scaling"], { type: "mrope", mrope_section: [16, 24, 24] });
- * ```
- */
-export function configToJson(config: ModelConfig, options: { original?: Json } = {}): Json {
-  if (!options.original) return flat(config);
-  const json = structuredClone(options.original);
-  const before = parseConfig(json, { generation: { "eos_token_id": [...config.tokens.eos] } });
+/** Changes the object of a file, which holds `before`, so that it holds `after`; its layout and its other keys stay. */
+export function change(json: Json, { before, after }: { before: ModelConfig; after: ModelConfig }): void {
   const nested = json["text_config"] as Json | undefined, text = nested || json;
   // Files of some versions hold the decoder's keys twice.
   const setText = (keys: readonly string[], value: unknown) => {
@@ -110,50 +84,40 @@ export function configToJson(config: ModelConfig, options: { original?: Json } =
     if (nested && keys.some((key) => key in json)) set(json, keys, value);
   };
   for (const [name, { keys }] of Object.entries<Field>(TEXT_FIELDS)) {
-    const value = config.text[name as keyof typeof TEXT_FIELDS];
+    const value = after.text[name as keyof typeof TEXT_FIELDS];
     if (value !== before.text[name as keyof typeof TEXT_FIELDS]) setText(keys, value);
   }
   for (const [name, { keys }] of Object.entries<Field>(VISION_FIELDS)) {
-    const value = config.vision[name as keyof typeof VISION_FIELDS];
+    const value = after.vision[name as keyof typeof VISION_FIELDS];
     if (value !== before.vision[name as keyof typeof VISION_FIELDS]) set(child(json, "vision_config"), keys, value);
   }
   for (const [name, { keys }] of Object.entries<Field>(TOKEN_FIELDS)) {
-    const value = config.tokens[name as keyof typeof TOKEN_FIELDS];
+    const value = after.tokens[name as keyof typeof TOKEN_FIELDS];
     if (value !== before.tokens[name as keyof typeof TOKEN_FIELDS]) set(json, keys, value);
   }
-  if (config.text.layers !== before.text.layers && "layer_types" in text) {
-    text["layer_types"] = Array(config.text.layers).fill("full_attention");
+  if (after.text.layers !== before.text.layers && "layer_types" in text) {
+    text["layer_types"] = Array(after.text.layers).fill("full_attention");
   }
-  if (config.text.headDim !== before.text.headDim && "head_dim" in text) text["head_dim"] = config.text.headDim;
+  if (after.text.headDim !== before.text.headDim && "head_dim" in text) text["head_dim"] = after.text.headDim;
   const rope = () => {
     if (!text["rope_scaling"] && !text["rope_parameters"]) text["rope_scaling"] = { type: "mrope" };
     return (text["rope_scaling"] || text["rope_parameters"]) as Json;
   };
-  if (!equal(config.text.mropeSection, before.text.mropeSection)) set(rope(), ["mrope_section"], [...config.text.mropeSection]);
-  if (config.text.ropeTheta !== before.text.ropeTheta) {
-    if ("rope_theta" in rope()) rope()["rope_theta"] = config.text.ropeTheta;
-    else setText(["rope_theta"], config.text.ropeTheta);
+  if (!equal(after.text.mropeSection, before.text.mropeSection)) set(rope(), ["mrope_section"], [...after.text.mropeSection]);
+  if (after.text.ropeTheta !== before.text.ropeTheta) {
+    if ("rope_theta" in rope()) rope()["rope_theta"] = after.text.ropeTheta;
+    else setText(["rope_theta"], after.text.ropeTheta);
   }
-  if (!equal(config.vision.fullAttentionBlocks, before.vision.fullAttentionBlocks)) {
-    set(child(json, "vision_config"), ["fullatt_block_indexes"], [...config.vision.fullAttentionBlocks]);
+  if (!equal(after.vision.fullAttentionBlocks, before.vision.fullAttentionBlocks)) {
+    set(child(json, "vision_config"), ["fullatt_block_indexes"], [...after.vision.fullAttentionBlocks]);
   }
-  if (config.text.tied !== before.text.tied) {
-    set(json, ["tie_word_embeddings"], config.text.tied);
-    if (nested && "tie_word_embeddings" in nested) nested["tie_word_embeddings"] = config.text.tied;
+  if (after.text.tied !== before.text.tied) {
+    set(json, ["tie_word_embeddings"], after.text.tied);
+    if (nested && "tie_word_embeddings" in nested) nested["tie_word_embeddings"] = after.text.tied;
   }
-  if (config.tokens.bos !== before.tokens.bos) setText(["bos_token_id"], config.tokens.bos ?? null);
-  if (config.tokens.pad !== before.tokens.pad) setText(["pad_token_id"], config.tokens.pad ?? null);
+  if (after.tokens.bos !== before.tokens.bos) setText(["bos_token_id"], after.tokens.bos ?? null);
+  if (after.tokens.pad !== before.tokens.pad) setText(["pad_token_id"], after.tokens.pad ?? null);
   const eos = TOKENS.schema.safeParse(text["eos_token_id"] ?? json["eos_token_id"]).data ?? [];
-  if (eos.some((id) => !config.tokens.eos.includes(id))) setText(["eos_token_id"], config.tokens.eos[0] ?? null);
-  if (config.dtype !== before.dtype) setDtype(json, config.dtype);
-  return json;
-}
-
-function setDtype(json: Json, dtype: DType): void {
-  const keys = ["dtype", "torch_dtype"], name = dtypeName(dtype);
-  const top = keys.filter((key) => key in json);
-  for (const key of top.length > 0 ? top : [json["text_config"] ? "dtype" : "torch_dtype"]) json[key] = name;
-  for (const section of [json["text_config"], json["vision_config"]] as (Json | undefined)[]) {
-    for (const key of keys) if (section && key in section) section[key] = name;
-  }
+  if (eos.some((id) => !after.tokens.eos.includes(id))) setText(["eos_token_id"], after.tokens.eos[0] ?? null);
+  if (after.dtype !== before.dtype) setDtype(json, after.dtype);
 }

@@ -4,62 +4,11 @@
  *
  * @module
  */
-import { KedgeError } from "../../ffi/errors.ts";
-import type { ModelConfig, TextConfig } from "../config/config.ts";
-import { type Prompt, type Visual, visualTokens } from "../prompt.ts";
-import { checkGrid } from "./vision_layout.ts";
-
-/** Where a visual's placeholders are. */
-export interface VisualSpan {
-  readonly visual: Visual;
-  /** The first placeholder's index in the prompt. */
-  readonly start: number;
-  /** One after the last. */
-  readonly end: number;
-}
-
-/** Positions of a prompt's tokens. */
-export interface PromptPositions {
-  /** Time, row, column; each [tokens]. */
-  readonly axes: [Int32Array<ArrayBuffer>, Int32Array<ArrayBuffer>, Int32Array<ArrayBuffer>];
-  /** The position of the first token of a response, on all three axes; those of the next follow one by one. */
-  readonly next: number;
-}
-
-/**
- * Finds the placeholders of each visual, in order.
- *
- * @throws {KedgeError} `BadData` where placeholders and visuals do not fit, naming which and how many; {RangeError} for an impossible grid.
- */
-export function visualSpans(prompt: Prompt, config: ModelConfig): VisualSpan[] {
-  const { tokens, visuals } = prompt;
-  const { image, video } = config.tokens;
-  const { mergeSize } = config.vision;
-  const bad = (words: string, details: Record<string, unknown>) => {
-    const counts = `The prompt holds ${count(tokens, image)} image and ${count(tokens, video)} video placeholders`;
-    const wanted = visuals.map((visual) => `${visual.kind} ${visualTokens(visual.grid, mergeSize)}`).join(", ") || "none";
-    return new KedgeError("BadData", `Cannot place visuals in a prompt: ${words}. ${counts}; its visuals need: ${wanted}`, details);
-  };
-  const spans: VisualSpan[] = [];
-  let at = 0;
-  const next = () => {
-    while (at < tokens.length && tokens[at] !== image && tokens[at] !== video) at++;
-    return at;
-  };
-  for (const [i, visual] of visuals.entries()) {
-    const what = `visual ${i} (${visual.kind})`;
-    checkGrid(visual.grid, { mergeSize, what });
-    const [start, needed] = [next(), visualTokens(visual.grid, mergeSize)];
-    const wanted = visual.kind === "image" ? image : video;
-    if (start === tokens.length) throw bad(`${what} has no placeholder left`, { visual: i });
-    if (tokens[start] !== wanted) throw bad(`token ${start} is a placeholder of the other kind than ${what}`, { visual: i, token: start });
-    while (at < start + needed && tokens[at] === wanted) at++;
-    if (at < start + needed) throw bad(`${what} needs ${needed} placeholders, ${at - start} are at token ${start}`, { visual: i });
-    spans.push({ visual, start, end: at });
-  }
-  if (next() < tokens.length) throw bad(`token ${at} is a placeholder that belongs to no visual`, { token: at });
-  return spans;
-}
+import type { ModelConfig, TextConfig } from "../config/types.ts";
+import type { PromptPositions } from "../family.ts";
+import type { Prompt } from "../prompt.ts";
+import { frequencies } from "../transformer/rotary.ts";
+import { visualSpans } from "../visual_spans.ts";
 
 /**
  * Positions of a prompt. Text counts on, the same on all axes. A visual that starts at p has time p + t * step, rows from p and columns from p; step is
@@ -72,7 +21,7 @@ export function visualSpans(prompt: Prompt, config: ModelConfig): VisualSpan[] {
  * @example
  * ```ts
  * import { promptPositions } from "./positions.ts";
- * import type { ModelConfig } from "../config/config.ts";
+ * import type { ModelConfig } from "../config/types.ts";
  * import { assertEquals } from "@std/assert";
  *
  * const config = { tokens: { image: 90, video: 91 }, vision: { mergeSize: 2, tokensPerSecond: 2 } } as ModelConfig;
@@ -117,7 +66,7 @@ export function promptPositions(prompt: Prompt, config: ModelConfig): PromptPosi
  * @example
  * ```ts
  * import { textRope } from "./positions.ts";
- * import type { TextConfig } from "../config/config.ts";
+ * import type { TextConfig } from "../config/types.ts";
  * import { assertEquals } from "@std/assert";
  *
  * const { axis, invFreq } = textRope({ headDim: 8, mropeSection: [2, 1, 1], ropeTheta: 10000 } as unknown as TextConfig);
@@ -129,15 +78,4 @@ export function textRope(config: TextConfig): { axis: number[]; invFreq: Float64
   const { headDim, mropeSection, ropeTheta } = config;
   const axis = mropeSection.flatMap((size, i) => new Array<number>(size).fill(i));
   return { axis, invFreq: frequencies(headDim, { base: ropeTheta, count: headDim / 2 }) };
-}
-
-/** base^(-2i / dim), i < count. Su et al., arXiv 2104.09864. */
-export function frequencies(dim: number, options: { base: number; count: number }): Float64Array<ArrayBuffer> {
-  return Float64Array.from({ length: options.count }, (_, i) => options.base ** (-2 * i / dim));
-}
-
-function count(tokens: Int32Array, token: number): number {
-  let found = 0;
-  for (const each of tokens) if (each === token) found++;
-  return found;
 }

@@ -1,5 +1,5 @@
-import type { VisionConfig } from "../config/config.ts";
-import { type Grid, visualTokens } from "../prompt.ts";
+import type { VisionConfig } from "../config/types.ts";
+import { checkGrid, type Grid, visualTokens } from "../prompt.ts";
 
 /** In which order the vision tower takes the patches of packed pictures, and which of them see one another. */
 export interface VisionLayout {
@@ -27,7 +27,7 @@ export interface VisionLayout {
  * @example
  * ```ts
  * import { visionLayout } from "./vision_layout.ts";
- * import type { VisionConfig } from "../config/config.ts";
+ * import type { VisionConfig } from "../config/types.ts";
  * import { assertEquals } from "@std/assert";
  *
  * // Windows of 2 x 2 merged tokens over a picture of 1 x 3.
@@ -75,14 +75,4 @@ export function visionLayout(grids: readonly Grid[], config: VisionConfig): Visi
     }
   }
   return { order, inverse, windows, frames, rows, cols };
-}
-
-/** @throws {RangeError} unless the grid holds whole merged tokens, one at least. */
-export function checkGrid({ t, h, w }: Grid, options: { mergeSize: number; what: string }): void {
-  const { mergeSize, what } = options;
-  const good = (size: number, multiple: number) => Number.isSafeInteger(size) && size > 0 && size % multiple === 0;
-  if (good(t, 1) && good(h, mergeSize) && good(w, mergeSize)) return;
-  throw new RangeError(
-    `Cannot use the grid ${t} x ${h} x ${w} of ${what}: it needs a positive time, and rows and columns that are multiples of ${mergeSize}`,
-  );
 }

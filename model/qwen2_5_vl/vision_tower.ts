@@ -4,29 +4,22 @@
  * @module
  */
 import { type Device, type DType, DTYPE_BYTES } from "../../ffi/device.ts";
-import { add, addRmsnorm, attention, gatherRows, gelu, linear, rmsnorm, rope, RopeTable, swiglu } from "../../tensor/ops/mod.ts";
+import { gatherRows, gelu, linear, rmsnorm, RopeTable } from "../../tensor/ops/mod.ts";
 import type { Parameters } from "../../tensor/parameter.ts";
 import { Segments } from "../../tensor/segments.ts";
 import type { Tape } from "../../tensor/tape.ts";
 import { Tensor } from "../../tensor/tensor.ts";
 import type { Value } from "../../tensor/value.ts";
 import { type Checkpointing, runBlocks } from "../checkpointing.ts";
-import type { ModelConfig, VisionConfig } from "../config/config.ts";
-import { frequencies } from "./positions.ts";
+import type { VisionConfig } from "../config/types.ts";
+import type { ModelParts } from "../family.ts";
+import { preNormBlock } from "../transformer/block.ts";
+import { frequencies } from "../transformer/rotary.ts";
+import { tapeBlock } from "../transformer/tape_block.ts";
 import { type Visual, visualTokens } from "../prompt.ts";
 import { type VisionLayout, visionLayout } from "./vision_layout.ts";
 
 const [EPS, ROPE_THETA] = [1e-6, 10_000]; // of the published model; its config has neither
-
-/** What a forward reads of a model. */
-export interface ModelParts {
-  /** Its sizes. */
-  readonly config: ModelConfig;
-  /** Its weights. */
-  readonly parameters: Parameters;
-  /** Where it runs. */
-  readonly device: Device;
-}
 
 /**
  * Embeds pictures and videos, all packed in one pass. Where no parameter of the tower wants a gradient, nothing is recorded.
@@ -55,42 +48,17 @@ export function encodeVisuals(
     const freq = frequencies(half, { base: ROPE_THETA, count: half / 2 });
     const axis = Array.from({ length: half }, (_, i) => i < half / 2 ? 0 : 1);
     const table = tape.own(new RopeTable(device, { positions: [layout.rows, layout.cols], axis, invFreq: [...freq, ...freq] }));
+    const { heads, hiddenSize, intermediateSize, fullAttentionBlocks } = vision;
+    const sizes = { heads, kvHeads: heads, headDim: hiddenSize / heads, intermediateSize, eps: EPS };
+    const pass = { block: preNormBlock, parameters, prefix: "visual.blocks", sizes, table };
     h = runBlocks(h, {
       tape,
       count: vision.depth,
       checkpointing: options.checkpointing ?? "off",
-      block: (x, i) => block(x, { parameters, vision, table, i, segments: vision.fullAttentionBlocks.includes(i) ? frames : windows }),
+      block: (x, i) => tapeBlock(x, i, { ...pass, segments: fullAttentionBlocks.includes(i) ? frames : windows }),
     });
     return merge(h, { parameters, vision, layout });
   });
-}
-
-/** One block: x plus attention of its norm, plus MLP of the norm of that. */
-function block(
-  x: Value,
-  options: { parameters: Parameters; vision: VisionConfig; segments: Segments; table: RopeTable; i: number },
-): Value {
-  const { parameters, vision: { hiddenSize, intermediateSize, heads }, segments, table, i } = options;
-  const { tape } = x;
-  const weight = (name: string) => parameters[`visual.blocks.${i}.${name}`]!;
-  const dense = (input: Value, name: string) => linear(input, weight(`${name}.weight`), { bias: weight(`${name}.bias`) });
-  const qkv = tape.scope(() => dense(rmsnorm(x, weight("norm1"), { eps: EPS }), "qkv"));
-  const mixed = tape.scope(() => {
-    const turned = rope(qkv.columns(0, 2 * hiddenSize), table, { inPlace: true });
-    const [q, k] = [turned.columns(0, hiddenSize), turned.columns(hiddenSize, 2 * hiddenSize)];
-    return attention({ q, k, v: qkv.columns(2 * hiddenSize, 3 * hiddenSize) }, { segments, heads });
-  });
-  qkv[Symbol.dispose]();
-  const projected = dense(mixed, "out");
-  mixed[Symbol.dispose]();
-  const { y, h } = addRmsnorm(projected, x, { weight: weight("norm2"), eps: EPS, inPlace: true });
-  const both = dense(y, "gateUp");
-  y[Symbol.dispose]();
-  const gated = tape.scope(() => swiglu(both.columns(0, intermediateSize), both.columns(intermediateSize, 2 * intermediateSize)));
-  both[Symbol.dispose]();
-  const down = dense(gated, "down");
-  gated[Symbol.dispose]();
-  return add(h, down);
 }
 
 /** Norm, then an MLP over the patches of each merged token; back to raster order. */

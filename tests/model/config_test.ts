@@ -361,6 +361,7 @@ Deno.test("an unchanged config gives its own file back, unknown keys and all", (
 
 Deno.test("every changed size is found again, in the original's layout", () => {
   const other: ModelConfig = {
+    modelType: "qwen2_5_vl",
     text: {
       hiddenSize: 96,
       intermediateSize: 7,

@@ -21,6 +21,7 @@ export const [VOCAB, IMAGE, VIDEO, VISION_START, VISION_END, EOS] = [97, 90, 91,
 /** A model's sizes, small enough for hundreds of requests. */
 export function littleConfig(): ModelConfig {
   return {
+    modelType: "qwen2_5_vl",
     text: {
       hiddenSize: 32,
       intermediateSize: 48,

@@ -1,6 +1,7 @@
 import { KedgeError } from "../../ffi/errors.ts";
 import type { ModelConfig } from "../../model/config/config.ts";
-import { promptPositions, textRope, visualSpans } from "../../model/qwen2_5_vl/positions.ts";
+import { promptPositions, textRope } from "../../model/qwen2_5_vl/positions.ts";
+import { visualSpans } from "../../model/visual_spans.ts";
 import type { Visual } from "../../model/prompt.ts";
 import { assertAlmostEquals, assertEquals, assertThrows } from "@std/assert";
 

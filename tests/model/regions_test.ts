@@ -5,7 +5,7 @@ import { Random } from "../../tensor/random.ts";
 import { assertEquals, assertThrows } from "@std/assert";
 
 const [IMAGE, VIDEO] = [90, 91];
-const config = { tokens: { image: IMAGE, video: VIDEO }, vision: { mergeSize: 2 } } as ModelConfig;
+const config = { modelType: "qwen2_5_vl", tokens: { image: IMAGE, video: VIDEO }, vision: { mergeSize: 2 } } as ModelConfig;
 
 /** One text token, then each visual [time, rows, columns of merged tokens] with a text token behind it. */
 function prompt(...sizes: [number, number, number][]): Prompt {

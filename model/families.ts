@@ -1,0 +1,24 @@
+import { readJson } from "./config/folder_files.ts";
+import type { ModelConfig } from "./config/types.ts";
+import type { Family } from "./family.ts";
+import { qwen25vl } from "./qwen2_5_vl/family.ts";
+import type { Qwen25VLPreset } from "./qwen2_5_vl/presets.ts";
+
+/** The families that Kedge reads. */
+export const FAMILIES: readonly Family[] = [qwen25vl];
+
+/** Names of the presets of all families. */
+export type PresetName = Qwen25VLPreset;
+
+/** The family of a model. @throws {RangeError} for a `modelType` of none. */
+export function familyOf({ modelType }: Pick<ModelConfig, "modelType">): Family {
+  const family = FAMILIES.find((family) => family.modelType === modelType);
+  if (family) return family;
+  throw new RangeError(`Cannot use a model of type "${modelType}": Kedge knows ${FAMILIES.map((known) => known.modelType).join(", ")}`);
+}
+
+/** The family whose processor a folder's files are for: that of its config.json; where there is none, or one of another model's, the first. */
+export function familyOfFolder(folder: string): Family {
+  const type = readJson(`${folder}/config.json`)?.["model_type"];
+  return FAMILIES.find(({ modelType }) => modelType === type) ?? FAMILIES[0]!;
+}

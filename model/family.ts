@@ -1,0 +1,109 @@
+/**
+ * What a model family is: all in which the models of one `model_type` differ from others. Each family has a folder here, and a line in `families.ts`;
+ * nothing outside of it asks which family a model is of.
+ *
+ * @module
+ */
+import type { Device, DType } from "../ffi/device.ts";
+import type { Parameters } from "../tensor/parameter.ts";
+import type { Tape } from "../tensor/tape.ts";
+import type { Value } from "../tensor/value.ts";
+import type { Checkpointing } from "./checkpointing.ts";
+import type { Json } from "./config/folder_files.ts";
+import type { Section } from "./config/section.ts";
+import type { ModelConfig, TextConfig, VisionConfig } from "./config/types.ts";
+import type { ParameterSpec } from "./parameter_list.ts";
+import type { Prompt, Visual } from "./prompt.ts";
+import type { Block } from "./transformer/block.ts";
+import type { VisualSpan } from "./visual_spans.ts";
+
+/** What a forward reads of a model. */
+export interface ModelParts {
+  /** Its sizes. */
+  readonly config: ModelConfig;
+  /** Its weights. */
+  readonly parameters: Parameters;
+  /** Where it runs. */
+  readonly device: Device;
+}
+
+/** The sizes of a model; its tokenizer gives the rest. */
+export interface Preset {
+  /** `vocabSize` 0: as large as the tokenizer. */
+  readonly text: TextConfig;
+  /** Sizes of the vision tower. */
+  readonly vision: VisionConfig;
+  /** Type of its weights. */
+  readonly dtype: DType;
+}
+
+/** Positions of a prompt's tokens. */
+export interface PromptPositions {
+  /** Time, row, column; each [tokens]. */
+  readonly axes: [Int32Array<ArrayBuffer>, Int32Array<ArrayBuffer>, Int32Array<ArrayBuffer>];
+  /** The position of the first token of a response, on all three axes; those of the next follow one by one. */
+  readonly next: number;
+}
+
+/** A piece of what stands in a prompt for a visual: so many placeholders, or text, in which special tokens go by their names. */
+export type Expansion = { readonly placeholders: number } | { readonly text: string };
+
+/** Writes what stands in a prompt in the place of a visual's one placeholder in the template's text. */
+export type Expand = (visual: Pick<Visual, "kind" | "grid">, mergeSize: number) => readonly Expansion[];
+
+/** How tensors are spelled in a model folder. */
+export interface Spelling {
+  /** The name that parameter specs have for a tensor, whichever way a folder spells it. */
+  readonly canonical: (name: string) => string;
+  /** Name of the embedding. */
+  readonly embedding: string;
+  /** Name of the output matrix, which tied models lack. */
+  readonly head: string;
+  /** What stands before the number of a block of the decoder, and of the vision tower. */
+  readonly blocks: { readonly text: string; readonly vision: string };
+}
+
+/** A family of models. */
+export interface Family {
+  /** The `model_type` of its config.json. */
+  readonly modelType: string;
+  /** Its config.json. */
+  readonly config: {
+    /** Reads a file; faults go to the section's list. `generation`: the object of generation_config.json. */
+    parse(file: Section, generation: Json | undefined): Omit<ModelConfig, "modelType">;
+    /** The object of a new file. */
+    write(config: ModelConfig): Json;
+    /** Changes the object of a file, which holds `before`, so that it holds `after`; its other keys stay. */
+    change(json: Json, configs: { before: ModelConfig; after: ModelConfig }): void;
+  };
+  /** Models to make, by name. */
+  readonly presets: Readonly<Record<string, Preset>>;
+  /** The preset that has the sizes of a model of the hub, "owner/name". */
+  presetOf(repo: string): string | undefined;
+  /** All parameters, in the order of a forward pass. The decoder's are named as `decoderParameters` names them. */
+  parameterSpecs(config: ModelConfig): ParameterSpec[];
+  readonly spelling: Spelling;
+
+  /** Where the placeholders of a prompt's visuals are, in order. @throws {KedgeError} `BadData` where placeholders and visuals do not fit. */
+  visualSpans(prompt: Prompt, config: ModelConfig): VisualSpan[];
+  /** Positions of a prompt's tokens. @throws as of `visualSpans`. */
+  positions(prompt: Prompt, config: ModelConfig): PromptPositions;
+  /** Which axis of the positions turns each frequency of half a head, and the frequencies. */
+  rope(text: TextConfig): { axis: number[]; invFreq: Float64Array<ArrayBuffer> };
+  /** A block of the decoder. */
+  readonly block: Block;
+  /** The vision tower: visuals, one at least, to [merged tokens, hidden], in their order. */
+  encodeVisuals(tape: Tape, model: ModelParts, visuals: readonly Visual[], options?: { checkpointing?: Checkpointing }): Value;
+  /** An upper bound of the bytes that the tower holds where nothing is recorded, beside weights and workspace. `patches`: of all visuals together. */
+  visionBytes(vision: VisionConfig, dtype: DType, patches: number): number;
+
+  /** From messages to prompts. */
+  readonly processor: {
+    readonly expand: Expand;
+    /** The `image_processor_type` that its folders name, and the `video_processor_type`. */
+    readonly imageTypes: RegExp;
+    readonly videoTypes: RegExp;
+    /** The preprocessor_config.json of a new folder. */
+    config(vision: VisionConfig): Json;
+  };
+}

@@ -1,0 +1,120 @@
+/**
+ * A block of a decoder or of a vision tower on a tape.
+ *
+ * @module
+ */
+import { add, addRmsnorm, attention, type AttentionSeen, linear, rmsnorm, rope, type RopeTable, swiglu } from "../../tensor/ops/mod.ts";
+import type { Parameter, Parameters } from "../../tensor/parameter.ts";
+import type { Segments } from "../../tensor/segments.ts";
+import type { Value } from "../../tensor/value.ts";
+import type { Block, BlockOperations } from "./block.ts";
+
+/** What all blocks of a pass share. */
+export interface TapePass {
+  /** What a block does. */
+  readonly block: Block;
+  readonly parameters: Parameters;
+  /** What stands before a block's number in the names of its parameters: "layers" for "layers.0.norm1". */
+  readonly prefix: string;
+  readonly sizes: {
+    readonly heads: number;
+    readonly kvHeads: number;
+    readonly headDim: number;
+    readonly intermediateSize: number;
+    /** Added to the mean square in the norms. */
+    readonly eps: number;
+  };
+  /** Angles of every token. */
+  readonly table: RopeTable;
+  /** Sees queries, keys and log-sum-exp of each block, once. */
+  readonly observe?: ((layer: number, seen: AttentionSeen) => void) | undefined;
+}
+
+/**
+ * Runs block i.
+ *
+ * @param x [tokens, hidden]; it stays the caller's.
+ * @param segments Which tokens see which.
+ * @returns [tokens, hidden].
+ */
+export function tapeBlock(x: Value, i: number, pass: TapePass & { readonly segments: Segments }): Value {
+  const operations = new TapeOperations(x, i, pass);
+  pass.block(operations);
+  return operations.finish();
+}
+
+/** Queries, keys and values, and all whose memory they share. */
+interface Rotated {
+  readonly q: Value;
+  readonly k: Value;
+  readonly v: Value;
+  readonly free: readonly Value[];
+}
+
+class TapeOperations implements BlockOperations<Value, Rotated> {
+  readonly #layer: number;
+  readonly #pass: TapePass & { readonly segments: Segments };
+  #residual: Value;
+  /** What is yet to be added to the residual stream: the next norm adds it on the way. */
+  #branch: Value | undefined;
+
+  constructor(x: Value, layer: number, pass: TapePass & { readonly segments: Segments }) {
+    this.#residual = x;
+    this.#layer = layer;
+    this.#pass = pass;
+  }
+
+  #weight(name: string): Parameter | undefined {
+    return this.#pass.parameters[`${this.#pass.prefix}.${this.#layer}.${name}`];
+  }
+
+  norm(name: string): Value {
+    const weight = this.#weight(name)!, { eps } = this.#pass.sizes;
+    if (!this.#branch) return rmsnorm(this.#residual, weight, { eps });
+    const { y, h } = addRmsnorm(this.#branch, this.#residual, { weight, eps, inPlace: true });
+    this.#residual = h;
+    this.#branch = undefined;
+    return y;
+  }
+
+  linear(x: Value, name: string): Value {
+    const y = linear(x, this.#weight(`${name}.weight`)!, { bias: this.#weight(`${name}.bias`) ?? null });
+    x[Symbol.dispose]();
+    return y;
+  }
+
+  rotate(qkv: Value): Rotated {
+    const { table, sizes: { heads, kvHeads, headDim } } = this.#pass;
+    const [queries, keys] = [heads * headDim, kvHeads * headDim];
+    const before = qkv.columns(0, queries + keys), turned = rope(before, table, { inPlace: true });
+    const [q, k] = [turned.columns(0, queries), turned.columns(queries, queries + keys)];
+    const v = qkv.columns(queries + keys, queries + 2 * keys);
+    return { q, k, v, free: [q, k, v, turned, before, qkv] };
+  }
+
+  attend({ q, k, v, free }: Rotated): Value {
+    const { segments, observe, sizes: { heads, kvHeads } } = this.#pass;
+    const mixed = attention({ q, k, v }, { segments, heads, kvHeads, ...(observe && { observe: (seen) => observe(this.#layer, seen) }) });
+    for (const value of free) value[Symbol.dispose]();
+    return mixed;
+  }
+
+  gate(gateUp: Value): Value {
+    const { intermediateSize } = this.#pass.sizes;
+    const gated = gateUp.tape.scope(() =>
+      swiglu(gateUp.columns(0, intermediateSize), gateUp.columns(intermediateSize, 2 * intermediateSize))
+    );
+    gateUp[Symbol.dispose]();
+    return gated;
+  }
+
+  add(branch: Value): void {
+    if (this.#branch) throw new RangeError("Cannot add to the residual stream: what was added before has not been normed yet");
+    this.#branch = branch;
+  }
+
+  /** The residual stream with all that was added. */
+  finish(): Value {
+    return this.#branch ? add(this.#residual, this.#branch) : this.#residual;
+  }
+}
