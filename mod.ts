@@ -36,7 +36,8 @@ export {
   type Gemm,
   type MemoryReport,
 } from "./ffi/device.ts";
-export type { Address, AttentionGradients, AttentionShape, DecodeShape, Host, Ops } from "./ffi/generated/bindings.ts";
+export type { Address } from "./ffi/address.ts";
+export type { AttentionGradients, AttentionShape, DecodeShape, Host, Ops } from "./ffi/generated/bindings.ts";
 export { KedgeError, type KedgeErrorCode } from "./ffi/errors.ts";
 
 // Tensors.

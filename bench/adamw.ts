@@ -6,6 +6,7 @@
  *
  * @module
  */
+import { type Address } from "../ffi/address.ts";
 import { CpuDevice } from "../ffi/cpu_device.ts";
 import { DTYPES } from "../ffi/device.ts";
 import { benchLine } from "./options.ts";
@@ -26,7 +27,7 @@ const { ops } = device, { f32, bf16 } = DTYPES;
 const n = line.number("elements", { min: 1 }) ?? 2 ** 25; // 128 MiB in f32: far beyond the caches
 const rounds = line.number("rounds", { min: 1 }) ?? 11;
 
-function zeros(bytes: number): number {
+function zeros(bytes: number): Address {
   const address = device.alloc(bytes);
   ops.fill(f32, address, bytes / 4, 0);
   return address;

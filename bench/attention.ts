@@ -7,6 +7,7 @@
  *
  * @module
  */
+import { type Address } from "../ffi/address.ts";
 import { CpuDevice } from "../ffi/cpu_device.ts";
 import { DTYPES } from "../ffi/device.ts";
 import { benchLine } from "./options.ts";
@@ -46,13 +47,13 @@ const line = benchLine({
 using device = CpuDevice.open({ threads: line.number("threads", { min: 1 }) ?? 2 });
 const options = { rounds: line.number("rounds", { min: 1 }) ?? 7 };
 
-function upload(length: number): number {
+function upload(length: number): Address {
   const address = device.alloc(length * 4);
   device.write(address, Float32Array.from({ length }, () => 3 * (Math.random() - Math.random())));
   return address;
 }
 
-function integers(values: number[]): number {
+function integers(values: number[]): Address {
   const address = device.alloc(values.length * 4);
   device.write(address, Int32Array.from(values));
   return address;

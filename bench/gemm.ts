@@ -5,6 +5,7 @@
  *
  * @module
  */
+import { type Address } from "../ffi/address.ts";
 import { CpuDevice } from "../ffi/cpu_device.ts";
 import { DTYPES } from "../ffi/device.ts";
 import { benchLine } from "./options.ts";
@@ -23,7 +24,7 @@ using device = CpuDevice.open({ threads: line.number("threads", { min: 1 }) ?? 2
 const found = device.blas.name !== "built-in";
 const options = { rounds: line.number("rounds", { min: 1 }) ?? 11 };
 
-function upload(length: number): number {
+function upload(length: number): Address {
   const address = device.alloc(length * 4);
   device.write(address, Float32Array.from({ length }, () => Math.random() * 2 - 1));
   return address;

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { Address } from "./address.ts";
 import { loadLibrary } from "./load.ts";
 
 /** A loaded CBLAS. */
@@ -13,8 +14,8 @@ export interface Cblas {
   readonly path: string;
   /** Row-major C = alpha op(A) op(B) + beta C, as of CBLAS; addresses are host addresses. */
   // deno-fmt-ignore
-  readonly sgemm: (order: number, transA: number, transB: number, m: number, n: number, k: number, alpha: number, a: number, lda: number,
-    b: number, ldb: number, beta: number, c: number, ldc: number) => void;
+  readonly sgemm: (order: number, transA: number, transB: number, m: number, n: number, k: number, alpha: number, a: Address, lda: number,
+    b: Address, ldb: number, beta: number, c: Address, ldc: number) => void;
   /** Sets the threads of the whole process's library; undefined where it cannot be told. */
   readonly setThreads?: (threads: number) => void;
 }

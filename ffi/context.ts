@@ -1,4 +1,5 @@
-import { type Address, structs } from "./generated/bindings.ts";
+import { type Address, addressOf } from "./address.ts";
+import { structs } from "./generated/bindings.ts";
 import { KedgeError } from "./errors.ts";
 
 const CODES = ["OK", "INVALID", "BAD_INDEX", "UNSUPPORTED", "WORKSPACE", "OUT_OF_MEMORY", "DEVICE", "HANDLE"] as const;
@@ -79,7 +80,7 @@ export class Context {
 
   get workspace(): { address: Address; bytes: number } {
     const { workspace, workspace_bytes: bytes } = CONTEXT.offsets;
-    return { address: Number(this.#view.getBigUint64(workspace, true)), bytes: Number(this.#view.getBigInt64(bytes, true)) };
+    return { address: addressOf(this.#view.getBigUint64(workspace, true)), bytes: Number(this.#view.getBigInt64(bytes, true)) };
   }
 
   setWorkspace(address: Address, bytes: number): void {

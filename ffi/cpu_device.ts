@@ -1,8 +1,9 @@
+import { type Address, addressOf } from "./address.ts";
 import { type Cblas, openCblas } from "./cblas.ts";
 import { type CpuLibrary, openCpuLibrary } from "./cpu_library.ts";
 import { type Device, type DeviceEvent, DTYPES, type Gemm, type MemoryReport } from "./device.ts";
 import { KedgeError } from "./errors.ts";
-import type { Address, Host, Ops } from "./generated/bindings.ts";
+import type { Host, Ops } from "./generated/bindings.ts";
 import { OpBinding } from "./op_binding.ts";
 
 /** Options of {@linkcode CpuDevice.open}. */
@@ -121,7 +122,7 @@ export class CpuDevice implements Device {
         { cause: error },
       );
     }
-    return Number(this.#out[0]!);
+    return addressOf(this.#out[0]!);
   }
 
   free(address: Address): void {

@@ -5,7 +5,7 @@
  */
 import type { DType, Gemm } from "./device.ts";
 import { KedgeError } from "./errors.ts";
-import type { Address } from "./generated/bindings.ts";
+import type { Address } from "./address.ts";
 import { candidates } from "./libraries.ts";
 import { type Foreign, loadLibrary, textAt } from "./load.ts";
 

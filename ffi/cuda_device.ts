@@ -1,10 +1,11 @@
+import { type Address, addressOf } from "./address.ts";
 import { openCpuLibrary } from "./cpu_library.ts";
 import { Cublas, CUBLAS_WORKSPACE_BYTES, type CublasHandle } from "./cublas.ts";
 import { openCudaLibrary } from "./cuda_library.ts";
 import { COPY_DEFAULT, CUDA_ATTRIBUTE, CUDA_ERROR, CUDA_POOL, Cudart, versionText } from "./cudart.ts";
 import { type Device, type DeviceEvent, DTYPES, type Gemm, type MemoryReport } from "./device.ts";
 import { KedgeError } from "./errors.ts";
-import type { Address, Host, hostSymbols, Ops, opSymbols, Symbols } from "./generated/bindings.ts";
+import type { Host, hostSymbols, Ops, opSymbols, Symbols } from "./generated/bindings.ts";
 import { OpBinding } from "./op_binding.ts";
 
 /** Options of {@linkcode CudaDevice.open}. */
@@ -115,9 +116,9 @@ export class CudaDevice implements Device {
     }
     this.#check(cudart.call.cudaSetDevice(ordinal), "use");
     this.#check(cudart.call.cudaStreamCreateWithFlags(this.#out, NON_BLOCKING_STREAM), "make a stream on");
-    this.#stream = Number(this.#out[0]!);
+    this.#stream = addressOf(this.#out[0]!);
     this.#check(cudart.call.cudaDeviceGetDefaultMemPool(this.#out, ordinal), "find the memory pool of");
-    this.#pool = Number(this.#out[0]!);
+    this.#pool = addressOf(this.#out[0]!);
     // Freed memory stays in the pool: giving it back at every synchronisation would cost more than the kernels.
     this.#out[0] = 2n ** 64n - 1n;
     this.#check(cudart.call.cudaMemPoolSetAttribute(this.#pool, CUDA_POOL.releaseThreshold, this.#out), "set up the memory pool of");
@@ -197,7 +198,7 @@ export class CudaDevice implements Device {
     }
     this.#check(code, `page-lock ${bytes} bytes of host memory for`);
     this.#allocations++;
-    return Number(this.#out[0]!);
+    return addressOf(this.#out[0]!);
   }
 
   freePinned(address: Address): void {
@@ -321,7 +322,7 @@ export class CudaDevice implements Device {
       );
     }
     this.#check(code, `allocate ${bytes} bytes on`);
-    return Number(this.#out[0]!);
+    return addressOf(this.#out[0]!);
   }
 
   #give(address: Address): void {

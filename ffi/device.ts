@@ -1,4 +1,5 @@
-import type { Address, Host, Ops } from "./generated/bindings.ts";
+import type { Address } from "./address.ts";
+import type { Host, Ops } from "./generated/bindings.ts";
 
 /** Element types, by the number that the C ABI gives them. */
 export const DTYPES = { f32: 0, bf16: 1, f16: 2, i32: 3, i64: 4, u8: 5, f64: 6 } as const;

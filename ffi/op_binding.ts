@@ -1,15 +1,7 @@
+import type { Address } from "./address.ts";
 import { Context, Status } from "./context.ts";
 import { KedgeError } from "./errors.ts";
-import {
-  type Address,
-  bindHost,
-  bindOps,
-  type Host,
-  type hostSymbols,
-  type Ops,
-  type opSymbols,
-  type Symbols,
-} from "./generated/bindings.ts";
+import { bindHost, bindOps, type Host, type hostSymbols, type Ops, type opSymbols, type Symbols } from "./generated/bindings.ts";
 
 /** Where an {@linkcode OpBinding} gets its workspace. */
 export interface WorkspaceSource {

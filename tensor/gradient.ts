@@ -1,4 +1,4 @@
-import type { Address } from "../ffi/generated/bindings.ts";
+import { type Address, plus } from "../ffi/address.ts";
 import { type Device, type DType, DTYPE_BYTES, DTYPES } from "../ffi/device.ts";
 import { describe, Tensor } from "./tensor.ts";
 
@@ -93,7 +93,7 @@ export class Gradient {
       this.#written.push(...(accumulate ? missing : [region]));
       if (this.#written.reduce((sum, part) => sum + area(part), 0) === rows * cols) this.#written = [{ row: 0, rows, col: 0, cols }];
     }
-    const address = this.#tensor.address + (region.row * cols + region.col) * DTYPE_BYTES[dtype];
+    const address = plus(this.#tensor.address, (region.row * cols + region.col) * DTYPE_BYTES[dtype]);
     return { address, stride: cols, dtype, accumulate };
   }
 
@@ -138,7 +138,7 @@ export class Gradient {
   #clear(part: Region): void {
     const { cols, dtype } = this.layout;
     if (area(part) === 0) return;
-    const address = this.#tensor!.address + (part.row * cols + part.col) * DTYPE_BYTES[dtype];
+    const address = plus(this.#tensor!.address, (part.row * cols + part.col) * DTYPE_BYTES[dtype]);
     if (part.cols === cols || part.rows === 1) this.device.ops.fill(DTYPES[dtype], address, area(part), 0);
     else {
       // An index of -1 gathers a row of zeros; the table is not read.

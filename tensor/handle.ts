@@ -1,6 +1,6 @@
 import { type Device, type DeviceEvent, type DType, DTYPE_BYTES } from "../ffi/device.ts";
 import { KedgeError } from "../ffi/errors.ts";
-import type { Address } from "../ffi/generated/bindings.ts";
+import { type Address, addressOf } from "../ffi/address.ts";
 import { type OwnerId, type OwnerReport, ownerReport } from "./owner.ts";
 import { bindLedger, type Entry, ledgerOf, Storage } from "./storage.ts";
 import { describe, product, type Shape, Tensor } from "./tensor.ts";
@@ -239,7 +239,8 @@ export class Account implements Disposable {
       throw new KedgeError("Handle", `Cannot ${action} a tensor of ${handle.device} on ${this.device.name}`);
     }
     this.device.host.handleResolve(this.owner, handle.slot, handle.generation, this.#facts);
-    const [address, bytes, event, owner] = Array.from(this.#facts, Number) as [number, number, number, number];
+    const address = addressOf(this.#facts[0]!);
+    const [bytes, event, owner] = Array.from(this.#facts.subarray(1), Number) as [number, number, number];
     const needed = product(handle.shape) * DTYPE_BYTES[handle.dtype];
     if (!(needed <= bytes)) {
       throw new KedgeError("Handle", `Cannot ${action} ${describe(handle)}: it needs ${needed} bytes, the block has ${bytes}`);

@@ -1,3 +1,4 @@
+import { addressOf } from "../ffi/address.ts";
 import type { Device } from "../ffi/device.ts";
 import { KedgeError } from "../ffi/errors.ts";
 
@@ -94,7 +95,7 @@ export function reclaimOwner(owner: OwnerId, devices: readonly Device[]): { tens
   do {
     host.ownerReclaim(owner, out, capacity, count);
     for (let i = 0; i < Number(count[0]); i++) {
-      const [address, size, , event] = Array.from(out.subarray(4 * i, 4 * i + 4), Number) as [number, number, number, number];
+      const address = addressOf(out[4 * i]!), size = Number(out[4 * i + 1]!), event = Number(out[4 * i + 3]!);
       const ordinal = Number(BigInt.asIntN(64, out[4 * i + 2]!)); // -1 for the CPU
       const device = devices.find((d) => d.ordinal === ordinal);
       if (!device) {

@@ -1,3 +1,4 @@
+import { plus } from "../ffi/address.ts";
 import type { Device } from "../ffi/device.ts";
 import { DTYPE_BYTES } from "../ffi/device.ts";
 import type { Region, Slot } from "./gradient.ts";
@@ -65,7 +66,8 @@ export class Parameter implements Disposable {
     const accumulate = !this.#fresh || !whole || (options.add ?? false);
     if (this.#fresh && accumulate) this.#grad.fill(0);
     this.#fresh = false;
-    return { address: this.#grad.address + (region.row * cols + region.col) * DTYPE_BYTES.f32, stride: cols, dtype: "f32", accumulate };
+    const address = plus(this.#grad.address, (region.row * cols + region.col) * DTYPE_BYTES.f32);
+    return { address, stride: cols, dtype: "f32", accumulate };
   }
 
   /** Forgets the gradient. `free`: gives its memory back too. */

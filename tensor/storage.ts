@@ -1,4 +1,4 @@
-import type { Address } from "../ffi/generated/bindings.ts";
+import type { Address } from "../ffi/address.ts";
 import type { Device } from "../ffi/device.ts";
 import { KedgeError } from "../ffi/errors.ts";
 

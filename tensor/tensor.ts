@@ -1,4 +1,4 @@
-import type { Address } from "../ffi/generated/bindings.ts";
+import { type Address, plus } from "../ffi/address.ts";
 import { type Device, type DType, DTYPE_BYTES, DTYPES } from "../ffi/device.ts";
 import { KedgeError } from "../ffi/errors.ts";
 import { Storage } from "./storage.ts";
@@ -130,7 +130,7 @@ export class Tensor implements Disposable {
         `Cannot use tensor ${describe(this)} on ${this.device.name}: it was ${this.#storage.spent ?? "freed"}`,
       );
     }
-    return this.#storage.address + this.#offset;
+    return plus(this.#storage.address, this.#offset);
   }
 
   /** The first axis; 1 for a tensor without axes. */

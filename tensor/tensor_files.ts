@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { plus } from "../ffi/address.ts";
 import { type Device, type DType, DTYPE_BYTES, DTYPES } from "../ffi/device.ts";
 import { KedgeError } from "../ffi/errors.ts";
 import type { SafetensorsDType, SafetensorsFile, SafetensorsFolder, TensorInfo } from "./safetensors.ts";
@@ -92,7 +93,7 @@ export function loadInto(
     const count = Math.min(step, size - start);
     const bytes = new Uint8Array(count * DTYPE_BYTES[stored]);
     source.readRange(name, { offset: start * DTYPE_BYTES[stored], into: bytes });
-    const address = target.address + start * DTYPE_BYTES[dtype];
+    const address = plus(target.address, start * DTYPE_BYTES[dtype]);
     if (narrow) device.write(address, Float32Array.from(new Float64Array(bytes.buffer)));
     else device.write(staging?.address ?? address, bytes);
     if (staging) device.ops.cast(address, DTYPES[dtype], staging.address, DTYPES[stored], count);
@@ -151,7 +152,7 @@ export function tensorEntry(name: string, tensor: Tensor, options: { chunkBytes?
     data: function* () {
       for (let start = 0; start < tensor.byteLength; start += step) {
         const bytes = new Uint8Array(Math.min(step, tensor.byteLength - start));
-        tensor.device.read(bytes, tensor.address + start);
+        tensor.device.read(bytes, plus(tensor.address, start));
         yield bytes;
       }
     },

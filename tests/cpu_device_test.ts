@@ -1,3 +1,4 @@
+import { type Address, plus } from "../ffi/address.ts";
 import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
 import { CpuDevice } from "../ffi/cpu_device.ts";
 import type { Device } from "../ffi/device.ts";
@@ -9,7 +10,7 @@ const F32 = 0;
 CpuDevice.open({ blas: "system" })[Symbol.dispose]();
 
 /** Uploads f32 values. */
-function upload(device: Device, values: Float32Array<ArrayBuffer>): number {
+function upload(device: Device, values: Float32Array<ArrayBuffer>): Address {
   const address = device.alloc(values.byteLength);
   device.write(address, values);
   return address;
@@ -27,9 +28,9 @@ Deno.test("bytes come back as they were written, also through views", () => {
   using device = CpuDevice.open();
   const address = device.alloc(64);
   const backing = new Uint8Array(100).map((_, i) => i);
-  device.write(address + 3, backing.subarray(10, 20));
+  device.write(plus(address, 3), backing.subarray(10, 20));
   const out = new Uint8Array(30);
-  device.read(out.subarray(5, 15), address + 3);
+  device.read(out.subarray(5, 15), plus(address, 3));
   assertEquals([...out.subarray(5, 15)], [...backing.subarray(10, 20)]);
   assertEquals([out[4], out[15]], [0, 0]);
   device.free(address);
@@ -58,7 +59,7 @@ Deno.test("a second free, and one of what was never allocated, are errors that c
   const address = device.alloc(100);
   device.free(address);
   const before = device.memory();
-  for (const wrong of [address, 12_345]) {
+  for (const wrong of [address, 12_345 as Address]) {
     const error = assertThrows(() => device.free(wrong), KedgeError, `Cannot free ${wrong} on cpu`);
     assertEquals(error.code, "Device");
   }

@@ -1,3 +1,4 @@
+import { type Address, addressOf } from "../ffi/address.ts";
 import { assert, assertAlmostEquals, assertEquals, assertMatch, assertThrows } from "@std/assert";
 import { cacheFolder } from "../ffi/build.ts";
 import { CudaDevice } from "../ffi/cuda_device.ts";
@@ -30,13 +31,13 @@ function fakeTest(name: string, body: () => void, options: { misuses?: boolean }
   });
 }
 
-function upload(device: Device, values: ArrayLike<number>): number {
+function upload(device: Device, values: ArrayLike<number>): Address {
   const address = device.alloc(4 * values.length);
   device.write(address, Float32Array.from(values));
   return address;
 }
 
-function download(device: Device, address: number, n: number): number[] {
+function download(device: Device, address: Address, n: number): number[] {
   const out = new Float32Array(n);
   device.read(out, address);
   return [...out];
@@ -157,7 +158,7 @@ fakeTest("a kernel that runs later has the block of arguments it was called with
   const table = device.alloc(32), outs = [1, 2, 3].map(() => upload(device, new Float32Array(4)));
   device.write(table, Int32Array.of(0, 1, 0, 2, -1, 0, 0, 0));
   const sizes = { qStride: 4, kStride: 4, vStride: 4, outStride: 4, nSegments: 1, maxQ: 1, maxKv: 2, qTokens: 1, kvTokens: 2 };
-  const attend = (scale: number, out: number) => {
+  const attend = (scale: number, out: Address) => {
     const shape = { ...sizes, heads: 1, kvHeads: 1, headDim: 4, scale, causal: 0 };
     device.ops.attentionFwd(F32, shape, out, lse, q, k, v, table);
   };
@@ -172,7 +173,7 @@ fakeTest("a second free is an error, and so is one of what is none of the device
   using device = fake.open();
   const address = device.alloc(100);
   device.free(address);
-  for (const wrong of [address, 12_345]) {
+  for (const wrong of [address, 12_345 as Address]) {
     assertThrows(() => device.free(wrong), KedgeError, `Cannot free ${wrong} on cuda:0: cudaErrorInvalidValue`);
   }
   assertEquals(device.memory().allocations, 0);
@@ -278,7 +279,7 @@ fakeTest("the fake sees a host address, and what is left alive", () => {
   device.recordEvent();
   const host = device.host, out = new BigUint64Array(1);
   host.hostAlloc(40, out);
-  device.ops.fill(F32, Number(out[0]!), 10, 1);
+  device.ops.fill(F32, addressOf(out[0]!), 10, 1);
   host.hostFree(Number(out[0]!));
   assertMatch(fake.violations().join(), /kedge_fill uses 0x[0-9a-f]+, which is no device memory/);
   assertEquals(fake.live(), { allocations: 1, pinned: 0, events: 1, streams: 1, cublas: 0 });
@@ -340,11 +341,12 @@ fakeTest("gemm is the product for every transpose, dtype and stride, and 0 rows 
       for (const address of [a, b, c]) device.free(address);
     }
   }
-  assertThrows(() => device.gemm({ dtype: "f32", a: 256, lda: 1, b: 256, ldb: n, c: 256, ldc: n, m, n, k }), RangeError, "lda 1");
+  const some = 256 as Address;
+  assertThrows(() => device.gemm({ dtype: "f32", a: some, lda: 1, b: some, ldb: n, c: some, ldc: n, m, n, k }), RangeError, "lda 1");
 });
 
 /** Uploads numbers as a dtype, and rounds them in place to what it holds. */
-function put(device: Device, values: Float64Array, dtype: DType): number {
+function put(device: Device, values: Float64Array, dtype: DType): Address {
   const address = device.alloc(values.length * DTYPE_BYTES[dtype]);
   const bits = dtype === "bf16" ? Uint16Array.from(values, toBf16) : Float32Array.from(values);
   device.write(address, bits);
@@ -352,7 +354,7 @@ function put(device: Device, values: Float64Array, dtype: DType): number {
   return address;
 }
 
-function get(device: Device, address: number, n: number, dtype: DType): Float64Array {
+function get(device: Device, address: Address, n: number, dtype: DType): Float64Array {
   const bits = dtype === "bf16" ? new Uint16Array(n) : new Float32Array(n);
   device.read(bits, address);
   return dtype === "bf16" ? Float64Array.from(bits, bf16ToNumber) : Float64Array.from(bits);

@@ -1,4 +1,5 @@
 /** The process-wide handle table through the C ABI: its rules and its words. */
+import { type Address } from "../ffi/address.ts";
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import {
   account,
@@ -180,7 +181,7 @@ Deno.test("a receiver that dies with 100 moves unread leaves its account at exac
   assertEquals(account(receiver), { bytes: 100 * 1000 + 99 * 50, handles: 100, borrowed: 0, lent: 0 });
   host.ownerClose(receiver);
   const freed = reclaim(receiver, 7);
-  for (const { address } of freed) device.free(address);
+  for (const { address } of freed) device.free(address as Address);
   assertEquals(freed.length, 100);
   assertEquals([account(receiver), account(sender)], [EMPTY, EMPTY]);
   const after = device.memory();

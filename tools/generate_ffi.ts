@@ -151,10 +151,8 @@ function bindingsFile(declarations: Declaration[], structs: Struct[]): string {
   return `// Generated from kernels/include/kedge.h by tools/generate_ffi.ts. Do not edit.
 // deno-fmt-ignore-file
 // deno-lint-ignore-file
+import type { Address } from "../address.ts";
 import { put32, put64 } from "../block.ts";
-
-/** A device address: a CUDA or a host address as a number (they stay below 2^53); 0 is NULL. */
-export type Address = number;
 
 /** Loaded symbols, called with numbers: for 64-bit integers Deno's types ask for bigint, its calls take both, and numbers are exact below 2^53. */
 export type Symbols<Table> = { readonly [Name in keyof Table]: (...values: (number | BufferSource | null)[]) => number | bigint };

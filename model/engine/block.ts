@@ -1,5 +1,5 @@
 import type { Device } from "../../ffi/device.ts";
-import type { Address } from "../../ffi/generated/bindings.ts";
+import { type Address, plus } from "../../ffi/address.ts";
 
 /** The integers of a step, 32 bits each, laid out as arrays behind one another, which go to the device in one write. Floats go by their bits. */
 export class Block<Name extends string> {
@@ -22,7 +22,7 @@ export class Block<Name extends string> {
     for (const name of names) {
       ints[name] = this.#all.subarray(offset, offset + sizes[name]);
       floats[name] = new Float32Array(this.#all.buffer, 4 * offset, sizes[name]);
-      at[name] = address + 4 * offset;
+      at[name] = plus(address, 4 * offset);
       offset += aligned(sizes[name]);
     }
     this.ints = ints as Record<Name, Int32Array<ArrayBuffer>>;

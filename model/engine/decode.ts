@@ -1,3 +1,4 @@
+import { plus } from "../../ffi/address.ts";
 import { DTYPE_BYTES, DTYPES } from "../../ffi/device.ts";
 import type { DecodeShape } from "../../ffi/generated/bindings.ts";
 import type { ConnectivityOptions } from "../connectivity.ts";
@@ -181,7 +182,8 @@ export class Decode {
     const { region } = this.#decoder;
     const { tokens, positions, cacheRows, own, groups } = this.#block.at;
     const size = DTYPE_BYTES[qkv.dtype], scale = 1 / Math.sqrt(headDim);
-    const [mass, profile] = this.#lookAt.map((offset) => results.address + 4 * offset) as [number, number];
+    const [massAt, profileAt] = this.#lookAt;
+    const [mass, profile] = [plus(results.address, 4 * massAt), plus(results.address, 4 * profileAt)];
     if (calls.some(({ connectivity }) => connectivity)) {
       ops.fill(DTYPES.f32, mass, 2 * this.#sequences + rows * MAX_REGIONS, 0);
     }
@@ -214,16 +216,16 @@ export class Decode {
           ops.decodeAttention(
             qkv.dtypeCode,
             shape,
-            mixed.address + start * mixed.cols * size,
-            looks ? mass + 4 * 2 * start : 0,
-            looks && regions > 0 ? profile + 4 * start * MAX_REGIONS : 0,
-            qkv.address + start * qkv.cols * size,
+            plus(mixed.address, start * mixed.cols * size),
+            looks ? plus(mass, 4 * 2 * start) : 0,
+            looks && regions > 0 ? plus(profile, 4 * start * MAX_REGIONS) : 0,
+            plus(qkv.address, start * qkv.cols * size),
             cache.address,
-            cache.address + kvHeads * headDim * size,
+            plus(cache.address, kvHeads * headDim * size),
             region.address,
             regions,
-            groups + 4 * 4 * first,
-            own + 4 * 2 * start,
+            plus(groups, 4 * 4 * first),
+            plus(own, 4 * 2 * start),
             connectivity?.renorm ?? 0,
           );
         }
@@ -235,7 +237,7 @@ export class Decode {
     const { device: { ops }, config: { text: { vocabSize } } } = this.#model;
     const { logits, masks, results } = this.#decoder.buffers;
     const { picks, temperature, topK, topP, minP, keys, places } = this.#block.at;
-    const column = (i: number, row: number) => results.address + 4 * (i * this.#sequences + row);
+    const column = (i: number, row: number) => plus(results.address, 4 * (i * this.#sequences + row));
     this.#decoder.project(picks, count, (start, end) => {
       for (const run of runs) {
         const from = Math.max(start, run.start), to = Math.min(end, run.end);
@@ -246,15 +248,15 @@ export class Decode {
           column(1, from),
           column(2, from),
           column(3, from),
-          logits.address + 4 * (from - start) * vocabSize,
+          plus(logits.address, 4 * (from - start) * vocabSize),
           vocabSize,
-          temperature + 4 * from,
-          topK + 4 * from,
-          topP + 4 * from,
-          minP + 4 * from,
-          keys + 16 * from,
-          places + 4 * from,
-          run.mask < 0 ? 0 : masks.address + run.mask * vocabSize,
+          plus(temperature, 4 * from),
+          plus(topK, 4 * from),
+          plus(topP, 4 * from),
+          plus(minP, 4 * from),
+          plus(keys, 16 * from),
+          plus(places, 4 * from),
+          run.mask < 0 ? 0 : plus(masks.address, run.mask * vocabSize),
           to - from,
           vocabSize,
         );

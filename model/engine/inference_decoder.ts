@@ -1,5 +1,5 @@
 import { DTYPE_BYTES } from "../../ffi/device.ts";
-import type { Address } from "../../ffi/generated/bindings.ts";
+import { type Address, plus } from "../../ffi/address.ts";
 import { Tensor } from "../../tensor/tensor.ts";
 import type { ModelParts } from "../family.ts";
 import { familyOf } from "../families.ts";
@@ -97,7 +97,7 @@ export class InferenceDecoder implements Disposable {
   run(pass: Pass): void {
     const { device: { ops }, config: { text: { layers, headDim } } } = this.#model;
     const { cos, sin, frequencies, axis } = this.buffers;
-    const half = headDim / 2, axisOf = axis.address + (pass.axes === 3 ? 0 : 4 * half);
+    const half = headDim / 2, axisOf = plus(axis.address, pass.axes === 3 ? 0 : 4 * half);
     ops.ropeTable(cos.address, sin.address, pass.positions, axisOf, frequencies.address, pass.axes, pass.rows, half);
     const operations = new EngineOperations(this, { model: this.#model, projections: this.#projections, pass });
     for (let layer = 0; layer < layers; layer++) {
@@ -122,7 +122,7 @@ export class InferenceDecoder implements Disposable {
     const head = this.#model.config.text.tied ? "embedding" : "head";
     for (let start = 0; start < count; start += this.#logitRows) {
       const end = Math.min(count, start + this.#logitRows);
-      const x = picked.address + start * hiddenSize * size;
+      const x = plus(picked.address, start * hiddenSize * size);
       this.#projections.multiply(head, { x, y: logits.address, rows: end - start, wide: true });
       use(start, end);
     }
@@ -171,7 +171,7 @@ class EngineOperations implements BlockOperations<Address, Address> {
     const { device: { ops }, config: { text: { heads, kvHeads, headDim } } } = this.#model;
     const { buffers: { qkv: { cols, dtype, dtypeCode }, cos, sin }, cache } = this.#decoder, { rows, cacheRows } = this.#pass;
     ops.rope(dtypeCode, qkv, cols, qkv, cols, cos.address, sin.address, rows, heads + kvHeads, headDim, 0, 0);
-    const { address, rows: cached, cols: width } = cache[this.layer]!, keys = qkv + heads * headDim * DTYPE_BYTES[dtype];
+    const { address, rows: cached, cols: width } = cache[this.layer]!, keys = plus(qkv, heads * headDim * DTYPE_BYTES[dtype]);
     ops.scatterRows(dtypeCode, address, width, keys, cols, cacheRows, rows, cached, width);
     return qkv;
   }
@@ -183,7 +183,7 @@ class EngineOperations implements BlockOperations<Address, Address> {
 
   gate(gateUp: Address): Address {
     const { gateUp: { cols }, gated } = this.#decoder.buffers, { rows } = this.#pass, half = gated.cols;
-    const up = gateUp + half * DTYPE_BYTES[gated.dtype];
+    const up = plus(gateUp, half * DTYPE_BYTES[gated.dtype]);
     this.#model.device.ops.swigluFwd(gated.dtypeCode, gated.address, half, gateUp, cols, up, cols, rows, half);
     return gated.address;
   }

@@ -1,3 +1,4 @@
+import { type Address, plus } from "../../ffi/address.ts";
 import { DTYPE_BYTES, DTYPES } from "../../ffi/device.ts";
 import type { AttentionShape } from "../../ffi/generated/bindings.ts";
 import { Tape } from "../../tensor/tape.ts";
@@ -86,7 +87,7 @@ export class Prefill {
       region = new Int32Array(length).fill(-1);
       for (const [i, row] of visualRows.entries()) region[row] = i;
     }
-    device.write(this.#decoder.region.address + 4 * start, region);
+    device.write(plus(this.#decoder.region.address, 4 * start), region);
   }
 
   /** Reads the pieces. */
@@ -164,14 +165,14 @@ export class Prefill {
     const first = lowerBound(visualRows, start), count = lowerBound(visualRows, end) - first;
     const { residual } = this.#decoder.buffers;
     const { cols, dtype, dtypeCode } = residual;
-    const source = embeddings.address + first * cols * DTYPE_BYTES[dtype];
+    const source = plus(embeddings.address, first * cols * DTYPE_BYTES[dtype]);
     this.#model.device.ops.scatterRows(
       dtypeCode,
       residual.address,
       cols,
       source,
       cols,
-      this.#block.at.visual + 4 * at,
+      plus(this.#block.at.visual, 4 * at),
       count,
       residual.rows,
       cols,
@@ -192,7 +193,7 @@ export class Prefill {
       maxKv: placed.reduce((most, { end }) => Math.max(most, end), 0),
       rows,
     });
-    const values = cache.address + kvHeads * headDim * DTYPE_BYTES[cache.dtype];
+    const values = plus(cache.address, kvHeads * headDim * DTYPE_BYTES[cache.dtype]);
     const { segments } = this.#block.at;
     this.#model.device.ops.attentionFwd(qkv.dtypeCode, shape, mixed.address, lse.address, qkv.address, cache.address, values, segments);
   }
@@ -229,8 +230,9 @@ export class Prefill {
     return (layer, rows) => {
       if (keeping) {
         const { kept } = this.#block.at, first = layer * KEPT;
-        ops.scatterRows(keptQ.dtypeCode, keptQ.address + first * width * size, width, qkv.address, qkv.cols, kept, rows, KEPT, width);
-        ops.scatterRows(DTYPES.f32, keptLse.address + 4 * first * heads, heads, lse.address, heads, kept, rows, KEPT, heads);
+        const queries = plus(keptQ.address, first * width * size), sums = plus(keptLse.address, 4 * first * heads);
+        ops.scatterRows(keptQ.dtypeCode, queries, width, qkv.address, qkv.cols, kept, rows, KEPT, width);
+        ops.scatterRows(DTYPES.f32, sums, heads, lse.address, heads, kept, rows, KEPT, heads);
       }
       for (const piece of sinking) this.#addSinks(layer, piece);
     };
@@ -247,14 +249,14 @@ export class Prefill {
       const to = Math.min(end, from + this.#sinkRows(prefix));
       const row = at + from - start, out = from - first;
       this.#connectivity(layer, {
-        mass: tensor.address + 4 * 2 * out,
-        profile: tensor.address + 4 * (2 * rows + out * visual),
-        q: qkv.address + row * qkv.cols * size,
+        mass: plus(tensor.address, 4 * 2 * out),
+        profile: plus(tensor.address, 4 * (2 * rows + out * visual)),
+        q: plus(qkv.address, row * qkv.cols * size),
         qStride: qkv.cols,
-        lse: lse.address + 4 * row * heads,
+        lse: plus(lse.address, 4 * row * heads),
         regions: visual,
         rows: to - from,
-        segments: this.#block.at.sinkSegments + 4 * 8 * segment++,
+        segments: plus(this.#block.at.sinkSegments, 4 * 8 * segment++),
         keys: to,
         renorm: "pooled",
       });
@@ -270,14 +272,14 @@ export class Prefill {
   #connectivity(
     layer: number,
     call: {
-      mass: number;
-      profile: number;
-      q: number;
+      mass: Address;
+      profile: Address;
+      q: Address;
       qStride: number;
-      lse: number;
+      lse: Address;
       regions: number;
       rows: number;
-      segments: number;
+      segments: Address;
       keys: number;
       renorm: "pooled" | "row";
     },
@@ -315,14 +317,14 @@ export class Prefill {
         if (!chosen) continue;
         const row = layer * KEPT + kept!;
         this.#connectivity(layer, {
-          mass: keptMass.address + 4 * 2 * kept!,
-          profile: keptMass.address + 4 * (2 * KEPT + kept! * MAX_REGIONS),
-          q: keptQ.address + row * heads * headDim * size,
+          mass: plus(keptMass.address, 4 * 2 * kept!),
+          profile: plus(keptMass.address, 4 * (2 * KEPT + kept! * MAX_REGIONS)),
+          q: plus(keptQ.address, row * heads * headDim * size),
           qStride: heads * headDim,
-          lse: keptLse.address + 4 * row * heads,
+          lse: plus(keptLse.address, 4 * row * heads),
           regions: prefix.regions!.regions,
           rows: 1,
-          segments: this.#block.at.keptSegments + 4 * 8 * kept!,
+          segments: plus(this.#block.at.keptSegments, 4 * 8 * kept!),
           keys: prefix.length,
           renorm: options.sinkRenorm ?? "pooled",
         });
@@ -344,7 +346,7 @@ export class Prefill {
     const attention = Float64Array.from(sinks.tensor.toFloats().subarray(2 * rows), (sum) => sum / (layers * heads));
     const found = visualSinks({ attention, rows, tokens, factor: connectivity!.visualSinkFactor! });
     prefix.regions = regionMap(prompt, config, { ...connectivity, visualSinks: found });
-    device.write(this.#decoder.region.address + 4 * prefix.place.start, prefix.regions.region);
+    device.write(plus(this.#decoder.region.address, 4 * prefix.place.start), prefix.regions.region);
     sinks.tensor[Symbol.dispose]();
     prefix.sinks = undefined;
   }

@@ -1,6 +1,6 @@
 import { CpuDevice } from "../../ffi/cpu_device.ts";
 import { DTYPES } from "../../ffi/device.ts";
-import type { Address } from "../../ffi/generated/bindings.ts";
+import type { Address } from "../../ffi/address.ts";
 import { Tensor } from "../../tensor/tensor.ts";
 import type { ModelParts } from "../family.ts";
 import { matrices } from "./limits.ts";

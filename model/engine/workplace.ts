@@ -1,3 +1,4 @@
+import { plus } from "../../ffi/address.ts";
 import type { DType } from "../../ffi/device.ts";
 import { DTYPE_BYTES, DTYPES } from "../../ffi/device.ts";
 import { CpuDevice } from "../../ffi/cpu_device.ts";
@@ -133,7 +134,7 @@ export class Workplace implements Disposable {
       const { device, config: { text: { vocabSize } } } = this.#model;
       const mask = new Uint8Array(vocabSize);
       for (const token of suppress) mask[token] = 1;
-      device.write(this.decoder.buffers.masks.address + slot * vocabSize, mask);
+      device.write(plus(this.decoder.buffers.masks.address, slot * vocabSize), mask);
       this.#masks[slot] = { key, users: 0 };
     }
     this.#masks[slot]!.users++;
@@ -147,7 +148,7 @@ export class Workplace implements Disposable {
 
   /** Marks cached tokens as no visual ones. */
   clearRegions(start: number, count: number): void {
-    this.#model.device.ops.fill(DTYPES.i32, this.decoder.region.address + 4 * start, count, -1);
+    this.#model.device.ops.fill(DTYPES.i32, plus(this.decoder.region.address, 4 * start), count, -1);
   }
 
   /** Frees everything. */

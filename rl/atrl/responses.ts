@@ -1,3 +1,4 @@
+import type { Address } from "../../ffi/address.ts";
 import type { Device } from "../../ffi/device.ts";
 import { Tensor } from "../../tensor/tensor.ts";
 
@@ -50,7 +51,7 @@ export class Responses implements Disposable {
   }
 
   /** What the ops of AT-RL take in a row: offsets, n, tokens, max_tokens. */
-  get shape(): [number, number, number, number] {
+  get shape(): [Address, number, number, number] {
     return [this.table.address, this.count, this.tokens, this.longest];
   }
 

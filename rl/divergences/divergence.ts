@@ -1,3 +1,4 @@
+import type { Address } from "../../ffi/address.ts";
 import type { Device } from "../../ffi/device.ts";
 import { dense } from "../../tensor/ops/place.ts";
 import { describe, Tensor } from "../../tensor/tensor.ts";
@@ -107,7 +108,7 @@ export class DivergenceMetrics implements Disposable {
   }
 
   /** For the op: f64 [3], as kedge.h says. */
-  get address(): number {
+  get address(): Address {
     return this.#sums.address;
   }
 

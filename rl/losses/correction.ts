@@ -1,3 +1,4 @@
+import type { Address } from "../../ffi/address.ts";
 import type { Device } from "../../ffi/device.ts";
 import { describe, Tensor } from "../../tensor/tensor.ts";
 
@@ -90,7 +91,7 @@ export class CorrectionMetrics implements Disposable {
   }
 
   /** For the op: f64 [7], as kedge.h says. */
-  get address(): number {
+  get address(): Address {
     return this.#sums.address;
   }
 

@@ -1,3 +1,4 @@
+import type { Address } from "../../ffi/address.ts";
 import type { Device } from "../../ffi/device.ts";
 import { Tensor } from "../../tensor/tensor.ts";
 
@@ -45,7 +46,7 @@ export class PolicyMetrics implements Disposable {
   }
 
   /** For the policy loss: f64 [10], as kedge.h says. */
-  get address(): number {
+  get address(): Address {
     return this.#sums.address;
   }
 

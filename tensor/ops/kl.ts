@@ -1,3 +1,4 @@
+import { type Address, plus } from "../../ffi/address.ts";
 import { DTYPE_BYTES } from "../../ffi/device.ts";
 import { describe, Tensor } from "../tensor.ts";
 import type { Value } from "../value.ts";
@@ -80,11 +81,11 @@ export function linearKl(hidden: Value, weight: Weight, options: LinearKlOptions
     using mine = Tensor.empty(device, [chunk, vocab]);
     using theirs = Tensor.empty(device, [chunk, vocab]);
     each({ x: hidden.tensor, w: w.tensor, y, v, mine, theirs }, (start, rows) => {
-      const [k, l, s, t] = [kl, lse, shift, target].map((tensor) => tensor ? tensor.address + 4 * start : 0) as [
-        number,
-        number,
-        number,
-        number,
+      const [k, l, s, t] = [kl, lse, shift, target].map((tensor) => tensor ? plus(tensor.address, 4 * start) : 0) as [
+        Address,
+        Address,
+        Address,
+        Address,
       ];
       device.ops.klFwd(0, k, l, s, mine.address, vocab, theirs.address, vocab, t, suppress?.address ?? 0, rows, vocab, temperature);
     });
@@ -101,18 +102,19 @@ export function linearKl(hidden: Value, weight: Weight, options: LinearKlOptions
       const [mine, theirs] = [run.temporary([chunk, vocab]), run.temporary([chunk, vocab])];
       const [dh, dw] = [run.slot(hidden), run.weightSlot(w)], { dtype } = hidden, bytes = DTYPE_BYTES[dtype];
       each({ x, w: weights, y, v, mine, theirs }, (start, rows) => {
-        const at = 4 * start, [l, s, d] = [run.saved(4).address + at, run.saved(5).address + at, run.upstream(0)!.address + at];
+        const at = 4 * start,
+          [l, s, d] = [run.saved(4), run.saved(5), run.upstream(0)!].map(({ address }) => plus(address, at)) as [Address, Address, Address];
         const logits = [mine.address, vocab, mine.address, vocab, theirs.address, vocab] as const;
-        device.ops.klBwd(0, ...logits, l, s, d, skip && skip + at, mask, rows, vocab, temperature);
+        device.ops.klBwd(0, ...logits, l, s, d, skip && plus(skip, at), mask, rows, vocab, temperature);
         using part = mine.slice(0, rows);
         using dlogits = dtype === "f32" ? part.view() : part.cast(dtype);
         const a = { dtype, a: dlogits.address, lda: vocab };
         if (dh) {
-          const c = { c: dh.address + start * dh.stride * bytes, ldc: dh.stride, beta: Number(dh.accumulate) };
+          const c = { c: plus(dh.address, start * dh.stride * bytes), ldc: dh.stride, beta: Number(dh.accumulate) };
           device.gemm({ ...a, b: weights.address, ldb: weights.rowStride, ...c, m: rows, n: dim, k: vocab });
         }
         if (dw) {
-          const b = { b: x.address + start * x.rowStride * bytes, ldb: x.rowStride };
+          const b = { b: plus(x.address, start * x.rowStride * bytes), ldb: x.rowStride };
           const c = { c: dw.address, cDtype: dw.dtype, ldc: dw.stride, beta: Number(dw.accumulate || start > 0) };
           device.gemm({ ...a, transA: true, ...b, ...c, m: vocab, n: dim, k: rows });
         }

@@ -1,3 +1,4 @@
+import { type Address, plus } from "../../ffi/address.ts";
 import type { Device } from "../../ffi/device.ts";
 import { DTYPE_BYTES } from "../../ffi/device.ts";
 import type { Backward } from "../backward.ts";
@@ -117,7 +118,7 @@ export function linearLogProb(hidden: Value, weight: Weight, options: LogProbOpt
       const rows = Math.min(chunk, n - start);
       project(forward, { x, start, rows, logits });
       const at = 4 * start;
-      const [p, h, l, t] = [logprob.address + at, entropy.address + at, lse.address + at, target.address + at];
+      const [p, h, l, t] = [plus(logprob.address, at), plus(entropy.address, at), plus(lse.address, at), plus(target.address, at)];
       device.ops.logprobFwd(0, p, h, l, logits.address, vocab, t, suppress?.address ?? 0, rows, vocab, temperature);
     }
   }
@@ -149,12 +150,12 @@ export function linearLogProb(hidden: Value, weight: Weight, options: LogProbOpt
         using dlogits = dtype === "f32" ? part.view() : part.cast(dtype);
         const a = { dtype, a: dlogits.address, lda: vocab };
         if (dh) {
-          const c = dh.address + start * dh.stride * bytes;
+          const c = plus(dh.address, start * dh.stride * bytes);
           const beta = Number(dh.accumulate);
           device.gemm({ ...a, b: weights.address, ldb: weights.rowStride, c, ldc: dh.stride, m: rows, n: dim, k: vocab, beta });
         }
         if (dw) {
-          const b = x.address + start * x.rowStride * bytes;
+          const b = plus(x.address, start * x.rowStride * bytes);
           const beta = Number(dw.accumulate || start > 0);
           const c = { c: dw.address, cDtype: dw.dtype, ldc: dw.stride };
           device.gemm({ ...a, transA: true, b, ldb: x.rowStride, ...c, m: vocab, n: dim, k: rows, beta });
@@ -170,7 +171,7 @@ export function project(
   { device, vocab, dim, w }: { device: Device; vocab: number; dim: number; w: Tensor },
   { x, start, rows, logits }: { x: Tensor; start: number; rows: number; logits: Tensor },
 ): void {
-  const a = x.address + start * x.rowStride * DTYPE_BYTES[x.dtype];
+  const a = plus(x.address, start * x.rowStride * DTYPE_BYTES[x.dtype]);
   const b = { b: w.address, ldb: w.rowStride, transB: true };
   device.gemm({ dtype: x.dtype, cDtype: "f32", a, lda: x.rowStride, ...b, c: logits.address, ldc: vocab, m: rows, n: vocab, k: dim });
 }
@@ -190,11 +191,11 @@ function backward(
   device: Device,
   parts: Upstream & {
     logits: Tensor;
-    into: { address: number; stride: number };
+    into: { address: Address; stride: number };
     target: Tensor;
     lse: Tensor;
     entropy: Tensor;
-    mask: number;
+    mask: Address;
     temperature: number;
   },
 ): void {

@@ -1,3 +1,4 @@
+import { plus } from "../../ffi/address.ts";
 import { DTYPE_BYTES } from "../../ffi/device.ts";
 import { describe, type Tensor } from "../tensor.ts";
 import type { Value } from "../value.ts";
@@ -144,7 +145,7 @@ export function concatRows(parts: readonly Value[]): Value {
   const out = first.tape.empty([rows, ...first.shape.slice(1)], dtype);
   const bytes = DTYPE_BYTES[dtype];
   for (const [i, { tensor }] of parts.entries()) {
-    const to = out.address + starts[i]! * cols * bytes;
+    const to = plus(out.address, starts[i]! * cols * bytes);
     device.ops.copyRows(to, cols * bytes, tensor.address, tensor.rowStride * bytes, tensor.rows, cols * bytes);
   }
   const [joined] = first.tape.record({

@@ -1,3 +1,4 @@
+import { type Address, plus } from "../../ffi/address.ts";
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { DTYPE_BYTES, DTYPES } from "../../ffi/device.ts";
 import { KedgeError } from "../../ffi/errors.ts";
@@ -41,7 +42,7 @@ opTest("swigluFwd matches float64, with strides, on halves of one matrix", (run)
     const half = (offset: number) =>
       Float64Array.from({ length: rows * dim }, (_, i) => both.values[Math.floor(i / dim) * 2 * dim + offset + i % dim]!);
     const out = matrix(run, { rows, width: dim, stride: dim + 1 });
-    const up = both.address + dim * DTYPE_BYTES[run.dtype];
+    const up = plus(both.address, dim * DTYPE_BYTES[run.dtype]);
     run.device.ops.swigluFwd(run.dtypeCode, out.address, out.stride, both.address, both.stride, up, both.stride, rows, dim);
     run.close(out.read(), swiglu(half(0), half(dim)), { what: `[${rows}, ${dim}]` });
   }
@@ -131,7 +132,7 @@ opTest("activations give equal bits for any number of threads", (run) => {
   const a = run.input(run.random.normal(n)), b = run.input(run.random.normal(n)), c = run.input(run.random.normal(n));
   const { ops } = run.device, code = run.dtypeCode;
   assertDeterministic(run, () => {
-    const [y, dx, out, dgate, dup] = Array.from({ length: 5 }, () => run.output(n)) as [number, number, number, number, number];
+    const [y, dx, out, dgate, dup] = Array.from({ length: 5 }, () => run.output(n)) as [Address, Address, Address, Address, Address];
     ops.geluFwd(code, y, a.address, n);
     ops.geluBwd(code, dx, b.address, a.address, n, 0);
     ops.swigluFwd(code, out, dim, a.address, dim, b.address, dim, rows, dim);

@@ -1,3 +1,4 @@
+import { type Address } from "../../ffi/address.ts";
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { type DType, DTYPE_BYTES, DTYPES } from "../../ffi/device.ts";
 import { KedgeError } from "../../ffi/errors.ts";
@@ -45,11 +46,11 @@ interface Setup {
 
 /** An optimizer's arrays on the device. */
 class Optimizer {
-  readonly param: number;
-  readonly master: number;
-  readonly m: number;
-  readonly v: number;
-  readonly lost: readonly number[]; // of m, v, p
+  readonly param: Address;
+  readonly master: Address;
+  readonly m: Address;
+  readonly v: Address;
+  readonly lost: readonly Address[]; // of m, v, p
   readonly paramType: DType;
   readonly momentType: DType;
   readonly hyper: Hyper;
@@ -71,7 +72,7 @@ class Optimizer {
     this.lost = setup.rounding === "kahan" ? [zeros("bf16"), zeros("bf16"), zeros("bf16")] : [0, 0, 0];
   }
 
-  step(grad: number, options: { step: number; clip?: number }): void {
+  step(grad: Address, options: { step: number; clip?: Address }): void {
     const { lr, beta1, beta2, eps, weightDecay } = this.hyper, { rounding = "nearest", seed = 7, n } = this.setup;
     this.run.device.ops.adamw(
       ...[this.param, DTYPES[this.paramType], this.master, this.m, this.v, DTYPES[this.momentType]] as const,
@@ -83,7 +84,7 @@ class Optimizer {
   /** param (or its master), m and v, with what Kahan rounding keeps aside. */
   state(): State {
     const { n } = this.setup;
-    const read = (address: number, dtype: DType, lost: number) => {
+    const read = (address: Address, dtype: DType, lost: Address) => {
       const x = this.run.read(address, n, dtype);
       if (lost !== 0 && dtype === "bf16") this.run.read(lost, n, "bf16").forEach((l, i) => x[i]! += l);
       return x;
@@ -96,7 +97,7 @@ class Optimizer {
   }
 
   bytes(): Uint8Array {
-    const { n } = this.setup, bytes = (address: number, size: number) => address ? this.run.bytes(address, n * size) : new Uint8Array(0);
+    const { n } = this.setup, bytes = (address: Address, size: number) => address ? this.run.bytes(address, n * size) : new Uint8Array(0);
     return joinBytes(
       bytes(this.param, DTYPE_BYTES[this.paramType]),
       bytes(this.master, 4),
@@ -204,7 +205,7 @@ opTest("state in pinned host memory gives the bits of device memory", (run) => {
     const address = device.allocPinned(4 * n);
     device.write(address, values);
     return address;
-  }) as [number, number, number];
+  }) as [Address, Address, Address];
   const param = run.input(start, { dtype: "bf16" }).address, { lr, beta1, beta2, eps, weightDecay } = HYPER;
   for (let step = 1; step <= 3; step++) {
     optimizer.step(grad.address, { step });
@@ -347,16 +348,20 @@ opTest("adamw refuses bad arguments and does nothing for no elements", (run) => 
   const { ops } = run.device, x = run.input([1, 2], { dtype: "f32" }).address, m = run.input([0, 0], { dtype: "f32" }).address;
   const v = run.input([0, 0], { dtype: "f32" }).address, g = run.input([1, 1], { dtype: "f32" }).address, { f32, bf16, i32 } = DTYPES;
   const call = (
-    change: { p?: number; g?: number; n?: number; beta1?: number; bias1?: number; bias2?: number; eps?: number; lr?: number } = {},
+    change: { p?: Address; g?: Address; n?: number; beta1?: number; bias1?: number; bias2?: number; eps?: number; lr?: number } = {},
   ) =>
     ops.adamw(
       ...[change.p ?? x, f32, 0, m, v, f32, 0, 0, 0, change.g ?? g, 0, change.n ?? 2, change.lr ?? 1e-3, change.beta1 ?? 0.9] as const,
       ...[0.99, change.eps ?? 1e-8, 0, change.bias1 ?? 0.1, change.bias2 ?? 0.01, 0, 0, 1] as const,
     );
-  const types = (p: number, moment: number, rounding: number, lost: readonly [number, number, number]) =>
+  const types = (p: number, moment: number, rounding: number, lost: readonly [Address, Address, Address]) =>
     ops.adamw(x, p, 0, m, v, moment, ...lost, g, 0, 2, 1e-3, 0.9, 0.99, 1e-8, 0, 0.1, 0.01, rounding, 0, 1);
   const before = joinBytes(...[x, m, v].map((a) => run.bytes(a, 8)));
-  for (const bad of [{ p: 0 }, { g: 0 }, { n: -1 }, { beta1: 1 }, { beta1: NaN }, { bias1: 0 }, { bias2: 0 }, { eps: -1 }, { lr: NaN }]) {
+  for (
+    const bad of [{ p: 0 as const }, { g: 0 as const }, { n: -1 }, { beta1: 1 }, { beta1: NaN }, { bias1: 0 }, { bias2: 0 }, { eps: -1 }, {
+      lr: NaN,
+    }]
+  ) {
     assertThrows(() => call(bad), RangeError);
   }
   assertThrows(() => types(f32, f32, 3, [0, 0, 0]), RangeError, "rounding");

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { type Address } from "../../ffi/address.ts";
 import type { AttentionShape } from "../../ffi/generated/bindings.ts";
 import { type Heads, seenBySegments, type SeenKeys, type Segment, segmentTable } from "./attention_reference.ts";
 import type { OpRun } from "./harness.ts";
@@ -70,7 +71,7 @@ export class AttentionCase {
   readonly k: Matrix;
   readonly v: Matrix;
   /** The segment table's address. */
-  readonly table: number;
+  readonly table: Address;
   readonly #options: CaseOptions;
 
   constructor(readonly run: OpRun, options: CaseOptions) {

@@ -1,3 +1,4 @@
+import { type Address } from "../../ffi/address.ts";
 import { assertEquals, assertThrows } from "@std/assert";
 import { KedgeError } from "../../ffi/errors.ts";
 import type { DecodeShape } from "../../ffi/generated/bindings.ts";
@@ -53,9 +54,9 @@ class DecodeCase {
   readonly #q: Matrix;
   readonly #k: Matrix;
   readonly #v: Matrix;
-  readonly #groups: number;
-  readonly #sequences: number;
-  readonly #region: number;
+  readonly #groups: Address;
+  readonly #sequences: Address;
+  readonly #region: Address;
 
   constructor(readonly run: OpRun, readonly options: DecodeOptions) {
     const { heads, kvHeads, headDim, groups, sequences, cacheTokens, regions = 5, gap = 0, misalign = 0, values } = options;

@@ -1,3 +1,4 @@
+import { type Address, plus } from "../../ffi/address.ts";
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { CpuDevice } from "../../ffi/cpu_device.ts";
 import { type DType, DTYPE_BYTES, DTYPES } from "../../ffi/device.ts";
@@ -61,8 +62,8 @@ function reference(shape: Shape, a: Matrix, b: Matrix, c: { values: Float64Array
 function multiply(
   run: OpRun,
   shape: Shape,
-  a: { address: number; stride: number },
-  b: { address: number; stride: number },
+  a: { address: Address; stride: number },
+  b: { address: Address; stride: number },
   c: Matrix,
 ): void {
   const { m, n, k, transA, transB, alpha = 1, beta = 0, cDtype = run.dtype } = shape;
@@ -167,16 +168,16 @@ opTest("gemm: a row's bits do not depend on the other rows, nor a column's on th
     multiply(run, { m, n, k, transA, transB }, a, b, whole);
     const expected = run.bytes(whole.address, m * n * bytes);
     for (const i of [0, 1, m >> 1, m - 1]) {
-      const row = { address: a.address + (transA ? i : i * k) * bytes, stride: a.stride };
+      const row = { address: plus(a.address, (transA ? i : i * k) * bytes), stride: a.stride };
       multiply(run, { m: 1, n, k, transA, transB }, row, b, one);
       assertEquals(run.bytes(one.address, n * bytes), expected.slice(i * n * bytes, (i + 1) * n * bytes), `row ${i} alone`);
     }
     // Rows and columns from the second on: another tile, another place in it.
-    const left = { address: a.address + (transA ? 1 : k) * bytes, stride: a.stride };
-    const right = { address: b.address + (transB ? k : 1) * bytes, stride: b.stride };
+    const left = { address: plus(a.address, (transA ? 1 : k) * bytes), stride: a.stride };
+    const right = { address: plus(b.address, (transB ? k : 1) * bytes), stride: b.stride };
     multiply(run, { m: m - 1, n: n - 1, k, transA, transB }, left, right, { ...part, stride: n });
     for (let i = 1; i < m; i++) {
-      const found = run.bytes(part.address + (i - 1) * n * bytes, (n - 1) * bytes);
+      const found = run.bytes(plus(part.address, (i - 1) * n * bytes), (n - 1) * bytes);
       assertEquals(found, expected.slice((i * n + 1) * bytes, (i + 1) * n * bytes), `row ${i} of the part`);
     }
   }
@@ -189,8 +190,8 @@ opTest("gemm: a large product has the bits of its rows", (run) => {
   const shape = { n, k, transB: true, alpha: 0.3, beta: 0 };
   multiply(run, { m, ...shape }, a, b, whole);
   for (const i of [0, 100, 193]) {
-    multiply(run, { m: 7, ...shape }, { address: a.address + i * k * 4, stride: k }, b, few);
-    assertEquals(run.bytes(few.address, 7 * n * 4), run.bytes(whole.address + i * n * 4, 7 * n * 4));
+    multiply(run, { m: 7, ...shape }, { address: plus(a.address, i * k * 4), stride: k }, b, few);
+    assertEquals(run.bytes(few.address, 7 * n * 4), run.bytes(plus(whole.address, i * n * 4), 7 * n * 4));
   }
 }, { dtypes: ["f32"], except: { emu: "too large" } });
 
@@ -253,7 +254,7 @@ opTest("gemm: a bad argument is a RangeError and nothing is written", (run) => {
   const a = run.input(run.random.normal(16)), b = run.input(run.random.normal(16)), c = run.output(12);
   const before = run.bytes(c, 12 * DTYPE_BYTES[run.dtype]);
   // deno-fmt-ignore
-  const call = (g: typeof good, at: { a?: number; b?: number; c?: number } = {}) =>
+  const call = (g: typeof good, at: { a?: Address; b?: Address; c?: Address } = {}) =>
     run.device.ops.gemm(run.dtypeCode, at.c ?? c, run.dtypeCode, g.ldc, at.a ?? a.address, g.lda, g.transA, at.b ?? b.address, g.ldb, g.transB,
       g.m, g.n, g.k, 1, 0);
   for (
@@ -268,7 +269,7 @@ opTest("gemm: a bad argument is a RangeError and nothing is written", (run) => {
       { transB: 1, ldb: 3 },
     ]
   ) assertThrows(() => call({ ...good, ...wrong }), RangeError);
-  for (const at of [{ a: 0 }, { b: 0 }, { c: 0 }]) assertThrows(() => call(good, at), RangeError);
+  for (const at of [{ a: 0 }, { b: 0 }, { c: 0 }] as const) assertThrows(() => call(good, at), RangeError);
   assertEquals(run.bytes(c, 12 * DTYPE_BYTES[run.dtype]), before);
   call(good);
 });
@@ -285,10 +286,10 @@ opTest("gemm: the processor takes f32 alone, and packed B on 64-byte addresses",
     const error = assertThrows(() => ops.gemm(dtype, x, cDtype, 1, x, 1, 0, x, 1, 0, 1, 1, 1, 1, 0), KedgeError);
     assertEquals((error as KedgeError).code, "Unsupported");
   }
-  assertThrows(() => host.gemmPack(x + 4, x, 1, 0, 1, 1), RangeError);
+  assertThrows(() => host.gemmPack(plus(x, 4), x, 1, 0, 1, 1), RangeError);
   assertThrows(() => host.gemmPack(0, x, 1, 0, 1, 1), RangeError);
   assertThrows(() => host.gemmPack(x, x, 1, 0, 2, 1), RangeError);
   assertThrows(() => host.gemmPack(x, x, 1, 0, -1, 1), RangeError);
-  assertThrows(() => host.gemmPacked(x, 1, x, 1, 0, x + 4, 1, 1, 1, 1, 0), RangeError);
+  assertThrows(() => host.gemmPacked(x, 1, x, 1, 0, plus(x, 4), 1, 1, 1, 1, 0), RangeError);
   assertThrows(() => host.gemmPacked(x, 1, x, 1, 0, x, 1, 2, 1, 1, 0), RangeError);
 }, { dtypes: ["f32"], except: { emu: "other rules", fake: "as cpu", cuda: "other rules" } });

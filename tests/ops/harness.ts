@@ -4,13 +4,14 @@
  *
  * @module
  */
+import { type Address, plus } from "../../ffi/address.ts";
 import { type Device, type DType, DTYPE_BYTES, DTYPES } from "../../ffi/device.ts";
 import { Random } from "../../tensor/random.ts";
 import { type Backend, backends } from "./backends.ts";
 
 /** Numbers on the device, and the same numbers as the device holds them. */
 export interface Input {
-  readonly address: number;
+  readonly address: Address;
   readonly values: Float64Array;
 }
 
@@ -42,14 +43,14 @@ export function bf16ToNumber(bits: number): number {
 }
 
 interface Buffer {
-  base: number;
+  base: Address;
   bytes: number;
   offset: number;
 }
 
 /** What a test body gets. */
 export class OpRun {
-  readonly #buffers = new Map<number, Buffer>();
+  readonly #buffers = new Map<Address, Buffer>();
 
   constructor(readonly backend: Backend, readonly device: Device, readonly dtype: DType, readonly random: Random) {}
 
@@ -67,11 +68,11 @@ export class OpRun {
    * An allocation with guards around it, filled with bytes that read as nonsense.
    * @param misalign Bytes by which the address is off its natural 64-byte alignment (a multiple of the element).
    */
-  buffer(bytes: number, misalign = 0): number {
+  buffer(bytes: number, misalign = 0): Address {
     const total = bytes + 2 * GUARD + misalign;
     const base = this.device.alloc(total);
     this.device.write(base, new Uint8Array(total).fill(POISON));
-    const address = base + GUARD + misalign;
+    const address = plus(base, GUARD + misalign);
     this.#buffers.set(address, { base, bytes, offset: GUARD + misalign });
     return address;
   }
@@ -88,19 +89,19 @@ export class OpRun {
   }
 
   /** Uploads integers as they are. */
-  integers(values: Int32Array<ArrayBuffer> | Uint32Array<ArrayBuffer> | Uint8Array<ArrayBuffer>): number {
+  integers(values: Int32Array<ArrayBuffer> | Uint32Array<ArrayBuffer> | Uint8Array<ArrayBuffer>): Address {
     const address = this.buffer(values.byteLength);
     this.device.write(address, values);
     return address;
   }
 
   /** Room for `n` elements of `dtype` (default: the run's) that read as nonsense. */
-  output(n: number, options: { dtype?: DType; misalign?: number } = {}): number {
+  output(n: number, options: { dtype?: DType; misalign?: number } = {}): Address {
     return this.buffer(n * DTYPE_BYTES[options.dtype ?? this.dtype], options.misalign ?? 0);
   }
 
   /** Reads `n` elements of `dtype` (default: the run's). */
-  read(address: number, n: number, dtype: DType = this.dtype): Float64Array {
+  read(address: Address, n: number, dtype: DType = this.dtype): Float64Array {
     if (dtype === "bf16") {
       const bits = new Uint16Array(n);
       this.device.read(bits, address);
@@ -117,7 +118,7 @@ export class OpRun {
   }
 
   /** The raw bytes, for comparisons to the bit. */
-  bytes(address: number, n: number): Uint8Array {
+  bytes(address: Address, n: number): Uint8Array {
     const bytes = new Uint8Array(n);
     this.device.read(bytes, address);
     return bytes;
@@ -151,7 +152,7 @@ export class OpRun {
   finish(): void {
     const broken: string[] = [];
     for (const [address, { base, bytes, offset }] of this.#buffers) {
-      const front = this.bytes(base, offset), back = this.bytes(address + bytes, GUARD);
+      const front = this.bytes(base, offset), back = this.bytes(plus(address, bytes), GUARD);
       if (![...front, ...back].every((b) => b === POISON)) broken.push(`a buffer of ${bytes} bytes`);
       this.device.free(base);
     }

@@ -1,3 +1,4 @@
+import { type Address } from "../../ffi/address.ts";
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { DTYPES } from "../../ffi/device.ts";
 import { KedgeError } from "../../ffi/errors.ts";
@@ -171,7 +172,7 @@ function patches(bytes: Uint8Array, cut: Cut): Float64Array {
   return Float64Array.from(out);
 }
 
-function runPatches(run: OpRun, bytes: Uint8Array<ArrayBuffer>, cut: Cut): { address: number; n: number } {
+function runPatches(run: OpRun, bytes: Uint8Array<ArrayBuffer>, cut: Cut): { address: Address; n: number } {
   const { frames, height, width, patch, merge, temporal } = cut;
   const n = Math.ceil(frames / temporal) * temporal * height * width * 3;
   const image = run.buffer(bytes.length, 1), address = run.output(n);

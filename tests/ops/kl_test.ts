@@ -1,3 +1,4 @@
+import { type Address } from "../../ffi/address.ts";
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { DTYPE_BYTES } from "../../ffi/device.ts";
 import { assertDeterministic } from "./determinism.ts";
@@ -37,7 +38,7 @@ function rows(run: OpRun, n: number, vocab: number, shift = 0) {
 }
 
 function forward(run: OpRun, { logits, ref }: ReturnType<typeof rows>, n: number, o: Options) {
-  const [kl, lse, shift] = [0, 1, 2].map(() => run.output(n, { dtype: "f32" })) as [number, number, number];
+  const [kl, lse, shift] = [0, 1, 2].map(() => run.output(n, { dtype: "f32" })) as [Address, Address, Address];
   const [target, suppress] = [
     o.target ? run.integers(Int32Array.from(o.target)) : 0,
     o.suppress ? run.integers(Uint8Array.from(o.suppress)) : 0,

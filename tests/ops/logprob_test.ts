@@ -1,3 +1,4 @@
+import { type Address, plus } from "../../ffi/address.ts";
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { DTYPE_BYTES, DTYPES } from "../../ffi/device.ts";
 import { KedgeError } from "../../ffi/errors.ts";
@@ -50,13 +51,13 @@ opTest("logprobFwd matches float64 for all temperatures, with suppressed entries
         const values = run.random.normal(n * vocab, 4);
         const logits = matrix(run, { rows: n, width: vocab, stride: vocab + 3, misalign: 1, values });
         const target = targets(run.random, n, vocab);
-        const [logprob, entropy, lse] = [0, 1, 2].map(() => run.output(n, { dtype: "f32" })) as [number, number, number];
+        const [logprob, entropy, lse] = [0, 1, 2].map(() => run.output(n, { dtype: "f32" })) as [Address, Address, Address];
         run.device.ops.logprobFwd(
           ...[run.dtypeCode, logprob, entropy, lse, logits.address, logits.stride] as const,
           ...[run.integers(target), suppress ? run.integers(suppress) : 0, n, vocab, temperature] as const,
         );
         const expected = reference(logits.values, { vocab, temperature, target, suppress });
-        const got = (address: number) => run.read(address, n, "f32");
+        const got = (address: Address) => run.read(address, n, "f32");
         const what = `[${n}, ${vocab}] at ${temperature}`, scale = 1;
         run.close(got(logprob), expected.slice(0, n), { what: `logprob ${what}`, scale, dtype: "f32" });
         run.close(got(entropy), expected.slice(n, 2 * n), { what: `entropy ${what}`, scale, dtype: "f32" });
@@ -143,11 +144,11 @@ function both(run: Parameters<Parameters<typeof opTest>[1]>[0], values: number[]
   const logits = run.input(values).address,
     where = run.integers(Int32Array.from(target)),
     mask = suppress ? run.integers(Uint8Array.from(suppress)) : 0;
-  const [logprob, entropy, lse] = [0, 1, 2].map(() => run.output(n, { dtype: "f32" })) as [number, number, number];
+  const [logprob, entropy, lse] = [0, 1, 2].map(() => run.output(n, { dtype: "f32" })) as [Address, Address, Address];
   const ones = run.input(new Float64Array(n).fill(1), { dtype: "f32" }).address, dlogits = run.output(n * vocab);
   run.device.ops.logprobFwd(run.dtypeCode, logprob, entropy, lse, logits, vocab, where, mask, n, vocab, 1);
   run.device.ops.logprobBwd(run.dtypeCode, dlogits, vocab, logits, vocab, where, lse, entropy, ones, ones, mask, n, vocab, 1);
-  const f32 = (address: number) => [...run.read(address, n, "f32")];
+  const f32 = (address: Address) => [...run.read(address, n, "f32")];
   return { logprob: f32(logprob), entropy: f32(entropy), lse: f32(lse), dlogits: [...run.read(dlogits, n * vocab)] };
 }
 
@@ -188,10 +189,10 @@ opTest("logprob gives equal bits for any number of threads and whatever else is 
     suppress = mask(run.random, vocab),
     hidden = run.integers(suppress);
   const op = (first: number, rows: number) => {
-    const [logprob, entropy, lse] = [0, 1, 2].map(() => run.output(rows, { dtype: "f32" })) as [number, number, number];
+    const [logprob, entropy, lse] = [0, 1, 2].map(() => run.output(rows, { dtype: "f32" })) as [Address, Address, Address];
     const dlogits = run.output(rows * vocab),
       where = run.integers(target.slice(first, first + rows)),
-      x = logits.address + first * vocab * element;
+      x = plus(logits.address, first * vocab * element);
     run.device.ops.logprobFwd(run.dtypeCode, logprob, entropy, lse, x, vocab, where, hidden, rows, vocab, 0.9);
     run.device.ops.logprobBwd(run.dtypeCode, dlogits, vocab, x, vocab, where, lse, entropy, ones, ones, hidden, rows, vocab, 0.9);
     return joinBytes(...[logprob, entropy, lse].map((a) => run.bytes(a, 4 * rows)), run.bytes(dlogits, rows * vocab * element));

@@ -1,3 +1,4 @@
+import { type Address } from "../../ffi/address.ts";
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { CpuDevice } from "../../ffi/cpu_device.ts";
 import { clusterBound, clusterCount } from "../rl/atrl_reference.ts";
@@ -46,7 +47,7 @@ function partition(run: OpRun, edges: Edges, offsets: Int32Array<ArrayBuffer>, o
 function onCpu(run: OpRun, ...args: [Edges, Int32Array<ArrayBuffer>, Options?]): Partition {
   using cpu = CpuDevice.open();
   const other = Object.create(run, { device: { value: cpu } }) as OpRun;
-  const taken: number[] = [];
+  const taken: Address[] = [];
   other.buffer = (bytes) => (taken.push(cpu.alloc(bytes)), taken.at(-1)!);
   try {
     return partition(other, ...args);

@@ -1,3 +1,4 @@
+import { type Address } from "../../ffi/address.ts";
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import type { Random } from "../../tensor/random.ts";
 import { assertDeterministic } from "./determinism.ts";
@@ -33,7 +34,7 @@ function batch(random: Random, { lengths, kind, scale = 0.3 }: { lengths: number
   return { kind, offsets, old, logprob, advantage, weight, correction, entropy, entropyCoefficient: 0.01 };
 }
 
-function call(run: OpRun, b: Batch, { plain = false, stats = 0 } = {}) {
+function call(run: OpRun, b: Batch, { plain = false, stats = 0 }: { plain?: boolean; stats?: Address } = {}) {
   const n = b.logprob.length, up = (values: ArrayLike<number>) => run.input(values, { dtype: "f32" }).address;
   const [loss, dlogprob, tokens] = [run.output(1), run.output(n), run.output(n)];
   run.device.ops.policyLoss(
@@ -132,7 +133,7 @@ opTest("policyLoss gives equal bits for any number of threads", (run) => {
     const b = batch(run.random, { lengths, kind });
     assertDeterministic(run, () => {
       const stats = run.input(new Float64Array(10), { dtype: "f64" }).address;
-      const [loss, dlogprob, tokens] = call(run, b, { stats }).addresses as [number, number, number];
+      const [loss, dlogprob, tokens] = call(run, b, { stats }).addresses as [Address, Address, Address];
       const bytes = 4 * b.logprob.length;
       return joinBytes(run.bytes(loss, 4), run.bytes(dlogprob, bytes), run.bytes(tokens, bytes), run.bytes(stats, 80));
     });

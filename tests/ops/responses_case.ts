@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { type Address } from "../../ffi/address.ts";
 import { gaze } from "../rl/gaze.ts";
 import type { OpRun } from "./harness.ts";
 
@@ -54,9 +55,9 @@ export function longest(offsets: Int32Array): number {
 
 /** A graph in device memory and what it is read into. */
 export interface DeviceGraph {
-  rows: number;
-  neighbour: number;
-  weight: number;
+  rows: Address;
+  neighbour: Address;
+  weight: Address;
   capacity: number;
   /** Of one response: an upper bound. */
   maxEdges: number;

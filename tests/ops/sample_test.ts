@@ -1,3 +1,4 @@
+import { type Address } from "../../ffi/address.ts";
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { DTYPES } from "../../ffi/device.ts";
 import { KedgeError } from "../../ffi/errors.ts";
@@ -42,12 +43,12 @@ interface Sampled {
 /** Runs the op on logits [rows.length, vocab] (an address) with stride `vocab` or more. */
 function sample(
   run: OpRun,
-  logits: number,
+  logits: Address,
   options: { rows: Row[]; vocab: number; stride?: number; suppress?: Uint8Array<ArrayBuffer> },
 ): Sampled {
   const { rows, vocab, suppress } = options, n = rows.length, f32 = { dtype: "f32" } as const;
   const token = run.output(n, { dtype: "i32" });
-  const [logprob, filtered, entropy] = [0, 1, 2].map(() => run.output(n, f32)) as [number, number, number];
+  const [logprob, filtered, entropy] = [0, 1, 2].map(() => run.output(n, f32)) as [Address, Address, Address];
   run.device.ops.sample(
     ...[run.dtypeCode, token, logprob, filtered, entropy, logits, options.stride ?? vocab] as const,
     run.input(rows.map((r) => r.temperature), f32).address,
@@ -58,7 +59,7 @@ function sample(
     run.integers(Int32Array.from(rows, (r) => r.position)),
     ...[suppress ? run.integers(suppress) : 0, n, vocab] as const,
   );
-  const read = (address: number) => [...run.read(address, n, "f32")];
+  const read = (address: Address) => [...run.read(address, n, "f32")];
   const bytes = joinBytes(...[token, logprob, filtered, entropy].map((a) => run.bytes(a, 4 * n)));
   return { token: [...run.read(token, n, "i32")], logprob: read(logprob), filtered: read(filtered), entropy: read(entropy), bytes };
 }
