@@ -75,7 +75,7 @@ export { type LoadOptions, loadTensor, tensorEntry } from "./tensor/tensor_files
 
 // The model.
 export { type LayerObserver, type LogProbsOptions, Qwen25VL, VisionLanguageModel } from "./model/model.ts";
-export type { ModelParts } from "./model/family.ts";
+export type { Expand, Expansion, ModelParts } from "./model/family.ts";
 export type { Checkpointing } from "./model/checkpointing.ts";
 export { type Group, PackedBatch, type PackedPrompt, type PackedResponse, type PackOptions } from "./model/packed_batch.ts";
 export { type Grid, type Pixels, type Prompt, type Visual, visualTokens } from "./model/prompt.ts";

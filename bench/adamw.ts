@@ -6,7 +6,7 @@
  *
  * @module
  */
-import { type Address } from "../ffi/address.ts";
+import type { Address } from "../ffi/address.ts";
 import { CpuDevice } from "../ffi/cpu_device.ts";
 import { DTYPES } from "../ffi/device.ts";
 import { benchLine } from "./options.ts";

@@ -1,5 +1,3 @@
-declare const ADDRESS: unique symbol;
-
 /**
  * Where memory begins: on a device or, on the CPU and for pinned memory, on the host. At run time it is a number (addresses stay below 2^53), 0 for none; the
  * type keeps counts, strides and sums of anything else out of its place. {@linkcode plus} moves it, and the bindings pass it on as it is.
@@ -18,7 +16,7 @@ declare const ADDRESS: unique symbol;
  * assertEquals([...last], [2]);
  * ```
  */
-export type Address = (number & { readonly [ADDRESS]: true }) | 0;
+export type Address = (number & { readonly __address: true }) | 0;
 
 /** The address of what a native function wrote as a 64-bit integer. */
 export function addressOf(value: bigint): Address {

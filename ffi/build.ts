@@ -42,7 +42,7 @@ export interface BuildOptions {
 }
 
 /** A compiler that answered. */
-export interface Compiler {
+interface Compiler {
   readonly command: string;
   /** What it said of itself and of the machine. */
   readonly identity: string;

@@ -4,7 +4,7 @@ import { KedgeError } from "./errors.ts";
 
 const CODES = ["OK", "INVALID", "BAD_INDEX", "UNSUPPORTED", "WORKSPACE", "OUT_OF_MEMORY", "DEVICE", "HANDLE"] as const;
 /** The name of a `kedge_code`. */
-export type StatusCode = typeof CODES[number];
+type StatusCode = typeof CODES[number];
 
 const { kedge_status: STATUS, kedge_context: CONTEXT } = structs;
 

@@ -19,7 +19,7 @@ const MAC = Deno.build.os === "darwin", ARM = Deno.build.arch === "aarch64";
 const NATIVE = MAC && ARM ? "-mcpu=native" : "-march=native";
 
 /** How C++ is compiled here, for this very processor. */
-export const CXX_FLAGS: readonly string[] = [
+const CXX_FLAGS: readonly string[] = [
   "-std=c++17",
   "-O3",
   NATIVE,

@@ -12,7 +12,7 @@ import { toolkitFolders } from "./libraries.ts";
 import { loadLibrary } from "./load.ts";
 
 /** Flags for every .cu: machine code for sm_80 and sm_90a, and PTX that newer devices translate for themselves. */
-export const NVCC_FLAGS: readonly string[] = [
+const NVCC_FLAGS: readonly string[] = [
   "-std=c++17",
   "-O3",
   "-gencode=arch=compute_80,code=sm_80",

@@ -1,5 +1,5 @@
 /** What a process does where the one that started it ends. */
-export interface OwnedOptions {
+interface OwnedOptions {
   /** Told what the owner writes, as it comes. */
   readonly onText?: (text: string) => void;
   /** Told that the input has ended. */

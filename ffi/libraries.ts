@@ -36,7 +36,7 @@ function sitePackages(): string[] {
 }
 
 /** Folders that may hold CUDA's libraries, apart from the loader's own, the likeliest first. */
-export function cudaLibraryFolders(): string[] {
+function cudaLibraryFolders(): string[] {
   const machine = Deno.build.arch === "aarch64" ? "sbsa-linux" : "x86_64-linux";
   const toolkit = toolkitFolders().flatMap((
     folder,

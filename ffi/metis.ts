@@ -7,7 +7,7 @@ import { KedgeError } from "./errors.ts";
 import { type Foreign, loadLibrary } from "./load.ts";
 
 /** A graph of n vertices in compressed rows; every edge is in both its rows. */
-export interface MetisGraph {
+interface MetisGraph {
   /** [n + 1]: vertex v has the edges [rows[v], rows[v + 1]). */
   rows: ArrayLike<number>;
   /** The other end of each edge. */
@@ -17,7 +17,7 @@ export interface MetisGraph {
 }
 
 /** Options of {@linkcode Metis.partition}. */
-export interface MetisOptions {
+interface MetisOptions {
   /** Clusters to make, 2 or more. */
   clusters: number;
   /** A cluster may be this much larger than the mean, in per mille. METIS takes it for a wish. */

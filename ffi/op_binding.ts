@@ -4,7 +4,7 @@ import { KedgeError } from "./errors.ts";
 import { bindHost, bindOps, type Host, type hostSymbols, type Ops, type opSymbols, type Symbols } from "./generated/bindings.ts";
 
 /** Where an {@linkcode OpBinding} gets its workspace. */
-export interface WorkspaceSource {
+interface WorkspaceSource {
   /** @throws {KedgeError} `OutOfMemory`. */
   alloc(bytes: number): Address;
   free(address: Address): void;

@@ -37,7 +37,7 @@ export interface TensorInfo {
 }
 
 /** A header that holds to the format. */
-export interface Header {
+interface Header {
   /** The tensors by name. */
   readonly tensors: ReadonlyMap<string, TensorInfo>;
   /** The strings of `__metadata__`. */

@@ -11,7 +11,7 @@ export interface Entry {
 }
 
 /** Whoever enters a device's blocks in the handle table: an `Account`. */
-export interface Ledger {
+interface Ledger {
   enter(block: { address: Address; bytes: number; device: Device }): Entry;
 }
 
@@ -29,7 +29,7 @@ export function ledgerOf(device: Device): Ledger | undefined {
 }
 
 /** What {@linkcode Storage} takes. */
-export interface StorageOptions {
+interface StorageOptions {
   /** Page-locked host memory that the device can address. */
   pinned?: boolean;
   /** A block that exists and its line in the table, instead of a new one. */

@@ -61,7 +61,7 @@ export interface Recorder {
 }
 
 /** What {@linkcode Value} is made of; for the tape. */
-export interface ValueParts {
+interface ValueParts {
   requiresGrad: boolean;
   /** The value that this one shows a part of, and which. */
   part?: { root: Value; region: Region };

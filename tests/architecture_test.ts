@@ -1,5 +1,6 @@
 import { assertEquals } from "@std/assert";
 import { ROOT } from "./root.ts";
+import { unusedExports } from "../tools/exports.ts";
 import { type ImportEdge, importsOf, typescriptFiles } from "../tools/imports.ts";
 import { generate } from "../tools/generate_ffi.ts";
 
@@ -17,6 +18,10 @@ const FLOORS: Readonly<Record<string, number>> = {
 };
 // Folders beside the house: they may look into it, and nothing in it may look into them.
 const BESIDE = new Set(["tests", "bench", "examples", "docs", "tools"]);
+
+// Files whose exports are for the outside.
+const ENTRIES = Object.values(JSON.parse(Deno.readTextFileSync(`${ROOT}/deno.json`)).exports as Record<string, string>)
+  .map((path) => path.replace(/^\.\//, ""));
 
 /** Why an import breaks the order of the floors; undefined where it does not. */
 function fault(from: string, to: string): string | undefined {
@@ -80,6 +85,25 @@ Deno.test("the search for circles finds what it is there to find", () => {
   assertEquals(circles(edges("ab", "bc", "ac", "dc")), []);
   assertEquals(circles(edges("cb", "ba", "ac", "dc", "de", "ed")), [["a", "c", "b"], ["d", "e"]]);
   assertEquals(circles(edges("aa")), [["a"]]);
+});
+
+Deno.test("every function, class and constant that the house exports is taken by another file, or is for the outside", () => {
+  const sources = new Map(typescriptFiles(ROOT).map((file) => [file, Deno.readTextFileSync(`${ROOT}/${file}`)]));
+  const unused = unusedExports(sources, ENTRIES).filter((key) => FLOORS[key.split("/")[0]!] !== undefined);
+  assertEquals(unused, []);
+});
+
+Deno.test("the search for unused exports finds what it is there to find", () => {
+  const sources = new Map(Object.entries({
+    "mod.ts": 'export { shown } from "./a/shown.ts";\nexport * from "./a/all.ts";',
+    "a/shown.ts": "export const shown = 1;\nexport function hidden() {}",
+    "a/all.ts": "export class Whole {}\nexport interface Type {}",
+    "a/user.ts": 'import { type Taken, other as mine } from "../b/b.ts";\nconst all = await import("./late.ts");',
+    "b/b.ts": 'export abstract class Taken {}\nexport * from "./c.ts";\nexport async function left() {}',
+    "b/c.ts": '/**\n * import { shownOnce } from "./c.ts";\n */\nexport const other = 1, second = 2;\nexport function shownOnce() {}',
+    "a/late.ts": "export const late = 1;",
+  }));
+  assertEquals(unusedExports(sources, ["mod.ts"]), ["a/shown.ts: hidden", "b/b.ts: left"]);
 });
 
 Deno.test("Deno.dlopen is called inside ffi/ only", () => {

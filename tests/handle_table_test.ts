@@ -1,5 +1,5 @@
 /** The process-wide handle table through the C ABI: its rules and its words. */
-import { type Address } from "../ffi/address.ts";
+import type { Address } from "../ffi/address.ts";
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import {
   account,

@@ -62,7 +62,7 @@ export interface NumberOptions {
 }
 
 /** A text as one real number, whatever its unit; NaN where it is none. */
-export function numberIn(text: string): number {
+function numberIn(text: string): number {
   if (text.length > MAX_ANSWER) return NaN;
   let answer = parseAnswer(text, { thousands: true, letterUnits: "always" });
   if (answer?.kind === "relation" && answer.label) answer = answer.parts.at(-1);

@@ -5,7 +5,7 @@
  */
 
 /** A variable-length integer of a whole number in [0, 2^53). */
-export function varint(value: number): number[] {
+function varint(value: number): number[] {
   const out: number[] = [];
   for (; value >= 128; value = Math.floor(value / 128)) out.push(value % 128 | 128);
   return [...out, value];

@@ -168,7 +168,7 @@ function artifactPath(uri: string): string {
 }
 
 /** A name as MLflow takes it: letters, digits, "_", "-", ".", " ", "/". */
-export function mlflowKey(name: string): string {
+function mlflowKey(name: string): string {
   return name.replace(/[^\w\-. /]/g, "_").slice(0, BATCH.keyLength);
 }
 

@@ -196,7 +196,7 @@ export function divergenceOf({ algorithm: { kl } }: Config): DivergenceTerm | un
 }
 
 /** What the policy's updates take from a configuration. */
-export function learnerOptions(config: Config): LearnerOptions {
+function learnerOptions(config: Config): LearnerOptions {
   const { algorithm, batch, optim, data, model } = config, term = divergenceOf(config);
   return {
     loss: algorithm.loss as PolicyLoss,

@@ -5,7 +5,7 @@ export interface Address {
 }
 
 /** Where it listens if nothing is said. */
-export const DEFAULT_ADDRESS: Address = { hostname: "127.0.0.1", port: 8787 };
+const DEFAULT_ADDRESS: Address = { hostname: "127.0.0.1", port: 8787 };
 
 /**
  * Reads "HOST:PORT", "HOST", "PORT", ":PORT", "[::1]:PORT" or "".

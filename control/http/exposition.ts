@@ -29,7 +29,7 @@ function family(
 }
 
 /** A metric's name as Prometheus has it: "reward/overall" is "kedge_reward_overall". */
-export function prometheusName(name: string): string {
+function prometheusName(name: string): string {
   return `kedge_${name.replaceAll(/[^a-zA-Z0-9_]+/g, "_")}`;
 }
 

@@ -23,7 +23,7 @@ export function scriptOf(modules: readonly string[]): string {
 }
 
 /** Data inside a script element: no "<" in it can end the element. Six digits of a number are enough to look at. */
-export function embedded(data: unknown): string {
+function embedded(data: unknown): string {
   const short = (_: string, value: unknown) => typeof value === "number" && !Number.isInteger(value) ? Number(value.toPrecision(6)) : value;
   return JSON.stringify(data, short).replaceAll("<", "\\u003c");
 }

@@ -16,7 +16,7 @@ export function badFile(path: string, faults: readonly string[], cause?: unknown
 }
 
 /** Bytes that a file of a model folder may have which is read whole: no tokenizer has a third of it. */
-export const MOST_FILE_BYTES: number = 128 * 2 ** 20;
+const MOST_FILE_BYTES: number = 128 * 2 ** 20;
 
 /** A model folder's file as text; undefined where there is no such file. @throws {KedgeError} `BadCheckpoint` where it cannot be read, or is too large. */
 export function readFolderText(path: string): string | undefined {

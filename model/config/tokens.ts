@@ -1,4 +1,4 @@
-import { type Json } from "./folder_files.ts";
+import type { Json } from "./folder_files.ts";
 import { field, INTEGER, TOKEN, TOKENS } from "./kinds.ts";
 import { Section, textSection } from "./section.ts";
 import type { SpecialTokens } from "./types.ts";

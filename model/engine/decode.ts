@@ -52,7 +52,7 @@ interface Run {
 }
 
 /** What a step gave: of each sequence that drew its token, of each decoded row what it saw, which the next step overwrites. */
-export interface Step {
+interface Step {
   readonly draws: readonly { readonly sequence: Sequence; readonly draw: Draw }[];
   readonly looks: readonly { readonly sequence: Sequence; readonly look: Look }[];
 }

@@ -9,11 +9,8 @@ import type { Projections } from "./projections.ts";
 
 type Buffers = { readonly [Name in keyof ReturnType<typeof buffers>]: Tensor };
 
-/** Keys and values of a layer: [tokens, 2 * kvHeads * headDim], a token's keys before its values. */
-export type LayerCache = Tensor;
-
 /** What a pass over the decoder reads. Everything lies on the device. */
-export interface Pass {
+interface Pass {
   readonly rows: number;
   /** i32 [axes, rows]. */
   readonly positions: Address;
@@ -34,8 +31,8 @@ export interface Pass {
 export class InferenceDecoder implements Disposable {
   /** The static buffers. */
   readonly buffers: Buffers;
-  /** Keys and values, by layer. */
-  readonly cache: readonly LayerCache[];
+  /** Keys and values, by layer: [tokens, 2 * kvHeads * headDim], a token's keys before its values. */
+  readonly cache: readonly Tensor[];
   /** i32 [cacheTokens]: each cached token's region, as kedge_connectivity takes it. */
   readonly region: Tensor;
   readonly #model: ModelParts;

@@ -6,7 +6,7 @@ import type { ModelParts } from "../family.ts";
 import { matrices } from "./limits.ts";
 
 /** Where a product reads and writes. */
-export interface Product {
+interface Product {
   /** [rows, in], of the weights' type. */
   readonly x: Address;
   /** [rows, out]. */

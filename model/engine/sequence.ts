@@ -6,7 +6,7 @@ import type { Needs } from "./limits.ts";
 import type { Plan } from "./request.ts";
 
 /** What visual sinks are found from: attention of each row after the last visual token on each visual token, [rows, 2 + visual tokens]. */
-export interface SinkSums {
+interface SinkSums {
   readonly tensor: Tensor;
   /** The prompt's first row that counts. */
   readonly first: number;

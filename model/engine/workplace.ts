@@ -12,7 +12,7 @@ import { Projections } from "./projections.ts";
 import { Ranges } from "./ranges.ts";
 
 /** What a caller fixes of the limits. */
-export type GivenLimits = Partial<EngineLimits>;
+type GivenLimits = Partial<EngineLimits>;
 
 /** How an engine divides its memory. */
 export class Division {

@@ -10,7 +10,7 @@ import { configToJson, type ModelConfig, type SpecialTokens } from "../config/co
 import { type Json, readJson } from "../config/folder_files.ts";
 
 /** Files of a model folder that describe its tokenizer and its processor, not its weights. */
-export const PROCESSOR_FILES: readonly string[] = [
+const PROCESSOR_FILES: readonly string[] = [
   "tokenizer.json",
   "tokenizer_config.json",
   "vocab.json",
@@ -92,7 +92,7 @@ function generationJson({ eos, bos, pad }: SpecialTokens, original: Json | undef
 }
 
 /** What {@linkcode writeModelFolder} takes. */
-export interface ModelFolder {
+interface ModelFolder {
   /** Its `dtype` is that of the entries. */
   readonly config: ModelConfig;
   /** The weights, spelled as the hub does. */

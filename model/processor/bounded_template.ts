@@ -22,7 +22,7 @@ type Node = NonNullable<Parameters<Interpreter["evaluate"]>[0]>;
 type Value = ReturnType<Interpreter["evaluate"]>;
 
 /** Says that a template does too much. */
-export class TemplateLimit extends RangeError {}
+class TemplateLimit extends RangeError {}
 
 /**
  * An interpreter that counts. All that the library evaluates goes through `evaluate`, and no step of its own takes longer than its operands and its result

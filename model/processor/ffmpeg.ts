@@ -12,7 +12,7 @@ import type { VideoLength } from "./video_sampling.ts";
 const MOST_PROBED = 2 ** 28;
 
 /** Bounds of a run of ffmpeg. */
-export interface FfmpegOptions {
+interface FfmpegOptions {
   /** Seconds after which a run is killed. */
   readonly timeLimit: number;
   /** Kills the run. */

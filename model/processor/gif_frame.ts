@@ -1,5 +1,5 @@
 /** The first frame of a GIF, apart from its canvas. */
-export interface GifFrame {
+interface GifFrame {
   /** A GIF of this frame alone: no offset, no transparency, a palette of 256 colours. */
   readonly file: Uint8Array<ArrayBuffer>;
   readonly width: number;

@@ -12,7 +12,7 @@ export interface RawImage {
 }
 
 /** Options of {@linkcode decodeImage}. */
-export interface DecodeOptions {
+interface DecodeOptions {
   /** What an error calls the picture, such as its path. Default "the picture". */
   readonly name?: string;
 }

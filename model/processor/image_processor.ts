@@ -10,7 +10,6 @@ import { smartResize } from "./smart_resize.ts";
 import { readVideo, type VideoOptions } from "./video.ts";
 import { mostFramePixels, VIDEO_DEFAULTS, type VideoSettings } from "./video_sampling.ts";
 
-export type { RawImage } from "./image_decode.ts";
 export type { Colours, ImageProcessorOptions } from "./image_processor_options.ts";
 export { smartResize, type SmartResizeOptions } from "./smart_resize.ts";
 export type { VideoOptions } from "./video.ts";

@@ -17,7 +17,7 @@ export interface VideoOptions extends Partial<VideoSettings> {
 }
 
 /** What {@linkcode readVideo} needs to know. */
-export interface ReadVideoOptions extends VideoSettings, Pick<VideoOptions, "sample" | "timeLimit" | "signal"> {
+interface ReadVideoOptions extends VideoSettings, Pick<VideoOptions, "sample" | "timeLimit" | "signal"> {
   readonly name: string;
   readonly temporalPatchSize: number;
   /** Reads the header of a frame of a list. */

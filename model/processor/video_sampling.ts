@@ -42,7 +42,7 @@ export interface VideoLength {
 }
 
 /** Options of {@linkcode sampleFrames}. */
-export interface SampleOptions extends Pick<VideoSettings, "fps" | "numFrames" | "minFrames" | "maxFrames"> {
+interface SampleOptions extends Pick<VideoSettings, "fps" | "numFrames" | "minFrames" | "maxFrames"> {
   /** The number of frames becomes a multiple of it. */
   readonly temporalPatchSize: number;
   /** What an error calls the video. Default "the video". */

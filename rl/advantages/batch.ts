@@ -46,7 +46,7 @@ export function checkBatch(kind: string, batch: RewardBatch): void {
 }
 
 /** Sums of everything that a response earned: its reward and those of its tokens that count. [responses]. */
-export function totalRewards(batch: RewardBatch): Float64Array {
+function totalRewards(batch: RewardBatch): Float64Array {
   const { rewards, lengths, tokenRewards, mask } = batch;
   let at = 0;
   return Float64Array.from({ length: rewards.length }, (_, i) => {

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { type Address } from "../../ffi/address.ts";
+import type { Address } from "../../ffi/address.ts";
 import type { AttentionShape } from "../../ffi/generated/bindings.ts";
 import { type Heads, seenBySegments, type SeenKeys, type Segment, segmentTable } from "./attention_reference.ts";
 import type { OpRun } from "./harness.ts";

@@ -1,4 +1,4 @@
-import { type Address } from "../../ffi/address.ts";
+import type { Address } from "../../ffi/address.ts";
 import { assertEquals, assertThrows } from "@std/assert";
 import { KedgeError } from "../../ffi/errors.ts";
 import type { DecodeShape } from "../../ffi/generated/bindings.ts";

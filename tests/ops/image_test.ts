@@ -1,4 +1,4 @@
-import { type Address } from "../../ffi/address.ts";
+import type { Address } from "../../ffi/address.ts";
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { DTYPES } from "../../ffi/device.ts";
 import { KedgeError } from "../../ffi/errors.ts";

@@ -1,4 +1,4 @@
-import { type Address } from "../../ffi/address.ts";
+import type { Address } from "../../ffi/address.ts";
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { DTYPE_BYTES } from "../../ffi/device.ts";
 import { assertDeterministic } from "./determinism.ts";

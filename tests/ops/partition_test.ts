@@ -1,4 +1,4 @@
-import { type Address } from "../../ffi/address.ts";
+import type { Address } from "../../ffi/address.ts";
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { CpuDevice } from "../../ffi/cpu_device.ts";
 import { clusterBound, clusterCount } from "../rl/atrl_reference.ts";

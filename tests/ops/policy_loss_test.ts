@@ -1,4 +1,4 @@
-import { type Address } from "../../ffi/address.ts";
+import type { Address } from "../../ffi/address.ts";
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import type { Random } from "../../tensor/random.ts";
 import { assertDeterministic } from "./determinism.ts";

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { type Address } from "../../ffi/address.ts";
+import type { Address } from "../../ffi/address.ts";
 import { gaze } from "../rl/gaze.ts";
 import type { OpRun } from "./harness.ts";
 

@@ -30,7 +30,7 @@ export function afterThinking(response: string): string {
 }
 
 /** The content of the last `<answer>`, closed or running to the end. */
-export function taggedAnswer(response: string): string | undefined {
+function taggedAnswer(response: string): string | undefined {
   const start = response.lastIndexOf("<answer>");
   if (start < 0) return undefined;
   const end = response.indexOf("</answer>", start);

@@ -8,7 +8,7 @@ import type { Token } from "./latex_tokens.ts";
 import { BARE_UNITS, isUnitWord } from "./units.ts";
 
 /** Deepest nesting of an expression. */
-export const MAX_DEPTH = 60;
+const MAX_DEPTH = 60;
 const MAX_DIGITS = 1_000;
 const MAX_EXPONENT = 400;
 

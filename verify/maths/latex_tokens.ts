@@ -25,7 +25,7 @@ export const MAX_ANSWER = 10_000;
 /** Of responses longer than this, in characters, only the end is read; as a whole they are not graded. */
 export const MAX_RESPONSE = 1_000_000;
 /** Answers of more tokens than this are compared as text only. */
-export const MAX_TOKENS = 1_000;
+const MAX_TOKENS = 1_000;
 
 const SUPERSCRIPTS = "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ";
 const SUPERSCRIPT_MEANINGS = "0123456789+-n";

@@ -44,7 +44,7 @@ function finishOf({ finish }: ChatAnswer): Choice["finish_reason"] {
 }
 
 /** Tokens of a request and its answers. */
-export function usageOf({ promptTokens, answers }: ChatReply): Usage {
+function usageOf({ promptTokens, answers }: ChatReply): Usage {
   const completion = answers.reduce((sum, { tokens }) => sum + tokens.length, 0);
   return { "prompt_tokens": promptTokens, "completion_tokens": completion, "total_tokens": promptTokens + completion };
 }

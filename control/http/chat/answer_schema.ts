@@ -10,7 +10,7 @@ const token = z.object({
 const logprobs = z.object({ content: z.array(token) }).nullable();
 
 /** What the tokens of an answer looked at. */
-export const connectivitySchema = z.object({
+const connectivitySchema = z.object({
   values: z.array(z.number()).describe("By token: how strongly it attends to the pictures, in [0, 1]."),
   anchors: z.array(z.boolean()).describe("Which tokens are anchors."),
   clusters: z.array(z.int()).describe("Which cluster each token belongs to."),
@@ -26,7 +26,7 @@ export const connectivitySchema = z.object({
 }).openapi("Connectivity");
 
 /** Tokens of a request. */
-export const usageSchema = z.object({
+const usageSchema = z.object({
   "prompt_tokens": z.int(),
   "completion_tokens": z.int().describe("Of all answers."),
   "total_tokens": z.int(),
