@@ -219,6 +219,14 @@ export class VisionLanguageModel implements Disposable {
  * The former name of {@linkcode VisionLanguageModel}.
  *
  * @deprecated Use {@linkcode VisionLanguageModel}.
+ *
+ * @example
+ * ```ts
+ * import { Qwen25VL, VisionLanguageModel } from "./model.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * assertEquals(Qwen25VL, VisionLanguageModel);
+ * ```
  */
 export const Qwen25VL: typeof VisionLanguageModel = VisionLanguageModel;
 

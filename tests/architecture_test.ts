@@ -99,8 +99,11 @@ Deno.test("the search for unused exports finds what it is there to find", () => 
     "a/shown.ts": "export const shown = 1;\nexport function hidden() {}",
     "a/all.ts": "export class Whole {}\nexport interface Type {}",
     "a/user.ts": 'import { type Taken, other as mine } from "../b/b.ts";\nconst all = await import("./late.ts");',
-    "b/b.ts": 'export abstract class Taken {}\nexport * from "./c.ts";\nexport async function left() {}',
-    "b/c.ts": '/**\n * import { shownOnce } from "./c.ts";\n */\nexport const other = 1, second = 2;\nexport function shownOnce() {}',
+    "b/b.ts": 'export abstract class Taken {}\nexport * from "./root.ts";\nexport async function left() {}',
+    "b/root.ts": ["/**", ' * import { shownOnce } from "./root.ts";', " */", "export const other = 1;", "export function shownOnce() {}"]
+      .join(
+        "\n",
+      ),
     "a/late.ts": "export const late = 1;",
   }));
   assertEquals(unusedExports(sources, ["mod.ts"]), ["a/shown.ts: hidden", "b/b.ts: left"]);
