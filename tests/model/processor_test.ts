@@ -5,7 +5,7 @@ import { KedgeError } from "../../ffi/errors.ts";
 import { ChatTemplate } from "../../model/processor/chat_template.ts";
 import { markedParts, type Message, parseMessages, type Part } from "../../model/processor/messages.ts";
 import { type Dropped, type Pictures, Processor, type PromptOptions } from "../../model/processor/processor.ts";
-import type { Prompt, Visual } from "../../model/prompt.ts";
+import { type Prompt, type Visual, visualTokens } from "../../model/prompt.ts";
 import { Tokenizer } from "../../model/processor/tokenizer.ts";
 import { Random } from "../../tensor/random.ts";
 import { littleTokenizer, withFolder } from "./little_tokenizer.ts";
@@ -52,6 +52,25 @@ Deno.test("a prompt has the tokens of the expanded text, and its visuals in the 
   assertEquals([...prompt.tokens], [...tokenizer.encode(expanded)]);
   assertEquals(prompt.visuals.map(({ kind, grid }) => [kind, grid.w / 2]), [["image", 5], ["video", 3], ["image", 2]]);
   assertEquals(processor.decode(prompt.tokens), expanded);
+});
+
+Deno.test("a family may write text, special tokens by their names too, between the placeholders of a visual, and none of it is cut apart", async () => {
+  const second = "<|vision_end|><1.5 s><|vision_start|>";
+  const timed = new Processor({
+    tokenizer,
+    images: pictures,
+    expand: ({ kind, grid }, mergeSize) =>
+      kind === "video" ? [{ placeholders: 1 }, { text: second }, { placeholders: 2 }] : [{ placeholders: visualTokens(grid, mergeSize) }],
+  });
+  const within = `<|vision_start|><|video_pad|>${second}<|video_pad|><|video_pad|><|vision_end|>`;
+  const prompt = await timed.prompt(user(text("a"), image(2), video, text("b")));
+  assertEquals(timed.decode(prompt.tokens), `${HEAD}a${images(2)}${within}b${TAIL}`);
+  assertEquals(prompt.visuals.map(({ kind }) => kind), ["image", "video"]);
+  const kept = await timed.prompt(user(video, text("bcd")), {
+    maxPromptTokens: tokenizer.encode(`bcd${TAIL}`).length + 4,
+    truncate: "left",
+  });
+  assertEquals([timed.decode(kept.tokens), kept.visuals.length], [`bcd${TAIL}`, 0], "a cut inside a visual takes all of it");
 });
 
 Deno.test("random messages have the tokens of the expanded text", async () => {
