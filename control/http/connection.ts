@@ -11,17 +11,21 @@ export class Connection {
   /** What the client is bounded by: see {@linkcode addressOf}. */
   readonly address: string;
   readonly #outer: Deno.TcpConn;
+  readonly #clock: () => number;
   readonly #gone = new AbortController();
   #inner: Deno.TcpConn | undefined;
   #isKnown = false;
   #requests = 0;
-  #idleSince: number = performance.now();
-  #headerSince: number | undefined = performance.now();
+  #idleSince: number;
+  #headerSince: number | undefined;
   #writingSince: number | undefined;
   #hurriedSince: number | undefined;
 
-  constructor(outer: Deno.TcpConn) {
+  /** @param clock The time in milliseconds by which the client is judged. It does not count time in which this process could not serve. */
+  constructor(outer: Deno.TcpConn, clock: () => number) {
     this.#outer = outer;
+    this.#clock = clock;
+    this.#idleSince = this.#headerSince = clock();
     this.address = addressOf(outer.remoteAddr.hostname);
   }
 
@@ -56,18 +60,18 @@ export class Connection {
     this.#headerSince = undefined;
     return () => {
       this.#requests--;
-      this.#idleSince = performance.now();
+      this.#idleSince = this.#clock();
     };
   }
 
   /** Lets it be open for no more than half a second after the request under way: what else comes on it is of no use. */
   hurry(): void {
-    this.#hurriedSince ??= performance.now();
+    this.#hurriedSince ??= this.#clock();
   }
 
   /** Whether it takes too long over a header, an answer, or nothing. */
   isLate({ header, idle }: Patience): boolean {
-    const now = performance.now(), over = (since: number | undefined, most: number) => since !== undefined && now - since > most;
+    const now = this.#clock(), over = (since: number | undefined, most: number) => since !== undefined && now - since > most;
     return over(this.#writingSince, idle) ||
       this.#requests === 0 && (over(this.#idleSince, idle) || over(this.#headerSince, header) || over(this.#hurriedSince, 500));
   }
@@ -102,7 +106,7 @@ export class Connection {
   async #request(inner: Deno.TcpConn, first: { buffer: Uint8Array; read: number }): Promise<void> {
     const { buffer } = first;
     for (let read: number | null = first.read; read !== null;) {
-      if (this.#requests === 0) this.#headerSince ??= performance.now();
+      if (this.#requests === 0) this.#headerSince ??= this.#clock();
       // deno-lint-ignore no-await-in-loop -- bytes in their order
       await writeAll(inner, buffer.subarray(0, read));
       // deno-lint-ignore no-await-in-loop -- bytes in their order
@@ -117,7 +121,7 @@ export class Connection {
       const read = await inner.read(buffer);
       if (read === null) return;
       // The time is that of the whole piece: who takes a byte now and then is late too.
-      this.#writingSince = performance.now();
+      this.#writingSince = this.#clock();
       // deno-lint-ignore no-await-in-loop -- bytes in their order
       await writeAll(this.#outer, buffer.subarray(0, read));
       this.#writingSince = undefined;

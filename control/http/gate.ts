@@ -24,6 +24,10 @@ export class Gate {
   readonly #connections = new Set<Connection>(); // oldest first
   readonly #byPort = new Map<number, Connection>(); // by the port that the server sees
   readonly #timer: ReturnType<typeof setInterval>;
+  readonly #sweepInterval: number;
+  #lastSweep: number = performance.now();
+  /** Milliseconds in which this process could serve. */
+  #served = 0;
   readonly #running = new Set<Promise<void>>();
   #isOpen = true;
   readonly #accepting: Promise<void>;
@@ -34,7 +38,8 @@ export class Gate {
     this.#listener = Deno.listen({ hostname, port });
     this.#target = target;
     this.#limits = limits;
-    this.#timer = setInterval(() => this.#sweep(), Math.min(500, Math.max(20, Math.min(limits.idle, limits.header) / 4)));
+    this.#sweepInterval = Math.min(500, Math.max(20, Math.min(limits.idle, limits.header) / 4));
+    this.#timer = setInterval(() => this.#sweep(), this.#sweepInterval);
     this.#accepting = this.#accept();
   }
 
@@ -107,7 +112,7 @@ export class Gate {
   }
 
   async #serve(outer: Deno.TcpConn): Promise<void> {
-    const connection = new Connection(outer);
+    const connection = new Connection(outer, () => this.#now());
     this.#makeRoom(connection.address);
     this.#connections.add(connection);
     let port: number | undefined;
@@ -138,7 +143,17 @@ export class Gate {
     connection.close();
   }
 
+  /**
+   * The clock of all deadlines. Between two sweeps it goes on by two intervals at most: where this process got no processor, or was stopped, the bytes of its clients
+   * wait unread, and no client is late for that.
+   */
+  #now(): number {
+    return this.#served + Math.min(performance.now() - this.#lastSweep, 2 * this.#sweepInterval);
+  }
+
   #sweep(): void {
+    this.#served = this.#now();
+    this.#lastSweep = performance.now();
     for (const connection of this.#connections) if (connection.isLate(this.#limits)) this.#drop(connection);
   }
 }

@@ -150,6 +150,19 @@ Deno.test("a connection without a whole request is closed after a while, and one
   assertEquals((await (await chat).json()).choices.length, 1);
 });
 
+Deno.test("time in which this process stood still makes no client late", async () => {
+  await using end = endpoint({ limits: { header: 200, idle: 60_000 } });
+  const { hostname, port } = new URL(end.server.url), buffer = new Uint8Array(1000);
+  using connection = await Deno.connect({ hostname, port: Number(port) });
+  await connection.write(new TextEncoder().encode("GET /healthz HTTP/1.1\r\nHost: localhost\r\n"));
+  await until(() => end.server.counts().connections === 1, { what: "the header's first half" });
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  await connection.write(new TextEncoder().encode("\r\n"));
+  for (const start = performance.now(); performance.now() - start < 600;); // as a process does that gets no processor
+  const read = await connection.read(buffer);
+  assertEquals(new TextDecoder().decode(buffer.subarray(0, read ?? 0)).split("\r\n")[0], "HTTP/1.1 200 OK");
+});
+
 Deno.test("the server behind the gate answers nobody else", async () => {
   const serve = Deno.serve, ports: number[] = [];
   Deno.serve = ((...args: Parameters<typeof serve>) => {
