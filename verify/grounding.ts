@@ -1,5 +1,5 @@
 /**
- * Verifiers of places in a picture: boxes by intersection over union, points.
+ * Grades positions in a picture: boxes by intersection over union, and points.
  *
  * @module
  */
@@ -7,14 +7,14 @@ import { extractAnswer, type Extracted } from "./answer/extract.ts";
 import { MAX_ANSWER } from "./maths/latex_tokens.ts";
 import { isTruthList, objectTruth, type RewardInput, type Score, type Truth } from "./reward.ts";
 
-/** [left, top, right, bottom], in the picture's own units. */
+/** [left, top, right, bottom], in the unit of the picture's coordinates. */
 export type Box = readonly [number, number, number, number];
 
-/** Most boxes of a response that are looked at. */
+/** The largest number of boxes of a response that are graded. */
 const MAX_BOXES = 100;
 const NUMBER = /[-+]?(?:\d{1,15}(?:\.\d{1,15})?|\.\d{1,15})(?:[eE][-+]?\d{1,3})?/g;
 
-/** The groups of `size` numbers in innermost brackets, or all numbers in turn where no brackets hold any. */
+/** Returns the groups of `size` numbers in innermost brackets. If no brackets hold any, all numbers are grouped in order. */
 function groupsOf(text: string, size: number): number[][] {
   const groups: number[][] = [];
   const numbers = (part: string) => Array.from(part.matchAll(NUMBER), ([match]) => Number(match));
@@ -28,7 +28,7 @@ function groupsOf(text: string, size: number): number[][] {
   return flat.length === size ? [flat] : [];
 }
 
-/** Coordinates in a truth: lists of numbers, or a text that holds them. */
+/** Returns the coordinates of a truth, which is a list of numbers or a text that contains them. */
 function truthGroups(truth: Truth, size: number): number[][] {
   if (typeof truth === "number" || typeof truth === "boolean") return [];
   if (typeof truth === "string") return groupsOf(truth, size);
@@ -38,12 +38,12 @@ function truthGroups(truth: Truth, size: number): number[][] {
     .filter((group) => group.length === size && group.every(Number.isFinite));
 }
 
-/** Corners in order. */
+/** Orders the corners of a box. */
 const asBox = ([a, b, c, d]: readonly number[]): Box => [Math.min(a!, c!), Math.min(b!, d!), Math.max(a!, c!), Math.max(b!, d!)];
 const area = ([left, top, right, bottom]: Box): number => (right - left) * (bottom - top);
 
 /**
- * Intersection over union of two boxes; 0 where the union is empty.
+ * Computes the intersection over union of two boxes. It is 0 if the union is empty.
  *
  * @example
  * ```ts
@@ -59,28 +59,34 @@ export function intersectionOverUnion(a: Box, b: Box): number {
   return union > 0 ? common / union : 0;
 }
 
-/** Options of {@linkcode gradeIou}. */
+/** Options for {@linkcode gradeIou}. */
 export interface IouOptions {
-  /** Score 1 from this intersection over union on, else 0; by default the intersection over union itself. */
+  /**
+   * With a threshold the score is 1 if the intersection over union reaches it, else 0. By default the score is the intersection over union
+   * itself.
+   */
   threshold?: number;
-  /** How boxes are written: two corners (default), or left, top, width, height. */
+  /** How boxes are written: as two corners (default), or as left, top, width, height. */
   layout?: "corners" | "size";
 }
 
-/** The answer to look for coordinates in: a named one, else the whole response, cut to what is graded. */
-function place(input: RewardInput): Extracted["answer"] {
-  const found = extractAnswer(input.response);
-  return (found === undefined || found.source === "statement" || found.source === "last line" ? input.response : found.answer).slice(
-    -MAX_ANSWER,
-  );
+/** Returns the text to search for coordinates: the named answer, or else the whole response, cut to the length that is graded. */
+function coordinateText(input: RewardInput): Extracted["answer"] {
+  const extracted = extractAnswer(input.response);
+  return (extracted === undefined || extracted.source === "statement" || extracted.source === "last line"
+    ? input.response
+    : extracted.answer).slice(
+      -MAX_ANSWER,
+    );
 }
 
 /**
- * Scores boxes by intersection over union. Of several true boxes each takes the response's box that fits best, every box of the response once; the
- * score is the mean over the larger number of boxes, so that missing and surplus ones count 0.
+ * Scores boxes by intersection over union.
  *
- * @returns NaN where the truth holds no box.
+ * If there are several true boxes, each is matched with the response's box that fits best, and every box of the response is used once. The
+ * score is the sum over the pairs divided by the larger number of boxes. Missing boxes and surplus boxes therefore count as 0.
  *
+ * @returns NaN if the truth holds no box.
  * @example
  * ```ts
  * import { gradeIou } from "./grounding.ts";
@@ -97,8 +103,8 @@ export function gradeIou(input: RewardInput, options: IouOptions = {}): Score {
     asBox(layout === "corners" ? group : [group[0]!, group[1]!, group[0]! + group[2]!, group[1]! + group[3]!]);
   const truths = truthGroups(input.truth, 4).map(box);
   if (truths.length === 0 || truths.length > MAX_BOXES) return { score: NaN };
-  const answer = place(input), boxes = groupsOf(answer, 4).map(box), count = Math.max(truths.length, boxes.length);
-  // The best pairs first.
+  const answer = coordinateText(input), boxes = groupsOf(answer, 4).map(box), count = Math.max(truths.length, boxes.length);
+  // The best pairs come first.
   const pairs = truths.flatMap((truth, i) => boxes.map((given, j) => ({ i, j, iou: intersectionOverUnion(truth, given) })))
     .sort((a, b) => b.iou - a.iou);
   const [taken, used] = [new Set<number>(), new Set<number>()];
@@ -112,19 +118,19 @@ export function gradeIou(input: RewardInput, options: IouOptions = {}): Score {
   return { score: count === 0 ? 0 : sum / count, answer: answer.slice(0, 1_000) };
 }
 
-/** Options of {@linkcode gradePoint}. */
+/** Options for {@linkcode gradePoint}. */
 export interface PointOptions {
-  /** Where the truth is a point: the distance within which a point scores 1; default 0. */
+  /** If the truth is a point: the distance within which a point scores 1. Default: 0. */
   radius?: number;
-  /** Where the truth is a point: the distance beyond `radius` over which the score falls to 0; default 0. */
+  /** If the truth is a point: the distance beyond `radius` over which the score falls to 0. Default: 0. */
   slack?: number;
 }
 
 /**
- * Scores the first point that a response names: 1 inside the true box (or any of several), edges included; by its distance where the truth is a point.
+ * Scores the first point that a response names. If the truth is a box or several, the score is 1 inside one of them, edges included. If the
+ * truth is a point, the score depends on the distance.
  *
- * @returns NaN where the truth holds neither.
- *
+ * @returns NaN if the truth holds neither a box nor a point.
  * @example
  * ```ts
  * import { gradePoint } from "./grounding.ts";
@@ -138,7 +144,7 @@ export interface PointOptions {
 export function gradePoint(input: RewardInput, options: PointOptions = {}): Score {
   const boxes = truthGroups(input.truth, 4).map(asBox), points = boxes.length > 0 ? [] : truthGroups(input.truth, 2);
   if (boxes.length === 0 && points.length === 0) return { score: NaN };
-  const answer = place(input), [given] = groupsOf(answer, 2);
+  const answer = coordinateText(input), [given] = groupsOf(answer, 2);
   if (given === undefined) return { score: 0, answer: answer.slice(0, 1_000) };
   const [x, y] = given as [number, number], { radius = 0, slack = 0 } = options;
   const inside = boxes.some(([left, top, right, bottom]) => x >= left && x <= right && y >= top && y <= bottom);

@@ -1,5 +1,5 @@
 /**
- * The verifier of mathematical answers.
+ * The verifier for mathematical answers.
  *
  * @module
  */
@@ -10,11 +10,11 @@ import { polarityOf, responsePolarity } from "./answer/polarity.ts";
 import { type RewardInput, type Score, truthsOf } from "./reward.ts";
 
 /**
- * Grades a mathematical answer: 1 where the response's final answer is the same as the truth, or as any of several truths; else 0. A question with
- * choices, or whose truth is one capital letter from A to J, is graded as multiple choice.
+ * Grades a mathematical answer: 1 if the response's final answer equals the truth, or any of several truths; else 0.
  *
- * @returns NaN where no truth can be graded, as an empty one.
+ * A question is graded as multiple choice if it has choices or if its truth is one capital letter from A to J.
  *
+ * @returns NaN if no truth can be graded, for example an empty one.
  * @example
  * ```ts
  * import { gradeMath } from "./math.ts";
@@ -37,7 +37,7 @@ export function gradeMath(input: RewardInput, options: MathOptions = {}): Score 
     if (gradable.some((truth) => truth.matches(answer))) return { score: 1, answer: given.answer };
   }
   const polarities = truths.map(polarityOf).filter((yes) => yes !== undefined);
-  const said = polarities.length === 0 ? undefined : responsePolarity(input.response);
-  const answer = given?.answer ?? said?.answer, score = said !== undefined && polarities.includes(said.yes) ? 1 : 0;
+  const opening = polarities.length === 0 ? undefined : responsePolarity(input.response);
+  const answer = given?.answer ?? opening?.answer, score = opening !== undefined && polarities.includes(opening.yes) ? 1 : 0;
   return answer === undefined ? { score } : { score, answer };
 }

@@ -1,16 +1,18 @@
 /**
- * Rewards: verifiers of answers, their combination, the pool of child processes that runs them, the interface of users' modules.
+ * Rewards: verifiers of answers, their combination, the pool of child processes that runs them, and the interface of users' modules.
  *
- * What happens to an answer, in order, and where (docs/verifier.md has the rules):
- * 1. a response is searched for its answer: `extract.ts`; the phrases of languages but English: `languages.ts`;
- * 2. what surrounds the answer comes off, once, whichever way it was found: `marks.ts`;
- * 3. a verifier takes it: `math.ts`, `choice.ts`, `text.ts`, `grounding.ts`. Of a choice: labels that the texts carry (`labels.ts`), then letter, then text.
- *    Of a yes or no: `polarity.ts`;
- * 4. a mathematical answer is split into tokens: `latex_tokens.ts`, digits and numerals of other scripts: `digits.ts`;
- * 5. tokens become a structure: `answer.ts`; numbers and formulas in it: `expression_parser.ts` (the tree: `expression.ts`); units: `units.ts`; times: `clock.ts`;
- * 6. the structures of answer and truth are compared: `math_equal.ts`; quantities in them: `quantity.ts`, by exact or approximate values: `numeric.ts`;
- * 7. verdicts become parts of a reward and their weighted sum: `plan.ts`, named in a configuration as in `registry.ts`; in processes of their own:
- *    `grader_pool.ts`, `grader_process.ts`, `grader_child.ts`.
+ * An answer passes through these steps (docs/verifier.md has the rules):
+ * 1. `extract.ts` searches the response for its answer. `languages.ts` has the phrases of languages other than English.
+ * 2. `marks.ts` removes what surrounds the answer.
+ * 3. A verifier grades it: `math.ts`, `choice.ts`, `text.ts` or `grounding.ts`. For a choice, the labels in the texts come first
+ *    (`labels.ts`), then the letter, then the text. `polarity.ts` handles yes and no.
+ * 4. `latex_tokens.ts` splits a mathematical answer into tokens. `digits.ts` reads digits and numerals of other scripts.
+ * 5. `answer.ts` turns the tokens into a structure. `expression_parser.ts` parses its numbers and formulas into trees (`expression.ts`),
+ *    `units.ts` reads units and `clock.ts` times of day.
+ * 6. `math_equal.ts` compares the structures of answer and truth. `quantity.ts` compares the quantities in them by exact or approximate
+ *    values (`numeric.ts`).
+ * 7. `plan.ts` combines the verdicts into parts of a reward and their weighted sum. `registry.ts` has the names that configurations use.
+ *    The work runs in separate processes: `grader_pool.ts`, `grader_process.ts`, `grader_child.ts`.
  *
  * @module
  */

@@ -1,5 +1,5 @@
 /**
- * What a grading process must be allowed so that users' reward modules load, and no more: a module may import what lies in its own folder, Kedge's
+ * Finds the permissions that a grading process needs to load users' reward modules. A module may import files of its own folder, Kedge's
  * code, and packages by name.
  *
  * @module
@@ -7,34 +7,34 @@
 import { dirname, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 
-/** What is needed to load users' modules. */
+/** What a process needs to load users' modules. */
 export interface ModuleAccess {
-  /** Files that they import from their own folders and of Kedge's code, they themselves among them; real paths. */
+  /** The modules themselves and the files that they import from their own folders and from Kedge's code, as real paths. */
   readonly files: readonly string[];
   /** The deno.json that belongs to the first local module. */
   readonly config: string | undefined;
 }
 
-/** How Deno is asked. */
+/** How Deno is run to find out. */
 export interface AccessOptions {
-  /** Deno's program. */
+  /** Path or name of the Deno program. */
   readonly deno: string;
-  /** Of the modules, the users' own. */
+  /** The modules that are the users' own. */
   readonly users: readonly string[];
   /** Hosts that modules may be imported from. */
   readonly imports: readonly string[];
-  /** Environment and folder of the process that is asked. */
+  /** Environment and folder of the Deno process. */
   readonly start: Deno.CommandOptions;
-  /** Gives the question up. */
+  /** Aborts the request. */
   readonly signal: AbortSignal;
-  /** Milliseconds that it may take. */
+  /** The time limit in milliseconds. */
   readonly limit: number;
 }
 
-/** Kedge's folder, whose code modules may import; undefined where it comes from a host. */
+/** Kedge's folder, whose code modules may import; undefined if Kedge was loaded from a host. */
 const KEDGE = import.meta.url.startsWith("file:") ? fileURLToPath(new URL("../..", import.meta.url)) : undefined;
 
-/** A path without links, where this process may look; else as it is. */
+/** Resolves links in a path where this process may read it; otherwise returns the path unchanged. */
 function real(path: string): string {
   try {
     return Deno.realPathSync(path);
@@ -43,20 +43,20 @@ function real(path: string): string {
   }
 }
 
-/** The nearest deno.json above a folder; undefined where there is none, or this process may not look. */
+/** Returns the nearest deno.json above a folder, or undefined if there is none or this process may not read it. */
 function configAbove(folder: string): string | undefined {
   for (let at = folder;; at = dirname(at)) {
     for (const name of ["deno.json", "deno.jsonc"]) {
       try {
         if (Deno.statSync(`${at}/${name}`).isFile) return `${at}/${name}`;
-      } catch { // the next
+      } catch { // tries the next folder
       }
     }
     if (dirname(at) === at) return undefined;
   }
 }
 
-/** Options of `deno` by which it finds modules, as it does for the users' own. */
+/** Returns the options that make `deno` resolve modules as it does for the users' own. */
 export function importFlags(config: string | undefined, imports: readonly string[]): string[] {
   return [
     "--quiet",
@@ -66,16 +66,16 @@ export function importFlags(config: string | undefined, imports: readonly string
   ];
 }
 
-/** A module that imports others and does nothing. */
+/** Returns a module that imports others and does nothing else. */
 function importing(modules: readonly string[]): string {
   return `data:application/javascript,${encodeURIComponent(modules.map((url) => `import ${JSON.stringify(url)};`).join(""))}`;
 }
 
 /**
- * Asks Deno what modules import, without running them. What comes from a registry or a host is brought into Deno's cache on the way, so that a process without network
- * finds it there.
+ * Asks Deno what modules import, without running them. Deno fetches packages and remote modules into its cache meanwhile, so that a process
+ * without network access finds them there.
  *
- * @param modules URLs. What cannot be read is left to the process that loads them, which says why.
+ * @param modules URLs. Errors about unreadable ones are left to the process that loads them, which reports the reason.
  */
 export async function moduleAccess(modules: readonly string[], options: AccessOptions): Promise<ModuleAccess> {
   const local = options.users.filter((url) => url.startsWith("file:")).map((url) => fileURLToPath(url));
@@ -95,7 +95,7 @@ export async function moduleAccess(modules: readonly string[], options: AccessOp
     const { modules: all } = JSON.parse(new TextDecoder().decode(stdout)) as { modules: { specifier: string }[] };
     imported = all.map(({ specifier }) => specifier).filter((url) => url.startsWith("file:")).map((url) => real(fileURLToPath(url)));
   } catch (error) {
-    if (error instanceof Deno.errors.NotCapable || error instanceof Deno.errors.NotFound) throw error; // there is no Deno to ask
+    if (error instanceof Deno.errors.NotCapable || error instanceof Deno.errors.NotFound) throw error; // there is no Deno program to ask
   } finally {
     clearTimeout(timer);
   }

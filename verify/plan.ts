@@ -1,5 +1,5 @@
 /**
- * Rewards as data: what a configuration says, resolved, in a form that crosses to a child process; and how it is carried out.
+ * Resolved rewards as plain data, which can be sent to a child process, and the functions that grade by them.
  *
  * @module
  */
@@ -22,54 +22,54 @@ const VERIFIERS: Readonly<Record<string, { part: string; grade: (input: RewardIn
   length: { part: "length", grade: gradeLength },
 };
 
-/** Names of the verifiers that are built in. */
+/** Names of the built-in verifiers. */
 export const VERIFIER_NAMES: readonly string[] = Object.keys(VERIFIERS);
 
-/** The part's name that a built-in verifier's score has by default: "accuracy", "format" or "length". */
+/** Returns the default name of a built-in verifier's part: "accuracy", "format" or "length". */
 export function defaultPart(verifier: string): string {
   return VERIFIERS[verifier]?.part ?? "accuracy";
 }
 
-/** A part of a reward: a built-in verifier by its name, or a module by its place in {@linkcode RewardPlan.modules}. */
+/** A part of a reward: a built-in verifier by its name, or a module by its index in {@linkcode RewardPlan.modules}. */
 export interface PlannedPart {
-  /** Name in the result. */
+  /** The part's name in the result. */
   readonly name: string;
-  /** Factor in the overall reward. */
+  /** The part's factor in the overall reward. */
   readonly weight: number;
-  /** Built-in verifier; absent of a module. */
+  /** Name of the built-in verifier; absent for a module. */
   readonly verifier?: string;
-  /** Index of the module; absent of a verifier. */
+  /** Index of the module; absent for a verifier. */
   readonly module?: number;
-  /** Options of the verifier, or second argument of the module's function. */
+  /** Options for the verifier, or the second argument of the module's function. */
   readonly options: Readonly<Record<string, unknown>>;
 }
 
-/** A reward, resolved. Plain data. */
+/** A resolved reward, as plain data. */
 export interface RewardPlan {
-  /** The parts, whose weighted sum is the overall reward; undefined where the one module gives the whole result itself. */
+  /** The parts, whose weighted sum is the overall reward; undefined if a single module gives the whole result. */
   readonly parts?: readonly PlannedPart[];
   /** URLs of modules. */
   readonly modules: readonly string[];
-  /** Hosts that the modules reach by their own nature. */
+  /** Hosts that the modules need to reach, such as an HTTP service. */
   readonly net?: readonly string[];
-  /** Options of the one module. */
+  /** Options for the single module. */
   readonly options?: Readonly<Record<string, unknown>>;
 }
 
-/** One graded sample, or why it could not be. */
+/** The result for one sample, or why there is none. */
 export type Outcome = { readonly result: RewardResult } | { readonly failure: "threw" | "shape"; readonly message: string };
 
-/** A plan put to work. */
+/** Grades samples by a plan. */
 export interface Grader {
-  /** Whether it grades several samples at once. */
+  /** Whether it can grade several samples together. */
   readonly batch: boolean;
-  /** Grades one sample; never rejects. */
+  /** Grades one sample. The promise never rejects. */
   grade(input: RewardInput): Promise<Outcome>;
-  /** Grades samples together; rejects where the batch function throws or gives something else than one value a sample. */
+  /** Grades samples together. The promise rejects if the batch function throws or does not return one value per sample. */
   gradeBatch(inputs: readonly RewardInput[]): Promise<Outcome[]>;
 }
 
-/** A module's functions, whichever way it exports them. */
+/** Returns the functions that a module exports under any of the accepted names. */
 function functionsOf(module: RewardModule, url: string): { single?: RewardFunction; batch?: BatchRewardFunction } {
   const single = module.reward ?? module.default;
   if (module.batch !== undefined && typeof module.batch === "function") return { batch: module.batch };
@@ -78,11 +78,10 @@ function functionsOf(module: RewardModule, url: string): { single?: RewardFuncti
 }
 
 /**
- * Puts a plan to work.
+ * Makes a grader from a plan.
  *
- * @param modules The plan's modules, imported, in its order.
- * @throws TypeError where a module exports no reward.
- *
+ * @param modules The plan's modules, imported, in the plan's order.
+ * @throws TypeError if a module exports no reward.
  * @example
  * ```ts
  * import { makeGrader } from "./plan.ts";
@@ -97,7 +96,7 @@ export function makeGrader(plan: RewardPlan, modules: readonly RewardModule[]): 
   const functions = plan.modules.map((url, i) => functionsOf(modules[i]!, url));
   const batch = functions.some((f) => f.batch !== undefined);
 
-  /** A module's results on samples. */
+  /** Returns a module's results for samples. */
   const call = async (
     module: number,
     inputs: readonly RewardInput[],
@@ -141,7 +140,7 @@ export function makeGrader(plan: RewardPlan, modules: readonly RewardModule[]): 
 }
 
 /**
- * The weighted sum of parts, with the parts by name. NaN in one makes the whole NaN, unless its weight is 0.
+ * Returns the weighted sum of parts, and the parts by name. If a part is NaN, the sum is NaN, unless the part's weight is 0.
  *
  * @example
  * ```ts
@@ -164,13 +163,13 @@ export function combine(parts: readonly Pick<PlannedPart, "name" | "weight">[], 
   return answer === undefined ? { overall, parts: named } : { overall, parts: named, answer };
 }
 
-/** An error's name and words, at most 2,000 characters. */
+/** Returns an error's name and message, at most 2,000 characters. */
 export function describe(error: unknown): string {
   let text: string;
   try {
     text = String(error);
   } catch {
-    text = "something that has no text was thrown";
+    text = "the thrown value has no text";
   }
   return text.slice(0, 2_000);
 }

@@ -1,5 +1,5 @@
 /**
- * Rewards by name, as configurations write them, with checked options.
+ * The rewards that configurations can name, with checks of their options.
  *
  * @module
  */
@@ -31,7 +31,7 @@ const OPTIONS = {
   }),
 } as const;
 
-/** Rewards made of others, by name. */
+/** Rewards that are combined from others, by name. */
 const PRESETS: Readonly<Record<string, RewardSpec>> = {
   "math_format": {
     parts: { accuracy: { use: "math", weight: 0.9 }, format: { use: "format", weight: 0.1, options: { style: "think_boxed" } } },
@@ -52,7 +52,7 @@ const options = z.record(z.string(), z.unknown()).optional();
 const partSchema = z.strictObject({ use: z.string().min(1), weight: z.number().default(1), options });
 
 /**
- * What zod makes of it. It has no page of its own, since it would need one for each of zod's types.
+ * The parsed schema. It has no separate page, because each of zod's types would need one.
  *
  * @ignore
  */
@@ -61,33 +61,36 @@ export type RewardSchema = z.ZodType<ParsedReward, RewardSpec>;
 /**
  * The schema of a configuration's `reward`: a name or module, one with options, or named parts with weights.
  *
- * Names: "math", "multiple_choice", "exact", "number", "iou", "point", "format", "length"; "math_format" (0.9 math + 0.1 think and box), "r1v" (0.5 math +
- * 0.5 think and answer tags); "http", a service (see http_reward.ts). A module is a path that begins with "./", "../" or "/", or a "file:" or "https:" URL.
+ * Names: "math", "multiple_choice", "exact", "number", "iou", "point", "format", "length"; "math_format" (0.9 math + 0.1 think and box);
+ * "r1v" (0.5 math + 0.5 think and answer tags); "http", an external service (see http_reward.ts). A module is a path that begins with "./",
+ * "../" or "/", or a "file:" or "https:" URL.
  */
 export const rewardSchema: RewardSchema = z.union([
   z.string().min(1),
   z.strictObject({ use: z.string().min(1), options }),
-  z.strictObject({ parts: z.record(z.string().min(1), partSchema).refine((parts) => Object.keys(parts).length > 0, "no part is named") }),
+  z.strictObject({
+    parts: z.record(z.string().min(1), partSchema).refine((parts) => Object.keys(parts).length > 0, "name at least one part"),
+  }),
 ]);
 
 /** A verifier or module with its options. */
 export interface RewardUse {
-  /** A name or a module. */
+  /** The name of a verifier, or a module. */
   use: string;
-  /** Of the verifier, or handed to the module. */
+  /** Options for the verifier, or for the module's function. */
   options?: Record<string, unknown> | undefined;
 }
 
 /** A configuration's `reward`, as written. */
 export type RewardSpec = string | RewardUse | {
-  /** By the names that the parts have in reports; `weight`: default 1. */
+  /** The parts, by the names that reports use. `weight` is 1 by default. */
   parts: Record<string, RewardUse & { weight?: number | undefined }>;
 };
 
-/** As {@linkcode RewardSpec}, defaults filled in. */
+/** A {@linkcode RewardSpec} with its defaults filled in. */
 export type ParsedReward = string | RewardUse | { parts: Record<string, RewardUse & { weight: number }> };
 
-/** Names that `reward` may have. */
+/** The names that `reward` accepts. */
 export const REWARD_NAMES: readonly string[] = [...Object.keys(OPTIONS), "http", ...Object.keys(PRESETS)];
 
 const isModule = (use: string): boolean => /^(?:\.{1,2}\/|\/|file:|https:)/.test(use);
@@ -95,10 +98,9 @@ const isModule = (use: string): boolean => /^(?:\.{1,2}\/|\/|file:|https:)/.test
 /**
  * Resolves a configuration's `reward`.
  *
- * @param spec What is written there.
- * @param base What module paths are relative to: a "file:" or "https:" URL, such as the configuration file's.
- * @throws RangeError that names the field, for an unknown name, a wrong option, a part that has parts itself.
- *
+ * @param spec The value of `reward` in the configuration.
+ * @param base The URL that module paths are relative to: a "file:" or "https:" URL, such as the configuration file's.
+ * @throws RangeError that names the field, for an unknown name, a wrong option, or a part that has parts.
  * @example
  * ```ts
  * import { planReward } from "./registry.ts";
@@ -115,7 +117,9 @@ export function planReward(spec: RewardSpec, base: string | URL): RewardPlan {
   const reward = typeof parsed.data === "string" ? { use: parsed.data } : parsed.data;
   if ("parts" in reward) return planParts(reward.parts, base);
   if (Object.hasOwn(PRESETS, reward.use)) {
-    if (reward.options !== undefined) throw new RangeError(`Cannot read \`reward\`: "${reward.use}" takes no options; write its parts out`);
+    if (reward.options !== undefined) {
+      throw new RangeError(`Cannot read \`reward\`: "${reward.use}" accepts no options; list its parts instead`);
+    }
     return planReward(PRESETS[reward.use]!, base);
   }
   if (reward.use === "http") {
@@ -130,25 +134,27 @@ export function planReward(spec: RewardSpec, base: string | URL): RewardPlan {
 function planParts(parts: Readonly<Record<string, z.output<typeof partSchema>>>, base: string | URL): RewardPlan {
   const modules: string[] = [], net = new Set<string>();
   const planned = Object.entries(parts).map(([name, { use, weight, options = {} }]): PlannedPart => {
-    if (name === "overall") throw new RangeError('Cannot read `reward`: a part is named "overall", which is the name of the sum');
+    if (name === "overall") throw new RangeError('Cannot read `reward`: a part cannot be named "overall", because the sum has that name');
     if (isModule(use)) {
       const url = new URL(use, base).href;
       if (!modules.includes(url)) modules.push(url);
       return { name, weight, module: modules.indexOf(url), options };
     }
     if (use === "http") {
-      const own = checked("http", http, options) as { url: string };
+      const httpOptions = checked("http", http, options) as { url: string };
       if (!modules.includes(HTTP_MODULE)) modules.push(HTTP_MODULE);
-      net.add(new URL(own.url).host);
-      return { name, weight, module: modules.indexOf(HTTP_MODULE), options: own };
+      net.add(new URL(httpOptions.url).host);
+      return { name, weight, module: modules.indexOf(HTTP_MODULE), options: httpOptions };
     }
-    const known = (OPTIONS as Readonly<Record<string, z.ZodType>>)[use];
-    if (known === undefined || !Object.hasOwn(OPTIONS, use)) {
+    const schema = (OPTIONS as Readonly<Record<string, z.ZodType>>)[use];
+    if (schema === undefined || !Object.hasOwn(OPTIONS, use)) {
       throw new RangeError(
-        `Cannot read \`reward\`: unknown reward "${use}"; known are ${REWARD_NAMES.join(", ")}, and modules as "./my_reward.ts"`,
+        `Cannot read \`reward\`: unknown reward "${use}"; the known ones are ${
+          REWARD_NAMES.join(", ")
+        }, and modules such as "./my_reward.ts"`,
       );
     }
-    return { name, weight, verifier: use, options: checked(use, known, options) };
+    return { name, weight, verifier: use, options: checked(use, schema, options) };
   });
   return { parts: planned, modules, ...(net.size > 0 && { net: [...net] }) };
 }

@@ -6,40 +6,42 @@
 import type { RewardInput, RewardResult } from "./reward.ts";
 
 /**
- * What a reward function gives: a number, or the overall reward with further named parts. Numbers are finite, or NaN, which leaves the sample out of
- * its group's statistics.
+ * The result of a reward function: a number, or the overall reward with further named parts. Numbers are finite or NaN. A sample with NaN
+ * is left out of its group's statistics.
  */
 export type RewardValue = number | ({ readonly overall: number } & Readonly<Record<string, number>>);
 
-/** Grades one sample. `options` are those of the configuration. May be async. */
+/** Grades one sample. `options` comes from the configuration. It may be async. */
 export type RewardFunction = (
   input: RewardInput,
   options: Readonly<Record<string, unknown>>,
 ) => RewardValue | Promise<RewardValue>;
 
-/** Grades several samples at once and gives one value each, in order. May be async. */
+/** Grades several samples at once and returns one value for each, in order. It may be async. */
 export type BatchRewardFunction = (
   inputs: readonly RewardInput[],
   options: Readonly<Record<string, unknown>>,
 ) => readonly RewardValue[] | Promise<readonly RewardValue[]>;
 
 /**
- * A module named by `reward: "./my_reward.ts"`: it exports a function as `default` or `reward`, or `batch`, which goes first. It runs in a child process. Without leave
- * it may import files of its own folder and below, Kedge's code, and packages by name (npm, JSR), all as its source names them; Deno fetches packages before it runs. It
- * may read, import, reach or see nothing else, but what the configuration names: `grader.read` (paths), `grader.net` (hosts), `grader.env` (variables). It may never
- * write, run programs or open libraries. What it prints goes to standard error.
+ * A module that `reward: "./my_reward.ts"` names. It exports a function as `default`, `reward` or `batch`; `batch` takes precedence.
+ *
+ * The module runs in a child process. Without further permission it may import files of its own folder and below, Kedge's code, and
+ * packages by name (npm, JSR), if its source names them. Deno fetches packages before the module runs. Everything else needs a key of the
+ * configuration: `grader.read` (paths), `grader.net` (hosts), `grader.env` (variables). The module may never write, run programs or open
+ * libraries. What it prints goes to standard error.
  */
 export interface RewardModule {
   /** Grades one sample. */
   readonly default?: RewardFunction;
-  /** Grades one sample; goes before `default`. */
+  /** Grades one sample. It takes precedence over `default`. */
   readonly reward?: RewardFunction;
-  /** Grades several samples; goes before both. */
+  /** Grades several samples. It takes precedence over both others. */
   readonly batch?: BatchRewardFunction;
 }
 
 /**
- * A reward function gave something that is no {@linkcode RewardValue}.
+ * Is thrown if a reward function returns something that is not a {@linkcode RewardValue}.
  *
  * @example
  * ```ts
@@ -50,7 +52,7 @@ export interface RewardModule {
  * ```
  */
 export class RewardShapeError extends TypeError {
-  /** "RewardShapeError". */
+  /** The error's name, "RewardShapeError". */
   override readonly name = "RewardShapeError";
 }
 
@@ -62,12 +64,11 @@ function show(value: unknown): string {
 }
 
 /**
- * What a reward function gave, checked.
+ * Checks what a reward function returned.
  *
- * @param value What it gave.
+ * @param value The returned value.
  * @param source The module's URL, for the error.
- * @throws RewardShapeError where it is neither a number nor an object of numbers with `overall`.
- *
+ * @throws RewardShapeError if the value is neither a number nor an object of numbers with `overall`.
  * @example
  * ```ts
  * import { checkRewardValue } from "./reward_module.ts";

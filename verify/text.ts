@@ -1,5 +1,5 @@
 /**
- * Verifiers of texts: exact words, numbers, format, length.
+ * Verifiers for texts: exact text, numbers, format, length.
  *
  * @module
  */
@@ -10,13 +10,13 @@ import { MAX_ANSWER, MAX_RESPONSE } from "./maths/latex_tokens.ts";
 import { toNumber } from "./maths/numeric.ts";
 import { type RewardInput, type Score, truthsOf } from "./reward.ts";
 
-/** Options of {@linkcode gradeExact}. */
+/** Options for {@linkcode gradeExact}. */
 export interface ExactOptions {
-  /** Whether capitals matter; default false. */
+  /** Whether capitals matter. Default: false. */
   caseSensitive?: boolean;
-  /** Whether punctuation matters; default false. */
+  /** Whether punctuation matters. Default: false. */
   punctuation?: boolean;
-  /** Grade the final answer that is found in the response (default) or the whole response. */
+  /** Whether to grade the final answer that is found in the response (default) or the whole response. */
   from?: "answer" | "response";
 }
 
@@ -28,8 +28,8 @@ function normalText(text: string, options: ExactOptions): string {
 }
 
 /**
- * 1 where the answer's text is the truth's (or one of the truths') after Unicode NFKC, without regard to white space and, by default, to capitals
- * and punctuation; else 0.
+ * Scores 1 if the answer's text equals the truth (or one of the truths) after Unicode NFKC, else 0. White space is ignored and, by default,
+ * so are capitals and punctuation.
  *
  * @example
  * ```ts
@@ -53,15 +53,15 @@ export function gradeExact(input: RewardInput, options: ExactOptions = {}): Scor
   };
 }
 
-/** Options of {@linkcode gradeNumber}. */
+/** Options for {@linkcode gradeNumber}. */
 export interface NumberOptions {
-  /** Largest absolute difference; default 0. */
+  /** The largest absolute difference. Default: 0. */
   absolute?: number;
-  /** Largest difference relative to the truth; default 1e-6. Either may hold. */
+  /** The largest difference relative to the truth. Default: 1e-6. It is enough if one of the two limits holds. */
   relative?: number;
 }
 
-/** A text as one real number, whatever its unit; NaN where it is none. */
+/** Reads a text as one real number, with any unit. Returns NaN if it is not a number. */
 function numberIn(text: string): number {
   if (text.length > MAX_ANSWER) return NaN;
   let answer = parseAnswer(text, { thousands: true, letterUnits: "always" });
@@ -76,10 +76,9 @@ function numberIn(text: string): number {
 }
 
 /**
- * 1 where the answer is a number near the truth, else 0. Units are not looked at; a percent sign neither.
+ * Scores 1 if the answer is a number near the truth, else 0. Units and percent signs are ignored.
  *
- * @returns NaN where the truth is no number.
- *
+ * @returns NaN if the truth is not a number.
  * @example
  * ```ts
  * import { gradeNumber } from "./text.ts";
@@ -102,28 +101,28 @@ export function gradeNumber(input: RewardInput, options: NumberOptions = {}): Sc
 }
 
 /**
- * What a response must look like as a whole:
- * - "think": `<think>` first, one `</think>` after it, no further of either, then an answer;
- * - "think_answer": `<think>...</think>`, white space, `<answer>...</answer>`, one of each, nothing around;
+ * The form that a response must have:
+ * - "think": `<think>` first, one `</think>` after it, no further tag of either kind, then an answer;
+ * - "think_answer": `<think>...</think>`, white space, `<answer>...</answer>`, one of each, nothing around them;
  * - "think_boxed": `<think>...</think>` first, one of each, then a closed `\boxed{...}` with content;
  * - "boxed": a closed `\boxed{...}` with content;
  * - "answer": one `<answer>...</answer>` with content.
  */
 export type FormatStyle = "think" | "think_answer" | "think_boxed" | "boxed" | "answer";
 
-/** Options of {@linkcode gradeFormat}. */
+/** Options for {@linkcode gradeFormat}. */
 export interface FormatOptions {
-  /** Default "think_boxed". */
+  /** The form. Default: "think_boxed". */
   style?: FormatStyle;
 }
 
-/** Splits at the one place where `separator` stands; undefined where it stands not once. */
+/** Splits a text at `separator`. Returns undefined unless it occurs exactly once. */
 function splitOnce(text: string, separator: string): [string, string] | undefined {
   const at = text.indexOf(separator);
   return at < 0 || text.indexOf(separator, at + 1) >= 0 ? undefined : [text.slice(0, at), text.slice(at + separator.length)];
 }
 
-/** The two parts of `<think>a</think>b`, each tag there once. */
+/** Returns a and b of `<think>a</think>b`. Each tag must occur once. */
 function thought(text: string): [string, string] | undefined {
   const parts = splitOnce(text, "</think>");
   if (parts === undefined || !parts[0].startsWith("<think>") || parts[0].includes("<think>", 7) || parts[1].includes("<think>")) {
@@ -132,7 +131,7 @@ function thought(text: string): [string, string] | undefined {
   return [parts[0].slice(7), parts[1]];
 }
 
-/** What one `<answer>...</answer>` holds that a text is; `around` allows other text beside it. */
+/** Returns the content of `<answer>...</answer>`. With `around`, other text may surround it. */
 function answered(text: string, around: boolean): string | undefined {
   const open = splitOnce(text, "<answer>"), close = open === undefined ? undefined : splitOnce(open[1], "</answer>");
   if (open === undefined || close === undefined || open[0].includes("</answer>")) return undefined;
@@ -140,8 +139,8 @@ function answered(text: string, around: boolean): string | undefined {
 }
 
 /**
- * 1 where the response has a format, else 0. White space within tags (`< think >`) and around the whole is overlooked.
- * A response of more than 1,000,000 characters scores 0.
+ * Scores 1 if the response has the form, else 0. White space within tags (`< think >`) and around the response is ignored. A response of
+ * more than 1,000,000 characters scores 0.
  *
  * @example
  * ```ts
@@ -173,23 +172,22 @@ export function gradeFormat(input: RewardInput, options: FormatOptions = {}): Sc
   return { score: fits() ? 1 : 0 };
 }
 
-/** Options of {@linkcode gradeLength}. */
+/** Options for {@linkcode gradeLength}. */
 export interface LengthOptions {
-  /** Shortest length that scores 1; default 0. */
+  /** The shortest length that scores 1. Default: 0. */
   min?: number;
-  /** Longest length that scores 1; default none. */
+  /** The longest length that scores 1. Default: no limit. */
   max?: number;
-  /** Over how much beyond either end the score falls from 1 to 0; default 0, at once. */
+  /** The distance beyond either end over which the score falls from 1 to 0. Default: 0, which means at once. */
   slack?: number;
-  /** Default "tokens". */
+  /** The unit of length. Default: "tokens". */
   unit?: "tokens" | "characters";
 }
 
 /**
- * 1 for a length in [min, max], falling to 0 over `slack` on either side.
+ * Scores 1 for a length in [min, max]. Outside, the score falls to 0 over `slack`.
  *
- * @throws TypeError where tokens are to be counted and the input does not say how many there are.
- *
+ * @throws TypeError if the unit is tokens and the input has no number of tokens.
  * @example
  * ```ts
  * import { gradeLength } from "./text.ts";

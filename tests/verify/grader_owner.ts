@@ -1,5 +1,5 @@
 // deno-lint-ignore-file no-console -- a process of a test
-/** An owner of graders: grades "stuck" or "slow" under a time limit, and says its grader's number and what came. */
+/** A process that owns graders. It has "stuck" or "slow" graded under a time limit, and prints the grader's process id and the result. */
 import { GraderPool, planReward } from "../../verify/mod.ts";
 
 const [module, response, timeLimit] = Deno.args as [string, string, string];

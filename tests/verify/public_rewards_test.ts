@@ -1,6 +1,6 @@
 /**
- * Verifiers against the lists of other trainers' public tests (Apache-2.0; the strings and verdicts alone are theirs), named at each test. A right answer
- * scores 1 and a wrong one 0 here, whatever they write for them.
+ * Runs the verifiers on the public tests of other trainers, which are named at each test. Only the strings and verdicts are theirs
+ * (Apache-2.0). A right answer scores 1 here and a wrong one 0, whatever scores they use.
  */
 import { assert, assertEquals } from "@std/assert";
 import { boxedAnswer } from "../../verify/answer/extract.ts";
@@ -25,8 +25,8 @@ const MATH_FORMS = [
   ["\\frac{1}{2}", "0.5"],
   ["x+1", "1+x"],
 ] as const;
-// slime, tests/test_rm_math_dapo.py, also labels that are whole numbers written otherwise. Not taken: "a b c" is "bc" there, words less their articles
-// and spaces; here words keep their spaces. Marks of the end, "<|im_end|>", are the tokenizer's to leave out.
+// slime, tests/test_rm_math_dapo.py, with whole numbers as labels in other notations. Left out: "a b c" equals "bc" there, because articles
+// and spaces are removed; here words keep their spaces. Also left out: end marks such as "<|im_end|>", which the tokenizer removes here.
 const DAPO_FORMS = [
   ["x = 42", "42"],
   ["an answer", "answer"],
@@ -41,7 +41,7 @@ const DAPO_FORMS = [
 ] as const;
 
 for (const [file, forms] of [["test_rm_math", MATH_FORMS], ["test_rm_math_dapo", DAPO_FORMS]] as const) {
-  Deno.test(`slime's ${file}: what is written and its normal form are equal, either way round`, () => {
+  Deno.test(`slime's ${file}: a text and its normal form are equal in both directions`, () => {
     assertEquals(forms.filter(([written, normal]) => !equal(written, normal)), []);
   });
 }
@@ -50,12 +50,12 @@ Deno.test("slime's test_rm_math and test_rm_math_dapo: numbers that differ are r
   assertEquals([equal("42", "43"), equal("9007199254740993", "9007199254740992")], [false, false]);
 });
 
-// slime's symbolic comparison takes 2/4 for wrong where 1/2 is asked for; here fractions are numbers (docs/verifier.md).
-Deno.test("slime's fraction that is not reduced is right here", () => {
+// slime's symbolic comparison rejects 2/4 if the truth is 1/2; here fractions are numbers (docs/verifier.md).
+Deno.test("a fraction that is not reduced is right, unlike in slime", () => {
   assert(equal("\\frac{2}{4}", "\\frac{1}{2}"));
 });
 
-Deno.test("slime's boxes: the last one, with its braces, \\fbox too, none where none closes", () => {
+Deno.test("slime's boxes: the last closed \\boxed or \\fbox counts", () => {
   const boxes = [
     ["first attempt \\boxed{wrong}, final \\boxed{42}", "42"],
     ["\\boxed{first}, then \\boxed{42}", "42"],
@@ -86,13 +86,13 @@ Deno.test("slime's test_rm_math and test_rm_math_dapo: whole responses", () => {
   for (const [response, truth] of wrong) assertEquals(score(response, truth), 0, response);
 });
 
-// slime's dapo reads the last 300 characters alone; here a box counts wherever it stands.
-Deno.test("slime's box before 420 characters of filler is found here", () => {
+// slime's dapo reads only the last 300 characters; here a box counts anywhere.
+Deno.test("a box before 420 characters of filler is found, unlike in slime", () => {
   assertEquals(score(`\\boxed{42}${" filler".repeat(60)}`, "42"), 1);
 });
 
 // slime, tests/test_rm_deepscaler.py.
-Deno.test("slime's test_rm_deepscaler: what follows the thought is graded", () => {
+Deno.test("slime's test_rm_deepscaler: the text after the thought is graded", () => {
   const right = [
     ["Let me reconsider. \\boxed{99}</think>Final: \\boxed{42}", "42"],
     ["Scratch work \\boxed{wrong}###Response\\boxed{42}", "42"],
@@ -107,16 +107,16 @@ Deno.test("slime's test_rm_deepscaler: what follows the thought is graded", () =
   assertEquals(score("</think>\\boxed{43}", "42"), 0);
 });
 
-// slime gives 0 for an empty label and for a response that never closes a thought. Here an empty truth is not graded, and a thought is not asked for (the
-// format reward is).
-Deno.test("slime's empty label is NaN here, its box without a thought is right", () => {
+// slime gives 0 for an empty label and for a response that never closes a thought. Here an empty truth gives NaN, and only the format
+// reward requires a thought.
+Deno.test("an empty truth gives NaN, and a box without a thought is right, unlike in slime", () => {
   assertEquals(score("</think>\\boxed{42}", ""), NaN);
   assertEquals(score("\\boxed{42}", ""), NaN);
   assertEquals(score("\\boxed{42}", "42"), 1);
 });
 
 // TRL, tests/test_rewards.py.
-Deno.test("TRL's think format: 5 responses that have it, 9 that have not", () => {
+Deno.test("TRL's think format: 5 responses with it, 9 without", () => {
   const fits = [
     "<think>This is my reasoning.</think>This is my answer.",
     "<think>\nThis is my reasoning.\n</think>\nThis is my answer.",
@@ -164,14 +164,15 @@ Deno.test("TRL's accuracy pairs, with and without a thought before the answer", 
   for (const [response, truth] of wrong) assertEquals(score(response, truth), 0, response);
 });
 
-// TRL leaves samples out whose truth is prose; here words are compared with words.
-Deno.test("TRL's truths in words are graded here", () => {
+// TRL skips samples whose truth is prose; here words are compared with words.
+Deno.test("truths in words are graded, unlike in TRL", () => {
   assertEquals(score("Answer is forty two.", "Answer is forty two."), 1);
   assertEquals(score("Some other content. \\boxed{43}.", "Answer is forty three."), 0);
 });
 
-// slime, tests/test_rm_gpqa.py. Not taken: "A is correct here", "E is the correct option", and a choice's text within a sentence ("Definitely paris."),
-// none of which docs/verifier.md reads; a truth "capital of france" for the choice "Capital of France" is.
+// slime, tests/test_rm_gpqa.py. Left out: "A is correct here", "E is the correct option", and the text of a choice within a sentence
+// ("Definitely paris."), which docs/verifier.md does not read. The truth "capital of france" for the choice "Capital of France" is
+// included.
 Deno.test("slime's test_rm_gpqa: letters and texts of choices", () => {
   const choose = (response: string, truth: string, options: string[] = []) => gradeChoice({ response, truth, options }).score;
   const right = [
@@ -193,7 +194,7 @@ Deno.test("slime's test_rm_gpqa: letters and texts of choices", () => {
   assertEquals(choose("Answer: C, but actually A was right, no wait B.", "B", ["one", "two"]), 1);
 });
 
-Deno.test("slime's test_rm_gpqa: a letter within a word is no choice, digits within a number no choice's text", () => {
+Deno.test("slime's test_rm_gpqa: letters within words and digits within numbers name no choice", () => {
   const options = ["first", "second", "third", "fourth"];
   const refusals = [
     "I'm sorry, but I can't help with that.",

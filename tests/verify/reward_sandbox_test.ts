@@ -1,11 +1,14 @@
-/** What a user's reward module may reach: every way is tried, without leave and with. */
+/** Tests what a user's reward module can access. Every way is tried without permission and with it. */
 import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { KedgeError } from "../../ffi/errors.ts";
 import { GraderPool, type GraderPoolOptions, planReward } from "../../verify/mod.ts";
 import { runDeno } from "../deno.ts";
 import { ROOT } from "../root.ts";
 
-/** Ways, each by what it opens. They run in a module beside which lie `helper.ts`, `own.txt`, `private.txt` and `link.txt`, which leads outside. */
+/**
+ * Ways to access something, by name. The module that tries them lies beside `helper.ts`, `own.txt`, `private.txt` and `link.txt`, which
+ * links outside.
+ */
 const WAYS = {
   own: {
     helper: '(await import("./helper.ts")).helped',
@@ -39,7 +42,7 @@ const WAYS = {
     deno: 'Deno.env.get("HOME").length',
     node: '(await import("node:process")).default.env.HOME.length',
   },
-  /** Nothing gives leave for these. */
+  /** No permission opens these. */
   never: {
     importThroughLink: 'await import("./link.txt", { with: { type: "text" } })',
     link: 'Deno.readTextFileSync(new URL("./link.txt", import.meta.url))',
@@ -71,7 +74,7 @@ const WAYS = {
   },
 } as const;
 
-/** The module: it tries every way that its input asks for. */
+/** The source of the module. It tries every way that its input names. */
 const TRIES = `import { z } from "npm:zod@^4.6.7";
 import { extractAnswer } from "file://${ROOT}/verify/answer/extract.ts";
 const workerAt = (url) => new Promise((yes, no) => {
@@ -89,7 +92,7 @@ export default async ({ fields }) => {
 `;
 
 interface Place {
-  /** The module. */
+  /** The module's path. */
   readonly module: string;
   /** A folder with secrets. */
   readonly secrets: string;
@@ -140,7 +143,7 @@ async function withPlace(body: (place: Place) => Promise<void>): Promise<void> {
   }
 }
 
-/** Which of the ways are open. */
+/** Returns the ways that succeed. */
 async function open(module: string, options: GraderPoolOptions): Promise<string[]> {
   const ways = Object.entries(WAYS).flatMap(([kind, all]) => Object.keys(all).map((name) => `${kind}.${name}`));
   await using pool = new GraderPool(planReward(module, module), { workers: 1, timeLimit: 60_000, ...options });
@@ -151,7 +154,7 @@ async function open(module: string, options: GraderPoolOptions): Promise<string[
 
 const named = (...kinds: (keyof typeof WAYS)[]) => kinds.flatMap((kind) => Object.keys(WAYS[kind]).map((name) => `${kind}.${name}`));
 
-Deno.test("a reward module reaches its own folder's imports and packages, and beyond them what it was given leave for", () =>
+Deno.test("a reward module can access its own folder's imports, packages, and what it has permission for", () =>
   withPlace(async ({ module, secrets, host }) => {
     const [without, granted] = await Promise.all([open(module, {}), open(module, { read: [secrets], net: [host], env: ["HOME"] })]);
     assertEquals(without, named("own"));
@@ -159,12 +162,12 @@ Deno.test("a reward module reaches its own folder's imports and packages, and be
     assertEquals(Deno.readTextFileSync(`${secrets}/secret.txt`), "secret");
   }));
 
-Deno.test("a reward module whose static import lies outside its folder loads with leave alone, and the error says which", () =>
+Deno.test("a reward module whose static import lies outside its folder loads only with permission, and the error names the key", () =>
   withPlace(async ({ module, secrets }) => {
     const outside = module.replace("tries.ts", "static.ts"), asked = [{ response: "", truth: "" }];
     await using shut = new GraderPool(planReward(outside, outside), { workers: 1 });
     const error = await assertRejects(() => shut.grade(asked), KedgeError, 'Requires read access to "');
-    assertStringIncludes(error.message, "`grader.read` of the configuration gives it leave");
+    assertStringIncludes(error.message, "`grader.read` of the configuration permits");
     await using granted = new GraderPool(planReward(outside, outside), { workers: 1, read: [`${secrets}/secret.txt`] });
     assertEquals((await granted.grade(asked))[0]!.overall, 6);
   }));

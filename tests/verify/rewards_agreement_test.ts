@@ -1,4 +1,4 @@
-/** The verifier against the official verdicts on 912 real answers to MATH-Vision questions. */
+/** Compares the verifier with the official verdicts on 912 real answers to MATH-Vision questions. */
 import { assert, assertEquals } from "@std/assert";
 import { gradeMath } from "../../verify/mod.ts";
 import { ROOT } from "../root.ts";
@@ -18,7 +18,7 @@ function exists(path: string): boolean {
 const there = exists(GOLDEN), note = there ? "" : " (skipped: ../shared is not there)";
 
 Deno.test({
-  name: `98 % of verdicts on MATH-Vision answers are the official ones, and docs/verifier.md lists the others${note}`,
+  name: `98 % of verdicts on MATH-Vision answers equal the official ones, and docs/verifier.md lists the others${note}`,
   ignore: !there,
   fn() {
     const rows = Deno.readTextFileSync(GOLDEN).trim().split("\n").map((line) => JSON.parse(line));

@@ -1,11 +1,10 @@
 /**
- * Answers as people and models write them, by kind: what surrounds an answer, languages, choices, yes and no, equal forms. Of each kind answers that are right
- * and answers that are not.
+ * Right and wrong answers as people and models write them, by kind: marks around an answer, languages, choices, yes and no, equal forms.
  *
  * @module
  */
 
-/** A response, the truth, the choices' texts where there are any. */
+/** A response, the truth, and the choices' texts if the question has choices. */
 export type Case = readonly [response: string, truth: string, options?: readonly string[]];
 
 /** Answers of one kind. */
@@ -19,7 +18,7 @@ export interface Kind {
 const NUMBERS = ["10", "12", "14", "16"], ANGLES = ["98^\\circ", "102^\\circ", "108^\\circ", "112^\\circ"];
 const PLAIN = ["red", "blue", "green", "none of these"];
 
-/** By kind. */
+/** The answers by kind. */
 export const KINDS: Readonly<Record<string, Kind>> = {
   "Markdown around an answer": {
     right: [

@@ -1,11 +1,11 @@
-/** Answers as people and models write them, by kind: tests/verify/rewards_answers_table.ts. */
+/** Grades answers as people and models write them, by kind. The answers are in tests/verify/rewards_answers_table.ts. */
 import { assert, assertEquals } from "@std/assert";
 import { gradeMath } from "../../verify/mod.ts";
 import { type Case, KINDS } from "./rewards_answers_table.ts";
 
 const grade = ([response, truth, options]: Case) => gradeMath({ response, truth, ...(options && { options }) }).score;
 
-Deno.test("of every kind there are ten right and ten wrong answers, none twice", () => {
+Deno.test("every kind has at least ten right and ten wrong answers, without repetition", () => {
   for (const [name, { right, wrong }] of Object.entries(KINDS)) {
     assert(right.length >= 10 && wrong.length >= 10, `${name}: ${right.length} right, ${wrong.length} wrong`);
     const all = [...right, ...wrong].map((one) => JSON.stringify(one));

@@ -1,4 +1,4 @@
-/** Where the final answer of a response is found. */
+/** Tests where the final answer of a response is found. */
 import { assert, assertEquals } from "@std/assert";
 import { extractAnswer } from "../../verify/mod.ts";
 
@@ -32,7 +32,7 @@ const CASES: readonly (readonly [response: string, answer: string | undefined, s
   ["\\boxed 12", "12", "box"],
   ["\\boxed -3.5.", "-3.5", "box"],
   ["\\boxed B is it", "B", "box"],
-  // What surrounds an answer, on every way by which one is found.
+  // The marks around an answer are removed, however it was found.
   ["<answer>**5**</answer>", "5", "tag"],
   ["<answer>`5`.</answer>", "5", "tag"],
   ["\\boxed{**5**}", "5", "box"],
@@ -70,7 +70,7 @@ const CASES: readonly (readonly [response: string, answer: string | undefined, s
   ["The answer is (1, 2).", "(1, 2)", "phrase"],
   ["答案是5。", "5", "phrase"],
   ["There is no answer.", "There is no answer", "whole"],
-  // Short ones.
+  // Short responses.
   ["5", "5", "whole"],
   [" B. \n", "B", "whole"],
   ["We add.\n5", "5", "last line"],
@@ -95,13 +95,13 @@ for (const [response, answer, source] of CASES) {
   });
 }
 
-Deno.test("choices are named by options only where asked for", () => {
+Deno.test('"option is" names a choice only if `choices` is set', () => {
   const response = "Look.\nThe correct option is (B) since it fits.";
   assertEquals(extractAnswer(response), undefined);
   assertEquals(extractAnswer(response, { choices: true }), { answer: "(B)", source: "phrase" });
 });
 
-Deno.test("of a million characters and more the end is searched", () => {
+Deno.test("only the last million characters are searched", () => {
   const padding = "x".repeat(1_000_000);
   assertEquals(extractAnswer(`\\boxed{4}${padding}`), undefined);
   assertEquals(extractAnswer(`${padding}\\boxed{5}`)?.answer, "5");

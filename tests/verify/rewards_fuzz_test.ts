@@ -1,6 +1,6 @@
 /**
- * Answers made at random: mutations of well-formed ones, and random LaTeX. The verifiers take each without throwing, in at most 50 ms. 2,000 answers;
- * 100,000 with `--slow`.
+ * Grades random answers: mutations of well-formed ones, and random LaTeX. The verifiers must grade each in at most 50 ms without an error.
+ * There are 2,000 answers, or 100,000 with `--slow`.
  */
 import process from "node:process";
 import { assert } from "@std/assert";
@@ -46,7 +46,7 @@ class Answers {
     return from[this.below(from.length)]!;
   }
 
-  /** Random pieces, seldom very many. */
+  /** Joins random pieces. In rare cases there are very many. */
   #random(): string {
     const length = this.below(20) === 0 ? this.below(2_000) : 1 + this.below(30);
     return Array.from({ length }, () => this.pick(PIECES)).join("");
@@ -88,7 +88,7 @@ Deno.test(`${COUNT} random answers are graded without an error, each within ${LI
   const given = Deno.args.find((a) => a.startsWith("--seed="));
   const seed = given ? Number(given.slice(7)) : Math.floor(Math.random() * 2 ** 31);
   const base = ACCEPTED.flat(), answers = new Answers(base, seed);
-  for (const text of base) mathEqual({ truth: text, answer: text }); // compiled before it is timed
+  for (const text of base) mathEqual({ truth: text, answer: text }); // the code is compiled before it is timed
   let slowest = 0, accepted = 0;
   for (let i = 0; i < COUNT; i++) {
     const answer = answers.next(), truth = answers.below(4) === 0 ? answers.next() : answers.pick(base);
@@ -107,7 +107,7 @@ Deno.test(`${COUNT} random answers are graded without an error, each within ${LI
     for (const [name, grade] of Object.entries(graders)) {
       const where = () => `${name}, answer ${i} (seed ${seed}): ${JSON.stringify({ truth, response, ...options })}`;
       let taken = Infinity, score = NaN;
-      // Again where something else on the machine may have held it up.
+      // It is timed again, because other work on the machine may have delayed it.
       for (let tries = 0; tries < 3 && !(taken <= LIMIT / 5); tries++) {
         const start = performance.now(), used = process.cpuUsage();
         try {
@@ -115,7 +115,7 @@ Deno.test(`${COUNT} random answers are graded without an error, each within ${LI
         } catch (error) {
           throw new Error(where(), { cause: error });
         }
-        // The processor's time where that is less: on a busy machine the clock counts what others do.
+        // The processor time counts if it is less: on a busy machine the clock also measures other processes.
         const { user, system } = process.cpuUsage(used);
         taken = Math.min(taken, performance.now() - start, (user + system) / 1_000);
       }

@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { GraderPool, planReward } from "../../verify/mod.ts";
 
-/** A service on loopback that answers by a function. */
+/** Runs a service on loopback that answers by a function. */
 async function withService(
   answer: (samples: { response: string }[], call: number) => Response,
   run: (url: string, calls: () => number) => Promise<void>,
@@ -21,7 +21,7 @@ async function withService(
 const inputs = ["a", "bbb", "cc"].map((response) => ({ response, truth: "x" }));
 const spec = (url: string, options = {}) => ({ use: "http", options: { url, backoff: 5, ...options } });
 
-Deno.test("a service grades; one that is busy is asked again", async () => {
+Deno.test("a service grades; a busy one is asked again", async () => {
   const lengths = (samples: { response: string }[]) =>
     samples.map(({ response }) => ({ overall: response.length, long: Number(response.length > 2) }));
   await withService(
@@ -35,11 +35,11 @@ Deno.test("a service grades; one that is busy is asked again", async () => {
   );
 });
 
-Deno.test("a service that refuses, fails for good or answers nonsense costs its samples, each with the reason", async () => {
+Deno.test("samples get reward 0 and the reason when a service refuses, keeps failing or answers nonsense", async () => {
   const answers: Record<string, [() => Response, string]> = {
     refuses: [() => new Response("no such model", { status: 404 }), "404: no such model"],
     fails: [() => new Response("down", { status: 500 }), "2 attempts failed"],
-    nonsense: [() => Response.json({ reward: 1 }), "which is no list"],
+    nonsense: [() => Response.json({ reward: 1 }), "which is not a list"],
   };
   for (const [answer, words] of Object.values(answers)) {
     // deno-lint-ignore no-await-in-loop -- one service after the other
@@ -53,7 +53,7 @@ Deno.test("a service that refuses, fails for good or answers nonsense costs its 
   }
 });
 
-Deno.test("a service is one part among others; its options are checked", async () => {
+Deno.test("a service can be one part of a reward, and its options are checked", async () => {
   await withService((samples) => Response.json(samples.map(() => 0.5)), async (url) => {
     const plan = planReward({ parts: { style: { weight: 2, ...spec(url) }, accuracy: { use: "exact" } } }, "file:///");
     assertEquals(plan.net, [new URL(url).host]);

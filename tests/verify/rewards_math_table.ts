@@ -1,12 +1,12 @@
 /**
- * Answers that are the same and answers that are not, as problem sets and models write them: [truth, answer].
+ * Pairs [truth, answer] that are equal and pairs that are not, as problem sets and models write them.
  *
  * @module
  */
 
 type Pairs = readonly (readonly [truth: string, answer: string])[];
 
-/** The answer is the truth. */
+/** In these pairs the answer equals the truth. */
 export const ACCEPTED: Pairs = [
   // Fractions.
   ["\\frac{1}{2}", "\\frac12"],
@@ -241,7 +241,7 @@ export const ACCEPTED: Pairs = [
   ["\\Delta, \\square, \\bullet", "$\\Delta,\\square,\\bullet$"],
 ];
 
-/** The answer is not the truth. */
+/** In these pairs the answer differs from the truth. */
 export const REJECTED: Pairs = [
   // Numbers.
   ["5", "6"],

@@ -1,9 +1,9 @@
-/** Which answers are the same: the table, its symmetry, tolerances, hostile input. */
+/** Tests which answers are equal: the table, its symmetry, tolerances, hostile input. */
 import { assert, assertEquals } from "@std/assert";
 import { mathEqual, MathTruth } from "../../verify/mod.ts";
 import { ACCEPTED, REJECTED } from "./rewards_math_table.ts";
 
-Deno.test("the table has 200 pairs of either kind, none twice", () => {
+Deno.test("the table has 200 pairs of either kind, without repetition", () => {
   for (const table of [ACCEPTED, REJECTED]) {
     const distinct = new Set(table.map((pair) => pair.join("\u0000")));
     assertEquals(distinct.size, table.length);
@@ -11,25 +11,25 @@ Deno.test("the table has 200 pairs of either kind, none twice", () => {
   }
 });
 
-Deno.test("answers that are the truth are accepted", () => {
+Deno.test("answers that equal the truth are accepted", () => {
   assertEquals(ACCEPTED.filter(([truth, answer]) => !mathEqual({ truth, answer })), []);
 });
 
-Deno.test("answers that are not the truth are rejected", () => {
+Deno.test("answers that differ from the truth are rejected", () => {
   assertEquals(REJECTED.filter(([truth, answer]) => mathEqual({ truth, answer })), []);
 });
 
-Deno.test("every answer of the table equals itself, also as a formula", () => {
+Deno.test("every answer of the table equals itself, and also as a formula", () => {
   const all = [...ACCEPTED, ...REJECTED].flat().filter((text) => /\w/.test(text));
   assertEquals(all.filter((text) => !mathEqual({ truth: text, answer: text })), []);
   assertEquals(all.filter((text) => !text.includes("$") && !mathEqual({ truth: text, answer: `\\( ${text} \\)` })), []);
 });
 
-Deno.test("a rejected pair is rejected the other way round", () => {
+Deno.test("a rejected pair is also rejected in reverse", () => {
   assertEquals(REJECTED.filter(([truth, answer]) => mathEqual({ truth: answer, answer: truth })), []);
 });
 
-Deno.test("decimals are near by the relative tolerance", () => {
+Deno.test("decimals are compared with the relative tolerance", () => {
   assertEquals(mathEqual({ truth: "4.8", answer: "4.8000001" }), true);
   assertEquals(mathEqual({ truth: "4.8", answer: "4.80001" }), false);
   assertEquals(mathEqual({ truth: "4.8", answer: "4.81" }, { relative: 0.01 }), true);
@@ -59,8 +59,8 @@ Deno.test("required units: an answer must have the truth's unit", () => {
   assertEquals(["60°", "60 degrees", "60", "\\frac{\\pi}{3}"].map((answer) => angle.matches(answer)), [true, true, false, true]);
 });
 
-Deno.test("lost digits decide nothing", () => {
-  // Each is 0 or 1 only by rounding.
+Deno.test("digits lost to rounding do not decide", () => {
+  // Rounding alone makes each difference 0 or 1.
   assertEquals(mathEqual({ truth: "1", answer: "10^{30}\\sqrt{2} - 10^{30}\\sqrt{2}" }), false);
   assertEquals(mathEqual({ truth: "2", answer: "10^{30}\\sqrt{2} - 10^{30}\\sqrt{2} + 2" }), false);
   assertEquals(mathEqual({ truth: "0", answer: "\\sin \\pi" }), true);
@@ -69,7 +69,7 @@ Deno.test("lost digits decide nothing", () => {
   assertEquals(mathEqual({ truth: "10^{-15}\\sqrt{2}", answer: "2\\cdot 10^{-15}\\sqrt{2}" }), false);
 });
 
-Deno.test("a verdict repeats", () => {
+Deno.test("verdicts are reproducible", () => {
   for (const [truth, answer] of ACCEPTED) assertEquals(mathEqual({ truth, answer }), mathEqual({ truth, answer }), `${truth} ${answer}`);
 });
 

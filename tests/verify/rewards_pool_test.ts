@@ -1,4 +1,4 @@
-/** The pool of grading processes: results, the time limit, crashes, garbage, batches, permissions, giving up, closing. */
+/** Tests the pool of grading processes: results, the time limit, crashes, garbage, batches, permissions, cancelling, closing. */
 import { assert, assertEquals, assertRejects, assertStringIncludes, assertThrows } from "@std/assert";
 import { KedgeError } from "../../ffi/errors.ts";
 import { type GraderIncident, GraderPool, planReward, type RewardInput } from "../../verify/mod.ts";
@@ -9,7 +9,7 @@ import { ROOT } from "../root.ts";
 const BASE = `file://${ROOT}/examples/`;
 const sample = (response: string, truth = "5"): RewardInput => ({ response, truth });
 
-/** A plan for a module with this source. */
+/** Makes a plan for a module with this source. */
 function moduleOf(source: string): ReturnType<typeof planReward> {
   return planReward(`file://${writeModule(source)}`, BASE);
 }
@@ -23,7 +23,7 @@ function writeModule(source: string): string {
   return path;
 }
 
-/** Ticks of processor time that processes have taken; null of those that are gone. */
+/** Returns the ticks of processor time that processes have used, or null for a process that has ended. */
 async function ticks(pids: readonly number[]): Promise<(number | null)[]> {
   const { stdout, stderr } = await runChild("tests/verify/rewards_ticks.ts", { permissions: ["--allow-all"], args: pids.map(String) });
   assert(stdout !== "", stderr);
@@ -47,7 +47,7 @@ Deno.test("rewards come back in order, with their parts", async () => {
   assertEquals(await pool.grade([]), []);
 });
 
-Deno.test("children start with the first work, stay, and go with the pool", async () => {
+Deno.test("children start with the first work, stay, and end with the pool", async () => {
   let left: number[];
   {
     await using pool = new GraderPool(planReward("math", BASE), { workers: 2 });
@@ -63,7 +63,7 @@ Deno.test("children start with the first work, stay, and go with the pool", asyn
 });
 
 for (const bait of ["stuck", "regex"]) {
-  Deno.test(`a grader that is stuck (${bait}) ends at the time limit, and so does its processor time`, async () => {
+  Deno.test(`a grader that is stuck (${bait}) is killed at the time limit and uses no more processor time`, async () => {
     const incidents: GraderIncident[] = [], timeLimit = 1_500;
     await using pool = new GraderPool(moduleOf(STUCK), { workers: 1, timeLimit, onIncident: (incident) => incidents.push(incident) });
     assertEquals((await pool.grade([sample("1")]))[0]!.overall, 1);
@@ -79,12 +79,12 @@ for (const bait of ["stuck", "regex"]) {
     assert(taken < timeLimit + 10_000, `${taken} ms`);
     assertEquals(await ticks([stuck!]), [null], "the process is gone, and its time with it");
     assert(!pool.pids.includes(stuck!));
-    // It did burn its core until then, unless the machine was too slow to see it.
+    // It used its core until then, unless the machine was too slow to measure it.
     if (measured < timeLimit) assert(running! > before!, `${before} ticks before, ${running} after ${measured} ms`);
   });
 }
 
-Deno.test("a sample that never settles, throws, exits, overflows memory or prints garbage costs only itself", async () => {
+Deno.test("a sample that never settles, throws, exits, overflows memory or prints garbage affects no other sample", async () => {
   const plan = moduleOf(`export const reward = async (input) => {
     switch (input.response) {
       case "never": return await new Promise(() => {});
@@ -121,11 +121,11 @@ Deno.test("a sample that never settles, throws, exits, overflows memory or print
   ) {
     assertEquals(kinds[response!], kind, response);
   }
-  assertEquals(incidents.filter(({ kind }) => kind === "shape").length, 1, "wrong shapes are told once");
+  assertEquals(incidents.filter(({ kind }) => kind === "shape").length, 1, "wrong shapes are reported once");
   assertStringIncludes(graded[inputs.findIndex(({ response }) => response === "text")]!.reason!, 'its "style" is "good"');
 });
 
-Deno.test("a batch is graded together; of one that fails each sample alone", async () => {
+Deno.test("a batch is graded together; if it fails, each sample is graded alone", async () => {
   const plan = moduleOf(`let calls = 0;
   export const batch = (inputs, options) => {
     calls++;
@@ -145,7 +145,7 @@ Deno.test("a batch is graded together; of one that fails each sample alone", asy
   }
 });
 
-Deno.test("the example module grades, alone and as a part", async () => {
+Deno.test("the example module grades, by itself and as a part", async () => {
   await using alone = new GraderPool(planReward("./custom_reward.ts", BASE), { workers: 1 });
   assertEquals(await alone.grade([sample("one two")]), [{ overall: 1, parts: { words: 2 } }]);
   const parts = {
@@ -157,7 +157,7 @@ Deno.test("the example module grades, alone and as a part", async () => {
   assertEquals(graded, { overall: 0.875, parts: { accuracy: 1, brevity: 0.5 }, answer: "5" });
 });
 
-Deno.test("a module may do nothing but what it was given leave for", async () => {
+Deno.test("a module can do only what it has permission for", async () => {
   const secret = writeModule("export const secret = 1;"), helper = writeModule("export const helped = 2;");
   const source = `import { helped } from "./${helper.split("/").at(-1)}";
   const may = async (act) => { try { await act(); return 1; } catch (error) { return error instanceof Deno.errors.NotCapable ? 0 : NaN; } };
@@ -181,7 +181,7 @@ Deno.test("a module may do nothing but what it was given leave for", async () =>
   assertEquals((await pool.grade([sample("")]))[0]!.parts.read, 1);
 });
 
-Deno.test("a module that does not load is an error with Deno's words", async () => {
+Deno.test("a module that does not load gives an error with Deno's message", async () => {
   for (
     const [source, words] of [["export default (", "SyntaxError"], ['import "./missing.ts"; export default () => 1;', "missing.ts"], [
       "export const x = 1;",
@@ -197,7 +197,7 @@ Deno.test("a module that does not load is an error with Deno's words", async () 
   }
 });
 
-Deno.test("giving up rejects with the reason, kills the child, and leaves other calls alone", async () => {
+Deno.test("cancelling rejects with the reason, kills the child, and does not affect other calls", async () => {
   await using pool = new GraderPool(moduleOf(STUCK), { workers: 1, timeLimit: 60_000 });
   await pool.grade([sample("1")]);
   const [stuck] = pool.pids, controller = new AbortController();
@@ -210,7 +210,7 @@ Deno.test("giving up rejects with the reason, kills the child, and leaves other 
   await assertRejects(() => pool.grade([sample("1")], { signal: AbortSignal.abort(new Error("before")) }), Error, "before");
 });
 
-Deno.test("a full queue makes callers wait, and all is graded", async () => {
+Deno.test("a full queue makes callers wait, and everything is graded", async () => {
   await using pool = new GraderPool(moduleOf(STUCK), { workers: 2, capacity: 3 });
   const calls = await Promise.all(
     [0, 1, 2].map((call) => pool.grade(Array.from({ length: 50 }, (_, i) => sample(String(100 * call + i))))),
@@ -221,7 +221,7 @@ Deno.test("a full queue makes callers wait, and all is graded", async () => {
   );
 });
 
-Deno.test("closing rejects what waits and ends a child that is stuck or still loading", async () => {
+Deno.test("closing rejects waiting samples and ends a child that is stuck or still loading", async () => {
   const pool = new GraderPool(moduleOf(STUCK), { workers: 1, timeLimit: 60_000 });
   const waiting = pool.grade([sample("stuck"), sample("1")]);
   await rest(20);
@@ -234,7 +234,7 @@ Deno.test("closing rejects what waits and ends a child that is stuck or still lo
   await assertRejects(() => pool.grade([sample("1")]), TypeError, "Cannot grade: the pool is closed");
 });
 
-Deno.test("a wrapper around Deno, which would outlive its time limit, is refused", async () => {
+Deno.test("a wrapper around Deno, which a time limit would not end, is refused", async () => {
   const wrapper = `${folder}/wrapper`, pool = `file://${ROOT}/verify/pool/grader_pool.ts`;
   Deno.writeTextFileSync(wrapper, '#!/bin/sh\ndeno "$@"\n', { mode: 0o755 });
   const program = writeModule(`import { GraderPool } from ${JSON.stringify(pool)};
@@ -254,47 +254,47 @@ Deno.test("wrong limits are refused", () => {
   assertThrows(() => new GraderPool(plan, { capacity: 1.5 }), RangeError, "`capacity` is 1.5");
 });
 
-Deno.test("inputs that JSON cannot hold reject the call, and the pool goes on", async () => {
+Deno.test("inputs that JSON cannot hold reject the call, and the pool still works", async () => {
   await using pool = new GraderPool(planReward("math", BASE), { workers: 1 });
   await assertRejects(() => pool.grade([{ ...sample("5"), fields: { big: 1n } }]), TypeError);
   assertEquals((await pool.grade([sample("5")])).map(({ overall }) => overall), [1]);
 });
 
-Deno.test("ten megabytes and odd characters cross to the child and back", async () => {
+Deno.test("ten megabytes and odd characters reach the child and come back unchanged", async () => {
   await using pool = new GraderPool(planReward("exact", BASE), { workers: 1 });
   const odd = 'naïve\n\u2028\u0000"\\ 😀';
   const graded = await pool.grade([sample(`${"x".repeat(10_000_000)}<answer>${odd}</answer>`, odd), sample("y", odd)]);
   assertEquals(graded.map(({ overall }) => overall), [1, 0]);
 });
 
-/** Ten waits of 50 ms each: also where the process stands still meanwhile, the others are to come. */
+/** Waits ten times 50 ms. If the process is suspended during one wait, the others remain. */
 const SLOW = `export default (input) => {
   if (input.response === "regex") /^(a+)+$/.test("a".repeat(50) + "b");
   if (input.response === "slow") for (let i = 0; i < 10; i++) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 50);
   return 0.5;
 };`;
 
-/** An owner of a grader at work on "slow" or "regex". */
+/** Starts an owner whose grader works on "slow" or "regex". */
 async function owner(response: string, timeLimit: number): Promise<{ process: CliProcess; grader: number }> {
   const process = new CliProcess("tests/verify/grader_owner.ts", [`file://${writeModule(SLOW)}`, response, String(timeLimit)]);
   return { process, grader: Number((await process.says(/^(\d+)$/m))[1]) };
 }
 
-Deno.test("a grader that is stuck ends where its owner is killed", async () => {
+Deno.test("a stuck grader ends when its owner is killed", async () => {
   const { process, grader } = await owner("regex", 600_000);
   process.child.kill("SIGKILL");
   await process.end();
   assertEquals(await afterDeath([grader]), []);
 });
 
-Deno.test("signals that a terminal or a service manager sends to all processes cost no sample", async () => {
+Deno.test("signals that a terminal or a service manager sends to all processes do not affect any sample", async () => {
   const { process, grader } = await owner("slow", 60_000);
   await evaluated(`for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) Deno.kill(${grader}, signal);`);
   assertEquals((await process.end()).code, 0, process.output);
   assertStringIncludes(process.output, '"overall":0.5');
 });
 
-Deno.test("the time in which all stood still, as after Ctrl-Z, does not count", async () => {
+Deno.test("time during which all processes were suspended, as after Ctrl-Z, does not count", async () => {
   const { process, grader } = await owner("slow", 1_500);
   await evaluated(`Deno.kill(${process.child.pid}, "SIGSTOP"); Deno.kill(${grader}, "SIGSTOP");
     await new Promise((resolve) => setTimeout(resolve, 1_800));

@@ -1,6 +1,6 @@
 /**
- * Prints the ticks of processor time that processes have taken, as JSON: null of those that are gone. Deno reads /proc with all permissions only, so
- * this runs as a process of its own.
+ * Prints, as JSON, the ticks of processor time that processes have used, and null for a process that has ended. Deno reads /proc only with
+ * all permissions, so that this needs a process of its own.
  *
  * @module
  */

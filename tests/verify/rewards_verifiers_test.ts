@@ -1,4 +1,7 @@
-/** The verifiers but for the comparison of mathematical answers: choices, texts, numbers, places, format, length; their combination and names. */
+/**
+ * Tests every verifier except the comparison of mathematical answers: choices, texts, numbers, positions, format, length; also how they are
+ * combined and named.
+ */
 import { assert, assertEquals, assertRejects, assertStringIncludes, assertThrows } from "@std/assert";
 import {
   checkRewardValue,
@@ -20,7 +23,7 @@ import {
   type RewardSpec,
 } from "../../verify/mod.ts";
 
-Deno.test("a letter names a choice, however it is set", () => {
+Deno.test("a letter names a choice, in every formatting", () => {
   const forms = [
     "B",
     "(B)",
@@ -46,7 +49,7 @@ Deno.test("a letter names a choice, however it is set", () => {
   }
 });
 
-Deno.test("no choice, several, or one that is not there is none", () => {
+Deno.test("a text that names no choice, several, or a missing one gives undefined", () => {
   for (const form of ["", "A or B", "A and B", "(A), (B)", "A, B", "A rectangle", "Blue", "F", "12", "AB", "B+C", "A.5"]) {
     assertEquals(choiceOf(form, { count: 5 }), undefined, form);
   }
@@ -94,17 +97,17 @@ Deno.test("a choice is graded by its letter or by its text", () => {
   assertEquals(choose("\\boxed{C}", "20 cm"), 1, "the truth as a text");
 });
 
-Deno.test("a choice's unit may be left out where that is asked for", () => {
+Deno.test('the unit of a choice may be omitted if `units` is "optional"', () => {
   assertEquals(gradeChoice({ response: "\\boxed{15}", ...QUESTION }, { units: "optional" }).score, 1);
 });
 
-Deno.test("letters go before texts that are letters", () => {
+Deno.test("letters take precedence over texts that are letters", () => {
   const options = ["B", "A", "D", "C"];
   assertEquals(gradeChoice({ response: "B", truth: "B", options }).score, 1);
   assertEquals(gradeChoice({ response: "A", truth: "B", options }).score, 0);
 });
 
-Deno.test("choices that differ in order only are told apart", () => {
+Deno.test("choices that differ only in order are distinguished", () => {
   const options = ["$3,5,4$", "$3,4,5$", "$4,5,3$"], dashes = ["5-4-3", "5-3-4", "4-3-5"];
   const grade = (response: string, all: readonly string[]) => gradeChoice({ response, truth: "B", options: all }).score;
   assertEquals(["\\boxed{3,5,4}", "\\boxed{3, 4, 5}", "\\boxed{5,4,3}", "The answer is 3,4,5."].map((r) => grade(r, options)), [
@@ -121,7 +124,7 @@ Deno.test("several right letters must all be named", () => {
   assertEquals(["AC", "\\boxed{A, C}", "(C) and (A)", "A", "A, B", "ABC"].map(grade), [1, 1, 1, 0, 0, 0]);
 });
 
-Deno.test("a truth that is no choice excludes the sample", () => {
+Deno.test("a truth that is not a choice gives NaN", () => {
   assertEquals(gradeChoice({ response: "B", truth: "Z", options: ["1", "2"] }).score, NaN);
   assertEquals(gradeMath({ response: "\\boxed{5}", truth: " " }).score, NaN);
   assertEquals(gradeNumber({ response: "\\boxed{5}", truth: "five or so" }).score, NaN);
@@ -130,7 +133,7 @@ Deno.test("a truth that is no choice excludes the sample", () => {
   assertEquals(gradePoint({ response: "(0, 0)", truth: [1, 2, 3] }).score, NaN);
 });
 
-Deno.test("math: choices where there are options or the truth is a letter; several truths", () => {
+Deno.test("math: questions with options or a letter as truth are multiple choice; several truths", () => {
   assertEquals(gradeMath({ response: "The answer is (B).", truth: "B" }).score, 1);
   assertEquals(gradeMath({ response: "\\boxed{15^\\circ}", ...QUESTION }).score, 1);
   assertEquals(gradeMath({ response: "\\boxed{7}", truth: ["6", "7"] }).score, 1);
@@ -202,7 +205,7 @@ Deno.test("intersection over union, against counted cells", () => {
   assertEquals(intersectionOverUnion([0, 0, 0, 0], [0, 0, 0, 0]), 0);
 });
 
-Deno.test("boxes are read however they are written", () => {
+Deno.test("boxes are read in every notation", () => {
   const forms = [
     "<answer>[0, 0, 10, 5]</answer>",
     "\\boxed{(0, 0, 10, 5)}",
@@ -222,7 +225,7 @@ Deno.test("boxes are read however they are written", () => {
   assertEquals(gradeIou({ response: "[5, 5, 10, 10]", truth: [5, 5, 10, 10] }, { layout: "size" }).score, 1);
 });
 
-Deno.test("of several boxes each counts once, missing and surplus ones 0", () => {
+Deno.test("each of several boxes counts once, and missing and surplus ones count 0", () => {
   const truth = [[0, 0, 10, 10], [20, 20, 30, 30]];
   const grade = (boxes: readonly (readonly number[])[]) => gradeIou({ response: `<answer>${JSON.stringify(boxes)}</answer>`, truth }).score;
   assertEquals(grade([truth[1]!, truth[0]!]), 1);
@@ -311,7 +314,7 @@ Deno.test("length: a window with slopes, in tokens or characters", () => {
   assertThrows(() => gradeLength({ response: "abc", truth: "" }, { max: 2 }), TypeError, "the input has no `tokens`");
 });
 
-Deno.test("parts are summed by weight; NaN in one is NaN, unless it weighs nothing", () => {
+Deno.test("parts are summed by weight; a NaN part makes the sum NaN, unless its weight is 0", () => {
   const parts = [{ name: "accuracy", weight: 0.9 }, { name: "format", weight: 0.1 }];
   assertEquals(combine(parts, [{ score: 1, answer: "5" }, { score: 0 }]), { overall: 0.9, parts: { accuracy: 1, format: 0 }, answer: "5" });
   assertEquals(combine(parts, [{ score: NaN }, { score: 1 }]).overall, NaN);
@@ -322,7 +325,7 @@ const BASE = "file:///run/config.json";
 
 Deno.test("every named reward grades", async () => {
   const inputs: Record<string, unknown> = { iou: [0, 0, 1, 1], point: [0, 0, 1, 1], "multiple_choice": "B" };
-  for (const name of REWARD_NAMES.filter((name) => name !== "http")) { // which needs a service: rewards_http_test.ts
+  for (const name of REWARD_NAMES.filter((name) => name !== "http")) { // it needs a service: rewards_http_test.ts
     const grader = makeGrader(planReward(name, BASE), []);
     // deno-lint-ignore no-await-in-loop -- one after the other
     const outcome = await grader.grade({ response: "x", truth: (inputs[name] ?? "5") as string, tokens: 1 });
@@ -340,18 +343,18 @@ Deno.test("the presets weigh accuracy and format", async () => {
   assertEquals((await grade("math_format", "<think>a</think>\\boxed{6}") as { overall: number }).overall, 0.1);
 });
 
-Deno.test("what a configuration says wrongly is named", () => {
+Deno.test("errors name the wrong field of a configuration", () => {
   const wrong: readonly (readonly [RewardSpec, string])[] = [
-    ["maths", 'unknown reward "maths"; known are math'],
+    ["maths", 'unknown reward "maths"; the known ones are math'],
     ["", "`reward`"],
     ["constructor", 'unknown reward "constructor"'],
     [{ use: "number", options: { absolute: -1 } }, 'options of "number"'],
     [{ use: "number", options: { tolerance: 1 } }, "tolerance"],
     [{ use: "iou", options: { threshold: 2 } }, "threshold"],
     [{ use: "format", options: { style: "json" } }, "style"],
-    [{ use: "r1v", options: {} }, '"r1v" takes no options'],
-    [{ parts: {} }, "no part is named"],
-    [{ parts: { overall: { use: "math" } } }, 'a part is named "overall"'],
+    [{ use: "r1v", options: {} }, '"r1v" accepts no options'],
+    [{ parts: {} }, "name at least one part"],
+    [{ parts: { overall: { use: "math" } } }, 'a part cannot be named "overall"'],
     [{ parts: { accuracy: { use: "r1v" } } }, 'unknown reward "r1v"'],
     [{ parts: { accuracy: { use: "math", wieght: 1 } } } as unknown as RewardSpec, "reward"],
     [5 as unknown as RewardSpec, "reward"],
@@ -363,7 +366,7 @@ Deno.test("what a configuration says wrongly is named", () => {
   }
 });
 
-Deno.test("modules are found from the configuration's place", () => {
+Deno.test("module paths are relative to the configuration's folder", () => {
   assertEquals(planReward("./a.ts", BASE), { modules: ["file:///run/a.ts"], options: {} });
   assertEquals(planReward({ use: "../b.ts", options: { x: 1 } }, BASE), { modules: ["file:///b.ts"], options: { x: 1 } });
   assertEquals(planReward("https://example.com/c.ts", BASE).modules, ["https://example.com/c.ts"]);
@@ -372,7 +375,7 @@ Deno.test("modules are found from the configuration's place", () => {
   assertEquals(shared.parts!.map(({ module, weight }) => [module, weight]), [[0, 1], [0, 2]]);
 });
 
-Deno.test("a module's values are checked, its functions found", async () => {
+Deno.test("a module's functions are found and their values checked", async () => {
   assertEquals(checkRewardValue(0.5, "m"), { overall: 0.5, parts: {} });
   assertEquals(checkRewardValue({ overall: NaN, a: 1 }, "m"), { overall: NaN, parts: { a: 1 } });
   for (

@@ -8,28 +8,28 @@ import { lastForeignPhrase, OPTION_WORDS, STATING, withoutVerb } from "./languag
 import { MAX_ANSWER, MAX_RESPONSE } from "../maths/latex_tokens.ts";
 import { bare, unmarked } from "./marks.ts";
 
-/** Where an answer was found, in the order of trust. */
+/** How an answer was found. The most reliable ways come first. */
 export type AnswerSource = "tag" | "box" | "hash" | "phrase" | "whole" | "last line" | "statement";
 
-/** A final answer as written, and where it stood. */
+/** A final answer as the response wrote it, and how it was found. */
 export interface Extracted {
-  /** What it is, as the response wrote it. */
+  /** The answer's text, as the response wrote it. */
   readonly answer: string;
-  /** Where it stood. */
+  /** How it was found. */
   readonly source: AnswerSource;
 }
 
-/** Longest single line that is taken for the answer as a whole. */
+/** The longest single line, in characters, that counts as the answer as a whole. */
 const MAX_WHOLE = 200;
 
-/** What follows the last `</think>`; the whole response where there is none or nothing follows it. */
+/** Returns the text after the last `</think>`. Returns the whole response if there is no such tag or nothing follows it. */
 export function afterThinking(response: string): string {
   const end = response.lastIndexOf("</think>");
   const rest = end < 0 ? "" : response.slice(end + 8);
   return rest.trim() === "" ? response : rest;
 }
 
-/** The content of the last `<answer>`, closed or running to the end. */
+/** Returns the content of the last `<answer>`. The tag may be closed or run to the end of the response. */
 function taggedAnswer(response: string): string | undefined {
   const start = response.lastIndexOf("<answer>");
   if (start < 0) return undefined;
@@ -37,26 +37,30 @@ function taggedAnswer(response: string): string | undefined {
   return response.slice(start + 8, end < 0 ? undefined : end).trim();
 }
 
-/** The content of the `\boxed{...}` or `\fbox{...}` that opens last among those that are closed; of `\boxed 5` the number, letter or fraction. */
+/**
+ * Returns the content of the last closed `\boxed{...}` or `\fbox{...}`, counted by where it opens. A `\boxed 5` without braces holds a
+ * number, a letter or a fraction.
+ */
 export function boxedAnswer(response: string): string | undefined {
   const box = lastBox(response);
   return box === undefined ? undefined : response.slice(...box).trim();
 }
 
-/** What a box without braces holds: TeX takes one character, who writes it means the number. */
+/** The content of a box without braces. TeX puts only one character into it, but writers mean the whole number. */
 const UNBRACED_NUMBER = /^[-+]?\d+(?:[.,]\d+)*(?:\\?%|°|\^\\circ)?/;
 const UNBRACED = new RegExp(`${UNBRACED_NUMBER.source}|^[-+]?\\\\[dt]?frac(?:\\{[^{}]{1,20}\\}){2}|^\\(?[A-Za-z](?![A-Za-z])\\)?`);
-/** Where the content of that box begins and ends. */
+/** Returns where the content of that box begins and ends. */
 function lastBox(response: string): readonly [number, number] | undefined {
   if (!response.includes("box")) return undefined;
   let best: [number, number] | undefined;
-  const opened: number[] = []; // where the content of each open group begins, negative where it is no box
+  const opened: number[] = []; // where the content of each open group begins; negative if the group is no box
   for (let i = 0; i < response.length; i++) {
     const code = response.charCodeAt(i);
     if (code === 92) { // a backslash
       const length = response.startsWith("boxed", i + 1) ? 5 : response.startsWith("fbox", i + 1) ? 4 : 0;
       if (length === 0) {
-        if (!response.startsWith("\\boxed{", i + 1)) i++; // what it escapes, also a brace; "\\\\boxed" was escaped twice
+        // skips the escaped character, which may be a brace; "\\\\boxed" was escaped twice
+        if (!response.startsWith("\\boxed{", i + 1)) i++;
         continue;
       }
       let at = i + 1 + length;
@@ -77,14 +81,14 @@ function lastBox(response: string): readonly [number, number] | undefined {
   return best;
 }
 
-/** The phrases that name an answer. Every quantifier in them is bounded. */
+/** The phrases that name an answer. Every quantifier is bounded, so that matching takes linear time. */
 const PHRASE =
   /(?:\banswers?(?: (?:choice|option))?(?:\*\*|__)?(?: (?:to|for|of) [^.\n:=]{1,80}?)?\s{0,4}(?:\*\*|__)?(?:is|are|was|should be|would be|must be|will be|would then be|:|=|：))/gi;
-/** As PHRASE, of choices. */
+/** The phrases that name a choice. They are bounded like PHRASE. */
 const CHOICE_PHRASE = /\b(?:option|choice)s?(?:\*\*)? (?:is|are|would be|should be|must be)\b/gi;
 const HEADING = /\banswers?\s{0,4}(?:\*\*|__)?\s{0,4}:?\s{0,4}(?:\*\*|__)?[ \t]{0,8}\n/gi;
 
-/** What follows the last match of a pattern: its end; -1 where it never matches. */
+/** Returns where the last match of a pattern ends, or -1 if nothing matches. */
 function lastEnd(text: string, pattern: RegExp): number {
   let end = -1;
   for (const match of text.matchAll(pattern)) end = match.index + match[0].length;
@@ -93,9 +97,9 @@ function lastEnd(text: string, pattern: RegExp): number {
 
 const DELIMITERS: readonly (readonly [string, string])[] = [["$$", "$$"], ["$", "$"], ["\\[", "\\]"], ["\\(", "\\)"]];
 
-/** The answer that stands at a place: up to the end of the line or sentence, or the formula that begins there. */
+/** Returns the answer that begins at an offset: up to the end of the line or sentence, or the formula that begins there. */
 function answerAt(text: string, at: number, choices: boolean): string {
-  // A star that closes what the phrase opened goes; one that opens stays for `unmarked`.
+  // Removes the stars that close what the phrase opened. Stars that open something stay for `unmarked`.
   const rest = unmarked(text.slice(at, at + MAX_ANSWER + 1_000).replace(/^(?:[\s:：}]|[*_]{1,3}(?=\s)|\.{2,5}|\\{2} )+/, "")).trimStart();
   const lead = /^(?:(?:therefore|thus|simply|just|indeed|then|given by|clearly|option|choice|letter|the)\s+)+/i.exec(rest)?.[0].length ?? 0;
   const body = rest.slice(lead).replace(/^[:\s*_]+(?![\d{])/, "").replace(OPTION_WORDS, "");
@@ -104,7 +108,7 @@ function answerAt(text: string, at: number, choices: boolean): string {
     const end = body.indexOf(close, open.length);
     if (end < 0) break;
     const formula = body.slice(open.length, end), after = body.slice(end + close.length, end + close.length + 40);
-    // A formula alone on its lines, or one that prose goes on from.
+    // The formula stands alone on its lines, or prose follows it.
     if (
       formula.includes("\n") ||
       /^\s*(?:[.,;!*]|$)|^\s*\n|^,?\s+(?:because|since|which|so|hence|therefore|where|but|when|as|for|in)\b/i.test(after)
@@ -114,7 +118,7 @@ function answerAt(text: string, at: number, choices: boolean): string {
     break;
   }
   const line = /^[^\n]*/.exec(body)![0];
-  // "D. 98" goes on after the choice's letter.
+  // In "D. 98" the answer continues after the choice's letter.
   const letter = choices ? /^\(?[A-Z]\)?[.．]\s+(?=\S)/.exec(line)?.[0].length ?? 0 : 0;
   const sentence = line.slice(0, letter) + /^(?:[^.。;．｡।॥۔；؛]|[.．](?![\s"'”’」』)*_]|$)|;(?!\s))*/.exec(line.slice(letter))![0];
   const clause = sentence.search(
@@ -123,7 +127,7 @@ function answerAt(text: string, at: number, choices: boolean): string {
   return withoutVerb((clause > 0 ? sentence.slice(0, clause) : sentence).trim());
 }
 
-/** Whether a text is one value: a number, formula, tuple, set, equation; no prose. */
+/** Tells whether a text is one value: a number, formula, tuple, set or equation, without prose. */
 function isValue(text: string): boolean {
   if (text.length > MAX_WHOLE) return false;
   const parsed = parseAnswer(text, { thousands: true, letterUnits: "spaced" });
@@ -133,7 +137,7 @@ function isValue(text: string): boolean {
   return parts.every(({ kind }) => kind !== "words");
 }
 
-/** The last line that is not blank, and the last sentence in it. */
+/** Returns the last line that is not blank, and the last sentence in it. */
 function ending(text: string): { line: string; sentence: string } {
   const trimmed = text.trimEnd();
   const line = bare(trimmed.slice(Math.max(trimmed.lastIndexOf("\n") + 1, trimmed.length - 2_000)));
@@ -142,27 +146,30 @@ function ending(text: string): { line: string; sentence: string } {
   return { line, sentence: breaks < 0 ? body : body.slice(breaks + 2) };
 }
 
-/** Options of {@linkcode extractAnswer}. */
+/** Options for {@linkcode extractAnswer}. */
 export interface ExtractOptions {
-  /** Whether "option is", "choice is" name an answer too; default false. */
+  /** Whether "option is" and "choice is" name an answer too. Default: false. */
   choices?: boolean;
 }
 
 /**
- * Finds the final answer. The text after the last `</think>` is searched first, then, where it holds none, the whole response. In each, the first
- * of these that is there:
- * 1. "tag": the last `<answer>...</answer>`; a box or "answer is" in it goes on from there;
- * 2. "box": the last `\boxed{...}` or `\fbox{...}` that is closed;
- * 3. "hash": the rest of the line after the last `####`;
- * 4. "phrase": what the last "answer is", "Answer:", "answer should be" or the like names, up to the end of its sentence; also below a heading;
- * 5. "whole": a response of one line of at most 200 characters, unless it is a sentence that states a value as of 7 (with `choices` also then);
- * 6. "last line": the last line, where it is a value and nothing else;
+ * Finds the final answer of a response.
+ *
+ * The text after the last `</think>` is searched first. If it holds no answer, the whole response is searched. The first of these that
+ * matches wins:
+ * 1. "tag": the last `<answer>...</answer>`. If it contains a box or "answer is", the search continues inside the tag.
+ * 2. "box": the last closed `\boxed{...}` or `\fbox{...}`.
+ * 3. "hash": the rest of the line after the last `####`.
+ * 4. "phrase": the text after the last "answer is", "Answer:", "answer should be" or a similar phrase, up to the end of its sentence. The
+ *    text may also stand below a heading.
+ * 5. "whole": a response of one line of at most 200 characters. A sentence that states a value as in 7 does not count, unless `choices` is
+ *    set.
+ * 6. "last line": the last line, if it is a value and nothing else.
  * 7. "statement": the value at the end of the last sentence, after "=", "is", "are", "equals" or ":".
  *
- * Of a response of more than 1,000,000 characters only the last so many are searched.
+ * If a response has more than 1,000,000 characters, only the last 1,000,000 are searched.
  *
- * @returns undefined where nothing was found. An answer may be longer than what is graded.
- *
+ * @returns The answer, or undefined if none was found. It may be longer than a verifier grades.
  * @example
  * ```ts
  * import { extractAnswer } from "./extract.ts";
@@ -179,7 +186,8 @@ export function extractAnswer(response: string, options: ExtractOptions = {}): E
 }
 
 /**
- * All that {@linkcode extractAnswer} would take, in its order: each would be taken if those before it were not there. A phrase counts only after the last box.
+ * Yields every answer that {@linkcode extractAnswer} could return, in its order. Each is the result that it would give if the earlier ones
+ * were not there. A phrase counts only after the last box.
  *
  * @example
  * ```ts
@@ -197,7 +205,7 @@ export function* extractAnswers(response: string, options: ExtractOptions = {}):
   if (rest.length < response.length) yield* search(response, options);
 }
 
-/** The one place through which every answer goes: what surrounds it comes off. */
+/** Every answer passes through this function, which removes the marks around it. */
 const found = (answer: string, source: AnswerSource): Extracted => ({ answer: bare(answer), source });
 
 function* search(text: string, options: ExtractOptions): Generator<Extracted> {
@@ -214,11 +222,11 @@ function* search(text: string, options: ExtractOptions): Generator<Extracted> {
     const line = /^[^\n]*/.exec(text.slice(hash + 5, hash + 5 + MAX_ANSWER))![0].trim();
     if (/\d/.test(line)) yield found(line, "hash");
   }
-  const named = phrase(text, box?.[1] ?? 0, options); // after the box only
+  const named = phrase(text, box?.[1] ?? 0, options); // only the text after the box
   if (named !== undefined) yield found(named, "phrase");
   const trimmed = text.trim();
   if (trimmed.length <= MAX_WHOLE && !trimmed.includes("\n")) {
-    // Of a sentence what it states, as of one below other lines; a choice is looked for in all of it.
+    // A sentence gives the value that it states, like a sentence below other lines. Choices are searched for in the whole sentence.
     const stated = options.choices || isValue(trimmed) ? undefined : statement(ending(trimmed).sentence);
     if (stated !== undefined) yield found(stated, "statement");
     else if (trimmed !== "") yield found(trimmed, "whole");
@@ -239,7 +247,9 @@ function phrase(text: string, from: number, options: ExtractOptions): string | u
   return answer === "" ? undefined : answer;
 }
 
-/** The value that a sentence ends in, after the last of the words and signs that state one. Prose after a number makes it no value. */
+/**
+ * Returns the value at the end of a sentence, after the last word or sign that states one. If prose follows the number, it is no value.
+ */
 function statement(sentence: string): string | undefined {
   const tail = sentence.slice(-500);
   let at = -1;

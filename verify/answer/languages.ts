@@ -1,20 +1,20 @@
 /**
- * How languages name an answer: the phrases of responses in the languages of the public sets (MathVision, CMM-Math, CMMMU, GAOKAO, JMMMU, MGSM, M3Exam,
- * EXAMS-V, MTVQA). English's own are in extract.ts.
+ * Recognises how languages other than English name an answer. The languages are those of the public sets MathVision, CMM-Math, CMMMU,
+ * GAOKAO, JMMMU, MGSM, M3Exam, EXAMS-V and MTVQA. The English phrases are in extract.ts.
  *
  * @module
  */
 
-/** A word in any of several forms, at a word's beginning. */
+/** Matches a word in any of several forms, at the beginning of a word. */
 const word = (...forms: string[]): string => `(?<!\\p{L})(?:${forms.join("|")})`;
-/** What may stand between the word and what it is: "correcta", "finale", "auf die Frage". */
+/** Matches what may stand between the word "answer" and its verb: "correcta", "finale", "auf die Frage". */
 const more = (...forms: string[]): string => `(?: (?:${forms.join("|")})){0,2}`;
-/** "to the question", after these words. */
+/** Matches "to the question" after one of these words. */
 const about = (...forms: string[]): string => `(?: (?:${forms.join("|")})[^.\\n:：=]{1,60}?)?`;
-/** "is", or a colon; Markdown's stars may stand before it. */
+/** Matches "is" or a colon. Markdown's stars may stand before it. */
 const is = (...forms: string[]): string =>
   `(?:\\*\\*|__)?\\s{0,3}(?:${["[:：=]", ...forms.map((form) => /\p{L}$/u.test(form) ? `${form}(?!\\p{L})` : form)].join("|")})`;
-/** A value or a choice comes next. */
+/** Asserts that a value or a choice comes next. */
 const VALUE = "(?=\\s{0,2}[-−$\\\\(（【*]{0,3}[\\p{Nd}A-J\\\\①-⑩](?!\\p{L}))";
 
 const PHRASES: Readonly<Record<string, string>> = {
@@ -53,7 +53,7 @@ const PHRASES: Readonly<Record<string, string>> = {
   Greek: word("απάντηση") + is("είναι"),
 };
 
-/** Letters, or letters of choices, after "choose" and "option", where the choice comes next. */
+/** Asserts that the letter of a choice comes next, after "choose" or "option". */
 const CHOICE = "(?=\\s{0,2}[(（【\\[「『*]{0,3}\\s?[A-JＡ-Ｊ①-⑩](?![A-Za-z]))";
 const CHOICE_PHRASES: readonly string[] = [
   `(?<!不[能应應可要该會会是宜]{0,2}|没|未|排除|别)(?:选择|選擇|选|選)(?:择|擇)?(?:项|項|答案)?(?:是|为|為)?(?:\\*\\*)?\\s{0,2}[:：]?${CHOICE}`,
@@ -78,12 +78,15 @@ const CHOICE_PHRASES: readonly string[] = [
 ];
 
 const ALL = new RegExp(Object.values(PHRASES).join("|"), "giu"), ALL_CHOICES = new RegExp(CHOICE_PHRASES.join("|"), "giu");
-/** Whether a text has a word with which such a phrase begins: cheap, since most responses have none. */
+/** A quick test for a word that begins such a phrase. Most responses contain none. */
 const HINT =
   /[đı\u0400-\u1fff\u3040-\u9fff\uac00-\ud7af]|spost|spuest|pons|sult[ad]|ntwo|ösung|rgebn|abarit|dpo[wv]|dgovo|lasz|awaba|jibu|Jibu|evap|evab|πάντησ|SPUEST|NTWORT|PONSE|SPOST/;
 const CHOICE_HINT = /[đ\u0400-\u1fff\u3040-\u9fff\uac00-\ud7af]|pci|pç|lternativa|pzion|pcj|pilih|haguo|eçene/;
 
-/** Where the last phrase ends that names an answer, or with `choices` a choice, in a language but English; -1 where there is none. */
+/**
+ * Returns where the last phrase ends that names an answer in a language other than English, or -1 if there is none. With `choices`, phrases
+ * that name a choice count too.
+ */
 export function lastForeignPhrase(text: string, options: { choices: boolean }): number {
   let end = -1;
   const look = (pattern: RegExp) => {
@@ -94,18 +97,18 @@ export function lastForeignPhrase(text: string, options: { choices: boolean }): 
   return end;
 }
 
-/** Words before a choice's letter that only say that it is one. */
+/** Words before a choice's letter that only say that it is a choice. */
 export const OPTION_WORDS =
   /^(?:(?:la|l'|l’|die|der|das|el|a|o|az|the|an)\s{0,2})?(?:options?|choices?|letters?|opción|opcion|opção|alternativa|letra|lettre|lettera|opzione|вариант(?: ответа)?|буква|opcja|opcija|选项|選項|选择|選擇|選択肢|선택지|보기|phương án|ข้อ|ตัวเลือก|الخيار|विकल्प|বিকল্প|opsi|pilihan|chaguo|seçenek|antwort)\s{0,2}/i;
 
-/** What Japanese, Korean, Hindi, Bengali, Turkish say after an answer, and Chinese after a choice. */
+/** What Japanese, Korean, Hindi, Bengali and Turkish put after an answer, and Chinese after a choice. */
 const AFTER =
   /\s{0,2}(?:(?:となります|になります|となる|になる|である|です|でした|だ|입니다|이다|이에요|예요|임|इ?है|हैं|होगा|হবে|হয়|['’](?:dir|dır|dur|dür|tir|tır|tur|tür)|olur|olarak bulunur)|(?<=[A-JＡ-Ｊ)）①-⑩])(?:选项|選項|项|項|选|選)?(?:正确|正確|符合题意|符合題意)?(?:번|番|が正解|が正しい)?)$/i;
 
-/** What Chinese says before a number: "there are in all". */
+/** What Chinese puts before a number: "there are in all". */
 const BEFORE = /^(?:一共|总共|共计?|大约|约)?(?:有|是|为|需要?|要)?(?=\s?\p{Nd})/u;
 
-/** An answer without the verb that ends its sentence or begins it. */
+/** Removes the verb that ends the answer's sentence or begins it. */
 export function withoutVerb(answer: string): string {
   if (!/[\u0080-\uffff]|[’'].{2}r$/.test(answer)) return answer;
   answer = answer.replace(BEFORE, "");
@@ -117,6 +120,6 @@ export function withoutVerb(answer: string): string {
   return answer;
 }
 
-/** Words that state a value at the end of a sentence, beside English's. */
+/** Words that state a value at the end of a sentence, in addition to the English ones. */
 export const STATING =
   /(?<!\p{L}|(?<!\p{L})(?:no|non|não|nie|ne|nem|не) )(?:es|son|est|sont|ist|sind|beträgt|è|sono|é|são|равно|равна|равен|равны|составляет|jest|wynosi|je|là|ni|adalah|είναι)(?!\p{L})|(?<!不|没|并非)(?:是|为|為|等于|等於)|は|が|은|는|คือ|เท่ากับ|هي|هو|يساوي|=/giu;

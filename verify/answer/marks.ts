@@ -1,23 +1,23 @@
 /**
- * What surrounds an answer and is no part of it: emphasis, quotes, code ticks, full stops, brackets of East Asian writing. Every way by which an answer is
- * found ends here.
+ * Removes what surrounds an answer and does not belong to it: emphasis, quotes, code ticks, full stops and East Asian brackets. Every way
+ * to find an answer ends here.
  *
  * @module
  */
 import { MAX_ANSWER } from "../maths/latex_tokens.ts";
 
-/** Runs of two or three stars or underscores, each at the edge of a word: `**73**`, but neither `2**10` nor `2 ** 10`. */
+/** Runs of two or three stars or underscores at the edge of a word: `**73**`, but neither `2**10` nor `2 ** 10`. */
 const OPENING_RUN = /(^|[\s([{:=,;"'“‘«»„「『（【：，。、$>|*_])(?:\*{2,3}|_{2,3})(?=[^\s*_.,;:!?)\]}。，])/g;
 const CLOSING_RUN =
   /([^\s*_])(?:\*{2,3}|_{2,3})(?=$|[\s.,;:!?)\]}"'”’«»」』）】：，。、．$|]|\p{Script=Han}|\p{Script=Hangul}|\p{Script=Hiragana})/gu;
-/** One star or underscore on either side: `*73*`, but neither `2*3*4` nor `x_1`. */
+/** One star or underscore on both sides: `*73*`, but neither `2*3*4` nor `x_1`. */
 const EMPHASIS = /(^|[\s("'“‘「（：:])([*_])(?=[^\s*_])([^*_\n]{0,200}[^\s*_\\^])\2(?=$|[\s.,;:!?)"'”’」）。，、．])/g;
 const HTML = /<(b|strong|em|i|u|mark|code|span|font|center|p|h[1-6])(?:\s[^<>]{0,80})?>([^<>]{0,2000})<\/\1>/gi;
 /** The first line of a block of code: its ticks and its language. */
 const FENCE = /^```[A-Za-z]{0,12}[ \t]{0,4}\n/;
 
 /**
- * A text without the marks of emphasis and code in it: Markdown's stars, underscores and ticks, HTML's tags. Formulas keep theirs.
+ * Removes the marks of emphasis and code from a text: Markdown's stars, underscores and ticks, and HTML's tags. Formulas keep theirs.
  *
  * @example
  * ```ts
@@ -39,7 +39,7 @@ export function unmarked(text: string): string {
   return out;
 }
 
-/** Quotes and brackets that only set an answer apart, by what opens them. */
+/** Quotes and brackets that only set an answer apart. The key is the opening character. */
 const PAIRS: Readonly<Record<string, string>> = {
   '"': '"',
   "'": "'",
@@ -60,16 +60,16 @@ const PAIRS: Readonly<Record<string, string>> = {
   "*": "*",
   "_": "_",
 };
-/** Characters with which a text may begin or end that need a look. */
+/** Texts that begin or end with such a character may have marks to remove. */
 const EDGE = /^[\s"'“”‘„‚«»‹「『【〔〖｢*_：:.·•]|[\s.。．｡।॥۔"'”’“»«›」』】〕〗｣)）*_,;，；、：:]$/;
 
-/** Whether every quote inside a pair is closed: `"a" and "b"` is no quote. */
+/** Tells whether the outer pair encloses the whole text: `"a" and "b"` is not one quotation. */
 function encloses(text: string, close: string): boolean {
   const inside = text.slice(1, -1);
   return inside.trim() !== "" && !inside.includes(text[0]!) && ![...close].some((mark) => inside.includes(mark));
 }
 
-/** Whether the bracket that a text ends in opens before it. */
+/** Tells whether the bracket at the end of a text was never opened. */
 function unopened(text: string): boolean {
   let depth = 0;
   for (const char of text) {
@@ -80,7 +80,7 @@ function unopened(text: string): boolean {
 }
 
 /**
- * An answer without what surrounds it. Of one that is nothing but marks, what was given.
+ * Removes what surrounds an answer. A text that consists of marks alone is returned unchanged.
  *
  * @example
  * ```ts
@@ -99,7 +99,7 @@ export function bare(answer: string): string {
     else if (Object.hasOwn(PAIRS, first) && text.length > 2 && PAIRS[first]!.includes(last) && encloses(text, PAIRS[first]!)) {
       text = text.slice(1, -1);
     } else if (/[.。．｡।॥۔]/.test(last)) {
-      if (/\.\.$/.test(text) || /\\right\.$/.test(text)) return text; // "1, 2, ..." goes on
+      if (/\.\.$/.test(text) || /\\right\.$/.test(text)) return text; // "1, 2, ..." continues
       text = text.slice(0, -1);
     } else if (/[,;，；、：:]/.test(last)) text = /\\[,;:]$/.test(text) ? text.slice(0, -2) : text.slice(0, -1);
     else if (last === "*" || (last === "_" && /[^_]_{1,3}$/.test(text))) {

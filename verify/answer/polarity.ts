@@ -1,5 +1,5 @@
 /**
- * Yes and no: what an answer says that opens with one of them.
+ * Recognises answers that open with yes or no.
  *
  * @module
  */
@@ -17,30 +17,30 @@ const MEANING: ReadonlyMap<string, boolean> = new Map([
   ...NO.map((word) => [word, false] as const),
 ]);
 
-/** Words before a yes or no that ends an argument. */
+/** Words that introduce a yes or no at the end of an argument. */
 const LEAD = /^(?:(?:so|therefore|thus|hence|in conclusion|in short|the answer is|所以|因此|故)[,，:：]?\s{0,3})+/i;
-/** A word, and what comes after it. */
+/** A word and the text after it. */
 const FIRST =
   /^([\p{L}\p{M}]{1,12})(\s*[,，.。．、;；:：!！—–…।॥]|\s+[-–—]|\s*$|\s+(?=(?:it|they|he|she|this|that|there|the|these|those|we|you|i|because|since|as|indeed)\b))/iu;
-/** What takes a yes or no back at once. */
+/** Words that take a yes or no back at once. */
 const BACK =
   /^\W{0,3}(?:(?:and|or|but|wait|actually|no,? wait|hold on|hmm|rather|maybe|perhaps|sometimes|it depends|not (?:exactly|quite|really|necessarily))\b|但|不过|しかし)/i;
 
-/** Whether an answer is, or opens with, a yes (true) or a no (false); undefined where neither or both. */
+/** Tells whether an answer is or opens with a yes (true) or a no (false). Returns undefined if it has neither or both. */
 function opening(text: string): boolean | undefined {
   const plain = bare(text.slice(0, 400).replace(/\\(?:text|textbf|mathrm|mathbf|textit)\s?\{([^{}]{0,300})\}/g, "$1").replace(/[$\\]/g, ""))
     .replace(LEAD, "");
   const match = FIRST.exec(bare(plain));
   if (match === null) return undefined;
-  const said = MEANING.get(match[1]!.toLowerCase());
+  const meaning = MEANING.get(match[1]!.toLowerCase());
   const rest = bare(plain).slice(match[0].length);
-  if (said === undefined || BACK.test(rest)) return undefined;
+  if (meaning === undefined || BACK.test(rest)) return undefined;
   // "Yes/No", "yes, no", "No. Yes."
   const next = FIRST.exec(rest.replace(/^[\s,/]+/, "")), other = next === null ? undefined : MEANING.get(next[1]!.toLowerCase());
-  return other !== undefined && other !== said ? undefined : said;
+  return other !== undefined && other !== meaning ? undefined : meaning;
 }
 
-/** Whether a truth is nothing but a yes (true) or a no (false); undefined of others. */
+/** Tells whether a truth is just a yes (true) or a no (false). Returns undefined for other truths. */
 export function polarityOf(truth: string): boolean | undefined {
   if (truth.length > 60 || !/^[\p{L}\p{M}\s{}\\.。$*"“”]+$/u.test(truth)) return undefined;
   const word = bare(truth.replace(/\\(?:text|textbf|mathrm|mathbf)\s?\{([^{}]*)\}/g, "$1").replace(/\$/g, "")).toLowerCase();
@@ -48,17 +48,17 @@ export function polarityOf(truth: string): boolean | undefined {
 }
 
 /**
- * What a response says to a question of yes or no: its named answer's opening; without one, how it opens or what its last sentence opens with, if these agree.
+ * Returns the yes or no of a response. The opening of its named answer decides. If no answer is named, the opening of the response and that
+ * of its last sentence decide, if they agree.
  *
- * @returns undefined where it says neither or both.
- *
+ * @returns undefined if the response has neither yes nor no, or both.
  * @example
  * ```ts
  * import { responsePolarity } from "./polarity.ts";
  * import { assertEquals } from "@std/assert";
  *
- * const said = ["Yes, they are parallel.", "No. They meet.", "They meet.\nSo no, they are not.", "No idea.", "Yes and no."].map((r) => responsePolarity(r)?.yes);
- * assertEquals(said, [true, false, false, undefined, undefined]);
+ * const meaning = ["Yes, they are parallel.", "No. They meet.", "They meet.\nSo no, they are not.", "No idea.", "Yes and no."].map((r) => responsePolarity(r)?.yes);
+ * assertEquals(meaning, [true, false, false, undefined, undefined]);
  * ```
  */
 export function responsePolarity(response: string): { yes: boolean; answer: string } | undefined {

@@ -1,5 +1,6 @@
 /**
- * The structure of an answer: quantities, lists, tuples and intervals, sets, unions, equations and inequalities, ratios, matrices, words.
+ * Parses answers into structures: quantities, lists, tuples and intervals, sets, unions, equations and inequalities, ratios, matrices,
+ * words.
  *
  * @module
  */
@@ -11,28 +12,30 @@ import { chineseNumber } from "./digits.ts";
 import { type Clock, clockOf, HALVES } from "./clock.ts";
 import { currencyOf, MULTIPLIERS, SCALE_WORDS, type Unit, unitOf } from "./units.ts";
 
-/** A parsed answer. Every kind has its text in normal form. */
+/** A parsed answer. Every kind holds the answer's text in normal form. */
 export type Answer =
   & { readonly text: string }
   & (
     | { readonly kind: "quantity"; readonly quantity: Quantity }
-    /** Items in order. `open` is "" of a bare list, `\{` of a set, "(" or "[" of a tuple or interval. */
+    /** The items are in order. `open` is "" for a bare list, `\{` for a set, "(" or "[" for a tuple or interval. */
     | { readonly kind: "list"; readonly items: readonly Answer[]; readonly open: string; readonly close: string }
     | { readonly kind: "union"; readonly items: readonly Answer[] }
-    /** parts[0] operators[0] parts[1] operators[1] ...; `label`: whether parts[0] may be the name of what was asked for. */
+    /**
+     * The text reads parts[0] operators[0] parts[1] operators[1] .... `label` tells whether parts[0] may be the name of what was asked for.
+     */
     | { readonly kind: "relation"; readonly parts: readonly Answer[]; readonly operators: readonly string[]; readonly label: boolean }
-    /** `clock`: where it may be a time of day. */
+    /** `clock` is set if the ratio may be a time of day. */
     | { readonly kind: "ratio"; readonly parts: readonly Quantity[]; readonly clock?: Clock | undefined }
     | { readonly kind: "clock"; readonly clock: Clock }
     | { readonly kind: "matrix"; readonly rows: readonly (readonly Answer[])[] }
     | { readonly kind: "words" }
   );
 
-/** How to read what can be read in two ways. */
+/** How to read an answer that has two readings. */
 export interface Reading {
   /** Whether "1,234" is one number. */
   readonly thousands: boolean;
-  /** Where a bare letter may be a unit. */
+  /** Where a single letter may be a unit. */
   readonly letterUnits: LetterUnits;
 }
 
@@ -41,7 +44,7 @@ const RELATIONS = new Set(["=", "≈", "<", ">", "<=", ">=", "!="]);
 const MATRICES = new Set(["\\matrix", "\\pmatrix", "\\bmatrix", "\\Bmatrix", "\\vmatrix", "\\smallmatrix", "\\array"]);
 /** Words between the items of a list. */
 const AND = new Set("and or und oder et ou или и 和 或 与 與 及 または と 또는 และ หรือ".split(" "));
-/** Words before a value that change nothing. */
+/** Words before a value that do not change it. */
 const ABOUT = new Set(
   "about approximately exactly 约 大约 約 およそ 약 примерно около etwa ungefähr environ aproximadamente circa".split(" "),
 );
@@ -53,7 +56,7 @@ for (const [i, word] of ["thirty", "forty", "fifty", "sixty", "seventy", "eighty
   (NUMBER_WORDS as Record<string, number>)[word] = 30 + 10 * i;
 }
 
-/** The number that a word is: twelve, 十二, 三分之一. */
+/** Returns the number that a word stands for: twelve, 十二, 三分之一. */
 function writtenNumber(word: string): Expression | undefined {
   if (Object.hasOwn(NUMBER_WORDS, word)) return numberOf(String(NUMBER_WORDS[word]!));
   if (word < "\x7f" || word.length > 17) return undefined;
@@ -71,10 +74,10 @@ function writtenNumber(word: string): Expression | undefined {
 /**
  * Parses an answer.
  *
- * @returns undefined of an empty answer and of one with too many tokens.
+ * @returns undefined if the answer is empty or has too many tokens.
  */
 export function parseAnswer(answer: string, reading: Reading): Answer | undefined {
-  // A backslash doubled by a JSON writer is one, unless it ends a matrix's row.
+  // JSON writers may double a backslash. It is read as one, unless it ends a matrix's row.
   const text = answer.includes("\\\\") && !answer.includes("\\begin") ? answer.replace(/\\\\(?=[a-zA-Z({[\])}])/g, "\\") : answer;
   const tokens = tokenize(text, reading);
   return tokens === undefined ? undefined : new AnswerParser(tokens, reading).range(0, tokens.length, 0);
@@ -84,7 +87,7 @@ const isSymbol = (token: Token | undefined, text: string): boolean => token?.kin
 const isWord = (token: Token | undefined, text: string): boolean => token?.kind === "word" && token.text.toLowerCase() === text;
 
 class AnswerParser {
-  /** Where the bracket that opens or closes here has its partner; -1 elsewhere. */
+  /** For each bracket the index of its partner; -1 for other tokens. */
   readonly #partner: Int32Array;
 
   constructor(readonly tokens: readonly Token[], readonly reading: Reading) {
@@ -100,7 +103,7 @@ class AnswerParser {
     }
   }
 
-  /** The answer that tokens[start, end) are. */
+  /** Parses tokens[start, end) as an answer. */
   range(start: number, end: number, depth: number): Answer | undefined {
     [start, end] = this.#trim(start, end);
     if (start >= end) return undefined;
@@ -115,7 +118,7 @@ class AnswerParser {
       this.#ratio(start, end) ?? this.#quantity(start, end) ?? this.#words(start, end);
   }
 
-  /** A time of day that says which half of it is meant: "3:30 p.m.", "3 PM", "5 o'clock". */
+  /** Reads a time of day that names its half: "3:30 p.m.", "3 PM", "5 o'clock". */
   #clock(start: number, end: number): Answer | undefined {
     if (end - start < 2 || end - start > 10) return undefined;
     const first = this.tokens[start]!,
@@ -125,7 +128,7 @@ class AnswerParser {
     return clock === undefined ? undefined : { kind: "clock", text: this.#text(start, end), clock };
   }
 
-  /** Without the marks around an answer: full stops, quotes, Markdown's stars, "the answer is". */
+  /** Skips the marks around an answer: full stops, quotes, Markdown's stars, "the answer is". */
   #trim(start: number, end: number): [number, number] {
     for (;;) {
       const first = this.tokens[start], last = this.tokens[end - 1];
@@ -143,7 +146,7 @@ class AnswerParser {
     }
   }
 
-  /** The places in [start, end), outside brackets, where `at` holds. */
+  /** Returns the indices in [start, end), outside brackets, where `at` holds. */
   #outside(start: number, end: number, at: (token: Token, index: number) => boolean): number[] {
     const found: number[] = [];
     for (let i = start; i < end; i++) {
@@ -172,13 +175,13 @@ class AnswerParser {
     for (const to of [...separators, end]) {
       const item = this.range(from, to, depth + 1);
       if (item !== undefined) items.push(item);
-      else if (to !== end && !(from > start && this.tokens[to]?.kind !== "symbol")) return undefined; // ", and" leaves nothing between
+      else if (to !== end && !(from > start && this.tokens[to]?.kind !== "symbol")) return undefined; // ", and" has nothing in between
       from = to + 1;
     }
     return items;
   }
 
-  /** What stands in brackets that enclose all of it: a tuple, interval, set, matrix, or what is inside. */
+  /** Parses an answer whose brackets enclose all of it: a tuple, interval, set or matrix, or the content of the brackets. */
   #enclosed(start: number, end: number, depth: number): Answer | undefined {
     const open = this.tokens[start]!.text, close = this.tokens[end - 1]!.text;
     if (MATRICES.has(open)) return this.#matrix(start, end, depth);
@@ -202,7 +205,7 @@ class AnswerParser {
         close: open === "{" ? "\\}" : close === "\\rangle" ? ")" : close,
       };
     }
-    // Brackets around one thing; [1, 2) is no such case, since it has a comma.
+    // Brackets around one item are dropped. [1, 2) is not such a case, because it has a comma.
     if (open === "{" ? close !== "}" : (open === "(" && close !== ")") || (open === "[" && close !== "]")) return undefined;
     return this.range(start + 1, end - 1, depth + 1);
   }
@@ -234,7 +237,10 @@ class AnswerParser {
     return { kind: "relation", text: this.#text(start, end), parts, operators, label: this.#isLabel(start, at[0]!, parts[0]!) };
   }
 
-  /** Whether the left side of an equation may be a name of what was asked for: x, f(x), AB, x + y, 2 + 3; not 2x, x + 1, x^2, which leave it unsolved. */
+  /**
+   * Tells whether the left side of an equation may name what was asked for: x, f(x), AB, x + y, 2 + 3. The sides 2x, x + 1 and x^2 cannot,
+   * because they leave the equation unsolved.
+   */
   #isLabel(start: number, end: number, left: Answer): boolean {
     if (left.kind !== "quantity") return true;
     const { expression } = left.quantity, variables = variablesOf(expression);
@@ -289,7 +295,7 @@ class AnswerParser {
   #quantity(start: number, end: number): Answer | undefined {
     if (this.#isOneWord(start, end)) return undefined;
     const { letterUnits } = this.reading;
-    // "2h 48m": numbers and words in turn are no products.
+    // In "2h 48m" numbers and words alternate; they are not products.
     const paired = end - start >= 4 && (end - start) % 2 === 0 &&
       this.tokens.slice(start, end).every(({ kind }, i) => kind === (i % 2 === 0 ? "number" : "word"));
     const quantity = this.#measured(start, end, paired ? "always" : letterUnits) ??
@@ -297,7 +303,7 @@ class AnswerParser {
     return quantity === undefined ? undefined : { kind: "quantity", text: this.#text(start, end), quantity };
   }
 
-  /** A word of two letters or more, or words only, which are no product of their letters. */
+  /** Tells whether the tokens are a word of two letters or more, or only words, which are not products of their letters. */
   #isOneWord(start: number, end: number): boolean {
     let long = false;
     for (let i = start; i < end; i++) {
@@ -309,7 +315,7 @@ class AnswerParser {
     return long;
   }
 
-  /** An expression, perhaps with a multiplier and a unit, or a sum of such: "2 h 48 min". */
+  /** Parses an expression with or without a multiplier and a unit, or a sum of such: "2 h 48 min". */
   #measured(start: number, end: number, letterUnits: LetterUnits): Quantity | undefined {
     let currency: Unit | undefined;
     const sign = isSymbol(this.tokens[start], "-") ? 1 : 0, coin = this.tokens[start + sign];
@@ -353,7 +359,7 @@ class AnswerParser {
     return new Quantity(expression, currency ?? unit);
   }
 
-  /** "2 h 48 min", "5 ft 3 in": numbers with units of one dimension, added. */
+  /** Parses "2 h 48 min" or "5 ft 3 in" as a sum of numbers with units of one dimension. */
   #sumOfUnits(first: Expression, at: number, end: number, letterUnits: LetterUnits): Quantity | undefined {
     let total: Expression | undefined, unit: Unit | undefined, amount = first, from = at;
     for (let parts = 0; parts < 4; parts++) {
@@ -361,7 +367,7 @@ class AnswerParser {
       while (to < end && this.tokens[to]!.kind === "word") to++;
       const last = to === end;
       if (to === from || (!last && this.tokens[to]!.kind !== "number") || (last && parts === 0)) return undefined;
-      // Minutes after hours.
+      // The number after hours is in minutes.
       const minutes: Unit = { dimension: "time^1", factor: 60 };
       const here = unit?.factor === 3600 && to === from + 1 && this.tokens[from]!.text === "m" ? minutes : unitOf(this.tokens, from, to);
       if (here?.dimension === undefined || (unit !== undefined && here.dimension !== unit.dimension)) return undefined;
@@ -384,7 +390,10 @@ class AnswerParser {
     return { kind: "words", text: this.#text(start, end) };
   }
 
-  /** Tokens in lower case, apart where they would run together; without punctuation, braces around one token, articles before words. */
+  /**
+   * Writes tokens in lower case, with spaces where two would merge. Punctuation, braces around one token and articles before words are
+   * omitted.
+   */
   #text(start: number, end: number): string {
     let text = "", glue = false;
     const onlyWords = this.tokens.slice(start, end).every(({ kind, text }) =>

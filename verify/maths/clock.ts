@@ -1,5 +1,5 @@
 /**
- * Times of day.
+ * Reads and compares times of day.
  *
  * @module
  */
@@ -7,17 +7,17 @@ import type { Token } from "./latex_tokens.ts";
 
 /** A time of day. */
 export interface Clock {
-  /** Since midnight, or since noon where it is not said of which half. */
+  /** Seconds since midnight, or since noon if the half of the day is unknown. */
   readonly seconds: number;
   /** Whether the half of the day is known. */
   readonly known: boolean;
 }
 
-/** A first or last word that may say the half of the day; of "p.m." the last is m. */
+/** A first or last word that may name the half of the day. The last word of "p.m." is m. */
 export const HALVES = /^(?:[ap]?m|[ap]|clock|noon|midnight|上午|下午|早上|晚上|凌晨|午前|午後|오전|오후)$/i;
 const HALF_DAY = 43_200;
 
-/** The time that tokens are: "12:30", "3:30 p.m.", "下午3:30", "5 o'clock"; undefined of others, as 24:60, 8:5 and 100:30. */
+/** Reads tokens as a time: "12:30", "3:30 p.m.", "下午3:30", "5 o'clock". Returns undefined for others, such as 24:60, 8:5 and 100:30. */
 export function clockOf(tokens: readonly Token[]): Clock | undefined {
   if (tokens.length > 10) return undefined;
   const text = tokens.map(({ text, kind }) => kind === "word" ? ` ${text.toLowerCase()}` : text).join("").replace(/[.\s]|\{|\}/g, "");
@@ -36,7 +36,7 @@ export function clockOf(tokens: readonly Token[]): Clock | undefined {
   return { seconds: time % HALF_DAY + half * HALF_DAY, known: true };
 }
 
-/** Whether two times are the same as far as is known. */
+/** Tells whether two times agree as far as they are known. */
 export function sameClock(a: Clock, b: Clock): boolean {
   return a.known && b.known ? a.seconds === b.seconds : a.seconds % HALF_DAY === b.seconds % HALF_DAY;
 }

@@ -1,19 +1,19 @@
 /**
- * Digits and numerals of other scripts.
+ * Reads digits and numerals of other scripts.
  *
  * @module
  */
 
-/** Where the digits of a script begin: Arabic, Persian, Devanagari, Gurmukhi's neighbours, Thai, Lao, Tibetan, Burmese, Khmer, full-width. */
+/** The code points of zero: Arabic, Persian, Devanagari and its neighbours, Thai, Lao, Tibetan, Burmese, Khmer, full-width. */
 const ZEROS = [0x660, 0x6f0, 0x966, 0x9e6, 0xa66, 0xae6, 0xb66, 0xbe6, 0xc66, 0xce6, 0xd66, 0xe50, 0xed0, 0xf20, 0x1040, 0x17e0, 0xff10];
 
-/** The ASCII digit that a character of another script's digits is; undefined of other characters. */
+/** Returns the ASCII digit for a digit of another script, or undefined for other characters. */
 export function digitOf(code: number): string | undefined {
   for (const zero of ZEROS) if (code >= zero && code < zero + 10) return String(code - zero);
   return undefined;
 }
 
-/** Digits of every script as ASCII's. */
+/** Replaces digits of every script by ASCII digits. */
 export function foldDigits(text: string): string {
   if (!/[\u0080-\uffff]/.test(text)) return text;
   return text.replace(/\p{Nd}/gu, (digit) => digitOf(digit.codePointAt(0)!) ?? digit);
@@ -36,7 +36,7 @@ const CHINESE: Readonly<Record<string, number>> = {
 };
 const PLACES: Readonly<Record<string, number>> = { 十: 10, 百: 100, 千: 1_000 };
 
-/** The number below ten thousand that Chinese numerals are, as 三百零五; undefined of other words. */
+/** Returns the number below ten thousand that Chinese numerals stand for, such as 三百零五; undefined for other words. */
 export function chineseNumber(text: string): number | undefined {
   if (!/^[零〇一二两兩三四五六七八九十百千]{1,8}$/.test(text)) return undefined;
   let total = 0, digit: number | undefined, last = Infinity;

@@ -1,35 +1,35 @@
 /**
- * The expressions of answers: numbers, variables, arithmetic, roots, powers, the usual functions.
+ * The expressions in answers: numbers, variables, arithmetic, roots, powers and common functions.
  *
  * @module
  */
 
-/** An expression. */
+/** A node of an expression tree. */
 export type Expression =
   | {
     readonly kind: "number";
     /** numerator / denominator, not reduced. */
     readonly numerator: bigint;
     readonly denominator: bigint;
-    /** Digits after the decimal point; -1 of a number without one. */
+    /** Digits after the decimal point; -1 for a number without a decimal point. */
     readonly places: number;
     /** Significant digits written. */
     readonly digits: number;
-    /** The base written as a subscript; the digits are then read in it. */
+    /** The base, if it was written as a subscript. The digits are read in this base. */
     readonly base?: number;
   }
   | { readonly kind: "constant"; readonly name: "pi" | "e" | "i" | "infinity" }
   | { readonly kind: "variable"; readonly name: string }
   | { readonly kind: "add" | "multiply" | "divide" | "power"; readonly left: Expression; readonly right: Expression }
-  /** Both signs: left + right and left - right (`sign` 1) or the other way round (-1). */
+  /** A plus-minus: left + right and left - right (`sign` 1), or the other way round (-1). */
   | { readonly kind: "either"; readonly left: Expression; readonly right: Expression; readonly sign: 1 | -1 }
   | { readonly kind: "negate"; readonly of: Expression }
-  /** `of` percent, or `of` degrees. */
+  /** `of` in percent or in degrees. */
   | { readonly kind: "scaled"; readonly of: Expression; readonly by: "percent" | "degree" }
   | { readonly kind: "root"; readonly of: Expression; readonly index: Expression }
   | { readonly kind: "function"; readonly name: string; readonly of: Expression };
 
-/** Every node of an expression, each before its parts. */
+/** Yields every node of an expression, each before its parts. */
 export function* nodes(expression: Expression): Generator<Expression> {
   const stack = [expression];
   for (let node = stack.pop(); node !== undefined; node = stack.pop()) {
@@ -53,20 +53,23 @@ export function* nodes(expression: Expression): Generator<Expression> {
   }
 }
 
-/** The names of an expression's variables. */
+/** Returns the names of an expression's variables. */
 export function variablesOf(expression: Expression): Set<string> {
   const names = new Set<string>();
   for (const node of nodes(expression)) if (node.kind === "variable") names.add(node.name);
   return names;
 }
 
-/** Whether an expression has no variables. */
+/** Tells whether an expression has no variables. */
 export function isNumeric(expression: Expression): boolean {
   for (const node of nodes(expression)) if (node.kind === "variable") return false;
   return true;
 }
 
-/** An expression written in one way whatever the order of its sums and products: for what is too large to compute. */
+/**
+ * Writes an expression so that the order of its sums and products does not matter. It serves to compare expressions that are too large to
+ * compute.
+ */
 export function ordered(expression: Expression): string {
   const parts = (node: Expression, kind: "add" | "multiply"): string[] =>
     node.kind === kind ? [...parts(node.left, kind), ...parts(node.right, kind)] : [ordered(node)];

@@ -1,5 +1,5 @@
 /**
- * The parser of expressions, by recursive descent with limits on depth; whatever it does not know is no expression.
+ * Parses expressions by recursive descent, with limits on depth. Text that it does not know is not an expression.
  *
  * @module
  */
@@ -7,17 +7,17 @@ import { type Expression, isNumeric } from "./expression.ts";
 import type { Token } from "./latex_tokens.ts";
 import { BARE_UNITS, isUnitWord } from "./units.ts";
 
-/** Deepest nesting of an expression. */
+/** The deepest nesting of an expression. */
 const MAX_DEPTH = 60;
 const MAX_DIGITS = 1_000;
 const MAX_EXPONENT = 400;
 
-/** Whether a bare letter such as m is a unit: never, where white space comes before it, or wherever one may stand. */
+/** When a single letter such as m is a unit: never, after white space, or always. */
 export type LetterUnits = "never" | "spaced" | "always";
 
 class NoExpression extends Error {}
 const NO_EXPRESSION = new NoExpression("no expression");
-/** Gives up: what is here is no expression. */
+/** Ends parsing: there is no expression here. */
 function fail(): never {
   throw NO_EXPRESSION;
 }
@@ -29,7 +29,7 @@ const GREEK = new Set(
   ("alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi rho sigma tau upsilon phi chi psi omega Gamma Delta Theta Lambda " +
     "Xi Sigma Upsilon Phi Psi Omega ell").split(" "),
 );
-/** Decorations that belong to a name: \overline{AB} is a name as AB is. */
+/** Decorations that belong to a name: \overline{AB} is a name, as AB is. */
 const DECORATIONS = new Set(["overline", "vec", "hat", "bar", "widehat", "overrightarrow", "tilde", "dot"]);
 
 const CLOSING: Readonly<Record<string, string>> = {
@@ -40,7 +40,7 @@ const CLOSING: Readonly<Record<string, string>> = {
   "\\lceil": "\\rceil",
 };
 
-/** A whole number, or one with decimals, as written by the tokens. */
+/** Reads the text of a number token: a whole number or one with decimals. */
 export function numberOf(text: string): Expression {
   const e = text.search(/[eE]/), mantissa = e < 0 ? text : text.slice(0, e), exponent = e < 0 ? 0 : Number(text.slice(e + 1));
   if (mantissa.length > MAX_DIGITS || !(Math.abs(exponent) <= MAX_EXPONENT)) fail();
@@ -67,15 +67,15 @@ const isWhole = (e: Expression): boolean => e.kind === "number" && e.places < 0 
 
 /** Reads expressions from tokens. */
 export class ExpressionParser {
-  /** The next token to read. */
+  /** The index of the next token. */
   at: number;
   #depth = 0;
   #bars = 0;
 
   /**
-   * A parser of tokens[start, end).
+   * Makes a parser for tokens[start, end).
    *
-   * @param options `letterUnits`: where reading stops for units of one letter.
+   * @param options `letterUnits`: when a single letter is a unit and ends the expression.
    */
   constructor(
     readonly tokens: readonly Token[],
@@ -84,7 +84,7 @@ export class ExpressionParser {
     this.at = options.start;
   }
 
-  /** Reads the longest expression from `at` on. @returns undefined where there is none; `at` is then anywhere. */
+  /** Reads the longest expression from `at` on. @returns undefined if there is none; the value of `at` is then undefined. */
   parse(): Expression | undefined {
     try {
       return this.#sum();
@@ -159,7 +159,7 @@ export class ExpressionParser {
     return this.#power();
   }
 
-  /** Whether a token after a factor goes on with the product without a sign. */
+  /** Tells whether a token continues a product without a sign. */
   #startsFactor(token: Token, left: Expression): boolean {
     switch (token.kind) {
       case "open":
@@ -177,7 +177,7 @@ export class ExpressionParser {
     }
   }
 
-  /** Whether a word is no factor here but the beginning of a unit or of prose. */
+  /** Tells whether a word begins a unit or prose instead of a factor. */
   #stopsAt(token: Token, left: Expression): boolean {
     if (FUNCTIONS.has(token.text) || token.text === "pi") return false;
     if (left.kind === "scaled" && left.by === "degree" && (token.text === "C" || token.text === "F")) return true;
@@ -201,7 +201,7 @@ export class ExpressionParser {
     return base;
   }
 
-  /** Takes \circ or {\circ} after "^"; after a number also the letter o that some write for it. */
+  /** Reads \circ or {\circ} after "^". After a number the letter o is also accepted, which some write instead. */
   #degree(number = false): boolean {
     if (this.#take("command", "circ") || (number && this.#take("word", "o"))) return true;
     const sign = this.#is("command", "circ", 1) || (number && this.#is("word", "o", 1));
@@ -342,7 +342,7 @@ export class ExpressionParser {
     }
     if (token.upright) fail();
     if (text === text.toUpperCase() && text !== text.toLowerCase()) return { kind: "variable", name: text + this.#subscript() };
-    // Letters beside each other are a product.
+    // Adjacent letters are a product.
     if (text.length > 3 || !/^[a-zA-Z]+$/.test(text)) fail();
     let product: Expression | undefined;
     for (let i = 0; i < text.length; i++) {
@@ -368,7 +368,7 @@ export class ExpressionParser {
     return `_${token.text}`;
   }
 
-  /** The text of a group, as part of a name. */
+  /** Reads the text of a group that is part of a name. */
   #group(): string {
     let depth = 0, text = "";
     for (;;) {
@@ -429,7 +429,7 @@ export class ExpressionParser {
     return power === undefined ? value : { kind: "power", left: value, right: power };
   }
 
-  /** What a function applies to: brackets, or factors up to the next sign or function. */
+  /** Reads the argument of a function: brackets, or factors up to the next sign or function. */
   #operand(): Expression {
     if (this.#take("symbol", "-")) return { kind: "negate", of: this.#operand() };
     const bracketed = this.#is("open", "(") || this.#is("open", "[");
@@ -445,7 +445,7 @@ export class ExpressionParser {
   }
 }
 
-/** whole + numerator / denominator, where these are whole numbers and make a proper fraction. */
+/** Returns whole + numerator / denominator if all are whole numbers and make a proper fraction. */
 function mixedNumber(whole: Expression, numerator: Expression, denominator: Expression): Expression | undefined {
   if (whole.kind !== "number" || numerator.kind !== "number" || denominator.kind !== "number") return undefined;
   if (!isWhole(numerator) || !isWhole(denominator) || numerator.numerator === 0n || numerator.numerator >= denominator.numerator) {

@@ -1,30 +1,35 @@
 /**
- * Splits an answer, in LaTeX, Unicode or plain text, into tokens. One pass; nothing is evaluated.
+ * Splits an answer in LaTeX, Unicode or plain text into tokens, in one pass. Nothing is evaluated.
  *
  * @module
  */
 
 import { digitOf } from "./digits.ts";
 
-/** What a {@linkcode Token} is. Brackets of every kind are "open" and "close"; a LaTeX group's are `{` and `}`, a set's `\{` and `\}`. */
+/**
+ * The kind of a {@linkcode Token}. Brackets of every kind are "open" and "close": `{` and `}` for a LaTeX group, `\{` and `\}` for a set.
+ */
 export type TokenKind = "number" | "word" | "command" | "symbol" | "open" | "close";
 
 /** A piece of an answer. */
 export interface Token {
   readonly kind: TokenKind;
-  /** A number without separators of thousands, a word, a command without its backslash, a symbol. */
+  /** A number without separators of thousands, a word, a command without its backslash, or a symbol. */
   readonly text: string;
-  /** Whether it stood in `\text`, `\mathrm` or the like: a word there is a word, not a product of letters. */
+  /** Whether it stood in `\text`, `\mathrm` or a similar command. A word there is not a product of letters. */
   readonly upright: boolean;
-  /** Whether white space came before it. */
+  /** Whether white space precedes it. */
   readonly spaced: boolean;
 }
 
-/** Answers longer than this, in characters, are not graded. */
+/** The longest answer, in characters, that is graded. */
 export const MAX_ANSWER = 10_000;
-/** Of responses longer than this, in characters, only the end is read; as a whole they are not graded. */
+/**
+ * The longest response, in characters, that is read whole. For longer ones only the end is searched, and verifiers of whole responses give
+ * 0.
+ */
 export const MAX_RESPONSE = 1_000_000;
-/** Answers of more tokens than this are compared as text only. */
+/** The largest number of tokens that are parsed. Longer answers are compared as text only. */
 const MAX_TOKENS = 1_000;
 
 const SUPERSCRIPTS = "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ";
@@ -142,7 +147,7 @@ const UNICODE: Readonly<Record<string, string>> = {
   "⌉": "\\rceil ",
 };
 
-/** Writes Unicode mathematics, full-width forms and spaces as LaTeX in ASCII; other characters stay. */
+/** Replaces Unicode mathematics, full-width forms and spaces by LaTeX in ASCII. Other characters stay. */
 function toAscii(text: string): string {
   // deno-lint-ignore no-control-regex
   if (/^[\x00-\x7f]*$/.test(text)) return text;
@@ -177,13 +182,13 @@ function toAscii(text: string): string {
   return out;
 }
 
-/** Commands whose group holds words. */
+/** Commands whose group contains words. */
 const TEXT = new Set([
   ..."text textbf textit textrm textsf texttt textnormal textup mathrm mathbf mathit mathsf mathtt mathbb mathcal boldsymbol bm rm bf it mbox"
     .split(" "),
   ..."operatorname hbox emph".split(" "),
 ]);
-/** Commands that only change the looks; those of `SKIPPED_WITH_GROUP` take a group that goes as well. */
+/** Commands that only change the appearance. Those of `SKIPPED_WITH_GROUP` have a group that is skipped too. */
 const SKIPPED = new Set([
   ..."left right big Big bigg Bigg bigl bigr Bigl Bigr biggl biggr Biggl Biggr middle quad qquad displaystyle textstyle scriptstyle limits"
     .split(" "),
@@ -256,7 +261,7 @@ const SYNONYMS: Readonly<Record<string, readonly [TokenKind, string]>> = {
   "\\": ["symbol", "\\\\"],
 };
 
-/** What follows \mathbb where the real numbers are meant. */
+/** Matches the text after \mathbb if the real numbers are meant. */
 const REALS = /^ ?(?:\{ ?R ?\}|R(?![a-zA-Z]))/;
 
 const isDigit = (c: string | undefined): boolean => c !== undefined && c >= "0" && c <= "9";
@@ -268,14 +273,14 @@ const digitsAt = (text: string, at: number): number => {
   return end - at;
 };
 
-/** Arguments that a command takes without braces, one character each, as TeX does: `\frac12`, `\sqrt3`. */
+/** The number of arguments that a command takes without braces, one character each as in TeX: `\frac12`, `\sqrt3`. */
 const ARGUMENTS: Readonly<Record<string, number>> = { frac: 2, binom: 2, sqrt: 1 };
 
 /**
  * Splits an answer into tokens.
  *
- * @param options `thousands`: whether a comma between digits and three digits more separates thousands; otherwise it is a comma.
- * @returns undefined where there are more than {@linkcode MAX_TOKENS}.
+ * @param options `thousands`: whether a comma before three digits separates thousands. If not, it is a comma.
+ * @returns undefined if there are more than {@linkcode MAX_TOKENS}.
  */
 export function tokenize(answer: string, options: { thousands: boolean }): Token[] | undefined {
   const text = toAscii(answer), tokens: Token[] = [];
@@ -285,7 +290,7 @@ export function tokenize(answer: string, options: { thousands: boolean }): Token
     tokens.push({ kind, text: value, upright, spaced });
     spaced = false;
   };
-  /** Skips a group, or [..], that starts here; returns whether there was one. */
+  /** Skips a group, or [..], that starts here. Returns whether there was one. */
   const skipGroup = (): boolean => {
     while (text[at] === " ") at++;
     if (text[at] !== "{") return false;
@@ -319,7 +324,7 @@ export function tokenize(answer: string, options: { thousands: boolean }): Token
       let end = at + 1;
       if (need > 0) need--;
       else while (isLetter(text[end])) end++;
-      const word = text.slice(at, end), command = /^(?:[dt]?frac|sqrt)$/.test(word) && text[end] === "{"; // a backslash was lost
+      const word = text.slice(at, end), command = /^(?:[dt]?frac|sqrt)$/.test(word) && text[end] === "{"; // the backslash is missing
       const myriad = tokens.at(-1)?.kind === "number" ? /^(?:[十百千]?[万萬亿億]|[만억])(?=.)/.exec(word)?.[0] : undefined; // 5万元
       if (myriad !== undefined) {
         push("word", myriad);
@@ -336,7 +341,7 @@ export function tokenize(answer: string, options: { thousands: boolean }): Token
       const name = text.slice(at + 1, end);
       at = end;
       if (name === "" || name === " " || name === "," || name === ";" || name === ":" || name === "!" || name === "\n" || name === "/") {
-        // Spaces; also the delimiters of formulas, below.
+        // Spaces. The delimiters of formulas are handled below.
         spaced ||= name !== "!";
       } else if (name === "(" || name === ")" || name === "[" || name === "]") spaced = true;
       else if ((name === "mathbb" || name === "Bbb") && REALS.test(text.slice(at, at + 8))) {
@@ -381,7 +386,7 @@ export function tokenize(answer: string, options: { thousands: boolean }): Token
       need = group?.need ?? 0;
       at++;
     } else if (c === "(" || c === "[") {
-      // The index of a root comes before its argument.
+      // The index of a root precedes its argument.
       if (c === "[" && need > 0 && tokens.at(-1)?.text === "sqrt") {
         push("open", "[");
       } else {
@@ -405,7 +410,10 @@ export function tokenize(answer: string, options: { thousands: boolean }): Token
   return infix ? prefixed(tokens) : tokens;
 }
 
-/** TeX's `a \over b` and `n \choose k` as `\frac{a}{b}` and `\binom{n}{k}`: of all that stands in the group, but no further than a relation or a comma. */
+/**
+ * Rewrites TeX's `a \over b` and `n \choose k` as `\frac{a}{b}` and `\binom{n}{k}`. They apply to the whole group, but not beyond a
+ * relation or a comma.
+ */
 function prefixed(tokens: Token[]): Token[] {
   const brace = (kind: TokenKind, text: string): Token => ({ kind, text, upright: false, spaced: false });
   const ends = (token: Token) => token.kind === "symbol" && /^(?:[,;:=≈<>&]|[<>!]=|\\\\)$/.test(token.text);
@@ -427,7 +435,7 @@ function prefixed(tokens: Token[]): Token[] {
       else if (depth === 0 && ends(after)) break;
     }
     const [left, right] = [tokens.slice(start, i), tokens.slice(i + 1, end)];
-    // A sign before a fraction without braces is its sign: -1 \over 2.
+    // A sign before a fraction without braces belongs to the fraction: -1 \over 2.
     const command = { ...brace("command", text === "over" ? "frac" : "binom"), spaced: tokens[start]!.spaced };
     const [open, close] = [brace("open", "{"), brace("close", "}")];
     tokens.splice(start, end - start, command, open, ...left, close, open, ...right, close);
@@ -439,7 +447,7 @@ function prefixed(tokens: Token[]): Token[] {
 /** Reads a number: digits, separators of thousands, decimals, an exponent of ten. */
 function numberAt(text: string, start: number, thousands: boolean): { value: string; end: number } {
   let end = start + digitsAt(text, start), value = text.slice(start, end);
-  // A group of three digits after a separator: "," by choice; "{,}", "\,", "\ ", " " always.
+  // A group of three digits after a separator. "," separates only if `thousands` is set; "{,}", "\,", "\ " and " " always do.
   if (value.length >= 1 && value.length <= 3 && value !== "0") {
     for (;;) {
       const separator = (["{,}", "\\,", "\\ ", "\\!", ",\\!", " ", ","] as const).find((s) => text.startsWith(s, end));

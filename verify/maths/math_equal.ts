@@ -1,5 +1,5 @@
 /**
- * Whether two answers are the same.
+ * Decides whether two answers are equal.
  *
  * @module
  */
@@ -10,29 +10,31 @@ import type { LetterUnits } from "./expression_parser.ts";
 import { MAX_ANSWER } from "./latex_tokens.ts";
 import { proportional, Quantity, sameExpression, sameQuantity, type Tolerance } from "./quantity.ts";
 
-/** Options of {@linkcode mathEqual}. */
+/** Options for {@linkcode mathEqual}. */
 export interface MathOptions {
-  /** Largest relative difference where a number is written with decimals; default 1e-6. Exact forms must be equal. */
+  /** The largest relative difference if a number is written with decimals. Default: 1e-6. Exact forms must be equal. */
   relative?: number;
-  /** Whether a decimal of three significant digits and two places or more equals an exact value that rounds to it; default true. */
+  /**
+   * Whether a decimal of at least three significant digits and two decimal places equals an exact value that rounds to it. Default: true.
+   */
   rounded?: boolean;
-  /** Whether an answer may lack the truth's unit, or its degree or percent sign: "optional" by default. */
+  /** Whether an answer may omit the truth's unit, degree sign or percent sign. Default: "optional". */
   units?: "optional" | "required";
 }
 
-/** An infinite or finite interval on a variable, "" where it is not named. */
+/** A bounded or unbounded interval of a variable. The variable is "" if it is not named. */
 interface Interval {
   readonly variable: string;
-  /** undefined: unbounded. */
+  /** undefined if the interval is unbounded */
   readonly low: Answer | undefined;
   readonly high: Answer | undefined;
   readonly lowClosed: boolean;
   readonly highClosed: boolean;
 }
 
-/** Longest list that is compared without regard to order. */
+/** The longest list that is compared in any order. */
 const MAX_UNORDERED = 40;
-/** How near the parts of a chain with "≈" must be for each of them to stand for it. */
+/** The relative difference within which all parts of a chain with "≈" must lie, so that each of them stands for its value. */
 const APPROXIMATE = 0.02;
 const MIRRORED: Readonly<Record<string, string>> = { "<": ">", ">": "<", "<=": ">=", ">=": "<=" };
 
@@ -63,7 +65,7 @@ class Comparison {
     return a !== undefined && b !== undefined && sameClock(a, b);
   }
 
-  /** Same items in any order. */
+  /** Tells whether two lists have the same items in any order. */
   #unordered(truth: readonly Answer[], response: readonly Answer[]): boolean {
     if (truth.length !== response.length || truth.length > MAX_UNORDERED) return false;
     const left = [...response];
@@ -87,7 +89,7 @@ class Comparison {
     }
     const [a, b] = [listOf(truth), listOf(response)];
     if (a === undefined || b === undefined) return false;
-    if (a.items.length === 1 && b.items.length === 1 && a.items[0] === truth && b.items[0] === response) return false; // no lists
+    if (a.items.length === 1 && b.items.length === 1 && a.items[0] === truth && b.items[0] === response) return false; // neither is a list
     const free = (open: string) => open === "" || open === "\\{";
     if (free(a.open) && free(b.open)) return this.#unordered(a.items, b.items);
     if (a.items.length !== b.items.length || a.items.length < 2) return false;
@@ -104,7 +106,7 @@ class Comparison {
     };
     const [a, b] = [parts(truth), parts(response)];
     if (a === undefined || b === undefined || a.length !== b.length) return false;
-    // A time is no ratio: 12:30 is not 24:60.
+    // A time is not a ratio: 12:30 is not 24:60.
     if (truth.kind === "ratio" && response.kind === "ratio" && truth.clock !== undefined) {
       return a.every((part, i) => sameExpression(part, b[i]!, this.tolerance)) ||
         (response.clock !== undefined && this.#clocks(truth, response));
@@ -121,7 +123,7 @@ class Comparison {
       if (answer.kind === "matrix") return answer.rows;
       const nested = nestedRows(answer);
       if (nested !== undefined) return nested;
-      // A tuple is a column.
+      // A tuple is a column vector.
       return answer.kind === "list" && (answer.open === "(" && answer.close === ")" || answer.open === "[" && answer.close === "]")
         ? answer.items.map((item) => [item])
         : undefined;
@@ -148,7 +150,10 @@ class Comparison {
     return this.same(a, b);
   }
 
-  /** What an equation or membership says something is: its last part. The answer itself where it is neither. undefined of what names nothing. */
+  /**
+   * Returns the value in an equation or membership, which is its last part. Other answers are returned unchanged. Returns undefined if the
+   * left side names nothing.
+   */
   #stripped(answer: Answer): Answer | undefined {
     if (answer.kind !== "relation") return answer;
     if (answer.operators.every((operator) => operator === "in")) return answer.parts.at(-1);
@@ -157,7 +162,7 @@ class Comparison {
     return answer.parts.at(-1);
   }
 
-  /** Whether an equation's numbers agree, as far as they are numbers: 41 = 42 says nothing. Rounded ones within 1 %. */
+  /** Tells whether the numbers of an equation agree: 41 = 42 states nothing. Rounded numbers must agree within 1 %. */
   #holds({ parts, operators }: Answer & { kind: "relation" }): boolean {
     if (operators.includes("≈")) return true;
     const numbers = parts.filter((part) => part.kind === "quantity" && isArithmetic(part.quantity.expression));
@@ -170,7 +175,10 @@ class Comparison {
     });
   }
 
-  /** The forms of a chain such as x = \sqrt{2} ≈ 1.41 that may stand for its value: the last, and those before "≈" where all are near each other. */
+  /**
+   * Returns the parts of a chain such as x = \sqrt{2} ≈ 1.41 that may stand for its value: the last, and those before "≈" if all are near
+   * each other.
+   */
   #forms(equation: Answer & { kind: "relation" }): Answer[] {
     const { parts, operators } = equation, last = parts.at(-1)!;
     const exact = parts.filter((_, i) => operators[i] === "≈" && (i > 0 || parts.length === 2));
@@ -184,7 +192,7 @@ class Comparison {
       const [a, b] = [truth, response].map(({ parts: [left, right] }) => difference(left!, right!));
       if (a !== undefined && b !== undefined && !a.numeric && !b.numeric && proportional(a, b, { positive: false })) return true;
       if (this.same(truth.parts[0]!, response.parts[0]!)) return this.same(truth.parts[1]!, response.parts[1]!);
-      // x = 5 is not y = 5; "the area = 5" may be A = 5.
+      // x = 5 differs from y = 5, but "the area = 5" may equal A = 5.
       if (truth.parts[0]!.kind === "quantity" && response.parts[0]!.kind === "quantity") return false;
     }
     if (!truth.label || !response.label || !this.#holds(response)) return false;
@@ -196,7 +204,7 @@ class Comparison {
     if (truth.parts.length !== 2 || response.parts.length !== 2) return false;
     const strict = (operator: string) => operator === "<" || operator === ">";
     if (strict(truth.operators[0]!) !== strict(response.operators[0]!)) return false;
-    // Greater less smaller.
+    // The greater side minus the smaller one.
     const gap = ({ parts, operators }: Answer & { kind: "relation" }) =>
       operators[0]!.startsWith("<") ? difference(parts[1]!, parts[0]!) : difference(parts[0]!, parts[1]!);
     const [a, b] = [gap(truth), gap(response)];
@@ -212,7 +220,7 @@ class Comparison {
     return bound(a.low, b.low) && bound(a.high, b.high);
   }
 
-  /** As `same`, and by any form of a chain with "≈". */
+  /** Compares like `same`, and also by any part of a chain with "≈". */
   matches(truth: Answer, response: Answer): boolean {
     if (this.same(truth, response)) return true;
     const forms = (answer: Answer) =>
@@ -222,14 +230,14 @@ class Comparison {
   }
 }
 
-/** The rows of `[[1, 2], [3, 4]]`, or of the same in braces or round brackets. */
+/** Returns the rows of `[[1, 2], [3, 4]]`, in brackets of any kind. */
 function nestedRows(answer: Answer): (readonly Answer[])[] | undefined {
   if (answer.kind !== "list" || answer.open === "" || answer.items.length === 0) return undefined;
   const rows = answer.items.map((item) => item.kind === "list" && item.open === answer.open ? item.items : []);
   return rows.every((row) => row.length > 0 && row.length === rows[0]!.length) ? rows : undefined;
 }
 
-/** The real numbers, as a sign or in words. */
+/** Tells whether an answer is the real numbers, as a symbol or in words. */
 function isReals(answer: Answer): boolean {
   return answer.kind === "words" && REALS.test(answer.text);
 }
@@ -242,7 +250,7 @@ function difference(left: Answer, right: Answer): Quantity | undefined {
   return new Quantity({ kind: "add", left: left.quantity.expression, right: { kind: "negate", of: right.quantity.expression } });
 }
 
-/** An answer as a list: itself, both values of a plus-minus, or the one item. */
+/** Returns an answer as a list: the list itself, both values of a plus-minus, or the single item. */
 function listOf(answer: Answer): { items: readonly Answer[]; open: string; close: string } | undefined {
   switch (answer.kind) {
     case "list": {
@@ -312,7 +320,10 @@ function intervalOf(answer: Answer): Interval | undefined {
   return undefined;
 }
 
-/** Whether an expression is a number without functions of angles, which some write in degrees, and without a choice of signs. */
+/**
+ * Tells whether an expression is a number without a choice of signs and without trigonometric functions, whose arguments some write in
+ * degrees.
+ */
 function isArithmetic(expression: Expression): boolean {
   if (!isNumeric(expression)) return false;
   for (const node of nodes(expression)) {
@@ -324,14 +335,14 @@ function isArithmetic(expression: Expression): boolean {
 const isConstant = (answer: Answer): boolean =>
   answer.kind === "quantity" && variablesOf(answer.quantity.expression as Expression).size === 0;
 
-/** The readings of an answer: with and without separators of thousands, where it may have any. */
+/** Returns the readings of an answer: with separators of thousands, and without them if it may have any. */
 function readings(answer: string, letterUnits: LetterUnits): Answer[] {
   const commas = /\d,\d{3}/.test(answer) ? [true, false] : [true];
   return commas.map((thousands) => parseAnswer(answer, { thousands, letterUnits })).filter((one) => one !== undefined);
 }
 
 /**
- * An answer to be compared with several truths: parsed once, when it is first needed.
+ * An answer that is compared with several truths. It is parsed once, when it is first needed.
  *
  * @example
  * ```ts
@@ -344,18 +355,18 @@ function readings(answer: string, letterUnits: LetterUnits): Answer[] {
  * ```
  */
 export class MathAnswer {
-  /** The answer, without white space around it; "" of one that is too long. */
+  /** The answer without white space around it; "" if it is too long. */
   readonly text: string;
   #readings: readonly Answer[] | undefined;
   #withUnits: readonly Answer[] | undefined;
 
-  /** An answer in LaTeX, Unicode or plain text. */
+  /** Makes an answer from LaTeX, Unicode or plain text. */
   constructor(text: string) {
     this.text = text.length > MAX_ANSWER ? "" : text.trim();
   }
 
   /**
-   * As it reads first.
+   * The readings in which single letters are variables.
    *
    * @internal
    */
@@ -364,7 +375,7 @@ export class MathAnswer {
   }
 
   /**
-   * With bare letters after numbers as units: "5m".
+   * The readings in which a single letter after a number is a unit: "5m".
    *
    * @internal
    */
@@ -374,7 +385,7 @@ export class MathAnswer {
 }
 
 /**
- * A truth that responses are compared with: parsed once.
+ * A truth that responses are compared with. It is parsed once.
  *
  * @example
  * ```ts
@@ -389,19 +400,19 @@ export class MathTruth {
   readonly #truth: MathAnswer;
   readonly #comparison: Comparison;
 
-  /** A truth in LaTeX, Unicode or plain text. Nothing matches one that is empty or longer than 10,000 characters. */
+  /** Makes a truth from LaTeX, Unicode or plain text. Nothing equals a truth that is empty or longer than 10,000 characters. */
   constructor(truth: string, options: MathOptions = {}) {
     const { relative = 1e-6, rounded = true, units = "optional" } = options;
     this.#comparison = new Comparison({ relative, rounded, units });
     this.#truth = new MathAnswer(truth);
   }
 
-  /** Whether there is anything that an answer can match. */
+  /** Whether an answer can match at all. */
   get gradable(): boolean {
     return this.#truth.text !== "";
   }
 
-  /** Whether an answer, already extracted, is the same. */
+  /** Tells whether an extracted answer equals the truth. */
   matches(answer: string | MathAnswer): boolean {
     const given = typeof answer === "string" ? new MathAnswer(answer) : answer;
     if (given.text === "" || !this.gradable) return false;
@@ -412,13 +423,12 @@ export class MathTruth {
 }
 
 /**
- * Whether an answer is the same as the truth.
+ * Tells whether an answer equals the truth.
  *
- * Exact where arithmetic on rationals decides, else by evaluation in float64 at fixed points. Lists and sets compare in any order, tuples and
- * intervals in order. Never throws; an answer of more than 10,000 characters matches nothing.
+ * The comparison is exact if arithmetic on rationals decides. Otherwise both are evaluated in float64 at fixed points. Lists and sets are
+ * compared in any order, tuples and intervals in order. The function never throws. An answer of more than 10,000 characters equals nothing.
  *
  * @param answers `truth` and `answer`, already extracted, in LaTeX, Unicode or plain text.
- *
  * @example
  * ```ts
  * import { mathEqual } from "./math_equal.ts";

@@ -1,18 +1,19 @@
 /**
- * The values of expressions: exact where they are rational and not too large, else complex in float64 with a bound on the rounding error.
+ * Computes the values of expressions: exactly if they are rational and not too large, otherwise as complex numbers in float64 with a bound
+ * on the rounding error.
  *
  * @module
  */
 import type { Expression } from "./expression.ts";
 
-/** numerator / denominator, reduced, the denominator positive. */
+/** A reduced fraction numerator / denominator. The denominator is positive. */
 export interface Rational {
   readonly numerator: bigint;
   readonly denominator: bigint;
 }
 
 const LIMIT = 1n << 1024n;
-/** Of whole numbers, and of fractions of a small denominator. */
+/** The limit for whole numbers and for fractions with a small denominator. */
 const LARGE = 1n << 16_384n;
 const WORD = 1n << 64n;
 const abs = (n: bigint): bigint => n < 0n ? -n : n;
@@ -22,7 +23,7 @@ function gcd(a: bigint, b: bigint): bigint {
   return a;
 }
 
-/** Computes with rationals as long as a budget of work lasts. */
+/** Computes with rationals until a budget of work is used up. */
 class Exact {
   #budget = 3_000;
 
@@ -94,33 +95,36 @@ class Exact {
   }
 }
 
-/** An expression's exact value; undefined where it is not rational by arithmetic alone, undefined, or too large (1,024 bits; over a small denominator 16,384). */
+/**
+ * Returns an expression's exact value. Returns undefined if the value is undefined, is not rational by arithmetic alone, or is too large
+ * (1,024 bits; 16,384 bits over a small denominator).
+ */
 export function exactValue(expression: Expression): Rational | undefined {
   return new Exact().of(expression);
 }
 
-/** A rational as the nearest float64 or one beside it; infinite where too large. */
+/** Returns the nearest float64 to a rational, or one next to it. Too large values are infinite. */
 export function toNumber({ numerator, denominator }: Rational): number {
   const direct = Number(numerator) / Number(denominator);
   if (Number.isFinite(direct) && (direct !== 0 || numerator === 0n)) return direct;
-  // Both scaled down to 64 bits and more.
+  // Both are scaled down to a little more than 64 bits.
   const bits = (n: bigint) => abs(n).toString(2).length;
   const [up, down] = [Math.max(0, bits(numerator) - 64), Math.max(0, bits(denominator) - 64)];
   const ratio = Number(numerator >> BigInt(up)) / Number(denominator >> BigInt(down)), half = Math.trunc((up - down) / 2);
   return ratio * 2 ** half * 2 ** (up - down - half);
 }
 
-/** re + i im, wrong by at most about `error`. NaN where undefined. */
+/** The value re + i im with an error of at most about `error`. It is NaN if undefined. */
 export interface Approximate {
   readonly re: number;
   readonly im: number;
   readonly error: number;
 }
 
-/** What variables and signs stand for. */
+/** The values of variables and signs. */
 export interface Point {
   readonly variables: ReadonlyMap<string, number>;
-  /** The sign taken by every plus-minus. */
+  /** The sign that every plus-minus takes. */
   readonly sign: 1 | -1;
 }
 
@@ -169,7 +173,7 @@ function power(base: Approximate, exponent: Approximate): Approximate {
 
 function root(of: Approximate, index: Approximate): Approximate {
   if (index.im !== 0 || index.re === 0) return NOT_A_NUMBER;
-  // Near zero the error grows: sqrt(e) of it.
+  // Near zero the root of the error is larger than the error: sqrt(e).
   if (size(of) <= of.error) return { re: 0, im: 0, error: Math.max(of.error, 0) ** Math.min(1, Math.abs(1 / index.re)) };
   if (of.im === 0 && of.re < 0 && Number.isInteger(index.re) && index.re % 2 !== 0) {
     const positive = root({ ...of, re: -of.re }, index);
@@ -189,11 +193,11 @@ const cosine = (z: Approximate): Approximate =>
   make(Math.cos(z.re) * cosh(z.im), z.im === 0 ? 0 : -Math.sin(z.re) * sinh(z.im), z.error * cosh(z.im) + EPSILON);
 const ONE = make(1, 0, 0);
 
-/** A function of a real number; `slope` bounds how it stretches errors. */
+/** Applies a function of a real number. `slope` bounds the function's derivative, which scales the error. */
 const real = (z: Approximate, f: (x: number) => number, slope: (x: number) => number): Approximate =>
   z.im === 0 ? make(f(z.re), 0, Math.abs(slope(z.re)) * z.error + EPSILON * Math.abs(f(z.re))) : NOT_A_NUMBER;
 
-/** Odd and even trigonometric functions lose their digits in large arguments. */
+/** Odd and even trigonometric functions lose their digits for large arguments. */
 const MAX_ANGLE = 1e8;
 
 function apply(name: string, z: Approximate): Approximate {
@@ -248,10 +252,10 @@ function factorial(n: number): number {
 }
 
 /**
- * An expression's value at a point. Logarithms without a base are to base 10, odd roots of negative numbers are negative, everything else takes
- * its principal value.
+ * Evaluates an expression at a point. Logarithms without a base have base 10, odd roots of negative numbers are negative, and everything
+ * else takes its principal value.
  *
- * @returns NaN where it is undefined there, larger than 1e300, or holds infinity.
+ * @returns NaN if the value is undefined, larger than 1e300, or infinite in a part.
  */
 export function valueAt(expression: Expression, point: Point): Approximate {
   switch (expression.kind) {
@@ -300,9 +304,12 @@ export function valueAt(expression: Expression, point: Point): Approximate {
   }
 }
 
-/** A value in (0.4, 2.6) for a variable, fixed by its name and the number of the point, so that verdicts repeat. Negative at some points if asked. */
+/**
+ * Returns a value in (0.4, 2.6) for a variable. The variable's name and the point's index determine it, so that verdicts are reproducible.
+ * With `negative` the value is negative at some points.
+ */
 export function sampleOf(name: string, index: number, options: { negative: boolean }): number {
-  let hash = 0x811c9dc5 ^ Math.imul(index + 1, 0x9e3779b9); // FNV-1a, then a mixer
+  let hash = 0x811c9dc5 ^ Math.imul(index + 1, 0x9e3779b9); // FNV-1a, then a mixing step
   for (let i = 0; i < name.length; i++) hash = Math.imul(hash ^ name.charCodeAt(i), 0x01000193);
   hash = Math.imul(hash ^ (hash >>> 15), 0x2c1b3c6d);
   hash = Math.imul(hash ^ (hash >>> 12), 0x297a2d39);

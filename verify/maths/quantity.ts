@@ -1,5 +1,5 @@
 /**
- * Expressions with what is known of their values, and when two of them are equal.
+ * Quantities: expressions with their computed values and units, and when two of them are equal.
  *
  * @module
  */
@@ -7,20 +7,22 @@ import { type Expression, isNumeric, nodes, ordered, variablesOf } from "./expre
 import { type Approximate, exactValue, type Rational, sampleOf, toNumber, valueAt } from "./numeric.ts";
 import type { Unit } from "./units.ts";
 
-/** How near numbers must be. */
+/** How near two numbers must be to count as equal. */
 export interface Tolerance {
-  /** Largest relative difference where one of the two is written with decimals. Exact forms must agree exactly, or to 1e-9 by evaluation. */
+  /**
+   * The largest relative difference if one of the two is written with decimals. Exact forms must agree exactly, or to 1e-9 by evaluation.
+   */
   readonly relative: number;
-  /** Whether a decimal of three significant digits and two places or more equals what rounds to it. */
+  /** Whether a decimal of at least three significant digits and two decimal places equals a value that rounds to it. */
   readonly rounded: boolean;
-  /** Whether an answer may lack the unit, or the degree or percent sign, of the truth. */
+  /** Whether an answer may omit the truth's unit, degree sign or percent sign. */
   readonly units: "optional" | "required";
 }
 
 const POSITIVE_POINTS = 4, POINTS = 7, ENOUGH_POINTS = 2;
 const SYMBOLIC = 1e-9;
 
-/** An expression with its unit; what is computed of it is computed once. */
+/** An expression with its unit. Values are computed once. */
 export class Quantity {
   #exact: Rational | null | undefined;
   #values: readonly Approximate[] | undefined;
@@ -30,18 +32,18 @@ export class Quantity {
 
   constructor(readonly expression: Expression, readonly unit?: Unit) {}
 
-  /** The exact value, where it is rational by arithmetic. */
+  /** The exact value, if it is rational by arithmetic. */
   get exact(): Rational | undefined {
     if (this.#exact === undefined) this.#exact = exactValue(this.expression) ?? null;
     return this.#exact ?? undefined;
   }
 
-  /** Whether it has no variables. */
+  /** Whether the expression has no variables. */
   get numeric(): boolean {
     return this.#numeric ??= isNumeric(this.expression);
   }
 
-  /** Whether a number in it is written with decimals. */
+  /** Whether the expression contains a number with decimals. */
   get decimal(): boolean {
     if (this.#decimal === undefined) {
       this.#decimal = false;
@@ -50,7 +52,7 @@ export class Quantity {
     return this.#decimal;
   }
 
-  /** Whether it takes an absolute value, so that the sign of variables matters. */
+  /** Whether the expression contains an absolute value, so that the signs of variables matter. */
   get absolute(): boolean {
     if (this.#absolute === undefined) {
       this.#absolute = false;
@@ -59,7 +61,10 @@ export class Quantity {
     return this.#absolute;
   }
 
-  /** The values at fixed points: all positive first, then of both signs. One value where there are no variables. */
+  /**
+   * The values at fixed points: first points with all variables positive, then points with both signs. Without variables there is one
+   * value.
+   */
   get values(): readonly Approximate[] {
     if (this.#values === undefined) {
       const names = [...variablesOf(this.expression)];
@@ -72,7 +77,7 @@ export class Quantity {
     return this.#values;
   }
 
-  /** The two quantities that a plus-minus stands for; itself where it has none. */
+  /** The two quantities that a plus-minus stands for, or the quantity itself. */
   get branches(): readonly Quantity[] {
     for (const node of nodes(this.expression)) {
       if (node.kind === "either") return ([1, -1] as const).map((sign) => new Quantity(choose(this.expression, sign), this.unit));
@@ -80,7 +85,7 @@ export class Quantity {
     return [this];
   }
 
-  /** With a percent or degree sign taken off, and which. */
+  /** The quantity without its percent or degree sign, and which sign it was. */
   get unscaled(): { quantity: Quantity; by: "percent" | "degree" } | undefined {
     const { expression } = this;
     if (expression.kind === "scaled") return { quantity: new Quantity(expression.of, this.unit), by: expression.by };
@@ -90,7 +95,7 @@ export class Quantity {
     return undefined;
   }
 
-  /** 1 or -1 of a lone infinity, else 0. */
+  /** 1 or -1 if the expression is just an infinity, else 0. */
   get infinite(): 1 | -1 | 0 {
     const { expression } = this;
     if (expression.kind === "constant" && expression.name === "infinity") return 1;
@@ -98,7 +103,7 @@ export class Quantity {
   }
 }
 
-/** An expression with one sign for its plus-minuses. */
+/** Replaces every plus-minus of an expression by one sign. */
 function choose(expression: Expression, sign: 1 | -1): Expression {
   switch (expression.kind) {
     case "either": {
@@ -121,14 +126,14 @@ function choose(expression: Expression, sign: 1 | -1): Expression {
   }
 }
 
-/** A number written with decimals and nothing else, perhaps with a minus: the size of half its last digit, and how many digits it has. */
+/** For an expression that is a single decimal, with or without a minus: half the unit of its last digit, and the number of its digits. */
 function loneDecimal(expression: Expression): { half: number; places: number; digits: number } | undefined {
   if (expression.kind === "negate") return loneDecimal(expression.of);
   if (expression.kind !== "number" || expression.places < 0) return undefined;
   return { half: 0.5 * 10 ** -expression.places, places: expression.places, digits: expression.digits };
 }
 
-/** Whether a decimal is the other value, rounded. `digits` and `places` are the fewest that count. */
+/** Tells whether a decimal is another value, rounded. `digits` and `places` must reach the minimum. */
 function isRounding(decimal: Quantity, exact: number): boolean {
   const written = loneDecimal(decimal.expression);
   if (written === undefined || written.digits < 3 || written.places < 2) return false;
@@ -138,13 +143,13 @@ function isRounding(decimal: Quantity, exact: number): boolean {
 function sameApproximately(truth: Approximate, response: Approximate, relative: number): boolean {
   const scale = Math.max(Math.hypot(truth.re, truth.im), Math.hypot(response.re, response.im));
   const error = truth.error + response.error;
-  // Digits lost to cancellation decide nothing.
+  // Digits lost to cancellation must not decide.
   if (!(error <= SYMBOLIC * Math.max(1, scale))) return false;
   const difference = Math.hypot(truth.re - response.re, truth.im - response.im);
   return difference <= relative * scale + Math.min(64 * error, SYMBOLIC * Math.max(1, scale));
 }
 
-/** Whether two expressions have the same value, whatever their units. */
+/** Tells whether two expressions have the same value, ignoring units. */
 export function sameExpression(truth: Quantity, response: Quantity, tolerance: Tolerance): boolean {
   if (truth.infinite !== 0 || response.infinite !== 0) return truth.infinite === response.infinite;
   const [a, b] = [truth.exact, response.exact];
@@ -161,7 +166,7 @@ export function sameExpression(truth: Quantity, response: Quantity, tolerance: T
     if (sameApproximately(x, y, relative)) return true;
     if (Number.isNaN(x.re) && Number.isNaN(y.re)) return ordered(truth.expression) === ordered(response.expression);
     if (!tolerance.rounded || x.im !== 0 || y.im !== 0) return false;
-    // The response is rounded from an exact truth, or has more digits than a truth that is rounded.
+    // The response is rounded from an exact truth, or has more digits than a rounded truth.
     if (!truth.decimal && isRounding(response, x.re)) return true;
     return isRounding(truth, y.re) && finer(response, truth);
   }
@@ -176,22 +181,23 @@ export function sameExpression(truth: Quantity, response: Quantity, tolerance: T
   return valid >= ENOUGH_POINTS || ordered(truth.expression) === ordered(response.expression);
 }
 
-/** Whether a response is exact, or a decimal of more places than the truth. */
+/** Tells whether a response is exact, or a decimal of more places than the truth. */
 function finer(response: Quantity, truth: Quantity): boolean {
   const [written, given] = [loneDecimal(response.expression), loneDecimal(truth.expression)];
   return written === undefined ? !response.decimal : given !== undefined && written.places > given.places;
 }
 
-/** The same digits, of which one has its base written. */
+/** Tells whether two numbers have the same digits and only one has its base written. */
 function sameDigits(a: Expression, b: Expression): boolean {
   if (a.kind !== "number" || b.kind !== "number" || (a.base === undefined) === (b.base === undefined)) return false;
   return a.numerator.toString(a.base ?? 10) === b.numerator.toString(b.base ?? 10) && a.denominator === b.denominator;
 }
 
 /**
- * Whether two functions, each a side of an equation less the other side, are zero for the same values as far as a constant ratio shows.
+ * Tells whether two functions have the same zeros, as far as a constant ratio shows it. Each function is one side of an equation minus the
+ * other.
  *
- * @param options `positive`: whether the ratio must be positive, as of inequalities.
+ * @param options `positive`: whether the ratio must be positive, as it must for inequalities.
  */
 export function proportional(a: Quantity, b: Quantity, options: { positive: boolean }): boolean {
   let ratio: Approximate | undefined, valid = 0;
@@ -207,12 +213,14 @@ export function proportional(a: Quantity, b: Quantity, options: { positive: bool
   return valid >= ENOUGH_POINTS;
 }
 
-/** Whether two quantities are the same. A missing unit is no difference; known units convert and must be of one dimension. */
+/**
+ * Tells whether two quantities are equal. A missing unit makes no difference. Known units are converted and must have the same dimension.
+ */
 export function sameQuantity(truth: Quantity, response: Quantity, tolerance: Tolerance): boolean {
   const [scaledTruth, scaledResponse] = [truth.unscaled, response.unscaled];
   if (scaledTruth !== undefined || scaledResponse !== undefined) {
     if (scaledTruth?.by === scaledResponse?.by) return sameQuantity(scaledTruth!.quantity, scaledResponse!.quantity, tolerance);
-    // "45" for 45 degrees, "25" for 25 %; and by value, pi/4 and 1/4.
+    // "45" equals 45 degrees and "25" equals 25 %. So do pi/4 and 1/4, by value.
     if (scaledTruth === undefined && sameQuantity(truth, scaledResponse!.quantity, tolerance)) return true;
     if (scaledResponse === undefined && tolerance.units === "optional" && sameQuantity(scaledTruth!.quantity, response, tolerance)) {
       return true;
@@ -228,7 +236,7 @@ export function sameQuantity(truth: Quantity, response: Quantity, tolerance: Tol
   return sameExpression(truth, new Quantity(scaleBy(response.expression, ratio)), tolerance);
 }
 
-/** An expression times a ratio of units, exact where the ratio is a whole number or one over one. */
+/** Multiplies an expression by a ratio of units. The result is exact if the ratio or its inverse is a whole number. */
 function scaleBy(expression: Expression, ratio: number): Expression {
   const whole = (value: number): Expression => ({
     kind: "number",

@@ -1,15 +1,15 @@
 /**
- * Units of answers: which words are units, of what dimension, and how they convert.
+ * Reads units: which words are units, their dimensions, and how they convert.
  *
  * @module
  */
 import type { Token } from "./latex_tokens.ts";
 
-/** A unit as written after a number. */
+/** A unit, as written after a number. */
 export interface Unit {
-  /** Base dimensions with their exponents, sorted, e.g. "length^2"; undefined of words that are no known unit. */
+  /** Base dimensions with their exponents, sorted, such as "length^2"; undefined for words that are not known units. */
   readonly dimension: string | undefined;
-  /** How many base units one of it is. */
+  /** The number of base units in one of it. */
   readonly factor: number;
 }
 
@@ -60,7 +60,7 @@ define("volume", {
 define("money", { "dollar dollars USD usd 美元 ドル 달러 долларов доллара dólares dólar Dollar": 1, "cent cents": 0.01 });
 define("euro", { "euro euros EUR Euro евро 欧元 유로 ユーロ": 1 });
 define("sterling", { "pence": 0.01, "GBP pounds_sterling": 1 });
-// The sign is that of both.
+// Both currencies use this sign.
 define("yen", { "yen JPY 円 元 块 塊 圆 圓 yuan RMB CNY": 1 });
 define("temperature", { "Celsius celsius": 1 });
 define("fahrenheit", { "Fahrenheit fahrenheit": 1 });
@@ -83,28 +83,28 @@ define("length^2", {
 });
 define("length^3", { "立方厘米 立方センチメートル 세제곱센티미터": 1e-6, "立方分米": 1e-3, "立方米 立方公尺 立方メートル 세제곱미터": 1 });
 define("area", { "公顷": 1 });
-// A unit without a name: as good as none.
+// The word "unit" adds nothing.
 define("", { "unit units": 1 });
 
 /** Units of one letter, which may also be variables. */
 export const BARE_UNITS: ReadonlySet<string> = new Set(["m", "g", "s", "h", "l", "L", "N", "J", "W", "V", "A"]);
 
-/** Words that may stand in a number's unit, but after which there is more to the answer than a number. */
+/** Words that may follow a number like a unit but mean that the answer is more than a number. */
 const NOT_UNITS = new Set(
   ("and or not nor to times plus minus more less than between least most about approximately over under if when hundred thousand million billion " +
     "dozen percent degrees degree is are was be equals only from through until no none neither either both all but except half half twice nicht pas non não nie ne nem не не нет nee bukan değil không более менее больше меньше mehr weniger mindestens höchstens plus moins más menos più meno mais")
     .split(" "),
 );
-/** Words of other scripts that deny what stands before them. */
+/** Words of other scripts that deny what precedes them. */
 const DENYING =
   /以上|以下|以内|未満|未满|超过|大于|小于|より|多于|少于|至少|至多|倍|이상|이하|미만|초과|배$|ない|ません|아니|아닙|नहीं|না$|[不没否非]|ไม่|ليس|لا$/;
 
-/** Whether a word is a known unit or stands before one ("square", "cubic", "sq"). */
+/** Tells whether a word is a known unit or may precede one ("square", "cubic", "sq"). */
 export function isUnitWord(word: string): boolean {
   return TABLE.has(word) || word === "square" || word === "cubic" || word === "sq" || word === "cu";
 }
 
-/** Written multipliers after a number. */
+/** Words after a number that multiply it. */
 export const MULTIPLIERS: Readonly<Record<string, bigint>> = {
   dozen: 12n,
   hundred: 100n,
@@ -129,7 +129,7 @@ function multipliers(value: bigint, words: string): Record<string, bigint> {
   return Object.fromEntries(words.split(" ").map((name) => [name, value]));
 }
 
-/** Words after a number that say degrees, or percent. */
+/** Words after a number that mean degrees or percent. */
 export const SCALE_WORDS: ReadonlyMap<string, "degree" | "percent"> = new Map([
   ..."degree degrees deg 度 도 градус градуса градусов Grad degré degrés grado grados gradi grau graus stopni độ องศา درجة डिग्री ডিগ্রি derece"
     .toLowerCase()
@@ -138,9 +138,9 @@ export const SCALE_WORDS: ReadonlyMap<string, "degree" | "percent"> = new Map([
 ]);
 
 /**
- * Reads tokens[start, end) as a unit: known units with exponents, products and quotients, or up to four words that are none.
+ * Reads tokens[start, end) as a unit: known units with exponents, products and quotients, or up to four unknown words.
  *
- * @returns undefined where they are neither.
+ * @returns undefined if the tokens are neither.
  */
 export function unitOf(tokens: readonly Token[], start: number, end: number): Unit | undefined {
   return knownUnit(tokens, start, end) ?? words(tokens, start, end);
@@ -210,7 +210,7 @@ function knownUnit(tokens: readonly Token[], start: number, end: number): Unit |
   ) {
     return undefined;
   }
-  // A litre is a cubic decimetre, a hectare 10^4 square metres.
+  // A litre is a cubic decimetre; a hectare is 10^4 square metres.
   const volume = powers.get("volume") ?? 0, area = powers.get("area") ?? 0;
   if (volume !== 0 || area !== 0) {
     powers.delete("volume");
@@ -227,7 +227,7 @@ function hasUnit(tokens: readonly Token[], start: number, end: number): boolean 
   return false;
 }
 
-/** The unit of a currency's sign, as a command's name; undefined of other commands. */
+/** Returns the unit of a currency sign, given as a command's name; undefined for other commands. */
 export function currencyOf(command: string): Unit | undefined {
   switch (command) {
     case "dollar":

@@ -1,6 +1,6 @@
 /**
- * The program of a grading child process: reads samples as JSON lines, writes results as JSON lines. Its main module, which the pool writes, imports the
- * users' modules and calls {@linkcode serve}.
+ * The program of a grading child process. It reads samples as JSON lines and writes results as JSON lines. The pool writes its main module,
+ * which imports the users' modules and calls {@linkcode serve}.
  *
  * @module
  */
@@ -9,40 +9,40 @@ import { describe, type Grader, makeGrader, type Outcome, type RewardPlan } from
 import type { RewardInput } from "../reward.ts";
 import type { RewardModule } from "../reward_module.ts";
 
-/** The first line to a child. */
+/** The first line that is sent to a child. */
 export interface StartMessage {
   readonly plan: RewardPlan;
-  /** Begins every line of the child's, so that whatever else is printed is told apart. */
+  /** The prefix of every line that the child sends, which distinguishes them from other output. */
   readonly mark: string;
 }
 
-/** A line to a child: samples to grade. */
+/** A line that is sent to a child: samples to grade. */
 export interface GradeMessage {
   readonly inputs: readonly RewardInput[];
-  /** Whether a batch grader may take them together. */
+  /** Whether a batch grader may grade them together. */
   readonly together: boolean;
 }
 
-/** A line from a child, after its mark. */
+/** A line from a child, without its mark. */
 export type ChildMessage =
-  /** It waits for samples. */
+  /** The child waits for samples. */
   | { readonly kind: "ready"; readonly pid: number; readonly batch: boolean }
-  /** The plan cannot be put to work. */
+  /** The plan cannot be carried out. */
   | { readonly kind: "refused"; readonly message: string }
-  /** The next sample is graded. */
+  /** The next sample was graded. */
   | { readonly kind: "graded"; readonly outcome: Outcome }
-  /** All samples of a line are graded, together. */
+  /** All samples of a line were graded together. */
   | { readonly kind: "batch"; readonly outcomes: readonly Outcome[] }
   /** The batch failed as a whole. */
   | { readonly kind: "failed"; readonly message: string };
 
-/** JSON has no NaN: it is null on the way, which nothing else is. */
+/** JSON has no NaN, so that NaN is sent as null. Nothing else is sent as null. */
 const encode = (message: ChildMessage): string => JSON.stringify(message, (_, value) => Number.isNaN(value) ? null : value);
 
-/** Reads, grades, writes, until the process is ended: with its owner, or by it. */
+/** Reads samples, grades them and writes results until the process ends. */
 export async function serve(modules: readonly RewardModule[]): Promise<void> {
   const { stdout, stderr } = Deno, encoder = new TextEncoder();
-  // What graders print goes to standard error; standard output carries results.
+  // What graders print goes to standard error. Standard output carries only results.
   const print = (...data: unknown[]) => {
     stderr.writeSync(encoder.encode(`${data.map((one) => typeof one === "string" ? one : Deno.inspect(one)).join(" ")}\n`));
   };

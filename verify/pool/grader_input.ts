@@ -1,6 +1,7 @@
 /**
- * What a grading child is sent. Its main module imports this one before the users' modules, so that the child ends with its owner from the first moment, and at none
- * of the signals that a terminal or a service manager sends to all processes: the samples that it has would count as failed.
+ * Reads the input of a grading child. The child's main module imports this module before the users' modules. From then on the child ends
+ * with its owner, and it ignores the signals that a terminal or a service manager sends to all processes. Otherwise the samples that it
+ * holds would count as failed.
  *
  * @module
  */
@@ -16,7 +17,7 @@ endWithOwner({
   },
 });
 
-/** Its lines, one after the other, as long as the owner lives. */
+/** Yields the lines of standard input, one after the other, as long as the owner lives. */
 export async function* lines(): AsyncGenerator<string> {
   let pending: string[] = [];
   for (;;) {

@@ -1,5 +1,5 @@
 /**
- * Grades samples in child processes, each under a time limit that ends it.
+ * Grades samples in child processes. A time limit applies to each sample; a child that exceeds it is killed.
  *
  * @module
  */
@@ -8,50 +8,53 @@ import { GraderProcess, type GraderProcessOptions, type Preparation, prepare } f
 import type { Outcome, RewardPlan } from "../plan.ts";
 import type { RewardInput, RewardResult } from "../reward.ts";
 
-/** Why a sample got no reward of its own. */
+/** Why the grader gave no reward for a sample. */
 export type IncidentKind = "timeout" | "crash" | "garbage" | "threw" | "shape";
 
-/** A sample that broke its grader. */
+/** A sample that made its grader fail. */
 export interface GraderIncident {
-  /** What went wrong. */
+  /** The kind of failure. */
   readonly kind: IncidentKind;
-  /** What happened, in words. */
+  /** A description of what happened. */
   readonly reason: string;
-  /** Its place among the samples of its call. */
+  /** The sample's index in the call's list. */
   readonly sample: number;
   /** The sample. */
   readonly input: RewardInput;
 }
 
-/** A sample's reward. */
+/** The reward of one sample. */
 export interface Graded extends RewardResult {
-  /** Why the reward is 0 although nothing was graded; absent of a sample that was. */
+  /** Why the sample was not graded and its reward is 0; absent if it was graded. */
   readonly reason?: string;
 }
 
-/** Options of {@linkcode GraderPool}. */
+/** Options for {@linkcode GraderPool}. */
 export interface GraderPoolOptions {
-  /** Most child processes; default half of the cores, from 1 to 4. */
+  /** The maximum number of child processes. Default: half of the cores, from 1 to 4. */
   workers?: number;
-  /** Milliseconds that a sample may take, counted from when its turn comes; a batch has as many times that as samples. Default 2,000. */
+  /**
+   * Milliseconds that a sample may take, counted from when its grading begins. A batch may take this time multiplied by its number of
+   * samples. Default: 2,000.
+   */
   timeLimit?: number;
-  /** Milliseconds that a child may take to load; default 60,000. */
+  /** Milliseconds that a child may take to load. Default: 60,000. */
   startLimit?: number;
-  /** Most samples that wait; further ones make `grade` wait to take them in. Default 4,096. */
+  /** The maximum number of waiting samples. When the queue is full, `grade` waits before it adds more. Default: 4,096. */
   capacity?: number;
-  /** Most samples that a batch grader gets at once; default 64. */
+  /** The maximum number of samples that a batch grader gets at once. Default: 64. */
   batchSize?: number;
-  /** Largest heap of a child, in MiB; default 512. */
+  /** The largest heap of a child, in MiB. Default: 512. */
   memory?: number;
-  /** Paths that users' modules may read and import; default none. What they import from their own folders needs no leave. */
+  /** Paths that users' modules may read and import. Default: none. Imports from a module's own folder need no permission. */
   read?: readonly string[];
-  /** Hosts, as "host" or "host:port", that users' modules may reach and import from; default none. */
+  /** Hosts, as "host" or "host:port", that users' modules may reach and import from. Default: none. */
   net?: readonly string[];
-  /** Environment variables that users' modules may read; default none. */
+  /** Environment variables that users' modules may read. Default: none. */
   env?: readonly string[];
-  /** Deno's program; default this process's own where it may run it by its path, else "deno". A compiled program must name one. */
+  /** The Deno program. Default: the program of this process if it may be run by its path, else "deno". A compiled program must set it. */
   deno?: string;
-  /** Told of every sample that broke its grader; of wrong shapes, of the first only. */
+  /** Is called for every sample that made its grader fail. Results of a wrong shape are reported only once. */
   onIncident?: (incident: GraderIncident) => void;
 }
 
@@ -60,9 +63,9 @@ interface Job {
   readonly sample: number;
   readonly settle: (graded: Graded) => void;
   readonly fail: (error: unknown) => void;
-  /** Whether its call was given up. */
+  /** Tells whether the sample's call was cancelled. */
   readonly cancelled: () => boolean;
-  /** Whether it is graded alone, after the batch that it was in failed. */
+  /** Whether the sample is graded alone, because the batch that it was in failed. */
   alone: boolean;
 }
 
@@ -72,16 +75,18 @@ interface Slot {
   jobs: readonly Job[];
 }
 
-/** Samples sent to a child at once, where it grades one after the other. */
+/** The number of samples sent at once to a child that grades one after the other. */
 const CHUNK = 8;
 
 /**
- * Child processes that grade. They start when there is work and stay; a sample that takes too long, crashes its child or makes it print garbage gets
- * reward 0, its child is killed and another takes the rest.
+ * Grades samples in child processes.
  *
- * Permissions: `--allow-run` of Deno's program; to clear the children's environment also `--allow-env=HOME,DENO_DIR,PATH`, as far as it is given.
- * The children run with none, but for what `read`, `net` and `env` name, and the files that users' modules import from their own folders; with
- * `--allow-read` of those, this process looks through links to find them.
+ * The children start when there is work, and stay. If a sample takes too long, crashes its child or makes it print garbage, its reward is
+ * 0, its child is killed, and another child grades the rest.
+ *
+ * Permissions: `--allow-run` of the Deno program. If `--allow-env=HOME,DENO_DIR,PATH` is granted, the children get only these variables.
+ * The children may access only what `read`, `net` and `env` name, and the files that users' modules import from their own folders. With
+ * `--allow-read` of those folders, this process resolves links to find the files.
  *
  * @example
  * ```ts
@@ -108,7 +113,7 @@ export class GraderPool implements AsyncDisposable {
   #shapeTold = false;
 
   /**
-   * A pool for a reward.
+   * Makes a pool for a reward.
    *
    * @throws RangeError for limits that are not positive, and for names with a comma in `read`, `net` and `env`.
    */
@@ -132,7 +137,7 @@ export class GraderPool implements AsyncDisposable {
       const odd = values.find((value) => value === "" || value.includes(","));
       if (odd !== undefined) {
         throw new RangeError(
-          `Cannot make a grader pool: \`${name}\` holds "${odd}"; Deno takes no empty name there, and none with a comma`,
+          `Cannot make a grader pool: \`${name}\` holds "${odd}"; Deno accepts no empty name there and no name with a comma`,
         );
       }
     }
@@ -158,7 +163,7 @@ export class GraderPool implements AsyncDisposable {
     return this.#closing.signal.aborted;
   }
 
-  /** Ids of the child processes that run. */
+  /** Ids of the running child processes. */
   get pids(): number[] {
     return this.#slots.flatMap(({ process }) => process === undefined ? [] : [process.pid]);
   }
@@ -166,9 +171,9 @@ export class GraderPool implements AsyncDisposable {
   /**
    * Grades samples.
    *
-   * @param options `signal`: gives the call up; a child that works on nothing else is killed.
-   * @returns One result a sample, in order.
-   * @throws KedgeError where the reward's modules cannot be loaded; the signal's reason; TypeError where the pool is closed.
+   * @param options `signal`: cancels the call. A child that works on nothing else is killed.
+   * @returns One result for each sample, in order.
+   * @throws KedgeError if the reward's modules cannot be loaded; the signal's reason; TypeError if the pool is closed.
    */
   async grade(inputs: readonly RewardInput[], options: { signal?: AbortSignal } = {}): Promise<Graded[]> {
     const { signal } = options;
@@ -204,7 +209,7 @@ export class GraderPool implements AsyncDisposable {
     }
   }
 
-  /** Sets idle children, or new ones, to work. */
+  /** Gives work to idle children, and starts new ones. */
   #start(): void {
     const idle = this.#slots.filter(({ busy }) => busy === undefined).sort((a, b) =>
       Number(b.process !== undefined) - Number(a.process !== undefined)
@@ -218,7 +223,7 @@ export class GraderPool implements AsyncDisposable {
     }
   }
 
-  /** Forgets jobs of calls that are over, and kills children that work on nothing else. */
+  /** Drops the jobs of cancelled calls, and kills children that work on nothing else. */
   #drop(): void {
     const left = this.#queue.filter((job) => !job.cancelled());
     this.#queue.splice(0, this.#queue.length, ...left);
@@ -242,7 +247,7 @@ export class GraderPool implements AsyncDisposable {
     return jobs;
   }
 
-  /** Grades until nothing waits. Never rejects. */
+  /** Grades until the queue is empty. The promise never rejects. */
   async #work(slot: Slot): Promise<void> {
     while (this.#queue.length > 0 && !this.#closed) {
       try {
@@ -260,7 +265,7 @@ export class GraderPool implements AsyncDisposable {
         // deno-lint-ignore no-await-in-loop -- as above
         healthy = process.batch && !jobs[0]!.alone ? await this.#gradeTogether(process, jobs) : await this.#gradeInTurn(process, jobs);
       } catch (error) {
-        for (const job of jobs) job.fail(error); // as an input that JSON cannot hold
+        for (const job of jobs) job.fail(error); // for example, JSON cannot hold an input
       }
       slot.jobs = [];
       if (!healthy) {
@@ -271,12 +276,12 @@ export class GraderPool implements AsyncDisposable {
     }
   }
 
-  /** Puts jobs back to the head of the queue. */
+  /** Puts jobs back at the head of the queue. */
   #return(jobs: readonly Job[]): void {
     this.#queue.unshift(...jobs.filter((job) => !job.cancelled()));
   }
 
-  /** @returns Whether the child may go on. */
+  /** @returns Whether the child may continue. */
   async #gradeInTurn(process: GraderProcess, jobs: readonly Job[]): Promise<boolean> {
     process.send({ inputs: jobs.map(({ input }) => input), together: false });
     for (const [i, job] of jobs.entries()) {
@@ -294,7 +299,7 @@ export class GraderPool implements AsyncDisposable {
     return true;
   }
 
-  /** @returns Whether the child may go on. */
+  /** @returns Whether the child may continue. */
   async #gradeTogether(process: GraderProcess, jobs: readonly Job[]): Promise<boolean> {
     const limit = Math.min(2 ** 31 - 1, this.#timeLimit * jobs.length);
     process.send({ inputs: jobs.map(({ input }) => input), together: true });
@@ -303,7 +308,7 @@ export class GraderPool implements AsyncDisposable {
       for (const [i, job] of jobs.entries()) this.#settle(job, received.outcomes[i]!);
       return true;
     }
-    // Each alone, to find the one that breaks it.
+    // Each is graded alone, to find the one that makes it fail.
     for (const job of jobs) job.alone = true;
     this.#return(jobs);
     return received.kind === "failed";
@@ -329,11 +334,11 @@ export class GraderPool implements AsyncDisposable {
     try {
       this.#onIncident?.({ kind, reason, sample: job.sample, input: job.input });
     } catch (error) {
-      job.fail(error); // the listener's own error ends its call
+      job.fail(error); // an error that the listener throws ends its call
     }
   }
 
-  /** Kills all children and rejects what is not graded. Returns when they are gone. */
+  /** Kills all children and rejects the samples that are not graded. Returns when the children have exited. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closing.abort();
     const error = new TypeError("Cannot grade: the pool is closed");
@@ -348,7 +353,7 @@ export class GraderPool implements AsyncDisposable {
   }
 }
 
-/** Deno's program: by its path where that may be run, else by name. */
+/** Returns the Deno program: its path if that may be run, else its name. */
 function ownDeno(): string {
   const path = Deno.execPath();
   return Deno.permissions.querySync({ name: "run", command: path }).state === "granted" ? path : "deno";

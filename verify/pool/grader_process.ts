@@ -1,5 +1,5 @@
 /**
- * One grading child process, seen from its parent.
+ * One grading child process, from its parent's side.
  *
  * @module
  */
@@ -8,10 +8,10 @@ import type { ChildMessage, GradeMessage, StartMessage } from "./grader_child.ts
 import { importFlags, type ModuleAccess, moduleAccess } from "../module_access.ts";
 import type { RewardPlan } from "../plan.ts";
 
-/** What a child may do, and how it is started. */
+/** What a child may access, and how it is started. */
 export interface GraderProcessOptions {
   readonly plan: RewardPlan;
-  /** Deno's program. */
+  /** Path or name of the Deno program. */
   readonly deno: string;
   /** Paths that graders may read. */
   readonly read: readonly string[];
@@ -19,7 +19,7 @@ export interface GraderProcessOptions {
   readonly net: readonly string[];
   /** Names of environment variables that graders may read. */
   readonly env: readonly string[];
-  /** Largest heap, in MiB. */
+  /** The largest heap, in MiB. */
   readonly memory: number;
   /** Milliseconds that loading may take. */
   readonly startLimit: number;
@@ -27,24 +27,27 @@ export interface GraderProcessOptions {
   readonly signal: AbortSignal;
 }
 
-/** What came next from a child: a message, or how there will be none. */
+/** What a child sent next: a message, or why there will be none. */
 export type Received = ChildMessage | { readonly kind: "timeout" | "ended" } | { readonly kind: "garbage"; readonly text: string };
 
-/** Longest line that a child may send, in characters. */
+/** The longest line that a child may send, in characters. */
 const MAX_LINE = 64 * 1024 * 1024;
-/** Most lines that may wait to be taken. */
+/** The maximum number of unread lines. */
 const MAX_LINES = 10_000;
-/** Longest time that is counted at once, in milliseconds: while this process stood still, as in SIGSTOP, a child could not be heard. */
+/**
+ * The longest interval that is counted at once, in milliseconds. While this process was suspended, by SIGSTOP for example, it could not
+ * hear from a child.
+ */
 const TICK = 100;
-/** Milliseconds after a child's end until its pipes are given up. */
+/** Milliseconds from a child's end until its pipes are closed. */
 const LEFT_BEHIND = 1_000;
-/** How much of what a child printed to standard error is kept, in characters. */
+/** The number of characters kept of what a child printed to standard error. */
 const KEPT = 4_000;
 
 /** Environment variables that Deno itself needs to find its cache. */
 const OWN_ENVIRONMENT = ["HOME", "DENO_DIR", "XDG_CACHE_HOME", "PATH", "USERPROFILE", "LOCALAPPDATA"];
 
-/** Variables that this process may read, with their values; undefined where it may read none of them. */
+/** Returns the variables that this process may read, with their values; undefined if it may read none of them. */
 function environment(names: readonly string[]): Record<string, string> | undefined {
   const found: Record<string, string> = {};
   let allowed = false;
@@ -58,34 +61,37 @@ function environment(names: readonly string[]): Record<string, string> | undefin
 }
 
 const SERVE = import.meta.resolve("./grader_child.ts");
-/** Whether a module is one of Kedge's own. */
+/** Tells whether a module is one of Kedge's own. */
 const isOwn = (url: string) => url.startsWith(new URL(".", import.meta.url).href);
 
 /**
- * The main module of a child. Kedge's own modules are its static imports, which Deno lets it read. The users' are imported by names that Deno cannot see before: so
- * it checks what they import, too, against what the child may read. What Deno stores for a page of this origin is out of their reach.
+ * Returns the main module of a child.
+ *
+ * It imports Kedge's modules statically, which Deno lets it read. It imports the users' modules by names that Deno cannot see in advance,
+ * so that Deno checks what they import against what the child may read. The data that Deno stores for an origin is out of their reach.
  */
 function mainModule(modules: readonly string[]): string {
   const imports = modules.map((url, i) => isOwn(url) ? `import * as m${i} from ${JSON.stringify(url)};` : "").join("");
   const loads = modules.map((url, i) => isOwn(url) ? `m${i}` : `await import(${JSON.stringify([...url])}.join(""))`);
   const closes = ["localStorage", "sessionStorage", "caches"].map((name) => `delete globalThis.${name};`).join("");
-  // Its own module first: from then on the child ends with its owner.
+  // This module comes first: from then on the child ends with its owner.
   const source = `import { serve } from ${JSON.stringify(SERVE)};${imports}${closes}await serve([${loads.join(",")}]);`;
   return `data:application/javascript,${encodeURIComponent(source)}`;
 }
 
-/** How the processes of a reward are started: worked out once, by the first. */
+/** How the processes of a reward are started. The first process computes it. */
 export interface Preparation {
-  /** Arguments of Deno, the main module last. */
+  /** Arguments for Deno; the main module comes last. */
   readonly args: readonly string[];
   readonly start: Deno.CommandOptions;
 }
 
-/** Works out what the processes of a reward may do. */
+/** Computes the permissions of a reward's processes. */
 export async function prepare(options: GraderProcessOptions): Promise<Preparation> {
   const { plan, deno } = options, users = plan.modules.filter((url) => !isOwn(url));
   const local = users.find((url) => url.startsWith("file:"));
-  // Where modules come from: the users', and this one's own, which a list of hosts would else shut out. Packages of JSR are its modules.
+  // The hosts that modules come from: those of the users' modules and of this one. A list of hosts would otherwise exclude them. Packages
+  // of JSR are modules too.
   const remote = [...plan.modules, import.meta.url].filter((url) => /^https?:/.test(url)).map((url) => new URL(url).host);
   const env = environment([...OWN_ENVIRONMENT, ...options.env]),
     imports = [...new Set([...remote, ...users.length > 0 ? ["jsr.io", ...options.net] : []])];
@@ -98,7 +104,7 @@ export async function prepare(options: GraderProcessOptions): Promise<Preparatio
     : await moduleAccess([SERVE, ...plan.modules], { deno, imports, start, signal: options.signal, limit: options.startLimit, users });
   const odd = access.files.find((path) => path.includes(","));
   if (odd !== undefined) {
-    throw new KedgeError("BadData", `Cannot load the reward ${odd}: Deno takes no path with a comma; rename the file or its folder`, {
+    throw new KedgeError("BadData", `Cannot load the reward ${odd}: Deno accepts no path with a comma; rename the file or its folder`, {
       file: odd,
     });
   }
@@ -108,7 +114,7 @@ export async function prepare(options: GraderProcessOptions): Promise<Preparatio
       "run",
       "--no-prompt",
       ...importFlags(access.config, imports),
-      ...(users.length > 0 ? ["--cached-only"] : []), // a user's module fetches nothing while it runs
+      ...(users.length > 0 ? ["--cached-only"] : []), // a user's module must not fetch anything while it runs
       `--v8-flags=--max-old-space-size=${options.memory}`,
       ...list("read", [...access.files, ...options.read]),
       ...list("net", options.net),
@@ -119,16 +125,16 @@ export async function prepare(options: GraderProcessOptions): Promise<Preparatio
   };
 }
 
-/** Which key of section `grader` gives leave for which access. */
-const LEAVE: Readonly<Record<string, string>> = { read: "read", import: "net", net: "net", env: "env" };
+/** The key of section `grader` that permits each kind of access. */
+const PERMISSION_KEYS: Readonly<Record<string, string>> = { read: "read", import: "net", net: "net", env: "env" };
 
-/** How leave is given for what Deno refused a module that it loaded. */
-function leave(said: string): string {
-  const [, access] = /Requires (read|import|net|env) access/.exec(said) ?? [];
+/** Explains how to permit the access that Deno refused to a module. */
+function permissionHint(output: string): string {
+  const [, access] = /Requires (read|import|net|env) access/.exec(output) ?? [];
   if (access === undefined) return "";
-  return `\nA module may import what lies in its own folder and packages by name; \`grader.${
-    LEAVE[access]
-  }\` of the configuration gives it leave for more`;
+  return `\nA module may import files of its own folder, and packages by name; \`grader.${
+    PERMISSION_KEYS[access]
+  }\` of the configuration permits more`;
 }
 
 function textOf(stream: ReadableStream<Uint8Array<ArrayBuffer>>): ReadableStreamDefaultReader<string> {
@@ -157,7 +163,7 @@ export class GraderProcess implements AsyncDisposable {
   #over = false;
   #killed = false;
   #printed = "";
-  /** Whether its grader takes several samples at once; known once it is ready. */
+  /** Whether its grader takes several samples at once. It is known when the child is ready. */
   batch = false;
 
   private constructor(child: Deno.ChildProcess, mark: string) {
@@ -172,19 +178,20 @@ export class GraderProcess implements AsyncDisposable {
   /**
    * Starts a child and waits until it is ready.
    *
-   * @throws KedgeError "BadData" where its modules do not load or export no reward, with what Deno said.
-   * @throws KedgeError "Unsupported" where the program is a wrapper around Deno, which a time limit would not end.
-   * @throws Deno.errors.NotCapable where this process may not run Deno.
+   * @throws KedgeError "BadData" with Deno's message, if its modules do not load or export no reward.
+   * @throws KedgeError "Unsupported" if the program is a wrapper around Deno, which a time limit would not end.
+   * @throws Deno.errors.NotCapable if this process may not run Deno.
    */
   static async start(options: GraderProcessOptions, { args, start }: Preparation): Promise<GraderProcess> {
     const { plan, deno } = options;
     const child = new Deno.Command(deno, {
       ...start,
       args: [...args],
-      stdin: "piped", // its end is the child's
+      stdin: "piped", // when it closes, the child ends
       stdout: "piped",
       stderr: "piped",
-      detached: true, // what a terminal sends to all of its processes is not for graders, whose samples it would cost
+      // a terminal sends its signals to all of its processes; graders must not get them, because they would lose their samples
+      detached: true,
     }).spawn();
     const process = new GraderProcess(child, `${crypto.randomUUID()} `);
     const kill = () => process.kill();
@@ -206,15 +213,15 @@ export class GraderProcess implements AsyncDisposable {
         { deno },
       );
     }
-    const said = message.kind === "refused"
+    const output = message.kind === "refused"
       ? message.message
       : message.kind === "timeout"
       ? `not ready after ${options.startLimit} ms`
       : process.printed;
     throw new KedgeError(
       "BadData",
-      `Cannot load the reward ${plan.modules.join(", ")}: ${said.replace(/\n\s+at async data:.*/, "").trim() || message.kind}${
-        leave(said)
+      `Cannot load the reward ${plan.modules.join(", ")}: ${output.replace(/\n\s+at async data:.*/, "").trim() || message.kind}${
+        permissionHint(output)
       }`,
       {
         modules: plan.modules,
@@ -227,7 +234,7 @@ export class GraderProcess implements AsyncDisposable {
     return this.#child.pid;
   }
 
-  /** The end of what it printed to standard error. */
+  /** The last characters that the child printed to standard error. */
   get printed(): string {
     return this.#printed;
   }
@@ -238,11 +245,11 @@ export class GraderProcess implements AsyncDisposable {
   }
 
   #write(message: StartMessage | GradeMessage): void {
-    // A child that is gone is noticed by what it does not send.
+    // If the child has exited, `next` reports it.
     this.#writer.write(new TextEncoder().encode(`${JSON.stringify(message)}\n`)).catch(() => {});
   }
 
-  /** The first message; what modules print while they load is passed over. */
+  /** Returns the first message and skips what modules print while they load. */
   async #ready(limit: number): Promise<Received> {
     const until = performance.now() + limit;
     for (;;) {
@@ -252,7 +259,7 @@ export class GraderProcess implements AsyncDisposable {
     }
   }
 
-  /** Waits for the next message, at most `limit` milliseconds in which this process is at work. */
+  /** Waits for the next message, for at most `limit` milliseconds in which this process runs. */
   async next(limit: number): Promise<Received> {
     for (let left = limit; left > 0 && this.#lines.length === 0 && !this.#over;) {
       const since = performance.now(), tick = Math.min(left, TICK);
@@ -288,7 +295,7 @@ export class GraderProcess implements AsyncDisposable {
         length = part.length;
         this.#wake?.();
       }
-      if (length > MAX_LINE || this.#lines.length > MAX_LINES) break; // garbage without end
+      if (length > MAX_LINE || this.#lines.length > MAX_LINES) break; // endless garbage
     }
     if (length > 0) this.#lines.push(parts.join("").slice(0, 1_000));
     this.#over = true;
@@ -307,15 +314,15 @@ export class GraderProcess implements AsyncDisposable {
     try {
       this.#child.kill("SIGKILL");
     } catch (error) {
-      if (!(error instanceof TypeError)) throw error; // it has ended already
+      if (!(error instanceof TypeError)) throw error; // it has exited already
     }
   }
 
-  /** Kills the process and waits until it is gone and its pipes are closed. */
+  /** Kills the process and waits until it has exited and its pipes are closed. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.kill();
     await Promise.all([this.#child.status, this.#writer.close().catch(() => {})]);
-    // What it had printed; a process of its own that it left behind would hold the pipes open.
+    // Reads what it had printed. A process that it left behind would hold the pipes open.
     let timer: ReturnType<typeof setTimeout> | undefined;
     await Promise.race([this.#read, new Promise((resolve) => timer = setTimeout(resolve, LEFT_BEHIND))]);
     clearTimeout(timer);
