@@ -1,12 +1,12 @@
 /**
- * Choices of a question: how data sets write them, their own labels, and whether a prompt shows them.
+ * The choices of a question: how data sets write them, their own labels, and whether a prompt shows them.
  *
  * @module
  */
 import { choicesOf } from "../verify/answer/labels.ts";
 import { plain } from "./plain.ts";
 
-/** Letters of choices: A, B, ... */
+/** Returns the letter of a choice: A, B, ... */
 export function letterOf(place: number): string {
   return String.fromCharCode(65 + place);
 }
@@ -15,11 +15,11 @@ const MOST = 26;
 const text = (value: unknown) => typeof value === "string" ? value : typeof value === "number" ? String(value) : undefined;
 
 /**
- * The texts of a row's choices, in order, as they are written.
+ * Returns the texts of a row's choices, in order, as they are written.
  *
- * @param value A list of texts or numbers, or of { label, text }; texts by letter, as { A: "10", B: "12" }; lists side by side, as { label: [...], text: [...] }.
- * @returns undefined for what is none of these.
- *
+ * @param value A list of texts, numbers or { label, text }; texts by letter, such as { A: "10", B: "12" }; or parallel lists, such as {
+ * label: [...], text: [...] }.
+ * @returns undefined for any other value.
  * @example
  * ```ts
  * import { choicesIn } from "./choices.ts";
@@ -50,7 +50,7 @@ function textsOf(value: unknown): string[] | undefined {
 }
 
 /**
- * Choices as a prompt lists them, their own labels off: "(A) 10" and "(B) 12" on two lines.
+ * Lists choices for a prompt, without their own labels: "(A) 10" and "(B) 12" on two lines.
  *
  * @example
  * ```ts
@@ -67,7 +67,8 @@ export function listed(choices: readonly string[]): string {
 const squeezed = (words: string) => words.normalize("NFKC").replace(/[\s$]+/gu, "").toLowerCase();
 
 /**
- * Whether a problem shows its choices: each with its letter as a label, in order, with its text behind it. Choices that are nothing but their letters are shown by their picture.
+ * Tells whether a problem shows its choices: each with its letter as a label, in order, followed by its text. Choices that are only letters
+ * are in the picture, and count as shown.
  *
  * @example
  * ```ts

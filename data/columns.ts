@@ -1,5 +1,5 @@
 /**
- * How a row of a file becomes a sample: which column is what.
+ * Turns a row of a file into a sample, by the roles of its columns.
  *
  * @module
  */
@@ -20,43 +20,43 @@ import { answerIn, BadTruth, truthOf } from "./truths.ts";
 import { BadTurns, type DraftTurn, textOfTurn, turnsOf } from "./turns.ts";
 
 /**
- * Which column is what, and how the prompt is written. A key may be a path, as "extra_info.question"; where none is given, the row's format says it. Bounds are those of
- * pictures, not of videos.
+ * The columns of each role, and how the prompt is written. A key may be a path, such as "extra_info.question". If a key is absent, the
+ * row's format gives the column. Pixel bounds apply to pictures, not to videos.
  */
 export interface ColumnOptions extends PixelBounds {
-  /** The shape of the rows; default "auto": recognised, row by row. */
+  /** The format of the rows. Default: "auto", which recognises it row by row. */
   readonly format?: FormatName | "auto";
-  /** The problem: a text, or turns. */
+  /** The column of the problem: a text, or turns. */
   readonly promptKey?: string;
-  /** What the answer should say. May be absent from rows that have a demonstration, whose answer is the truth then. */
+  /** The column of the expected answer. A row with a demonstration may lack it; the demonstration's answer is then the truth. */
   readonly answerKey?: string;
-  /** A picture or a list of them. May be absent. */
+  /** The column of a picture or a list of pictures. Rows may lack it. */
   readonly imageKey?: string;
-  /** A video's path or a list of them. May be absent. */
+  /** The column of a video's path or a list of paths. Rows may lack it. */
   readonly videoKey?: string;
-  /** The texts of a question's choices. May be absent. */
+  /** The column of a question's choices. Rows may lack it. */
   readonly optionsKey?: string;
-  /** A name for the row; default: its number in the file. */
+  /** The column of the row's name. Default: the row's index in the file. */
   readonly idKey?: string;
-  /** An answer to learn from; default: the assistant's turn that the problem ends with, where there is one. */
+  /** The column of an answer to learn from. Default: the assistant's turn at the end of the problem, if there is one. */
   readonly demonstrationKey?: string;
-  /** What is said around the problem; default "none". */
+  /** The instruction or text around the problem. Default: "none". */
   readonly formatPrompt?: PromptFormat;
-  /** A system turn before it, in the place of the row's own; default: none. */
+  /** A system turn that replaces the row's own. Default: none. */
   readonly systemPrompt?: string;
-  /** Which hosts pictures may be fetched from; default: none. */
+  /** The hosts that pictures may be fetched from. Default: none. */
   readonly allowRemote?: AllowRemote;
-  /** Is told once of what a user should know: which format a file's rows have, and what becomes of choices. */
+  /** Is called once for each fact that a user should know: the format of a file's rows, and where choices go. */
   readonly onNote?: (words: string) => void;
 }
 
-/** A row as its file gives it. */
+/** A row as it was read from its file. */
 export interface RawRow {
-  /** The file, for errors. */
+  /** The file's path, for errors. */
   readonly file: string;
-  /** What the ids of its rows begin with. */
+  /** The prefix of the ids of its rows. */
   readonly name: string;
-  /** The row's number in the file, from 0. */
+  /** The row's index in the file. */
   readonly row: number;
   /** Its columns. */
   readonly values: Readonly<Record<string, unknown>>;
@@ -64,18 +64,18 @@ export interface RawRow {
 
 /** Finds the files that a row names. */
 export interface Attachments {
-  /** The file's path; or why it may not be read. */
+  /** Returns the file's path, or why it may not be read. */
   resolve(path: string): string | { readonly refused: string };
 }
 
-/** An error about a row's column. */
+/** Makes an error about a row's column. */
 function badRow(raw: RawRow & { readonly id: string }, key: string, words: string): KedgeError {
   const { file, row, id } = raw;
   return new KedgeError("BadData", `Cannot read row ${row} of ${file}: its ${JSON.stringify(key)} ${words}`, { file, row, key, id });
 }
 
 /**
- * Makes samples of rows.
+ * Makes samples from rows.
  *
  * @example
  * ```ts
@@ -98,12 +98,12 @@ export class Columns {
   readonly #system: readonly Message[];
   readonly #remote: AllowRemote;
   readonly #onNote: (words: string) => void;
-  readonly #said = new Set<string>();
+  readonly #notes = new Set<string>();
 
   /**
-   * Columns as options name them.
+   * Uses the columns that options name.
    *
-   * @throws {RangeError} for a prompt format or a format of rows that is none.
+   * @throws {RangeError} for an unknown prompt format or row format.
    */
   constructor(options: ColumnOptions = {}) {
     const { idKey, formatPrompt = "none", systemPrompt, minPixels, maxPixels, format = "auto", allowRemote = false } = options;
@@ -127,11 +127,11 @@ export class Columns {
   }
 
   /**
-   * The sample that a row is.
+   * Makes a row's sample.
    *
    * @param raw The row.
    * @param attachments Finds the pictures and videos that it names.
-   * @throws {KedgeError} `BadData` naming file, row and key.
+   * @throws {KedgeError} `BadData` that names file, row and key.
    */
   async sample(raw: RawRow, attachments: Attachments): Promise<Sample> {
     const row = new Row(raw, this.#keys(raw)), id = this.#idKey;
@@ -156,24 +156,24 @@ export class Columns {
     };
   }
 
-  /** The columns of a row's format, those that were named in their place. */
+  /** Returns the columns of a row's format, with those that the options name in their place. */
   #keys(raw: RawRow): RoleKeys {
     const format = formatOf(raw.values, this.#format), own = Object.entries(this.#given).map(([role, key]) => [role, [key]]);
     if (format) this.#note(`${raw.name}: rows of ${format.says}`);
     return { ...(format ?? PLAIN).keys, ...Object.fromEntries(own) };
   }
 
-  /** Turns as the model is asked: the system turn before, the prompt's format and the choices around the last turn. */
+  /** Adds the system turn, the prompt's format and the choices to the turns. */
   #asked(turns: readonly Message[], options: readonly string[], row: Row): Message[] {
     const last = turns.at(-1)!, parts = last.content as Exclude<Message["content"], string>;
-    const said = turns.map(({ content }) =>
+    const texts = turns.map(({ content }) =>
       typeof content === "string" ? content : content.map((part) => part.type === "text" ? part.text : "").join("")
     );
     const { before, after } = surroundings(this.#prompt, options);
-    const absent = options.length > 0 && !shows(said.join("\n"), options),
+    const absent = options.length > 0 && !shows(texts.join("\n"), options),
       to = placeOfOptions(this.#prompt),
       adds = absent && to === "behind";
-    if (adds) this.#note(`${row.raw.name}: choices are put behind the problem`);
+    if (adds) this.#note(`${row.raw.name}: choices are added after the problem`);
     if (absent && to === "nowhere") {
       this.#note(`${row.raw.name}: choices are graded and do not reach the prompt; put {options} into formatPrompt`);
     }
@@ -183,14 +183,14 @@ export class Columns {
   }
 
   #note(words: string): void {
-    if (this.#said.has(words)) return;
-    this.#said.add(words);
+    if (this.#notes.has(words)) return;
+    this.#notes.add(words);
     this.#onNote(words);
   }
 
   async #picture(value: unknown, place: { role: "image" | "video"; row: Row; attachments: Attachments }): Promise<ImageSource> {
     const { row } = place, origin = row.origin("image", value);
-    if (origin.kind === "bytes") return origin.bytes.slice() as Uint8Array<ArrayBuffer>; // by itself: it is a view of its column
+    if (origin.kind === "bytes") return origin.bytes.slice() as Uint8Array<ArrayBuffer>; // a copy, because it is a view of its column
     if (origin.kind === "url") {
       try {
         return await fetchPicture(origin.url, this.#remote);
@@ -208,7 +208,7 @@ export class Columns {
 
   #video(value: unknown, { row, attachments }: { row: Row; attachments: Attachments }): VideoSource {
     const origin = row.origin("video", value);
-    if (origin.kind !== "path") throw row.bad("video", "holds something that is no path: a video is read from a file");
+    if (origin.kind !== "path") throw row.bad("video", "holds something that is not a path; a video is read from a file");
     return { path: row.path("video", origin.path, attachments) };
   }
 }
@@ -216,7 +216,7 @@ export class Columns {
 /** A row being read. */
 class Row {
   id: string;
-  /** Columns that are no further fields. */
+  /** Columns that do not become further fields. */
   readonly taken: string[] = [];
 
   constructor(readonly raw: RawRow, readonly keys: RoleKeys) {
@@ -224,13 +224,13 @@ class Row {
     for (const key of Object.values(keys).map((names) => this.#key(names))) if (key !== undefined) this.taken.push(key);
   }
 
-  /** Which of some columns it has. */
+  /** Returns the first of several columns that the row has. */
   #key(names: readonly string[]): string | undefined {
     return names.find((name) => valueAt(this.raw.values, name) !== undefined && valueAt(this.raw.values, name) !== "") ??
       names.find((name) => valueAt(this.raw.values, name) !== undefined);
   }
 
-  /** What it has of a role. */
+  /** Returns the row's value for a role. */
   value(role: Role): unknown {
     const key = this.#key(this.keys[role]);
     return key === undefined ? undefined : valueAt(this.raw.values, key);
@@ -243,19 +243,19 @@ class Row {
 
   #missing(role: Role): KedgeError {
     const names = Object.keys(this.raw.values).join(", ") || "nothing";
-    return badRow({ ...this.raw, id: this.id }, this.keys[role][0]!, `is not there; the row has ${names}`);
+    return badRow({ ...this.raw, id: this.id }, this.keys[role][0]!, `is missing; the row has ${names}`);
   }
 
   identity(key: string): string {
     const value = plain(valueAt(this.raw.values, key));
     if (value === undefined) {
-      throw badRow({ ...this.raw, id: this.id }, key, `is not there; the row has ${Object.keys(this.raw.values).join(", ")}`);
+      throw badRow({ ...this.raw, id: this.id }, key, `is missing; the row has ${Object.keys(this.raw.values).join(", ")}`);
     }
-    if (value === "" || (typeof value !== "string" && typeof value !== "number")) throw this.bad({ key }, "is no text or number");
+    if (value === "" || (typeof value !== "string" && typeof value !== "number")) throw this.bad({ key }, "is not a text or number");
     return String(value);
   }
 
-  /** The turns of its prompt, and the answer to learn from. */
+  /** Returns the turns of the prompt, and the answer to learn from. */
   conversation(): { turns: readonly DraftTurn[]; demonstration: string | undefined } {
     const value = this.value("prompt");
     if (value === undefined) throw this.#missing("prompt");
@@ -282,7 +282,7 @@ class Row {
     const value = this.value("options");
     if (value === undefined) return [];
     const choices = choicesIn(value);
-    if (choices === undefined) throw this.bad("options", "is no list of texts, and no texts by letter");
+    if (choices === undefined) throw this.bad("options", "is neither a list of texts nor texts by letter");
     return choices;
   }
 
@@ -303,7 +303,7 @@ class Row {
   path(role: "image" | "video", path: string, attachments: Attachments): string {
     const found = attachments.resolve(path);
     if (typeof found === "string") return found;
-    throw this.bad(role, `names a file that may not be read or is not there: ${found.refused}`);
+    throw this.bad(role, `names a file that does not exist or may not be read: ${found.refused}`);
   }
 
   placed<T>(run: () => T): T {
@@ -320,7 +320,7 @@ class Row {
     return badRow({ ...this.raw, id: this.id }, key, `does not fit the text: ${error.message}`);
   }
 
-  /** Runs a reader, whose complaints become errors about the row's column. */
+  /** Runs a reader. Its errors become errors about the row's column. */
   #read<T>(role: Role, run: () => T): T {
     try {
       return run();
@@ -331,7 +331,7 @@ class Row {
   }
 }
 
-/** One value or several; none for nothing, or an empty text. */
+/** Returns one value or several as a list. It is empty for nothing and for an empty text. */
 function list(value: unknown): readonly unknown[] {
   if (value === undefined || value === null || value === "") return [];
   return Array.isArray(value) ? value : [value];

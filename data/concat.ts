@@ -1,7 +1,7 @@
 import type { DataFile, Dataset, Sample } from "./sample.ts";
 
 /**
- * Data sets one behind the other.
+ * Several data sets, one after the other.
  *
  * @example
  * ```ts
@@ -28,13 +28,13 @@ export class ConcatDataset implements Dataset {
   /**
    * Joins data sets.
    *
-   * @param datasets One or more, of which only the last may be without end.
-   * @throws {RangeError} for none, or for one behind one without end.
+   * @param datasets One or more data sets. Only the last may be endless.
+   * @throws {RangeError} for no data sets, and if a data set follows an endless one.
    */
   constructor(datasets: readonly Dataset[]) {
     if (datasets.length === 0) throw new RangeError("Cannot join data sets: there are none");
     const endless = datasets.slice(0, -1).find(({ size }) => size === Infinity);
-    if (endless) throw new RangeError(`Cannot join data sets behind ${endless.name}: it has no end`);
+    if (endless) throw new RangeError(`Cannot join data sets after ${endless.name}: it is endless`);
     let size = 0;
     this.#parts = datasets.map((dataset) => {
       const start = size;

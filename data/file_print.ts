@@ -1,5 +1,5 @@
 /**
- * What a checkpoint remembers of the files that its rows came from.
+ * Fingerprints of data files. A checkpoint stores them to notice when the data changes.
  *
  * @module
  */
@@ -7,23 +7,26 @@ import { createHash } from "node:crypto";
 import { badFile, reasonOf } from "./file_ranges.ts";
 import type { Dataset } from "./sample.ts";
 
-/** A file of rows, as far as it decides which rows there are. */
+/** A fingerprint of a data file, which covers its rows. */
 export interface FilePrint {
-  /** As in the ids of its rows. */
+  /** The file's name, as in the ids of its rows. */
   readonly name: string;
   readonly rows: number;
   readonly bytes: number;
-  /** SHA-256 in hexadecimal: of JSON, of the whole file; of Parquet, of its footer, which says what each column's pieces are and where they stand. */
+  /**
+   * SHA-256 in hexadecimal. For JSON it covers the whole file. For Parquet it covers the footer, which describes the contents and positions
+   * of all column chunks.
+   */
   readonly hash: string;
 }
 
-const PIECE = 4 * 2 ** 20, TAIL = 8; // a Parquet file ends in its footer, the footer's length and four letters
+const PIECE = 4 * 2 ** 20, TAIL = 8; // the end of a Parquet file: its footer, the footer's length and four letters
 
 /**
- * The prints of a data set's files, in the order of their rows; none of a generated one. Pictures beside a file are not in its print.
+ * Computes the fingerprints of a data set's files, in the order of their rows. A generated data set has none. Pictures beside a file are
+ * not covered.
  *
- * @throws {KedgeError} `BadData` where a file cannot be read.
- *
+ * @throws {KedgeError} `BadData` if a file cannot be read.
  * @example
  * ```ts
  * import { filePrints } from "./file_print.ts";
@@ -65,10 +68,9 @@ async function hashFrom(file: Deno.FsFile, start: number): Promise<string> {
 }
 
 /**
- * How files differ from what they were, in words.
+ * Describes how files have changed.
  *
- * @returns A text for each file that is another, is gone or is new; for two lists of the same files in another order, one.
- *
+ * @returns A text for each file that was changed, removed or added. If only the order changed, one text.
  * @example
  * ```ts
  * import { printChanges } from "./file_print.ts";
@@ -81,14 +83,18 @@ async function hashFrom(file: Deno.FsFile, start: number): Promise<string> {
 export function printChanges(before: readonly FilePrint[], now: readonly FilePrint[]): string[] {
   const size = ({ rows, bytes }: FilePrint) => `${rows} row${rows === 1 ? "" : "s"} (${bytes} bytes)`;
   const changed = before.flatMap((old) => {
-    const own = now.find(({ name }) => name === old.name);
-    if (!own) return [`${old.name} is gone`];
-    if (own.hash === old.hash && own.bytes === old.bytes && own.rows === old.rows) return [];
+    const current = now.find(({ name }) => name === old.name);
+    if (!current) return [`${old.name} is gone`];
+    if (current.hash === old.hash && current.bytes === old.bytes && current.rows === old.rows) return [];
     return [
-      own.rows === old.rows && own.bytes === old.bytes ? `${old.name} has other rows` : `${old.name} had ${size(old)}, now ${size(own)}`,
+      current.rows === old.rows && current.bytes === old.bytes
+        ? `${old.name} has different rows`
+        : `${old.name} had ${size(old)}, now ${size(current)}`,
     ];
   });
-  const added = now.filter(({ name }) => !before.some((old) => old.name === name)).map((own) => `${own.name} is new, with ${size(own)}`);
+  const added = now.filter(({ name }) => !before.some((old) => old.name === name)).map((current) =>
+    `${current.name} is new, with ${size(current)}`
+  );
   const moved = changed.length + added.length === 0 && before.some(({ name }, i) => now[i]!.name !== name);
-  return [...changed, ...added, ...moved ? ["the files come in another order"] : []];
+  return [...changed, ...added, ...moved ? ["the order of the files has changed"] : []];
 }

@@ -1,5 +1,5 @@
 /**
- * Bytes of files, and paths that may not leave their folder.
+ * Reads ranges of files, and resolves paths that must stay in their folder.
  *
  * @module
  */
@@ -7,25 +7,25 @@ import { basename, dirname, isAbsolute, join, relative, resolve } from "node:pat
 import { KedgeError } from "../ffi/errors.ts";
 import { named } from "./pictures.ts";
 
-/** Words for an error of the file system. */
+/** Returns a message for an error of the file system. */
 export function reasonOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
-/** The name by which a file's rows are called. */
+/** Returns the name under which a file's rows are known. */
 export function fileName(path: string): string {
   return basename(path);
 }
 
-/** An error about a whole file. */
+/** Makes an error about a whole file. */
 export function badFile(path: string, words: string, cause?: unknown): KedgeError {
   return new KedgeError("BadData", `Cannot read the data in ${path}: ${words}`, { file: path }, { cause });
 }
 
 /**
- * A file's bytes in [start, end). The file is open only meanwhile, so that a dataset holds nothing that must be closed.
+ * Reads a file's bytes in [start, end). The file is open only during the call, so that a data set holds nothing that must be closed.
  *
- * @throws {KedgeError} `BadData` where the file is gone or shorter.
+ * @throws {KedgeError} `BadData` if the file is missing or shorter.
  */
 export function readRange(path: string, range: { start: number; end: number }): Uint8Array<ArrayBuffer> {
   const bytes = new Uint8Array(range.end - range.start);
@@ -41,24 +41,24 @@ export function readRange(path: string, range: { start: number; end: number }): 
   } catch (error) {
     throw badFile(path, reasonOf(error), error);
   }
-  if (done < bytes.length) throw badFile(path, `it ends before byte ${range.end}: it has changed since it was opened`);
+  if (done < bytes.length) throw badFile(path, `it ends before byte ${range.end}; it has changed since it was opened`);
   return bytes;
 }
 
-/** Folders that a row's files may be in. */
+/** The folders that a row's files may be in. */
 export interface Folders {
-  /** What relative paths are relative to. */
+  /** The folder that relative paths start from. */
   readonly own: string;
-  /** Further ones. */
+  /** Further permitted folders. */
   readonly roots?: readonly string[];
 }
 
 /**
- * The path of a file that a row names, links followed. It must lie below one of the folders.
+ * Resolves the path of a file that a row names, and follows links. The file must lie below one of the folders.
  *
- * @param folders Where it may be.
+ * @param folders The permitted folders.
  * @param path Absolute, or relative to the first folder.
- * @returns The path; a text that says why not, as `{ refused }`, where it may not be read or is not there.
+ * @returns The path, or `{ refused }` with the reason if it does not exist or may not be read.
  */
 export function pathInside({ own, roots = [] }: Folders, path: string): string | { readonly refused: string } {
   const all = [own, ...roots].map((folder) => resolve(folder)), whole = isAbsolute(path) ? path : join(all[0]!, path), text = named(path);
@@ -71,13 +71,15 @@ export function pathInside({ own, roots = [] }: Folders, path: string): string |
   }
   try {
     const target = Deno.realPathSync(whole);
-    return below(real, target) ? target : { refused: `${text} leaves the folder ${all[0]} by a link; add where it leads to imageRoots` };
+    return below(real, target)
+      ? target
+      : { refused: `${text} leaves the folder ${all[0]} through a link; add the link's target to imageRoots` };
   } catch (error) {
     return { refused: `${text} cannot be read in ${isAbsolute(path) ? dirname(path) : all[0]}: ${systemReason(error)}` };
   }
 }
 
-/** Words for an error of the file system, without the path, which is said in another way. */
+/** Returns a message for an error of the file system, without the path. */
 export function systemReason(error: unknown): string {
   return /^.*?\(os error \d+\)/su.exec(reasonOf(error))?.[0] ?? reasonOf(error);
 }
@@ -91,7 +93,7 @@ function realPath(folder: string): string {
 }
 
 /**
- * Whether a path lies below a folder, by their names alone.
+ * Tells whether a path lies below a folder, judging by the names only.
  *
  * @example
  * ```ts

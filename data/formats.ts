@@ -1,7 +1,11 @@
 /**
- * The shapes of rows that are read as they are. A format says how its rows are recognised and which columns have which role; how a prompt, a picture or a truth is written
- * is read by its own shape, whatever the format ({@linkcode "./turns.ts"}, {@linkcode "./pictures.ts"}, {@linkcode "./truths.ts"}). To add one, add an entry to `FORMATS`,
- * its name to `FORMAT_NAMES`, a row to the table in docs/data.md, and rows to tests/data/format_rows.ts.
+ * The formats of rows that are recognised.
+ *
+ * A format says how to recognise its rows and which columns have which role. How a prompt, a picture or a truth is written is recognised
+ * separately, for all formats ({@linkcode "./turns.ts"}, {@linkcode "./pictures.ts"}, {@linkcode "./truths.ts"}).
+ *
+ * To add a format, add an entry to `FORMATS`, its name to `FORMAT_NAMES`, a row to the table in docs/data.md, and rows to
+ * tests/data/format_rows.ts.
  *
  * @module
  */
@@ -9,7 +13,7 @@ import { isTurns } from "./turns.ts";
 import { valueAt } from "./row_path.ts";
 
 /**
- * Names of the formats, as `data.format` takes them.
+ * The names of the formats, as in `data.format`.
  *
  * @example
  * ```ts
@@ -21,34 +25,34 @@ import { valueAt } from "./row_path.ts";
  */
 export const FORMAT_NAMES = ["easyr1", "verl", "trl", "openai", "swift", "llava"] as const;
 
-/** Name of a format. */
+/** The name of a format. */
 export type FormatName = typeof FORMAT_NAMES[number];
 
-/** What a column is. */
+/** The role of a column. */
 export type Role = "prompt" | "answer" | "image" | "video" | "options" | "demonstration";
 
-/** The columns of each role, the first that a row has being taken. Each may be a path, as "reward_model.ground_truth". */
+/** The columns of each role. The first one that a row has is used. A key may be a path, such as "reward_model.ground_truth". */
 export type RoleKeys = Readonly<Record<Role, readonly string[]>>;
 
-/** A row's columns, as its file gives them. */
+/** A row's columns, as they were read from its file. */
 export type RowValues = Readonly<Record<string, unknown>>;
 
-/** A shape of rows. */
+/** A format of rows. */
 export interface RowFormat {
-  /** For `data.format`. */
+  /** The name in `data.format`. */
   readonly name: FormatName;
-  /** What the run says: "rows of" this. */
+  /** The description in notes, after "rows of". */
   readonly says: string;
-  /** Whether a row has this shape. */
+  /** Tells whether a row has this format. */
   recognises(row: RowValues): boolean;
-  /** Which columns it has. */
+  /** The columns of each role. */
   readonly keys: RoleKeys;
 }
 
 const PICTURES = { image: ["images", "image"], video: ["videos", "video"], options: ["options", "choices"], demonstration: [] } as const;
 const isText = (value: unknown) => typeof value === "string" && value !== "";
 
-/** EasyR1's: also of rows that no format recognises, for its names are the ones that are missed. */
+/** EasyR1's format. It is also used for rows that no format recognises, so that errors name its columns. */
 export const PLAIN: RowFormat = {
   name: "easyr1",
   says: "EasyR1 (problem, answer, images)",
@@ -56,7 +60,7 @@ export const PLAIN: RowFormat = {
   keys: { ...PICTURES, prompt: ["problem"], answer: ["answer"] },
 };
 
-/** In the order in which they are tried. */
+/** The formats, in the order in which they are tried. */
 export const FORMATS: readonly RowFormat[] = [
   {
     name: "llava",
@@ -95,13 +99,12 @@ export const FORMATS: readonly RowFormat[] = [
 ];
 
 /**
- * The format of a row.
+ * Returns the format of a row.
  *
  * @param row Its columns.
- * @param name As `data.format` names it; "auto" (default) recognises it by its shape.
- * @returns undefined for a row of no shape that is known.
- * @throws {RangeError} for a name that no format has.
- *
+ * @param name A name as in `data.format`. With "auto" (default) the format is recognised.
+ * @returns undefined if no format recognises the row.
+ * @throws {RangeError} for an unknown name.
  * @example
  * ```ts
  * import { formatOf } from "./formats.ts";

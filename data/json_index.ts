@@ -1,11 +1,11 @@
 /**
- * Where the rows of a JSON file stand, found without reading them into memory at once.
+ * Finds the rows of a JSON file without reading the whole file into memory.
  *
  * @module
  */
 import { badFile, reasonOf } from "./file_ranges.ts";
 
-/** Bytes of rows: row i in [starts[i], ends[i]). */
+/** The byte ranges of rows: row i is in [starts[i], ends[i]). */
 export interface RowRanges {
   readonly starts: readonly number[];
   readonly ends: readonly number[];
@@ -15,13 +15,13 @@ const LINE = 10, QUOTE = 34, BACKSLASH = 92, COMMA = 44, OPEN = [91, 123], CLOSE
 const isSpace = (byte: number) => byte === 32 || (byte >= 9 && byte <= 13);
 const BOM = [0xef, 0xbb, 0xbf];
 
-/** Takes a file's bytes, in order. */
+/** Receives a file's bytes, in order. */
 interface Scanner {
   byte(byte: number, at: number): void;
   end(size: number): RowRanges;
 }
 
-/** Rows are the lines that are not blank. */
+/** Finds rows that are lines. Blank lines are skipped. */
 class LineScanner implements Scanner {
   readonly #starts: number[] = [];
   readonly #ends: number[] = [];
@@ -48,7 +48,7 @@ class LineScanner implements Scanner {
   }
 }
 
-/** Rows are the items of the one list that the file is. */
+/** Finds rows that are the items of a single list. */
 class ListScanner implements Scanner {
   readonly #path: string;
   readonly #starts: number[] = [];
@@ -97,10 +97,11 @@ class ListScanner implements Scanner {
 }
 
 /**
- * Finds the rows of a file: the items of its list if its first character is "[" and its name ends in ".json", else its lines that are not blank.
+ * Finds the rows of a file. If its first character is "[" and its name ends in ".json", rows are the items of its list. Otherwise they are
+ * the lines that are not blank.
  *
  * @param path The file.
- * @throws {KedgeError} `BadData` where the file cannot be read, or its list does not end.
+ * @throws {KedgeError} `BadData` if the file cannot be read, or its list does not end.
  */
 export async function indexRows(path: string): Promise<RowRanges> {
   let scanner: Scanner | undefined, at = 0;

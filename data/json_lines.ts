@@ -5,22 +5,22 @@ import { indexRows, type RowRanges } from "./json_index.ts";
 import type { DataFile, Dataset, Sample } from "./sample.ts";
 import { KedgeError } from "../ffi/errors.ts";
 
-/** How a file of rows is opened. */
+/** How to open a data file. */
 export interface FileOptions extends ColumnOptions {
-  /** The folder that pictures' and videos' paths are relative to and may not leave; default: the file's. */
+  /** The folder that paths of pictures and videos are relative to and must stay in. Default: the file's folder. */
   readonly imageDir?: string;
-  /** Further folders that they may lie in, by absolute paths or over "..". */
+  /** Further folders that pictures and videos may be in, by absolute paths or by "..". */
   readonly imageRoots?: readonly string[];
-  /** What its rows' ids begin with; default: the file's name. */
+  /** The prefix of its rows' ids. Default: the file's name. */
   readonly name?: string;
 }
 
-/** The folders that a file's rows may name files in. */
+/** Returns the folders that a file's rows may name files in. */
 export function foldersOf(path: string, { imageDir, imageRoots = [] }: Pick<FileOptions, "imageDir" | "imageRoots">): Folders {
   return { own: imageDir ?? dirname(path), roots: imageRoots };
 }
 
-/** Parses JSON. Whole numbers that a double would round (beyond 2^53) come out as texts, digit by digit, as those of Parquet do. */
+/** Parses JSON. Whole numbers beyond 2^53, which a double would round, become texts with all digits, as they do from Parquet. */
 function parseExactly(text: string): unknown {
   if (!/\d{16}/u.test(text)) return JSON.parse(text);
   const exact = (_: string, value: unknown, context?: { readonly source?: string }) => {
@@ -31,7 +31,7 @@ function parseExactly(text: string): unknown {
 }
 
 /**
- * Rows of a JSONL file, or of a JSON file that is one list. Each is read from the file and parsed when it is asked for.
+ * The rows of a JSONL file, or of a JSON file that is one list. Each row is read and parsed when it is needed.
  *
  * @example
  * ```ts
@@ -66,12 +66,12 @@ export class JsonLinesDataset implements Dataset {
   }
 
   /**
-   * Opens a file: finds where its rows stand.
+   * Opens a file and finds its rows.
    *
    * @param path The file.
-   * @param options Its columns; where its pictures are.
-   * @throws {KedgeError} `BadData` where it cannot be read or has no rows.
-   * @throws {RangeError} for a prompt format that is none.
+   * @param options The columns, and the folders of pictures.
+   * @throws {KedgeError} `BadData` if the file cannot be read or has no rows.
+   * @throws {RangeError} for an unknown prompt format.
    */
   static async open(path: string, options: FileOptions = {}): Promise<JsonLinesDataset> {
     const dataset = new JsonLinesDataset(path, options, await indexRows(path));
@@ -98,9 +98,9 @@ export class JsonLinesDataset implements Dataset {
     try {
       value = parseExactly(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
     } catch (error) {
-      throw bad(`it is no JSON: ${reasonOf(error)}`, error);
+      throw bad(`it is not JSON: ${reasonOf(error)}`, error);
     }
-    if (typeof value !== "object" || value === null || Array.isArray(value)) throw bad("it is no object with columns");
+    if (typeof value !== "object" || value === null || Array.isArray(value)) throw bad("it is not an object with columns");
     return value as Record<string, unknown>;
   }
 }

@@ -1,30 +1,30 @@
 /**
- * Where a row's pictures stand in its text.
+ * Puts a row's pictures and videos at their positions in the text.
  *
  * @module
  */
 import type { ImageSource, Message, Part, PixelBounds, VideoSource } from "../model/processor/messages.ts";
 import type { DraftTurn, Piece } from "./turns.ts";
 
-/** Pictures and videos of a row, in the order of its columns; those that stand in parts are read where they stand. */
+/** The pictures and videos of a row, in the order of its columns. Those within parts are read separately. */
 export interface Pictures {
   readonly images: readonly ImageSource[];
   readonly videos: readonly VideoSource[];
 }
 
-/** A turn's pieces, those with pictures of their own read. */
+/** The pieces of a turn. Its own pictures are read. */
 export interface ReadTurn {
   readonly role: Message["role"];
   readonly pieces: readonly ReadPiece[];
 }
 
-/** As `Piece`; a picture of its own is read. */
+/** A `Piece` whose own picture is read. */
 export type ReadPiece =
   | Exclude<Piece, { readonly value: unknown }>
   | { readonly kind: "image"; readonly value: ImageSource }
   | { readonly kind: "video"; readonly value: VideoSource };
 
-/** There are not as many places for pictures as pictures. `kind` says of which. */
+/** Is thrown if the number of positions differs from the number of pictures or videos. `kind` says which of the two. */
 export class BadPlaces extends Error {
   constructor(readonly kind: Kind, message: string) {
     super(message);
@@ -33,19 +33,19 @@ export class BadPlaces extends Error {
 
 type Kind = "image" | "video";
 type Source = ImageSource | VideoSource;
-/** A piece cut at its markers: a text, a picture, or a place by number (0 the first; undefined: the next). */
+/** A piece that was cut at its markers: a text, a picture, or the position of a picture by index (undefined: the next one). */
 type Cut = { readonly text: string } | { readonly kind: Kind; readonly value: Source } | Place;
 interface Place {
   readonly kind: Kind;
   readonly number: number | undefined;
-  /** As it was written. */
+  /** The marker as it was written. */
   readonly marker: string;
 }
 
 const MARKERS = /<(\|?)(image|video)(?:[ _]?(\d{1,4}))?\1>/gu;
 const isPlace = (cut: Cut): cut is Place => "marker" in cut;
 
-/** Cuts a text at what may be markers: `<image>`, `<image 1>`, `<image_1>`, `<image1>`, `<|image_1|>`, and the same of videos. */
+/** Cuts a text at possible markers: `<image>`, `<image 1>`, `<image_1>`, `<image1>`, `<|image_1|>`, and the same for videos. */
 function cutText(text: string): Cut[] {
   const cuts: Cut[] = [];
   let at = 0;
@@ -66,18 +66,19 @@ function cutPiece(piece: ReadPiece): Cut[] {
 }
 
 /**
- * Puts a row's pictures where they belong.
+ * Puts a row's pictures at their positions.
  *
- * - Where the text has markers `<image>`, or parts of the type image that name none, each takes the next picture, and there must be as many as pictures. A number stays
- *   text then, as in MATH-Vision where `<image2>` is a part of the one picture.
- * - Else a marker with a number (`<image 1>`, `<image_1>`, `<image1>`, `<|image_1|>`, the first picture being 1) takes the picture of that number where it is mentioned
- *   first. A number that no picture has stays text, as does a second mention.
- * - Pictures that have no place go before the first turn of the user. The same for videos.
+ * - If the text has markers `<image>`, or parts of type image without a source, each receives the next picture, and there must be as many
+ *   as pictures. Numbered markers then stay text. In MATH-Vision, for example, `<image2>` is a part of the one picture.
+ * - Otherwise a numbered marker (`<image 1>`, `<image_1>`, `<image1>`, `<|image_1|>`; the first picture has number 1) receives the picture
+ *   of that number where it is mentioned first. A number without a picture stays text, and so does a second mention.
+ * - Pictures without a position go before the first user turn.
  *
- * @param turns Of all but the demonstration.
- * @param bounds Of every picture; not of videos.
- * @throws {BadPlaces} where there are not as many places as pictures.
+ * The same holds for videos.
  *
+ * @param turns All turns except the demonstration.
+ * @param bounds Pixel bounds for every picture, but not for videos.
+ * @throws {BadPlaces} if the number of positions differs from the number of pictures or videos.
  * @example
  * ```ts
  * import { place } from "./markers.ts";
@@ -109,7 +110,7 @@ function placeKind(turns: readonly (readonly Cut[])[], given: { kind: Kind; sour
   const text = ({ marker }: Place): Cut => ({ text: marker });
   if (next > 0) {
     if (next !== sources.length) {
-      const words = `the text has ${next} ${next === 1 ? "place" : "places"} for ${kind}s (<${kind}>), and ${sources.length} are given`;
+      const words = `the text has ${next} ${next === 1 ? "marker" : "markers"} for ${kind}s (<${kind}>), but ${sources.length} are given`;
       throw new BadPlaces(kind, words);
     }
     const left = sources.values();
@@ -132,7 +133,7 @@ function placeKind(turns: readonly (readonly Cut[])[], given: { kind: Kind; sour
   return out;
 }
 
-/** Parts of cuts that have their pictures, neighbouring texts in one. */
+/** Replaces positions by their pictures and joins adjacent texts. */
 function joined(cuts: readonly Cut[], bounds: PixelBounds): Part[] {
   const parts: Part[] = [];
   for (const cut of cuts) {
@@ -150,7 +151,7 @@ function joined(cuts: readonly Cut[], bounds: PixelBounds): Part[] {
   return parts;
 }
 
-/** A turn as data sets write it, with its own pictures read. */
+/** Reads a turn in the form of data sets, with its own pictures. */
 export async function readTurn(turn: DraftTurn, read: {
   image: (value: unknown) => Promise<ImageSource>;
   video: (value: unknown) => VideoSource;

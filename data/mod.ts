@@ -1,5 +1,5 @@
 /**
- * Data: rows of files, of the hub and of the board task as samples, and the order in which they are trained on.
+ * Data sets: rows of files, of the hub and of the board task as samples, and the order in which they are trained on.
  *
  * @module
  */

@@ -6,10 +6,10 @@ import { JsonLinesDataset } from "./json_lines.ts";
 import { ParquetDataset, type ParquetOptions } from "./parquet.ts";
 import type { Dataset } from "./sample.ts";
 
-/** How data is opened: columns, pictures, and the hub. */
+/** How to open data: columns, pictures, and the hub. */
 export interface OpenOptions extends Omit<ParquetOptions, "name">, HubOptions {}
 
-/** A file, and what its rows' ids begin with. */
+/** A file, and the prefix of its rows' ids. */
 interface Source {
   readonly path: string;
   readonly name: string;
@@ -17,17 +17,17 @@ interface Source {
 
 const KINDS = /\.(?:jsonl|ndjson|json|parquet)$/iu;
 
-/** Whether a text names a file of rows, by its ending, rather than a data set of the hub. */
+/** Tells by the ending whether a text names a data file instead of a data set of the hub. */
 export function isDataFile(spec: string): boolean {
   return KINDS.test(spec);
 }
 
 /**
- * Opens files and data sets of the hub, several one behind the other.
+ * Opens files and data sets of the hub. Several are joined one after the other.
  *
  * @param spec Paths that end in .jsonl, .ndjson, .json or .parquet, or ids of the hub as "owner/name" or "owner/name@split".
  * @param options Columns, pictures, and the hub.
- * @throws {KedgeError} `BadData` where one cannot be read, is neither, or cannot be downloaded.
+ * @throws {KedgeError} `BadData` if one cannot be read or downloaded, or is neither a file nor an id.
  * @throws {RangeError} for no files, and for options out of range.
  *
  * @example
@@ -51,21 +51,19 @@ export async function openDataset(spec: string | readonly string[], options: Ope
   return datasets.length === 1 ? datasets[0]! : new ConcatDataset(datasets);
 }
 
-/** The files that one spec means. */
+/** Returns the files that one spec names. */
 async function sourcesOf(spec: string, options: OpenOptions): Promise<Source[]> {
   if (isDataFile(spec)) return [{ path: spec, name: basename(spec) }];
   const id = parseHubId(spec), there = await Deno.stat(spec).then(() => true, () => false);
   if (id === undefined || there) {
-    const words = there
-      ? "give the files that are in it, by name"
-      : "it is no .jsonl, .ndjson, .json or .parquet file, and no owner/name of the hub";
+    const words = there ? "name the files in it" : "it is neither a .jsonl, .ndjson, .json or .parquet file nor an owner/name of the hub";
     throw new KedgeError("BadData", `Cannot open the data ${spec}: ${words}`, { spec });
   }
   const { folder, files } = await downloadDataset(id, options);
   return files.map((file) => ({ path: join(folder, file), name: `${id.repo}/${file}` }));
 }
 
-/** Names that no two files share: a file's own, or its whole path where another has the same. */
+/** Returns a distinct name for each file: its own, or its whole path if another has the same name. */
 function distinctNames(sources: readonly Source[]): string[] {
   const paths = new Set(sources.map(({ path }) => path));
   if (paths.size < sources.length) {

@@ -7,16 +7,16 @@ import { footerFault } from "./parquet_footer.ts";
 import { readGroup } from "./parquet_pages.ts";
 import type { DataFile, Dataset, Sample } from "./sample.ts";
 
-/** How a Parquet file is opened. */
+/** How to open a Parquet file. */
 export interface ParquetOptions extends FileOptions {
-  /** Row groups that are kept in memory, those used last; default 2. */
+  /** The number of row groups that are kept in memory, the most recently used ones. Default: 2. */
   readonly cachedGroups?: number;
 }
 
 type Rows = readonly Readonly<Record<string, unknown>>[];
 
 /**
- * Rows of a Parquet file, whose pictures are bytes in { bytes, path } or paths. The row group of a row is read when the row is asked for.
+ * The rows of a Parquet file. Pictures are bytes in { bytes, path }, or paths. A row group is read when one of its rows is needed.
  *
  * @example
  * ```ts
@@ -24,7 +24,7 @@ type Rows = readonly Readonly<Record<string, unknown>>[];
  * import { ParquetDataset } from "./parquet.ts";
  * import { assertRejects } from "@std/assert";
  *
- * // const dataset = await ParquetDataset.open("train.parquet", { promptKey: "question" });
+ *  // const dataset = await ParquetDataset.open("train.parquet", { promptKey: "question" });
  * await assertRejects(() => ParquetDataset.open("no/such/train.parquet"), KedgeError, "no/such/train.parquet");
  * ```
  */
@@ -35,14 +35,14 @@ export class ParquetDataset implements Dataset {
   readonly #path: string;
   readonly #folders: Folders;
   readonly #metadata: FileMetaData;
-  readonly #starts: readonly number[]; // of the row groups, and at the end the number of rows
+  readonly #starts: readonly number[]; // the first row of each row group, and at the end the number of rows
   readonly #columns: Columns;
   readonly #cachedGroups: number;
-  readonly #groups = new Map<number, Promise<Rows>>(); // the one used last at the end
+  readonly #groups = new Map<number, Promise<Rows>>(); // the most recently used one is at the end
 
   private constructor(path: string, options: ParquetOptions, metadata: FileMetaData) {
     const { cachedGroups = 2, name } = options;
-    if (!(cachedGroups >= 1)) throw new RangeError(`Cannot keep ${cachedGroups} row groups: it takes 1 or more`);
+    if (!(cachedGroups >= 1)) throw new RangeError(`Cannot keep ${cachedGroups} row groups: the number must be at least 1`);
     const starts = [0];
     for (const group of metadata.row_groups) starts.push(starts.at(-1)! + Number(group.num_rows));
     this.name = name ?? fileName(path);
@@ -57,12 +57,12 @@ export class ParquetDataset implements Dataset {
   }
 
   /**
-   * Opens a file: reads its footer.
+   * Opens a file and reads its footer.
    *
    * @param path The file.
-   * @param options Its columns; where its pictures are, if they are not inside.
-   * @throws {KedgeError} `BadData` where it cannot be read or has no rows.
-   * @throws {RangeError} for a prompt format that is none.
+   * @param options The columns, and the folders of pictures outside the file.
+   * @throws {KedgeError} `BadData` if the file cannot be read or has no rows.
+   * @throws {RangeError} for an unknown prompt format.
    */
   static async open(path: string, options: ParquetOptions = {}): Promise<ParquetDataset> {
     let metadata;
@@ -95,7 +95,7 @@ export class ParquetDataset implements Dataset {
     return await this.#columns.sample({ file: this.#path, name: this.name, row: index, values }, { resolve: resolvePath });
   }
 
-  /** The rows of a group, kept for the rows that are asked for next. */
+  /** Returns the rows of a group, and keeps them for the next rows. */
   async #group(group: number, row: number): Promise<Rows> {
     const rows = this.#groups.get(group) ?? this.#read(group);
     this.#groups.delete(group);

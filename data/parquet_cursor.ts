@@ -1,15 +1,18 @@
-/** Values of a run, or of a block of deltas, beyond those that are wanted: writers fill their last one up. */
+/** The number of surplus values that a run or a block of deltas may have, because writers fill up their last one. */
 const FILLED = 512;
 
-/** A value of a Thrift struct: a number, a truth, the fields of a struct by their numbers; undefined for what page headers have no use for. */
+/**
+ * A value of a Thrift struct: a number, a boolean, or the fields of a struct by their ids; undefined for types that page headers do not
+ * use.
+ */
 export type ThriftValue = number | boolean | ThriftFields | undefined;
 
-/** The fields of a Thrift struct by their numbers. */
+/** The fields of a Thrift struct, by their ids. */
 export type ThriftFields = ReadonlyMap<number, ThriftValue>;
 
-/** Reads what a Parquet page says about itself. A method throws a `RangeError` where the bytes end, or where a count of theirs is more than can be. */
+/** Reads the headers and counts of a Parquet page. A method throws a `RangeError` if the bytes end, or if a count is impossible. */
 export class ParquetCursor {
-  /** The byte that comes next. */
+  /** The index of the next byte. */
   at: number;
   readonly #bytes: Uint8Array;
 
@@ -20,23 +23,23 @@ export class ParquetCursor {
 
   byte(): number {
     const byte = this.#bytes[this.at++];
-    if (byte === undefined) throw new RangeError("it is cut");
+    if (byte === undefined) throw new RangeError("it is truncated");
     return byte;
   }
 
   skip(count: number): undefined {
-    if (!(count >= 0 && this.at + count <= this.#bytes.length)) throw new RangeError("it is cut");
+    if (!(count >= 0 && this.at + count <= this.#bytes.length)) throw new RangeError("it is truncated");
     this.at += count;
   }
 
-  /** The length of what follows, in four bytes. */
+  /** Reads a length of four bytes. */
   length(): number {
     const at = this.at;
     this.skip(4);
     return new DataView(this.#bytes.buffer, this.#bytes.byteOffset).getUint32(at, true);
   }
 
-  /** A whole number in groups of seven bits. 64 bits are exact up to 2^53. */
+  /** Reads a whole number in groups of seven bits. 64 bits are exact up to 2^53. */
   unsigned(bits: 32 | 64 = 32): number {
     let value = 0;
     for (let shift = 0; shift < bits; shift += 7) {
@@ -52,7 +55,7 @@ export class ParquetCursor {
     return value % 2 === 0 ? value / 2 : -(value + 1) / 2;
   }
 
-  /** A struct in Thrift's compact protocol. */
+  /** Reads a struct in Thrift's compact protocol. */
   struct(depth = 0): ThriftFields {
     const fields = new Map<number, ThriftValue>();
     for (let last = 0;;) {
@@ -91,23 +94,23 @@ export class ParquetCursor {
 
   #list(depth: number): undefined {
     const head = this.byte(), type = head & 15, count = head >> 4 === 15 ? this.unsigned() : head >> 4;
-    for (let i = 0; i < count; i++) type === 1 || type === 2 ? this.byte() : this.#value(type, depth); // a byte each at least
+    for (let i = 0; i < count; i++) type === 1 || type === 2 ? this.byte() : this.#value(type, depth); // each takes at least one byte
   }
 
   /**
-   * Reads runs: of one value that comes again, or of values packed into `width` bits each. The last may be longer than what is wanted.
+   * Reads runs: repetitions of one value, or values packed into `width` bits each. The last run may be longer than needed.
    *
-   * @param options `count`: of the values that are wanted. `most`: the value that is counted.
-   * @returns How many of the values are `most`.
+   * @param options `count`: the number of values needed. `most`: the value to count.
+   * @returns The number of values that equal `most`.
    */
   runs({ width, count, most }: { width: number; count: number; most?: number }): number {
     let seen = 0, found = 0;
     while (seen < count) {
       const head = this.unsigned(), packed = head % 2 === 1, length = packed ? (head - 1) * 4 : head / 2;
-      if (length > count + FILLED) throw new RangeError(`a run of it has ${length} values, where ${count} are`);
+      if (length > count + FILLED) throw new RangeError(`a run of it has ${length} values, but ${count} are expected`);
       if (packed) {
         if (most !== undefined) found += this.#packed({ width, count: Math.min(length, count - seen), value: most });
-        this.at += Math.ceil(length * width / 8); // its last bytes may be left out
+        this.at += Math.ceil(length * width / 8); // its last bytes may be missing
       } else {
         let value = 0;
         for (let i = 0; i < width; i += 8) value += this.byte() * 2 ** i;
@@ -118,7 +121,7 @@ export class ParquetCursor {
     return found;
   }
 
-  /** How many of the packed values that come next are `value`. */
+  /** Counts how many of the next packed values equal `value`. */
   #packed({ width, count, value }: { width: number; count: number; value: number }): number {
     let found = 0, bits = 0, left = 0, at = this.at;
     for (let i = 0; i < count; i++) {
@@ -133,11 +136,11 @@ export class ParquetCursor {
   /**
    * Reads the deltas of DELTA_BINARY_PACKED.
    *
-   * @param options `count`: of the values. `each`: is given every value, which takes 32 bits.
+   * @param options `count`: the number of values. `each`: receives every value, which must fit into 32 bits.
    */
   deltas({ count, each }: { count: number; each?: (value: number) => void }): void {
     const block = this.unsigned(), parts = this.unsigned(), size = block / parts;
-    this.unsigned(64); // how many values there are
+    this.unsigned(64); // the number of values
     if (!(parts >= 1 && block <= 2 ** 20 && size >= 8 && size % 8 === 0)) {
       throw new RangeError(`a block of it has ${block} deltas in ${parts} parts`);
     }
@@ -150,12 +153,12 @@ export class ParquetCursor {
         const width = this.#bytes[widths + part]!, wanted = Math.min(size, count - seen);
         if (width > (each ? 32 : 64)) throw new RangeError(`a delta of it has ${width} bits`);
         for (let i = 0; each && i < wanted; i++) each(value += least + this.#bits(i * width, width));
-        this.at += size * width / 8; // its last bytes may be left out
+        this.at += size * width / 8; // its last bytes may be missing
       }
     }
   }
 
-  /** A whole number of `width` bits, `from` bits on. */
+  /** Reads a whole number of `width` bits, beginning at bit `from`. */
   #bits(from: number, width: number): number {
     let value = 0;
     for (let bit = 0; bit < width; bit++) {

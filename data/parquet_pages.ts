@@ -1,6 +1,6 @@
 /**
- * Holds the pages of a row group to their bytes. The library takes at its word what a page says of its values, its runs and its size: a run of 2^30 values fills
- * the memory, and a block of deltas in fewer parts than none is read for ever.
+ * Checks the pages of a row group against their bytes. The library trusts a page's counts of values, runs and bytes. A run of 2^30 values
+ * would fill the memory, and a block of deltas in fewer parts than one would be read forever.
  *
  * @module
  */
@@ -17,15 +17,20 @@ import { compressors as inScript } from "hyparquet-compressors";
 import { brotliDecompressSync, zstdDecompressSync } from "node:zlib";
 import { ParquetCursor, type ThriftFields } from "./parquet_cursor.ts";
 
-/** Bytes that a page, and a column of a group, may have when they are decompressed: so many, and for each of their bytes in the file what gzip makes at most. */
+/**
+ * Limits on the decompressed bytes of a page and of a column of a group: a constant, and for each byte in the file what gzip can produce at
+ * most.
+ */
 const PAGE_BYTES = 2 ** 24, COLUMN_BYTES = 2 ** 28, GROWTH = 1032;
 
-/** Where one column begins after another in what the library reads; it asks for those nearby together, and copies them. */
+/** The distance between columns in what the library reads. It would request nearby columns together, and copy them. */
 const APART = 2 ** 40;
 
 type Decompress = (bytes: Uint8Array, size: number) => Uint8Array;
 
-/** Those in script that give as many bytes as they should; Brotli's and Zstandard's give as many as the bytes say. */
+/**
+ * Decompressors in TypeScript that produce the expected number of bytes. Those for Brotli and Zstandard produce as many as the data says.
+ */
 const DECOMPRESS: Readonly<Partial<Record<CompressionCodec, Decompress>>> = {
   UNCOMPRESSED: (bytes) => bytes,
   SNAPPY: inScript.SNAPPY,
@@ -36,12 +41,12 @@ const DECOMPRESS: Readonly<Partial<Record<CompressionCodec, Decompress>>> = {
   ZSTD: (bytes, size) => viewOf(zstdDecompressSync(bytes, { maxOutputLength: Math.max(size, 1) })),
 };
 
-/** Without the methods of Node's, of which `slice` gives no copy. */
+/** Returns a plain view without Node's methods, because Node's `slice` does not copy. */
 function viewOf({ buffer, byteOffset, byteLength }: Uint8Array): Uint8Array {
   return new Uint8Array(buffer, byteOffset, byteLength);
 }
 
-/** What is read of one row group: a file that has this group alone. */
+/** The data of one row group, as a file that has only this group. */
 export interface GroupRead {
   readonly file: AsyncBuffer;
   readonly metadata: FileMetaData;
@@ -49,12 +54,12 @@ export interface GroupRead {
 }
 
 /**
- * Reads the bytes of a row group and looks at its pages: at their headers now, and at what is compressed when the library asks for it.
+ * Reads the bytes of a row group and checks its pages. It checks headers now, and compressed data when the library asks for it.
  *
- * @param metadata Of the file; `footerFault` has nothing against it.
- * @param options `group`: its number. `slice`: gives bytes of the file.
- * @returns What the library reads the group's rows from, with rows that begin with 0.
- * @throws {RangeError} where a page says what cannot be.
+ * @param metadata The file's footer, in which `footerFault` found nothing wrong.
+ * @param options `group`: the group's index. `slice`: returns bytes of the file.
+ * @returns The source from which the library reads the group's rows. Their indices begin at 0.
+ * @throws {RangeError} if a page contains an impossible value.
  */
 export function readGroup(
   metadata: FileMetaData,
@@ -66,7 +71,8 @@ export function readGroup(
     const meta = column.meta_data!, start = Number(meta.dictionary_page_offset || meta.data_page_offset);
     const buffer = options.slice(start, start + Number(meta.total_compressed_size)), levels = levelsOf(tree, meta.path_in_schema);
     chunks.push(buffer);
-    // A codec of its own, so that the column's pages are known when they come to be decompressed; and a place of its own, so that it is not copied.
+    // Each column has its own codec name, so that its pages are known when they are decompressed, and its own position, so that it is not
+    // copied.
     const codec = `column ${i}`,
       own = { codec: codec as CompressionCodec, "data_page_offset": BigInt(i * APART), "dictionary_page_offset": undefined };
     compressors[codec] = new ColumnPages(new Uint8Array(buffer), { meta, levels, rows: Number(whole.num_rows) }).decompress;
@@ -76,11 +82,11 @@ export function readGroup(
   return { file, metadata: { ...metadata, row_groups: [{ ...whole, columns }] }, compressors };
 }
 
-/** How deep a column's values are repeated and defined at most. */
+/** The maximum repetition and definition levels of a column. */
 interface Levels {
   readonly repeated: number;
   readonly defined: number;
-  /** Whether each row has one value, or none. */
+  /** Whether each row has at most one value. */
   readonly flat: boolean;
 }
 
@@ -94,7 +100,7 @@ function levelsOf(tree: SchemaTree, path: readonly string[]): Levels {
   return { repeated, defined, flat: path.length === 1 && node.element.repetition_type !== "REPEATED" };
 }
 
-/** A page that is looked at when it is decompressed. */
+/** Checks a page when it is decompressed. */
 type Check = (page: Uint8Array) => void;
 
 interface ColumnOptions {
@@ -109,10 +115,10 @@ class ColumnPages {
   readonly #name: string;
   readonly #boolean: boolean;
   readonly #levels: Levels;
-  readonly #checks: Check[] = []; // of pages that are to be decompressed, in their order
+  readonly #checks: Check[] = []; // for the pages that are still to be decompressed, in order
   readonly #decompress: Decompress | undefined;
   readonly #codec: string;
-  #left: number; // values, by the footer
+  #left: number; // the number of values left, by the footer
 
   constructor(bytes: Uint8Array, { meta, levels, rows }: ColumnOptions) {
     this.#bytes = bytes;
@@ -124,12 +130,12 @@ class ColumnPages {
     this.#left = Number(meta.num_values);
     const values = this.#left;
     let size = 0;
-    // As the library does, which takes a last byte for nothing.
+    // The library treats a last byte as nothing.
     for (let at = 0; at < bytes.length - 1 && !(levels.flat && this.#left === 0);) {
-      const { end, whole } = this.#said(() => this.#page(at), `the page at byte ${at}`);
+      const { end, whole } = this.#withContext(() => this.#page(at), `the page at byte ${at}`);
       size += whole;
       if (size > COLUMN_BYTES + GROWTH * bytes.length) {
-        throw new RangeError(`the pages of column ${this.#name} have ${size} bytes, decompressed`);
+        throw new RangeError(`the pages of column ${this.#name} have ${size} bytes when decompressed`);
       }
       at = end;
     }
@@ -138,17 +144,17 @@ class ColumnPages {
     }
   }
 
-  /** A page's bytes, decompressed, once they are found to be what they say. The library asks for the pages in their order. */
+  /** Decompresses a page and checks it. The library asks for pages in order. */
   readonly decompress: Decompress = (bytes, size) => {
     const check = this.#checks.shift();
     if (!this.#decompress) throw new RangeError(`column ${this.#name} is compressed as ${this.#codec}, which is not read`);
-    if (!check) throw new RangeError(`column ${this.#name} has a page too many`);
+    if (!check) throw new RangeError(`column ${this.#name} has too many pages`);
     const page = this.#decompress(bytes, size);
-    if (page.length === size) this.#said(() => check(page), "a page"); // the library tells of another size
+    if (page.length === size) this.#withContext(() => check(page), "a page"); // the library reports a wrong size
     return page;
   };
 
-  #said<T>(run: () => T, what: string): T {
+  #withContext<T>(run: () => T, what: string): T {
     try {
       return run();
     } catch (error) {
@@ -156,16 +162,16 @@ class ColumnPages {
     }
   }
 
-  /** Looks at a page: `end` is where the next one begins, `whole` its bytes when it is decompressed. */
+  /** Checks a page's header. `end` is where the next page begins, and `whole` the decompressed size. */
   #page(at: number): { end: number; whole: number } {
     const cursor = new ParquetCursor(this.#bytes, at), header = cursor.struct();
     const whole = numberOf(header, 2), packed = numberOf(header, 3), start = cursor.at;
     cursor.skip(packed);
-    if (!(whole >= 0 && whole <= PAGE_BYTES + GROWTH * packed)) throw new RangeError(`it has ${packed} bytes, and ${whole} decompressed`);
+    if (!(whole >= 0 && whole <= PAGE_BYTES + GROWTH * packed)) throw new RangeError(`it has ${packed} bytes, or ${whole} decompressed`);
     const body = this.#bytes.subarray(start, cursor.at), type = numberOf(header, 1), about = header.get([5, NaN, 7, 8][type] ?? NaN);
-    if (!(about instanceof Map)) throw new RangeError(`its header is that of no page of type ${type}`);
+    if (!(about instanceof Map)) throw new RangeError(`its header does not belong to a page of type ${type}`);
     const values = numberOf(about, 1), most = type === 2 ? whole : this.#left;
-    if (!(values >= 0 && values <= most)) throw new RangeError(`it has ${values} values, where ${most} are`);
+    if (!(values >= 0 && values <= most)) throw new RangeError(`it has ${values} values, but at most ${most} are possible`);
     if (type !== 2) this.#left -= values;
     if (type === 0) this.#checks.push((page) => this.#levelled(page, { values, encoding: numberOf(about, 2) }));
     else if (type === 2) this.#checks.push(() => {});
@@ -173,7 +179,7 @@ class ColumnPages {
     return { end: cursor.at, whole };
   }
 
-  /** A page whose levels are compressed with its values. */
+  /** Checks a page whose levels are compressed together with its values. */
   #levelled(page: Uint8Array, { values, encoding }: { values: number; encoding: number }): void {
     const cursor = new ParquetCursor(page);
     let there = values;
@@ -187,7 +193,7 @@ class ColumnPages {
     this.#values(cursor, { page, count: there, encoding, second: false });
   }
 
-  /** A page of the second version: its levels are not compressed. */
+  /** Checks a page of the second version, whose levels are not compressed. */
   #second(body: Uint8Array, { about, whole }: { about: ThriftFields; whole: number }): void {
     const [values, nulls, rows, encoding, defined, repeated] = [1, 2, 3, 4, 5, 6].map((id) => numberOf(about, id)) as [
       number,
@@ -199,7 +205,7 @@ class ColumnPages {
       throw new RangeError(`its levels have ${levels} bytes`);
     }
     if (!(nulls >= 0 && nulls <= values && rows! >= 0)) {
-      throw new RangeError(`it has ${values} values, ${nulls} of them none, in ${rows} rows`);
+      throw new RangeError(`it has ${values} values, ${nulls} of them null, in ${rows} rows`);
     }
     const { repeated: deepest, defined: fullest } = this.#levels;
     if (deepest > 0) new ParquetCursor(body.subarray(0, repeated)).runs({ width: widthOf(deepest), count: values });
@@ -210,13 +216,13 @@ class ColumnPages {
     else this.#checks.push(check);
   }
 
-  /** The values of a page, as far as their encoding has counts of its own. */
+  /** Checks the values of a page, if their encoding has counts of its own. */
   #values(cursor: ParquetCursor, options: { page: Uint8Array; count: number; encoding: number; second: boolean }): void {
     const { page, count, encoding, second } = options;
     switch (encoding) {
-      case 2: // of a dictionary
+      case 2: // a dictionary
       case 3: // runs
-      case 8: // of a dictionary
+      case 8: // a dictionary
         if (second ? encoding === 3 : this.#boolean) {
           cursor.length();
           cursor.runs({ width: 1, count });
@@ -227,7 +233,7 @@ class ColumnPages {
         }
         break;
       case 5: // deltas
-      case 6: // bytes, whose lengths are deltas
+      case 6: // bytes, preceded by their lengths as deltas
         cursor.deltas({ count });
         break;
       case 7:
@@ -237,7 +243,7 @@ class ColumnPages {
   }
 }
 
-/** Looks at texts of which each says how much it shares with the one before. */
+/** Checks texts that each give the length of the prefix they share with the previous one. */
 function checkShared(cursor: ParquetCursor, { count, most }: { count: number; most: number }): void {
   const shared: number[] = [];
   let last = 0, total = 0, i = 0;
@@ -247,7 +253,7 @@ function checkShared(cursor: ParquetCursor, { count, most }: { count: number; mo
     each: (value) => {
       const before = shared[i++]!;
       if (!(value >= 0 && before >= 0 && before <= last)) {
-        throw new RangeError(`a text of it shares ${before} bytes with ${last} before, and has ${value} more`);
+        throw new RangeError(`a text of it shares ${before} of the ${last} bytes before it, and has ${value} more`);
       }
       last = before + value;
       total += last;
@@ -256,14 +262,14 @@ function checkShared(cursor: ParquetCursor, { count, most }: { count: number; mo
   });
 }
 
-/** A number that a header must have. */
+/** Returns a number that a header must contain. */
 function numberOf(fields: ThriftFields, id: number): number {
   const value = fields.get(id);
   if (typeof value !== "number") throw new RangeError(`its header has no number in field ${id}`);
   return value;
 }
 
-/** Bits that a level takes. */
+/** Returns the bits of a level. */
 function widthOf(most: number): number {
   return 32 - Math.clz32(most);
 }

@@ -1,27 +1,28 @@
 /**
- * How data sets write a picture: bytes, { bytes, path }, a path, a data URL, bare base64, { image }, { url }, { image_url: { url } }, an address on the web.
+ * Reads a picture in every form of data sets: bytes, { bytes, path }, a path, a data URL, bare base64, { image }, { url }, { image_url: {
+ * url } }, a web address.
  *
  * @module
  */
 import { fileURLToPath } from "node:url";
 
-/** Where a picture's bytes come from. */
+/** The source of a picture's bytes. */
 export type PictureOrigin =
   | { readonly kind: "bytes"; readonly bytes: Uint8Array }
   | { readonly kind: "path"; readonly path: string }
   | { readonly kind: "url"; readonly url: string };
 
-/** A value holds no picture. Its words follow the name of the column, and never hold what the value was, where that is long. */
+/** Is thrown for a value that holds no picture. Its message follows the name of the column, and does not contain long values. */
 export class BadPicture extends Error {}
 
-/** Fields of an object that may hold it, the first that is set being taken. */
+/** Fields of an object that may hold the picture. The first one that is set is used. */
 const FIELDS = ["bytes", "image", "image_url", "video", "video_url", "url", "path", "data", "base64", "b64_json"] as const;
-/** How base64 begins of a PNG, JPEG, GIF, WebP and TIFF. */
+/** How the base64 of a PNG, JPEG, GIF, WebP and TIFF begins. */
 const BASE64_HEAD = /^(?:iVBORw0KGgo|\/9j\/|R0lGOD|UklGR|SUkqA|TU0AK)/u, BASE64 = /^[A-Za-z0-9+/_\s-]+=*\s*$/u;
-const LEAST_BASE64 = 48; // characters; a path of that form is shorter
+const LEAST_BASE64 = 48; // characters; a path of such characters is shorter
 
 /**
- * A text of data for a message: itself where it is short, and otherwise how long it is, since what is long is a picture rather than a path.
+ * Returns a text for a message: the text itself if it is short, else its length, because a long text is a picture and not a path.
  *
  * @example
  * ```ts
@@ -38,11 +39,10 @@ export function named(text: string): string {
 }
 
 /**
- * Where a picture comes from that a row holds.
+ * Returns the source of the picture that a row holds.
  *
- * @param value As the row has it.
- * @throws {BadPicture} for what is no picture.
- *
+ * @param value The row's value.
+ * @throws {BadPicture} if the value is not a picture.
  * @example
  * ```ts
  * import { pictureOrigin } from "./pictures.ts";
@@ -55,7 +55,7 @@ export function named(text: string): string {
  */
 export function pictureOrigin(value: unknown, depth = 0): PictureOrigin {
   if (value instanceof Uint8Array) {
-    if (value.length === 0) throw new BadPicture("holds a picture of no bytes");
+    if (value.length === 0) throw new BadPicture("holds an empty picture");
     return { kind: "bytes", bytes: value };
   }
   if (typeof value === "string") return textOrigin(value);
@@ -75,7 +75,7 @@ export function pictureOrigin(value: unknown, depth = 0): PictureOrigin {
 }
 
 function textOrigin(text: string): PictureOrigin {
-  if (text === "") throw new BadPicture("holds an empty text in the place of a picture");
+  if (text === "") throw new BadPicture("holds an empty text instead of a picture");
   if (/^data:/iu.test(text)) {
     const [head] = /^data:[^,]{0,200};base64,/iu.exec(text) ?? [];
     if (head === undefined) throw new BadPicture("holds a data URL that is not in base64");
@@ -86,7 +86,7 @@ function textOrigin(text: string): PictureOrigin {
     try {
       return { kind: "path", path: fileURLToPath(text) };
     } catch {
-      throw new BadPicture(`names ${named(text)}, which is no file of this machine`);
+      throw new BadPicture(`names ${named(text)}, which is not a file on this machine`);
     }
   }
   if (/^[a-z][a-z0-9+.-]*:\/\//iu.test(text)) throw new BadPicture(`names ${named(text)}: only paths and file:, http: and https: are read`);
@@ -94,7 +94,7 @@ function textOrigin(text: string): PictureOrigin {
   return { kind: "path", path: text };
 }
 
-/** Whether a text is a picture's base64, whole or broken, rather than a path, whose name would have an ending. */
+/** Tells whether a text is a picture's base64, intact or damaged, and not a path, which would have a file extension. */
 function isBase64(text: string): boolean {
   return text.length >= LEAST_BASE64 && BASE64_HEAD.test(text) && !text.includes(".");
 }
@@ -105,7 +105,7 @@ function fromBase64(text: string): Uint8Array {
     const bytes = Uint8Array.fromBase64(text, { alphabet });
     if (bytes.length > 0) return bytes;
   } catch {
-    // Said below.
+    // The error is thrown below.
   }
   throw new BadPicture(`holds base64 of ${text.length} characters that cannot be read`);
 }

@@ -1,6 +1,6 @@
 /**
- * A value as plain data, as JSON has it: whole numbers of 64 bits become numbers, or texts where they are too large; dates become texts; bytes
- * are left out, or null in a list.
+ * Converts a value to plain data, as JSON has it. 64-bit integers become numbers, or texts if they are too large. Dates become texts. Bytes
+ * are omitted, or become null in a list.
  *
  * @example
  * ```ts

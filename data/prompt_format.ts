@@ -1,5 +1,5 @@
 /**
- * How a problem is put to the model: an instruction behind it, or a text around it.
+ * How a problem is presented to the model: with an instruction after it, or with text around it.
  *
  * @module
  */
@@ -8,7 +8,7 @@ import { listed } from "./choices.ts";
 
 const THINK = "First reason step by step between <think> and </think>.";
 
-/** Instructions by name; "none" adds nothing. */
+/** The instructions by name. "none" adds nothing. */
 export const INSTRUCTIONS = {
   none: "",
   boxed: "Reason step by step, and put the final answer in \\boxed{}.",
@@ -16,30 +16,32 @@ export const INSTRUCTIONS = {
   "think_answer": `${THINK} Then give the final answer between <answer> and </answer>.`,
 } as const;
 
-/** The name of an instruction, or a text with {content} where the problem goes, and {options} where its choices may. */
+/** The name of an instruction, or a text with {content} in place of the problem and, optionally, {options} in place of its choices. */
 export type PromptFormat = keyof typeof INSTRUCTIONS | (string & Record<never, never>);
 
-/** Where a format puts a question's choices: behind the problem, unless it shows them itself; where {options} stands; or, in a text without {options}, nowhere. */
+/**
+ * Returns where a format puts a question's choices: behind the problem, unless the problem shows them itself; inside the text, at
+ * {options}; or nowhere, if the text has no {options}.
+ */
 export function placeOfOptions(format: PromptFormat): "behind" | "inside" | "nowhere" {
   if (Object.hasOwn(INSTRUCTIONS, format)) return "behind";
   return format.includes("{options}") ? "inside" : "nowhere";
 }
 
-/** Text before and after a problem. */
+/** The text before and after a problem. */
 export interface Surroundings {
-  /** Text in front. */
+  /** The text before it. */
   readonly before: string;
-  /** Text behind. */
+  /** The text after it. */
   readonly after: string;
 }
 
 /**
- * The text around a problem.
+ * Returns the text around a problem.
  *
- * @param format As of `PromptFormat`.
- * @param options Texts of the question's choices, for {options}.
- * @throws {RangeError} for a format that is neither a name nor has {content} once.
- *
+ * @param format The prompt format.
+ * @param options The texts of the question's choices, for {options}.
+ * @throws {RangeError} for a format that is neither a name nor a text with {content} exactly once.
  * @example
  * ```ts
  * import { surroundings } from "./prompt_format.ts";
@@ -58,14 +60,16 @@ export function surroundings(format: PromptFormat, options: readonly string[] = 
   const [before, after, ...more] = format.split("{content}");
   if (after === undefined || more.length > 0) {
     const names = Object.keys(INSTRUCTIONS).join(", ");
-    throw new RangeError(`Cannot format prompts as ${JSON.stringify(format)}: it is none of ${names}, nor a text with {content} once`);
+    throw new RangeError(
+      `Cannot format prompts as ${JSON.stringify(format)}: it is neither one of ${names} nor a text with {content} once`,
+    );
   }
   const choices = listed(options);
   return { before: before!.replaceAll("{options}", () => choices), after: after.replaceAll("{options}", () => choices) };
 }
 
 /**
- * Parts with text around them, joined to the text that they begin or end with.
+ * Adds text around parts, joined to the text at their beginning or end.
  *
  * @example
  * ```ts

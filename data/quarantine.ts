@@ -1,26 +1,25 @@
 import { KedgeError } from "../ffi/errors.ts";
 import type { Dataset, Sample } from "./sample.ts";
 
-/** What a row that cannot be used does: ends the run, or is reported and left out. */
+/** What happens when a row cannot be used: the run ends, or the row is reported and skipped. */
 export type BadRows = "stop" | "quarantine";
 
-/** A row that was left out. */
+/** A row that was skipped. */
 export interface BadRow {
-  /** As of its sample. */
+  /** The sample's id. */
   readonly id: string;
-  /** Why. */
+  /** Why the row was skipped. */
   readonly reason: string;
 }
 
 /**
- * Reads a row, or leaves it out.
+ * Reads a row, or skips it.
  *
- * @param dataset The data.
- * @param index The row.
- * @param options `badRows`: what a bad row does; `onBad`: told of each that is left out.
- * @returns The sample; undefined where the row was left out.
- * @throws {KedgeError} `BadData` for a bad row under "stop". Errors of another kind are always thrown.
- *
+ * @param dataset The data set.
+ * @param index The row's index.
+ * @param options `badRows`: what happens for a bad row. `onBad`: is called for each row that is skipped.
+ * @returns The sample, or undefined if the row was skipped.
+ * @throws {KedgeError} `BadData` for a bad row under "stop". Other errors are always thrown.
  * @example
  * ```ts
  * import { type BadRow, readSample } from "./quarantine.ts";

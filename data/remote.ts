@@ -1,23 +1,23 @@
 /**
- * Pictures on the web, fetched only where a user allows it.
+ * Fetches pictures from the web, only where the user permits it.
  *
  * @module
  */
 
-/** Which hosts pictures may be fetched from: none, any, or those named, as "images.example.org" or "127.0.0.1:8080". */
+/** The hosts that pictures may be fetched from: none, any, or those named, such as "images.example.org" or "127.0.0.1:8080". */
 export type AllowRemote = boolean | readonly string[];
 
-/** Bounds of a fetch. */
+/** The limits of a fetch. */
 export interface FetchBounds {
-  /** Most bytes; default 32 MiB. */
+  /** The maximum number of bytes. Default: 32 MiB. */
   readonly bytes?: number;
-  /** Most milliseconds, of all tries and redirections; default 20,000. */
+  /** The maximum number of milliseconds for all tries and redirections. Default: 20,000. */
   readonly time?: number;
 }
 
 const REDIRECTIONS = 5, TRIES = 3, PAUSE = 300; // milliseconds before the second try, doubled before the third
 
-/** An address without what may be secret in it, for messages. */
+/** Removes possible secrets from an address, for messages. */
 export function publicAddress(url: string): string {
   const { protocol, host, pathname } = new URL(url);
   return `${protocol}//${host}${pathname.length > 120 ? `${pathname.slice(0, 120)}...` : pathname}`;
@@ -26,10 +26,9 @@ export function publicAddress(url: string): string {
 /**
  * Fetches a picture.
  *
- * @param url http: or https:.
- * @param allowed Where it may come from; a redirection must be allowed too.
- * @throws {Error} that says why not: the host is not allowed, the answer is no success, too large or too slow.
- *
+ * @param url An http: or https: URL.
+ * @param allowed The permitted hosts. They also apply to redirections.
+ * @throws {Error} with the reason: the host is not permitted, or the answer is an error, too large or too slow.
  * @example
  * ```ts
  * import { fetchPicture } from "./remote.ts";
@@ -83,8 +82,8 @@ function checkAllowed(url: string, allowed: AllowRemote): void {
   const { protocol, host, hostname } = new URL(url);
   if (protocol !== "http:" && protocol !== "https:") throw new Error(`it leads to ${protocol}, and only http: and https: are fetched`);
   if (allowed === true || (allowed !== false && (allowed.includes(host) || allowed.includes(hostname)))) return;
-  const words = allowed === false ? "nothing is fetched from the web" : `it allows ${allowed.join(", ") || "no host"}`;
-  throw new Error(`it is on ${host}, and ${words}: set data.allowRemote to true or to ["${host}"], or download it beforehand`);
+  const words = allowed === false ? "fetching from the web is off" : `it allows ${allowed.join(", ") || "no host"}`;
+  throw new Error(`it is on ${host}, and ${words}: set data.allowRemote to true or to ["${host}"], or download the picture beforehand`);
 }
 
 async function readWhole(response: Response, { url, bytes }: { url: string; bytes: number }): Promise<Uint8Array<ArrayBuffer>> {

@@ -1,11 +1,11 @@
 /**
- * Columns of a row by their names, or by paths into them.
+ * Finds columns of a row by their names, or by paths into them.
  *
  * @module
  */
 
 /**
- * The value under a key: the column of that name, or what a path with dots leads to. Null is as good as nothing.
+ * Returns the value under a key: the column of that name, or the value that a dotted path leads to. Null counts as absent.
  *
  * @example
  * ```ts
@@ -26,7 +26,7 @@ export function valueAt(row: Readonly<Record<string, unknown>>, key: string): un
   return value ?? undefined;
 }
 
-/** A row without what some keys lead to. Objects on the way keep their other fields. */
+/** Returns a row without the values under some keys. The objects that contain them keep their other fields. */
 export function without(row: Readonly<Record<string, unknown>>, keys: readonly string[]): Record<string, unknown> {
   const left: Record<string, unknown> = { ...row };
   for (const key of keys) {

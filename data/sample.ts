@@ -1,45 +1,45 @@
 import type { Message } from "../model/processor/messages.ts";
 import type { Truth } from "../verify/reward.ts";
 
-/** A row of data, ready to be asked. */
+/** A row of data in the form for the model. */
 export interface Sample {
-  /** Where it stands, as "train.jsonl:17" or "board/train/17": the same for the same row. */
+  /** The id, such as "train.jsonl:17" or "board/train/17". The same row always has the same id. */
   readonly id: string;
-  /** The turns up to where the answer begins, pictures inside. */
+  /** The turns before the answer, with pictures. */
   readonly messages: readonly Message[];
-  /** What the answer should say. */
+  /** The expected answer. */
   readonly truth: Truth;
-  /** Texts of a multiple-choice question's choices. */
+  /** The texts of a multiple-choice question's choices. */
   readonly options?: readonly string[];
   /** An answer to learn from, for supervised training. */
   readonly demonstration?: string;
-  /** The row's other fields, as plain data: for rewards, and for tables by any column. */
+  /** The row's other fields as plain data, for rewards and for tables by column. */
   readonly fields: Readonly<Record<string, unknown>>;
 }
 
 /** A file of rows. */
 export interface DataFile {
-  /** Where it is. */
+  /** The file's path. */
   readonly path: string;
-  /** As in the ids of its rows. */
+  /** The file's name, as in the ids of its rows. */
   readonly name: string;
-  /** How many it holds. */
+  /** The number of rows. */
   readonly rows: number;
 }
 
-/** Rows by number. */
+/** Rows by index. */
 export interface Dataset {
-  /** For messages and reports. */
+  /** The data set's name, for messages and reports. */
   readonly name: string;
-  /** Rows. Generated ones have as many as one likes: Infinity. */
+  /** The number of rows; Infinity for generated ones. */
   readonly size: number;
-  /** The files that its rows are in, one behind the other; undefined where they are generated. */
+  /** The files that the rows are in, one after the other; undefined if the rows are generated. */
   readonly files?: readonly DataFile[];
   /**
-   * Reads a row, with its pictures.
+   * Reads a row with its pictures.
    *
-   * @param index In [0, size).
-   * @throws {KedgeError} `BadData` naming file, row and key.
+   * @param index The row, in [0, size).
+   * @throws {KedgeError} `BadData` that names file, row and key.
    */
   sample(index: number): Promise<Sample>;
 }

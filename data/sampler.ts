@@ -1,16 +1,16 @@
 import { Random } from "../tensor/random.ts";
 
-/** Where a sampler stands, as plain data. */
+/** The position of a sampler, as plain data. */
 export interface SamplerState {
-  /** Passes over the data that are complete. */
+  /** The number of completed passes over the data. */
   readonly epoch: number;
-  /** Rows of the present pass that were given. */
+  /** The number of rows of the current pass that were drawn. */
   readonly position: number;
 }
 
 /**
- * Numbers of rows in the order in which they are to be trained on: each epoch has each row once, in an order drawn from seed and epoch alone.
- * Of data without end, the numbers count up. Two samplers of one size, seed and state give the same numbers forever.
+ * Draws row indices in training order. Each epoch has each row once, in an order that depends only on the seed and the epoch. For endless
+ * data, the indices count up. Two samplers of the same size, seed and state draw the same indices.
  *
  * @example
  * ```ts
@@ -28,7 +28,7 @@ export interface SamplerState {
  * ```
  */
 export class ShuffledSampler {
-  /** Rows of an epoch. */
+  /** The number of rows in an epoch. */
   readonly size: number;
   readonly #seed: number;
   readonly #shuffle: boolean;
@@ -37,29 +37,29 @@ export class ShuffledSampler {
   #order: { readonly epoch: number; readonly rows: Uint32Array } | undefined;
 
   /**
-   * A sampler at its start.
+   * Makes a sampler at its start.
    *
-   * @param size Rows; Infinity for data without end.
-   * @param options `seed`: a safe integer, 0 or more; `shuffle`: false for the rows' own order (default: true).
+   * @param size The number of rows; Infinity for endless data.
+   * @param options `seed`: a safe integer of at least 0. `shuffle`: false for the rows' own order. Default: true.
    * @throws {RangeError} for a size or seed out of range.
    */
   constructor(size: number, options: { seed: number; shuffle?: boolean }) {
     const fits = size === Infinity || (Number.isInteger(size) && size > 0 && size < 2 ** 32);
-    if (!fits) throw new RangeError(`Cannot sample from ${size} rows: it takes 1 to ${2 ** 32 - 1}, or Infinity`);
+    if (!fits) throw new RangeError(`Cannot sample from ${size} rows: the number must be 1 to ${2 ** 32 - 1}, or Infinity`);
     this.size = size;
     this.#shuffle = (options.shuffle ?? true) && size !== Infinity;
     this.#seed = new Random(options.seed).bits();
   }
 
-  /** Where it stands, between two calls of `next`. */
+  /** The position between two calls of `next`. */
   get state(): SamplerState {
     return { epoch: this.#epoch, position: this.#position };
   }
 
   /**
-   * Goes to where a sampler of the same size and seed stood.
+   * Restores the position of a sampler of the same size and seed.
    *
-   * @throws {RangeError} for a state that no sampler of this size has.
+   * @throws {RangeError} for a state that is impossible for this size.
    */
   restore(state: SamplerState): void {
     const { epoch, position } = state, fits = (n: number) => Number.isSafeInteger(n) && n >= 0;
@@ -71,10 +71,10 @@ export class ShuffledSampler {
   }
 
   /**
-   * The next numbers of rows. They go on in the next epoch where this one ends among them.
+   * Draws the next row indices. If the epoch ends among them, they continue in the next epoch.
    *
-   * @param count How many.
-   * @throws {RangeError} for a count that is no integer of 0 or more.
+   * @param count The number of indices.
+   * @throws {RangeError} for a count that is not an integer of at least 0.
    */
   next(count: number): number[] {
     if (!Number.isSafeInteger(count) || count < 0) throw new RangeError(`Cannot draw ${count} rows`);
@@ -88,7 +88,7 @@ export class ShuffledSampler {
     });
   }
 
-  /** This epoch's order. */
+  /** Returns the order of this epoch. */
   #rows(): Uint32Array {
     if (this.#order?.epoch === this.#epoch) return this.#order.rows;
     const random = new Random(this.#seed + this.#epoch), rows = Uint32Array.from({ length: this.size }, (_, i) => i);

@@ -1,5 +1,5 @@
 /**
- * What a row says should be answered.
+ * Reads the expected answer of a row.
  *
  * @module
  */
@@ -9,7 +9,7 @@ import type { Truth } from "../verify/reward.ts";
 import { letterOf } from "./choices.ts";
 import { plain } from "./plain.ts";
 
-/** A row's truth cannot be used. Its words follow the name of the column. */
+/** Is thrown for a truth that cannot be used. Its message follows the name of the column. */
 export class BadTruth extends Error {}
 
 const isNumber = (value: unknown) => typeof value === "number" && Number.isFinite(value);
@@ -17,12 +17,11 @@ const isText = (value: unknown) => typeof value === "string" && value !== "";
 const isList = (value: unknown, has: (item: unknown) => boolean) => Array.isArray(value) && value.length > 0 && value.every(has);
 
 /**
- * A truth as a row holds it: a text, a number, true or false, a list of texts, numbers or coordinates, or an object, which only reward modules take.
+ * Reads a truth: a text, a number, true or false, a list of texts, numbers or coordinates, or an object, which only reward modules accept.
  *
- * @param value As the row has it.
- * @param choices Of the question: a number is then the label or the value of one of them, or its place, counted from 0.
- * @throws {BadTruth} for what is none of these, and for a number or a letter that fits no choice, or a number that fits two.
- *
+ * @param value The row's value.
+ * @param choices The question's choices. A number is then the label or the value of a choice, or its index from 0.
+ * @throws {BadTruth} for other values, for a number or letter that fits no choice, and for a number that fits two.
  * @example
  * ```ts
  * import { BadTruth, truthOf } from "./truths.ts";
@@ -41,41 +40,42 @@ export function truthOf(value: unknown, choices: readonly string[] = []): Truth 
   const [, letter] = typeof truth === "string" ? /^\s*\(?([A-Z])\)?\s*$/u.exec(truth) ?? [] : [];
   const named = letter === undefined || choices.length === 0 || choices.some((choice) => choice.trim() === (truth as string).trim());
   if (!named && letter!.charCodeAt(0) - 65 >= choices.length) {
-    throw new BadTruth(`is ${JSON.stringify(truth)}, and there are ${choices.length} choices, A to ${letterOf(choices.length - 1)}`);
+    throw new BadTruth(`is ${JSON.stringify(truth)}, but there are ${choices.length} choices, A to ${letterOf(choices.length - 1)}`);
   }
   const object = typeof truth === "object" && truth !== null && !Array.isArray(truth) && Object.keys(truth).length > 0;
   const fits = isText(truth) || isNumber(truth) || typeof truth === "boolean" || object || isList(truth, isText) ||
     isList(truth, isNumber) ||
     isList(truth, (item) => isList(item, isNumber));
   if (fits) return truth as Truth;
-  throw new BadTruth("is no text, number, true or false, object, or list of texts, numbers or coordinates");
+  throw new BadTruth("is not a text, number, true or false, object, or list of texts, numbers or coordinates");
 }
 
-/** The letter of the choice that a number means, by its place or by its value, where these are not two choices. */
+/** Returns the letter of the choice that a number means, by its index or by its value, unless these are two different choices. */
 function choiceByNumber(truth: number | string, given: readonly string[]): string | number {
   const { texts: choices, labels = [] } = choicesOf(given), label = labels.indexOf(String(truth).trim());
   if (label >= 0) return letterOf(label);
   if (typeof truth === "string") {
     const written = choices.some((choice) => choice.trim() === truth.trim());
-    if (written || choices.some((choice) => /\d/u.test(choice))) return truth; // a value, which the grader compares
+    if (written || choices.some((choice) => /\d/u.test(choice))) return truth; // it is a value, which the grader compares
   }
   const number = Number(truth), values = choices.flatMap((choice, i) => leadingNumber(choice) === number ? [i] : []);
-  const place = Number.isInteger(number) && number >= 0 && number < choices.length ? number : undefined;
-  const found = new Set([...values, ...place === undefined ? [] : [place]]), [only] = found;
-  if (found.size === 1) return values.length > 0 && Number(choices[only!]) === number ? truth : letterOf(only!);
-  const what = found.size > 1
-    ? `may be ${found.values().map(letterOf).toArray().join(" or ")}, by its place (counted from 0) or by its value`
-    : `is no choice: of ${choices.length} choices the places are 0 to ${choices.length - 1}, and none has it as its text`;
-  throw new BadTruth(`is ${JSON.stringify(truth)}, which ${what}; write the letter, as "A"`);
+  const index = Number.isInteger(number) && number >= 0 && number < choices.length ? number : undefined;
+  const candidates = new Set([...values, ...index === undefined ? [] : [index]]), [only] = candidates;
+  if (candidates.size === 1) return values.length > 0 && Number(choices[only!]) === number ? truth : letterOf(only!);
+  const what = candidates.size > 1
+    ? `may be ${candidates.values().map(letterOf).toArray().join(" or ")}, by its index (from 0) or by its value`
+    : `is not a choice: the indices of the ${choices.length} choices are 0 to ${choices.length - 1}, and no choice has this text`;
+  throw new BadTruth(`is ${JSON.stringify(truth)}, which ${what}; write the letter, such as "A"`);
 }
 
-/** The number that a choice begins with: 3 of "3", "$3$", "3 cm"; NaN of other texts. */
+/** Returns the number that a choice begins with: 3 for "3", "$3$" and "3 cm"; NaN for other texts. */
 function leadingNumber(choice: string): number {
   return /^[\s$({]*-?[\d.]+(?!\s*\/)/u.test(choice) ? parseFloat(choice.replace(/^[\s$({]+/u, "")) : NaN;
 }
 
 /**
- * What a worked answer answers: what it says between `<answer>` and `</answer>`, in its last `\boxed{}`, or behind its last `####`; all of it where it has none of them.
+ * Returns the answer in a worked solution: the text between `<answer>` and `</answer>`, in the last `\boxed{}`, or after the last `####`.
+ * Without any of these it is the whole text.
  *
  * @example
  * ```ts

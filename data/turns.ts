@@ -1,11 +1,12 @@
 /**
- * Conversations as data sets write them: a text, turns of { role, content } or of { from, value }, contents of texts or of parts.
+ * Reads conversations in every form of data sets: a text, turns of { role, content } or of { from, value }, contents that are texts or
+ * parts.
  *
  * @module
  */
 import type { Message } from "../model/processor/messages.ts";
 
-/** A piece of a turn: a text, in which markers may stand; a picture of its own; or a place for the next of the row's pictures. */
+/** A piece of a turn: a text, which may contain markers; a picture of its own; or a position for the next of the row's pictures. */
 export type Piece =
   | { readonly kind: "text"; readonly text: string }
   | { readonly kind: "image"; readonly value: unknown }
@@ -19,7 +20,7 @@ export interface DraftTurn {
   readonly pieces: readonly Piece[];
 }
 
-/** A conversation cannot be read. Its words follow the name of the column. */
+/** Is thrown for a conversation that cannot be read. Its message follows the name of the column. */
 export class BadTurns extends Error {}
 
 const ROLES: Readonly<Record<string, Message["role"]>> = {
@@ -39,18 +40,17 @@ const isFields = (value: unknown): value is Fields =>
 const roleOf = (turn: Fields) => turn["role"] ?? turn["from"];
 const contentOf = (turn: Fields) => turn["content"] ?? turn["value"];
 
-/** Whether a value is a conversation: a list of turns that each say whose they are. */
+/** Tells whether a value is a conversation: a list of turns that each name their speaker. */
 export function isTurns(value: unknown): boolean {
   return Array.isArray(value) && value.length > 0 &&
     value.every((turn) => isFields(turn) && typeof roleOf(turn) === "string" && contentOf(turn) !== undefined);
 }
 
 /**
- * The turns of a prompt.
+ * Reads the turns of a prompt.
  *
- * @param value A text, which is a user's turn, or a list of turns.
- * @throws {BadTurns} for what is neither, for a role that the models here have not, and for parts of other kinds.
- *
+ * @param value A text, which is a user turn, or a list of turns.
+ * @throws {BadTurns} for other values, for an unknown role, and for parts of other types.
  * @example
  * ```ts
  * import { turnsOf } from "./turns.ts";
@@ -65,12 +65,14 @@ export function isTurns(value: unknown): boolean {
  */
 export function turnsOf(value: unknown): DraftTurn[] {
   if (typeof value === "string" && value !== "") return [{ role: "user", pieces: [{ kind: "text", text: value }] }];
-  if (!Array.isArray(value) || value.length === 0) throw new BadTurns("is no text and no list of turns, or an empty one");
+  if (!Array.isArray(value) || value.length === 0) throw new BadTurns("is neither a text nor a non-empty list of turns");
   return value.map((turn: unknown, i): DraftTurn => {
-    if (!isFields(turn)) throw new BadTurns(`is no list of turns: its item ${i} is no object with role and content`);
+    if (!isFields(turn)) throw new BadTurns(`is not a list of turns: its item ${i} is not an object with role and content`);
     const given = roleOf(turn), role = typeof given === "string" ? ROLES[given.toLowerCase()] : undefined;
     if (role === undefined) {
-      throw new BadTurns(`has a turn ${i} of ${JSON.stringify(given) ?? "nobody"}: it takes ${Object.keys(ROLES).join(", ")}`);
+      throw new BadTurns(
+        `has a turn ${i} of the role ${JSON.stringify(given) ?? "undefined"}; the roles are ${Object.keys(ROLES).join(", ")}`,
+      );
     }
     return { role, pieces: piecesOf(contentOf(turn), i) };
   });
@@ -79,7 +81,7 @@ export function turnsOf(value: unknown): DraftTurn[] {
 function piecesOf(content: unknown, turn: number): Piece[] {
   if (typeof content === "string") return [{ kind: "text", text: content }];
   const parts = isFields(content) ? [content] : content;
-  if (!Array.isArray(parts)) throw new BadTurns(`has a turn ${turn} without a content: it takes a text or a list of parts`);
+  if (!Array.isArray(parts)) throw new BadTurns(`has a turn ${turn} without content; content is a text or a list of parts`);
   return parts.map((part: unknown) => pieceOf(part, turn));
 }
 
@@ -92,7 +94,7 @@ function pieceOf(part: unknown, turn: number): Piece {
     case "text":
     case "input_text":
     case "output_text":
-      if (typeof part["text"] !== "string") throw new BadTurns(`has a text in its turn ${turn} that is none`);
+      if (typeof part["text"] !== "string") throw new BadTurns(`has a text part without a text in its turn ${turn}`);
       return { kind: "text", text: part["text"] };
     case "image":
     case "image_url":
@@ -102,11 +104,13 @@ function pieceOf(part: unknown, turn: number): Piece {
     case "video_url":
       return given ? { kind: "video", value: own } : { kind: "next video" };
     default:
-      throw new BadTurns(`has a part of the type ${JSON.stringify(type) ?? "none"} in its turn ${turn}: it takes text, image and video`);
+      throw new BadTurns(
+        `has a part of the type ${JSON.stringify(type) ?? "none"} in its turn ${turn}; the types are text, image and video`,
+      );
   }
 }
 
-/** What a turn says, where it is text alone. @throws {BadTurns} where it holds a picture. */
+/** Returns the text of a turn. @throws {BadTurns} if it contains a picture. */
 export function textOfTurn(turn: DraftTurn): string {
   return turn.pieces.map((piece) => {
     if (piece.kind === "text") return piece.text;

@@ -3,7 +3,7 @@ import { type BoardOptions, boardOptions } from "./options.ts";
 import { boardProblem, type BoardSplit } from "./problem.ts";
 
 /**
- * The board task as rows without end.
+ * The board task as an endless data set.
  *
  * @example
  * ```ts
@@ -21,7 +21,7 @@ export class BoardDataset implements Dataset {
   readonly #options: BoardOptions;
   readonly #place: { seed: number; split: BoardSplit };
 
-  /** Boards as options have them. @throws {RangeError} for options out of range. */
+  /** Makes a data set of boards. @throws {RangeError} for options out of range. */
   constructor(options: Partial<BoardOptions>, place: { seed: number; split: BoardSplit }) {
     this.#options = boardOptions(options);
     this.#place = place;

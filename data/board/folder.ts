@@ -5,13 +5,13 @@ import { WORDS } from "./language.ts";
 
 const SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>"];
 
-/** A lean template: a turn is its parts between <|im_start|> and <|im_end|>, and an answer begins with <|im_start|>. */
+/** A small chat template. A turn consists of its parts between <|im_start|> and <|im_end|>, and an answer begins with <|im_start|>. */
 const TEMPLATE = "{% for message in messages %}<|im_start|>{% if message.content is string %}{{ message.content }}{% else %}" +
   "{% for part in message.content %}{% if part.type == 'image' %}<|vision_start|><|image_pad|><|vision_end|>{% elif part.type == 'video' %}" +
   "<|vision_start|><|video_pad|><|vision_end|>{% else %}{{ part.text }}{% endif %}{% endfor %}{% endif %}<|im_end|>{% endfor %}" +
   "{% if add_generation_prompt %}<|im_start|>{% endif %}";
 
-// transformers' Qwen2Tokenizer puts its own cut of a text into words in the place of tokenizer.json's, which takes numbers apart.
+// The Qwen2Tokenizer of transformers replaces the pre-tokenizer of tokenizer.json by its own, which splits numbers.
 const TOKENIZER_CONFIG = {
   "tokenizer_class": "PreTrainedTokenizerFast",
   "eos_token": "<|im_end|>",
@@ -20,7 +20,10 @@ const TOKENIZER_CONFIG = {
   "model_max_length": 4096,
 };
 
-/** A byte-level BPE in which each word with the space before it is one token: every merge begins at the space, so that none gets in another's way. */
+/**
+ * Makes a byte-level BPE in which each word with its leading space is one token. Every merge begins at the space, so that merges of
+ * different words do not interfere.
+ */
 function tokenizerJson(): Record<string, unknown> {
   const printable = (byte: number) => (byte >= 0x21 && byte <= 0x7e) || (byte >= 0xa1 && byte <= 0xac) || byte >= 0xae;
   let next = 0x100;
@@ -42,7 +45,7 @@ function tokenizerJson(): Record<string, unknown> {
     truncation: null,
     padding: null,
     normalizer: { type: "NFC" },
-    // Words are what stands between spaces: the BPE never sees two of them at once.
+    // Words are separated by spaces. The BPE never sees two words at once.
     "pre_tokenizer": {
       type: "Sequence",
       pretokenizers: [
@@ -66,7 +69,7 @@ function tokenizerJson(): Record<string, unknown> {
 }
 
 /**
- * One more than the highest id of the board's tokenizer.
+ * Returns the vocabulary size of the board's tokenizer.
  *
  * @example
  * ```ts
@@ -82,10 +85,10 @@ export function boardVocabulary(): number {
 }
 
 /**
- * Makes the folder of a model that knows nothing, for the board task: tokenizer, template, processor, random weights of deviation 1 / sqrt(inputs).
+ * Makes the folder of an untrained model for the board task: tokenizer, template, processor, and random weights of deviation 1 /
+ * sqrt(inputs).
  *
- * @param folder A new one.
- *
+ * @param folder The new folder.
  * @example
  * ```ts
  * import { newBoardModel } from "./folder.ts";

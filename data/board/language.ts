@@ -1,5 +1,6 @@
 /**
- * The words of the board task. Filler words are drawn at random, so that most tokens of an answer are language and few are sight.
+ * The language of the board task. Filler words are drawn at random, so that most tokens of an answer are language and few depend on the
+ * picture.
  *
  * @module
  */
@@ -14,16 +15,16 @@ const ALSO = ["also", "then", "next", "besides"],
   SUMS = ["together", "altogether", "thus", "hence", "finally"],
   EQUALS = ["makes", "gives", "is", "equals"];
 
-/** One reading: a colour, and the digit that is said to be there. */
+/** One reading: a colour, and the digit that the text claims. */
 export interface Reading {
   readonly colour: string;
   readonly digit: number;
 }
 
-/** Number words: 0 to 18, and below 0 for differences. */
+/** Number words: 0 to 18, and negative numbers for differences. */
 const NUMBERS = Array.from({ length: 28 }, (_, i) => i - 9);
 
-/** Every word of the task, each of which is one token. */
+/** Every word of the task. Each is one token. */
 export const WORDS: readonly string[] = [
   ...new Set([
     ...[".", ",", "?", "what", "is", "the", "number", "plus", "minus", "read", "all", "i", "at", "answer", "empty", "cells", "colours"],
@@ -33,12 +34,12 @@ export const WORDS: readonly string[] = [
   ]),
 ];
 
-/** The question. */
+/** Makes the question. */
 export function questionOf(colours: readonly [string, string], operation: "plus" | "minus"): string {
   return ` what is the ${colours[0]} number ${operation} the ${colours[1]} number ?`;
 }
 
-/** An answer's chain of reasoning from two readings. */
+/** Makes the chain of reasoning of an answer, from two readings. */
 export function chainOf(random: Random, readings: readonly [Reading, Reading], operation: "plus" | "minus"): string {
   const pick = (words: readonly string[]) => words[random.integer(0, words.length)]!;
   const [a, b] = readings, value = operation === "plus" ? a.digit + b.digit : a.digit - b.digit;
@@ -50,14 +51,14 @@ export function chainOf(random: Random, readings: readonly [Reading, Reading], o
 /** The requests to describe the board, by cell or by colour. */
 export const DESCRIBE: Readonly<Record<"cells" | "colours", string>> = { cells: " read all cells .", colours: " read all colours ." };
 
-/** A description by cell: what is in each, in their order. It teaches sight. */
+/** Describes the board by cell, in the order of the cells. It teaches the model to see. */
 export function cellsOf(figures: readonly (Reading & { readonly cell: number })[], side: number): string {
-  const said = new Array<string>(side ** 2).fill(" empty");
-  for (const { cell, colour, digit } of figures) said[cell] = ` ${colour} ${digit}`;
-  return said.join("");
+  const cells = new Array<string>(side ** 2).fill(" empty");
+  for (const { cell, colour, digit } of figures) cells[cell] = ` ${colour} ${digit}`;
+  return cells.join("");
 }
 
-/** A description by colour, in a fixed order. It teaches to find what a colour's word names, which a question asks for. */
+/** Describes the board by colour, in a fixed order. It teaches the model to find a colour, which questions need. */
 export function coloursOf(figures: readonly Reading[]): string {
   return Object.keys(COLOURS).flatMap((name) => figures.filter(({ colour }) => colour === name)).map(({ colour, digit }) =>
     ` ${colour} ${digit}`

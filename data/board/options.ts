@@ -1,4 +1,4 @@
-/** The colours that figures may have, by name: RGB. */
+/** The RGB values of the figures' colours, by name. */
 export const COLOURS: Readonly<Record<string, readonly [number, number, number]>> = {
   red: [225, 50, 45],
   green: [50, 190, 60],
@@ -7,37 +7,37 @@ export const COLOURS: Readonly<Record<string, readonly [number, number, number]>
   white: [245, 245, 245],
 };
 
-/** What the board task asks, and how hard it is to see. */
+/** What the board task asks, and how hard its pictures are. */
 export interface BoardOptions {
-  /** Cells of a side; a cell is 28 pixels, one visual token. */
+  /** Cells per side. A cell is 28 pixels wide, one visual token. */
   side: number;
-  /** Digits on the board, each of another colour. */
+  /** The number of digits on the board. Each has another colour. */
   digits: number;
-  /** Scale of the 5 x 7 glyphs in pixels; two or more: drawn at random. */
+  /** Scales of the 5 x 7 glyphs in pixels. If there are several, one is drawn at random. */
   sizes: readonly number[];
-  /** Pixels that a glyph may lie off its cell's middle. */
+  /** The largest distance, in pixels, between a glyph and its cell's middle. */
   jitter: number;
-  /** The same for the boards of the warm start, which may be steadier than what comes later; null: as `jitter`. */
+  /** The same for the boards of the warm start, which may be steadier than later ones; null: as `jitter`. */
   warmJitter: number | null;
-  /** Standard deviation of a pixel's noise, of 255. */
+  /** The standard deviation of a pixel's noise, on a scale of 255. */
   noise: number;
-  /** Largest change of a glyph's colour, of 255. */
+  /** The largest change of a glyph's colour, on a scale of 255. */
   tint: number;
-  /** Share of a glyph's pixels that are not drawn. */
+  /** The fraction of a glyph's pixels that are not drawn. */
   dropped: number;
-  /** Share of the questions that ask for a difference. */
+  /** The fraction of the questions that ask for a difference. */
   differences: number;
   /** Colours that the warm start's questions never ask about. */
   heldOut: readonly string[];
-  /** Of the warm start: share of descriptions of the whole board, which teach sight. */
+  /** The fraction of the warm start's examples that describe the whole board. They teach the model to see. */
   describe: number;
-  /** Figures on a board that is described, side * side at most. */
+  /** The number of figures on a described board, at most side * side. */
   describeDigits: number;
-  /** Of the warm start's questions: share of readings that are wrong, so that the policy is fluent and unreliable. */
+  /** The fraction of wrong readings in the warm start's questions. Wrong readings make the policy fluent but unreliable. */
   wrongReadings: number;
 }
 
-/** The easy board, on which the built-in run trains. */
+/** The default board, which is easy. The built-in run trains on it. */
 export const BOARD_DEFAULTS: Readonly<BoardOptions> = {
   side: 3,
   digits: 4,
@@ -72,7 +72,7 @@ export function boardOptions(given: Partial<BoardOptions> = {}): BoardOptions {
   const unknown = Object.keys(given).filter((name) => !(name in BOARD_DEFAULTS));
   if (unknown.length > 0) {
     throw new RangeError(
-      `Cannot make boards: there is no option ${unknown.join(", ")}; the options are ${Object.keys(BOARD_DEFAULTS).join(", ")}`,
+      `Cannot make boards: unknown option ${unknown.join(", ")}; the options are ${Object.keys(BOARD_DEFAULTS).join(", ")}`,
     );
   }
   const o: BoardOptions = { ...BOARD_DEFAULTS, ...given };

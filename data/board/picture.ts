@@ -2,12 +2,15 @@ import type { PixelData } from "../../model/processor/messages.ts";
 import type { Random } from "../../tensor/random.ts";
 import { type BoardOptions, COLOURS } from "./options.ts";
 
-/** Pixels of a cell's side: those of a merged visual token. */
+/** Pixels per side of a cell, which are those of a merged visual token. */
 export const CELL = 28;
-/** Where normalised colours are 0: the mean of the image processor, of 255. On a white ground a small model learns nothing. */
+/**
+ * The background colour, which becomes 0 after normalisation: the mean of the image processor, on a scale of 255. A small model learns
+ * nothing from a white background.
+ */
 export const GROUND: readonly [number, number, number] = [0.48145466 * 255, 0.4578275 * 255, 0.40821073 * 255];
 
-/** The digits, 5 x 7: a row is five bits, the leftmost the highest. */
+/** The digits as 5 x 7 glyphs. A row is five bits, the leftmost the highest. */
 export const GLYPHS: readonly (readonly number[])[] = [
   [14, 17, 19, 21, 25, 17, 14],
   [4, 12, 4, 4, 4, 4, 14],
@@ -21,20 +24,20 @@ export const GLYPHS: readonly (readonly number[])[] = [
   [14, 17, 17, 15, 1, 2, 12],
 ];
 
-/** Standard deviation of the sum of four bytes. */
+/** The standard deviation of the sum of four random bytes. */
 const BYTES_STD = Math.sqrt(4 * (256 ** 2 - 1) / 12);
 
 /** A digit on the board. */
 export interface Figure {
-  /** Counted by rows. */
+  /** The index of the cell, by rows. */
   readonly cell: number;
-  /** As of `COLOURS`. */
+  /** A key of `COLOURS`. */
   readonly colour: string;
-  /** From 0 to 9. */
+  /** The digit, from 0 to 9. */
   readonly digit: number;
 }
 
-/** Draws a board: u8 RGB, side * 28 pixels square. */
+/** Draws a board as u8 RGB, a square of side * 28 pixels. */
 export function drawBoard(random: Random, figures: readonly Figure[], options: BoardOptions): PixelData {
   const { side, sizes, jitter, noise, tint, dropped } = options, width = side * CELL;
   const canvas = new Float64Array(width * width * 3);
@@ -57,7 +60,7 @@ export function drawBoard(random: Random, figures: readonly Figure[], options: B
   const data = new Uint8Array(canvas.length), scale = noise / BYTES_STD;
   for (let i = 0; i < data.length; i++) {
     const bits = noise > 0 ? random.bits() : 0;
-    // Four bytes of one draw add up to nearly a normal value, at a tenth of its cost.
+    // The sum of four random bytes is nearly normal, at a tenth of the cost.
     const grain = noise > 0 ? ((bits & 255) + (bits >>> 8 & 255) + (bits >>> 16 & 255) + (bits >>> 24) - 510) * scale : 0;
     data[i] = Math.min(255, Math.max(0, Math.round(canvas[i]! + grain)));
   }

@@ -4,45 +4,45 @@ import { cellsOf, chainOf, coloursOf, DESCRIBE, questionOf, type Reading } from 
 import { type BoardOptions, boardOptions, COLOURS } from "./options.ts";
 import { drawBoard, type Figure } from "./picture.ts";
 
-/** Which stream a problem is of. None has a problem of another. */
+/** The stream of problems. Streams share no problem. */
 export type BoardSplit = "train" | "val" | "warm";
 
-/** Which problem. */
+/** The identity of a problem. */
 export interface BoardPlace {
-  /** Of all draws. */
+  /** The seed of all random choices. */
   readonly seed: number;
-  /** Which stream. */
+  /** The stream. */
   readonly split: BoardSplit;
-  /** Its number there, from 0. */
+  /** The index in the stream, from 0. */
   readonly index: number;
 }
 
 /** A problem. */
 export interface BoardProblem {
-  /** As "board/train/17". */
+  /** The id, such as "board/train/17". */
   readonly id: string;
   /** The board. */
   readonly picture: PixelData;
-  /** With a space before each word, as the tokenizer has them. */
+  /** The question. A space precedes each word, as the tokenizer expects. */
   readonly question: string;
-  /** The right answer; of a description, the whole text. */
+  /** The right answer. For a description it is the whole text. */
   readonly truth: string;
-  /** An answer to learn from. In "warm", readings may be wrong; elsewhere they are right. */
+  /** An answer to learn from. In the stream "warm" its readings may be wrong; elsewhere they are right. */
   readonly demonstration: string;
-  /** Descriptions are of the warm start alone. */
+  /** The kind. Descriptions occur only in the warm start. */
   readonly kind: "question" | "description";
-  /** What is on the board; the two that are asked for come first. */
+  /** The figures on the board. The first two are those in the question. */
   readonly figures: readonly Figure[];
-  /** What is done with the two numbers. */
+  /** The operation on the two numbers. */
   readonly operation: "plus" | "minus";
-  /** The two that are asked for. */
+  /** The two colours in the question. */
   readonly asked: readonly [string, string];
 }
 
 const SPLITS: readonly BoardSplit[] = ["train", "val", "warm"];
 
 /**
- * A problem of the board task: a pure function of its place, so that a resumed run sees what it would have seen.
+ * Makes a problem of the board task. It depends only on the arguments, so that a resumed run sees the same problems.
  *
  * @throws {RangeError} for options out of range.
  *
@@ -69,7 +69,7 @@ export function boardProblem(options: Partial<BoardOptions>, { seed, split, inde
     description = warm && random.next() < o.describe;
   const by = random.next() < 0.5 ? "cells" : "colours";
   const described = description ? o.describeDigits : o.digits, names = Object.keys(COLOURS);
-  // A described board may have more figures than there are colours: then colours come again.
+  // A described board may have more figures than there are colours; colours then repeat.
   const others = described > names.length
     ? Array.from({ length: described - 2 }, () => names[random.integer(0, names.length)]!)
     : pick(names.filter((colour) => !asked.includes(colour)), described - 2);
@@ -95,7 +95,7 @@ export function boardProblem(options: Partial<BoardOptions>, { seed, split, inde
   };
 }
 
-/** A seed of 52 bits from three numbers (two rounds of a 32-bit mixer). */
+/** Computes a seed of 52 bits from three numbers, by two rounds of a 32-bit mixer. */
 function mix(seed: number, split: number, index: number): number {
   const scramble = (x: number) => {
     x = Math.imul(x ^ (x >>> 16), 0x21f0aaad);

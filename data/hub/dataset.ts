@@ -1,5 +1,5 @@
 /**
- * Data sets of the Hugging Face hub, downloaded once into a folder.
+ * Downloads data sets of the Hugging Face hub, once, into a folder.
  *
  * @module
  */
@@ -9,38 +9,37 @@ import { KedgeError } from "../../ffi/errors.ts";
 import { isBelow } from "../file_ranges.ts";
 import { credentials, type HubAccess, hubFetch, hubSettings, whyNot } from "./settings.ts";
 
-/** Where data sets come from and go to. */
+/** The source and the destination of downloads. */
 export interface HubOptions extends HubAccess {
-  /** The folder that downloads are kept in; default ".cache/hub". */
+  /** The folder for downloads. Default: ".cache/hub". */
   readonly cacheDir?: string;
-  /** A branch, tag or commit; default "main". */
+  /** A branch, tag or commit. Default: "main". */
   readonly revision?: string;
 }
 
-/** A data set's id and the split that is asked for. */
+/** A data set's id, and the requested split. */
 export interface HubId {
-  /** "owner/name". */
+  /** The repository, as "owner/name". */
   readonly repo: string;
-  /** "train" of "owner/name@train". */
+  /** The split: "train" in "owner/name@train". */
   readonly split: string | undefined;
 }
 
-/** Where a data set's files are. */
+/** The files of a downloaded data set. */
 export interface Download {
-  /** The folder. */
+  /** The folder of the data set. */
   readonly folder: string;
-  /** The files of rows, relative to it, in the order of their names. */
+  /** The data files, relative to the folder, in alphabetical order. */
   readonly files: readonly string[];
 }
 
 const ROWS = /\.(?:parquet|jsonl|ndjson|json)$/iu, PICTURES = /\.(?:jpe?g|png|webp|gif|mp4|mov|mkv|webm|avi)$/iu;
-const AT_ONCE = 4; // downloads
+const AT_ONCE = 4; // the number of simultaneous downloads
 
 /**
- * The parts of "owner/name" or "owner/name@split".
+ * Splits "owner/name" or "owner/name@split" into its parts.
  *
- * @returns undefined for what is no such id.
- *
+ * @returns undefined if the text is not such an id.
  * @example
  * ```ts
  * import { parseHubId } from "./dataset.ts";
@@ -57,12 +56,11 @@ export function parseHubId(id: string): HubId | undefined {
 }
 
 /**
- * The files that hold a split's rows: the Parquet files that are named for it or lie in a folder named for it, or else the JSON files.
+ * Selects the files of a split: the Parquet files that are named after it or lie in a folder named after it, or else the JSON files.
  *
- * @param paths All files.
- * @param split The split; where undefined, "train" if there is one, else all files.
- * @returns Their paths, sorted; none where the split has none.
- *
+ * @param paths All files of the repository.
+ * @param split The split. If it is undefined, "train" is used if it exists, else all files.
+ * @returns The paths, sorted; none if the split has no files.
  * @example
  * ```ts
  * import { filesOfSplit } from "./dataset.ts";
@@ -84,19 +82,18 @@ export function filesOfSplit(paths: readonly string[], split: string | undefined
 }
 
 /**
- * Downloads a data set, where that was not done before: its files of rows, and the pictures beside rows in JSON. What is in the cache is used as
- * it is, with no look at the hub.
+ * Downloads a data set if it is not in the cache: its data files, and the pictures beside JSON rows. Files in the cache are used without
+ * asking the hub.
  *
  * @param id The data set and its split.
- * @param options Where from and where to.
- * @throws {KedgeError} `BadData` where the hub cannot be reached, has no such data set, or it has no rows that can be read.
- *
+ * @param options The source and the destination.
+ * @throws {KedgeError} `BadData` if the hub cannot be reached or has no such data set, or if the data set has no rows that can be read.
  * @example
  * ```ts
  * import { downloadDataset } from "./dataset.ts";
  * import { assertEquals } from "@std/assert";
  *
- * // What was downloaded once is used as it is, with no look at the hub.
+ *  // What was downloaded once is used as it is, with no look at the hub.
  * const cacheDir = Deno.makeTempDirSync(), folder = `${cacheDir}/datasets/owner/name/main`;
  * Deno.mkdirSync(folder, { recursive: true });
  * Deno.writeTextFileSync(`${folder}/.files@train.json`, '["train.jsonl"]');
@@ -106,12 +103,12 @@ export function filesOfSplit(paths: readonly string[], split: string | undefined
  */
 export async function downloadDataset(id: HubId, options: HubOptions = {}): Promise<Download> {
   const { cacheDir = ".cache/hub", revision = "main" } = options, { hubUrl, accessToken, offline } = hubSettings(options);
-  if (!/^(?!\.{1,2}$).{1,96}$/u.test(revision)) throw cannotGet(id, `${JSON.stringify(revision)} is no revision`);
-  if (!parseHubId(id.split === undefined ? id.repo : `${id.repo}@${id.split}`)) throw cannotGet(id, "it is no owner/name");
+  if (!/^(?!\.{1,2}$).{1,96}$/u.test(revision)) throw cannotGet(id, `${JSON.stringify(revision)} is not a revision`);
+  if (!parseHubId(id.split === undefined ? id.repo : `${id.repo}@${id.split}`)) throw cannotGet(id, "it is not owner/name");
   const folder = join(cacheDir, "datasets", id.repo, encodeURIComponent(revision));
   const done = join(folder, `.files${id.split === undefined ? "" : `@${id.split}`}.json`);
-  const known = readList(done);
-  if (known !== undefined) return { folder, files: known };
+  const files = readList(done);
+  if (files !== undefined) return { folder, files };
   if (offline) throw cannotGet(id, `it is not in ${folder}, and HF_HUB_OFFLINE keeps it from being fetched`);
   const repo = { type: "dataset", name: id.repo } as const,
     shared = { repo, revision, hubUrl, fetch: hubFetch(hubUrl), ...credentials(accessToken) };
@@ -140,7 +137,7 @@ export async function downloadDataset(id: HubId, options: HubOptions = {}): Prom
   }
 }
 
-/** The files that an earlier download had. */
+/** Returns the files of an earlier download. */
 function readList(path: string): string[] | undefined {
   try {
     return JSON.parse(Deno.readTextFileSync(path)) as string[];
@@ -150,9 +147,9 @@ function readList(path: string): string[] | undefined {
   }
 }
 
-/** A file of the hub, its bytes yet to be fetched. */
+/** Opens a file of the hub. Its bytes are fetched later. */
 async function blobOf(file: Parameters<typeof fileDownloadInfo>[0]): Promise<Blob | null> {
-  // The client asks for a first byte to learn the size, and never reads it.
+  // The client requests the first byte to learn the size, and never reads it.
   const probes: Response[] = [];
   const probe: typeof fetch = async (input, init) => {
     const response = await file.fetch!(input, init);
@@ -167,7 +164,7 @@ async function blobOf(file: Parameters<typeof fileDownloadInfo>[0]): Promise<Blo
   }
 }
 
-/** Writes a file whole or not at all; one that is there is whole. */
+/** Writes a file atomically. An existing file is complete. */
 async function save(path: string, get: () => Promise<Blob | null>): Promise<void> {
   if (await Deno.stat(path).then(() => true, () => false)) return;
   const blob = await get();
@@ -177,7 +174,7 @@ async function save(path: string, get: () => Promise<Blob | null>): Promise<void
   try {
     await Deno.writeFile(part, blob.stream());
     const { size } = await Deno.stat(part);
-    if (size !== blob.size) throw new Error(`${path} came with ${size} of ${blob.size} bytes`);
+    if (size !== blob.size) throw new Error(`only ${size} of ${blob.size} bytes of ${path} arrived`);
     await Deno.rename(part, path);
   } catch (error) {
     await Deno.remove(part).catch(() => {});

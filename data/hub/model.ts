@@ -1,5 +1,5 @@
 /**
- * Models of the hub, in the cache that other programs share (models--owner--name/{blobs,refs,snapshots}).
+ * Downloads models of the hub into the cache that other programs share (models--owner--name/{blobs,refs,snapshots}).
  *
  * @module
  */
@@ -9,40 +9,39 @@ import { KedgeError } from "../../ffi/errors.ts";
 import { credentials, type HubAccess, hubFetch, type HubSettings, hubSettings, statusOf, whyNot } from "./settings.ts";
 import { BadFile, fetchFile, sizeOf } from "./transfer.ts";
 
-/** A model's id and the revision that is asked for. */
+/** A model's id, and the requested revision. */
 export interface ModelId {
-  /** "owner/name". */
+  /** The repository, as "owner/name". */
   readonly repo: string;
-  /** A branch, tag or commit; default "main". */
+  /** A branch, tag or commit. Default: "main". */
   readonly revision: string;
 }
 
-/** How a model is found and fetched. */
+/** How to find and fetch a model. */
 export interface ModelOptions extends HubAccess {
-  /** The cache; default HF_HUB_CACHE, else `hub` in HF_HOME, else ~/.cache/huggingface/hub. */
+  /** The cache. Default: HF_HUB_CACHE, else `hub` in HF_HOME, else ~/.cache/huggingface/hub. */
   readonly cacheDir?: string;
-  /** A commit in the place of the revision, as of a run that goes on. */
+  /** A commit that replaces the revision, for a resumed run. */
   readonly commit?: string;
-  /** Is told what is fetched, and how far it is. */
+  /** Is called with what is being fetched, and with the progress. */
   readonly onNote?: (words: string) => void;
 }
 
-/** A model's folder. */
+/** The folder of a model that was found. */
 export interface FoundModel {
-  /** With config.json, weights, tokenizer. */
+  /** The folder with config.json, weights and tokenizer. */
   readonly folder: string;
-  /** Of a model of the hub. */
+  /** The commit, for a model of the hub. */
   readonly commit?: string;
 }
 
 const COMMIT = /^[0-9a-f]{40}$/u, WANTED = /^[^/]+\.(?:json|safetensors|txt|model|jinja)$/u, OID = /^[0-9a-f]{40}(?:[0-9a-f]{24})?$/u;
-const AT_ONCE = 4; // files
+const AT_ONCE = 4; // the number of simultaneous downloads
 
 /**
- * The parts of "owner/name" or "owner/name@revision".
+ * Splits "owner/name" or "owner/name@revision" into its parts.
  *
- * @returns undefined for what is no such id.
- *
+ * @returns undefined if the text is not such an id.
  * @example
  * ```ts
  * import { parseModelId } from "./model.ts";
@@ -59,10 +58,9 @@ export function parseModelId(id: string): ModelId | undefined {
 }
 
 /**
- * A model that is on this machine: a folder of that name, or one of the hub in the cache. Nothing is asked of the network.
+ * Finds a model on this machine: a folder of that name, or a model of the hub in the cache. It does not use the network.
  *
- * @returns undefined where it is not here.
- *
+ * @returns undefined if the model is not on this machine.
  * @example
  * ```ts
  * import { findModel } from "./model.ts";
@@ -77,19 +75,18 @@ export function findModel(path: string, options: ModelOptions = {}): FoundModel 
   if (isFolder(path)) return { folder: path };
   const id = parseModelId(path);
   if (id === undefined) return undefined;
-  const place = placeOf(id, options), commit = options.commit ?? commitIn(place, id.revision);
-  const folder = commit === undefined ? undefined : join(place, "snapshots", commit);
+  const cache = cacheFolderOf(id, options), commit = options.commit ?? commitIn(cache, id.revision);
+  const folder = commit === undefined ? undefined : join(cache, "snapshots", commit);
   return folder !== undefined && isWhole(folder) ? { folder, commit: commit! } : undefined;
 }
 
 /**
- * A model's folder: the one of that name, or else the hub's model of that id, fetched into the cache where it is not there or has changed.
+ * Returns a model's folder. If there is no folder of that name, the hub's model of that id is fetched into the cache, unless the cache has
+ * its current revision. Each file is checked by its size and checksum. An interrupted download is continued. Without network, a model in
+ * the cache is used.
  *
- * A file is checked by its size and checksum, and gone on with where an earlier try was cut off. Without network, a model that is in the cache is used as it is.
- *
- * @param path A folder, or "owner/name" or "owner/name@revision". What is neither is given back as it is.
- * @throws {KedgeError} `BadData` where the hub cannot be reached, has no such model, or a file comes wrong.
- *
+ * @param path A folder, or "owner/name" or "owner/name@revision". Any other text is returned unchanged.
+ * @throws {KedgeError} `BadData` if the hub cannot be reached or has no such model, or if a file arrives damaged.
  * @example
  * ```ts
  * import { fetchModel } from "./model.ts";
@@ -106,12 +103,12 @@ export async function fetchModel(path: string, options: ModelOptions = {}): Prom
   const id = parseModelId(path);
   if (id === undefined || isFolder(path)) return { folder: path };
   const settings = hubSettings(options), pinned = options.commit ?? (COMMIT.test(id.revision) ? id.revision : undefined);
-  const found = findModel(path, options);
-  if (found && (settings.offline || pinned !== undefined)) return found;
+  const local = findModel(path, options);
+  if (local && (settings.offline || pinned !== undefined)) return local;
   if (settings.offline) {
     throw cannotGet(
       id,
-      `it is not in ${placeOf(id, options)}, and HF_HUB_OFFLINE keeps it from being fetched: unset that, or give its folder`,
+      `it is not in ${cacheFolderOf(id, options)}, and HF_HUB_OFFLINE keeps it from being fetched: unset that, or give its folder`,
     );
   }
   let commit = pinned;
@@ -122,21 +119,21 @@ export async function fetchModel(path: string, options: ModelOptions = {}): Prom
     if (error instanceof KedgeError) throw error;
     if (error instanceof BadFile) throw cannotGet(id, error.message, error);
     const lasting = statusOf(error) !== undefined || error instanceof Deno.errors.NotCapable;
-    if (found === undefined || commit !== undefined || lasting) throw cannotGet(id, whyNot(error, settings.hubUrl), error);
-    options.onNote?.(`${settings.hubUrl} cannot be reached; ${id.repo} is used as it is in the cache`);
-    return found;
+    if (local === undefined || commit !== undefined || lasting) throw cannotGet(id, whyNot(error, settings.hubUrl), error);
+    options.onNote?.(`${settings.hubUrl} cannot be reached; using ${id.repo} from the cache`);
+    return local;
   }
 }
 
 async function commitOf({ repo, revision }: ModelId, { hubUrl, accessToken }: HubSettings): Promise<string> {
   const given = { name: repo, revision, hubUrl, fetch: hubFetch(hubUrl), ...credentials(accessToken) };
   const { sha } = await modelInfo({ ...given, additionalFields: ["sha"] });
-  if (!COMMIT.test(sha)) throw new Error("the hub names no commit");
+  if (!COMMIT.test(sha)) throw new Error("the hub did not name a commit");
   return sha;
 }
 
-/** A model's place in the cache. */
-function placeOf({ repo }: ModelId, { cacheDir }: ModelOptions): string {
+/** Returns a model's folder in the cache. */
+function cacheFolderOf({ repo }: ModelId, { cacheDir }: ModelOptions): string {
   return join(resolve(cacheDir ?? hubSettings().cache), `models--${repo.replace("/", "--")}`);
 }
 
@@ -148,17 +145,17 @@ function isFolder(path: string): boolean {
   }
 }
 
-/** The commit that a revision was when it was fetched. */
-function commitIn(place: string, revision: string): string | undefined {
+/** Returns the commit that a revision pointed to when it was fetched. */
+function commitIn(cache: string, revision: string): string | undefined {
   if (COMMIT.test(revision)) return revision;
   try {
-    return Deno.readTextFileSync(join(place, "refs", revision)).trim() || undefined;
+    return Deno.readTextFileSync(join(cache, "refs", revision)).trim() || undefined;
   } catch {
     return undefined;
   }
 }
 
-/** Whether a folder has a config and all of its weights. */
+/** Tells whether a folder has a config and all of its weights. */
 function isWhole(folder: string): boolean {
   if (sizeOf(join(folder, "config.json")) === undefined) return false;
   try {
@@ -181,9 +178,9 @@ async function fetchSnapshot(
   id: ModelId,
   { commit, settings, options }: { commit: string; settings: HubSettings; options: ModelOptions },
 ): Promise<FoundModel> {
-  const { hubUrl, accessToken } = settings, place = placeOf(id, options), folder = join(place, "snapshots", commit);
-  const own = { fetch: hubFetch(hubUrl), ...credentials(accessToken) };
-  const entries = await Array.fromAsync(listFiles({ repo: { type: "model", name: id.repo }, revision: commit, hubUrl, ...own }));
+  const { hubUrl, accessToken } = settings, cache = cacheFolderOf(id, options), folder = join(cache, "snapshots", commit);
+  const access = { fetch: hubFetch(hubUrl), ...credentials(accessToken) };
+  const entries = await Array.fromAsync(listFiles({ repo: { type: "model", name: id.repo }, revision: commit, hubUrl, ...access }));
   const files = entries.filter(({ type, path }) => type === "file" && WANTED.test(path)).map(({ path, size, oid, lfs }): Entry => {
     const entry = { path, size: lfs?.size ?? size, oid: lfs?.oid ?? oid ?? "" };
     if (!OID.test(entry.oid)) throw new Error(`the hub gives no checksum of ${path}`);
@@ -191,23 +188,23 @@ async function fetchSnapshot(
   });
   for (const name of ["config.json", "tokenizer.json", ".safetensors"]) {
     if (!files.some(({ path }) => path.endsWith(name))) {
-      throw cannotGet(id, `it has no ${name === ".safetensors" ? "weights in safetensors" : name}: it is no model that Kedge reads`);
+      throw cannotGet(id, `it has no ${name === ".safetensors" ? "weights in safetensors" : name}: it is not a model that Kedge can read`);
     }
   }
   const left = files.filter(({ path, size }) => sizeOf(join(folder, path)) !== size);
-  const told = progress(id, { total: left.reduce((sum, { size }) => sum + size, 0), place, onNote: options.onNote });
+  const countBytes = progress(id, { total: left.reduce((sum, { size }) => sum + size, 0), cache, onNote: options.onNote });
   const queue = left.values();
   const work = async (): Promise<void> => {
     const { value: file, done } = queue.next();
     if (done) return;
-    const blob = join(place, "blobs", file.oid), url = `${hubUrl}/${id.repo}/resolve/${commit}/${encodeURIComponent(file.path)}`;
+    const blob = join(cache, "blobs", file.oid), url = `${hubUrl}/${id.repo}/resolve/${commit}/${encodeURIComponent(file.path)}`;
     const headers: Record<string, string> = accessToken === undefined ? {} : { authorization: `Bearer ${accessToken}` };
-    await named(file.path, () => fetchFile(blob, { ...file, url }, { fetch: own.fetch, headers, onBytes: told }));
+    await named(file.path, () => fetchFile(blob, { ...file, url }, { fetch: access.fetch, headers, onBytes: countBytes }));
     await link(blob, join(folder, file.path));
     return work();
   };
   await Promise.all(Array.from({ length: AT_ONCE }, work));
-  const ref = join(place, "refs", id.revision);
+  const ref = join(cache, "refs", id.revision);
   if (!COMMIT.test(id.revision)) {
     await Deno.mkdir(dirname(ref), { recursive: true });
     await Deno.writeTextFile(ref, commit);
@@ -215,7 +212,7 @@ async function fetchSnapshot(
   return { folder, commit };
 }
 
-/** Has a file's errors name it. */
+/** Adds a file's name to its errors. */
 async function named(path: string, run: () => Promise<void>): Promise<void> {
   try {
     await run();
@@ -225,27 +222,27 @@ async function named(path: string, run: () => Promise<void>): Promise<void> {
   }
 }
 
-/** Puts a blob into a snapshot: by a link, as other programs do, or, where that may not be made, by a second name. */
+/** Puts a blob into a snapshot: by a symbolic link, as other programs do, or else by a hard link. */
 async function link(blob: string, path: string): Promise<void> {
   await Deno.mkdir(dirname(path), { recursive: true });
   await Deno.remove(path).catch(() => {});
   try {
     await Deno.symlink(join("..", "..", "blobs", blob.split(/[/\\]/u).at(-1)!), path);
   } catch {
-    await Deno.link(blob, path).catch(() => Deno.copyFile(blob, path)); // a file system may have neither
+    await Deno.link(blob, path).catch(() => Deno.copyFile(blob, path)); // a file system may support neither
   }
 }
 
-/** Counts bytes, and says how many there are, at most every ten seconds. */
-function progress(id: ModelId, given: { total: number; place: string; onNote: ((words: string) => void) | undefined }) {
-  const { total, place, onNote } = given, gib = (bytes: number) => (bytes / 2 ** 30).toFixed(2);
-  let have = 0, said = performance.now();
-  if (total > 0) onNote?.(`Fetching ${id.repo}@${id.revision}, ${gib(total)} GiB, into ${place}`);
+/** Counts the fetched bytes and reports them, at most every ten seconds. */
+function progress(id: ModelId, given: { total: number; cache: string; onNote: ((words: string) => void) | undefined }) {
+  const { total, cache, onNote } = given, gib = (bytes: number) => (bytes / 2 ** 30).toFixed(2);
+  let have = 0, lastNote = performance.now();
+  if (total > 0) onNote?.(`Fetching ${id.repo}@${id.revision}, ${gib(total)} GiB, into ${cache}`);
   return (bytes: number) => {
     have += bytes;
     const now = performance.now();
-    if (have < total && now - said < 10_000) return;
-    said = now;
+    if (have < total && now - lastNote < 10_000) return;
+    lastNote = now;
     onNote?.(`${id.repo}: ${gib(have)} of ${gib(total)} GiB`);
   };
 }

@@ -1,34 +1,34 @@
 /**
- * The hub's own settings, by the names that its other programs take them under: HF_HOME, HF_HUB_CACHE, HF_TOKEN, HF_HUB_OFFLINE, HF_ENDPOINT.
+ * Reads the settings of the hub's own programs: HF_HOME, HF_HUB_CACHE, HF_TOKEN, HF_HUB_OFFLINE, HF_ENDPOINT.
  *
  * @module
  */
 import { join } from "node:path";
 import { reasonOf } from "../file_ranges.ts";
 
-/** Environment variables that are read, for permissions. */
+/** The environment variables that are read, for permissions. */
 export const HUB_ENVIRONMENT: readonly string[] = ["HF_HOME", "HF_HUB_CACHE", "HF_TOKEN", "HF_HUB_OFFLINE", "HF_ENDPOINT"];
 
-/** Where the hub is, and who asks. What is left out is read from the environment. */
+/** How to access the hub. Absent fields are read from the environment. */
 export interface HubAccess {
-  /** The hub; default HF_ENDPOINT, else "https://huggingface.co". */
+  /** The hub's URL. Default: HF_ENDPOINT, else "https://huggingface.co". */
   readonly hubUrl?: string;
-  /** For what is private or gated; default HF_TOKEN, else what `hf auth login` left. */
+  /** A token for private or gated repositories. Default: HF_TOKEN, else the token that `hf auth login` saved. */
   readonly accessToken?: string;
-  /** Whether nothing is asked of the network; default HF_HUB_OFFLINE. */
+  /** Whether the network must not be used. Default: HF_HUB_OFFLINE. */
   readonly offline?: boolean;
 }
 
-/** {@linkcode HubAccess}, everything filled in, with the cache that other programs share. */
+/** {@linkcode HubAccess} with everything filled in, and the cache that other programs share. */
 export interface HubSettings {
   readonly hubUrl: string;
   readonly accessToken: string | undefined;
   readonly offline: boolean;
-  /** HF_HUB_CACHE, else `hub` in HF_HOME, else ~/.cache/huggingface/hub. */
+  /** The cache: HF_HUB_CACHE, else `hub` in HF_HOME, else ~/.cache/huggingface/hub. */
   readonly cache: string;
 }
 
-/** A variable of the environment; undefined where it is not set, or may not be read. */
+/** Returns an environment variable; undefined if it is not set or may not be read. */
 function variable(name: string): string | undefined {
   try {
     return Deno.env.get(name) || undefined;
@@ -39,7 +39,7 @@ function variable(name: string): string | undefined {
 }
 
 /**
- * The settings, those given before those of the environment.
+ * Returns the settings. Those that are given take precedence over the environment.
  *
  * @example
  * ```ts
@@ -65,16 +65,16 @@ function tokenIn(home: string): string | undefined {
   try {
     return Deno.readTextFileSync(join(home, "token")).trim() || undefined;
   } catch {
-    return undefined; // there is none, or it may not be read: what is public needs none
+    return undefined; // there is no token, or it may not be read; public repositories need none
   }
 }
 
-/** A token that the hub's client takes. */
+/** Returns the credentials for the hub's client. */
 export function credentials(accessToken: string | undefined): { accessToken?: string } {
   return accessToken === undefined ? {} : { accessToken };
 }
 
-/** `fetch` that tells the token to the hub alone: not to the servers that it hands files over to. */
+/** Makes a `fetch` that sends the token only to the hub, not to the servers that it redirects to. */
 export function hubFetch(hubUrl: string): typeof fetch {
   const { origin } = new URL(hubUrl);
   return (input, init) => {
@@ -84,12 +84,12 @@ export function hubFetch(hubUrl: string): typeof fetch {
   };
 }
 
-/** The status that the hub answered with; undefined where it did not answer. */
+/** Returns the status of the hub's answer; undefined if it did not answer. */
 export function statusOf(error: unknown): number | undefined {
   return error instanceof Error && "statusCode" in error && typeof error.statusCode === "number" ? error.statusCode : undefined;
 }
 
-/** Why the hub did not give something, and what to do. */
+/** Explains why the hub did not deliver something, and what to do. */
 export function whyNot(error: unknown, hubUrl: string): string {
   const status = statusOf(error);
   if (status === 401 || status === 403 || status === 404) {

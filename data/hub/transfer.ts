@@ -1,5 +1,5 @@
 /**
- * Files of the hub, brought whole and checked, from where an earlier try was cut off.
+ * Fetches files of the hub, checks them, and continues interrupted downloads.
  *
  * @module
  */
@@ -9,37 +9,37 @@ import { statusOf } from "./settings.ts";
 
 /** A file of the hub. */
 export interface RemoteFile {
-  /** Where it is fetched. */
+  /** The file's URL. */
   readonly url: string;
-  /** Bytes. */
+  /** The size in bytes. */
   readonly size: number;
-  /** SHA-256 of a large file, or git's SHA-1 of a small one: hexadecimal. */
+  /** The hexadecimal checksum: SHA-256 of a large file, or git's SHA-1 of a small one. */
   readonly oid: string;
 }
 
-/** How it is fetched. */
+/** How to fetch a file. */
 export interface TransferOptions {
-  /** As `fetch`, with the token where it belongs. */
+  /** A `fetch` that adds the token where it belongs. */
   readonly fetch: typeof fetch;
   readonly headers?: Readonly<Record<string, string>>;
-  /** Is told of bytes that came, or that were there. */
+  /** Is called with the number of bytes that arrived or were there already. */
   readonly onBytes?: (bytes: number) => void;
-  /** Milliseconds without a byte after which a connection is given up; default 60,000. */
+  /** Milliseconds without a byte after which a connection is closed. Default: 60,000. */
   readonly patience?: number;
-  /** Connections that are tried; default 5. */
+  /** The maximum number of connections. Default: 5. */
   readonly tries?: number;
 }
 
-/** A file that came with another checksum or size. */
+/** Is thrown for a file whose checksum or size is wrong. */
 export class BadFile extends Error {}
 
-const PAUSE = 500; // milliseconds before the second try, doubled before each other
+const PAUSE = 500; // milliseconds before the second try; the pause doubles before each later one
 
 /**
- * Fetches a file to a path: under `<path>.incomplete` until it is whole and its checksum is right. What an earlier try left there is gone on from. Another process that fetches
- * the same is waited for.
+ * Fetches a file to a path. The data is under `<path>.incomplete` until it is complete and its checksum is right. An interrupted download
+ * is continued there. If another process fetches the same file, this one waits for it.
  *
- * @throws {BadFile} for another checksum; what came is removed. What `fetch` throws, and errors with a `statusCode`.
+ * @throws {BadFile} for a wrong checksum; the data is then removed. Also what `fetch` throws, and errors with a `statusCode`.
  */
 export async function fetchFile(path: string, file: RemoteFile, options: TransferOptions): Promise<void> {
   await Deno.mkdir(dirname(path), { recursive: true });
@@ -48,15 +48,15 @@ export async function fetchFile(path: string, file: RemoteFile, options: Transfe
   await open.lock(true);
   if (sizeOf(path) === file.size) return options.onBytes?.(file.size);
   const { tries = 5 } = options;
-  let told = 0;
+  let reported = 0;
   const tell = (have: number) => {
-    options.onBytes?.(have - told);
-    told = have;
+    options.onBytes?.(have - reported);
+    reported = have;
   };
   for (let attempt = 1;; attempt++) {
     try {
       // deno-lint-ignore no-await-in-loop -- one try after the other
-      await goOn(open, file, { ...options, tell });
+      await fetchRest(open, file, { ...options, tell });
       break;
     } catch (error) {
       const status = statusOf(error),
@@ -72,8 +72,8 @@ export async function fetchFile(path: string, file: RemoteFile, options: Transfe
   await Deno.rename(part, path);
 }
 
-/** Fetches what is missing behind what is there. */
-async function goOn(
+/** Fetches the missing rest of a file. */
+async function fetchRest(
   open: Deno.FsFile,
   file: RemoteFile,
   options: TransferOptions & { readonly tell: (have: number) => void },
@@ -91,18 +91,18 @@ async function goOn(
       await response.body?.cancel();
       throw Object.assign(new Error(`it answers ${response.status}`), { statusCode: response.status });
     }
-    if (have > 0 && response.status !== 206) await open.truncate(have = 0); // it gives the whole
+    if (have > 0 && response.status !== 206) await open.truncate(have = 0); // the server sends the whole file
     await open.seek(have, Deno.SeekMode.Start);
     for await (const chunk of response.body ?? []) {
       clearTimeout(timer);
       timer = setTimeout(() => stalled.abort(), patience);
       for (let at = 0; at < chunk.length;) at += open.writeSync(chunk.subarray(at));
       options.tell(have += chunk.length);
-      if (have > file.size) throw new Error(`more than ${file.size} bytes come`);
+      if (have > file.size) throw new Error(`more than ${file.size} bytes arrived`);
     }
     if (have < file.size) throw new Error(`the connection ended after ${have} of ${file.size} bytes`);
   } catch (error) {
-    throw stalled.signal.aborted ? new Error(`nothing came for ${patience / 1000} s`) : error;
+    throw stalled.signal.aborted ? new Error(`nothing arrived for ${patience / 1000} s`) : error;
   } finally {
     clearTimeout(timer);
   }
@@ -121,10 +121,10 @@ async function check(open: Deno.FsFile, { size, oid }: RemoteFile, part: string)
   const found = hash.digest("hex");
   if (found === oid) return;
   await Deno.remove(part);
-  throw new BadFile(`its checksum is ${found}, and the hub says ${oid}; what came is removed, try again`);
+  throw new BadFile(`its checksum is ${found}, but the hub says ${oid}; the data was removed, try again`);
 }
 
-/** Bytes of a file; undefined where there is none. */
+/** Returns the size of a file; undefined if there is none. */
 export function sizeOf(path: string): number | undefined {
   try {
     return Deno.statSync(path).size;

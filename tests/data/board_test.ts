@@ -21,7 +21,7 @@ CpuDevice.open()[Symbol.dispose](); // a library that a test loads would count a
 const problems = (options: Partial<BoardOptions>, split: "train" | "val" | "warm", count: number) =>
   Array.from({ length: count }, (_, index) => boardProblem(options, { seed: 5, split, index }));
 
-Deno.test("a problem depends on options, seed, split and index alone", () => {
+Deno.test("a problem depends only on options, seed, split and index", () => {
   for (const split of ["train", "val", "warm"] as const) {
     const place = { seed: 9, split, index: 12345 };
     assertEquals(boardProblem({}, place), boardProblem({}, place));
@@ -29,7 +29,7 @@ Deno.test("a problem depends on options, seed, split and index alone", () => {
   }
 });
 
-Deno.test("no picture comes in two splits, nor twice in one", () => {
+Deno.test("no picture occurs in two splits, or twice in one", () => {
   const seen = new Set<string>();
   for (const split of ["train", "val", "warm"] as const) {
     for (const { picture } of problems({}, split, 400)) seen.add(picture.data.subarray(0, 600).join());
@@ -37,8 +37,8 @@ Deno.test("no picture comes in two splits, nor twice in one", () => {
   assertEquals(seen.size, 1200);
 });
 
-/** What a picture shows, by matching every glyph at every place: colour and digit by cell. */
-function look({ picture: { data, width } }: BoardProblem): string[] {
+/** Reads a picture by matching every glyph at every position: colour and digit by cell. */
+function readPicture({ picture: { data, width } }: BoardProblem): string[] {
   const found: string[] = [], side = width / CELL;
   for (let cell = 0; cell < side * side; cell++) {
     const [left, top] = [cell % side * CELL, Math.floor(cell / side) * CELL];
@@ -71,16 +71,16 @@ function look({ picture: { data, width } }: BoardProblem): string[] {
   return found;
 }
 
-Deno.test("a picture shows its figures, and the answer is theirs", () => {
+Deno.test("a picture shows its figures, and the answer follows from them", () => {
   for (const problem of problems({}, "train", 12)) {
     const figures = problem.figures.toSorted((a, b) => a.cell - b.cell).map(({ cell, colour, digit }) => `${cell} ${colour} ${digit}`);
-    assertEquals(look(problem), figures, problem.id);
+    assertEquals(readPicture(problem), figures, problem.id);
     const [a, b] = problem.asked.map((colour) => problem.figures.find((figure) => figure.colour === colour)!.digit);
     assertEquals(problem.truth, `${a! + b!}`);
   }
 });
 
-Deno.test("a demonstration is right where it should be, and in the warm start as often as it is told", () => {
+Deno.test("a demonstration is right, and in the warm start as often as configured", () => {
   const right = (all: BoardProblem[]) =>
     all.filter(({ demonstration, truth }) => gradeNumber({ response: demonstration, truth }).score === 1).length / all.length;
   assertEquals(right(problems({}, "train", 200)), 1);

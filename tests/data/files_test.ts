@@ -57,7 +57,7 @@ async function opened(folder: string, rows: readonly unknown[], options: ColumnO
   return await JsonLinesDataset.open(`${folder}/rows.jsonl`, options);
 }
 
-Deno.test("pictures stand at their markers, at their numbers, or before the text", () =>
+Deno.test("pictures are put at their markers, at their numbers, or before the text", () =>
   inFolder(async (folder) => {
     const images = ["images/a.png", "images/b.png"], base = { answer: "A" };
     const rows = [
@@ -113,7 +113,7 @@ Deno.test("a link that leads out of the folder is refused", () =>
     assertEquals(shown(await dataset.sample(1)), "[1]x");
   }));
 
-Deno.test("a bad row names file, row and key; it stops, or is left out and reported", () =>
+Deno.test("a bad row's error names file, row and key; it ends reading, or the row is skipped and reported", () =>
   inFolder(async (folder) => {
     const rows: [row: unknown, key: string | undefined][] = [
       [{ answer: "1" }, "problem"],
@@ -231,7 +231,7 @@ Deno.test("JSON lists and lines of any spacing give the same rows", () =>
     await assertRejects(() => openDataset([files[0]!, files[0]!]), RangeError, "twice");
   }));
 
-Deno.test("files of one name in two folders keep their rows' ids apart", () =>
+Deno.test("files of the same name in two folders have distinct row ids", () =>
   inFolder(async (folder) => {
     for (const name of ["a", "b"]) {
       Deno.mkdirSync(`${folder}/${name}`);

@@ -1,12 +1,13 @@
 /**
- * Twenty rows of each format, as its own documentation describes it, with what each should be read as. Pictures are squares of one colour each.
+ * Twenty rows of each format, in the form that its documentation describes, with the expected result. Each picture is a square of one
+ * colour.
  *
  * @module
  */
 import sharp from "sharp";
 import type { FormatName } from "../../data/formats.ts";
 
-/** What a row should be read as. */
+/** The expected sample of a row. */
 export interface Expected {
   /** Numbers of the pictures, in the order in which the prompt has them. */
   readonly pictures: readonly number[];

@@ -27,7 +27,7 @@ const all = async (path: string, options?: OpenOptions) => {
   return await Promise.all(Array.from({ length: dataset.size }, (_, i) => dataset.sample(i)));
 };
 
-Deno.test("twenty rows of every format are read as they are: picture, text, truth, demonstration, further fields", () =>
+Deno.test("twenty rows of every format are recognised: picture, text, truth, demonstration, further fields", () =>
   inFolder(async (folder) => {
     const rows = await writeFormats(folder, FORMAT_NAMES), number = await numbers();
     const seen = (part: Part) => part.type === "text" ? part.text : part.type === "image" ? `[${number(part.image)}]` : "[video]";
@@ -106,7 +106,7 @@ Deno.test("every format is trained on for two steps and evaluated, each row with
     assertEquals(seen.size, count, "every row was trained on, with its picture");
   }));
 
-Deno.test("rows with turns of the assistant are learned from without a column for them", () =>
+Deno.test("rows with assistant turns serve as demonstrations without a column for them", () =>
   withModel(async (folder) => {
     await writeFormats(`${folder}/data`, ["llava"]);
     const sets = [`model.path=${folder}/model`, "data.task=files", `data.trainFiles=${formatFile("llava", `${folder}/data`)}`];
@@ -116,11 +116,11 @@ Deno.test("rows with turns of the assistant are learned from without a column fo
     assert(losses.length === 2 && losses.every((loss) => loss > 1), `${losses}`);
   }));
 
-Deno.test("what a conversation may not hold is named", () =>
+Deno.test("errors name what a conversation must not contain", () =>
   inFolder(async (folder) => {
     const user = { role: "user", content: "x" };
     const rows: [messages: unknown, words: string][] = [
-      [[{ role: "tool", content: "x" }, user], 'has a turn 0 of "tool"'],
+      [[{ role: "tool", content: "x" }, user], 'has a turn 0 of the role "tool"'],
       [[{ role: "system", content: "x" }], "has no turn of the user"],
       [[user, { role: "assistant", content: "" }], "has an answer without words"],
       [[{ role: "user", content: [{ type: "audio", audio: "a.wav" }] }], 'has a part of the type "audio" in its turn 0'],

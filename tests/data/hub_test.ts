@@ -39,7 +39,7 @@ const FILES = {
   "../../../outside.png": new Uint8Array([8]),
 };
 
-Deno.test("a data set of a hub is downloaded once, and is there without it", () =>
+Deno.test("a data set of the hub is downloaded once, and then works without the hub", () =>
   inFolder(async (cacheDir) => {
     const hub = fakeHub(FILES), options = { cacheDir, hubUrl: hub.url };
     try {

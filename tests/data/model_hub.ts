@@ -5,7 +5,7 @@
  */
 import { createHash } from "node:crypto";
 
-/** What was asked. */
+/** A request to the hub. */
 export interface Asked {
   readonly at: "hub" | "store";
   readonly path: string;

@@ -29,7 +29,7 @@ async function withHub(run: (hub: ModelHub, options: { cacheDir: string; hubUrl:
   });
 }
 
-Deno.test("a model of the hub comes into the hub's cache, its revision with it; only the hub is told the token", () =>
+Deno.test("a model of the hub is stored in the hub's cache with its revision; only the hub receives the token", () =>
   withHub(async (hub, options) => {
     const notes: string[] = [], { folder, commit } = await fetchModel("owner/name@v1", { ...options, onNote: (note) => notes.push(note) });
     const place = `${options.cacheDir}/models--owner--name`;
@@ -51,7 +51,7 @@ Deno.test("a model of the hub comes into the hub's cache, its revision with it; 
     assertEquals(hub.asked.length, before + 2, "of a commit that is here nothing is asked");
   }));
 
-Deno.test("a model that was cut off is gone on with where it ended, in one call and over two", () =>
+Deno.test("an interrupted download continues where it ended, within a call and across calls", () =>
   withHub(async (hub, options) => {
     const whole = FILES["model.safetensors"],
       oid = createHash("sha256").update(whole).digest("hex"),
@@ -66,7 +66,7 @@ Deno.test("a model that was cut off is gone on with where it ended, in one call 
     assert(ranges[1]! > 100_000 && ranges[1]! <= 200_000, `${ranges}`);
   }));
 
-Deno.test("what comes with another checksum is refused and removed; a size as well", () =>
+Deno.test("a file with a wrong checksum or size is refused and removed", () =>
   withHub(async (hub, options) => {
     hub.spoiled = true;
     const error = await assertRejects(() => fetchModel("owner/name", options), KedgeError, "model.safetensors: its checksum is ");
@@ -83,7 +83,7 @@ Deno.test("what comes with another checksum is refused and removed; a size as we
     );
   }));
 
-Deno.test("offline and without network a model of the cache serves; without one the error says what to do", async () => {
+Deno.test("offline, a model in the cache is used; without one the error says what to do", async () => {
   await withHub(async (hub, options) => {
     const offline = { ...options, offline: true }, notes: string[] = [];
     await assertRejects(() => fetchModel("owner/name", offline), KedgeError, "HF_HUB_OFFLINE keeps it from being fetched");
@@ -99,7 +99,7 @@ Deno.test("offline and without network a model of the cache serves; without one 
     );
     await hub.close();
     assertEquals(await fetchModel("owner/name", { ...options, onNote: (note) => notes.push(note) }), { folder, commit: hub.commit });
-    assertEquals(notes, [`${hub.url} cannot be reached; owner/name is used as it is in the cache`]);
+    assertEquals(notes, [`${hub.url} cannot be reached; using owner/name from the cache`]);
     const { message } = await assertRejects(
       () => fetchModel("owner/other", options),
       KedgeError,
@@ -109,7 +109,7 @@ Deno.test("offline and without network a model of the cache serves; without one 
   });
 });
 
-Deno.test("a folder goes before an id of its name; an id stays one", () =>
+Deno.test("a folder takes precedence over an id of the same name", () =>
   inFolder(async (folder) => {
     Deno.mkdirSync(`${folder}/owner/here`, { recursive: true });
     const path = (model: string) => {
@@ -125,7 +125,7 @@ Deno.test("a folder goes before an id of its name; an id stays one", () =>
     assertEquals(await fetchModel(`${folder}/owner/here`), { folder: `${folder}/owner/here` });
   }));
 
-Deno.test("train, eval and export take a model by its id, and a dry run knows its sizes before it is here", () =>
+Deno.test("train, eval and export accept a model's id, and a dry run knows its sizes before the download", () =>
   withModel(async (folder) => {
     const files = Object.fromEntries(
       Array.from(Deno.readDirSync(`${folder}/model`), ({ name }) => [name, Deno.readFileSync(`${folder}/model/${name}`)]),
@@ -135,7 +135,7 @@ Deno.test("train, eval and export take a model by its id, and a dry run knows it
     const task = (name: string) => {
       const { command } = (JSON.parse(Deno.readTextFileSync("deno.json")).tasks as Record<string, { command: string }>)[name]!;
       const permissions = command.split(" ").filter((word) => word.startsWith("--allow-"));
-      // The hub of this test in the place of the real one.
+      // The hub of this test replaces the real one.
       return permissions.map((flag) => flag.startsWith("--allow-net=") ? "--allow-net=127.0.0.1" : flag);
     };
     const run = (name: string, args: string[], own = {}) =>
@@ -147,7 +147,7 @@ Deno.test("train, eval and export take a model by its id, and a dry run knows it
       assertEquals([known!.code, unknown!.code], [0, 1], known!.stderr);
       assert(
         known!.stdout.includes("weights = 3754622976 x 2 B (bf16) = 7.0 GiB") &&
-          known!.stdout.includes("sizes of Qwen/Qwen2.5-VL-3B-Instruct as they are known"),
+          known!.stdout.includes("the sizes of Qwen/Qwen2.5-VL-3B-Instruct come from a built-in list"),
         known!.stdout,
       );
       assert(unknown!.stderr.includes("owner/name is not on this machine"), unknown!.stderr);

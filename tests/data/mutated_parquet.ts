@@ -16,7 +16,7 @@ function damaged(file: Uint8Array<ArrayBuffer>, draws: Draws): Uint8Array<ArrayB
   const place = () => draws.chance(2) ? bytes.length - 1 - draws.below(footer) : draws.below(bytes.length);
   for (let n = draws.below(6); n >= 0; n--) bytes[place()] = draws.one([0, 1, 0x7f, 0x80, 0xff, draws.below(256)]);
   if (draws.chance(6)) {
-    // A number that goes on for ever.
+    // A number that never ends.
     const at = place();
     bytes.fill(0xff, at, at + 1 + draws.below(9));
   }
@@ -26,7 +26,7 @@ function damaged(file: Uint8Array<ArrayBuffer>, draws: Draws): Uint8Array<ArrayB
   return new Uint8Array([...bytes.subarray(0, at), ...bytes.subarray(at, at + length), ...bytes.subarray(at)]);
 }
 
-/** What a file gives: "rows", or its error's code. */
+/** Returns "rows", or the code of the error. */
 async function outcome(path: string): Promise<string> {
   try {
     const dataset = await ParquetDataset.open(path);

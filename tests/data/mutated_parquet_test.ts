@@ -15,7 +15,7 @@ const REAL = `${ROOT}/../shared/data/mathvision/test-00000-of-00001.parquet`;
 /** MiB that the process takes at most, Deno and all: the real file has two. */
 const MOST = 600;
 
-/** What came of each copy, by what it is. */
+/** Returns the outcome of each copy, by its number. */
 async function outcomes(file: string, { folder, first, count, seed }: { folder: string; first: number; count: number; seed: number }) {
   const permissions = ["--allow-read", `--allow-write=${folder}`], args = [file, folder, ...[first, count, seed].map(String)];
   const signal = AbortSignal.timeout(60_000 + 1000 * count), start = performance.now();
@@ -40,7 +40,7 @@ async function outcomes(file: string, { folder, first, count, seed }: { folder: 
   return said.map(({ what }) => what);
 }
 
-Deno.test("a Parquet file that was read for ever is refused, and the copies beside it give rows or BadData", () =>
+Deno.test("a Parquet file that would be read forever is refused, and similar copies give rows or BadData", () =>
   inFolder(async (folder) => {
     const file = `${folder}/little.parquet`;
     Deno.writeFileSync(file, Uint8Array.fromBase64(LITTLE_PARQUET));

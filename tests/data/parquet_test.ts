@@ -4,7 +4,7 @@ import { KedgeError } from "../../ffi/errors.ts";
 import { LITTLE_PARQUET } from "./little_parquet.ts";
 import { inFolder, shown } from "./rows.ts";
 
-Deno.test("rows of several row groups come right in any order, with few groups kept", () =>
+Deno.test("rows of several row groups are right in any order, with few groups kept", () =>
   inFolder(async (folder) => {
     const path = `${folder}/groups.parquet`, order = [4, 0, 3, 1, 2, 4, 0, 2];
     const bytes = Uint8Array.fromBase64(LITTLE_PARQUET);
@@ -26,7 +26,7 @@ Deno.test("rows of several row groups come right in any order, with few groups k
     await assertRejects(() => ParquetDataset.open(path, { cachedGroups: 0 }), RangeError, "Cannot keep 0");
   }));
 
-Deno.test("a footer of which any byte is another gives rows or BadData", () =>
+Deno.test("a footer with any byte changed gives rows or BadData", () =>
   inFolder(async (folder) => {
     const bytes = Uint8Array.fromBase64(LITTLE_PARQUET), path = `${folder}/damaged.parquet`;
     const outcome = async () => {

@@ -4,7 +4,7 @@ import { Random } from "../../tensor/random.ts";
 
 const SEED = Math.floor(Math.random() * 2 ** 32), ROUNDS = 200;
 
-Deno.test(`a sampler restored from any state goes on as the first one did (seed ${SEED})`, () => {
+Deno.test(`a sampler restored from any state continues like the first one (seed ${SEED})`, () => {
   const random = new Random(SEED);
   for (let round = 0; round < ROUNDS; round++) {
     const size = random.integer(0, 10) === 0 ? Infinity : random.integer(1, 40);
@@ -20,7 +20,7 @@ Deno.test(`a sampler restored from any state goes on as the first one did (seed 
   }
 });
 
-Deno.test(`each epoch has each row once, in an order of its own (seed ${SEED})`, () => {
+Deno.test(`each epoch has each row once, in a different order (seed ${SEED})`, () => {
   const size = 50, rows = Array.from({ length: size }, (_, i) => i), seed = new Random(SEED).integer(0, 2 ** 31);
   const sampler = new ShuffledSampler(size, { seed }), epochs = rows.map(() => sampler.next(size));
   for (const epoch of epochs) assertEquals(epoch.toSorted((a, b) => a - b), rows);
@@ -30,13 +30,13 @@ Deno.test(`each epoch has each row once, in an order of its own (seed ${SEED})`,
   assertEquals(new ShuffledSampler(3, { seed, shuffle: false }).next(7), [0, 1, 2, 0, 1, 2, 0]);
 });
 
-Deno.test("the first row of an epoch is any row as often as another", () => {
+Deno.test("every row is equally often the first of an epoch", () => {
   const size = 4, epochs = 4000, counts = new Array<number>(size).fill(0), sampler = new ShuffledSampler(size, { seed: 11 });
   for (let i = 0; i < epochs; i++) counts[sampler.next(size)[0]!]!++;
   for (const count of counts) assert(Math.abs(count - 1000) < 5 * Math.sqrt(1000 * 0.75), counts.join());
 });
 
-Deno.test("sizes, counts and states that cannot be are refused", () => {
+Deno.test("impossible sizes, counts and states are refused", () => {
   for (const size of [0, -1, 1.5, NaN]) assertThrows(() => new ShuffledSampler(size, { seed: 1 }), RangeError, "Cannot sample");
   const sampler = new ShuffledSampler(3, { seed: 1 });
   for (const count of [-1, 0.5, NaN, Infinity]) assertThrows(() => sampler.next(count), RangeError, "Cannot draw");

@@ -17,12 +17,12 @@ async function read(folder: string, rows: readonly unknown[], options: FileOptio
   return await openDataset(`${folder}/rows.jsonl`, options);
 }
 
-/** What the first picture of a row is. */
+/** Returns the first picture of a row. */
 function firstPicture(sample: Sample): ImageSource | undefined {
   return userParts(sample).find((part) => part.type === "image")?.image;
 }
 
-Deno.test("pictures stand where their numbers are written, in every way of writing them", () =>
+Deno.test("pictures are put where their numbers are written, in every notation", () =>
   inFolder(async (folder) => {
     const two = { answer: "1", images: ["a.png", "b.png"] };
     const rows = [
@@ -40,7 +40,7 @@ Deno.test("pictures stand where their numbers are written, in every way of writi
     assertEquals(samples.map(shown), rows.map(([, expected]) => expected));
   }));
 
-Deno.test("a picture is read in every way of writing it; what is none is named, and never echoed", () =>
+Deno.test("a picture is read in every form; a value that is not a picture is named, and never echoed", () =>
   inFolder(async (folder) => {
     const base64 = TINY_PNG.toBase64(), url = `data:image/png;base64,${base64}`, base = { problem: "x", answer: "1" };
     const whole = [
@@ -103,10 +103,10 @@ async function asked(folder: string, row: Record<string, unknown>, options: Colu
   return { text: shown(sample), notes: notes.filter((note) => !note.includes(": rows of ")), sample };
 }
 
-Deno.test("choices reach the prompt once, without labels of their own; where they cannot, it is said", () =>
+Deno.test("choices reach the prompt once, without their own labels; if they cannot, a note says so", () =>
   inFolder(async (folder) => {
     const row = { problem: "q", answer: "B", options: ["10", "12"] }, BOXED = "Reason step by step, and put the final answer in \\boxed{}.";
-    const behind = "rows.jsonl: choices are put behind the problem";
+    const behind = "rows.jsonl: choices are added after the problem";
     assertEquals(await asked(folder, row, { formatPrompt: "boxed" }).then(({ text, notes }) => [text, notes]), [
       `q\n(A) 10\n(B) 12\n\n${BOXED}`,
       [behind],
@@ -135,7 +135,7 @@ Deno.test("choices reach the prompt once, without labels of their own; where the
     ]);
   }));
 
-Deno.test("a number as truth is a choice by its place or its value, never both; what is neither is refused", () =>
+Deno.test("a number as truth is a choice's index or value; if it is ambiguous or neither, it is refused", () =>
   inFolder(async (folder) => {
     const cases: [answer: unknown, options: unknown[], truth: unknown][] = [
       [0, ["x", "y"], "A"],
@@ -159,10 +159,10 @@ Deno.test("a number as truth is a choice by its place or its value, never both; 
     }
     const refused = [[1, ["1", "2"]], [2, ["x", "y"]], [-1, ["x", "y"]], [0.5, ["x", "y"]], ["7", ["x", "y"]]];
     const bad = await read(folder, refused.map(([answer, options]) => ({ problem: "q", answer, options })));
-    await Promise.all(refused.map((_, i) => assertRejects(() => bad.sample(i), KedgeError, 'write the letter, as "A"')));
-    await assertRejects(() => bad.sample(0), KedgeError, "may be A or B, by its place (counted from 0) or by its value");
+    await Promise.all(refused.map((_, i) => assertRejects(() => bad.sample(i), KedgeError, 'write the letter, such as "A"')));
+    await assertRejects(() => bad.sample(0), KedgeError, "may be A or B, by its index (from 0) or by its value");
     const beyond = await read(folder, [{ problem: "q", answer: "C", options: ["x", "y"] }]);
-    await assertRejects(() => beyond.sample(0), KedgeError, 'its "answer" is "C", and there are 2 choices, A to B');
+    await assertRejects(() => beyond.sample(0), KedgeError, 'its "answer" is "C", but there are 2 choices, A to B');
   }));
 
 Deno.test("truths may be true, false and objects; whole numbers beyond 2^53 keep their digits", () =>
@@ -187,7 +187,7 @@ Deno.test("truths may be true, false and objects; whole numbers beyond 2^53 keep
     assert(error.message.includes("an object with target, numbers: only reward modules take one"), error.message);
   }));
 
-Deno.test("pictures of the web come only from where they may, within bounds of size and time", async () => {
+Deno.test("pictures are fetched only from permitted hosts, within limits of size and time", async () => {
   const other = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen: () => {} }, () => new Response(TINY_PNG));
   let tries = 0;
   const server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen: () => {} }, async ({ url }) => {
