@@ -1,6 +1,6 @@
 /**
- * Writes `docs/config.md`, the reference of every key of a configuration, and `docs/config.schema.json`, for editors, from the schema. `--check` writes nothing and fails
- * where a file on disk differs.
+ * Writes `docs/config.md`, the reference of every configuration key, and `docs/config.schema.json` for editors, from the schema. With
+ * `--check` it writes nothing, and fails if a file differs.
  *
  * @module
  */
@@ -12,7 +12,7 @@ import { runCommand } from "../cli/command.ts";
 import { REWARD_NAMES } from "../verify/registry.ts";
 import { writeGenerated } from "./write_generated.ts";
 
-/** A key under a path. `kinds`: those that have it, where it stands in some members of a choice by `kind`. */
+/** A key under a path. `kinds` lists the members of a choice by `kind` that have the key, if not all do. */
 interface Row {
   readonly path: string;
   readonly schema: JsonSchema;
@@ -23,29 +23,29 @@ const choices = (schema: JsonSchema): JsonSchema[] => [...schema.anyOf ?? [], ..
 const members = (schema: JsonSchema): JsonSchema[] => choices(schema).length === 0 ? [schema] : choices(schema).flatMap(members);
 const values = ({ enum: many, const: one }: JsonSchema): unknown[] => Array.isArray(many) ? many : one === undefined ? [] : [one];
 
-/** Every key under a section, the sections' own left out. The members of a choice by `kind` are told together. */
+/** Returns every key under a section, without the sections themselves. The members of a choice by `kind` are combined. */
 function rows(schema: JsonSchema, path: string): Row[] {
   const objects = members(schema).filter(({ properties }) => properties !== undefined);
   const byKind = objects.length > 1 && objects.every(({ properties }) => properties!.kind !== undefined);
-  const found = new Map<string, { schema: JsonSchema; key: string; kinds: string[] }>();
+  const byId = new Map<string, { schema: JsonSchema; key: string; kinds: string[] }>();
   for (const { properties } of objects) {
     const kinds = byKind ? values(properties!.kind!).map(String) : [];
-    for (const [key, own] of Object.entries(properties!)) {
-      const id = key === "kind" && byKind ? key : `${key} ${JSON.stringify(own)}`, known = found.get(id);
-      if (known) known.kinds.push(...kinds);
-      else found.set(id, { schema: own, key, kinds: [...kinds] });
+    for (const [key, property] of Object.entries(properties!)) {
+      const id = key === "kind" && byKind ? key : `${key} ${JSON.stringify(property)}`, existing = byId.get(id);
+      if (existing) existing.kinds.push(...kinds);
+      else byId.set(id, { schema: property, key, kinds: [...kinds] });
     }
   }
-  return [...found.values()].flatMap(({ schema: own, key, kinds }) => {
+  return [...byId.values()].flatMap(({ schema: property, key, kinds }) => {
     const at = path === "" ? key : `${path}.${key}`, whole = key === "kind" && byKind;
-    const row = { path: at, schema: whole ? { type: "string", enum: kinds, description: "Which." } : own, kinds: whole ? [] : kinds };
-    return [row, ...rows(own, at)];
+    const row = { path: at, schema: whole ? { type: "string", enum: kinds, description: "Which." } : property, kinds: whole ? [] : kinds };
+    return [row, ...rows(property, at)];
   });
 }
 
 const code = (value: unknown) => `\`${JSON.stringify(value)}\``;
 
-/** What a value may be. */
+/** Describes the type of a value. */
 function typeOf(schema: JsonSchema): string {
   const given = values(schema), { type, properties, additionalProperties, items } = schema;
   if (given.length > 0) return given.map(code).join(", ");
@@ -84,45 +84,52 @@ const INTRO = `# Configuration
 
 <!-- Written by tools/generate_docs.ts from actors/config/; edit the schema, not this file. -->
 
-A configuration is JSON with comments (\`deno task train --config FILE\`); \`--set a.b=value\` sets one key over it. Every key has a default: an empty file is the built-in
-task. Paths in a file are relative to the file, those of \`--set\` to the working directory. An unknown key is an error that names the nearest known one, also for the
-names that EasyR1, verl and TRL have for it. [config.schema.json](config.schema.json) is the same for editors: \`"$schema": "docs/config.schema.json"\`.
+A configuration is JSON with comments (\`deno task train --config FILE\`). \`--set a.b=value\` sets one
+key and takes precedence over the file. Every key has a default, so that an empty file is the
+built-in task. Paths in a file are relative to the file; those of \`--set\` are relative to the
+working directory. An unknown key is an error that names the nearest known one. The error also knows
+the names that EasyR1, verl and TRL use. Editors can check a file against
+[config.schema.json](config.schema.json): \`"$schema": "docs/config.schema.json"\`.
 
-- default: empty for a section, and for keys that may be left out or must be given where their section is.
-- may change: "resume", it may differ when a run goes on from a checkpoint (any other difference is refused, see
-  [\`deno task train --no-resume\`](quick_start.md#go-on)); "live", it may change while the run goes on ([http.md](http.md)).
-- EasyR1: the key that EasyR1's configuration has for it. The values may be spelt otherwise: [algorithms.md](algorithms.md).
+- default: empty for a section, for keys that may be absent, and for keys that are required in their
+  section.
+- may change: "resume" means that the key may differ when a run resumes from a checkpoint. Any other
+  difference is refused ([\`deno task train --no-resume\`](quick_start.md#resume)). "live" means that
+  it may change during the run ([http.md](http.md)).
+- EasyR1: the corresponding key of EasyR1's configuration. Its values may be written differently:
+  [algorithms.md](algorithms.md).
 
-Which combinations are refused is said by the error; \`--dry-run\` shows the configuration as it is used.
+An error names a combination of keys that is refused. \`--dry-run\` prints the configuration with all
+defaults.
 `;
 
-const REWARD = `One of three forms:
+const REWARD = `It has one of three forms:
 
-- \`"math_format"\`: a name, or a module. Names: ${
+- \`"math_format"\`: a name or a module. The names are ${
   REWARD_NAMES.map((name) => `\`${name}\``).join(", ")
 }. A module is a path that begins with \`./\`, \`../\` or \`/\`
   (relative to the configuration's file), or a \`file:\` or \`https:\` URL.
-- \`{ "use": "math", "options": { "units": "required" } }\`: one with its options.
-- \`{ "parts": { "accuracy": { "use": "math", "weight": 0.9 }, "style": { "use": "./style.ts", "weight": 0.1, "options": {} } } }\`: the weighted sum of named parts;
-  \`weight\` is 1 by default, and a part of weight 0 is only reported.
+- \`{ "use": "math", "options": { "units": "required" } }\`: a name or a module with its options.
+- \`{ "parts": { "accuracy": { "use": "math", "weight": 0.9 }, "style": { "use": "./style.ts", "weight": 0.1, "options": {} } } }\`: the weighted sum of named parts.
+  \`weight\` is 1 by default. A part of weight 0 is only reported.
 
-What each name does, with its options: [algorithms.md](algorithms.md#rewards).`;
+[algorithms.md](algorithms.md#rewards) describes each name and its options.`;
 
-/** The text of `docs/config.md`. */
+/** Makes the text of `docs/config.md`. */
 export function configReference(): string {
   const { properties = {} } = configJsonSchema();
-  const sections = Object.entries(properties).filter(([, schema]) => members(schema).some((own) => own.properties !== undefined));
+  const sections = Object.entries(properties).filter(([, schema]) => members(schema).some((member) => member.properties !== undefined));
   const plain = Object.entries(properties).filter(([key]) => !sections.some(([name]) => name === key));
   const parts = [INTRO, `## The run\n\n${HEAD}\n${plain.map(([path, schema]) => line({ path, schema, kinds: [] })).join("\n")}\n`];
   for (const [path, schema] of sections) {
-    const own = members(schema).length > 1 ? [line({ path, schema, kinds: [] })] : [];
+    const ownRows = members(schema).length > 1 ? [line({ path, schema, kinds: [] })] : [];
     const inner = path === "reward" ? [] : rows(schema, path).map(line), more = path === "reward" ? `\n${REWARD}\n` : "";
-    parts.push(`## \`${path}\`\n\n${schema.description}\n\n${HEAD}\n${[...own, ...inner].join("\n")}\n${more}`);
+    parts.push(`## \`${path}\`\n\n${schema.description}\n\n${HEAD}\n${[...ownRows, ...inner].join("\n")}\n${more}`);
   }
   return parts.join("\n");
 }
 
-/** The files that are written, by their path in the project. */
+/** Returns the generated files, by their paths in the project. */
 export function generated(): Record<string, string> {
   return { "docs/config.md": configReference(), "docs/config.schema.json": configJsonSchemaText() };
 }
