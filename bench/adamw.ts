@@ -1,6 +1,8 @@
 /**
- * AdamW against a copy of memory, and what a call costs. AdamW reads param, gradient, m and v and writes param, m and v; a copy reads and writes one
- * array. Goals: AdamW at 0.6 of the copy's bytes per second or more; an empty op under 2 microseconds.
+ * Compares AdamW with a copy of memory, and measures the cost of a call. AdamW reads param, gradient, m and v and writes param, m and v; a
+ * copy reads and writes one array.
+ *
+ * Goals: AdamW reaches at least 0.6 of the copy's bytes per second. An empty op takes less than 2 microseconds.
  *
  *   deno run --allow-read --allow-write=.cache --allow-run=c++ --allow-ffi bench/adamw.ts [--threads=2] [--rounds=11] [--elements=33554432]
  *
@@ -15,10 +17,10 @@ import { measure, Report } from "./report.ts";
 const BANDWIDTH_GOAL = 0.6, CALL_GOAL = 2; // microseconds
 const line = benchLine({
   name: "deno task bench adamw",
-  does: "AdamW against a copy of memory, and what a call costs.",
+  does: "Compares AdamW with a copy of memory, and measures the cost of a call.",
   values: {
-    threads: ["N", "of the ops (default 2)"],
-    rounds: ["N", "turns of each (default 11)"],
+    threads: ["N", "threads of the ops (default 2)"],
+    rounds: ["N", "repetitions of each (default 11)"],
     elements: ["N", "parameters (default 33554432)"],
   },
 });
@@ -39,7 +41,7 @@ ops.fill(f32, grad, n, 0.01);
 ops.fill(f32, param, n, 1);
 let step = 0;
 
-/** One step: of f32 moments with or without a bf16 copy of param, or of bf16 moments rounded in one of three ways. */
+/** Runs one step: with f32 moments with or without a bf16 copy of param, or with bf16 moments rounded in one of three ways. */
 function adamw(moments: number, options: { copy?: boolean; rounding?: number } = {}): void {
   step++;
   const [first, second] = moments === f32 ? [m, v] : [m16, v16], lost = options.rounding === 2 ? [mLost, vLost] as const : [0, 0] as const;
@@ -50,7 +52,7 @@ function adamw(moments: number, options: { copy?: boolean; rounding?: number } =
   );
 }
 
-/** Bytes read and written for an element. */
+/** The bytes read and written for each element. */
 const bytes = {
   "copy": 8,
   "AdamW, f32": 28,

@@ -1,5 +1,5 @@
 /**
- * `deno task bench`: the benches of ratios, one after the other, each in a process of its own.
+ * `deno task bench` runs the benchmarks that measure ratios, one after the other, each in a separate process.
  *
  * @module
  */
@@ -17,18 +17,20 @@ const PERMISSIONS = [
   "--allow-env=PATH,HOME,CUDA_HOME,CUDA_PATH,VIRTUAL_ENV,CONDA_PREFIX",
 ];
 
-/** Runs the command. @returns The exit code of the first bench that fails, or 0. */
+/** Runs the command. @returns The exit code of the first benchmark that fails, or 0. */
 async function bench(): Promise<number> {
   const line = benchLine({
     name: "deno task bench",
     does:
-      "Ratios: GEMM, shared prefixes, AdamW and an empty call, partitions, AT-RL's share of a step. Options of one: deno run bench/NAME.ts --help.",
+      "Ratios: GEMM, shared prefixes, AdamW and an empty call, partitions, AT-RL's share of a step. deno run bench/NAME.ts --help lists the options of one.",
     rest: { name: "NAME", most: NAMES.length, words: `${NAMES.join(" | ")} (default: all, which takes minutes)` },
   });
   const strange = line.rest.find((name) => !(NAMES as readonly string[]).includes(name));
   if (strange !== undefined) {
     const near = nearest(strange, NAMES);
-    throw line.error(`"${strange}" is no bench; they are ${NAMES.join(", ")}${near === undefined ? "" : `; did you mean ${near}?`}`);
+    throw line.error(
+      `"${strange}" is not a benchmark; the benchmarks are ${NAMES.join(", ")}${near === undefined ? "" : `; did you mean ${near}?`}`,
+    );
   }
   for (const name of line.rest.length > 0 ? line.rest : NAMES) {
     const args = ["run", "--quiet", ...PERMISSIONS, new URL(`./${name}.ts`, import.meta.url).href];

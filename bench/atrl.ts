@@ -1,9 +1,12 @@
 /**
- * Seconds that AT-RL takes of a step of training, all sections: connectivity while decoding (two engines answer the same prompts in turns, step by step, one with connectivity),
- * graph, clusters, weights and advantages of what came out, and the report. Goal: sections 1 to 4 at most 0.5 % of the step, rollout and update, measured in the same run.
+ * Measures how many seconds of a training step AT-RL takes, by section: connectivity while decoding, then graph, clusters, weights and
+ * advantages, and the report. For connectivity, two engines answer the same prompts alternately, step by step, and one of them measures
+ * connectivity.
  *
- * Section 1 is what the ops that measure connectivity take longer, of each step the median over the rounds, and what the engine does with the numbers. Whole rollouts
- * differ by as much, but by more from one to the next; that difference is shown beside.
+ * Goal: sections 1 to 4 take at most 0.5 % of the step (rollout and update), measured in the same run.
+ *
+ * Section 1 is the additional time of the ops that measure connectivity (for each step the median over the rounds) and the engine's work
+ * with the numbers. The difference between whole rollouts is as large, but it varies more; it is printed too.
  *
  *   deno run --allow-read --allow-write=.cache --allow-run=c++ --allow-env=PATH,HOME --allow-ffi bench/atrl.ts [--preset small] [--prompts 4] [--group 8] [--response 64]
  *     [--grid 16] [--rounds 5] [--threads 2]
@@ -31,15 +34,15 @@ import { benchConfig, randomPrompt, Updates } from "./step_parts.ts";
 const SHARE_GOAL = 0.005;
 const line = benchLine({
   name: "deno task bench atrl",
-  does: "Seconds that AT-RL takes of a step of training, all sections.",
+  does: "Measures how many seconds of a training step AT-RL takes, by section.",
   values: {
     preset: ["NAME", `${Object.keys(presets).join(" | ")} (default small)`, Object.keys(presets)],
     prompts: ["N", "of a step (default 4)"],
-    group: ["N", "answers to each (default 8)"],
-    response: ["N", "tokens of an answer (default 64)"],
-    grid: ["N", "patches of a picture's side (default 16)"],
-    rounds: ["N", "turns of each (default 5)"],
-    threads: ["N", "of the ops (default 2)"],
+    group: ["N", "answers to each prompt (default 8)"],
+    response: ["N", "tokens per answer (default 64)"],
+    grid: ["N", "patches per side of a picture (default 16)"],
+    rounds: ["N", "repetitions of each (default 5)"],
+    threads: ["N", "threads of the ops (default 2)"],
   },
 });
 const number = (name: "prompts" | "group" | "response" | "grid" | "rounds" | "threads", fallback: number) =>
@@ -52,11 +55,11 @@ using model = VisionLanguageModel.initialise(config, { device, seed: 0, dtype: "
 using updates = new Updates(model, random);
 const prompts = Array.from({ length: number("prompts", 4) }, () => randomPrompt(config, random, { grid: number("grid", 16), text: 24 }));
 
-/** Ops whose calls differ where connectivity is wanted: their time alone is steadier than that of a whole step. */
-const LOOKING = ["decodeAttention", "connectivity", "scatterRows", "fill"] as const;
+/** The ops whose calls differ when connectivity is measured. Their time varies less than that of a whole step. */
+const CONNECTIVITY_OPS = ["decodeAttention", "connectivity", "scatterRows", "fill"] as const;
 let lookingSeconds = 0;
 const plainOps: Ops = device.ops;
-const timed = Object.fromEntries(LOOKING.map((name) => {
+const timed = Object.fromEntries(CONNECTIVITY_OPS.map((name) => {
   const op = plainOps[name] as (...args: unknown[]) => unknown;
   return [name, (...args: unknown[]) => {
     const start = performance.now();
@@ -67,10 +70,10 @@ const timed = Object.fromEntries(LOOKING.map((name) => {
 }));
 Object.defineProperty(device, "ops", { value: { ...plainOps, ...timed } });
 
-/** One engine's way through a rollout. */
+/** The rollout of one engine. */
 class Rollout implements Disposable {
   readonly engine = new Engine(model, { memoryBytes: 2 ** 29 });
-  /** Of each round, of each step: all of it, and in the ops of LOOKING. */
+  /** For each round and each step: the seconds of the whole step, and of the ops in CONNECTIVITY_OPS. */
   readonly seconds: { all: number; ops: number }[][] = [];
   #tickets: ReturnType<Engine["submit"]>[] = [];
   constructor(readonly connectivity: boolean) {}
@@ -81,7 +84,7 @@ class Rollout implements Disposable {
     this.seconds.push([]);
   }
 
-  /** Whether there is more to do. */
+  /** Runs a step. Returns whether more steps remain. */
   step(): boolean {
     lookingSeconds = 0;
     const start = performance.now(), more = this.engine.step();
@@ -114,10 +117,10 @@ for (let round = 0; round <= rounds; round++) {
   updates.run(prompts, completions);
   updateSeconds.push((performance.now() - start) / 1000);
 }
-for (const list of [plain.seconds, looking.seconds, updateSeconds]) list.shift(); // the first round builds, packs and grows
+for (const list of [plain.seconds, looking.seconds, updateSeconds]) list.shift(); // the first round compiles, packs weights and allocates
 Object.defineProperty(device, "ops", { value: plainOps });
 
-/** What connectivity adds to a rollout: of each step the median and the least over the rounds, with it less without. */
+/** Returns what connectivity adds to a rollout: the difference of medians and of minima over the rounds, summed over the steps. */
 function added(of: "all" | "ops"): { seconds: number; best: number } {
   const steps = plain.seconds[0]!.map((_, step) => {
     const rows = [looking, plain].map(({ seconds }) => seconds.map((round) => round[step]![of])) as [number[], number[]];
@@ -152,7 +155,7 @@ using advantage = Tensor.from(device, Float32Array.from(random.normal(flat.lengt
 using graph = new TokenGraph(responses, { connectivity, profile, neighbours: 8, adjacency: 0.1 });
 using clusters = partitionKway(graph, ATRL_DEFAULTS);
 
-/** What an engine does on the host to keep what its rows saw, all steps of a rollout. */
+/** Does the host work by which an engine stores connectivity, for all steps of a rollout. */
 function record(): void {
   const numbers = new Float32Array(flat.length * (2 + regions)).fill(0.5), map = flat[0]!.regions;
   const recorders = flat.map(() => new Recorder());

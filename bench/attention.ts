@@ -1,7 +1,8 @@
 /**
- * Attention forward and backward over prompts with responses: one prefix shared by its responses against a copy of the prefix for each.
- * Then a decode step likewise. Ratios are the copied version's time divided by the shared one's; flops count the seen pairs only (4 d
- * forward, 10 d backward).
+ * Compares attention with one prefix that its responses share to attention with a copy of the prefix for each response: forward and
+ * backward, and then a decode step.
+ *
+ * Ratios are the time with copies divided by the time with the shared prefix. Flops count only visible pairs (4 d forward, 10 d backward).
  *
  *   deno run --allow-read --allow-write=.cache --allow-run=c++ --allow-ffi bench/attention.ts [--threads=2] [--rounds=7]
  *
@@ -13,7 +14,7 @@ import { DTYPES } from "../ffi/device.ts";
 import { benchLine } from "./options.ts";
 import { measure, Report } from "./report.ts";
 
-/** Prompts of `prefix` tokens with `responses` responses of `length` tokens each. */
+/** A layout of prompts with `prefix` tokens and `responses` responses of `length` tokens each. */
 interface Layout {
   prompts: number;
   prefix: number;
@@ -27,7 +28,7 @@ const LAYOUTS: readonly Layout[] = [
   { prompts: 1, prefix: 512, responses: 8, length: 256 },
 ];
 const HEADS = 6, KV_HEADS = 2, HEAD_DIM = 64, WIDTH = HEADS * HEAD_DIM, KV_WIDTH = KV_HEADS * HEAD_DIM;
-/** What the shapes of all calls have in common. */
+/** The sizes that all calls have in common. */
 const SIZES = {
   qStride: WIDTH,
   kStride: KV_WIDTH,
@@ -41,8 +42,8 @@ const SIZES = {
 
 const line = benchLine({
   name: "deno task bench attention",
-  does: "Attention over prompts with responses: one shared prefix against a copy for each.",
-  values: { threads: ["N", "of the ops (default 2)"], rounds: ["N", "turns of each (default 7)"] },
+  does: "Compares attention with one shared prefix to attention with a copy of the prefix for each response.",
+  values: { threads: ["N", "threads of the ops (default 2)"], rounds: ["N", "repetitions of each (default 7)"] },
 });
 using device = CpuDevice.open({ threads: line.number("threads", { min: 1 }) ?? 2 });
 const options = { rounds: line.number("rounds", { min: 1 }) ?? 7 };
@@ -59,7 +60,7 @@ function integers(values: number[]): Address {
   return address;
 }
 
-/** The segment table, its tokens, and how many pairs of a query and a key it has per head. */
+/** Returns the segment table, its tokens, and its number of query-key pairs per head. */
 function table({ prompts, prefix, responses, length }: Layout, shared: boolean): { rows: number[]; tokens: number; pairs: number } {
   const rows: number[] = [], causal = (n: number) => n * (n + 1) / 2;
   let tokens = 0;
@@ -79,7 +80,7 @@ function table({ prompts, prefix, responses, length }: Layout, shared: boolean):
   return { rows, tokens, pairs: prompts * (shared ? causal(prefix) + responses * response : responses * (causal(prefix) + response)) };
 }
 
-/** The forward and the backward over one layout, on memory of their own. */
+/** Returns the forward and the backward of one layout. Each has memory of its own. */
 function training(layout: Layout, shared: boolean): { forward: () => void; backward: () => void; flops: number } {
   const { rows, tokens, pairs } = table(layout, shared), segments = integers(rows), longest = layout.prefix + layout.length;
   const [q, out, dq, dout] = [upload(tokens * WIDTH), upload(tokens * WIDTH), upload(tokens * WIDTH), upload(tokens * WIDTH)];
@@ -102,7 +103,7 @@ function training(layout: Layout, shared: boolean): { forward: () => void; backw
   };
 }
 
-/** A decode step in the middle of the responses, with connectivity over 64 regions of the prefix. */
+/** Returns a decode step in the middle of the responses, with connectivity over 64 regions of the prefix. */
 function decoding({ prompts, prefix, responses, length }: Layout, shared: boolean): () => void {
   const own = length / 2, groups: number[] = [], sequences: number[] = [];
   let at = 0;

@@ -1,12 +1,12 @@
 /**
- * What each CUDA kernel takes of a multiprocessor: registers a thread, static shared memory a block, stack and spills, by architecture, as
- * ptxas reports them. Needs nvcc, but no GPU. Fails on any warning, and on a spill in a kernel of {@linkcode HOT}.
+ * Lists what each CUDA kernel uses of a multiprocessor, by architecture, as ptxas reports it: registers per thread, static shared memory
+ * per block, stack and spills. It needs nvcc, but no GPU. It fails for any warning, and for a spill in a kernel of {@linkcode HOT}.
  *
  *   deno run --allow-read --allow-write=/tmp --allow-env=PATH,CUDA_HOME,CUDA_PATH --allow-run=nvcc,/usr/local/cuda/bin/nvcc,c++filt \
  *     bench/cuda_resources.ts [--jobs=2] [--spills] [rmsnorm gemm ...]
  *
- * Names restrict it to those files of kernels/cuda; --spills prints only kernels that spill. Dynamic shared memory is chosen at launch and
- * not seen here.
+ * FILE arguments select files of kernels/cuda. --spills prints only kernels that spill. Dynamic shared memory is chosen at launch and not
+ * shown.
  *
  * @module
  */
@@ -18,25 +18,25 @@ import { runCommand } from "../cli/command.ts";
 import { benchLine } from "./options.ts";
 import { Report } from "./report.ts";
 
-/** Kernels in which a spill counts as a failure: those that a training or a decode step spends its time in. */
+/** The kernels in which a spill counts as a failure: a training or a decode step spends its time in them. */
 export const HOT: readonly RegExp[] = [
   /^(attention|decode|connectivity|gemm|rmsnorm|logprob|sample|scatter_add|column_sums|sum)_\w*kernel/,
   /^for_(each|rows)_kernel</,
   /^(scale|pick|join|partition|token_\w+)_kernel/,
 ];
 
-/** What ptxas says of one kernel on one architecture. */
+/** The resources of one kernel on one architecture, as ptxas reports them. */
 export interface Resources {
-  /** As the linker knows it. */
+  /** The symbol that the linker knows. */
   readonly symbol: string;
-  /** Such as "sm_90a". */
+  /** The architecture, such as "sm_90a". */
   readonly architecture: string;
   readonly registers: number;
   /** Bytes of static shared memory. */
   readonly shared: number;
-  /** Bytes of local memory: spills, and arrays that are indexed at run time. */
+  /** Bytes of local memory: spills, and arrays with indices that are computed at run time. */
   readonly stack: number;
-  /** Bytes stored and loaded because registers ran out. */
+  /** Bytes that are stored and loaded because registers ran out. */
   readonly spills: number;
 }
 
@@ -65,7 +65,7 @@ export function parseResources(output: string): { kernels: Resources[]; warnings
   return { kernels, warnings };
 }
 
-/** A kernel's name as one reads it: without namespaces, parameters, and the hash that stands for an anonymous namespace. */
+/** Returns a readable name of a kernel, without namespaces, parameters and the hash of an anonymous namespace. */
 export function shortName(demangled: string): string {
   let name = demangled.replaceAll(/\(anonymous namespace\)::|_GLOBAL__N__\w+::|\bkedge::|std::/g, "").replace(/^void /, "");
   let depth = 0;
@@ -80,7 +80,7 @@ export function shortName(demangled: string): string {
 
 const decoder = new TextDecoder();
 
-/** Demangled names by symbol; the symbols themselves where c++filt is missing. */
+/** Demangles symbols. Without c++filt, the names are the symbols themselves. */
 async function demangle(symbols: readonly string[]): Promise<Map<string, string>> {
   const same = new Map(symbols.map((symbol) => [symbol, symbol]));
   try {
@@ -101,7 +101,7 @@ function say(text: string): void {
   Deno.stderr.writeSync(new TextEncoder().encode(`${text}\n`));
 }
 
-/** Compiles the files and gives what nvcc said of each. */
+/** Compiles the files, and returns nvcc's output for each. */
 async function compile(command: string, flags: readonly string[], units: readonly string[], jobs: number): Promise<Map<string, string>> {
   const root = dirname(dirname(fileURLToPath(import.meta.url)));
   const temporary = Deno.makeTempDirSync({ dir: "/tmp", prefix: "kedge_resources_" });
@@ -128,10 +128,10 @@ async function compile(command: string, flags: readonly string[], units: readonl
 async function main(): Promise<number> {
   const line = benchLine({
     name: "deno task bench:cuda",
-    does: "What each CUDA kernel takes of a multiprocessor, as ptxas reports it.",
+    does: "Lists the registers, shared memory and spills of each CUDA kernel, as ptxas reports them.",
     values: { jobs: ["N", "compilers at once (default 2)"] },
     flags: { spills: "prints only kernels that spill" },
-    rest: { name: "FILE", most: Infinity, words: "names of kernels/cuda, as gemm (default: all)" },
+    rest: { name: "FILE", most: Infinity, words: "files of kernels/cuda, such as gemm (default: all)" },
   });
   const build = cudaBuild();
   const compiler = findCompiler(build);

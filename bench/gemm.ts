@@ -1,5 +1,6 @@
 /**
- * The built-in GEMM against the system's CBLAS. Ratios above 1: the built-in one is faster. Goal: at least 0.6 for the shapes of training.
+ * Compares the built-in GEMM with the system's CBLAS. If a ratio is above 1, the built-in one is faster. Goal: at least 0.6 for the shapes
+ * of training.
  *
  *   deno run --allow-read --allow-write=.cache --allow-run=c++ --allow-ffi bench/gemm.ts [--threads=2] [--rounds=11]
  *
@@ -17,8 +18,8 @@ const DECODING = [[1, 1024, 384], [8, 1024, 384], [32, 1024, 384], [1, 4096, 102
 
 const line = benchLine({
   name: "deno task bench gemm",
-  does: "The built-in GEMM against the system's CBLAS.",
-  values: { threads: ["N", "of both (default 2)"], rounds: ["N", "turns of each (default 11)"] },
+  does: "Compares the built-in GEMM with the system's CBLAS.",
+  values: { threads: ["N", "threads of both (default 2)"], rounds: ["N", "repetitions of each (default 11)"] },
 });
 using device = CpuDevice.open({ threads: line.number("threads", { min: 1 }) ?? 2, blas: "system" });
 const found = device.blas.name !== "built-in";
@@ -30,7 +31,7 @@ function upload(length: number): Address {
   return address;
 }
 
-/** One product by every way at hand. */
+/** Measures one product in every available way. */
 function row(m: number, n: number, k: number, transA: boolean, transB: boolean, packed: boolean): Record<string, Cell> {
   const a = upload(m * k), b = upload(k * n), c = device.alloc(m * n * 4), panels = device.alloc(device.host.gemmPackedBytes(n, k));
   const lda = transA ? m : k, ldb = transB ? k : n, ta = Number(transA), tb = Number(transB);

@@ -1,6 +1,6 @@
 /**
- * Products in turn with two of Kedge's own ops, as in a training step: what a GEMM costs beside other threads, not alone. Each GEMM needs a process of
- * its own, since idle threads of one take the cores of the other: run it for both, in turn.
+ * Alternates products with two of Kedge's own ops, as a training step does. It measures what a GEMM costs beside other threads. Each GEMM
+ * needs a separate process, because the idle threads of one take the cores of the other. Run both commands alternately.
  *
  *   deno run --allow-read --allow-write=.cache --allow-run=c++ --allow-ffi bench/gemm_mixed.ts --blas=builtin
  *   deno run --allow-read --allow-write=.cache --allow-run=c++ --allow-ffi bench/gemm_mixed.ts --blas=system
@@ -16,8 +16,8 @@ const SHAPES = [[64, 192, 64], [256, 256, 256], [512, 512, 512], [2400, 1024, 38
 
 const line = benchLine({
   name: "deno run bench/gemm_mixed.ts",
-  does: "Products in turn with two of Kedge's own ops, as in a step of training.",
-  values: { blas: ["NAME", "builtin | system, or a library's path (default builtin)"], rounds: ["N", "turns of each (default 11)"] },
+  does: "Alternates products with two of Kedge's own ops, as a training step does.",
+  values: { blas: ["NAME", "builtin | system, or a library's path (default builtin)"], rounds: ["N", "repetitions of each (default 11)"] },
 });
 using device = CpuDevice.open({ blas: line.text("blas") ?? "builtin" });
 const report = new Report("gemm beside other ops", { gemm: device.blas.name, threads: device.threads });

@@ -1,25 +1,25 @@
 /**
- * What the benches do with their arguments: as the commands do, with a help that is made of their options.
+ * Reads the arguments of benchmarks, like those of commands. The help is generated from the options.
  *
  * @module
  */
 import { type CommandLine, programLine } from "../cli/command.ts";
 
-/** A bench's arguments. */
+/** The arguments of a benchmark. */
 export interface BenchOptions<V extends string, F extends string> {
-  /** How it is called, as "deno task bench:step". */
+  /** The command as the user types it, such as "deno task bench:step". */
   readonly name: string;
-  /** A sentence. */
+  /** What it does, as a sentence. */
   readonly does: string;
-  /** Options with a value: what stands for it (N, FILE and DIR are checked), what it is, and, where there are few, the values there are. */
+  /** Options with a value: the placeholder (N, FILE and DIR are checked), a description, and the permitted values if there are few. */
   readonly values?: Readonly<Record<V, readonly [value: string, words: string, all?: readonly string[]]>>;
-  /** Options without a value: what they do. */
+  /** The flags, with their descriptions. */
   readonly flags?: Readonly<Record<F, string>>;
-  /** What arguments that are no options are, and what they do. */
+  /** The placeholder and the description of positional arguments. */
   readonly rest?: { readonly name: string; readonly most: number; readonly words: string };
 }
 
-/** Reads a bench's arguments. Help and mistakes end the process. */
+/** Reads the arguments of a benchmark. For the help and for mistakes the process ends here. */
 export function benchLine<V extends string = never, F extends string = never>(given: BenchOptions<V, F>): CommandLine<V, F> {
   const { name, does, rest } = given,
     values = Object.entries<readonly [string, string, (readonly string[])?]>(given.values ?? {}),
@@ -35,7 +35,7 @@ export function benchLine<V extends string = never, F extends string = never>(gi
   }`;
   return programLine<V, F>({
     name,
-    action: "run the bench",
+    action: "run the benchmark",
     help,
     values: Object.fromEntries(values.map(([option, [value]]) => [option, value])) as Record<V, string>,
     flags: flags.map(([flag]) => flag as F),

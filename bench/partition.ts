@@ -1,13 +1,15 @@
 /**
- * Kedge's k-way partition against libmetis on the same integer graphs, by length of the response: the sum of the edge cuts, clusters over the size bound, and time. Goals: cuts at most
- * 1.10 times METIS's in every row, no cluster over the bound, less time. Without libmetis it says how to get it, and measures nothing.
+ * Compares Kedge's k-way partition with libmetis on the same integer graphs, by length of the response: the sum of the edge cuts, clusters
+ * over the size bound, and time. Without libmetis it says how to get it, and measures nothing.
+ *
+ * Goals: in every row the cuts are at most 1.10 times METIS's; no cluster exceeds the bound; the time is shorter.
  *
  *   deno run --no-prompt --allow-read --allow-write=.cache --allow-run=c++,g++ --allow-env=PATH,HOME --allow-ffi bench/partition.ts [--graphs=200] [--seed=1]
  *     [--markdown]
  *
- * So many graphs are of responses that are made up (tests/rl/gaze.ts), and as many of answers of a tiny model with random weights to random pictures
- * (tests/rl/model_gaze.ts), few of which are long. METIS minimises with 1.2 times the mean size as its wish: graphs where it passes Kedge's bound are counted, and
- * their cuts have a column apart.
+ * Half of the graphs come from synthetic responses (tests/rl/gaze.ts). The other half come from answers of a tiny model with random weights
+ * to random pictures (tests/rl/model_gaze.ts), few of which are long. METIS minimises with 1.2 times the mean size as its target. Graphs
+ * where it exceeds Kedge's bound are counted, and their cuts have a separate column.
  *
  * @module
  */
@@ -25,15 +27,15 @@ import { modelGazes } from "../tests/rl/model_gaze.ts";
 import { benchLine } from "./options.ts";
 import { Report } from "./report.ts";
 
-/** Kedge's cuts by METIS's, at most. */
+/** The largest permitted ratio of Kedge's cuts to METIS's. */
 export const CUT_GOAL = 1.1;
-/** Lengths of responses that share a row. */
+/** The ranges of response lengths. Each range is a row. */
 export const BUCKETS: readonly (readonly [low: number, high: number])[] = [[4, 16], [17, 64], [65, 128], [129, 384], [385, 768], [
   769,
   2048,
 ]];
 
-/** A response to make a graph of. */
+/** The data of a response, from which a graph is made. */
 export interface MeasuredResponse {
   connectivity: ArrayLike<number>;
   /** [T, regions] */
@@ -41,7 +43,7 @@ export interface MeasuredResponse {
   regions: number;
 }
 
-/** What one graph gave. */
+/** The results for one graph. */
 export interface Result {
   tokens: number;
   cut: number;
@@ -54,14 +56,14 @@ export interface Result {
 
 const { imbalance, clusterSize, neighbours, adjacency } = ATRL_DEFAULTS;
 
-/** Clusters of more tokens than the bound lets them have, or none. */
+/** Counts the clusters that have more tokens than the bound, or none. */
 function faults(cluster: ArrayLike<number>, clusters: number, options: { empty: boolean }): number {
   const sizes = new Array<number>(clusters).fill(0), bound = clusterBound(cluster.length, clusters, imbalance);
   for (let t = 0; t < cluster.length; t++) sizes[cluster[t]!]!++;
   return sizes.filter((size) => size > bound || (options.empty && size === 0)).length;
 }
 
-/** Partitions one response's graph in both ways. */
+/** Partitions the graph of one response with both programs. */
 export function comparePartitions(device: CpuDevice, response: MeasuredResponse, seed: number): Result {
   const tokens = response.connectivity.length, options = { clusterSize, imbalance, seed }, metis = openMetis();
   using responses = Responses.of(device, [tokens]);
@@ -87,21 +89,21 @@ export function comparePartitions(device: CpuDevice, response: MeasuredResponse,
   };
 }
 
-/** A bucket's graphs together. */
+/** The results for all graphs of a range. */
 export interface Summary {
-  /** Kedge's cuts by METIS's, of the graphs where METIS kept the bound; NaN where it never did. */
+  /** The ratio of Kedge's cuts to METIS's, over the graphs where METIS kept the bound; NaN if there are none. */
   ratio: number;
-  /** The same of all graphs. */
+  /** The same ratio over all graphs. */
   ratioOfAll: number;
-  /** Clusters of Kedge's over the bound, or empty. */
+  /** The number of Kedge's clusters over the bound, or empty. */
   over: number;
-  /** Graphs where METIS passed the bound. */
+  /** The number of graphs where METIS exceeded the bound. */
   metisOver: number;
   seconds: number;
   metisSeconds: number;
 }
 
-/** Sums over the graphs of a bucket. */
+/** Sums up the graphs of a range. */
 export function summaryOf(results: readonly Result[]): Summary {
   const sum = (list: readonly Result[], of: (r: Result) => number) => list.reduce((total, r) => total + of(r), 0);
   const ratio = (list: readonly Result[]) => sum(list, (r) => r.cut) / sum(list, (r) => r.metisCut);
@@ -116,7 +118,7 @@ export function summaryOf(results: readonly Result[]): Summary {
   };
 }
 
-/** The graphs by bucket, without empty ones. */
+/** Groups results by range. Empty ranges are omitted. */
 export function byBucket(results: readonly Result[]): { name: string; results: Result[] }[] {
   return BUCKETS.map(([low, high]) => ({
     name: `${low}-${high}`,
@@ -124,7 +126,10 @@ export function byBucket(results: readonly Result[]): { name: string; results: R
   })).filter(({ results }) => results.length > 0);
 }
 
-/** Lengths of responses, some in each of the buckets, spread evenly by their logarithm; `long`: one of so many is of the two longest buckets. */
+/**
+ * Draws lengths of responses for every range, spread evenly on a logarithmic scale. One of every `long` lengths is from the two longest
+ * ranges.
+ */
 export function lengthsOf(random: Random, { graphs, long }: { graphs: number; long: number }): number[] {
   const short = BUCKETS.slice(0, -2), tail = BUCKETS.slice(-2);
   return Array.from({ length: graphs }, (_, i) => {
@@ -133,7 +138,7 @@ export function lengthsOf(random: Random, { graphs, long }: { graphs: number; lo
   });
 }
 
-/** What openMetis says where libmetis is missing. */
+/** Returns openMetis's message if libmetis is missing. */
 function missing(): string | undefined {
   try {
     openMetis();
@@ -147,8 +152,8 @@ function missing(): string | undefined {
 if (import.meta.main) {
   const line = benchLine({
     name: "deno task bench partition",
-    does: "Kedge's k-way partition against libmetis on the same graphs.",
-    values: { graphs: ["N", "of responses that are made up, and as many of a model's (default 200)"], seed: ["N", "default 1"] },
+    does: "Compares Kedge's k-way partition with libmetis on the same graphs.",
+    values: { graphs: ["N", "graphs of synthetic responses, and as many of a model's (default 200)"], seed: ["N", "default 1"] },
     flags: { markdown: "prints the table in Markdown too" },
   });
   const why = missing();

@@ -1,6 +1,6 @@
 // deno-lint-ignore-file no-console no-await-in-loop camelcase -- a command; runs take turns; names as printed
 /**
- * `bench:step` and a PyTorch program that does the same work, in turn on this machine, and the ratios of their medians.
+ * Runs `bench:step` and a PyTorch program that does the same work, alternately on this machine, and prints the ratios of their medians.
  *
  *   deno run --allow-read --allow-run bench/peer.ts --python PATH [--script ../shared/bench/torch_step.py] [--config ../shared/bench/small] [--rounds 3]
  *
@@ -11,12 +11,12 @@ import { median } from "./report.ts";
 
 const line = benchLine({
   name: "deno run bench/peer.ts",
-  does: "bench:step and a PyTorch program that does the same work, in turn.",
+  does: "Runs bench:step and a PyTorch program that does the same work, alternately.",
   values: {
     python: ["PATH", "default python3"],
     script: ["FILE", "the program (default ../shared/bench/torch_step.py)"],
-    config: ["DIR", "of its model (default ../shared/bench/small)"],
-    rounds: ["N", "turns of each (default 3)"],
+    config: ["DIR", "the folder of its model (default ../shared/bench/small)"],
+    rounds: ["N", "repetitions of each (default 3)"],
   },
 });
 const script = line.path("script", "file") ?? "../shared/bench/torch_step.py",
@@ -29,7 +29,7 @@ interface Times {
   new_tokens_per_s: number;
 }
 
-/** The last line that a command prints, as JSON. */
+/** Returns the last line that a command prints, as JSON. */
 async function times(command: string, args: string[]): Promise<Times> {
   const { success, stdout, stderr } = await new Deno.Command(command, { args, stdout: "piped", stderr: "piped" }).output();
   if (!success) throw new Error(`${command} failed: ${new TextDecoder().decode(stderr).slice(-2000)}`);

@@ -1,26 +1,29 @@
 /**
- * Measures functions against each other and prints what came out, for people and for programs.
+ * Measures functions against each other, and prints the results for people and for programs.
  *
  * @module
  */
 
-/** What {@linkcode measure} found out about one function. */
+/** The results of {@linkcode measure} for one function. */
 export interface Measurement {
-  /** Median over the rounds of the time of one call. */
+  /** The median over the rounds of the seconds per call. */
   readonly seconds: number;
-  /** The shortest time of one call, averaged over one round. */
+  /** The minimum over the rounds of the mean seconds per call. */
   readonly best: number;
-  /** Median over the rounds of the first function's time divided by this one's: above 1, this one is faster. */
+  /** The median over the rounds of the first function's time divided by this one's. If it is above 1, this function is faster. */
   readonly ratio: number;
 }
 
-/** Options of {@linkcode measure}. */
+/** Options for {@linkcode measure}. */
 export interface MeasureOptions {
-  /** Times that each function has its turn; default 11. */
+  /** The number of rounds. Default: 11. */
   rounds?: number;
-  /** Seconds that a turn lasts at least: the function is called over and over; default 0.02. */
+  /** The minimum seconds of a measurement, in which the function is called repeatedly. Default: 0.02. */
   turn?: number;
-  /** Seconds of rest before each turn; default 0.03. Idle threads of Kedge and of OpenBLAS spin for up to that long on the other's cores. */
+  /**
+   * Seconds of rest before each measurement. Default: 0.03. Idle threads of Kedge and of OpenBLAS spin for up to that long on the other's
+   * cores.
+   */
   rest?: number;
 }
 
@@ -35,15 +38,15 @@ function time(body: () => void, calls: number): number {
   return (performance.now() - start) / 1000 / calls;
 }
 
-/** The middle of the values, or the mean of the two in the middle. */
+/** Returns the median of values. */
 export function median(values: readonly number[]): number {
   const sorted = values.toSorted((a, b) => a - b), middle = sorted.length >> 1;
   return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
 }
 
 /**
- * Measures functions in turns, so that whatever else the machine does falls on all of them alike; odd rounds run them backwards. Each is called once
- * before. The first function is what the ratios compare with.
+ * Measures functions alternately, so that other load of the machine affects all of them alike. Odd rounds run in reverse order. Each
+ * function is called once before. The ratios compare with the first function.
  */
 export function measure<Name extends string>(
   functions: Readonly<Record<Name, () => void>>,
@@ -77,22 +80,22 @@ function text(cell: Cell | undefined): string {
   return Number.isInteger(cell) ? String(cell) : Math.abs(cell) >= 100 ? cell.toFixed(0) : cell.toPrecision(3);
 }
 
-/** A benchmark's table: printed aligned, then once more as a line of JSON. */
+/** A table of results. It is printed aligned, and again as a line of JSON. */
 export class Report {
   readonly #rows: Record<string, Cell>[] = [];
 
   /**
-   * @param name Of the benchmark.
-   * @param facts What the numbers depend on: device, threads, libraries.
+   * @param name The benchmark's name.
+   * @param facts The conditions of the numbers: device, threads, libraries.
    */
   constructor(readonly name: string, readonly facts: Readonly<Record<string, Cell>>) {}
 
-  /** Adds a row, by column; columns appear in the order in which they first came. */
+  /** Adds a row by column. Columns are in the order in which they first occurred. */
   row(cells: Readonly<Record<string, Cell>>): void {
     this.#rows.push({ ...cells });
   }
 
-  /** The table, with the facts above it. Columns of numbers are aligned to the right. */
+  /** Returns the table with the facts above it. Columns of numbers are right-aligned. */
   table(): string {
     const columns = [...new Set(this.#rows.flatMap((row) => Object.keys(row)))];
     const lines = [columns, ...this.#rows.map((row) => columns.map((column) => text(row[column])))];
@@ -105,12 +108,12 @@ export class Report {
     return [`${this.name} (${facts})`, ...body].join("\n");
   }
 
-  /** One line for programs: `{ bench, ...facts, rows }`. */
+  /** Returns one line for programs: `{ bench, ...facts, rows }`. */
   json(): string {
     return JSON.stringify({ bench: this.name, ...this.facts, rows: this.#rows });
   }
 
-  /** The table in Markdown. */
+  /** Returns the table in Markdown. */
   markdown(): string {
     const columns = [...new Set(this.#rows.flatMap((row) => Object.keys(row)))];
     const line = (cells: readonly string[]) => `| ${cells.join(" | ")} |`;

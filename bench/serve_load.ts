@@ -1,7 +1,8 @@
 // deno-lint-ignore-file no-console no-await-in-loop -- a bench
 /**
- * What clients of the control endpoint cost a training step: 50 readers of its events and 200 requests a second, on and off in turns, against a run that trains on
- * one thread; the clients are held to the last core. Prints the median seconds of a step with clients over that without.
+ * Measures what clients of the control endpoint cost a training step. 50 readers of events and 200 requests per second alternate with
+ * periods without clients, while a run trains on one thread. The clients run on the last core. It prints the median seconds of a step with
+ * clients divided by the median without.
  *
  *   deno run -A bench/serve_load.ts [--window=20] [--turns=6] [--rate=200] [--readers=50]
  *
@@ -11,20 +12,20 @@ import { benchLine } from "./options.ts";
 
 const line = benchLine({
   name: "deno run -A bench/serve_load.ts",
-  does: "What clients of the control endpoint cost a training step.",
+  does: "Measures what clients of the control endpoint cost a training step.",
   values: {
-    window: ["S", "seconds of a turn (default 20)"],
-    turns: ["N", "with clients, and as many without (default 6)"],
+    window: ["S", "seconds of a period (default 20)"],
+    turns: ["N", "periods with clients, and as many without (default 6)"],
     rate: ["N", "requests a second (default 200)"],
-    readers: ["N", "of events (default 50)"],
+    readers: ["N", "readers of events (default 50)"],
   },
-  rest: { name: "clients URL", most: 2, words: "the clients alone, for the bench itself" },
+  rest: { name: "clients URL", most: 2, words: "runs only the clients; the benchmark uses it itself" },
 });
 const number = (name: "window" | "turns" | "rate" | "readers", otherwise: number) => line.number(name) ?? otherwise;
 const WINDOW = number("window", 20), TURNS = number("turns", 6), RATE = number("rate", 200), READERS = number("readers", 50);
 const TOKEN = "a-token-for-the-bench", sleep = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
 
-/** What each client asks for, in turn. */
+/** The paths that each client requests, in turn. */
 const PATHS = ["/v1/status", "/metrics", "/v1/metrics?since=0&limit=50", "/v1/config", "/v1/checkpoints", "/healthz", "/v1/rollouts"];
 
 function median(values: readonly number[]): number {
@@ -32,7 +33,7 @@ function median(values: readonly number[]): number {
   return sorted.length % 2 === 1 ? sorted[sorted.length >> 1]! : (sorted[sorted.length / 2 - 1]! + sorted[sorted.length / 2]!) / 2;
 }
 
-/** The clients: on at "on", off at "off". */
+/** Runs the clients. They work after "on" and rest after "off". */
 async function clients(base: string): Promise<void> {
   const headers = { authorization: `Bearer ${TOKEN}` };
   const readers: ReadableStreamDefaultReader<Uint8Array>[] = [], decoder = new TextDecoder();
@@ -63,7 +64,7 @@ async function clients(base: string): Promise<void> {
         }, 5);
       } else {
         clearInterval(timer);
-        for (const reader of readers.splice(0)) await reader.cancel(); // which ends its connection
+        for (const reader of readers.splice(0)) await reader.cancel(); // this ends its connection
       }
     }
   }

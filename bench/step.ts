@@ -1,6 +1,7 @@
 /**
- * One step of training, timed: a rollout of PROMPTS x GROUP responses to prompts with one picture each, then one update (forward, backward, AdamW) over
- * all of them. Random weights, random prompts, no stop token. Prints one JSON line: seconds (medians over the steps after the first), tokens, peak bytes.
+ * Times one step of training: a rollout of PROMPTS x GROUP responses to prompts with one picture each, then one update (forward, backward,
+ * AdamW) on all of them. Weights and prompts are random, and there is no stop token. It prints one line of JSON: seconds (medians over the
+ * steps after the first), tokens, peak bytes.
  *
  *   deno task bench:step [--preset small] [--device cpu] [--dtype f32] [--prompts 4] [--group 8] [--response 64] [--grid 16] [--text 24] [--steps 3]
  *                        [--connectivity] [--checkpointing off] [--threads 2]
@@ -19,21 +20,21 @@ import { benchConfig, randomPrompt, Updates } from "./step_parts.ts";
 
 const line = benchLine({
   name: "deno task bench:step",
-  does: "Seconds of a rollout and of an update, with random weights and prompts: a line of JSON.",
+  does: "Measures the seconds of a rollout and of an update with random weights and prompts, and prints a line of JSON.",
   values: {
     preset: ["NAME", `${Object.keys(presets).join(" | ")} (default small)`, Object.keys(presets)],
     device: ["NAME", "auto | cpu | cuda | cuda:N (default cpu)"],
     dtype: ["TYPE", "f32 | bf16 (default f32)", ["f32", "bf16"]],
     prompts: ["N", "of a step (default 4)"],
-    group: ["N", "answers to each (default 8)"],
-    response: ["N", "tokens of an answer (default 64)"],
-    grid: ["N", "patches of a picture's side (default 16)"],
-    text: ["N", "tokens of a prompt's text (default 24)"],
-    steps: ["N", "of which the first is not counted (default 3)"],
+    group: ["N", "answers to each prompt (default 8)"],
+    response: ["N", "tokens per answer (default 64)"],
+    grid: ["N", "patches per side of a picture (default 16)"],
+    text: ["N", "text tokens per prompt (default 24)"],
+    steps: ["N", "steps; the first one is not counted (default 3)"],
     checkpointing: ["NAME", "off | blocks | full (default off)", ["off", "blocks", "full"]],
-    threads: ["N", "of the CPU's ops (default: all cores)"],
+    threads: ["N", "threads of the CPU's ops (default: all cores)"],
   },
-  flags: { connectivity: "measures it while decoding" },
+  flags: { connectivity: "measures connectivity while decoding" },
 });
 const number = (name: "prompts" | "group" | "response" | "grid" | "text" | "steps" | "threads", fallback: number) =>
   line.number(name, { min: 1 }) ?? fallback;
@@ -75,7 +76,7 @@ for (let step = 0; step <= steps; step++) {
   newTokens = completions.flat().reduce((sum, { tokens }) => sum + tokens.length, 0);
 
   updates.run(prompts, completions);
-  if (step === 0) continue; // the first builds, packs and grows
+  if (step === 0) continue; // the first step compiles, packs weights and allocates
   rollouts.push(rollout);
   updateSeconds.push(seconds(middle));
 }

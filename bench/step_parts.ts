@@ -1,5 +1,6 @@
 /**
- * What a step of training is made of, for the benches that time it: a model with random weights, random prompts with a picture each, and an update.
+ * The parts of a training step, for the benchmarks that time it: a model with random weights, random prompts with one picture each, and an
+ * update.
  *
  * @module
  */
@@ -15,16 +16,16 @@ import type { Random } from "../tensor/random.ts";
 import { Tape } from "../tensor/tape.ts";
 import { Tensor } from "../tensor/tensor.ts";
 
-/** The config of a preset with a small vocabulary. @throws {TypeError} for a name that is no preset's. */
+/** Returns the config of a preset, with a small vocabulary. @throws {TypeError} for an unknown preset. */
 export function benchConfig(preset: string): ModelConfig {
   if (!(preset in presets)) {
-    throw new TypeError(`Cannot run the bench: "${preset}" is no preset; they are ${Object.keys(presets).join(", ")}`);
+    throw new TypeError(`Cannot run the bench: unknown preset "${preset}"; the presets are ${Object.keys(presets).join(", ")}`);
   }
   const tokens = { image: 4090, video: 4091, visionStart: 4092, visionEnd: 4093, bos: 4094, eos: [4094], pad: 4095 };
   return presetConfig(preset as PresetName, { tokens, vocabSize: 4096 });
 }
 
-/** The prompt of the peer's bench: text, the placeholders of one picture of `grid` x `grid` patches between its markers, text. */
+/** Makes the prompt of the peer program: text, the placeholders of one picture of `grid` x `grid` patches between its markers, text. */
 export function randomPrompt(config: ModelConfig, random: Random, options: { grid: number; text: number }): Prompt {
   const { grid: side, text } = options, visual = side ** 2 / config.vision.mergeSize ** 2;
   const tokens = Int32Array.from({ length: text + visual + 2 }, () => random.integer(10, 200));
@@ -36,24 +37,24 @@ export function randomPrompt(config: ModelConfig, random: Random, options: { gri
   return { tokens, visuals: [{ kind: "image", grid: { t: 1, h: side, w: side }, pixels: { patches } }] };
 }
 
-/** Updates of a model: forward, PPO's clipped loss with a random advantage each response, backward, AdamW. */
+/** Updates a model: forward, PPO's clipped loss with a random advantage for each response, backward, AdamW. */
 export class Updates implements Disposable {
   readonly #optimizer: AdamW;
   readonly #suppress: Tensor;
 
-  /** For a model that stays the caller's. */
+  /** Makes updates for a model, which the caller still owns. */
   constructor(readonly model: VisionLanguageModel, readonly random: Random, readonly checkpointing: "off" | "blocks" | "full" = "off") {
     this.#optimizer = new AdamW(model.device, [{ parameters: Object.values(model.parameters) }], { maxNorm: 1 });
     this.#suppress = suppressionMask(model);
   }
 
-  /** One update on the completions of each prompt. */
+  /** Runs one update on the completions of each prompt. */
   run(prompts: readonly Prompt[], completions: readonly (readonly Completion[])[]): void {
     const { model, random, checkpointing } = this, { device } = model;
     using batch = PackedBatch.pack(model, prompts.map((prompt, i) => ({ prompt, responses: completions[i]!.map(({ tokens }) => tokens) })));
     using tape = new Tape(device);
     const { logprob } = model.logProbs(tape, batch, { suppress: this.#suppress, checkpointing });
-    // Mean over tokens: the loss's gradient by the log-probabilities.
+    // The gradient of the loss by the log-probabilities. The loss is a mean over tokens.
     const current = logprob.tensor.toFloats();
     const gradient = new Float32Array(current.length);
     let at = 0;

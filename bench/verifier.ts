@@ -1,6 +1,6 @@
 /**
- * The verifier against the official verdicts on 912 answers to MATH-Vision questions, and how fast it grades, in this process and through the pool.
- * With `--write` the table of disagreements in docs/verifier.md is written anew.
+ * Compares the verifier with the official verdicts on 912 answers to MATH-Vision questions, and measures how fast it grades, in this
+ * process and through the pool. With `--write` it rewrites the table of disagreements in docs/verifier.md.
  *
  *   deno run --allow-read --allow-run=deno --allow-env=HOME,DENO_DIR,PATH [--allow-write=docs] bench/verifier.ts [--write] [--golden=FILE]
  *
@@ -19,7 +19,7 @@ interface Row {
   "official_correct": boolean;
 }
 
-/** Who is right where the two disagree, each looked at. */
+/** Judgements on the disagreements. A person looked at each of them. */
 const UNIT = "Kedge: the choice's own text with its unit, which the official comparison cannot parse";
 const LABEL = "Kedge: the right letter, with the choice's text after it";
 const JUDGEMENTS: Readonly<Record<string, string>> = {
@@ -44,9 +44,9 @@ const JUDGEMENTS: Readonly<Record<string, string>> = {
 
 const line = benchLine({
   name: "deno task bench:verifier",
-  does: "The verifier against the official verdicts on 912 answers to MATH-Vision questions, and how fast it grades.",
+  does: "Compares the verifier with the official verdicts on 912 answers to MATH-Vision questions, and measures how fast it grades.",
   values: { golden: ["FILE", "the answers with their verdicts, JSONL"] },
-  flags: { write: "writes the table of disagreements in docs/verifier.md anew" },
+  flags: { write: "rewrites the table of disagreements in docs/verifier.md" },
 });
 const golden = line.path("golden", "file") ?? new URL("../../shared/golden/verifier/mathvision_responses.jsonl", import.meta.url);
 const rows = Deno.readTextFileSync(golden).trim().split("\n").map((line) => JSON.parse(line) as Row);

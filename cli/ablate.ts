@@ -1,7 +1,7 @@
 // deno-lint-ignore-file no-console no-await-in-loop -- a command, one run after the other
 /**
- * `deno task ablate`: which tokens carry the learning? The same training with AT-RL off, soft, soft without clusters, hard, low, random, and with VPPO, over
- * several seeds; each seed's runs begin from one warm start. Writes a table and a plot.
+ * `deno task ablate`: which tokens carry the learning? It runs the same training with AT-RL off, soft, soft without clusters, hard, low and
+ * random, and with VPPO, over several seeds. The runs of one seed start from the same warm start. It writes a table and a plot.
  *
  * @module
  */
@@ -14,14 +14,14 @@ import { type Outcome, outcomeOf, table } from "./ablate/statistics.ts";
 import { CommandLine, runCommand } from "./command.ts";
 import { trainRun } from "./train/run.ts";
 
-const HELP = `Compares ways of credit on the built-in task.
+const HELP = `Compares ways to assign credit, on the built-in task.
 
 usage: deno task ablate [options]
-  --seeds N        seeds 0 to N - 1 (default 5)
+  --seeds N        uses seeds 0 to N - 1 (default 5)
   --steps N        training steps of each run (default 60)
   --methods A,B    of: ${Object.keys(METHODS).join(" | ")} (default: all)
-  --set a.b=value  a key of the configuration, for all runs; may be given again
-  --dir DIR        where the runs are kept (default runs/ablation); runs that are there are gone on with
+  --set a.b=value  sets a key of the configuration for all runs; may be repeated
+  --dir DIR        where the runs are kept (default runs/ablation); existing runs are resumed
   --out NAME       writes NAME.table.md, NAME.svg and NAME.json (default runs/ablation)
 `;
 
@@ -82,10 +82,10 @@ export async function ablate(args: readonly string[]): Promise<number> {
 }
 
 function check(code: number, what: string): void {
-  if (code !== 0) throw new Error(`Cannot go on: ${what} ended with code ${code}`);
+  if (code !== 0) throw new Error(`Cannot continue: ${what} ended with code ${code}`);
 }
 
-/** What a run's log says. */
+/** Reads a run's results from its log. */
 function readOutcome(run: string, of: { method: string; seed: number }): Outcome {
   const lines = [...new Lines(`${run}/metrics.jsonl`).entries().filter((line) => typeof line["val/accuracy"] === "number")];
   const curve = lines.map((line) => [line.step, line["val/accuracy"] as number] as const);

@@ -1,6 +1,6 @@
 // deno-lint-ignore-file no-console -- a command
 /**
- * `deno task build`: compiles the kernels ahead of their first use.
+ * `deno task build` compiles the kernels before their first use.
  *
  * @module
  */
@@ -12,9 +12,9 @@ import { CommandLine, runCommand } from "./command.ts";
 const HELP = `Compiles the kernels for this machine.
 
 usage: deno task build [options]
-  --cpu         the CPU library only
-  --cuda        the CUDA library too, without a GPU as well; an error where nvcc is missing (default: where nvcc is there)
-  --cache DIR   where to put them (default: .cache in this folder)
+  --cpu         compiles only the CPU library
+  --cuda        also compiles the CUDA library, even without a GPU; fails if nvcc is missing (default: compiles it if nvcc is there)
+  --cache DIR   where to put the libraries (default: .cache in this folder)
 `;
 
 /** Runs the command. @returns The exit code. */
@@ -30,7 +30,7 @@ export function build(args: readonly string[]): number {
     console.log(HELP);
     return 0;
   }
-  if (line.flag("cpu") && line.flag("cuda")) throw line.error("--cpu leaves out what --cuda asks for; give one of them, or none");
+  if (line.flag("cpu") && line.flag("cuda")) throw line.error("--cpu excludes --cuda; give one of them, or none");
   const cache = line.path("cache", "filled folder"), where = cache === undefined ? {} : { cache };
   console.log(buildLibrary(cpuBuild(), where));
   if (line.flag("cpu")) return 0;

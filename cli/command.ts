@@ -1,8 +1,6 @@
 /**
- * What every command does with its arguments: reads them, says what is wrong with them, and ends with a code.
- *
- * Exit codes: 0, it did what was asked; 1, it failed at it; 2, the arguments or the configuration are at fault, and nothing was done; 130, a run was stopped before
- * its end.
+ * Reads the arguments of a command, explains mistakes in them, and maps errors to exit codes. Exit code 0: the command did what was asked.
+ * 1: it failed. 2: the arguments or the configuration are wrong, and nothing was done. 130: a run was stopped before its end.
  *
  * @module
  */
@@ -11,55 +9,55 @@ import { meantKey } from "../actors/config/meant.ts";
 import { nearest } from "../actors/config/nearest.ts";
 import { isDataFile } from "../data/open.ts";
 import { KedgeError } from "../ffi/errors.ts";
-import { type Place, placeFault } from "./command/places.ts";
+import { pathFault, type PathKind } from "./command/paths.ts";
 
-/** Arguments or a configuration that cannot be taken: the command ends with code 2. */
+/** Is thrown for wrong arguments or a wrong configuration. The command ends with code 2. */
 export class UsageError extends TypeError {
-  /** "UsageError". */
+  /** The error's name, "UsageError". */
   override readonly name = "UsageError";
 }
 
-/** What a command takes. */
+/** The arguments that a command accepts. */
 export interface CommandOptions<V extends string, F extends string = never> {
-  /** How it is called, as "deno task eval". */
+  /** The command as the user types it, such as "deno task eval". */
   readonly name: string;
-  /** What it does, for errors, as "evaluate". */
+  /** The verb for error messages, such as "evaluate". */
   readonly action: string;
   readonly help: string;
-  /** Options with a value: what stands for it in the help, as "FILE", "DIR", "N", "a.b=value". */
+  /** Options with a value, each with its placeholder in the help: "FILE", "DIR", "N", "a.b=value". */
   readonly values?: Readonly<Record<V, string>>;
-  /** Of these, those that must be given. */
+  /** The options that are required. */
   readonly required?: readonly NoInfer<V>[];
-  /** Of these, those that may be given again. */
+  /** The options that may be repeated. */
   readonly repeated?: readonly NoInfer<V>[];
-  /** Of these, those that may stand without their value. */
+  /** The options whose value may be omitted. */
   readonly bare?: readonly NoInfer<V>[];
   /** Options without a value. */
   readonly flags?: readonly F[];
-  /** Of these, those that are on unless `--no-NAME` turns them off. */
+  /** The flags that are on by default. `--no-NAME` turns them off. */
   readonly negatable?: readonly NoInfer<F>[];
-  /** Options that there are not, but that people ask for: how it is said here, as "--image FILE". */
+  /** Options that do not exist but that people try, each with the option to use instead, such as "--image FILE". */
   readonly others?: Readonly<Record<string, string>>;
-  /** What arguments that are no options are, as "ADDRESS", and how many there may be; default none. */
+  /** The placeholder for positional arguments, such as "ADDRESS", and their maximum number. Default: none. */
   readonly rest?: { readonly name: string; readonly most: number };
 }
 
 const asksForHelp = (args: readonly string[]) =>
   args.slice(0, args.includes("--") ? args.indexOf("--") : args.length).some((arg) => arg === "--help" || arg === "-h");
 
-/** A command's arguments, read. */
+/** The parsed arguments of a command. */
 export class CommandLine<V extends string, F extends string = never> {
   readonly #args: readonly string[];
   readonly #command: CommandOptions<V, F>;
   readonly #names: readonly V[];
   readonly #values: Readonly<Partial<Record<string, string[]>>> = {};
   readonly #flags: Readonly<Partial<Record<string, boolean>>> = {};
-  /** Whether only the help is asked for. */
+  /** Whether the help was requested. */
   readonly help: boolean;
-  /** Arguments that are no options. */
+  /** The positional arguments. */
   readonly rest: readonly string[] = [];
 
-  /** @throws {UsageError} for an argument that nothing takes, and for an option that is unknown, without its value, given twice or missing. */
+  /** @throws {UsageError} for an unexpected argument, and for an option that is unknown, missing, repeated or without its value. */
   constructor(args: readonly string[], command: CommandOptions<V, F>) {
     this.#args = args;
     this.#command = command;
@@ -67,7 +65,7 @@ export class CommandLine<V extends string, F extends string = never> {
     this.help = asksForHelp(args);
     if (this.help) return;
     const { flags = [], negatable = [], repeated = [], bare = [], required = [], rest } = command;
-    let taken = 0;
+    let positional = 0;
     const { _, "--": after = [], ...given } = parseArgs([...args], {
       "--": true,
       boolean: flags,
@@ -77,39 +75,39 @@ export class CommandLine<V extends string, F extends string = never> {
       default: Object.fromEntries(negatable.map((name) => [name, true])),
       unknown: (arg, key) => {
         if (key !== undefined) throw this.error(this.#unknownOption(arg, key));
-        if (++taken > (rest?.most ?? 0)) throw this.error(this.#unwanted(arg));
+        if (++positional > (rest?.most ?? 0)) throw this.error(this.#unwanted(arg));
       },
     });
-    if (after.length > 0) throw this.error(`"${after[0]}" stands after "--", where nothing is read; leave the "--" out`);
+    if (after.length > 0) throw this.error(`"${after[0]}" follows "--", after which nothing is read; leave the "--" out`);
     for (const name of flags) {
       const odd = args.find((arg) => arg.startsWith(`--${name}=`) && !/=(true|false)$/.test(arg));
-      if (odd) throw this.error(`--${name} takes no value, and not "${odd.slice(odd.indexOf("=") + 1)}"`);
+      if (odd) throw this.error(`--${name} accepts no value, but got "${odd.slice(odd.indexOf("=") + 1)}"`);
     }
     for (const name of this.#names) {
       const values = given[name] as string[];
-      if (values.includes("") && !bare.includes(name)) throw this.error(`--${name} has no value; it is given as ${this.#usage(name)}`);
+      if (values.includes("") && !bare.includes(name)) throw this.error(`--${name} needs a value: ${this.#usage(name)}`);
       if (values.length > 1 && !repeated.includes(name)) {
         throw this.error(`--${name} is given ${values.length} times: ${values.map((value) => `"${value}"`).join(" and ")}`);
       }
     }
     const missing = required.filter((name) => (given[name] as string[]).length === 0);
-    if (missing.length > 0) throw this.error(`it needs ${missing.map((name) => this.#usage(name)).join(" and ")}`);
+    if (missing.length > 0) throw this.error(`missing ${missing.map((name) => this.#usage(name)).join(" and ")}`);
     this.rest = _ as string[];
     this.#values = given as Record<string, string[]>;
     this.#flags = given as Record<string, boolean>;
   }
 
-  /** An error of these arguments, with where the help is. */
+  /** Makes an error about these arguments that also names the help. */
   error(words: string, options?: ErrorOptions): UsageError {
     const { action, name } = this.#command;
-    return new UsageError(`Cannot ${action}: ${words}\n${name} --help says what it takes`, options);
+    return new UsageError(`Cannot ${action}: ${words}\n${name} --help lists the options`, options);
   }
 
   #usage(name: V): string {
     return `--${name} ${this.#command.values![name]}`;
   }
 
-  /** The option whose value an argument could have been, had it not begun with "-". */
+  /** Returns the option before an argument. The argument would be its value if it did not begin with "-". */
   #before(arg: string): V | undefined {
     const before = this.#args[this.#args.indexOf(arg) - 1];
     return this.#names.find((name) => before === `--${name}`);
@@ -119,87 +117,89 @@ export class CommandLine<V extends string, F extends string = never> {
     const known = [...this.#names, ...this.#command.flags ?? [], "help"], before = this.#before(arg);
     const [, name = key, value] = /^--?([^=]*)(?:=(.*))?$/s.exec(arg) ?? [];
     if (known.includes(name)) {
-      if (/^-[^-]/.test(arg)) return `"${arg}" is no option; options have two dashes: --${name}`;
-      return `--${name} has no value${this.#names.includes(name as V) ? `; it is given as ${this.#usage(name as V)}` : ""}`;
+      if (/^-[^-]/.test(arg)) return `"${arg}" is not an option; options begin with two dashes: --${name}`;
+      return `--${name} needs a value${this.#names.includes(name as V) ? `: ${this.#usage(name as V)}` : ""}`;
     }
     const { others = {} } = this.#command, other = Object.keys(others).find((one) => one === name);
-    if (other !== undefined) return `there is no option "${arg}"; did you mean ${others[other]}?`;
+    if (other !== undefined) return `unknown option "${arg}"; did you mean ${others[other]}?`;
     const near = nearest(name, known);
-    if (near !== undefined) return `there is no option "${arg}"; did you mean --${near}?`;
+    if (near !== undefined) return `unknown option "${arg}"; did you mean --${near}?`;
     const isSet = this.#names.includes("set" as V), path = isSet ? meantKey(name) : undefined;
     if (path !== undefined) {
       const next = this.#args[this.#args.indexOf(arg) + 1], own = value ?? (next?.startsWith("-") ? undefined : next) ?? "VALUE";
-      return `there is no option "${arg}"; did you mean --set ${path}=${own}?`;
+      return `unknown option "${arg}"; did you mean --set ${path}=${own}?`;
     }
-    if (before !== undefined) return `--${before} has no value; one that begins with "-" is given as --${before}=${arg}`;
-    return `there is no option "${arg}"`;
+    if (before !== undefined) return `--${before} needs a value; write one that begins with "-" as --${before}=${arg}`;
+    return `unknown option "${arg}"`;
   }
 
   #unwanted(arg: string): string {
     const { values, rest, flags = [] } = this.#command, at = this.#args.indexOf(arg), set = this.#args[at - 1];
-    if (rest && rest.most > 0) return `"${arg}" is one ${rest.name} too many`;
+    if (rest && rest.most > 0) return `unexpected argument "${arg}": only ${rest.most} ${rest.name} is accepted`;
     const isSet = this.#names.includes("set" as V);
     if (isSet && this.#args[at - 2] === "--set" && !set!.includes("=")) {
-      return `"${arg}" belongs to no option; --set takes one argument: --set ${set}=${arg}`;
+      return `unexpected argument "${arg}"; --set takes one argument: --set ${set}=${arg}`;
     }
-    if (isSet && /^[\w.]+=/.test(arg)) return `"${arg}" belongs to no option; did you mean --set ${arg}?`;
-    if (["help", ...this.#names, ...flags].includes(arg)) return `"${arg}" belongs to no option; did you mean --${arg}?`;
+    if (isSet && /^[\w.]+=/.test(arg)) return `unexpected argument "${arg}"; did you mean --set ${arg}?`;
+    if (["help", ...this.#names, ...flags].includes(arg)) return `unexpected argument "${arg}"; did you mean --${arg}?`;
     const asked = this.#names.find((name) => this.#args[at - 2] === `--${name}`);
     if (asked && values![asked] === "TEXT") {
-      return `"${arg}" belongs to no option; a text of several words stands in quotes: --${asked} "${set} ${arg} ..."`;
+      return `unexpected argument "${arg}"; put a text of several words in quotes: --${asked} "${set} ${arg} ..."`;
     }
-    if (isSet && isDataFile(arg)) return `"${arg}" belongs to no option; did you mean --set data.task=files --set data.trainFiles=${arg}?`;
-    if (isSet && placeFault(arg, "model") === undefined) return `"${arg}" belongs to no option; did you mean --set model.path=${arg}?`;
-    const kind = placeFault(arg, "file") === undefined ? "FILE" : placeFault(arg, "folder") === undefined ? "DIR" : undefined;
+    if (isSet && isDataFile(arg)) return `unexpected argument "${arg}"; did you mean --set data.task=files --set data.trainFiles=${arg}?`;
+    if (isSet && pathFault(arg, "model") === undefined) return `unexpected argument "${arg}"; did you mean --set model.path=${arg}?`;
+    const kind = pathFault(arg, "file") === undefined ? "FILE" : pathFault(arg, "folder") === undefined ? "DIR" : undefined;
     const open = (name: V) => !this.#args.some((other) => other === `--${name}` || other.startsWith(`--${name}=`));
     const option = kind && this.#names.find((name) => values![name].split("|").includes(kind) && open(name));
-    return `"${arg}" belongs to no option${option ? `; did you mean --${option} ${arg}?` : ""}`;
+    return `unexpected argument "${arg}"${option ? `; did you mean --${option} ${arg}?` : ""}`;
   }
 
-  /** Whether a flag is on. */
+  /** Tells whether a flag is on. */
   flag(name: F): boolean {
     return this.#flags[name] === true;
   }
 
-  /** An option's value; undefined where it is not given, "" where it stands bare. */
+  /** Returns an option's value: undefined if the option is absent, "" if it has no value. */
   text(name: V): string | undefined {
     return this.#values[name]?.at(-1);
   }
 
-  /** The values of an option that may be given again. */
+  /** Returns the values of an option that may be repeated. */
   all(name: V): readonly string[] {
     return this.#values[name] ?? [];
   }
 
-  /** The value of an option that must be given. */
+  /** Returns the value of a required option. */
   needed(name: V): string {
     return this.text(name)!;
   }
 
-  /** A number in [min, max]; a whole one with `whole`. @throws {UsageError} for another. */
+  /** Reads a number in [min, max], which is whole if `whole` is set. @throws {UsageError} for another value. */
   number(name: V, { min = 0, max = Infinity, whole = true }: { min?: number; max?: number; whole?: boolean } = {}): number | undefined {
     const text = this.text(name);
     return text === undefined ? undefined : this.#number(name, text, { min, max, whole });
   }
 
-  /** Whole numbers of 1 or more, between commas. */
+  /** Reads positive whole numbers, separated by commas. */
   counts(name: V): number[] {
     return this.list(name).map((text) => this.#number(name, text, { min: 1, max: Infinity, whole: true }));
   }
 
-  /** Texts between commas; none where the option is not given. */
+  /** Reads texts, separated by commas. The list is empty if the option is absent. */
   list(name: V): string[] {
     return this.text(name)?.split(",").map((text) => text.trim()) ?? [];
   }
 
-  /** One of a few words. @throws {UsageError} for another. */
+  /** Reads one of several words. @throws {UsageError} for another word. */
   choice<T extends string>(name: V, all: readonly T[]): T | undefined {
     const text = this.text(name);
     if (text !== undefined) this.#among(name, text, all);
     return text as T | undefined;
   }
 
-  /** Some of a few words, between commas; none where the option is not given. @throws {UsageError} for another. */
+  /**
+   * Reads some of several words, separated by commas. The list is empty if the option is absent. @throws {UsageError} for another word.
+   */
   choices<T extends string>(name: V, all: readonly T[]): T[] {
     const texts = this.list(name);
     for (const text of texts) this.#among(name, text, all);
@@ -209,29 +209,31 @@ export class CommandLine<V extends string, F extends string = never> {
   #among(name: V, text: string, all: readonly string[]): void {
     if (all.includes(text)) return;
     const near = nearest(text, all);
-    throw this.error(`--${name} is "${text}", and not one of ${all.join(", ")}${near === undefined ? "" : `; did you mean ${near}?`}`);
+    throw this.error(`--${name} is "${text}", but must be one of ${all.join(", ")}${near === undefined ? "" : `; did you mean ${near}?`}`);
   }
 
-  /** The name of a device. @throws {UsageError} for another. */
+  /** Reads the name of a device. @throws {UsageError} for another text. */
   device(name: V): string | undefined {
     const text = this.text(name);
     if (text === undefined || /^(auto|cpu|cuda(:\d+)?)$/.test(text)) return text;
-    throw this.error(`--${name} is "${text}", and not auto, cpu, cuda or cuda:N`);
+    throw this.error(`--${name} is "${text}", but must be auto, cpu, cuda or cuda:N`);
   }
 
-  /** Works out what an option's value means. @throws {UsageError} for its RangeError, which says what is wrong with the value. */
-  async taken<T>(work: () => T | Promise<T>): Promise<T> {
+  /**
+   * Computes something from an option's value. @throws {UsageError} in place of a RangeError, which explains what is wrong with the value.
+   */
+  async resolved<T>(work: () => T | Promise<T>): Promise<T> {
     try {
       return await work();
     } catch (cause) {
       if (!(cause instanceof RangeError)) throw cause;
-      throw new UsageError(`${cause.message}\n${this.#command.name} --help says what it takes`, { cause });
+      throw new UsageError(`${cause.message}\n${this.#command.name} --help lists the options`, { cause });
     }
   }
 
-  /** A path that must be what it is to be. @throws {UsageError} that says what it is instead. */
-  path(name: V, place: Place): string | undefined {
-    const path = this.text(name), fault = path === undefined ? undefined : placeFault(path, place);
+  /** Reads a path and checks what it names. @throws {UsageError} that says what it names instead. */
+  path(name: V, kind: PathKind): string | undefined {
+    const path = this.text(name), fault = path === undefined ? undefined : pathFault(path, kind);
     if (fault !== undefined) throw this.error(`--${name} ${path}: ${fault}`);
     return path;
   }
@@ -239,26 +241,26 @@ export class CommandLine<V extends string, F extends string = never> {
   #number(name: V, text: string, { min, max, whole }: { min: number; max: number; whole: boolean }): number {
     const value = text.trim() === "" ? NaN : Number(text);
     if (value >= min && value <= max && (whole ? Number.isSafeInteger(value) : Number.isFinite(value))) return value;
-    const range = max === Infinity ? `of ${min} or more` : `from ${min} to ${max}`;
-    throw this.error(`--${name} is "${text}", and not ${whole ? "a whole number" : "a number"} ${range}`);
+    const range = max === Infinity ? `of at least ${min}` : `from ${min} to ${max}`;
+    throw this.error(`--${name} is "${text}", but must be ${whole ? "a whole number" : "a number"} ${range}`);
   }
 }
 
-/** Whether an error's words were written for who runs the command: Kedge's own, and the system's. */
-function isTold(error: Error): boolean {
+/** Tells whether an error's message is meant for the user, as those of Kedge and of the system are. */
+function isExpected(error: Error): boolean {
   return error instanceof KedgeError || /^Cannot [^:]+: /.test(error.message) ||
     Object.values(Deno.errors).some((kind) => error instanceof kind);
 }
 
-/** What a command's error says on the terminal, and the code that it ends with. An error that nobody foresaw keeps its trace. */
+/** Returns what a command prints for an error, and its exit code. An unexpected error is printed with its stack trace. */
 export function endOf(error: unknown): { code: 1 | 2; words: string } {
   if (error instanceof UsageError) return { code: 2, words: error.message };
-  if (error instanceof Error && isTold(error)) return { code: 1, words: error.message };
+  if (error instanceof Error && isExpected(error)) return { code: 1, words: error.message };
   const trace = error instanceof Error ? error.stack ?? error.message : String(error);
-  return { code: 1, words: `This is a fault of Kedge's own; please report it with these lines:\n${trace}` };
+  return { code: 1, words: `This is a bug in Kedge; please report it with these lines:\n${trace}` };
 }
 
-/** Runs a command as the process: its errors as words, its code as the exit code. */
+/** Runs a command as the main program. It prints errors and sets the exit code. */
 export async function runCommand(command: (args: readonly string[]) => number | Promise<number>): Promise<never> {
   try {
     Deno.exit(await command(Deno.args));
@@ -270,7 +272,10 @@ export async function runCommand(command: (args: readonly string[]) => number | 
   }
 }
 
-/** The arguments of a program that is all command: help and mistakes, those that `check` finds among them, end it here. */
+/**
+ * Reads the arguments of a program without a function of its own. If the help is requested, or if the arguments or `check` find a mistake,
+ * the process ends here.
+ */
 export function programLine<V extends string, F extends string = never>(
   command: CommandOptions<V, F>,
   check: (line: CommandLine<V, F>) => void = () => {},

@@ -1,6 +1,6 @@
 /**
- * `deno task doctor`: what Kedge finds on this machine, what is missing, and how to get it. Exit code 0 if the CPU device works; with `--gpu`, if a
- * CUDA device does.
+ * `deno task doctor` shows what Kedge finds on this machine, what is missing, and how to get it. The exit code is 0 if the CPU device
+ * works, or with `--gpu` if a CUDA device works.
  *
  * @module
  */
@@ -15,28 +15,28 @@ import { Cudart, versionText } from "../ffi/cudart.ts";
 import type { Device } from "../ffi/device.ts";
 import { CommandLine, runCommand } from "./command.ts";
 
-const HELP = `Says what Kedge finds on this machine: devices, libraries, compilers; what is missing, and how to get it.
+const HELP = `Shows the devices, libraries and compilers that Kedge finds on this machine, what is missing, and how to get it.
 
 usage: deno task doctor [--gpu]
-  --gpu   fails where no CUDA device works (default: where the CPU does not)
+  --gpu   fails if no CUDA device works (default: fails if the CPU device does not work)
 `;
 
-/** What was found. */
+/** The result of the diagnosis. */
 export interface Diagnosis {
-  /** Label and finding, in the order to show them. */
+  /** Labels and findings, in the order to show them. */
   readonly found: readonly (readonly [label: string, finding: string])[];
-  /** What is not there, what it is for, and how to get it. */
+  /** What is missing, what it is for, and how to get it. */
   readonly missing: readonly string[];
   /** Whether a CPU device works. */
   readonly works: boolean;
-  /** CUDA devices that work. */
+  /** The number of CUDA devices that work. */
   readonly gpus: number;
 }
 
 const gigabytes = (bytes: number) => `${(bytes / 2 ** 30).toFixed(1)} GiB`;
 const words = (error: unknown) => error instanceof Error ? error.message : `${error}`;
 
-/** The line of a program's own words that names its version; undefined where it cannot be run. */
+/** Returns the line of a program's output that names its version, or undefined if the program cannot be run. */
 function versionLine(command: string, options: { args: string[]; line?: RegExp }): string | undefined {
   if (Deno.permissions.querySync({ name: "run", command }).state !== "granted") return undefined;
   try {
@@ -58,7 +58,7 @@ function folderBytes(folder: string): number {
   return bytes;
 }
 
-/** An op's result tells whether a device works. */
+/** Tells whether a device computes a sum correctly. */
 function addsUp(device: Device): boolean {
   const x = device.alloc(64);
   try {
@@ -72,13 +72,13 @@ function addsUp(device: Device): boolean {
   }
 }
 
-/** Looks at the machine; builds the kernels that it can use. */
+/** Examines the machine. It builds the kernels that the machine can use. */
 export function diagnose(): Diagnosis {
   const found: [string, string][] = [["Deno", `${Deno.version.deno}, ${Deno.build.os} ${Deno.build.arch}`]];
   const missing: string[] = [];
-  const attempt = (label: string, look: () => void) => {
+  const attempt = (label: string, check: () => void) => {
     try {
-      look();
+      check();
     } catch (error) {
       found.push([label, "fails"]);
       missing.push(`${label}: ${words(error)}`);
@@ -99,14 +99,14 @@ export function diagnose(): Diagnosis {
     attempt("CPU", () => {
       using device = CpuDevice.open();
       works = addsUp(device);
-      if (!works) throw new Error("the kernels add wrongly");
+      if (!works) throw new Error("the kernels give a wrong sum");
       const { used, budget } = device.memory();
       found.push(["CPU", device.description], ["CPU kernels", device.library], [
         "CPU memory",
         `${gigabytes(used)} of a budget of ${gigabytes(budget)} used`,
       ]);
       const system = openCblas("system"), { name, path } = device.blas;
-      const other = system && system.name !== name ? `; ${system.name} is there too (${system.path}), for blas: "system"` : "";
+      const other = system && system.name !== name ? `; ${system.name} is also installed (${system.path}), for blas: "system"` : "";
       found.push(["BLAS", `${name} (${path})${other}`]);
     });
   }
@@ -120,10 +120,10 @@ export function diagnose(): Diagnosis {
 interface Findings {
   found: [string, string][];
   missing: string[];
-  attempt: (label: string, look: () => void) => void;
+  attempt: (label: string, check: () => void) => void;
 }
 
-/** @returns How many CUDA devices work. */
+/** @returns The number of CUDA devices that work. */
 function diagnoseCuda({ found, missing, attempt }: Findings): number {
   const cudart = Cudart.find();
   if (!cudart) {
@@ -144,13 +144,13 @@ function diagnoseCuda({ found, missing, attempt }: Findings): number {
     found.push(["GPU", `none: ${cudart.noDevice}`]);
     return 0;
   }
-  if (!cublas) missing.push('cuBLAS, for fast products on the GPU (the built-in GEMM stands in): "apt-get install libcublas-13-0"');
+  if (!cublas) missing.push('cuBLAS, for fast products on the GPU (the built-in GEMM is used instead): "apt-get install libcublas-13-0"');
   if ("missing" in nvcc) missing.push(`nvcc, for the CUDA kernels: ${nvcc.missing}. ${cudaBuild().advice}`);
   let gpus = 0;
   for (let ordinal = 0; ordinal < cudart.deviceCount; ordinal++) {
     attempt(`cuda:${ordinal}`, () => {
       using device = CudaDevice.open({ ordinal });
-      if (!addsUp(device)) throw new Error("the kernels add wrongly");
+      if (!addsUp(device)) throw new Error("the kernels give a wrong sum");
       const { free, budget } = device.memory();
       found.push(["GPU", device.description], ["GPU kernels", device.library], [
         "GPU memory",
@@ -162,7 +162,7 @@ function diagnoseCuda({ found, missing, attempt }: Findings): number {
   return gpus;
 }
 
-/** The diagnosis as text. */
+/** Formats a diagnosis as text. */
 export function report({ found, missing, works }: Diagnosis): string {
   const width = Math.max(...found.map(([label]) => label.length));
   const lines = found.map(([label, finding]) => `${label.padEnd(width)}  ${finding}`);
@@ -173,7 +173,7 @@ export function report({ found, missing, works }: Diagnosis): string {
 
 /** Runs the command. @returns The exit code. */
 export function doctor(args: readonly string[]): number {
-  const line = new CommandLine(args, { name: "deno task doctor", action: "look", help: HELP, flags: ["gpu"] });
+  const line = new CommandLine(args, { name: "deno task doctor", action: "diagnose", help: HELP, flags: ["gpu"] });
   const write = (text: string) => Deno.stdout.writeSync(new TextEncoder().encode(text));
   if (line.help) {
     write(HELP);

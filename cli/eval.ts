@@ -1,6 +1,6 @@
 // deno-lint-ignore-file no-console -- a command
 /**
- * `deno task eval`: asks a model the questions of a data set, and says how often it is right.
+ * `deno task eval` asks a model the questions of a data set, and prints how often its answers are right.
  *
  * @module
  */
@@ -20,29 +20,29 @@ import { GraderPool, planReward, type RewardSpec } from "../verify/mod.ts";
 import { CommandLine, runCommand } from "./command.ts";
 import { modelAt } from "./models.ts";
 
-const HELP = `Asks a model the questions of a data set, and says how often it is right, with 95 % intervals.
+const HELP = `Asks a model the questions of a data set, and prints how often its answers are right, with 95 % intervals.
 
 usage: deno task eval --model DIR --data FILE|board [options]
-  --model DIR          model folder or checkpoint, or a model of the hub as owner/name or owner/name@revision
+  --model DIR          a model folder or checkpoint, or a model of the hub as owner/name or owner/name@revision
   --data FILE|board    a data set; board: the held-out boards of the built-in task
-  --limit N            the first N rows (default: all; of boards 200)
-  --n N                answers to each (default 1)
-  --k LIST             pass@k, as 1,4
-  --temperature X      0 takes the likeliest token (default: 0 for one answer, 1 for several)
+  --limit N            uses the first N rows (default: all; 200 boards)
+  --n N                answers to each question (default 1)
+  --k LIST             prints pass@k for each k, as in 1,4
+  --temperature X      0 always takes the likeliest token (default: 0 for one answer, 1 for several)
   --top-p X            default 1
-  --max-tokens N       of an answer (default 512)
-  --reward NAME|JSON   name, module or object as of \`reward\` in a configuration (default: math; of boards number)
-  --by LIST            a row for each combination of the values of these columns, as subject,level
+  --max-tokens N       the maximum length of an answer (default 512)
+  --reward NAME|JSON   a name, module or object like \`reward\` of a configuration (default: math; for boards number)
+  --by LIST            prints a row for each combination of the values of these columns, such as subject,level
   --predictions FILE   writes a line of JSON for every answer
-  --seed N             of answers, boards and the bootstrap (default 0)
-  --format NAME        shape of the rows: easyr1 | verl | trl | openai | swift | llava (default: recognised)
-  --prompt-key KEY     column of the problem; --answer-key KEY: of the answer; --image-key KEY: of pictures; --options-key KEY: of choices (default: the
-                       format's). Each may be a path, as extra_info.question
-  --image-dir DIR      where pictures stand (default: beside the file)
-  --image-roots LIST   further folders that they may stand in, between commas
-  --allow-remote LIST  hosts that pictures may be fetched from, between commas; any: all
-  --format-prompt TEXT none | boxed | think_boxed | think_answer, or a text with {content} where the problem goes (default none)
-  --board-options JSON how hard boards are, as {"side":4}
+  --seed N             the seed for answers, boards and the bootstrap (default 0)
+  --format NAME        the format of the rows: easyr1 | verl | trl | openai | swift | llava (default: recognised)
+  --prompt-key KEY     the column of the problem; --answer-key KEY, --image-key KEY, --options-key KEY: of the answer, pictures and choices
+                       (default: the format's). A key may be a path, such as extra_info.question
+  --image-dir DIR      the folder of the pictures (default: the file's folder)
+  --image-roots LIST   further folders that pictures may be in, separated by commas
+  --allow-remote LIST  hosts that pictures may be fetched from, separated by commas; any: all hosts
+  --format-prompt TEXT none | boxed | think_boxed | think_answer, or a text with {content} in place of the problem (default none)
+  --board-options JSON how hard the boards are, such as {"side":4}
   --device NAME        auto | cpu | cuda | cuda:N (default auto)
 `;
 
@@ -82,12 +82,12 @@ const OTHERS = {
 
 type Line = CommandLine<keyof typeof VALUES>;
 
-/** The value of an option that holds JSON. */
+/** Reads the value of an option that holds JSON. */
 function json(line: Line, name: "reward" | "board-options", text: string): unknown {
   try {
     return JSON.parse(text);
   } catch (error) {
-    throw line.error(`--${name} is no JSON: ${(error as Error).message}`);
+    throw line.error(`--${name} is not JSON: ${(error as Error).message}`);
   }
 }
 
@@ -96,11 +96,11 @@ async function dataset(line: Line): Promise<Dataset> {
   if (spec === "board") {
     const idle = (["prompt-key", "answer-key", "image-key", "options-key", "image-dir", "image-roots", "format", "format-prompt"] as const)
       .find((name) => line.text(name) !== undefined);
-    if (idle !== undefined) throw line.error(`--${idle} belongs to --data FILE, not to board`);
+    if (idle !== undefined) throw line.error(`--${idle} applies only to --data FILE, not to board`);
     const options = board === undefined ? {} : json(line, "board-options", board) as object;
-    return await line.taken(() => new BoardDataset(options, { seed: line.number("seed") ?? 0, split: "val" }));
+    return await line.resolved(() => new BoardDataset(options, { seed: line.number("seed") ?? 0, split: "val" }));
   }
-  if (board !== undefined) throw line.error(`--board-options belongs to --data board, not to ${spec}`);
+  if (board !== undefined) throw line.error(`--board-options applies only to --data board, not to ${spec}`);
   const keys = {
     promptKey: line.text("prompt-key"),
     answerKey: line.text("answer-key"),
@@ -114,10 +114,10 @@ async function dataset(line: Line): Promise<Dataset> {
   const onNote = (words: string) => console.error(words), imageRoots = line.list("image-roots");
   const set = Object.fromEntries(Object.entries(keys).filter(([, value]) => value !== undefined));
   if (isDataFile(spec)) line.path("data", "file");
-  return await line.taken(() => openDataset(spec, { ...set, imageRoots, allowRemote, onNote }));
+  return await line.resolved(() => openDataset(spec, { ...set, imageRoots, allowRemote, onNote }));
 }
 
-/** The first `count` rows, read when their turn comes. */
+/** Yields the first `count` rows. Each is read when it is needed. */
 async function* questions(data: Dataset, { count, processor }: { count: number; processor: Processor }): AsyncGenerator<Question<Prompt>> {
   for (let i = 0; i < count; i++) {
     // deno-lint-ignore no-await-in-loop -- pictures of the rows that are asked now are enough to hold
@@ -127,7 +127,7 @@ async function* questions(data: Dataset, { count, processor }: { count: number; 
   }
 }
 
-/** A prediction as a line; NaN, which JSON lacks, as null. */
+/** Formats a prediction as a line of JSON. NaN, which JSON does not have, becomes null. */
 function predictionLine(prediction: Prediction): string {
   const { id, sample, prompt, response, answer = null, truth, accuracy, reward, fields, ...rest } = prediction;
   return `${JSON.stringify({ id, sample, prompt, response, answer, truth, accuracy, reward, fields, ...rest })}\n`;
@@ -152,7 +152,7 @@ export async function evalModel(args: readonly string[]): Promise<number> {
   const topP = line.number("top-p", { max: 1, whole: false }) ?? 1, maxTokens = line.number("max-tokens", { min: 1 }) ?? 512;
   const given = line.text("reward") ?? (line.needed("data") === "board" ? "number" : "math");
   const spec = (given.startsWith("{") ? json(line, "reward", given) : given) as RewardSpec;
-  const plan = await line.taken(() => planReward(spec, new URL(`file://${Deno.cwd()}/`)));
+  const plan = await line.resolved(() => planReward(spec, new URL(`file://${Deno.cwd()}/`)));
   const name = line.path("model", "model")!,
     path = line.path("predictions", "new file"),
     deviceName = line.device("device"),
@@ -162,14 +162,14 @@ export async function evalModel(args: readonly string[]): Promise<number> {
     throw line.error(`--n ${n} with --temperature 0: all ${n} answers would be the same; leave one of them out`);
   }
   const most = Math.max(...k);
-  if (most > n) throw line.error(`--k ${most} needs as many answers to each: --n ${most}`);
+  if (most > n) throw line.error(`--k ${most} needs at least that many answers to each question: --n ${most}`);
   const data = await dataset(line), count = Math.min(limit ?? (data.size === Infinity ? 200 : data.size), data.size);
   const folder = await modelAt(name);
   using device = openDevice(deviceName);
   using model = VisionLanguageModel.load(folder, { device });
   const processor = Processor.fromFolder(folder);
   using engine = new Engine(model);
-  await using pool = new GraderPool(plan, { onIncident: ({ kind, reason }) => console.error(`a grader broke (${kind}): ${reason}`) });
+  await using pool = new GraderPool(plan, { onIncident: ({ kind, reason }) => console.error(`a grader failed (${kind}): ${reason}`) });
   const start = performance.now();
   using file = path === undefined ? undefined : Deno.openSync(path, { write: true, create: true, truncate: true });
   let done = 0;

@@ -1,6 +1,6 @@
 // deno-lint-ignore-file no-console -- a command
 /**
- * `deno task export`: a checkpoint's model as a clean folder.
+ * `deno task export` copies a checkpoint's model as a clean folder.
  *
  * @module
  */
@@ -10,11 +10,12 @@ import { VisionLanguageModel } from "../model/model.ts";
 import { CommandLine, runCommand } from "./command.ts";
 import { modelAt } from "./models.ts";
 
-const HELP = `Copies a checkpoint's model as a folder for Hugging Face: weights, configs, tokenizer and processor; no files of the trainer.
+const HELP =
+  `Copies the model of a checkpoint as a Hugging Face folder: weights, configs, tokenizer and processor, without the trainer's files.
 
 usage: deno task export --checkpoint DIR --out DIR [--dtype TYPE]
-  --checkpoint DIR  as RUN/checkpoints/step-100, or a model of the hub as owner/name or owner/name@revision
-  --out DIR         a new folder, or an empty one
+  --checkpoint DIR  a checkpoint such as RUN/checkpoints/step-100, or a model of the hub as owner/name or owner/name@revision
+  --out DIR         a new or empty folder
   --dtype TYPE      bf16 | f32 (default: the checkpoint's)
 `;
 
@@ -36,7 +37,7 @@ export async function exportModel(args: readonly string[]): Promise<number> {
   const checkpoint = await modelAt(name);
   const own = readConfig(checkpoint).dtype === "bf16" ? "bf16" : "f32", dtype = asked ?? own;
   using device = openDevice("cpu");
-  // Read in the type that the file has, or one that holds it: it is rounded once, when it is written.
+  // The model is loaded in the file's type or a wider one, so that it is rounded only once, when it is written.
   using model = VisionLanguageModel.load(checkpoint, { device, dtype: own });
   model.save(out, { dtype, from: checkpoint });
   const count = Object.values(model.parameters).reduce((sum, { tensor }) => sum + tensor.size, 0);

@@ -1,6 +1,6 @@
 // deno-lint-ignore-file no-console -- a command
 /**
- * `deno task inspect`: an answer about a picture, with what each of its tokens looks at.
+ * `deno task inspect` answers a question about a picture, and shows where each token of the answer attends.
  *
  * @module
  */
@@ -15,22 +15,22 @@ import { inspectionPage } from "./inspect/page.ts";
 import { anchorsByCluster, terminalAnswer } from "./inspect/terminal.ts";
 import { modelAt } from "./models.ts";
 
-const HELP = `Answers a question about a picture, and shows which tokens look at it and where.
+const HELP = `Answers a question about a picture, and shows which tokens of the answer attend to the picture and where.
 
 usage: deno task inspect --model DIR --image FILE --prompt TEXT [options]
-  --model DIR       model folder or checkpoint, or a model of the hub as owner/name or owner/name@revision
+  --model DIR       a model folder or checkpoint, or a model of the hub as owner/name or owner/name@revision
   --image FILE      JPEG, PNG, WebP, GIF or TIFF
   --prompt TEXT     the question
-  --out DIR         for inspect.html and heat_map.png (default: inspect)
+  --out DIR         the folder for inspect.html and heat_map.png (default: inspect)
   --png FILE        also writes the answer and its anchors as one picture
-  --max-tokens N    of the answer (default 512)
-  --temperature X   default 0: the likeliest token
+  --max-tokens N    the maximum length of the answer (default 512)
+  --temperature X   default 0: always takes the likeliest token
   --seed N          default 0
   --device NAME     auto | cpu | cuda | cuda:N (default auto)
 
-The terminal shows the anchors, the tokens that look at the picture most, on a coloured background; with NO_COLOR or into a file, in [[ ]]; and
-below them by cluster. inspect.html draws over the picture where each token looks, heat_map.png where the anchors look: what they do not look at
-is darker, with its hue as it is, and what got at least half of the most is outlined.
+The terminal shows the anchors, the tokens that attend to the picture most, on a coloured background. With NO_COLOR, or if the output is a file,
+they are in [[ ]]. Below the answer the anchors are listed by cluster. inspect.html draws where each token attends. heat_map.png draws where the
+anchors attend: regions with less attention are darker, and those with at least half of the maximum are outlined.
 `;
 
 /** Runs the command. @returns The exit code. */
@@ -67,10 +67,10 @@ export async function inspect(args: readonly string[]): Promise<number> {
   using model = VisionLanguageModel.load(folder, { device });
   const inspection = await inspectAnswer(model, { processor, image, prompt, maxTokens, temperature, seed }),
     { picture, tokens } = inspection;
-  const [png, look] = await Promise.all([picture, drawHeatmap(inspection, anchorProfile(inspection))].map(encodePng));
+  const [png, heatmap] = await Promise.all([picture, drawHeatmap(inspection, anchorProfile(inspection))].map(encodePng));
   const page = `${out}/inspect.html`, map = `${out}/heat_map.png`;
   Deno.writeTextFileSync(page, inspectionPage(inspection, { png: png!, title: `${name}: ${path}` }));
-  Deno.writeFileSync(map, look!);
+  Deno.writeFileSync(map, heatmap!);
   if (whole !== undefined) Deno.writeFileSync(whole, await answerPng(inspection));
   console.log(terminalAnswer(tokens, { colour: !Deno.noColor && Deno.stdout.isTerminal() }));
   for (const line of anchorsByCluster(tokens)) console.log(line);

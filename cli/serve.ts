@@ -1,5 +1,5 @@
 /**
- * `deno task serve`: a dashboard and an HTTP endpoint from which a run is started, watched and steered.
+ * `deno task serve` serves a dashboard and an HTTP endpoint, from which a run is started, watched and steered.
  *
  * @module
  */

@@ -1,6 +1,7 @@
 /**
- * `deno task sft`: supervised training alone, as section `sft` of the configuration says: on the built-in task's descriptions and answers, or on a data set with
- * demonstrations (turns of the assistant, or `data.demonstrationKey`). Options as of `deno task train`. The model is `runs/NAME/checkpoints/step-0`.
+ * `deno task sft` runs supervised training alone, as section `sft` of the configuration says. It uses the built-in task's descriptions and
+ * answers, or a data set with demonstrations (assistant turns, or `data.demonstrationKey`). The options are those of `deno task train`. The
+ * model is written to `runs/NAME/checkpoints/step-0`.
  *
  * @module
  */

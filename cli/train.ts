@@ -1,7 +1,7 @@
 // deno-lint-ignore-file no-console -- a command
 /**
- * `deno task train`: trains, by default on the built-in task. This process only watches: the one that trains is started again from its last checkpoint where a
- * fault ends it.
+ * `deno task train` trains, by default on the built-in task. This process only supervises: it starts the training process, and restarts it
+ * from its last checkpoint after a crash.
  *
  * @module
  */
@@ -16,44 +16,45 @@ import type { RunRequest } from "./train/run.ts";
 import type { ServeRequest } from "./train/serve_run.ts";
 import { watch } from "./train/watch.ts";
 
-const HELP = `Trains by reinforcement learning with AT-RL. Without options: the built-in task, which needs nothing else.
+const HELP = `Trains by reinforcement learning with AT-RL. Without options it trains on the built-in task.
 
 usage: deno task train [options]
-  --config FILE     a configuration (JSON with comments); its schema is docs/config.schema.json
-  --set a.b=value   one of its keys; may be given again
-  --name NAME       the run's name: its directory is runs/NAME (default: the configuration's, "board")
-  --no-resume       starts anew, also where the run has a checkpoint (default: goes on from it)
-  --serve [ADDRESS] serves a dashboard and an HTTP endpoint while the run goes on (default: 127.0.0.1:8787)
-  --token TOKEN     what clients must know (default: KEDGE_TOKEN from the environment, or one that is made and said once)
-  --cors ORIGIN     lets pages of another origin ask; may be given again
-  --dry-run         prints the configuration, derived numbers and the memory estimate, and ends
+  --config FILE     the configuration (JSON with comments); its schema is docs/config.schema.json
+  --set a.b=value   sets one key of the configuration; may be repeated
+  --name NAME       the run's name; its directory is runs/NAME (default: the configuration's, "board")
+  --no-resume       starts over even if the run has a checkpoint (default: resumes from it)
+  --serve [ADDRESS] serves a dashboard and an HTTP endpoint during the run (default: 127.0.0.1:8787)
+  --token TOKEN     the token that clients must send (default: KEDGE_TOKEN from the environment, or a new one that is printed once)
+  --cors ORIGIN     allows requests from pages of another origin; may be repeated
+  --dry-run         prints the configuration, derived numbers and a memory estimate, and exits
 
-Ctrl-C ends the run after the step under way, with a checkpoint, and a second one at once; the same command goes on from the last checkpoint.
+Ctrl-C ends the run after the current step and writes a checkpoint. A second Ctrl-C ends it at once. The same command resumes from the last
+checkpoint.
 `;
 
-const SERVE_HELP = `Serves a dashboard and an HTTP endpoint for a run, which is started, stopped and started again from there.
+const SERVE_HELP = `Serves a dashboard and an HTTP endpoint, from which a run is started, stopped and restarted.
 
 usage: deno task serve [ADDRESS] [options]
-  ADDRESS           HOST:PORT (default: 127.0.0.1:8787); one that others can reach needs a token of yours
-  --config, --set, --name, --no-resume, --token, --cors: as of deno task train
+  ADDRESS           HOST:PORT (default: 127.0.0.1:8787); an address that other machines can reach needs --token
+  --config, --set, --name, --no-resume, --token, --cors: as for deno task train
   --start           starts the run at once
 
-Ctrl-C ends the run after the step under way, with a checkpoint, and then the endpoint; a second one ends both at once.
+Ctrl-C ends the run after the current step, writes a checkpoint, and then ends the endpoint. A second Ctrl-C ends both at once.
 `;
 
 const SFT_HELP =
-  `Trains on given answers alone, as section "sft" of the configuration says: without options on the built-in task's descriptions and answers, or on data
-with demonstrations (data.demonstrationKey). The model is RUN/checkpoints/step-0; deno task train goes on from it.
+  `Trains on given answers only, as section "sft" of the configuration says. Without options it uses the descriptions and answers of the built-in
+task; other data needs demonstrations (data.demonstrationKey). The model is written to RUN/checkpoints/step-0, where deno task train continues.
 
 usage: deno task sft [options]
-  --config FILE     a configuration (JSON with comments); its schema is docs/config.schema.json
-  --set a.b=value   one of its keys, as sft.steps=200; may be given again
-  --name NAME       the run's name: its directory is runs/NAME (default: the configuration's, "board")
-  --no-resume       starts anew, also where the run has a checkpoint (default: goes on from it)
-  --serve [ADDRESS], --token TOKEN, --cors ORIGIN: as of deno task train
-  --dry-run         prints the configuration, derived numbers and the memory estimate, and ends
+  --config FILE     the configuration (JSON with comments); its schema is docs/config.schema.json
+  --set a.b=value   sets one key of the configuration, such as sft.steps=200; may be repeated
+  --name NAME       the run's name; its directory is runs/NAME (default: the configuration's, "board")
+  --no-resume       starts over even if the run has a checkpoint (default: resumes from it)
+  --serve [ADDRESS], --token TOKEN, --cors ORIGIN: as for deno task train
+  --dry-run         prints the configuration, derived numbers and a memory estimate, and exits
 
-Ctrl-C ends it after the step under way.
+Ctrl-C ends the training after the current step.
 `;
 
 type Value = "config" | "set" | "name" | "token" | "cors" | "serve";
@@ -68,7 +69,7 @@ const KINDS = {
 /**
  * Runs the command.
  *
- * @param only `stays`: that of `deno task serve`, which waits for a start.
+ * @param only `stays`: whether this is `deno task serve`, which waits for a start.
  * @returns The exit code.
  */
 export async function train(args: readonly string[], only: { warmStartOnly?: boolean; stays?: boolean } = {}): Promise<number> {
@@ -115,7 +116,7 @@ export async function train(args: readonly string[], only: { warmStartOnly?: boo
   }
   const served = await serving(line, { stays, file, sets });
   const idle = (["token", "cors"] as const).find((name) => !served && line.text(name) !== undefined);
-  if (idle) throw line.error(`--${idle} belongs to --serve, which is not given`);
+  if (idle) throw line.error(`--${idle} needs --serve`);
   const start = stays && line.flag("start"), linked = served !== undefined;
   const request: RunRequest = { config: file, sets, resume: line.flag("resume"), start, stays, linked, ...rest };
   const watched = { path: `${config.runDir}/${config.name}`, limits: config.trainer };
@@ -123,18 +124,18 @@ export async function train(args: readonly string[], only: { warmStartOnly?: boo
   const reads = [watched.path, ...file === undefined ? [] : [file]];
   await using endpoint = await Endpoint.open(served.request, { token: served.token, reads });
   console.log(`Control: ${endpoint.url}/${served.request.made ? `#token=${served.token}` : ""}`);
-  if (served.request.made) console.log("The token is made for this run: it is in the address, and is not said again.");
+  if (served.request.made) console.log("The token was made for this run. It is in the address, and is not printed again.");
   return await watch(request, { ...watched, endpoint });
 }
 
-/** How the run is served, and with which token; undefined where it is not. */
+/** Returns how the run is served and with which token, or undefined if it is not served. */
 async function serving(
   line: Line,
   { stays, file, sets }: { stays: boolean; file: string | undefined; sets: readonly string[] },
 ): Promise<{ request: ServeRequest; token: string } | undefined> {
   const address = stays ? line.rest[0] ?? "" : line.text("serve");
   if (address === undefined) return undefined;
-  const place = await line.taken(() => parseAddress(address)),
+  const place = await line.resolved(() => parseAddress(address)),
     given = line.text("token") ?? Deno.env.get("KEDGE_TOKEN"),
     corsOrigins = line.all("cors");
   return {

@@ -1,5 +1,5 @@
 /**
- * The control endpoint: a run that is watched and steered over HTTP, and its dashboard.
+ * The control endpoint, through which a run is watched and steered over HTTP, and its dashboard.
  *
  * @example A run with a dashboard, from a program
  * ```ts ignore

@@ -1,5 +1,5 @@
 /**
- * Builds the little library of build_test.ts in the cache that its argument names, and prints where it is.
+ * Builds the library of build_test.ts in the cache that its argument names, and prints the library's path.
  *
  * @module
  */

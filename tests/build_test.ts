@@ -44,7 +44,7 @@ Deno.test("a changed header or flag makes another library, and keeps the first",
     assertNotEquals(buildLibrary({ ...build, linkFlags: [...build.linkFlags, "-Wl,-z,now"] }, options), first);
   }));
 
-Deno.test("only what changed is compiled again", () =>
+Deno.test("only changed files are compiled again", () =>
   withCache((options) => {
     const objects = () => [...Deno.readDirSync(`${options.cache}/objects`)].length;
     buildLibrary(littleBuild(), options);
@@ -53,7 +53,7 @@ Deno.test("only what changed is compiled again", () =>
     assertEquals(objects(), 3);
   }));
 
-Deno.test("what a killed build left long ago is swept, what a running one made is not", () =>
+Deno.test("old leftovers of a killed build are removed, and files of a running build are not", () =>
   withCache((options) => {
     const left = (minutes: number) => {
       const path = `${options.cache}/little-0123.${crypto.randomUUID()}`;
@@ -67,7 +67,7 @@ Deno.test("what a killed build left long ago is swept, what a running one made i
     assertEquals(folders(options.cache).filter((name) => name.startsWith("little-0123.")), [young]);
   }));
 
-Deno.test("a compile error comes with the compiler's words, and leaves nothing behind", () =>
+Deno.test("a compile error has the compiler's message, and leaves no files", () =>
   withCache((options) => {
     const broken = littleBuild({ "a/other.cpp": "int f() { return undeclared_name; }\n" });
     const error = assertThrows(() => buildLibrary(broken, options), KedgeError, "Cannot build the little library");
@@ -77,7 +77,7 @@ Deno.test("a compile error comes with the compiler's words, and leaves nothing b
     assertEquals(answer(buildLibrary(littleBuild(), options)), 42);
   }));
 
-Deno.test("a link error comes with the linker's words", () =>
+Deno.test("a link error has the linker's message", () =>
   withCache((options) => {
     const build = littleBuild();
     const error = assertThrows(() => buildLibrary({ ...build, linkFlags: [...build.linkFlags, "-lno-such-library"] }, options), KedgeError);
@@ -96,7 +96,7 @@ Deno.test("four processes that build at once end with one library", () =>
     assertEquals(answer(ends[0]!.stdout), 42);
   }));
 
-Deno.test("a missing compiler is one line that says what to install", () =>
+Deno.test("the message for a missing compiler is one line that says what to install", () =>
   withCache((options) => {
     const path = Deno.env.get("PATH")!;
     try {

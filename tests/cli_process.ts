@@ -11,7 +11,7 @@ export interface CliOptions {
   readonly run?: string;
 }
 
-/** A program of the repository that runs, what it said, and how it is asked. */
+/** A running program of the repository, with its output and its input. */
 export class CliProcess implements AsyncDisposable {
   readonly child: Deno.ChildProcess;
   readonly ended: Promise<Deno.CommandStatus>;
@@ -44,7 +44,7 @@ export class CliProcess implements AsyncDisposable {
     return words.exec(this.output)!;
   }
 
-  /** Waits for its end and for all that it said. */
+  /** Waits for its end and for all of its output. */
   async end(): Promise<Deno.CommandStatus> {
     const status = await this.ended;
     await this.#read;
@@ -71,14 +71,14 @@ export async function until(is: () => boolean | Promise<boolean>, words: () => s
   throw new Error(words());
 }
 
-/** What a program prints; another process runs it, which may do everything. */
+/** Returns what a program prints. It runs in another process with all permissions. */
 export async function evaluated(code: string): Promise<string> {
   const { success, stdout, stderr } = await new Deno.Command("deno", { args: ["eval", code], stdin: "null" }).output();
   assert(success, new TextDecoder().decode(stderr));
   return new TextDecoder().decode(stdout);
 }
 
-/** A process and all that it started: numbers, and how they were called. Linux alone tells. */
+/** Returns the ids and the commands of a process and its descendants. It works only on Linux. */
 export async function family(pid: number): Promise<{ pid: number; command: string }[]> {
   const text = await evaluated(`const all = [];
     for (const { name } of Deno.readDirSync("/proc")) try {
@@ -102,7 +102,7 @@ export async function afterDeath(pids: readonly number[]): Promise<number[]> {
 
 /** Sends a signal: to a process, or, by a negative number, to a group. */
 export async function send(pid: number, signal: Deno.Signal): Promise<void> {
-  // Twice for faults: V8's own handler passes the first over, since nothing faults again where it came.
+  // Faults are sent twice, because V8's own handler ignores the first one.
   const again = signal === "SIGSEGV" ? `setTimeout(() => Deno.kill(${pid}, "${signal}"), 100);` : "";
   await evaluated(`Deno.kill(${pid}, "${signal}"); ${again}`);
 }

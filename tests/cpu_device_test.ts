@@ -16,7 +16,7 @@ function upload(device: Device, values: Float32Array<ArrayBuffer>): Address {
   return address;
 }
 
-Deno.test("the device says what it is made of", () => {
+Deno.test("the device describes its parts", () => {
   using device = CpuDevice.open();
   assertEquals([device.kind, device.name, device.ordinal, device.batchInvariant], ["cpu", "cpu", -1, true]);
   assertMatch(device.description, /^cpu: \d+ cores, \d+-bit SIMD, GEMM by /);
@@ -24,7 +24,7 @@ Deno.test("the device says what it is made of", () => {
   assertEquals(device.ops.abiVersion(), 2);
 });
 
-Deno.test("bytes come back as they were written, also through views", () => {
+Deno.test("bytes are read back as they were written, even through views", () => {
   using device = CpuDevice.open();
   const address = device.alloc(64);
   const backing = new Uint8Array(100).map((_, i) => i);
@@ -48,13 +48,13 @@ Deno.test("memory beyond the budget is an OutOfMemory that names the sizes asked
     for (const size of [used, free, budget]) assert(error.message.includes(`${size}`), error.message);
     assertEquals([used, free, budget], [before.used + 600_000, 400_000, before.used + 1_000_000]);
     device.free(held);
-    device.free(device.alloc(500_000)); // and the device goes on
+    device.free(device.alloc(500_000)); // the device still works
   } finally {
     device.setBudget(before.budget);
   }
 });
 
-Deno.test("a second free, and one of what was never allocated, are errors that change nothing", () => {
+Deno.test("a second free, or a free of unallocated memory, is an error and changes nothing", () => {
   using device = CpuDevice.open();
   const address = device.alloc(100);
   device.free(address);
@@ -66,7 +66,7 @@ Deno.test("a second free, and one of what was never allocated, are errors that c
   assertEquals(device.memory(), before);
 });
 
-Deno.test("the account follows allocations, and the peak is that since its reset", () => {
+Deno.test("the account follows allocations, and the peak counts since its reset", () => {
   using device = CpuDevice.open();
   device.resetPeak();
   const before = device.memory();
@@ -79,7 +79,7 @@ Deno.test("the account follows allocations, and the peak is that since its reset
   assertEquals(device.memory().used, before.used);
 });
 
-Deno.test("an op that wants a workspace gets it, and closing gives it back", () => {
+Deno.test("an op that needs a workspace gets it, and closing frees it", () => {
   const before = CpuDevice.open().memory();
   const device = CpuDevice.open();
   const rows = 4000, dim = 300;
@@ -96,7 +96,7 @@ Deno.test("an op that wants a workspace gets it, and closing gives it back", () 
   assertThrows(() => device.alloc(1), KedgeError, "this device was closed");
 });
 
-Deno.test("a caller's mistake is a RangeError with the op's name and words", () => {
+Deno.test("a caller's mistake is a RangeError with the op's name and message", () => {
   using device = CpuDevice.open();
   assertThrows(() => device.ops.fill(F32, 0, 10, 1), RangeError, "Cannot run fill: ");
   assertThrows(() => device.threads = 0, RangeError, "Cannot set the threads: 0");
@@ -137,7 +137,7 @@ Deno.test("a device of one thread leaves the CBLAS, whose threads are the proces
   assertEquals(one.blas, all.blas);
 });
 
-Deno.test("a CBLAS that does not load is an error, not another one in silence", () => {
+Deno.test("a CBLAS that does not load is an error, and is not replaced silently", () => {
   assertThrows(() => CpuDevice.open({ blas: "/no/such/libblas.so" }), Error, "libblas");
 });
 

@@ -82,7 +82,7 @@ fakeTest("the source of a write may change at once", () => {
   device.free(address);
 });
 
-fakeTest("copies beyond an allocation are refused with the driver's words", () => {
+fakeTest("copies beyond an allocation are refused with the driver's message", () => {
   using device = fake.open();
   const address = device.alloc(12);
   const error = assertThrows(
@@ -95,7 +95,7 @@ fakeTest("copies beyond an allocation are refused with the driver's words", () =
   device.free(address);
 });
 
-fakeTest("no memory twice over is an OutOfMemory that names the sizes, and the device goes on", () => {
+fakeTest("running out of memory twice is an OutOfMemory that names the sizes, and the device still works", () => {
   using device = fake.open();
   const held = device.alloc(1000);
   fake.failAlloc(2, 2);
@@ -110,7 +110,7 @@ fakeTest("no memory twice over is an OutOfMemory that names the sizes, and the d
   device.free(held);
 });
 
-fakeTest("no memory once is tried again, after a synchronisation and a trim", () => {
+fakeTest("running out of memory once is retried after a synchronisation and a trim", () => {
   using device = fake.open();
   fake.failAlloc(1);
   device.free(device.alloc(5000));
@@ -133,7 +133,7 @@ fakeTest("a workspace that cannot grow fails the op, and the op works later", ()
   device.free(out);
 });
 
-fakeTest("a kernel that fails shows at the next synchronisation, with the driver's words, and the device stays lost", () => {
+fakeTest("a kernel's failure is reported at the next synchronisation with the driver's message, and the device stays unusable", () => {
   const device = fake.open();
   const address = device.alloc(400);
   fake.defer = true;
@@ -169,7 +169,7 @@ fakeTest("a kernel that runs later has the block of arguments it was called with
   for (const address of [q, k, v, lse, table, ...outs]) device.free(address);
 });
 
-fakeTest("a second free is an error, and so is one of what is none of the device's", () => {
+fakeTest("a second free is an error, and so is freeing memory of another device", () => {
   using device = fake.open();
   const address = device.alloc(100);
   device.free(address);
@@ -187,7 +187,7 @@ function twoStreams(body: (first: CudaDevice, second: CudaDevice) => void): void
   body(first, second);
 }
 
-fakeTest("work of another stream is there after its event is waited for", () =>
+fakeTest("another stream's work is visible after waiting for its event", () =>
   twoStreams((producer, consumer) => {
     const x = producer.alloc(40), y = consumer.alloc(40);
     producer.ops.fill(F32, x, 10, 4);
@@ -217,7 +217,7 @@ fakeTest("memory may be freed on another stream than its own, in order", () =>
     assertEquals(producer.memory().used, 0);
   }));
 
-fakeTest("the fake sees a read that does not wait, and it reads old bytes", () =>
+fakeTest("the fake detects a read that does not wait, which reads old bytes", () =>
   twoStreams((producer, consumer) => {
     const x = producer.alloc(40), y = consumer.alloc(40);
     producer.ops.fill(F32, x, 10, 4);
@@ -226,7 +226,7 @@ fakeTest("the fake sees a read that does not wait, and it reads old bytes", () =
     assertMatch(fake.violations().join(), /kedge_copy reads 0x[0-9a-f]+ without waiting for the stream that wrote it/);
   }), { misuses: true });
 
-fakeTest("the fake sees a write over what another stream still reads", () =>
+fakeTest("the fake detects a write over data that another stream still reads", () =>
   twoStreams((producer, consumer) => {
     const x = producer.alloc(40), y = consumer.alloc(40);
     producer.ops.fill(F32, x, 10, 4);
@@ -236,7 +236,7 @@ fakeTest("the fake sees a write over what another stream still reads", () =>
     assertMatch(fake.violations().join(), /kedge_fill writes 0x[0-9a-f]+, which another stream may still read/);
   }), { misuses: true });
 
-fakeTest("the fake sees a free of what another stream still uses, and a use after it", () =>
+fakeTest("the fake detects freeing memory that another stream still uses, and a use after free", () =>
   twoStreams((producer, consumer) => {
     const x = producer.alloc(40);
     const event = producer.recordEvent();
@@ -248,7 +248,7 @@ fakeTest("the fake sees a free of what another stream still uses, and a use afte
     assertMatch(fake.violations().join(), /kedge_fill uses 0x[0-9a-f]+ after it was freed/);
   }), { misuses: true });
 
-fakeTest("the fake sees a wait for an event that was never recorded, and one that is ended twice", () => {
+fakeTest("the fake detects waiting for an event that was never recorded, and destroying an event twice", () => {
   const device = fake.open();
   const out = new BigUint64Array(1), { call } = Cudart.load(fake.path);
   call.cudaEventCreateWithFlags(out, 2);
@@ -258,7 +258,7 @@ fakeTest("the fake sees a wait for an event that was never recorded, and one tha
   assertThrows(() => device.freeEvent(Number(out[0]!)), KedgeError, "cudaErrorInvalidResourceHandle");
 }, { misuses: true });
 
-fakeTest("devices do not mix up: each call goes to its own, and the fake sees another's memory", () => {
+fakeTest("each call goes to its own device, and the fake detects memory of another device", () => {
   using first = fake.open(0);
   using second = fake.open(1);
   const x = first.alloc(40), y = second.alloc(40);
@@ -273,7 +273,7 @@ fakeTest("devices do not mix up: each call goes to its own, and the fake sees an
   second.free(y);
 }, { misuses: true });
 
-fakeTest("the fake sees a host address, and what is left alive", () => {
+fakeTest("the fake detects a host address, and allocations that are never freed", () => {
   const device = fake.open();
   device.alloc(40);
   device.recordEvent();
@@ -285,7 +285,7 @@ fakeTest("the fake sees a host address, and what is left alive", () => {
   assertEquals(fake.live(), { allocations: 1, pinned: 0, events: 1, streams: 1, cublas: 0 });
 }, { misuses: true });
 
-fakeTest("page-locked memory is the device's to use, and is freed only when the device is done with it", () => {
+fakeTest("the device can use page-locked memory, which is freed only after the device has finished with it", () => {
   using device = fake.open();
   const pinned = device.allocPinned(40), x = device.alloc(40);
   device.write(pinned, new Float32Array(10).fill(3));
@@ -345,7 +345,7 @@ fakeTest("gemm is the product for every transpose, dtype and stride, and 0 rows 
   assertThrows(() => device.gemm({ dtype: "f32", a: some, lda: 1, b: some, ldb: n, c: some, ldc: n, m, n, k }), RangeError, "lda 1");
 });
 
-/** Uploads numbers as a dtype, and rounds them in place to what it holds. */
+/** Uploads numbers as a dtype, and rounds the given array to that dtype. */
 function put(device: Device, values: Float64Array, dtype: DType): Address {
   const address = device.alloc(values.length * DTYPE_BYTES[dtype]);
   const bits = dtype === "bf16" ? Uint16Array.from(values, toBf16) : Float32Array.from(values);
@@ -360,7 +360,7 @@ function get(device: Device, address: Address, n: number, dtype: DType): Float64
   return dtype === "bf16" ? Float64Array.from(bits, bf16ToNumber) : Float64Array.from(bits);
 }
 
-fakeTest("a product that fails, and a device that is not there, say so", () => {
+fakeTest("a failing product and a missing device are reported", () => {
   assertThrows(() => fake.open(2), KedgeError, "Cannot open cuda:2: there are 2 devices");
   const device = fake.open();
   const a = upload(device, [1]);
@@ -383,7 +383,7 @@ fakeTest("devices open by name over the libraries given", () => {
   assertThrows(() => CudaDevice.open({ libraries: { ...libraries, cudart: "/no/such/libcudart.so" } }), Error, "libcudart");
 });
 
-Deno.test("CUDA's libraries are looked for by name, in the toolkit, and in Python wheels", () => {
+Deno.test("CUDA's libraries are searched by name, in the toolkit, and in Python wheels", () => {
   const root = Deno.makeTempDirSync({ dir: cacheFolder(), prefix: "test-find-" });
   const paths = [`${root}/cuda/lib64`, `${root}/venv/lib/python3.12/site-packages/nvidia/cu13/lib`].map((folder) => {
     Deno.mkdirSync(folder, { recursive: true });
@@ -403,7 +403,7 @@ Deno.test("CUDA's libraries are looked for by name, in the toolkit, and in Pytho
   }
 });
 
-fakeTest("closing twice is closing once", () => {
+fakeTest("closing twice is the same as closing once", () => {
   const device = fake.open();
   device[Symbol.dispose]();
   device[Symbol.dispose]();

@@ -16,7 +16,7 @@ const pages = (folder: string) =>
 const DOCUMENTS = ["README.md", ...pages("docs/"), ...pages("examples/")];
 const read = (path: string) => Deno.readTextFileSync(`${ROOT}/${path}`);
 
-/** Fenced blocks: what is said behind the fence, and the text. */
+/** Returns fenced blocks: the text after the fence, and the content. */
 function blocks(text: string): { info: string; body: string }[] {
   return [...text.matchAll(/^```([^\n]*)\n([\s\S]*?)^```$/gm)].map(([, info, body]) => ({ info: info!.trim(), body: body! }));
 }
@@ -32,13 +32,13 @@ function anchors(text: string): string[] {
   );
 }
 
-Deno.test("docs/config.md and docs/config.schema.json are those of the schema", () => {
+Deno.test("docs/config.md and docs/config.schema.json match the schema", () => {
   for (const [path, text] of Object.entries(generated())) {
     assert(read(path) === text, `${path} is stale: run "deno run --allow-read=. --allow-write=docs tools/generate_docs.ts"`);
   }
 });
 
-Deno.test("every key that EasyR1's names are given for exists", () => {
+Deno.test("every key with an EasyR1 name exists", () => {
   const known = paths([configJsonSchema()]);
   assertEquals(Object.keys(EASYR1).filter((path) => !known.includes(path)), []);
 });
@@ -75,7 +75,7 @@ Deno.test("every task that a document names is in deno.json", () => {
   assert(named.length > 20);
 });
 
-Deno.test("configurations in documents are configurations", () => {
+Deno.test("configurations in documents are valid", () => {
   const folder = Deno.makeTempDirSync();
   let count = 0;
   try {
@@ -118,7 +118,9 @@ function commands(block: string): Command[] {
 
 const short = (text: string) => text.replace("/step-60", "/step-2");
 
-/** Shorter trainings of the built-in task, whose checkpoints have other steps then. Those on rows of one's own are short as they stand. */
+/**
+ * Shortens trainings of the built-in task, whose checkpoints then have other step numbers. Trainings on one's own rows are short already.
+ */
 function shorter(words: readonly string[]): string[] {
   const named = words.map(short);
   if (words.slice(0, 3).join(" ") !== "deno task train") return named;

@@ -4,7 +4,7 @@ import { diagnose, report } from "../cli/doctor.ts";
 // Loaded here, since a library that a test loads counts as its leak.
 diagnose();
 
-Deno.test("doctor names what it found, and that the CPU works", () => {
+Deno.test("doctor lists what it found, and that the CPU works", () => {
   const diagnosis = diagnose();
   assertEquals(diagnosis.works, true);
   const found = new Map(diagnosis.found);
@@ -16,7 +16,7 @@ Deno.test("doctor names what it found, and that the CPU works", () => {
   assertMatch(report(diagnosis), /Kedge works here\.\n$/);
 });
 
-Deno.test("doctor says what to install where there is no compiler", () => {
+Deno.test("doctor says what to install if there is no compiler", () => {
   const path = Deno.env.get("PATH")!;
   try {
     Deno.env.set("PATH", "/nonexistent");

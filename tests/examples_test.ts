@@ -21,7 +21,7 @@ const PERMISSIONS: readonly string[] = [
   "--allow-sys=systemMemoryInfo",
 ];
 
-/** Runs a program of `examples/` in a fresh folder. @returns What it printed. */
+/** Runs a program of `examples/` in a new folder. @returns Its output. */
 async function example(name: string, args: readonly string[], prepare: (folder: string) => void = () => {}): Promise<string> {
   const folder = Deno.makeTempDirSync();
   try {
@@ -35,7 +35,7 @@ async function example(name: string, args: readonly string[], prepare: (folder: 
   }
 }
 
-Deno.test("library_30_lines.ts makes one step, under the distribution that its answers were drawn from", async () => {
+Deno.test("library_30_lines.ts makes one step, and its log-probs match the sampling distribution", async () => {
   const printed = await example("library_30_lines.ts", []);
   const [, tokens, gap, norm] = /^(\d+) tokens, log-probs within (\S+) of the engine's, gradient norm (\S+)$/m.exec(printed)!;
   assert(Number(tokens) > 16, printed);
@@ -56,7 +56,7 @@ Deno.test("inspect_anchors.ts prints every token with its cluster, and a mark at
   assert(Number(anchors) > 0, printed);
 });
 
-Deno.test("built_in_task.ts trains to its last step, and says where", async () => {
+Deno.test("built_in_task.ts trains to its last step, and prints the run's directory", async () => {
   const little = [
     "device=cpu",
     "sft.steps=1",

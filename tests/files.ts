@@ -1,4 +1,4 @@
-/** What tests ask of files. */
+/** File helpers for tests. */
 import { assertEquals } from "@std/assert";
 
 /** As assertEquals, which takes minutes to show how large arrays differ. */

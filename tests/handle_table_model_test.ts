@@ -27,7 +27,7 @@ interface Tensor {
   lends: Map<number, number>;
 }
 
-Deno.test("random operations do what a plain model of the table does", () => {
+Deno.test("random operations have the same results as a plain model of the table", () => {
   const given = Deno.args.find((a) => a.startsWith("--seed="));
   const first = given ? Number(given.slice(7)) : Math.floor(Math.random() * 2 ** 31);
   for (let seed = first; seed < first + (given ? 1 : 40); seed++) run(seed);
@@ -129,7 +129,7 @@ function run(seed: number): void {
         host.ownerClose(a);
         if (alive.delete(a)) { for (const t of tensors) t.lends.delete(a); }
         const expected = tensors.filter((t) => t.current && t.lends.size === 0 && !alive.has(t.owner));
-        // Of a, and of those that died before and had lent to it last; all of them, once each, over all the dead.
+        // The tensors of a, and of owners that died before and had lent to it last. Over all dead owners, each tensor occurs once.
         const freed = owners.filter((o) => !alive.has(o)).flatMap((o) => reclaim(o, 1 + random(3)));
         check(freed.length === expected.length, `${freed.length} reclaimed, expected ${expected.length}`);
         for (const t of expected) {

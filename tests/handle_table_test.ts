@@ -30,12 +30,12 @@ Deno.test("a handle resolves for its owner until it is released", () => {
   assertEquals(account(a), EMPTY);
 });
 
-Deno.test("the CPU's ordinal comes back as -1", () => {
+Deno.test("the CPU's ordinal is returned as -1", () => {
   const a = open();
   assertEquals(release(a, register(a, 0x40, 0)).device, -1);
 });
 
-Deno.test("use after a move says whom it was moved to, for every use", () => {
+Deno.test("a use after a move names the new owner, for every operation", () => {
   const [a, b, c] = [open(), open(), open()];
   const old = register(a, 0x1000, 8), moved = move(a, old, b, 5);
   const words = `it was moved to owner ${b}`;
@@ -50,7 +50,7 @@ Deno.test("use after a move says whom it was moved to, for every use", () => {
   release(b, moved);
 });
 
-Deno.test("use after free and a second free say that it was freed, also when the slot serves another tensor", () => {
+Deno.test("use after free and a second free report it, even when the slot holds another tensor", () => {
   const a = open();
   const old = register(a, 0x1000, 8);
   release(a, old);
@@ -89,7 +89,7 @@ Deno.test("a dead owner receives nothing", () => {
   release(a, handle);
 });
 
-Deno.test("who was never opened, what was never registered", () => {
+Deno.test("unknown owners and unregistered handles are refused", () => {
   const a = open();
   for (const owner of [0, a + 1000]) {
     refused(() => account(owner), "was never opened");
@@ -131,7 +131,7 @@ Deno.test("a lent handle may be read by both sides, and neither moved, written n
   release(a, handle);
 });
 
-Deno.test("a borrower's death returns what it had borrowed", () => {
+Deno.test("when a borrower dies, what it had borrowed is returned", () => {
   const [a, b] = [open(), open()];
   const handles = Array.from({ length: 20 }, (_, i) => register(a, 0x1000 + i, 8));
   for (const handle of handles) lend(a, handle, b);
@@ -144,7 +144,7 @@ Deno.test("a borrower's death returns what it had borrowed", () => {
   assertEquals(reclaim(b), []);
 });
 
-Deno.test("what a dead owner has lent lives until its last return, which hands it out to be freed", () => {
+Deno.test("what a dead owner has lent lives until its last return, which then frees it", () => {
   const [a, b, c] = [open(), open(), open()];
   const lent = register(a, 0x1000, 8), own = register(a, 0x2000, 16);
   lend(a, lent, b);
@@ -160,7 +160,7 @@ Deno.test("what a dead owner has lent lives until its last return, which hands i
   refused(() => resolve(c, lent), `its owner ${a} died`);
 });
 
-Deno.test("what a dead owner had lent to one that dies after it is reclaimed with either", () => {
+Deno.test("what a dead owner had lent to a borrower that dies later is reclaimed with either", () => {
   for (const first of [0, 1]) {
     const [a, b] = [open(), open()];
     lend(a, register(a, 0x1000, 8), b);
@@ -189,7 +189,7 @@ Deno.test("a receiver that dies with 100 moves unread leaves its account at exac
   for (const handle of moved) refused(() => resolve(sender, handle), `its owner ${receiver} died`);
 });
 
-Deno.test("an operation takes well under a millisecond's thousandth part", () => {
+Deno.test("an operation takes well under a microsecond", () => {
   const [a, b] = [open(), open()];
   let handle = register(a, 0x1000, 8);
   const out = new BigUint64Array(4), generation = new Uint32Array(1), rounds = 20_000;

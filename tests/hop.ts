@@ -1,6 +1,6 @@
 /**
- * Starts `deno` with its own arguments, from a small process: where Linux counts the peak memory of a process, it begins with that of the one which started it, and a
- * process that runs tests is large.
+ * Starts `deno` with its own arguments from a small process. Linux counts a process's peak memory from that of the process that started it,
+ * and a process that runs tests is large.
  *
  * @module
  */

@@ -34,7 +34,7 @@ function withBudget(bytes: number, body: () => void): void {
   }
 }
 
-Deno.test("an allocation is aligned, counted to the byte, and given back", () => {
+Deno.test("an allocation is aligned, counted to the byte, and freed", () => {
   const before = memory();
   const sizes = [0, 1, 63, 64, 65, 1000, 4097, 100_000, MB - 1, MB, MB + 1, 4 * MB, 9 * MB + 5];
   const addresses = sizes.map(alloc);
@@ -85,7 +85,7 @@ Deno.test("freeing an address that is not live is the caller's mistake", () => {
   assertThrows(() => host.hostAlloc(-1, new BigUint64Array(1)), RangeError, "bytes is -1");
 });
 
-Deno.test("what passes the budget is an error that names the sizes, and kept blocks give way first", () => {
+Deno.test("exceeding the budget is an error that names the sizes; cached blocks are freed first", () => {
   withBudget(10 * MB, () => {
     const { used, budget, live } = memory();
     const error = assertThrows(() => alloc(10 * MB + 1), KedgeError);
@@ -120,7 +120,7 @@ Deno.test("trimming returns the pages to the system", () => {
   });
 });
 
-Deno.test("lengths that differ at each step do not pile up kept blocks", () => {
+Deno.test("lengths that differ at each step do not accumulate cached blocks", () => {
   withBudget(4000 * MB, () => {
     const lengths = Array.from({ length: 60 }, (_, step) => (100 - step) * MB);
     for (const length of lengths) host.hostFree(alloc(length));
@@ -144,7 +144,7 @@ Deno.test("the peak is reset to what is used", () => {
   });
 });
 
-Deno.test("the default budget is 0.8 of what is free", () => {
+Deno.test("the default budget is 0.8 of the free memory", () => {
   const { used, budget } = memory();
   host.hostBudget(0, 0);
   const chosen = memory().budget - used;

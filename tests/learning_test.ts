@@ -20,7 +20,7 @@ for (const seed of [1, 2, 3]) {
   });
 }
 
-Deno.test("a whole training gives equal bits for any number of threads", () => {
+Deno.test("training gives equal bits for any number of threads", () => {
   const losses = [1, 2, 3].map((threads) => {
     using device = CpuDevice.open({ threads, blas: "builtin" });
     const seen: number[] = [];

@@ -3,10 +3,10 @@ import { runChild } from "./child.ts";
 import { runDeno } from "./deno.ts";
 import { ROOT } from "./root.ts";
 
-/** What a program can import. */
+/** The entry points that a program can import. */
 const ENTRIES = ["mod.ts", "control/mod.ts"];
 
-/** What `deno doc --json` says of an export, as far as it is read here. */
+/** The part of `deno doc --json` about an export that is read here. */
 interface Documented {
   readonly name: string;
   readonly declarations: readonly {
@@ -42,7 +42,7 @@ Deno.test("every exported function and class has an example that asserts", async
   assertEquals(symbols.length > 300, true, "the list must be that of the library");
 });
 
-Deno.test("the rule for examples finds what it is there to find", () => {
+Deno.test("the rule for examples finds violations", () => {
   const symbol = (kind: string, doc?: string): Documented => ({
     name: `${kind}: ${doc}`,
     declarations: [{ kind, jsDoc: { doc: "assertEquals(1, 1)", tags: doc === undefined ? [] : [{ kind: "example", doc }] } }],

@@ -21,7 +21,7 @@ const natives = new Function(`return {
   optimize: (f) => %OptimizeFunctionOnNextCall(f),
   status: (f) => %GetOptimizationStatus(f),
 };`)() as { prepare(f: Call): void; optimize(f: Call): void; status(f: Call): number };
-// For 64-bit integers code of the optimizing compiler takes bigint alone: at a number it gives up and goes the slow way.
+// For 64-bit integers, optimized code accepts only bigint. For a number it is deoptimized.
 const zeroOf = (type: unknown) => type === "u64" || type === "i64" ? 0n : 0;
 /** Bits of `%GetOptimizationStatus`: it has optimized code, of the optimizing compiler. */
 const OPTIMIZED = 0b101000;

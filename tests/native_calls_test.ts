@@ -64,7 +64,7 @@ Deno.test("the generator refuses a function with too many parameters", () => {
   assertThrows(
     () => parseHeader(header(MAX_PARAMETERS - 1)),
     RangeError,
-    "Cannot bind kedge_long: it has 25 parameters, 24 are the most that is safe; put its sizes and strides into a struct",
+    "Cannot bind kedge_long: it has 25 parameters, but only 24 are safe; put its sizes and strides into a struct",
   );
 });
 
@@ -90,7 +90,7 @@ Deno.test("a library's function with too many parameters is not bound", () => {
   assertThrows(() => loadLibrary(stubLibrary, table), RangeError, "it has 25 parameters, 24 are the most that is safe");
 });
 
-/** What the compiler says of a program that holds a layout to its own. */
+/** Returns the compiler's output for a program that checks a layout. */
 async function compiled(
   layout: Record<string, { bytes: number; offsets: Record<string, number> }>,
   language: "c" | "c++",

@@ -11,7 +11,7 @@ CpuDevice.open()[Symbol.dispose](); // its objects are used below; and a library
 /** The kernel source that is served with a further comment, so that its library is another than this checkout's. */
 const CHANGED = "kernels/cpu/bias.cpp";
 
-/** What a user writes, but for the package's address. */
+/** The source of a user's worker. PACKAGE is replaced by the package's address. */
 const WORKER = `import { serveActor, Tensor } from "PACKAGE";
 serveActor(({ memory }) => ({
   handle: ({ x }, turn) => turn.move(Tensor.from(memory.host, turn.borrow(x).toFloats().map((a) => 2 * a))),

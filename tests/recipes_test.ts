@@ -44,7 +44,7 @@ for (const name of RECIPES) {
       assertStringIncludes(stdout, "samples a step = 512 prompts x 5 answers = 2560\n");
       assertStringIncludes(stdout, "optimizer steps a rollout = 512 prompts / 128 x 1 epochs = 4, each of 128 x 5 = 640 samples\n");
       const { config } = load(name, [`model.path=${folder}`]), { lines, numbers } = derived(config, readConfig(folder));
-      const note = "note: sizes of Qwen/Qwen2.5-VL-7B-Instruct as they are known; it is fetched when the run begins";
+      const note = "note: the sizes of Qwen/Qwen2.5-VL-7B-Instruct come from a built-in list; the model is fetched when the run begins";
       assert(stdout.endsWith(`${[...lines, note].join("\n")}\n`), stdout);
       assertEquals([numbers.samples, numbers.updates, numbers.updateSamples, numbers.parameters], [2560, 4, 640, 8_292_166_656]);
       assert(numbers.groupTokens <= config.batch.microTokens, "a prompt and its answers are one micro-batch");
@@ -56,7 +56,7 @@ for (const name of RECIPES) {
   });
 }
 
-/** What the recipes share with EasyR1's. */
+/** Checks the values that the recipes share with EasyR1's. */
 function common({ data, rollout, algorithm, optim, batch, reward, val, model }: Config): void {
   assertEquals([data.rolloutBatchSize, data.maxPromptLength, data.maxResponseLength], [512, 2048, 2048]);
   assertEquals([data.minPixels, data.maxPixels, data.overlongPrompts], [262144, 4194304, "drop"]);

@@ -1,5 +1,5 @@
 /**
- * What comments and documents refer to is there: files, sections of documents, and sections of docs/method.md.
+ * Checks that comments and documents refer only to what exists: files, sections of documents, and sections of docs/method.md.
  *
  * @module
  */
@@ -14,7 +14,7 @@ const FILES = filesBelow(ROOT).filter((file) => !file.startsWith("tests/golden/"
 const KNOWN = new Set(FILES);
 const read = (file: string) => Deno.readTextFileSync(join(ROOT, file));
 
-/** The comments of a source text, strings left out as far as a line tells. */
+/** Returns the comments of a source text. Strings are excluded as far as single lines show them. */
 function comments(source: string): string {
   const blocks = [...source.matchAll(/\/\*[\s\S]*?\*\//g)].map(([text]) => text.replace(/```[\s\S]*?```/g, ""));
   const lines = [...source.matchAll(/^[^"'`\n]*?\/\/(.*)$/gm)].map(([, text]) => text!);
@@ -34,7 +34,7 @@ function there(name: string, from: string): boolean {
   return KNOWN.has(plain) || KNOWN.has(join(dirname(from), name)) || FILES.some((file) => file.endsWith(`/${plain}`));
 }
 
-/** The anchors of a Markdown document, as GitHub makes them. */
+/** Returns the anchors of a Markdown document, as GitHub makes them. */
 function anchors(markdown: string): Set<string> {
   const titles = [...markdown.matchAll(/^#+ +(.*)$/gm)].map(([, title]) => title!);
   return new Set(titles.map((title) => title.toLowerCase().replace(/[^\p{L}\p{N} _-]/gu, "").replaceAll(" ", "-")));

@@ -1,5 +1,5 @@
 /**
- * Where the tests find the project and the files beside it.
+ * The paths of the project and of the files beside it.
  *
  * @module
  */

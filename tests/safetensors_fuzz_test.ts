@@ -26,7 +26,7 @@ const SIZES: Record<string, bigint> = {
 
 type Outcome = "refused" | "other tensors" | "same tensors" | "damaged data";
 
-/** What a file must do, by how it was damaged. */
+/** The expected outcome for a file, by the kind of damage. */
 interface Mutant {
   bytes: Uint8Array<ArrayBuffer>;
   /** "must fail": no reading of it holds to the format; "header": may by chance be a valid header; "data": only tensors' bytes changed. */

@@ -45,7 +45,7 @@ const f32 = (begin: number, shape: number[]) => ({
   data_offsets: [begin, begin + 4 * shape.reduce((a, b) => a * b, 1)],
 });
 
-Deno.test("what is written is read: every type, scalars, empty tensors, metadata, odd names", () => {
+Deno.test("written tensors are read back: every type, scalars, empty tensors, metadata, odd names", () => {
   inFolder((folder) => {
     const path = `${folder}/a.safetensors`;
     const shapes = [[], [3], [0, 5], [2, 1, 3]];
@@ -77,7 +77,7 @@ Deno.test("what is written is read: every type, scalars, empty tensors, metadata
   });
 });
 
-Deno.test("an empty file of tensors is one", () => {
+Deno.test("a file without tensors is valid", () => {
   inFolder((folder) => {
     writeSafetensors(`${folder}/a`, []);
     using file = SafetensorsFile.open(`${folder}/a`);
@@ -103,7 +103,7 @@ Deno.test("ranges are read, and refused outside the tensor", () => {
   });
 });
 
-Deno.test("a header that does not hold to the format is refused in words that name the fault", () => {
+Deno.test("a header that violates the format is refused with a message that names the fault", () => {
   const cases: [unknown, number, string][] = [
     ["", 0, "does not begin with {"],
     [" {}", 0, "does not begin with {"],
@@ -179,7 +179,7 @@ Deno.test("a file that is cut short or claims too much is refused before anythin
   assert(after.rss - before.rss < 50e6 && after.external - before.external < 50e6, "20 headers that claim 100 MB or 32 TB each");
 });
 
-Deno.test("a terabyte is read in ranges, with a page of memory", () => {
+Deno.test("a terabyte is read in ranges with little memory", () => {
   inFolder((folder) => {
     const path = `${folder}/a`, size = 2 ** 40;
     const header = assemble({ a: { dtype: "U8", shape: [size], data_offsets: [0, size] } }, 0);
@@ -206,7 +206,7 @@ Deno.test("a file that shrinks while it is open is an error", () => {
   });
 });
 
-Deno.test("what is no file is an error that names it", () => {
+Deno.test("a path that is not a file is an error that names it", () => {
   inFolder((folder) => {
     assertEquals(
       assertThrows(() => SafetensorsFile.open(`${folder}/none`), KedgeError, `Cannot read ${folder}/none: `).code,
@@ -218,7 +218,7 @@ Deno.test("what is no file is an error that names it", () => {
   });
 });
 
-Deno.test("data is asked for one tensor at a time, in parts, when its turn comes", () => {
+Deno.test("data is requested one tensor at a time, in parts", () => {
   inFolder((folder) => {
     const asked: string[] = [];
     const entries = function* (): Generator<SafetensorsEntry> {

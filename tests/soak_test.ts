@@ -23,7 +23,7 @@ const SETS = [
   `logging.maxFileBytes=${FILE_BYTES}`,
 ];
 
-/** What a process holds, as Linux tells. */
+/** The resources that a process holds, from Linux's /proc. */
 interface Held {
   readonly step: number;
   /** MiB. */

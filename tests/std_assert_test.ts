@@ -1,4 +1,7 @@
-/** What `@std/assert` does, by its published source and documentation (denoland/std, 1.0). A published Kedge's users run on the real one. */
+/**
+ * Tests the behaviour of `@std/assert` according to its published source and documentation (denoland/std, 1.0). Users of a published Kedge
+ * run with the real one.
+ */
 import * as std from "@std/assert";
 
 /** Independent of what is under test. */
@@ -6,7 +9,7 @@ function holds(is: boolean, what: string): void {
   if (!is) throw new Error(what);
 }
 
-/** What a body throws: an AssertionError's message; undefined where it throws nothing. */
+/** Returns the message of the AssertionError that a function throws; undefined if it throws nothing. */
 function failure(body: () => void): string | undefined {
   try {
     body();
@@ -105,7 +108,7 @@ Deno.test("@std/assert: values that are not equal", () => {
   }
 });
 
-Deno.test("@std/assert: words of failures", () => {
+Deno.test("@std/assert: messages of failures", () => {
   says(failure(() => std.assert(0)), "");
   says(failure(() => std.assert("", "no")), "no");
   says(failure(() => std.fail()), "Failed assertion.");
@@ -156,7 +159,7 @@ const throws = (error: unknown) => () => {
   throw error;
 };
 
-Deno.test("@std/assert: what assertThrows takes, returns and says", () => {
+Deno.test("@std/assert: arguments, result and messages of assertThrows", () => {
   const error = new RangeError("Cannot read row 3");
   holds(std.assertThrows(throws(error)) === error && std.assertThrows(throws(error), Error, "row 3") === error, "it returns the error");
   holds(
@@ -180,7 +183,7 @@ async function rejection(promise: Promise<unknown>): Promise<string | undefined>
   return error === undefined ? undefined : failure(throws(error));
 }
 
-Deno.test("@std/assert: what assertRejects takes, returns and says", async () => {
+Deno.test("@std/assert: arguments, result and messages of assertRejects", async () => {
   const error = new RangeError("Cannot read row 3"), rejects = () => Promise.reject(error);
   holds(
     await std.assertRejects(rejects) === error && await std.assertRejects(rejects, RangeError, "row 3") === error,

@@ -1,4 +1,7 @@
-/** What `@std/cli` does, by its published source and documentation (denoland/std, 1.0). A published Kedge runs on the real one. */
+/**
+ * Tests the behaviour of `@std/cli` according to its published source and documentation (denoland/std, 1.0). A published Kedge runs with
+ * the real one.
+ */
 import { assertEquals, assertThrows } from "@std/assert";
 import { parseArgs } from "@std/cli/parse-args";
 
@@ -14,7 +17,7 @@ function check(cases: readonly Case[]): void {
   }
 }
 
-Deno.test("@std/cli: what is declared nowhere is a flag, a text or a number, by its looks", () =>
+Deno.test("@std/cli: an undeclared option is a flag, a text or a number, by its form", () =>
   check([
     ["--a", { a: true, _: [] }],
     ["--a b c", { a: "b", _: ["c"] }],
@@ -51,7 +54,7 @@ Deno.test("@std/cli: letters behind one dash", () =>
     ["-s 007 -t", { s: "007", t: "", _: [] }, { string: ["s", "t"] }],
   ]));
 
-Deno.test("@std/cli: flags are false unless given, and take true and false alone", () =>
+Deno.test("@std/cli: flags are false unless given, and accept only true and false", () =>
   check([
     ["", { a: false, _: [] }, { boolean: ["a"] }],
     ["--a b", { a: true, _: ["b"] }, { boolean: ["a"] }],
@@ -72,7 +75,7 @@ Deno.test("@std/cli: texts stay texts, and are empty without a value", () =>
     ["", { _: [] }, { string: ["a"] }],
   ]));
 
-Deno.test("@std/cli: only what is negatable is negated, and a value outdoes the negation", () =>
+Deno.test("@std/cli: only negatable options are negated, and a value takes precedence over the negation", () =>
   check([
     ["--no-a", { a: false, _: [] }, { boolean: ["a"], negatable: ["a"] }],
     ["--no-a", { a: false, "no-a": true, _: [] }, { boolean: ["a"] }],
@@ -86,7 +89,7 @@ Deno.test("@std/cli: only what is negatable is negated, and a value outdoes the 
     ["--no-a", { a: false, b: false, _: [] }, { boolean: ["a"], negatable: "a", alias: { a: "b" } }],
   ]));
 
-Deno.test("@std/cli: what is collected is a list", () =>
+Deno.test("@std/cli: a collected option is a list", () =>
   check([
     ["--a 1 --a 2", { a: [1, 2], _: [] }, { collect: ["a"] }],
     ["--a 1", { a: ["1"], _: [] }, { collect: "a", string: "a" }],
@@ -125,7 +128,7 @@ Deno.test('@std/cli: after "--" nothing is an option, and after the first of the
     ["--a 1 -- 2", { a: 1, _: ["2"] }, { stopEarly: true }],
   ]));
 
-Deno.test("@std/cli: unknown is told of options that are declared nowhere and of the rest, and false leaves them out", () => {
+Deno.test("@std/cli: unknown is called for undeclared options and positional arguments, and false omits them", () => {
   const options = { boolean: ["flag"], string: ["text"], collect: ["list"], default: { given: 1 }, alias: { f: "flag", o: "other" } };
   const told: unknown[] = [];
   const unknown = (...all: unknown[]) => {

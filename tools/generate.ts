@@ -1,5 +1,5 @@
 /**
- * `deno task generate`: writes every file that is made from others.
+ * `deno task generate` writes every generated file.
  *
  * @module
  */

@@ -1,6 +1,6 @@
 /**
- * Writes `ffi/generated/`: the FFI symbol tables and typed bindings that mirror `kernels/include/kedge.h`, and the list of kernel sources that
- * travel in the package. `--check` writes nothing and fails where a file on disk differs.
+ * Writes `ffi/generated/`: the FFI symbol tables and typed bindings that mirror `kernels/include/kedge.h`, and the list of kernel sources
+ * that the package contains. With `--check` it writes nothing, and fails if a file differs.
  *
  * @module
  */
@@ -27,7 +27,7 @@ interface Parameter {
   name: string;
   ffi: "buffer" | "u64" | "i64" | "i32" | "u32" | "f32" | "f64";
   ts: string;
-  /** The struct that it points to, where it is a block of arguments. */
+  /** The struct that it points to, if it is a block of arguments. */
   struct?: string;
 }
 
@@ -39,7 +39,7 @@ interface Declaration {
   parameters: Parameter[];
 }
 
-/** Parses every `KEDGE_API` and `KEDGE_HOST_API` function of the header. Throws on a type that it does not know, and on too many parameters. */
+/** Parses every `KEDGE_API` and `KEDGE_HOST_API` function of the header. Throws for an unknown type and for too many parameters. */
 export function parseHeader(header: string): Declaration[] {
   const declarations: Declaration[] = [];
   const structs = new Set(parseStructs(header).map((struct) => struct.name));
@@ -51,7 +51,7 @@ export function parseHeader(header: string): Declaration[] {
     const { length } = parameters, blocks = parameters.flatMap(({ struct }) => struct ?? []);
     if (length > MAX_PARAMETERS) {
       throw new RangeError(
-        `Cannot bind ${name}: it has ${length} parameters, ${MAX_PARAMETERS} are the most that is safe; put its sizes and strides into a struct`,
+        `Cannot bind ${name}: it has ${length} parameters, but only ${MAX_PARAMETERS} are safe; put its sizes and strides into a struct`,
       );
     }
     if (new Set(blocks).size < blocks.length) throw new RangeError(`Cannot bind ${name}: two parameters are blocks of the type ${blocks}`);
@@ -102,11 +102,11 @@ function bindings(kind: "Ops" | "Host", declarations: Declaration[]): string {
   const symbols = kind === "Ops" ? "opSymbols" : "hostSymbols";
   const members: string[] = [], functions: string[] = [];
   for (const d of declarations) {
-    const own = d.parameters.filter((p) => p.name !== "ctx" && p.name !== "status");
-    const types = own.map((p) => `${camel(p.name)}: ${p.ts}${p.ts === "BufferSource" ? " | null" : ""}`).join(", ");
+    const parameters = d.parameters.filter((p) => p.name !== "ctx" && p.name !== "status");
+    const types = parameters.map((p) => `${camel(p.name)}: ${p.ts}${p.ts === "BufferSource" ? " | null" : ""}`).join(", ");
     const given = (p: Parameter) => p.name === "ctx" ? "context" : p.struct ? `${writerName(p.struct)}(${camel(p.name)})` : camel(p.name);
     const call = d.parameters.map(given).join(", ");
-    const names = own.map((p) => camel(p.name)).join(", ");
+    const names = parameters.map((p) => camel(p.name)).join(", ");
     const checked = d.parameters.some((p) => p.name === "status");
     members.push(
       `  /** ${d.doc.replaceAll("*/", "* /") || camel(d.name)} */\n  ${camel(d.name)}(${types}): ${checked ? "void" : "number"};`,
@@ -167,16 +167,16 @@ ${bindings("Host", host)}`;
 }
 
 function kernelSources(): string[] {
-  const found: string[] = [];
+  const sources: string[] = [];
   const walk = (folder: string) => {
     for (const entry of Deno.readDirSync(folder)) {
       const path = join(folder, entry.name);
       if (entry.isDirectory) walk(path);
-      else if (/\.(h|cuh|cpp|cu)$/.test(entry.name)) found.push(relative(ROOT, path));
+      else if (/\.(h|cuh|cpp|cu)$/.test(entry.name)) sources.push(relative(ROOT, path));
     }
   };
   walk(join(ROOT, "kernels"));
-  return found.sort();
+  return sources.sort();
 }
 
 function sourcesFile(paths: string[]): string {
@@ -194,7 +194,7 @@ ${entries.join("\n")}
 `;
 }
 
-/** The generated files by path: what they should hold now. */
+/** Returns the generated files by path, with their current contents. */
 export function generate(): Record<string, string> {
   const header = Deno.readTextFileSync(join(ROOT, "kernels/include/kedge.h"));
   return {

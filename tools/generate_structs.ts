@@ -1,5 +1,5 @@
 /**
- * The part of `generate_ffi.ts` for the structs of `kedge.h`: their layout by the C ABI of 64-bit machines, and how TypeScript writes them.
+ * The part of `generate_ffi.ts` for the structs of `kedge.h`: their layout in the C ABI of 64-bit machines, and their TypeScript types.
  *
  * @module
  */
@@ -10,7 +10,7 @@ export interface Field {
   type: "i64" | "i32" | "f64" | "u64" | "u8";
   /** Bytes from the struct's start. */
   offset: number;
-  /** What its comment says. */
+  /** The text of its comment. */
   doc: string;
 }
 
@@ -18,7 +18,7 @@ export interface Field {
 export interface Struct {
   name: string;
   doc: string;
-  /** Its size. */
+  /** The size in bytes. */
   bytes: number;
   fields: Field[];
 }
@@ -35,14 +35,14 @@ const sentence = (text: string) => text && `${text[0]!.toUpperCase()}${text.slic
 const oneLine = (comment: string | undefined) => (comment ?? "").replace(/\n\s*\*?\s*/g, " ").trim();
 const roundUp = (n: number, multiple: number) => Math.ceil(n / multiple) * multiple;
 
-/** "kedge_attention_fwd" becomes "attentionFwd", "q_stride" "qStride". */
+/** Converts a name to camel case: "kedge_attention_fwd" becomes "attentionFwd", "q_stride" becomes "qStride". */
 export const camel = (name: string): string => name.replace(/^kedge_/, "").replace(/_(\w)/g, (_, c: string) => c.toUpperCase());
-/** "kedge_attention_shape" becomes "AttentionShape". */
+/** Returns the type name of a struct: "kedge_attention_shape" becomes "AttentionShape". */
 export const typeName = (struct: string): string => camel(struct).replace(/^\w/, (c) => c.toUpperCase());
-/** The variable that holds a binding's writer of the struct. */
+/** Returns the name of the variable that holds the writer of the struct. */
 export const writerName = (struct: string): string => `write${typeName(struct)}`;
 
-/** Every struct of the header, as a compiler lays it out. Throws on a type that it does not know. */
+/** Parses every struct of the header and computes its layout. Throws for an unknown type. */
 export function parseStructs(header: string): Struct[] {
   const pattern = /(?:\/\*((?:(?!\*\/)[\s\S])*)\*\/\s*)?^typedef struct \{([^}]*)\} (kedge_\w+);/gm;
   return [...header.matchAll(pattern)].map(([, doc, body, name]) => {
@@ -60,7 +60,7 @@ export function parseStructs(header: string): Struct[] {
   });
 }
 
-/** The constant with sizes and offsets. */
+/** Makes the constant with sizes and offsets. */
 export function structLayouts(structs: readonly Struct[]): string {
   const rows = structs.map(({ name, bytes, fields }) =>
     `  ${name}: { bytes: ${bytes}, offsets: { ${fields.map((field) => `${field.name}: ${field.offset}`).join(", ")} } },`
@@ -68,13 +68,13 @@ export function structLayouts(structs: readonly Struct[]): string {
   return `/** Size of each struct, and where its fields begin, in bytes. */\nexport const structs = {\n${rows.join("\n")}\n} as const;\n`;
 }
 
-/** The struct as a caller gives it. */
+/** Makes the TypeScript interface of a struct. */
 export function structInterface({ name, doc, fields }: Struct): string {
   const members = fields.map((field) => `  /** ${sentence(field.doc)} */\n  readonly ${camel(field.name)}: number;`);
   return `/** ${doc} */\nexport interface ${typeName(name)} {\n${members.join("\n")}\n}\n`;
 }
 
-/** The function that makes a block of arguments and what writes it. Throws on a field that no number can fill. */
+/** Makes the function that creates a block of arguments and its writer. Throws for a field that a number cannot fill. */
 export function structWriter({ name, bytes, fields }: Struct): string {
   const stores = fields.map((field) => {
     const value = `x.${camel(field.name)}`;

@@ -1,11 +1,11 @@
 /**
- * Reads the import graph of the package's TypeScript files, as text: static imports, re-exports and dynamic imports of a literal.
+ * Reads the import graph of the package's TypeScript files from their text: static imports, re-exports, and dynamic imports of a literal.
  *
  * @module
  */
 import { dirname, join, relative } from "node:path";
 
-/** An import of one file by another; paths are relative to the root. Bare specifiers are left out. */
+/** An import of one file by another. Paths are relative to the root. Bare specifiers are omitted. */
 export interface ImportEdge {
   readonly from: string;
   readonly to: string;
@@ -13,12 +13,12 @@ export interface ImportEdge {
 
 const IGNORED = new Set([".git", ".cache", ".gpu", "node_modules", "runs"]);
 
-/** Every `.ts` file below `root`, relative to it, sorted. */
+/** Returns every `.ts` file below `root`, relative to it, sorted. */
 export function typescriptFiles(root: string): string[] {
   return filesBelow(root).filter((file) => file.endsWith(".ts"));
 }
 
-/** Every file of the project below `root`, relative to it, sorted: caches, runs and packages are left out. */
+/** Returns every file of the project below `root`, relative to it, sorted. Caches, runs and packages are omitted. */
 export function filesBelow(root: string): string[] {
   const found: string[] = [];
   const walk = (folder: string) => {
@@ -33,7 +33,7 @@ export function filesBelow(root: string): string[] {
   return found.sort();
 }
 
-/** The relative imports of a source text; `file` is its path relative to the root. */
+/** Returns the relative imports of a source text. `file` is its path relative to the root. */
 export function importsOf(file: string, source: string): ImportEdge[] {
   const code = source.replace(/\/\*[\s\S]*?\*\//g, "").replace(/^\s*\/\/.*$/gm, "");
   const pattern =

@@ -15,15 +15,15 @@ function current(path: string): string | undefined {
 }
 
 /**
- * The command of a program that writes files of the project: `--check` writes nothing.
+ * Runs a program that writes files of the project. With `--check` it writes nothing.
  *
- * @param files Texts by path in the project.
- * @returns The exit code: 1 where `--check` finds a file that differs.
+ * @param files Returns the texts by their paths in the project.
+ * @returns The exit code, which is 1 if `--check` finds a file that differs.
  */
 export function writeGenerated(args: readonly string[], files: () => Readonly<Record<string, string>>): number {
   const help =
-    "Writes the files that are made from others: ffi/generated/ from kernels/, docs/config.md and docs/config.schema.json from actors/config/.\n\n" +
-    "usage: deno task generate [--check]\n  --check   writes nothing, and fails where a file differs\n";
+    "Writes the generated files: ffi/generated/ from kernels/, docs/config.md and docs/config.schema.json from actors/config/.\n\n" +
+    "usage: deno task generate [--check]\n  --check   writes nothing, and fails if a file differs\n";
   const line = new CommandLine(args, { name: "deno task generate", action: "generate", help, flags: ["check"] });
   if (line.help) {
     console.log(help);

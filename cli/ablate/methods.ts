@@ -1,4 +1,4 @@
-/** What is compared: a method's name, and the configuration's keys that make it. */
+/** The methods that are compared: for each name the configuration keys that select it. */
 export const METHODS: Readonly<Record<string, readonly string[]>> = {
   off: ["atrl.mode=off"],
   soft: ["atrl.mode=soft"],
@@ -10,7 +10,7 @@ export const METHODS: Readonly<Record<string, readonly string[]>> = {
 };
 
 /**
- * The preset: pictures jitter by two pixels, those of the warm start by one only, so that it reads four of five digits rightly and RL has sight to learn; the
- * budget ends before that is done.
+ * The preset of all runs. Pictures jitter by two pixels, those of the warm start by only one. After the warm start the model reads four of
+ * five digits, so that RL can still improve its sight. The budget ends before that is learned.
  */
 export const PRESET: readonly string[] = ["data.board.jitter=2", "data.board.warmJitter=1"];

@@ -3,7 +3,7 @@ import type { Outcome } from "./statistics.ts";
 const WIDTH = 860, HEIGHT = 460, LEFT = 56, RIGHT = 190, TOP = 24, BOTTOM = 48;
 const COLOURS = ["#4c566a", "#c0392b", "#e08e0b", "#2471a3", "#7d3c98", "#8a8a8a", "#1e8449"];
 
-/** Curves of held-out accuracy, means over seeds with their range, as an SVG. */
+/** Draws the curves of held-out accuracy as an SVG: means over seeds with their range. */
 export function plot(outcomes: readonly Outcome[]): string {
   const methods = [...new Set(outcomes.map(({ method }) => method))], last = Math.max(...outcomes.map(({ curve }) => curve.at(-1)![0]));
   const x = (step: number) => LEFT + step / last * (WIDTH - LEFT - RIGHT), y = (a: number) => HEIGHT - BOTTOM - a * (HEIGHT - TOP - BOTTOM);

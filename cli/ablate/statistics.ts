@@ -1,20 +1,20 @@
-/** One run's numbers. */
+/** The results of one run. */
 export interface Outcome {
   readonly method: string;
   readonly seed: number;
   /** Held-out accuracy of sampled answers at the end. */
   readonly final: number;
-  /** The same of greedy answers. */
+  /** Held-out accuracy of greedy answers at the end. */
   readonly greedy: number;
-  /** Mean held-out accuracy over the run's evaluations, by the trapezoid rule over steps. */
+  /** Mean held-out accuracy over the run, by the trapezoid rule over the evaluated steps. */
   readonly area: number;
-  /** The first evaluated step with a held-out accuracy of 0.8; undefined where there is none. */
+  /** The first evaluated step with a held-out accuracy of at least 0.8; undefined if there is none. */
   readonly reached: number | undefined;
   /** Held-out accuracy by step. */
   readonly curve: readonly (readonly [step: number, accuracy: number])[];
 }
 
-/** 0.975 quantiles of Student's t by degrees of freedom, from 1. */
+/** The 0.975 quantiles of Student's t, by degrees of freedom from 1. */
 const T975 = [
   12.706,
   4.303,
@@ -38,7 +38,7 @@ const T975 = [
 ];
 
 /**
- * The mean with its 95 % interval by Student's t; an interval of NaN for one value.
+ * Returns the mean and the half-width of its 95 % interval by Student's t. For a single value the half-width is NaN.
  *
  * @example
  * ```ts
@@ -57,7 +57,7 @@ export function meanInterval(values: readonly number[]): { mean: number; half: n
   return { mean, half: (T975[n - 2] ?? 1.96) * Math.sqrt(variance / n) };
 }
 
-/** The numbers of a curve. */
+/** Computes the results from a curve. */
 export function outcomeOf(run: Pick<Outcome, "method" | "seed" | "curve"> & { greedy: number }): Outcome {
   const { curve } = run;
   let area = 0;
@@ -68,7 +68,7 @@ export function outcomeOf(run: Pick<Outcome, "method" | "seed" | "curve"> & { gr
   return { ...run, final: curve.at(-1)![1], area: area / span, reached: curve.find(([, accuracy]) => accuracy >= 0.8)?.[0] };
 }
 
-/** A table in Markdown: each method's means, and its differences from `base` paired by seed, with 95 % intervals. */
+/** Makes a Markdown table: each method's means, and its differences from `base`, paired by seed, with 95 % intervals. */
 export function table(outcomes: readonly Outcome[], base: string): string {
   const methods = [...new Set(outcomes.map(({ method }) => method))], of = (method: string) => outcomes.filter((o) => o.method === method);
   const shown = (x: number) => x.toFixed(3), signed = (x: number) => `${x < 0 ? "" : "+"}${x.toFixed(3)}`;

@@ -4,15 +4,15 @@ import { anchorProfile, type Inspection } from "./inspection.ts";
 import { drawHeatmap, encodePng } from "./heatmap_picture.ts";
 import { harmless } from "./terminal.ts";
 
-/** Of the text, in pixels; a letter of a typewriter's face is 0.6 of its size wide. */
+/** Sizes of the text in pixels. A letter of a monospaced font is 0.6 times the font size wide. */
 const SIZE = 20, LETTER = 0.6 * SIZE, LINE = 34, EDGE = 20;
-/** Width of the whole at least. */
+/** The minimum width of the whole picture. */
 const WIDTH = 760;
 
 const ENTITIES: Readonly<Record<string, string>> = { "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#39;" };
 const escaped = (text: string) => text.replace(/[&<>"']/g, (letter) => ENTITIES[letter]!);
 
-/** Text at a place, stretched to the width that is kept for it. */
+/** Draws text at a position, stretched to its reserved width. */
 function written(text: string, { x, y, style = "" }: { x: number; y: number; style?: string }): string {
   const wide = columnsOf(text) * LETTER;
   return `<text x="${x}" y="${y}" textLength="${wide}" lengthAdjust="spacingAndGlyphs" xml:space="preserve" ${style}>${
@@ -20,7 +20,7 @@ function written(text: string, { x, y, style = "" }: { x: number; y: number; sty
   }</text>`;
 }
 
-/** Words in lines of so many columns. */
+/** Wraps text to lines of a number of columns. */
 function wrapped(text: string, columns: number): string[] {
   const lines: string[] = [""];
   for (const word of text.trim().split(/\s+/)) {
@@ -32,16 +32,16 @@ function wrapped(text: string, columns: number): string[] {
 }
 
 /**
- * An answer as one picture: the picture that was asked about, as it is and with where the anchors look, the question, and the tokens, the anchors bold and underlined, over a
- * colour that is the stronger the higher their connectivity is.
+ * Draws an answer as one picture. It contains the original picture, the heat map of the anchors, the question, and the tokens. Anchors are
+ * bold and underlined. A token's background is stronger if its connectivity is higher.
  *
  * @returns An SVG, which needs a font, and its size in pixels.
  */
 export async function answerSvg(inspection: Inspection): Promise<{ svg: string; width: number; height: number }> {
-  const look = drawHeatmap(inspection, anchorProfile(inspection)), png = await encodePng(look);
-  const width = Math.max(WIDTH, look.width + 2 * EDGE), columns = Math.floor((width - 2 * EDGE) / LETTER);
+  const map = drawHeatmap(inspection, anchorProfile(inspection)), png = await encodePng(map);
+  const width = Math.max(WIDTH, map.width + 2 * EDGE), columns = Math.floor((width - 2 * EDGE) / LETTER);
   const most = Math.max(...inspection.tokens.map(({ connectivity }) => connectivity), Number.MIN_VALUE), out: string[] = [];
-  let y = EDGE + look.height + LINE;
+  let y = EDGE + map.height + LINE;
   for (const line of wrapped(harmless(inspection.prompt), columns)) {
     out.push(written(line, { x: EDGE, y, style: 'fill="#5c656e"' }));
     y += LINE;
@@ -67,7 +67,7 @@ export async function answerSvg(inspection: Inspection): Promise<{ svg: string; 
   }
   const height = Math.ceil(y + EDGE);
   const picture =
-    `<image x="${EDGE}" y="${EDGE}" width="${look.width}" height="${look.height}" href="data:image/png;base64,${png.toBase64()}"/>`;
+    `<image x="${EDGE}" y="${EDGE}" width="${map.width}" height="${map.height}" href="data:image/png;base64,${png.toBase64()}"/>`;
   const svg = `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}" viewBox="0 0 ${width} ${height}">
 <rect width="${width}" height="${height}" fill="#fff"/>
 ${picture}
@@ -80,15 +80,15 @@ ${out.join("\n")}
 }
 
 /**
- * {@linkcode answerSvg} as a PNG.
+ * Renders {@linkcode answerSvg} as a PNG.
  *
- * @throws {KedgeError} `Unsupported` where the machine has no font.
+ * @throws {KedgeError} `Unsupported` if the machine has no font.
  */
 export async function answerPng(inspection: Inspection): Promise<Uint8Array<ArrayBuffer>> {
   const { svg, height } = await answerSvg(inspection), { default: sharp } = await import("sharp");
   const drawn = sharp(new TextEncoder().encode(svg)),
     { data, info } = await drawn.clone().removeAlpha().greyscale().raw().toBuffer({ resolveWithObject: true });
-  // Below the picture nothing but text is dark.
+  // Below the picture only text is dark, so that no dark pixel there means no font.
   const text = data.subarray(info.width * Math.floor(height - EDGE - LINE)).some((light) => light < 100);
   if (!text) throw new KedgeError("Unsupported", "Cannot draw the answer: this machine has no font; install one, as fonts-dejavu-core");
   return new Uint8Array(await drawn.png({ compressionLevel: 9 }).toBuffer());

@@ -1,19 +1,19 @@
 import { DARKEST, heatmapOf, outlineOf } from "../../control/page/heatmap.js";
 import type { Inspection } from "./inspection.ts";
 
-/** Pixels, u8 [height, width, 3]. */
+/** Pixels as u8 [height, width, 3]. */
 export interface Pixels {
   readonly data: Uint8Array<ArrayBuffer>;
   readonly width: number;
   readonly height: number;
 }
 
-/** A picture is drawn with whole multiples of its pixels, until its longer side has so many. */
+/** A picture is enlarged by a whole factor until its longer side has at least this many pixels. */
 const SIDE = 448;
 const GAP = 8;
-/** Height of the scale, of its digits' pixels. */
+/** The height of the scale and the size of its digits' pixels. */
 const [SCALE, DOT] = [14, 2];
-/** Digits, 3 pixels wide and 5 high, by rows: no font need be there. */
+/** Digits, 3 pixels wide and 5 high, by rows. They are drawn without a font. */
 const GLYPHS: Readonly<Record<string, string>> = {
   "0": "111101101101111",
   "1": "010110010010111",
@@ -29,7 +29,7 @@ const GLYPHS: Readonly<Record<string, string>> = {
   x: "000101010101000",
 };
 
-/** A sheet of white paper. */
+/** A white canvas. */
 class Sheet {
   readonly data: Uint8Array<ArrayBuffer>;
 
@@ -37,7 +37,7 @@ class Sheet {
     this.data = new Uint8Array(width * height * 3).fill(255);
   }
 
-  /** Fills a rectangle; `of` gives a pixel's colour. What lies outside is left out. */
+  /** Fills a rectangle. `of` returns the colour of a pixel. Pixels outside the canvas are skipped. */
   fill(
     box: { left: number; top: number; width: number; height: number },
     of: (x: number, y: number) => readonly [number, number, number],
@@ -49,7 +49,7 @@ class Sheet {
     }
   }
 
-  /** Writes digits. @returns Their width. */
+  /** Draws digits. @returns Their width. */
   write(text: string, { left, top }: { left: number; top: number }): number {
     for (const [n, letter] of [...text].entries()) {
       for (const [i, dot] of [...GLYPHS[letter]!].entries()) {
@@ -63,11 +63,12 @@ class Sheet {
 }
 
 /**
- * A picture as it is, and beside it with a look drawn over it: the less a place was looked at the darker it is, its hue kept; what got at least half of the most has
- * an outline. Below, the scale: from 0 to the most, in times of an even look. A look in which no place stands out leaves the picture as it is, without a scale.
+ * Draws a picture and, beside it, the same picture with a heat map. Regions with less attention are darker and keep their hue. Regions with
+ * at least half of the maximum have an outline. The scale below goes from 0 to the maximum, in multiples of uniform attention. If no region
+ * stands out, the picture stays as it is and there is no scale.
  *
- * @param profile By region: the share of attention.
- * @returns Also how many pixels of it one of the picture's has become.
+ * @param profile For each region the share of attention.
+ * @returns The pixels, and the factor by which the picture was enlarged.
  */
 export function drawHeatmap(
   { picture, regions }: Pick<Inspection, "picture" | "regions">,
@@ -76,7 +77,7 @@ export function drawHeatmap(
   const times = Math.max(1, Math.ceil(SIDE / Math.max(picture.width, picture.height)));
   const [width, height] = [picture.width * times, picture.height * times],
     heatmap = heatmapOf(regions, profile),
-    seen = heatmap.most > 0 && !heatmap.even;
+    seen = heatmap.most > 0 && !heatmap.uniform;
   const sheet = new Sheet(2 * width + GAP, height + (seen ? GAP + SCALE : 0)), right = width + GAP;
   const pixel = (x: number, y: number) => {
     const at = 3 * (Math.floor(y / times) * picture.width + Math.floor(x / times));
@@ -94,7 +95,7 @@ export function drawHeatmap(
   const pieces = outlineOf(heatmap.regions).map((piece) => piece.map((at) => at * times) as [number, number, number, number]);
   for (const [half, shade] of [[2, 0], [1, 255]] as const) {
     for (const [x, y, toX, toY] of pieces) {
-      // Also along the picture's border the whole line is inside.
+      // Along the picture's border the line is moved inside.
       const [left, toLeft] = [x, toX].map((at) => Math.max(2, Math.min(width - 3, at))) as [number, number];
       const [top, toTop] = [y, toY].map((at) => Math.max(2, Math.min(height - 3, at))) as [number, number];
       const box = { left: right + left - half, top: top - half, width: toLeft - left + 2 * half, height: toTop - top + 2 * half };
@@ -111,9 +112,9 @@ export function drawHeatmap(
   return whole;
 }
 
-/** The PNG of pixels. */
+/** Encodes pixels as a PNG. */
 export async function encodePng({ data, width, height }: Pixels): Promise<Uint8Array<ArrayBuffer>> {
-  const { default: sharp } = await import("sharp"); // native: loaded with the first picture, as the processor's decoder
+  const { default: sharp } = await import("sharp"); // native; loaded only when a picture is needed, like the processor's decoder
   const png = await sharp(data, { raw: { width, height, channels: 3 } }).png().toBuffer();
   return new Uint8Array(png);
 }

@@ -1,5 +1,5 @@
 /**
- * An answer with what its tokens looked at.
+ * Answers a question about a picture and measures where each token of the answer attends.
  *
  * @module
  */
@@ -15,21 +15,21 @@ import { Tensor } from "../../tensor/tensor.ts";
 
 /** A token of the answer. */
 export interface InspectedToken {
-  /** Characters that are whole with it; "" of one that ends inside a character. */
+  /** The characters that this token completes; "" if it ends inside a character. */
   readonly text: string;
   readonly special: boolean;
-  /** Share of its attention that falls on the picture, in [0, 1]. */
+  /** The share of the token's attention that falls on the picture, in [0, 1]. */
   readonly connectivity: number;
   readonly anchor: boolean;
-  /** Which of the clusters that look at the same places. */
+  /** The index of the token's cluster. Tokens of one cluster attend to the same regions. */
   readonly cluster: number;
-  /** What AT-RL would weight it with. */
+  /** The weight that AT-RL would give to the token. */
   readonly weight: number;
-  /** By region: the share of its attention that falls there. */
+  /** For each region the share of the token's attention that falls on it. */
   readonly profile: readonly number[];
 }
 
-/** A rectangle of the picture in its pixels. */
+/** A rectangle in the pixels of the picture. */
 export interface Rectangle {
   readonly left: number;
   readonly top: number;
@@ -37,22 +37,22 @@ export interface Rectangle {
   readonly height: number;
 }
 
-/** A picture, a question, an answer. */
+/** A question about a picture, with its answer. */
 export interface Inspection {
   readonly prompt: string;
-  /** As the model saw it: u8 [height, width, 3]. */
+  /** The picture as the model saw it: u8 [height, width, 3]. */
   readonly picture: { readonly data: Uint8Array<ArrayBuffer>; readonly width: number; readonly height: number };
-  /** Of the regions, in their order. */
+  /** The rectangles of the regions, in order. */
   readonly regions: readonly Rectangle[];
   readonly tokens: readonly InspectedToken[];
-  /** Whether the answer was cut off. */
+  /** Whether the answer was cut off at the maximum length. */
   readonly cut: boolean;
 }
 
-/** How to ask. */
+/** The question and how to generate the answer. */
 export interface InspectOptions {
   readonly processor: Processor;
-  /** A file's bytes. */
+  /** The bytes of the picture's file. */
   readonly image: Uint8Array;
   readonly prompt: string;
   readonly maxTokens: number;
@@ -60,7 +60,7 @@ export interface InspectOptions {
   readonly seed: number;
 }
 
-/** What each token looked at, clusters and anchors. */
+/** Computes clusters, anchors and weights from the attention of each token. */
 function detect(
   model: VisionLanguageModel,
   { connectivity, profile, regions }: Required<Pick<Completion, "connectivity" | "profile" | "regions">>,
@@ -76,9 +76,9 @@ function detect(
 }
 
 /**
- * Asks a model about a picture and measures what each token of the answer looks at.
+ * Asks a model about a picture, and measures where each token of the answer attends.
  *
- * @throws {KedgeError} `BadData` for a picture that cannot be read.
+ * @throws {KedgeError} `BadData` if the picture cannot be read.
  */
 export async function inspectAnswer(model: VisionLanguageModel, options: InspectOptions): Promise<Inspection> {
   const { processor, image, maxTokens, temperature, seed } = options, { tokenizer } = processor;
@@ -117,7 +117,7 @@ export async function inspectAnswer(model: VisionLanguageModel, options: Inspect
   };
 }
 
-/** Mean profile of the anchors, by region; zeros where there is none. */
+/** Returns the mean profile of the anchors, by region. It is zero if there are no anchors. */
 export function anchorProfile({ tokens, regions }: Pick<Inspection, "tokens" | "regions">): number[] {
   const anchors = tokens.filter(({ anchor }) => anchor);
   return regions.map((_, r) => anchors.reduce((sum, { profile }) => sum + profile[r]!, 0) / Math.max(1, anchors.length));

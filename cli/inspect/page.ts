@@ -1,24 +1,24 @@
 import ANSWERS from "../../control/page/answers.js" with { type: "text" };
 import ELEMENTS from "../../control/page/elements.js" with { type: "text" };
 import FIELDS from "../../control/page/fields.js" with { type: "text" };
-import LOOKS from "../../control/page/heatmap.js" with { type: "text" };
+import HEATMAP from "../../control/page/heatmap.js" with { type: "text" };
 import PICTURE from "../../control/page/picture.js" with { type: "text" };
 import PROFILE from "../../control/page/profile.js" with { type: "text" };
-import SAID from "../../control/page/said.js" with { type: "text" };
+import ANSWER_WITH_PROFILE from "../../control/page/answer_with_profile.js" with { type: "text" };
 import STYLE from "../../control/page/style.css" with { type: "text" };
 import SCRIPT from "./page_script.js" with { type: "text" };
 import { scriptOf, sealedPage } from "../../control/page/document.ts";
 import type { Inspection } from "./inspection.ts";
 
-/** The page's scripts, each after those that it needs while it loads. */
-const MODULES = [ELEMENTS, FIELDS, ANSWERS, LOOKS, PICTURE, PROFILE, SAID, SCRIPT];
+/** The page's scripts. Each comes after those that it needs while it loads. */
+const MODULES = [ELEMENTS, FIELDS, ANSWERS, HEATMAP, PICTURE, PROFILE, ANSWER_WITH_PROFILE, SCRIPT];
 
 /**
- * A page that needs nothing else: the picture, the answer's tokens with their connectivity and clusters, and over the picture where the token looked that is pointed
- * at, or else the anchors.
+ * Makes a page in a single file. It shows the picture and the answer's tokens with their connectivity and clusters. Over the picture it
+ * shows where the token under the pointer attends, or else the anchors.
  *
- * @param png Of the picture.
- * @param title Names the model.
+ * @param png The picture.
+ * @param title The name of the model.
  */
 export function inspectionPage(inspection: Inspection, { png, title }: { png: Uint8Array; title: string }): string {
   const { prompt, picture: { width, height }, regions, tokens, cut } = inspection;

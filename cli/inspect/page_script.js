@@ -2,22 +2,22 @@ import { mostOf } from "../../control/page/answers.js";
 import { el } from "../../control/page/elements.js";
 import { heatmapLegend, heatmapSwitch, overlaidPicture } from "../../control/page/picture.js";
 import { chatProfileOf } from "../../control/page/profile.js";
-import { saidWithProfile } from "../../control/page/said.js";
+import { answerWithProfile } from "../../control/page/answer_with_profile.js";
 
-const { title, prompt, cut, image, looks, ...said } = JSON.parse(document.getElementById("data").textContent);
-const most = mostOf([said]), picture = overlaidPicture(image, { alt: "The picture that was asked about" });
-const look = el("p", {
-  className: "look",
+const { title, prompt, cut, image, looks, ...sample } = JSON.parse(document.getElementById("data").textContent);
+const most = mostOf([sample]), picture = overlaidPicture(image, { alt: "The picture that was asked about" });
+const tokenFacts = el("p", {
+  className: "token-facts",
   ariaLive: "polite",
-  textContent: "Point at a token for its numbers and its look, or move through the answer with Tab and the arrow keys.",
+  textContent: "Point at a token for its numbers and where it attends, or move through the answer with Tab and the arrow keys.",
 });
-const { element, rest } = saidWithProfile({ ...said, profile: chatProfileOf(looks) }, {
+const { element, rest } = answerWithProfile({ ...sample, profile: chatProfileOf(looks) }, {
   most,
   clusters: true,
   pictures: [picture],
-  tell: (words) => look.textContent = words,
+  tell: (words) => tokenFacts.textContent = words,
 });
-const anchors = said.anchor.filter(Boolean).length;
+const anchors = sample.anchor.filter(Boolean).length;
 document.title = title;
 document.getElementById("inspection").append(
   el("h1", { textContent: title }),
@@ -32,9 +32,9 @@ document.getElementById("inspection").append(
       {},
       el("p", { className: "question", textContent: prompt }),
       element,
-      el("p", { className: "note", textContent: `${said.tokens.length} tokens${cut ? ", cut off there" : ""}; ${anchors} anchors.` }),
+      el("p", { className: "note", textContent: `${sample.tokens.length} tokens${cut ? ", cut off there" : ""}; ${anchors} anchors.` }),
     ),
   ),
-  look,
+  tokenFacts,
 );
 rest();

@@ -1,6 +1,6 @@
 import type { InspectedToken } from "./inspection.ts";
 
-/** Text that a terminal only shows: what would steer it becomes its picture, as ␛. */
+/** Makes a text safe for a terminal: control characters become visible ones, such as ␛. */
 export function harmless(text: string): string {
   return text.replace(/(?![\t\n])\p{Cc}/gu, (char) => {
     const code = char.charCodeAt(0);
@@ -8,12 +8,12 @@ export function harmless(text: string): string {
   });
 }
 
-/** Shades of a token's background, of the 256 colours of terminals: from a pale yellow to red. */
+/** Background shades of tokens, from pale yellow to red, as indices of the 256 terminal colours. */
 const SHADES = [230, 228, 222, 215, 209, 203] as const;
 
 /**
- * An answer for a terminal, its anchors marked: on a coloured background, the redder the more they look at the picture among anchors, or in [[ ]] without colours. Special
- * tokens are left out.
+ * Formats an answer for a terminal with its anchors marked. With colours an anchor's background is the redder the higher its connectivity;
+ * without colours anchors are in [[ ]]. Special tokens are omitted.
  */
 export function terminalAnswer(tokens: readonly InspectedToken[], { colour }: { colour: boolean }): string {
   const seen = tokens.filter(({ anchor, special }) => anchor && !special).map(({ connectivity }) => connectivity);
@@ -28,14 +28,17 @@ export function terminalAnswer(tokens: readonly InspectedToken[], { colour }: { 
       out += plain;
     } else if (anchor && plain !== "") {
       const shade = SHADES[Math.min(SHADES.length - 1, Math.floor(SHADES.length * (connectivity - least) / (range || 1)))]!;
-      // A background that runs over a line's end would fill the rest of the line.
+      // The background ends at each line break, because it would otherwise fill the rest of the line.
       out += plain.split("\n").map((piece) => piece && `\x1b[30;48;5;${shade}m${piece}\x1b[0m`).join("\n");
     } else out += plain;
   }
   return open ? `${out}]]` : out;
 }
 
-/** The anchors by cluster, a line for each, the most tokens first: apart from the answer, whose digits a number beside them would change. Special tokens are left out. */
+/**
+ * Lists the anchors by cluster, one cluster per line, the largest first. They are not marked in the answer itself, because a number beside
+ * a digit would change it. Special tokens are omitted.
+ */
 export function anchorsByCluster(tokens: readonly InspectedToken[]): string[] {
   const anchors = tokens.filter(({ anchor, special, text }) => anchor && !special && text !== "");
   const groups = [...Map.groupBy(anchors, ({ cluster }) => cluster)].sort(([, a], [, b]) => b.length - a.length);

@@ -1,10 +1,10 @@
-/** Where an endpoint listens. */
+/** The address that an endpoint listens on. */
 export interface Address {
   readonly hostname: string;
   readonly port: number;
 }
 
-/** Where it listens if nothing is said. */
+/** The default address. */
 const DEFAULT_ADDRESS: Address = { hostname: "127.0.0.1", port: 8787 };
 
 /**
@@ -26,7 +26,7 @@ export function parseAddress(text: string): Address {
   const whole = /^\d{1,5}$/.test(text) ? `:${text}` : text, match = /^(?:\[([\da-fA-F:.]+)\]|([\w.-]*))(?::(\d{1,5}))?$/.exec(whole);
   const hostname = match?.[1] ?? match?.[2] ?? "", port = match?.[3] === undefined ? DEFAULT_ADDRESS.port : Number(match[3]);
   if (!match || port > 65535) {
-    throw new RangeError(`Cannot listen at "${text}": it takes HOST:PORT, as 127.0.0.1:8787`);
+    throw new RangeError(`Cannot listen at "${text}": it must be HOST:PORT, such as 127.0.0.1:8787`);
   }
   return { hostname: hostname === "" ? DEFAULT_ADDRESS.hostname : hostname, port };
 }

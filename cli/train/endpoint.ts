@@ -3,8 +3,8 @@ import { makeToken } from "../../control/http/token.ts";
 import type { ServeRequest, Serving } from "./serve_run.ts";
 
 /**
- * What a command begins with so that all of its threads yield the processor to training: the lowest priority, and on Linux no turn out of turn on waking. What this
- * machine does not have, or this process may not start, is left out.
+ * Returns the command prefix that lowers the scheduling priority of all threads below that of training. On Linux it also prevents
+ * preemption on waking. Programs that this machine lacks or this process may not start are omitted.
  */
 function yielding(): string[] {
   const isAllowed = (command: string) => Deno.permissions.querySync({ name: "run", command }).state === "granted";
@@ -12,15 +12,15 @@ function yielding(): string[] {
   return [...has("chrt") ? ["chrt", "--batch", "0"] : [], ...has("nice") ? ["nice", "-n", "19"] : []];
 }
 
-/** The process that serves a run, as its parent holds it. */
+/** The process that serves a run, from its parent's side. */
 export class Endpoint implements AsyncDisposable {
   readonly #child: Deno.ChildProcess;
-  /** Resolves where it ends by itself. */
+  /** Resolves if the process ends by itself. */
   readonly lost: Promise<void>;
   #closing = false;
-  /** As "http://127.0.0.1:8787". */
+  /** The address, such as "http://127.0.0.1:8787". */
   readonly url: string;
-  /** For KEDGE_LINK of the process that trains. */
+  /** The value of KEDGE_LINK for the training process. */
   readonly link: string;
 
   private constructor(child: Deno.ChildProcess, { url, linkPort }: Serving, secret: string) {
@@ -31,10 +31,10 @@ export class Endpoint implements AsyncDisposable {
   }
 
   /**
-   * Starts it, and waits until it listens.
+   * Starts the process, and waits until it listens.
    *
-   * @param given `token`: what clients must know. `reads`: paths that it may read.
-   * @throws {RangeError} where it does not come to listen; it has said why.
+   * @param given `token`: the token that clients must send. `reads`: paths that the process may read.
+   * @throws {RangeError} if the process does not get to listen. It has printed why.
    */
   static async open(request: ServeRequest, { token, reads }: { token: string; reads: readonly string[] }): Promise<Endpoint> {
     const secret = makeToken(), host = request.hostname.includes(":") ? `[${request.hostname}]` : request.hostname;
@@ -48,7 +48,7 @@ export class Endpoint implements AsyncDisposable {
     const [program, ...args] = [...yielding(), ...command] as [string, ...string[]];
     const child = new Deno.Command(program, {
       args,
-      // Secrets go by the environment: arguments can be read by all users of a machine.
+      // Secrets are passed in the environment, because all users of a machine can read arguments.
       env: { "KEDGE_TOKEN": token, "KEDGE_LINK": secret },
       stdin: "piped",
       stdout: "piped",
@@ -63,7 +63,7 @@ export class Endpoint implements AsyncDisposable {
     throw new RangeError("Cannot serve the run: see above");
   }
 
-  /** Ends it: streams first, then the process. */
+  /** Ends the process. It closes its streams first. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closing = true;
     await this.#child.stdin.close().catch(() => {});

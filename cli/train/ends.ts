@@ -1,48 +1,50 @@
-/** Exit code of a run that was stopped before its end: that of the commands, and of the process that trains. */
+/** The exit code of a run that was stopped before its end. Commands and the training process use it. */
 export const STOPPED = 130;
 
-/** Exit code of the process that trains where it ended by an error that it has told. The commands' own is 1, which a panic of the runtime ends with too. */
+/**
+ * The exit code of the training process after an error that it has printed. The commands themselves use 1, but a panic of the runtime ends
+ * with 1 too.
+ */
 export const FAILED = 97;
 
-/** How the process that trains came to its end. */
+/** How the training process ended. */
 export interface End {
   /**
-   * `order`: it came to its end, was stopped, or failed and said why. `asked`: somebody ended it by a signal that asks for an end, before it could listen. `fault`:
-   * anything else; it is started again.
+   * `order`: it finished, was stopped, or failed and printed why. `asked`: a signal asked it to end before it could listen. `fault`:
+   * anything else; the process is restarted.
    */
   readonly kind: "order" | "asked" | "fault";
-  /** The exit code of the command where it is not started again. */
+  /** The exit code of the command if the process is not restarted. */
   readonly code: number;
-  /** What ended it, and what that usually means; nothing of an orderly end. */
+  /** The cause and what it usually means; "" if the process ended in order. */
   readonly words: string;
 }
 
-/** Signals by which people, shells and service managers end a process. */
+/** Signals that people, shells and service managers use to end a process. */
 const ASKING: ReadonlySet<string> = new Set(["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT"]);
 
 const MEANINGS: Readonly<Record<string, string>> = {
-  SIGKILL: "as a rule the system's memory killer (see dmesg), or somebody's kill -9",
-  SIGTRAP: "as a rule the runtime had no heap left, or broke off by itself",
-  SIGABRT: "native code or the runtime broke off",
+  SIGKILL: "usually the system is out of memory (see dmesg), or a kill -9",
+  SIGTRAP: "usually the runtime is out of heap, or aborted",
+  SIGABRT: "native code or the runtime aborted",
   SIGSEGV: "a fault in native code",
-  SIGBUS: "a fault in native code, or a mapped file that was cut off",
+  SIGBUS: "a fault in native code, or a mapped file that was truncated",
   SIGFPE: "a fault in native code",
-  SIGILL: "an instruction that this processor does not have: kernels built for another one, as a rule",
-  SIGSYS: "a system call that is forbidden here",
+  SIGILL: "an instruction that this processor does not have; usually the kernels were built for another one",
+  SIGSYS: "a forbidden system call",
   SIGXCPU: "the limit of processor time, ulimit -t",
-  SIGXFSZ: "the limit of a file's size, ulimit -f",
-  SIGPIPE: "it wrote where nobody reads",
-  "1": "an error that nothing caught, or a panic of the runtime, as where file handles run out (ulimit -n)",
+  SIGXFSZ: "the limit of file size, ulimit -f",
+  SIGPIPE: "it wrote to a closed pipe",
+  "1": "an uncaught error, or a panic of the runtime, for example because file handles ran out (ulimit -n)",
   "70": "a panic of the runtime",
   "101": "a panic of the runtime",
-  "127": "a program that is not there",
+  "127": "a program was not found",
 };
 
 /**
  * Reads how the process that trains ended.
  *
- * @param status `signal`: its name; null where it ended by itself.
- *
+ * @param status `signal`: the signal's name, or null if the process ended by itself.
  * @example
  * ```ts
  * import { endOf, FAILED } from "./ends.ts";
@@ -51,7 +53,7 @@ const MEANINGS: Readonly<Record<string, string>> = {
  * assertEquals(endOf({ code: 0, signal: null }).kind, "order");
  * assertEquals(endOf({ code: FAILED, signal: null }), { kind: "order", code: 1, words: "" });
  * assertEquals(endOf({ code: 137, signal: "SIGKILL" }).kind, "fault");
- * assertEquals(endOf({ code: 1, signal: null }).words, "code 1: an error that nothing caught, or a panic of the runtime, as where file handles run out (ulimit -n)");
+ * assertEquals(endOf({ code: 1, signal: null }).words, "code 1: an uncaught error, or a panic of the runtime, for example because file handles ran out (ulimit -n)");
  * ```
  */
 export function endOf({ code, signal }: { readonly code: number; readonly signal: string | null }): End {

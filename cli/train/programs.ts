@@ -1,4 +1,4 @@
-/** Where a program is, by the folders of PATH; undefined where it is not. */
+/** Returns the path of a program in the folders of PATH, or undefined if it is not there. */
 export function findProgram(name: string): string | undefined {
   const folders = (Deno.env.get("PATH") ?? "").split(":").filter((folder) => folder !== "");
   const isFile = (path: string) => {
@@ -11,7 +11,7 @@ export function findProgram(name: string): string | undefined {
   return folders.map((folder) => `${folder}/${name}`).find(isFile);
 }
 
-/** Programs that a run may start, as far as they are there: Deno talks of those that are not. */
+/** Returns the programs that a run may start and that exist. Deno prints warnings about missing ones. */
 export function programs(): string {
   return ["deno", ...["c++", "g++", "nvcc", "ffmpeg", "ffprobe"].filter((name) => findProgram(name) !== undefined)].join(",");
 }

@@ -3,34 +3,34 @@ import type { TrainerEvent } from "../../actors/messages.ts";
 import { durationOf } from "../../control/page/duration.js";
 import { columnsOf, cutTo } from "./columns.ts";
 
-/** Columns of the bar: with fewer it says nothing, with more nothing more. */
+/** The minimum and the maximum columns of the bar. A shorter bar is useless, and a longer one shows no more. */
 const [LEAST, MOST] = [10, 24];
-/** Columns where the terminal does not say how wide it is. */
+/** The number of columns if the terminal does not report its width. */
 const UNKNOWN = 80;
 
-/** What a line of progress says. */
-export interface Doing {
-  /** What is counted, as "step". */
+/** The content of a progress line. */
+export interface ProgressState {
+  /** What is counted, such as "step". */
   readonly name: string;
   readonly step: number;
   readonly total: number;
-  /** Seconds to the end of it. */
+  /** Estimated seconds to the end. */
   readonly left: number | undefined;
-  /** What else is known, the most important first. */
+  /** Other facts, the most important first. */
   readonly facts: readonly string[];
 }
 
-/** The words of a line of progress, the most important first. */
-function wordsOf({ name, step, total, left, facts }: Doing): string[] {
+/** Returns the parts of a progress line, the most important first. */
+function partsOf({ name, step, total, left, facts }: ProgressState): string[] {
   return [`${name} ${step} of ${total}`, ...(left === undefined ? [] : [`${durationOf(left)} left`]), ...facts];
 }
 
 /**
- * A line of progress that takes at most so many columns: what is counted, the time that is left, and, where there is room, a bar before them and as many of the other
- * facts behind them as fit whole.
+ * Formats a progress line for a number of columns. It contains the count and the time left. If there is room, a bar precedes them, and as
+ * many of the other facts as fit follow.
  */
-export function progressLine(doing: Doing, columns: number): string {
-  const [head, ...more] = wordsOf(doing) as [string, ...string[]], first = more.length - doing.facts.length;
+export function progressLine(progress: ProgressState, columns: number): string {
+  const [head, ...more] = partsOf(progress) as [string, ...string[]], first = more.length - progress.facts.length;
   let text = head;
   for (const [i, word] of more.entries()) {
     const longer = `${text}  ${word}`;
@@ -39,27 +39,27 @@ export function progressLine(doing: Doing, columns: number): string {
   }
   const room = Math.min(MOST, columns - columnsOf(text) - 3);
   if (room < LEAST) return cutTo(text, columns);
-  const filled = Math.round(room * Math.min(1, doing.step / doing.total));
+  const filled = Math.round(room * Math.min(1, progress.step / progress.total));
   return `[${"#".repeat(filled)}${" ".repeat(room - filled)}] ${text}`;
 }
 
-/** Where progress is written; the process's own output where nothing else is said. */
+/** Where progress is written. The default is standard output. */
 export interface ProgressOutput {
   readonly terminal: boolean;
-  /** Columns of the terminal as it is now. */
+  /** The current number of columns of the terminal. */
   columns(): number;
   write(text: string): void;
-  /** Milliseconds that only rise. */
+  /** Milliseconds of a monotonic clock. */
   now(): number;
-  /** Tells when the terminal has another width. @returns Ends it. */
+  /** Calls back when the terminal's width changes. @returns A function that stops this. */
   onResize(listener: () => void): () => void;
 }
 
-/** Where the terminal or the reader is gone, the run goes on: what it says is in its directory too. */
+/** If the terminal or the reader is gone, the run continues. The run's directory has the same information. */
 function say(text: string, to: { writeSync(bytes: Uint8Array): number }): void {
   try {
     to.writeSync(new TextEncoder().encode(text));
-  } catch { // nobody reads it
+  } catch { // nobody reads the output
   }
 }
 
@@ -71,7 +71,7 @@ const STDOUT: ProgressOutput = {
     try {
       return Deno.consoleSize().columns;
     } catch {
-      return UNKNOWN; // only its output is a terminal
+      return UNKNOWN; // only the output is a terminal
     }
   },
   write: (text) => say(text, Deno.stdout),
@@ -82,7 +82,7 @@ const STDOUT: ProgressOutput = {
   },
 };
 
-/** A run on the terminal: one line that changes and fits, or, where the output is no terminal, a line now and then. */
+/** Shows a run on the terminal as one line that is updated. If the output is not a terminal, it prints a line now and then. */
 export class Progress implements Disposable {
   readonly #config: Config;
   readonly #out: ProgressOutput;
@@ -92,11 +92,11 @@ export class Progress implements Disposable {
   #phase: { name: string; start: number; from: number } | undefined;
   #shown = -Infinity;
   #accuracy: number | undefined;
-  /** Whether the run has begun here. */
+  /** Whether the run began in this process. */
   #begun = false;
-  /** What the line says; undefined while there is none. */
-  #doing: Doing | undefined;
-  /** Columns that the line takes on the terminal. */
+  /** The content of the line; undefined if there is none. */
+  #progress: ProgressState | undefined;
+  /** The columns that the line occupies on the terminal. */
   #drawn = 0;
 
   constructor(config: Config, out: ProgressOutput = STDOUT) {
@@ -107,7 +107,7 @@ export class Progress implements Disposable {
     this.#release = this.#terminal ? out.onResize(() => this.#draw()) : () => {};
   }
 
-  /** Gives up the terminal. */
+  /** Releases the terminal. */
   [Symbol.dispose](): void {
     this.#release();
   }
@@ -116,7 +116,7 @@ export class Progress implements Disposable {
     return this.#out.columns() || UNKNOWN;
   }
 
-  /** What takes the line away. A terminal that has become narrower has broken it into several. */
+  /** Returns the escape sequence that removes the line. A terminal that became narrower has wrapped it. */
   #erase(): string {
     if (!this.#terminal) return "";
     const above = Math.ceil(this.#drawn / this.#columns()) - 1;
@@ -124,37 +124,37 @@ export class Progress implements Disposable {
     return above > 0 ? `\r\x1b[${above}A\x1b[J` : "\r\x1b[2K";
   }
 
-  /** Draws the line anew, one column short of the width: in the last one some terminals break already. */
+  /** Redraws the line, one column shorter than the width, because some terminals wrap in the last column. */
   #draw(): void {
-    if (!this.#doing) return;
-    const line = progressLine(this.#doing, this.#columns() - 1), away = this.#erase();
+    if (!this.#progress) return;
+    const line = progressLine(this.#progress, this.#columns() - 1), away = this.#erase();
     this.#out.write(`${away}${line}`);
     this.#drawn = columnsOf(line);
   }
 
-  /** A line that stays. */
+  /** Prints a line that stays. */
   note(text: string): void {
     this.#out.write(`${this.#erase()}${text}\n`);
     this.#draw();
   }
 
-  /** The last line. */
+  /** Prints the last line. */
   end(text: string): void {
-    this.#doing = undefined;
+    this.#progress = undefined;
     this.note(`${text} (${durationOf((this.#out.now() - this.#start) / 1000)})`);
   }
 
-  /** Why it ends before its end. */
+  /** Prints why the run failed. */
   fail(text: string): void {
-    this.#doing = undefined;
+    this.#progress = undefined;
     this.#out.write(this.#erase());
     say(`${text}\n`, Deno.stderr);
   }
 
-  /** What the trainer tells. */
-  take(event: TrainerEvent): void {
+  /** Shows an event of the trainer. */
+  show(event: TrainerEvent): void {
     if (event.kind === "note") return this.note(event.text);
-    if (event.kind === "status") return this.#stands(event.status);
+    if (event.kind === "status") return this.#showState(event.status);
     if (event.kind !== "metrics") return;
     const { line } = event, number = (key: string) => typeof line[key] === "number" ? line[key] as number : undefined;
     const fact = (words: string, { key, digits = 3, unit = "" }: { key: string; digits?: number; unit?: string }) => {
@@ -180,14 +180,14 @@ export class Progress implements Disposable {
     this.#bar("step", { step: number("step")!, total: this.#config.trainer.maxSteps, facts, often: 1 });
   }
 
-  /** A state that no numbers come from for a while. */
-  #stands({ state, step, maxSteps }: Extract<TrainerEvent, { kind: "status" }>["status"]): void {
-    if (state === "warm-start") this.#begun = true; // a run that goes on from a checkpoint has none, and no first evaluation
-    if (state === "paused") this.#phase = undefined; // its time is no step's
+  /** Shows a state during which no metrics arrive. */
+  #showState({ state, step, maxSteps }: Extract<TrainerEvent, { kind: "status" }>["status"]): void {
+    if (state === "warm-start") this.#begun = true; // a resumed run has no warm start and no first evaluation
+    if (state === "paused") this.#phase = undefined; // the pause must not count as time of a step
     if (!this.#terminal) return;
-    if (state === "paused" && this.#doing) this.#doing = { ...this.#doing, left: undefined, facts: ["paused"] };
+    if (state === "paused" && this.#progress) this.#progress = { ...this.#progress, left: undefined, facts: ["paused"] };
     else if (state === "running" && step === 0 && this.#begun && this.#config.trainer.valBeforeTrain) {
-      this.#doing = { name: "step", step, total: maxSteps, left: undefined, facts: ["evaluating"] };
+      this.#progress = { name: "step", step, total: maxSteps, left: undefined, facts: ["evaluating"] };
     } else return;
     this.#draw();
   }
@@ -196,12 +196,12 @@ export class Progress implements Disposable {
     const { often, ...counted } = given, { step, total } = counted, now = this.#out.now();
     if (this.#phase?.name !== name) this.#phase = { name, start: now, from: step };
     const { start, from } = this.#phase, left = step > from ? (now - start) / (step - from) * (total - step) / 1000 : undefined;
-    const doing = { name, left, ...counted };
+    const progress = { name, left, ...counted };
     if (!this.#terminal) {
-      if (step % often === 0 || step === total) this.#out.write(`${wordsOf(doing).join("  ")}\n`);
+      if (step % often === 0 || step === total) this.#out.write(`${partsOf(progress).join("  ")}\n`);
       return;
     }
-    this.#doing = doing;
+    this.#progress = progress;
     if (now - this.#shown < 100 && step < total) return;
     this.#shown = now;
     this.#draw();

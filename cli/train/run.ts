@@ -1,6 +1,6 @@
 // deno-lint-ignore-file no-console -- a process of a command
 /**
- * A training run in this process: `cli/train.ts` starts it under a parent, which starts it again where a fault ends it.
+ * Runs training in this process. `cli/train.ts` starts it as a child process, and restarts it after a crash.
  *
  * @module
  */
@@ -14,35 +14,38 @@ import { ENDING, endWithOwner } from "../../ffi/end_with_owner.ts";
 import { FAILED, STOPPED } from "./ends.ts";
 import { Progress } from "./progress.ts";
 
-const ORPHANED = "The process that watches the run has ended, and the run with it; the same command goes on from its last checkpoint\n";
+const ORPHANED = "The process that supervises the run has ended, so the run ends too; the same command resumes from the last checkpoint\n";
 
-/** What a run is asked for. */
+/** What to run. */
 export interface RunRequest {
   readonly config: string | undefined;
   readonly sets: readonly string[];
   readonly resume: boolean;
-  /** The supervised warm start alone. */
+  /** Whether to run only the supervised warm start. */
   readonly warmStartOnly?: boolean;
-  /** Waits for a start from outside, and stays when the run has ended. Only where it is linked. */
+  /** Whether to wait for a start request, and to stay when the run has ended. It requires `linked`. */
   readonly stays?: boolean;
-  /** Starts although it stays. */
+  /** Whether to start at once although `stays` is set. */
   readonly start?: boolean;
-  /** Whether another process serves it: KEDGE_LINK says at which port of this machine, and with which secret, as "PORT:SECRET". */
+  /** Whether another process serves the run. KEDGE_LINK holds that process's port on this machine and the secret, as "PORT:SECRET". */
   readonly linked?: boolean;
-  /** Whether another process watches it: it says "stop" on this one's standard input, and this one ends where that does. */
+  /**
+   * Whether another process supervises this one. It writes "stop" to this process's standard input. This process ends when the supervisor
+   * does.
+   */
   readonly watched?: boolean;
-  /** Whether a SIGHUP is nothing to it, as under `nohup`. */
+  /** Whether SIGHUP is ignored, as under `nohup`. */
   readonly staysUp?: boolean;
 }
 
-/** Trains. @returns The exit code of the command: 0 at the end, 1 for an error, which was told, 130 where it was stopped. */
+/** Trains. @returns The command's exit code: 0 at the end, 1 after an error that was printed, 130 if the run was stopped. */
 export async function trainRun(request: RunRequest): Promise<number> {
   const { config: file, sets, resume, warmStartOnly = false, stays = false, start = false, linked = false } = request;
   const { watched = false, staysUp = false } = request;
   const source = { ...(file !== undefined && { file }), sets: [...sets] }, { config } = loadConfig(source);
   using progress = new Progress(config);
   const ends = Promise.withResolvers<void>();
-  await using control = new RunController(source, { resume, warmStartOnly, onEvent: (event) => progress.take(event) });
+  await using control = new RunController(source, { resume, warmStartOnly, onEvent: (event) => progress.show(event) });
   using channel = linked ? await link(control) : undefined;
   void channel;
   progress.note(`Kedge: run ${control.path}, device ${config.device}. The kernels are compiled on first use.`);
@@ -51,14 +54,14 @@ export async function trainRun(request: RunRequest): Promise<number> {
     if (stopping) return;
     stopping = true;
     ends.resolve();
-    if (control.ended || !stays) progress.note("Stopping after the step under way; once more to stop at once");
+    if (control.ended || !stays) progress.note("Stopping after the current step; stop again to stop at once");
     control.stop().catch(() => {});
   };
   const take = (signal: Deno.Signal) => {
     if (signal === "SIGHUP" && staysUp) return;
-    // What a terminal sends reaches also the one who watches, and who counts.
+    // The supervisor also receives a terminal's signals, and it counts them.
     if (!(watched && signal === "SIGINT") && ++asked > 1) {
-      progress.fail("Stopped at once; what was saved last stands");
+      progress.fail("Stopped at once; the last checkpoint remains");
       Deno.exit(STOPPED);
     }
     stop();
@@ -86,7 +89,7 @@ export async function trainRun(request: RunRequest): Promise<number> {
   }
 }
 
-/** A run from here to its end. */
+/** Runs from the start to the end. */
 async function train(control: RunController, given: { config: Config; progress: Progress; stopped: () => boolean }): Promise<number> {
   await control.start();
   const { step, maxSteps } = await control.ended!;
@@ -99,10 +102,10 @@ function report(control: RunController, { config, progress }: { config: Config; 
   if (config.logging.report) progress.note(`Report: ${writeReport(control.path)}`);
 }
 
-/** Lets the process that serves ask the run. */
+/** Connects to the serving process, so that it can send requests to the run. */
 async function link(control: RunController): Promise<Channel> {
   const [port, secret] = Deno.env.get("KEDGE_LINK")!.split(":") as [string, string];
-  Deno.env.delete("KEDGE_LINK"); // what is started from here need not know it
+  Deno.env.delete("KEDGE_LINK"); // child processes must not see the secret
   const connection = await Deno.connect({ hostname: "127.0.0.1", port: Number(port) });
   connection.setNoDelay();
   const channel = new Channel(connection);

@@ -1,9 +1,8 @@
 // deno-lint-ignore-file no-console -- a process of a command
 /**
- * The process that serves a run over HTTP: `cli/train.ts` starts it beside the one that trains, which asks the disk, the network and the processor for nothing on
- * behalf of a client. It may listen and read the run's directory, and nothing else; and it yields the processor to training.
- *
- * Its first line of output is {@linkcode Serving} as JSON. It ends when its input does.
+ * The process that serves a run over HTTP. `cli/train.ts` starts it beside the training process, so that clients cost the training process
+ * no disk, network or processor time. It may listen and read the run's directory, and nothing else. Its priority is lower than that of
+ * training. The first line of its output is {@linkcode Serving} as JSON. It ends when its input closes.
  *
  * @module
  */
@@ -15,30 +14,30 @@ import { endWithOwner, leaveToOwner } from "../../ffi/end_with_owner.ts";
 import { Channel } from "../../control/link/channel.ts";
 import { LinkedRun } from "../../control/link/linked_run.ts";
 
-/** What it is asked for; the token is in KEDGE_TOKEN, the secret of the process that trains in KEDGE_LINK. */
+/** What to serve. The token is in KEDGE_TOKEN, and the secret for the training process is in KEDGE_LINK. */
 export interface ServeRequest {
   readonly config: string | undefined;
   readonly sets: readonly string[];
   readonly hostname: string;
   readonly port: number;
-  /** Whether the token was made for the user, who has not seen it. */
+  /** Whether the token was generated, so that the user has not chosen it. */
   readonly made: boolean;
-  /** Origins of other pages that may ask. */
+  /** Origins of other pages that may send requests. */
   readonly corsOrigins: readonly string[];
 }
 
-/** What it says when it listens. */
+/** The line that the process prints when it listens. */
 export interface Serving {
   readonly url: string;
-  /** Where the process that trains connects to, on this machine. */
+  /** The port on this machine that the training process connects to. */
   readonly linkPort: number;
 }
 
 const HELLO_TIME = 5000;
-/** Milliseconds that clients may take at the end. */
+/** Milliseconds that clients have to finish at the end. */
 const GRACE = 10_000;
 
-/** Takes in the process that trains, which comes again after it has died; others are sent away. */
+/** Accepts the training process, which connects again after a restart. Other connections are closed. */
 async function accept(listener: Deno.TcpListener, { run, secret }: { run: LinkedRun; secret: string }): Promise<void> {
   const digest = (text: string) => createHash("sha256").update(text).digest();
   for await (const connection of listener) {
@@ -55,14 +54,14 @@ async function accept(listener: Deno.TcpListener, { run, secret }: { run: Linked
 
 async function serveRun(request: ServeRequest): Promise<void> {
   const { promise: ended, resolve: onEnd } = Promise.withResolvers<void>();
-  leaveToOwner(); // the process that trains ends in order, and then this one
+  leaveToOwner(); // the training process ends first, and then this one
   endWithOwner({ onEnd, grace: GRACE });
   const { config: file, sets, hostname, port, made, corsOrigins } = request;
   const token = Deno.env.get("KEDGE_TOKEN")!, secret = Deno.env.get("KEDGE_LINK")!;
   const { config } = loadConfig({ ...(file !== undefined && { file }), sets }), run = new LinkedRun(config);
-  // A token that nobody was told is none for who would let others in: serveControl says so.
-  const known = !made || isLoopback(hostname);
-  await using server = serveControl(run, { hostname, port, page: dashboardPage(), corsOrigins, ...(known && { token }) });
+  // Only this machine may use a generated token. For other addresses no token is passed, and serveControl refuses them.
+  const tokenAllowed = !made || isLoopback(hostname);
+  await using server = serveControl(run, { hostname, port, page: dashboardPage(), corsOrigins, ...(tokenAllowed && { token }) });
   using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   console.log(JSON.stringify({ url: server.url, linkPort: listener.addr.port } satisfies Serving));
   void accept(listener, { run, secret }).catch(() => {});

@@ -1,6 +1,7 @@
 // deno-lint-ignore-file no-console -- of a command
 /**
- * The process that trains, seen from the one that watches it: it is told to end in order, started again after a fault, and does not outlive the one that watches.
+ * Supervises the training process. It asks it to end in order, restarts it after a crash, and makes sure that it does not outlive its
+ * supervisor.
  *
  * @module
  */
@@ -11,27 +12,29 @@ import { endOf, STOPPED } from "./ends.ts";
 import { programs } from "./programs.ts";
 import type { RunRequest } from "./run.ts";
 
-/** What is watched. */
+/** What to supervise. */
 export interface Watched {
   /** The run's directory. */
   readonly path: string;
-  /** How often it may be started again in how many minutes. */
+  /** The maximum number of restarts within a number of minutes. */
   readonly limits: { readonly maxRestarts: number; readonly restartWindowMinutes: number };
-  /** The process that serves it. */
+  /** The process that serves the run. */
   readonly endpoint?: Endpoint | undefined;
-  /** Module of the process, in place of the built-in one: a URL. */
+  /** URL of the training process's module, if it is not the built-in one. */
   readonly module?: string;
 }
 
-/** Milliseconds within which signals are one: one that was sent once may come twice, to this process and by `deno task`. */
+/** Signals within this many milliseconds count as one. A signal that was sent once may arrive twice, directly and from `deno task`. */
 const ONCE = 500;
-/** Milliseconds between two looks at whether `deno task` lives. */
-const LOOK = 500;
+/** Milliseconds between two checks whether `deno task` still runs. */
+const POLL = 500;
 
-/** Variables by which MLflow's server and its credentials are said (docs/trackers.md). */
+/** Environment variables for MLflow's server and its credentials (docs/trackers.md). */
 const TRACKING = "MLFLOW_TRACKING_URI,MLFLOW_TRACKING_TOKEN,MLFLOW_TRACKING_USERNAME,MLFLOW_TRACKING_PASSWORD";
 
-/** What the process that trains may do. Network: to fetch models and data of the hub, and to be asked by the process that serves. */
+/**
+ * The permissions of the training process. It needs the network to fetch models and data of the hub, and to answer the serving process.
+ */
 const flags = (linked: boolean): string[] => [
   "--no-prompt",
   "--allow-ffi",
@@ -45,7 +48,7 @@ const flags = (linked: boolean): string[] => [
   "--allow-sys=systemMemoryInfo",
 ];
 
-/** What another program prints; undefined where it fails, is not there, or may not be run. */
+/** Returns what a program prints, or undefined if it fails, does not exist, or may not be run. */
 async function printed(command: string, args: readonly string[]): Promise<string | undefined> {
   if (Deno.permissions.querySync({ name: "run", command }).state !== "granted") return undefined;
   try {
@@ -56,12 +59,18 @@ async function printed(command: string, args: readonly string[]): Promise<string
   }
 }
 
-/** Whether this process was started to outlive its terminal, as by `nohup`: what it starts ignores SIGHUP, though Deno itself does not. */
+/**
+ * Tells whether this process was started to outlive its terminal, for example by `nohup`. Its children then ignore SIGHUP, although Deno
+ * itself does not.
+ */
 async function staysAfterHangup(): Promise<boolean> {
   return await printed("sh", ["-c", "kill -HUP $$; echo lives"]) !== undefined;
 }
 
-/** Calls back when the `deno task` that started this process is gone; never where something else did, which may well end before. @returns What ends the looking. */
+/**
+ * Calls back when the `deno task` that started this process has ended. It never calls back if another program started this process, because
+ * that may end earlier. @returns A function that stops the checks.
+ */
 async function afterTask(gone: () => void): Promise<() => void> {
   const { ppid } = Deno, command = await printed("ps", ["-o", "args=", "-p", String(ppid)]) ?? "";
   if (!/^\S*deno(\.exe)?\s(.*\s)?task\s/.test(command)) return () => {};
@@ -69,11 +78,11 @@ async function afterTask(gone: () => void): Promise<() => void> {
     if (Deno.ppid === ppid) return;
     clearInterval(timer);
     gone();
-  }, LOOK);
+  }, POLL);
   return () => clearInterval(timer);
 }
 
-/** A file's identity; it is another one once the file was written anew. */
+/** Returns a file's identity, which changes when the file is replaced. */
 function stamp(path: string): string {
   try {
     const { ino, mtime } = Deno.statSync(path);
@@ -100,11 +109,12 @@ function hasCheckpoint(run: string): boolean {
 }
 
 /**
- * Starts the process that trains, and again where it came to a fault, as often as the configuration allows.
+ * Runs the training process, and restarts it after crashes as often as the configuration allows.
  *
- * SIGINT, SIGTERM and SIGHUP have it end in order, whoever gets them; the second one ends it at once. Under `nohup` a SIGHUP is nothing.
+ * SIGINT, SIGTERM or SIGHUP asks it to end in order, whichever process receives the signal. A second signal ends it at once. Under `nohup`
+ * SIGHUP is ignored.
  *
- * @returns The exit code: 0 at its end, 1 after an error or too many faults, 130 where it was stopped.
+ * @returns The exit code: 0 at the end, 1 after an error or too many crashes, 130 if the run was stopped.
  */
 export async function watch(request: RunRequest, { path, limits, endpoint, module }: Watched): Promise<number> {
   const script = module ?? new URL("./run.ts", import.meta.url).href, faults: number[] = [], staysUp = await staysAfterHangup();
@@ -112,7 +122,7 @@ export async function watch(request: RunRequest, { path, limits, endpoint, modul
   let stopping = false, first: number | undefined, ended: number | undefined;
   const stop = () => {
     stopping = true;
-    orders?.write(new TextEncoder().encode("stop\n")).catch(() => {}); // it has ended
+    orders?.write(new TextEncoder().encode("stop\n")).catch(() => {}); // it has ended already
   };
   const kill = (code: number, words: string) => {
     ended ??= code;
@@ -120,7 +130,7 @@ export async function watch(request: RunRequest, { path, limits, endpoint, modul
     console.error(words);
     try {
       child?.kill("SIGKILL");
-    } catch { // it has ended
+    } catch { // it has ended already
     }
   };
   const take = (signal: Deno.Signal) => {
@@ -129,16 +139,16 @@ export async function watch(request: RunRequest, { path, limits, endpoint, modul
     if (first === undefined) {
       first = now;
       stop();
-    } else if (now - first > ONCE) kill(STOPPED, "Stopped at once; what was saved last stands");
+    } else if (now - first > ONCE) kill(STOPPED, "Stopped at once; the last checkpoint remains");
   };
   const listeners = ENDING.map((signal) => [signal, () => take(signal)] as const);
   for (const [signal, listener] of listeners) Deno.addSignalListener(signal, listener);
   const forget = await afterTask(() =>
-    stopping || kill(1, "The task that started the run was ended, and the run with it; what was saved last stands")
+    stopping || kill(1, "The deno task that started the run has ended, so the run was ended too; the last checkpoint remains")
   );
   void endpoint?.lost.then(() => {
-    console.error(`The control endpoint has died; ${request.stays ? "the run ends" : "the run goes on without it"}`);
-    if (request.stays) stop(); // nobody could steer it
+    console.error(`The control endpoint has crashed; ${request.stays ? "the run ends" : "the run continues without it"}`);
+    if (request.stays) stop(); // nobody could steer the run any more
   });
   try {
     for (;;) {
@@ -152,7 +162,7 @@ export async function watch(request: RunRequest, { path, limits, endpoint, modul
       orders.close().catch(() => {});
       if (ended !== undefined) return ended;
       if (end.kind === "order") return end.code;
-      const stands = hasCheckpoint(path) ? "its checkpoints stand" : "it had no checkpoint yet";
+      const stands = hasCheckpoint(path) ? "its checkpoints remain" : "it had no checkpoint yet";
       if (end.kind === "asked") {
         console.error(`The run was ended by ${end.words}; ${stands}`);
         return end.code;
@@ -160,20 +170,21 @@ export async function watch(request: RunRequest, { path, limits, endpoint, modul
       const now = performance.now(), recent = faults.filter((at) => now - at < limits.restartWindowMinutes * 60_000);
       if (stopping || recent.length >= limits.maxRestarts) {
         const many = `giving up after ${recent.length} restarts in ${limits.restartWindowMinutes} minutes`;
-        const why = stopping ? "it was to end, and is not started again" : many;
-        console.error(`The run died of ${end.words}; ${why}; ${stands}`);
+        const why = stopping ? "it was being stopped, so it is not restarted" : many;
+        console.error(`The run crashed with ${end.words}; ${why}; ${stands}`);
         return end.code;
       }
       faults.push(now);
-      // Of a run that it has opened and not closed, the rest is to be trained; otherwise it is as it was when it began, but that what is there is not to be removed.
+      // If the process had opened the run and not closed it, the rest must be trained. Otherwise the run is as it was at the start, except
+      // that existing files must not be removed again.
       const opened = stamp(`${path}/config.json`) !== before, underWay = opened && textOf(`${path}/lock`) === String(child.pid);
       if (opened) input = { ...input, resume: true, start: underWay };
       const onward = input.stays && !input.start
-        ? "its process is started again"
+        ? "its process is restarted"
         : hasCheckpoint(path) && input.resume
-        ? "going on from its last checkpoint"
-        : "starting it anew";
-      console.error(`The run died of ${end.words}; ${onward} (restart ${recent.length + 1} of ${limits.maxRestarts})`);
+        ? "resuming from its last checkpoint"
+        : "starting over";
+      console.error(`The run crashed with ${end.words}; ${onward} (restart ${recent.length + 1} of ${limits.maxRestarts})`);
     }
   } finally {
     forget();

@@ -1,20 +1,20 @@
-/** The answers of a step, and where their tokens looked. */
+/** The view of a step's answers, with heat maps of where their tokens attend. */
 import { mostOf, sampleCard } from "../page/answers.js";
 import { el, show } from "../page/elements.js";
 import { heatmapLegend, heatmapSwitch, overlaidPicture } from "../page/picture.js";
 import { profileOf } from "../page/profile.js";
-import { saidWithProfile } from "../page/said.js";
+import { answerWithProfile } from "../page/answer_with_profile.js";
 import { stepSamples } from "../page/samples.js";
 
 const count = (n, word) => `${n} ${word}${n === 1 ? "" : "s"}`;
 
-const SHOWN = 4000; // tokens of prompts that are open from the start
+const SHOWN = 4000; // the number of tokens up to which prompts are open at first
 
-/** A prompt with its answers; they are made when it is opened. */
+/** Makes the card of a prompt with its answers. The answers are drawn when the card is opened. */
 const promptCard = ({ id, text, truth, image, samples }, { open, most, tell, ask }) => {
   const fill = () => {
     const picture = image && overlaidPicture(image, { alt: `The picture of ${id}` });
-    const said = samples.map((one) => saidWithProfile(one, { most, tell, pictures: picture ? [picture] : [] }));
+    const bodies = samples.map((one) => answerWithProfile(one, { most, tell, pictures: picture ? [picture] : [] }));
     const button = el("button", { type: "button", textContent: "Ask this in the chat" });
     button.addEventListener("click", () => ask({ text, image }));
     const words = el(
@@ -22,9 +22,9 @@ const promptCard = ({ id, text, truth, image, samples }, { open, most, tell, ask
       {},
       el("p", { className: "question", textContent: text }),
       el("p", {}, button),
-      ...samples.map((one, i) => sampleCard(one, { truth, said: said[i].element })),
+      ...samples.map((one, i) => sampleCard(one, { truth, body: bodies[i].element })),
     );
-    said[0]?.rest();
+    bodies[0]?.rest();
     return el("article", { className: image ? "prompt" : "prompt bare" }, picture?.figure, words);
   };
   const mean = samples.reduce((sum, { reward }) => sum + (reward.overall ?? 0), 0) / samples.length;
@@ -37,17 +37,17 @@ const promptCard = ({ id, text, truth, image, samples }, { open, most, tell, ask
 };
 
 /**
- * The answers: `element`, `show()` when the view opens, `arrived(step)` when a step's answers are there.
+ * The answers of a step: `element`, `show()` when the view opens, `arrived(step)` when the answers of a step are available.
  *
- * @param rollouts As of `Rollouts`.
- * @param options `ask` takes a question to the chat.
+ * @param rollouts A `Rollouts`.
+ * @param options `ask` puts a question into the chat.
  */
 export const answersView = (rollouts, { ask }) => {
-  const look = el("p", { className: "look", ariaLive: "polite" }),
+  const tokenFacts = el("p", { className: "token-facts", ariaLive: "polite" }),
     list = el("div"),
     meaning = el("div"),
     key = el("div", { hidden: true }, meaning, heatmapSwitch()),
-    said = el("p", { className: "said", role: "status" });
+    message = el("p", { className: "said", role: "status" });
   const steps = el("select", { id: "answers-step", hidden: true }), newest = el("button", { type: "button", hidden: true });
   const label = el("label", { htmlFor: "answers-step", textContent: "Answers of", hidden: true });
   const HINT = "Point at a token, tap it, or move through an answer with Tab and the arrow keys.";
@@ -57,20 +57,20 @@ export const answersView = (rollouts, { ask }) => {
     const most = mostOf(prompts.flatMap(({ samples }) => samples));
     shown = answer.step;
     last = Math.max(last, answer.steps.at(-1) ?? -1);
-    look.textContent = lines.length > 0 ? HINT : "";
+    tokenFacts.textContent = lines.length > 0 ? HINT : "";
     const options = answer.steps.toReversed().map((one) => el("option", { value: String(one), textContent: `step ${one}` }));
     steps.replaceChildren(...options);
     steps.value = String(answer.step);
     steps.hidden = label.hidden = options.length === 0;
     newest.hidden = shown === last || last < 0;
-    said.textContent = lines.length > 0
+    message.textContent = lines.length > 0
       ? `${count(prompts.length, "prompt")}, ${count(lines.length, "answer")} of step ${show(step)}.`
       : "No answers have been logged yet.";
     let tokens = 0;
     const cards = prompts.map((one) => {
       const open = tokens < SHOWN;
       tokens += one.samples.reduce((sum, sample) => sum + sample.tokens.length, 0);
-      return promptCard(one, { open, most, tell: (words) => look.textContent = words, ask });
+      return promptCard(one, { open, most, tell: (words) => tokenFacts.textContent = words, ask });
     });
     key.hidden = lines.length === 0;
     meaning.replaceChildren(heatmapLegend(most));
@@ -82,10 +82,10 @@ export const answersView = (rollouts, { ask }) => {
       const answer = await (step === undefined ? rollouts.newest() : rollouts.of(step));
       if (own === asked) draw(answer);
     } catch (error) {
-      said.textContent = error.message;
+      message.textContent = error.message;
     }
   };
-  // What is being looked at stays.
+  // The list must not change while a token in it is under the pointer or has the focus.
   const held = () => list.matches(":hover") && list.querySelector(".token:hover") !== null || list.contains(document.activeElement);
   steps.addEventListener("change", () => {
     following = Number(steps.value) === last;
@@ -100,10 +100,10 @@ export const answersView = (rollouts, { ask }) => {
     element: el(
       "div",
       {},
-      el("div", { className: "row" }, label, steps, newest, said),
+      el("div", { className: "row" }, label, steps, newest, message),
       key,
       list,
-      look,
+      tokenFacts,
     ),
     show: () => (shown === undefined || following && shown !== last) && load(),
     arrived(step, visible) {

@@ -1,6 +1,6 @@
-/** The run's HTTP endpoint. */
+/** A client of the run's HTTP endpoint. */
 
-/** What the endpoint refused, or why it could not be asked; `status` is 0 where no answer came. */
+/** The error for a refused request, or for one without an answer; `status` is then 0. */
 export class Refusal extends Error {
   constructor(message, { status, param = null, state } = {}) {
     super(message);
@@ -8,7 +8,7 @@ export class Refusal extends Error {
   }
 }
 
-/** The refusal that an answer is. */
+/** Makes the error for a refusing answer. */
 const refusalOf = async (response) => {
   const { error } = await response.json().catch(() => ({}));
   return new Refusal(error?.message ?? `The endpoint answered ${response.status}.`, {
@@ -18,18 +18,18 @@ const refusalOf = async (response) => {
   });
 };
 
-/** Asks with a token. */
+/** Sends requests with a token. */
 export class Api {
   #token;
   #refused;
 
-  /** @param options `refused` is told when the token is not accepted. */
+  /** @param options `refused` is called when the token is not accepted. */
   constructor({ token, refused }) {
     this.#token = token;
     this.#refused = refused;
   }
 
-  /** @returns The response to a request; its status is in 200 to 299. @throws {Refusal} */
+  /** @returns The response to a request, whose status is in 200 to 299. @throws {Refusal} */
   async open(path, { method = "GET", body, headers = {}, signal } = {}) {
     const response = await fetch(path, {
       method,
@@ -45,7 +45,7 @@ export class Api {
     return response;
   }
 
-  /** The JSON that a request is answered with. @throws {Refusal} */
+  /** Returns the JSON that answers a request. @throws {Refusal} */
   async json(path, options) {
     return await (await this.open(path, options)).json();
   }

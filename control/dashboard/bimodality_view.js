@@ -1,19 +1,19 @@
-/** How far apart anchors and the rest are. */
+/** Shows how anchors and other tokens differ. */
 import { el, show } from "../page/elements.js";
 import { histogramOf } from "../page/histogram.js";
 import { distribution } from "../page/plots.js";
 
 const FACTS = {
   "atrl/anchor_fraction": "share of anchors",
-  "atrl/bimodality": "bimodality; above 0.556: two peaks",
+  "atrl/bimodality": "bimodality; above 0.556 there are two peaks",
   "atrl/connectivity_anchor": "connectivity of anchors",
-  "atrl/connectivity_rest": "of the rest",
-  "atrl/connectivity_ratio": "their ratio",
+  "atrl/connectivity_rest": "connectivity of other tokens",
+  "atrl/connectivity_ratio": "connectivity of anchors / of other tokens",
   "atrl/anchor_purity": "anchors in the densest clusters",
   "atrl/advantage_share": "share of |advantage| on anchors",
   "atrl/entropy_anchor": "entropy of anchors",
-  "atrl/entropy_rest": "entropy of the rest",
-  "atrl/clusters": "clusters in an answer",
+  "atrl/entropy_rest": "entropy of other tokens",
+  "atrl/clusters": "clusters per answer",
   "perf/atrl_overhead": "AT-RL's share of the step",
 };
 

@@ -1,21 +1,21 @@
-/** Talking to the policy as it learns. */
+/** The view for chatting with the policy during training. */
 import { mostOf } from "../page/answers.js";
 import { el } from "../page/elements.js";
 import { listOf } from "../page/fields.js";
 import { heatmapLegend, heatmapSwitch, overlaidPicture } from "../page/picture.js";
 import { chatProfileOf } from "../page/profile.js";
-import { saidWithProfile } from "../page/said.js";
+import { answerWithProfile } from "../page/answer_with_profile.js";
 import { eventsOf } from "./event_stream.js";
 
-const MOST = 20; // questions that stay on the page
+const MOST = 20; // the number of questions that stay on the page
 
-/** A message as the endpoint takes it. */
+/** Makes a message in the endpoint's format. */
 export const messageOf = ({ text, image }) => ({
   role: "user",
   content: image === undefined ? text : [{ type: "image_url", "image_url": { url: image } }, { type: "text", text }],
 });
 
-/** Gathers the chunks of one streamed answer. */
+/** Collects the chunks of one streamed answer. */
 export class Gathered {
   text = "";
   tokens = [];
@@ -24,7 +24,7 @@ export class Gathered {
   step;
   connectivity;
 
-  /** @param chunk Of the stream, parsed. @throws {Error} What the stream says went wrong. */
+  /** @param chunk A parsed chunk of the stream. @throws {Error} for an error that the stream reports. */
   take(chunk) {
     if (chunk.error) throw new Error(chunk.error.message);
     this.step = chunk["system_fingerprint"]?.match(/^step-(\d+)$/)?.[1] ?? this.step;
@@ -39,7 +39,7 @@ export class Gathered {
     this.connectivity = choice.connectivity ?? this.connectivity;
   }
 
-  /** As a sample of a step; undefined where tokens and connectivity do not fit together. */
+  /** Returns the answer in the form of a step's sample; undefined if tokens and connectivity do not match. */
   sample() {
     const { tokens, logprobs, connectivity } = this, n = tokens.length;
     if (n === 0 || listOf(connectivity?.values).length !== n) return undefined;
@@ -70,9 +70,12 @@ const asDataUrl = (file) =>
 
 const labelled = (words, input) => el("label", { className: "labelled" }, el("span", { textContent: words }), input);
 
-/** The chat: `element`, `take({ text, image })` puts a question into the box, `open(now, words)`. @param options `stepNow` tells the run's step. */
+/**
+ * The chat: `element`, `take({ text, image })` puts a question into the box, `open(now, words)`. @param options `stepNow` returns the run's
+ * step.
+ */
 export const chat = (api, { stepNow }) => {
-  const log = el("div", { className: "talk" }), look = el("p", { className: "look", ariaLive: "polite" });
+  const log = el("div", { className: "talk" }), tokenFacts = el("p", { className: "token-facts", ariaLive: "polite" });
   const text = el("textarea", { rows: 3, required: true });
   const file = el("input", { type: "file", accept: "image/png,image/jpeg,image/webp" });
   const temperature = el("input", { type: "number", min: "0", max: "2", step: "0.1", value: "1" });
@@ -87,7 +90,7 @@ export const chat = (api, { stepNow }) => {
     why.textContent = open ? "" : closed ?? "";
   };
   const why = el("span", { className: "note" });
-  const preview = el("div", { className: "preview" }), said = el("p", { className: "said", role: "status" });
+  const preview = el("div", { className: "preview" }), statusLine = el("p", { className: "said", role: "status" });
   let image, asking, before = [], pictures = [];
   const choose = (url) => {
     image = url;
@@ -97,12 +100,12 @@ export const chat = (api, { stepNow }) => {
       file.value = "";
       choose(undefined);
     });
-    preview.replaceChildren(el("img", { src: url, alt: "The picture that goes with the question" }), away);
+    preview.replaceChildren(el("img", { src: url, alt: "The picture of the question" }), away);
   };
   file.addEventListener("change", () => {
     const [chosen] = file.files;
     if (!chosen) return choose(undefined);
-    asDataUrl(chosen).then(choose, (error) => said.textContent = error.message);
+    asDataUrl(chosen).then(choose, (error) => statusLine.textContent = error.message);
   });
 
   const settle = (gathered, { answer, note }) => {
@@ -111,10 +114,10 @@ export const chat = (api, { stepNow }) => {
     note.textContent = `The policy after step ${step}${cut}`;
     if (!sample) return;
     const most = mostOf([sample]), own = pictures;
-    const { element, rest } = saidWithProfile({ ...sample, number: undefined }, {
+    const { element, rest } = answerWithProfile({ ...sample, number: undefined }, {
       most,
       pictures: own,
-      tell: (words) => look.textContent = words,
+      tell: (words) => tokenFacts.textContent = words,
     });
     answer.replaceWith(element);
     element.after(heatmapLegend(most, { pictures: own.length > 0 }), ...own.length > 0 ? [heatmapSwitch()] : []);
@@ -125,13 +128,13 @@ export const chat = (api, { stepNow }) => {
     const messages = [...before, messageOf(question)];
     const picture = question.image && overlaidPicture(question.image, { alt: "The picture that was sent", visual: pictures.length });
     if (picture) pictures = [...pictures, picture];
-    const answer = el("p", { className: "answer" }), note = el("p", { className: "note", textContent: "waiting for the step under way…" });
+    const answer = el("p", { className: "answer" }), note = el("p", { className: "note", textContent: "waiting for the current step…" });
     const words = el("div", {}, el("p", { className: "question", textContent: question.text }), note, answer);
     log.prepend(el("article", { className: picture ? "prompt" : "prompt bare" }, picture?.figure, words));
     if (log.children.length > MOST) log.lastElementChild.remove();
     const own = asking = new AbortController();
     const gathered = new Gathered();
-    [stop.disabled, said.textContent] = [false, ""];
+    [stop.disabled, statusLine.textContent] = [false, ""];
     gate();
     try {
       const body = {
@@ -153,7 +156,7 @@ export const chat = (api, { stepNow }) => {
       before = [...messages, { role: "assistant", content: gathered.text }];
     } catch (error) {
       note.className = "note fault";
-      note.textContent = own.signal.aborted ? "Broken off." : error.message;
+      note.textContent = own.signal.aborted ? "Cancelled." : error.message;
     } finally {
       [asking, stop.disabled] = [undefined, true];
       gate();
@@ -169,11 +172,11 @@ export const chat = (api, { stepNow }) => {
       "div",
       { className: "row" },
       labelled("Temperature", temperature),
-      labelled("Tokens at most", tokens),
-      el("label", { className: "check" }, keep, " go on with the conversation"),
+      labelled("Maximum tokens", tokens),
+      el("label", { className: "check" }, keep, " continue the conversation"),
     ),
     el("div", { className: "row" }, send, stop, why),
-    said,
+    statusLine,
   );
   text.addEventListener("keydown", (event) => {
     if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey)) return;
@@ -186,14 +189,14 @@ export const chat = (api, { stepNow }) => {
   });
   stop.addEventListener("click", () => asking?.abort());
   return {
-    element: el("div", {}, form, log, look),
+    element: el("div", {}, form, log, tokenFacts),
     take(question) {
       text.value = question.text;
       file.value = "";
       choose(question.image);
       text.focus();
     },
-    /** Whether the policy answers now, and what is said where it does not. */
+    /** Sets whether the policy can answer now, and the words to show if it cannot. */
     open(now, words) {
       [open, closed] = [now, words];
       gate();

@@ -1,10 +1,10 @@
-/** Buttons that steer the run. */
+/** The buttons that control the run. */
 import { el, show } from "../page/elements.js";
-import { isPausing, stateWords } from "./standing.js";
+import { isPausing, stateWords } from "./run_progress.js";
 
 const UNDER_WAY = ["warm-start", "running"];
 
-/** States in which each order makes sense. */
+/** The states in which each command is possible. */
 export const ALLOWED = {
   start: ["idle", "stopped", "failed"],
   pause: UNDER_WAY,
@@ -14,54 +14,54 @@ export const ALLOWED = {
   evaluate: ["running", "paused"],
 };
 
-/** Whether a run that stands so takes an order; one of which nothing is known takes none. */
-export const allows = (order, standing) => {
-  if (!standing) return false;
-  const { state, pausing, warm } = standing;
+/** Tells whether a run accepts a command now. A run of unknown state accepts none. */
+export const allows = (order, progress) => {
+  if (!progress) return false;
+  const { state, pausing, warm } = progress;
   if (warm && ["checkpoint", "evaluate"].includes(order)) return false;
   if (order === "pause" && pausing) return false;
   if (order === "resume" && pausing && UNDER_WAY.includes(state)) return true;
   return ALLOWED[order].includes(state);
 };
 
-/** What a button does, for who points at it. */
+/** The tooltips of the buttons. */
 const HINTS = {
-  start: "Starts the run, or goes on from its last checkpoint",
-  pause: "Pauses after the step under way",
-  resume: "Goes on",
-  stop: "Ends the run after the step under way, with a checkpoint",
-  checkpoint: "Writes a checkpoint after the step under way",
-  evaluate: "Evaluates on held-out data after the step under way",
+  start: "Starts the run, or resumes it from its last checkpoint",
+  pause: "Pauses after the current step",
+  resume: "Continues after a pause",
+  stop: "Ends the run after the current step, with a checkpoint",
+  checkpoint: "Writes a checkpoint after the current step",
+  evaluate: "Evaluates on held-out data after the current step",
 };
 
 const DURING = {
   start: "Starting…",
-  pause: "Asking for a pause…",
-  resume: "Going on…",
-  stop: "Asking for an end…",
+  pause: "Requesting a pause…",
+  resume: "Continuing…",
+  stop: "Requesting a stop…",
   checkpoint: "A checkpoint after this step…",
   evaluate: "Evaluating after this step…",
 };
 
-/** What has come of an order, by how the run stands now. */
+/** Words for the result of a command. They depend on the run's current state. */
 const ANSWERS = {
-  pause(_, standing) {
-    const { warm, done } = standing, after = `step ${done}${warm ? " of the warm start" : ""}`;
-    if (standing.state === "paused") return `Paused after ${after}.`;
-    return isPausing(standing) ? `Pausing after this step${warm ? " of the warm start" : ""}…` : `The run is ${stateWords(standing)}.`;
+  pause(_, progress) {
+    const { warm, done } = progress, after = `step ${done}${warm ? " of the warm start" : ""}`;
+    if (progress.state === "paused") return `Paused after ${after}.`;
+    return isPausing(progress) ? `Pausing after this step${warm ? " of the warm start" : ""}…` : `The run is ${stateWords(progress)}.`;
   },
-  resume: (_, standing) => standing.state === "paused" ? "Going on…" : `The run goes on: it is ${stateWords(standing)}.`,
-  stop: (_, standing) =>
-    standing.state === "stopping" ? "Stopping after this step, with a checkpoint…" : `The run is ${stateWords(standing)}.`,
+  resume: (_, progress) => progress.state === "paused" ? "Continuing…" : `The run continues: it is ${stateWords(progress)}.`,
+  stop: (_, progress) =>
+    progress.state === "stopping" ? "Stopping after this step, with a checkpoint…" : `The run is ${stateWords(progress)}.`,
   checkpoint: ({ step, path }) => `Checkpoint of step ${step}: ${path}`,
   evaluate: ({ step, metrics }) =>
     `Evaluation of step ${step}: ${Object.entries(metrics).map(([key, x]) => `${key} ${show(x)}`).join(", ")}`,
 };
 
 /**
- * The buttons: `element`, `stands(standing)`, `connection(state)`: without a connection none acts.
+ * The buttons: `element`, `update(progress)`, `connection(state)`. Without a connection they are disabled.
  *
- * @param options `onStatus` gets the status that an order is answered with, unless another has come meanwhile: that one is newer.
+ * @param options `onStatus` receives the status in a command's answer, unless a newer one arrived meanwhile.
  */
 export const controls = (api, { onStatus }) => {
   const said = el("p", { className: "said", ariaLive: "polite" }), busy = new Set(), buttons = {};
@@ -75,9 +75,9 @@ export const controls = (api, { onStatus }) => {
     said.className = fault ? "said fault" : "said";
     if (said.textContent !== text) said.textContent = text;
   };
-  // The last order's, for as long as it is the last: it says how the run stands now.
+  // Returns the words for the last command. They follow the run's state until the next command.
   let words;
-  const give = async (order) => {
+  const send = async (order) => {
     busy.add(order);
     words = undefined;
     refresh();
@@ -97,7 +97,7 @@ export const controls = (api, { onStatus }) => {
   };
   for (const order of Object.keys(ALLOWED)) {
     buttons[order] = el("button", { type: "button", textContent: order[0].toUpperCase() + order.slice(1), title: HINTS[order] });
-    if (order !== "stop") buttons[order].addEventListener("click", () => give(order));
+    if (order !== "stop") buttons[order].addEventListener("click", () => send(order));
   }
   const yes = el("button", { type: "button", className: "danger", textContent: "Stop it" }),
     no = el("button", { type: "button", textContent: "Go on" });
@@ -110,7 +110,7 @@ export const controls = (api, { onStatus }) => {
     confirm.hidden = false;
     no.focus();
   });
-  yes.addEventListener("click", () => (close(), give("stop")));
+  yes.addEventListener("click", () => (close(), send("stop")));
   no.addEventListener("click", close);
   confirm.addEventListener("keydown", ({ key }) => key === "Escape" && close());
   refresh();
@@ -121,8 +121,8 @@ export const controls = (api, { onStatus }) => {
       el("div", { className: "row", role: "group", ariaLabel: "Steering" }, ...Object.values(buttons), said),
       confirm,
     ),
-    stands(standing) {
-      now = standing;
+    update(progress) {
+      now = progress;
       news++;
       if (words) say(words());
       refresh();

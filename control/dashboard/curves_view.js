@@ -1,4 +1,4 @@
-/** The curves of the run, as they grow. */
+/** The view of the run's curves, which grow with the run. */
 import { el, show } from "../page/elements.js";
 import { chartsOf } from "../page/curves.js";
 import { chart } from "../page/plots.js";
@@ -6,7 +6,7 @@ import { wordsOf } from "../page/words.js";
 
 const POINTS = 2000, ROWS = 25;
 
-/** The newest points of a chart as a table. */
+/** Makes a table of a chart's newest points. */
 const tableOf = ({ title, along, xs, series }) => {
   const head = el(
     "tr",
@@ -48,7 +48,7 @@ const panel = (first) => {
   };
 };
 
-/** The charts: `element`, `draw(ledger)`, which tells whether there is one. */
+/** The charts: `element`, `draw(ledger)`, which returns whether there is a chart. */
 export const curvesView = () => {
   const panels = new Map(), grid = el("div", { className: "charts" });
   return {
@@ -63,7 +63,7 @@ export const curvesView = () => {
       if (figures.length !== grid.children.length) grid.replaceChildren(...figures);
       return charts.length > 0;
     },
-    /** A run that starts over has charts of its own. */
+    /** Removes all charts, because a run that starts over needs new ones. */
     clear() {
       for (const { end } of panels.values()) end();
       panels.clear();

@@ -1,4 +1,4 @@
-/** The endpoint's own description, to be read. */
+/** The view that documents the endpoint. */
 import { el } from "../page/elements.js";
 
 const METHODS = ["get", "post", "put", "patch", "delete"];
@@ -16,7 +16,7 @@ const typeOf = (whole, given) => {
 };
 
 /**
- * The fields of a schema, those inside others with their path.
+ * Lists the fields of a schema. Nested fields have their path.
  *
  * @returns {{ name: string, type: string, required: boolean, words: string, value: unknown }[]}
  */
@@ -102,7 +102,7 @@ const operationOf = (whole, { method, path, operation, shared }) => {
   );
 };
 
-/** The description: `element`, `load()`, which asks for it once. */
+/** The documentation: `element`, `load()`, which fetches it once. */
 export const documentation = (api) => {
   const box = el("div", {}, el("p", { className: "note", textContent: "…" }));
   let asked = false;

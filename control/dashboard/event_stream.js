@@ -1,17 +1,17 @@
-/** Server-sent events, read from a response: an EventSource can send no token. */
+/** Reads server-sent events from a response. An EventSource cannot send a token. */
 
-/** Takes text as it comes, gives events whole. */
+/** Parses events from text that arrives in pieces. */
 export class EventParser {
   #rest = "";
   #id = "";
   #event = "";
   #data = [];
-  /** What the stream asks a client to wait before it comes again, in milliseconds. @type {number | undefined} */
+  /** The delay in milliseconds that the stream asks for before a client reconnects. @type {number | undefined} */
   retry;
 
-  /** @param {string} text @returns {{ id: string, event: string, data: string }[]} The events that end in it. */
+  /** @param {string} text @returns {{ id: string, event: string, data: string }[]} The events that end in the text. */
   push(text) {
-    // A carriage return at the end may be half of a line's end.
+    // A carriage return at the end may be the first half of a line break.
     const lines = (this.#rest + text).split(/\r\n|\n|\r(?!$)/);
     this.#rest = lines.pop() ?? "";
     return lines.map((line) => this.#take(line)).filter((event) => event !== undefined);
@@ -32,7 +32,7 @@ export class EventParser {
   }
 }
 
-/** The events of a response. `heard` is told of every piece that comes, also of a comment. */
+/** Yields the events of a response. `heard` is called for every piece that arrives, even for a comment. */
 export async function* eventsOf(response, { parser = new EventParser(), heard = () => {} } = {}) {
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
   try {
@@ -48,7 +48,7 @@ export async function* eventsOf(response, { parser = new EventParser(), heard = 
   }
 }
 
-/** Waits, unless the signal ends it. */
+/** Waits, unless the signal aborts. */
 const rested = (milliseconds, signal) =>
   new Promise((resolve) => {
     const over = () => {
@@ -61,11 +61,12 @@ const rested = (milliseconds, signal) =>
   });
 
 /**
- * Follows a stream of events for as long as `signal` lets it: comes again, each time after a longer while, when it ends or falls silent, with the last event's id.
+ * Follows a stream of events until `signal` aborts. When the stream ends or is silent for too long, it reconnects with the last event's id.
+ * The delay grows with each attempt.
  *
- * @param open Asks for the stream: takes the last event's id, undefined the first time, and a signal.
- * @param options `onEvent` gets each event; `onState` "connecting", "live", or "waiting" with the seconds; `first` and `most`: milliseconds between tries;
- *   `silence`: milliseconds without a word after which the stream is given up.
+ * @param open Opens the stream. It receives the last event's id, undefined at first, and a signal.
+ * @param options `onEvent` receives each event. `onState` receives "connecting", "live", or "waiting" with the seconds. `first` and `most`
+ * bound the milliseconds between attempts. After `silence` milliseconds without data the stream is closed.
  */
 export const follow = async (open, { signal, onEvent, onState, first = 500, most = 15_000, silence = 40_000 }) => {
   let last, wait = first;

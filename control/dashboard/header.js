@@ -1,13 +1,14 @@
-/** How the run stands, in a line. */
+/** The page's header, which shows the run's state in a line. */
 import { durationOf } from "../page/duration.js";
 import { el, show } from "../page/elements.js";
-import { isPausing, stateName, wayWords } from "./standing.js";
+import { isPausing, progressWords, stateName } from "./run_progress.js";
 
 /**
- * Seconds of the steps to come, of the warm start while it lasts, by the mean of the last fifty, their evaluations with them; NaN where there is none to go by.
+ * Estimates the seconds to the end, of the warm start while it lasts. It uses the mean time of the last fifty steps, with their
+ * evaluations. Returns NaN if there are no steps yet.
  *
  * @param {import("../page/ledger.js").Ledger} ledger
- * @param standing As of `standingOf`.
+ * @param progress From `progressOf`.
  */
 export const secondsLeft = ({ steps, warm: warmSteps }, { warm, done, total }) => {
   const lines = (warm ? warmSteps : steps).slice(-50).map(({ numbers }) => numbers);
@@ -18,7 +19,7 @@ export const secondsLeft = ({ steps, warm: warmSteps }, { warm, done, total }) =
 
 const RESTS = ["idle", "done", "stopped", "failed"];
 
-/** A fact with its name; it is not there while its value is not known. */
+/** A labelled value. It is hidden while the value is unknown. */
 const factOf = (words, key) => {
   const name = el("dt", { textContent: words }), value = el("dd");
   if (key !== undefined) name.append(" ", el("code", { textContent: key }));
@@ -31,11 +32,11 @@ const factOf = (words, key) => {
   return { element, put };
 };
 
-/** The head of the page: `element`, `show(standing, ledger)`, `connection(state, seconds)`. */
+/** The header: `element`, `show(progress, ledger)`, `connection(state, seconds)`. */
 export const header = () => {
   const name = el("h1", { textContent: "Kedge" }), state = el("span", { className: "badge", hidden: true });
   const link = el("span", { className: "connection", role: "status" });
-  const progress = el("progress", { max: 1, value: 0, ariaLabel: "Steps done", hidden: true }), steps = el("span", { className: "steps" });
+  const bar = el("progress", { max: 1, value: 0, ariaLabel: "Steps done", hidden: true }), steps = el("span", { className: "steps" });
   const left = factOf("time left");
   const metrics = [["tokens/s", "perf/throughput"], ["reward", "reward/overall"], ["held-out accuracy", "val/accuracy"]]
     .map(([words, key]) => ({ key, ...factOf(words, key) }));
@@ -46,33 +47,33 @@ export const header = () => {
       "div",
       { className: "head" },
       el("div", { className: "who" }, name, state, link),
-      el("div", { className: "way" }, progress, steps),
+      el("div", { className: "way" }, bar, steps),
       list,
       error,
     ),
-    show(standing, ledger) {
-      if (!standing) return;
-      const way = wayWords(standing), { warm, done, total } = standing;
-      document.title = `${standing.name} – ${stateName(standing)}, ${way}`;
-      name.textContent = standing.name;
+    show(progress, ledger) {
+      if (!progress) return;
+      const way = progressWords(progress), { warm, done, total } = progress;
+      document.title = `${progress.name} – ${stateName(progress)}, ${way}`;
+      name.textContent = progress.name;
       state.hidden = false;
-      state.textContent = stateName(standing);
-      state.dataset.state = isPausing(standing) ? "pausing" : standing.state;
-      progress.hidden = total === undefined || ["idle", "starting"].includes(standing.state);
-      progress.max = Math.max(1, total ?? 1);
-      progress.value = done;
+      state.textContent = stateName(progress);
+      state.dataset.state = isPausing(progress) ? "pausing" : progress.state;
+      bar.hidden = total === undefined || ["idle", "starting"].includes(progress.state);
+      bar.max = Math.max(1, total ?? 1);
+      bar.value = done;
       steps.textContent = way;
       left.put(
-        RESTS.includes(standing.state) ? "–" : durationOf(secondsLeft(ledger, standing)),
+        RESTS.includes(progress.state) ? "–" : durationOf(secondsLeft(ledger, progress)),
         warm ? "time left in the warm start" : "time left",
       );
       for (const { key, put } of metrics) put(show(ledger.latest(key)));
-      error.hidden = !standing.error;
-      error.textContent = standing.error ?? "";
+      error.hidden = !progress.error;
+      error.textContent = progress.error ?? "";
     },
     connection(word, seconds) {
       link.dataset.state = word;
-      link.textContent = word === "live" ? "live" : word === "connecting" ? "connecting…" : `no connection; again in ${show(seconds)} s`;
+      link.textContent = word === "live" ? "live" : word === "connecting" ? "connecting…" : `no connection; retrying in ${show(seconds)} s`;
     },
   };
 };

@@ -11,7 +11,7 @@ import NEWEST_ANSWER from "./newest_answer.js" with { type: "text" };
 import NOTES_VIEW from "./notes_view.js" with { type: "text" };
 import ROLLOUTS from "./rollouts.js" with { type: "text" };
 import SESSION from "./session.js" with { type: "text" };
-import STANDING from "./standing.js" with { type: "text" };
+import RUN_PROGRESS from "./run_progress.js" with { type: "text" };
 import START from "./start.js" with { type: "text" };
 import THEME from "./theme.js" with { type: "text" };
 import TOKEN from "./token.js" with { type: "text" };
@@ -24,15 +24,15 @@ import ELEMENTS from "../page/elements.js" with { type: "text" };
 import FIELDS from "../page/fields.js" with { type: "text" };
 import HISTOGRAM from "../page/histogram.js" with { type: "text" };
 import LEDGER from "../page/ledger.js" with { type: "text" };
-import LOOKS from "../page/heatmap.js" with { type: "text" };
+import HEATMAP from "../page/heatmap.js" with { type: "text" };
 import PICTURE from "../page/picture.js" with { type: "text" };
 import PLOTS from "../page/plots.js" with { type: "text" };
 import PROFILE from "../page/profile.js" with { type: "text" };
-import SAID from "../page/said.js" with { type: "text" };
+import ANSWER_WITH_PROFILE from "../page/answer_with_profile.js" with { type: "text" };
 import SAMPLES from "../page/samples.js" with { type: "text" };
 import WORDS from "../page/words.js" with { type: "text" };
 
-/** The texts of the page's modules, each after those that it needs while it loads. */
+/** The texts of the page's modules. Each comes after those that it needs while it loads. */
 export const MODULES: readonly string[] = [
   ELEMENTS,
   FIELDS,
@@ -44,13 +44,13 @@ export const MODULES: readonly string[] = [
   WORDS,
   PLOTS,
   ANSWERS,
-  LOOKS,
+  HEATMAP,
   PICTURE,
   PROFILE,
-  SAID,
+  ANSWER_WITH_PROFILE,
   API,
   EVENT_STREAM,
-  STANDING,
+  RUN_PROGRESS,
   HEADER,
   CONTROLS,
   TUNING,

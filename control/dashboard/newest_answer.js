@@ -1,16 +1,16 @@
-/** The newest answer with its anchors, beside its picture: what AT-RL sees. */
+/** The view of the newest answer with its anchors and its picture. */
 import { mostOf, sampleCard } from "../page/answers.js";
 import { el, show } from "../page/elements.js";
 import { heatmapLegend, heatmapSwitch, overlaidPicture } from "../page/picture.js";
 import { profileOf } from "../page/profile.js";
-import { saidWithProfile } from "../page/said.js";
+import { answerWithProfile } from "../page/answer_with_profile.js";
 import { stepSamples } from "../page/samples.js";
 
 const HINT = "Point at a token, tap it, or move through the answer with Tab and the arrow keys.";
 
-/** The answer: `element`, `samples(lines)`, `isEmpty()`. What is being looked at stays. */
+/** The newest answer: `element`, `samples(lines)`, `isEmpty()`. It does not change while the user points at it. */
 export const newestAnswer = () => {
-  const box = el("div"), key = el("div"), look = el("p", { className: "look own", ariaLive: "polite" });
+  const box = el("div"), key = el("div"), tokenFacts = el("p", { className: "token-facts own", ariaLive: "polite" });
   let shown;
   const held = () => box.querySelector(".token:hover, .token:focus") !== null;
   const draw = (lines) => {
@@ -19,10 +19,10 @@ export const newestAnswer = () => {
     const { id, text, truth, image, samples: [sample] } = prompts.find((one) => one.image !== undefined && one.samples[0].profile) ??
       prompts[0];
     const picture = image && overlaidPicture(image, { alt: `The picture of ${id}` });
-    const { element, rest } = saidWithProfile(sample, {
+    const { element, rest } = answerWithProfile(sample, {
       most,
       pictures: picture ? [picture] : [],
-      tell: (words) => look.textContent = words,
+      tell: (words) => tokenFacts.textContent = words,
     });
     const all = el("a", { href: "#answers", textContent: `All answers of step ${show(step)}` });
     key.replaceChildren(heatmapLegend(most, { pictures: picture !== undefined }));
@@ -35,13 +35,13 @@ export const newestAnswer = () => {
           "div",
           {},
           el("p", { className: "question", textContent: text }),
-          sampleCard(sample, { truth, said: element }),
-          look,
+          sampleCard(sample, { truth, body: element }),
+          tokenFacts,
           el("p", {}, all),
         ),
       ),
     );
-    look.textContent = HINT;
+    tokenFacts.textContent = HINT;
     rest();
   };
   return {

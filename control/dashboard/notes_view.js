@@ -1,9 +1,9 @@
-/** What happened last. */
+/** The list of recent events. */
 import { el } from "../page/elements.js";
 
 const MOST = 200;
 
-/** The notes, the newest first: `element`, `add(words)`. */
+/** The notes, newest first: `element`, `add(words)`. */
 export const notesView = () => {
   const list = el("ol", { className: "notes" });
   return {

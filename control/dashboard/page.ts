@@ -7,7 +7,7 @@ import STYLE from "../page/style.css" with { type: "text" };
 import { MODULES } from "./modules.ts";
 import OWN_STYLE from "./style.css" with { type: "text" };
 
-/** What the form for tunable fields knows of one. */
+/** What the form needs to know about a tunable field. */
 interface About {
   readonly description?: string;
   readonly enum?: readonly string[];
@@ -17,7 +17,7 @@ interface Schema extends About {
   readonly properties?: Readonly<Record<string, Schema>>;
 }
 
-/** What is known of the tunable fields, by path. */
+/** Returns the schemas of the tunable fields, by path. */
 function aboutTunable(): Record<string, About> {
   const walk = ({ properties, description, enum: choices }: Schema, path: string): [string, About][] =>
     properties
@@ -26,15 +26,15 @@ function aboutTunable(): Record<string, About> {
   return Object.fromEntries(walk(z.toJSONSchema(tunableSchema, { io: "input" }) as Schema, ""));
 }
 
-// An anchor.
+// The icon is an anchor.
 const ICON = "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 32 32'%3E%3Cg fill='none' stroke='%23ff7a1a' " +
   "stroke-width='3' stroke-linecap='round'%3E%3Ccircle cx='16' cy='6' r='3'/%3E%3Cpath d='M16 9v19M10 14h12M5 20c1 5 5 8 11 8s10-3 11-8'/%3E%3C/g%3E%3C/svg%3E";
 
 /**
- * The dashboard: a page that holds no data of the run, and asks the endpoint that serves it with the token that it is given.
+ * Makes the dashboard's page. It contains no data of the run. Its script asks the endpoint that serves it, with the user's token.
  *
- * @returns Its text, and the headers that it is served with: only its own scripts and styles run, it speaks with its own endpoint alone, and no page may frame it.
- *
+ * @returns The page's text and the headers to serve it with. They allow only its own scripts and styles and requests to its own endpoint,
+ * and forbid framing.
  * @example
  * ```ts
  * import { dashboardPage } from "./page.ts";

@@ -1,4 +1,4 @@
-/** Answers that are fetched once, whoever shows them. */
+/** Fetches answers once and shares them between views. */
 export class Rollouts {
   #api;
   #newest;
@@ -7,12 +7,12 @@ export class Rollouts {
     this.#api = api;
   }
 
-  /** There are newer ones. */
+  /** Is called when newer answers are available. */
   forget() {
     this.#newest = undefined;
   }
 
-  /** Those of the newest step. */
+  /** Returns the answers of the newest step. */
   newest() {
     const asked = this.#newest ??= this.#api.json("/v1/rollouts").catch((error) => {
       this.#newest = undefined;
@@ -21,7 +21,7 @@ export class Rollouts {
     return asked;
   }
 
-  /** Those of a step. */
+  /** Returns the answers of a step. */
   of(step) {
     return this.#api.json(`/v1/rollouts?step=${step}`);
   }

@@ -13,22 +13,23 @@ import { header } from "./header.js";
 import { newestAnswer } from "./newest_answer.js";
 import { notesView } from "./notes_view.js";
 import { Rollouts } from "./rollouts.js";
-import { standingOf, stateWords } from "./standing.js";
+import { progressOf, stateWords } from "./run_progress.js";
 import { tuning, tuningWords } from "./tuning.js";
 import { views } from "./views.js";
 
-const LINES = 20_000, DRAW = 500, HISTOGRAM = 3000; // metrics kept; milliseconds between two drawings
+// the number of metrics lines that are kept; milliseconds between two updates of the curves and of the histogram
+const LINES = 20_000, DRAW = 500, HISTOGRAM = 3000;
 const RESTS = ["idle", "stopped", "done", "failed"];
-/** States in which the policy answers. */
+/** The states in which the policy answers. */
 const ANSWERS = ["warm-start", "running", "paused"];
 
-/** What is said where nothing is to be seen yet. */
+/** The words to show while there is nothing to display. */
 const NOTHING = {
   idle: "The run has not started: Start begins it.",
-  starting: "The run is starting: its model and its data are made ready.",
+  starting: "The run is starting: it loads the model and the data.",
 };
 
-/** Calls `work` at most once in so many milliseconds, and once more after the last call. */
+/** Limits calls of `work` to one per interval. The last call is never lost. */
 const spaced = (work, milliseconds) => {
   let timer, again = false;
   const run = () => {
@@ -42,7 +43,10 @@ const spaced = (work, milliseconds) => {
   return { ask: () => timer === undefined ? run() : again = true, end: () => clearTimeout(timer) };
 };
 
-/** What the page shows: `element`, `end()`. @param options `about` the tunable fields; `refused` is told when the token is not accepted; `theme` goes into the head. */
+/**
+ * Makes the page's content: `element`, `end()`. @param options `about`: the schemas of the tunable fields. `refused`: called when the token
+ * is not accepted. `theme`: an element for the header.
+ */
 export const session = (token, { about, refused, theme }) => {
   const over = new AbortController(), api = new Api({ token, refused }), ledger = new Ledger(LINES), rollouts = new Rollouts(api);
   const head = header(),
@@ -52,8 +56,8 @@ export const session = (token, { about, refused, theme }) => {
     notes = notesView(),
     docs = documentation(api);
   let status, warmSteps, link = "connecting";
-  const standing = () => standingOf(status, ledger, { warmSteps });
-  const steering = controls(api, { onStatus: (next) => stands(next) }), form = tuning(api, { about });
+  const progress = () => progressOf(status, ledger, { warmSteps });
+  const steering = controls(api, { onStatus: (next) => onStatus(next) }), form = tuning(api, { about });
   const talk = chat(api, { stepNow: () => status?.step ?? "–" });
   const answers = answersView(rollouts, {
     ask(question) {
@@ -68,17 +72,17 @@ export const session = (token, { about, refused, theme }) => {
     sections.notes.hidden = false;
   };
   const failed = (error) => !over.signal.aborted && note(error.message, "fault");
-  /** What is told with each step and with each state. */
-  const stand = () => {
-    const now = standing();
+  /** Updates what depends on the step and the state. */
+  const refresh = () => {
+    const now = progress();
     head.show(now, ledger);
-    steering.stands(now);
+    steering.update(now);
     talk.open(
       link === "live" && ANSWERS.includes(now?.state),
-      now && `The policy answers while the run is under way; it is ${stateWords(now)}.`,
+      now && `The policy answers only during a run; the run is ${stateWords(now)}.`,
     );
   };
-  /** A heading stands over something. */
+  /** Shows only headings that have content. */
   let hasCurves = false;
   const headings = () => {
     sections.newest.hidden = newest.isEmpty();
@@ -88,10 +92,10 @@ export const session = (token, { about, refused, theme }) => {
     nothing.textContent = status ? NOTHING[status.state] ?? "No step has been logged yet." : "Connecting to the run…";
   };
   const paint = spaced(() => {
-    stand();
+    refresh();
     if (document.hidden || pages.shown() !== "run") return;
     bimodality.numbers(ledger);
-    sections.curves.hidden = false; // a chart is drawn to the width that it has
+    sections.curves.hidden = false; // a chart's width is that of its visible box
     hasCurves = curves.draw(ledger);
     headings();
   }, DRAW);
@@ -113,10 +117,10 @@ export const session = (token, { about, refused, theme }) => {
   const heading = (title, ...children) => el("section", {}, el("h2", { textContent: title }), ...children);
   const nothing = el("p", { className: "note", role: "status", textContent: "Connecting to the run…" });
   const sections = {
-    newest: heading("Where the newest answer looks", newest.element),
+    newest: heading("Where the newest answer attends", newest.element),
     curves: heading("Curves", curves.element),
-    anchors: heading("Anchors and the rest", bimodality.element),
-    notes: heading("What happened", notes.element),
+    anchors: heading("Anchors and other tokens", bimodality.element),
+    notes: heading("Events", notes.element),
   };
   for (const section of Object.values(sections)) section.hidden = true;
   const pages = views({
@@ -129,7 +133,7 @@ export const session = (token, { about, refused, theme }) => {
     },
     answers: { title: "Answers", nodes: [heading("Answers", answers.element)] },
     chat: { title: "Chat", nodes: [heading("Ask the policy", talk.element)] },
-    settings: { title: "Settings", nodes: [heading("Settings that may change while it runs", form.element)] },
+    settings: { title: "Settings", nodes: [heading("Settings that can be changed during the run", form.element)] },
     api: { title: "API", nodes: [heading("HTTP endpoint", docs.element)] },
   }, { first: location.pathname === "/docs" ? "api" : "run", signal: over.signal, onOpen: (name) => opened[name]?.() });
 
@@ -152,22 +156,22 @@ export const session = (token, { about, refused, theme }) => {
       failed(error);
     }
   };
-  const stands = (next) => {
+  const onStatus = (next) => {
     const before = status?.state;
     status = next;
-    stand();
+    refresh();
     if (before === next.state) return;
     paint.ask();
     note(`The run is ${stateWords({ state: next.state })}.`, next.state === "failed" ? "fault" : "");
-    // A run that goes on from a checkpoint has dropped the lines past it.
+    // A resumed run has dropped the lines after its checkpoint.
     if (RESTS.includes(before) && !RESTS.includes(next.state) || before === "starting") reload();
   };
   const HANDLERS = {
-    status: stands,
+    status: onStatus,
     metrics(line) {
       ledger.add(line);
-      // The status is told when the state changes, not with each step.
-      if (status && line.phase !== "sft" && line.step > status.step) stands({ ...status, step: line.step });
+      // The status is sent when the state changes, not at each step.
+      if (status && line.phase !== "sft" && line.step > status.step) onStatus({ ...status, step: line.step });
       paint.ask();
     },
     rollouts({ step }) {
@@ -191,7 +195,7 @@ export const session = (token, { about, refused, theme }) => {
       link = word;
       head.connection(word, seconds);
       steering.connection(word);
-      stand();
+      refresh();
     },
     onEvent: ({ event, data }) => HANDLERS[event]?.(JSON.parse(data)),
   });

@@ -1,4 +1,4 @@
-/** Dark or light. */
+/** The choice of a dark or light theme. */
 import { el } from "../page/elements.js";
 import { redrawPlots } from "../page/plots.js";
 
@@ -9,7 +9,7 @@ const apply = (theme) => {
   redrawPlots();
 };
 
-/** The choice of a theme; it is kept for the next visit. */
+/** The control for the theme. The choice is kept for the next visit. */
 export const themeChoice = () => {
   const select = el(
     "select",

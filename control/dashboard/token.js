@@ -1,12 +1,12 @@
-/** The token: from the address, from the session, or from a form. */
+/** Gets the token from the address, from the session, or from a form. */
 import { el } from "../page/elements.js";
 
 const KEY = "kedge-token";
 
-/** The token in an address's fragment; undefined where there is none. */
+/** Returns the token in an address's fragment, or undefined if there is none. */
 export const tokenIn = (fragment) => new URLSearchParams(fragment.replace(/^#/, "")).get("token")?.trim() || undefined;
 
-/** Takes the token out of the address bar, and keeps it for the session. @returns It, or the one that was kept. */
+/** Removes the token from the address bar, and keeps it for the session. @returns That token, or the one of the session. */
 export const takenToken = () => {
   const given = tokenIn(location.hash);
   if (given !== undefined) {
@@ -16,10 +16,10 @@ export const takenToken = () => {
   return given ?? sessionStorage.getItem(KEY) ?? undefined;
 };
 
-/** Keeps a token for the session; undefined forgets it. */
+/** Keeps a token for the session. With undefined the stored token is removed. */
 export const keepToken = (token) => token === undefined ? sessionStorage.removeItem(KEY) : sessionStorage.setItem(KEY, token);
 
-/** A form that asks for the token. @param words Why. */
+/** Makes a form that asks for the token. @param words The reason. */
 export const tokenForm = (words, { onToken }) => {
   const input = el("input", { id: "token", type: "password", required: true, autocomplete: "current-password" });
   const form = el(

@@ -1,7 +1,7 @@
-/** The fields that may change while the run goes on. */
+/** The form of the fields that can be changed during the run. */
 import { el } from "../page/elements.js";
 
-/** The part of a configuration that these paths and values are. */
+/** Makes a nested object from paths and values. */
 export const nestedOf = (changes) => {
   const whole = {};
   for (const [path, value] of Object.entries(changes)) {
@@ -11,7 +11,7 @@ export const nestedOf = (changes) => {
   return whole;
 };
 
-/** What a change came to, in words. */
+/** Describes the result of a change. */
 export const tuningWords = ({ changed, fromStep }) =>
   changed.length === 0
     ? "Nothing has changed."
@@ -19,7 +19,7 @@ export const tuningWords = ({ changed, fromStep }) =>
       changed.map(({ path, from, to }) => `${path} ${JSON.stringify(from)} → ${JSON.stringify(to)}`).join(", ")
     }.`;
 
-/** A field of the form: its row, its input, what it holds, and what is wrong with it. */
+/** A field of the form with its row, its input, its value and its error. */
 const fieldOf = (path, { value, about }) => {
   const id = `tune-${path}`, fault = el("span", { className: "fault", id: `${id}-fault` });
   const input = about?.enum
@@ -50,7 +50,7 @@ const fieldOf = (path, { value, about }) => {
     read,
     changed,
     focus: () => input.focus(),
-    /** Takes the run's value; what is being typed stays. */
+    /** Sets the run's value. Text that the user is typing is kept. */
     update(next) {
       if (changed()) now = next;
       else put(next);
@@ -67,7 +67,7 @@ const fieldOf = (path, { value, about }) => {
   };
 };
 
-/** The form: `element`, `load()`, `tuned(tuning)`. @param options `about`: by path, as JSON Schema has it. */
+/** The form: `element`, `load()`, `tuned(tuning)`. @param options `about`: the JSON Schema of each field, by path. */
 export const tuning = (api, { about }) => {
   const fields = new Map(), said = el("p", { className: "said", ariaLive: "polite" }), rows = el("div", { className: "fields" });
   const send = el("button", { type: "submit", textContent: "Change" }), undo = el("button", { type: "reset", textContent: "Undo" });
@@ -117,7 +117,7 @@ export const tuning = (api, { about }) => {
   return {
     element: form,
     load,
-    /** Another client, or this one, has changed fields. */
+    /** Is called when this client or another one has changed fields. */
     tuned: ({ changed }) => changed.forEach(({ path, to }) => fields.get(path)?.update(to)),
   };
 };

@@ -1,7 +1,7 @@
-/** Parts of the page, one of which is shown; the address's fragment says which. */
+/** The views of the page. One is shown; the address's fragment names it. */
 import { el } from "../page/elements.js";
 
-/** @param options `first`: shown where the address names none; `onOpen` is told of the one that opens. */
+/** @param options `first`: the view to show if the address names none. `onOpen` is called with the name of a view that opens. */
 export const views = (parts, { first, signal, onOpen }) => {
   const links = {}, boxes = {};
   for (const [name, { title, nodes }] of Object.entries(parts)) {

@@ -1,7 +1,7 @@
 import { KedgeError } from "../../ffi/errors.ts";
 import type { z } from "zod";
 
-/** Kinds of refusals. */
+/** The kinds of errors. */
 export const ERROR_TYPES = [
   "invalid_request_error",
   "authentication_error",
@@ -12,22 +12,22 @@ export const ERROR_TYPES = [
   "unavailable_error",
 ] as const;
 
-/** Statuses of refusals. */
+/** The HTTP statuses of errors. */
 export type ErrorStatus = 400 | 401 | 403 | 404 | 405 | 408 | 409 | 413 | 414 | 415 | 421 | 422 | 429 | 431 | 500 | 503;
 
-/** What a refusal says beside its words. */
+/** The machine-readable parts of an error. */
 export interface ErrorFacts {
-  /** For programs. */
+  /** A code for programs. */
   readonly code?: string;
-  /** The field that is wrong, as "optim.lr". */
+  /** The field that is wrong, such as "optim.lr". */
   readonly param?: string;
   /** The run's state. */
   readonly state?: string;
-  /** Header fields. */
+  /** Header fields of the answer. */
   readonly headers?: Readonly<Record<string, string>>;
 }
 
-/** The body of a refusal. */
+/** The body of an error answer. */
 export interface ErrorBody {
   readonly error: {
     readonly message: string;
@@ -57,34 +57,34 @@ function typeOf(status: ErrorStatus): typeof ERROR_TYPES[number] {
   }
 }
 
-/** A refusal as a client sees it. */
+/** An error that is sent to the client. */
 export class ApiError extends Error {
-  /** "ApiError". */
+  /** The error's name, "ApiError". */
   override readonly name = "ApiError";
 
-  /** A refusal with its status, words for the client, and facts. */
+  /** Makes an error with its status, a message for the client, and machine-readable facts. */
   constructor(readonly status: ErrorStatus, message: string, readonly facts: ErrorFacts = {}) {
     super(message);
   }
 
-  /** As JSON. */
+  /** Returns the error as JSON. */
   body(): ErrorBody {
     const { code = null, param = null, state } = this.facts;
     return { error: { message: this.message, type: typeOf(this.status), code, param, ...(state !== undefined && { state }) } };
   }
 
-  /** As an answer. */
+  /** Returns the error as an answer. */
   response(): Response {
     return Response.json(this.body(), { status: this.status, headers: { ...this.facts.headers } });
   }
 }
 
 /**
- * What a client is told of an error of the run. Only errors that are made for a caller's eyes keep their words.
+ * Translates an error of the run for the client. Only errors that are meant for callers keep their message.
  *
- * @param error What was thrown.
- * @param options `wrong`: status of a value that the run refuses. `missing`: of what is out of range.
- * @returns Undefined for an error that nobody expected.
+ * @param error The thrown value.
+ * @param options `wrong`: the status for a value that the run refuses. `outOfRange`: the status for a RangeError.
+ * @returns Undefined for an unexpected error.
  */
 export function refusalOf(error: unknown, options: { wrong?: 400 | 422; outOfRange?: 400 | 404 | 422 } = {}): ApiError | undefined {
   const { wrong = 400, outOfRange = wrong } = options;
@@ -104,7 +104,8 @@ export function refusalOf(error: unknown, options: { wrong?: 400 | 422; outOfRan
         return undefined;
     }
   }
-  // A plain RangeError is a caller's; V8's own ("Maximum call stack size exceeded", "Invalid array length") and its TypeErrors say nothing to a client.
+  // Kedge's own RangeErrors are for callers. V8's ("Maximum call stack size exceeded", "Invalid array length") and TypeErrors mean nothing
+  // to a client.
   if (error instanceof RangeError && error.message.startsWith("Cannot ")) return new ApiError(outOfRange, error.message);
   if (
     error instanceof TypeError && error.message.startsWith("Cannot ") && !/^Cannot (read|set|destructure|convert|mix)\b/.test(error.message)
@@ -114,7 +115,7 @@ export function refusalOf(error: unknown, options: { wrong?: 400 | 422; outOfRan
   return undefined;
 }
 
-/** A value that is not as its schema has it: the first fault, of a union's alternatives the one that came furthest. */
+/** Makes an error from a schema's issues: the first one, or in a union the one of the alternative that matched furthest. */
 export function refusalOfIssues(issues: readonly z.core.$ZodIssue[], options: { status?: 400 | 422; what?: string } = {}): ApiError {
   const { status = 400, what = "the request" } = options;
   const { path, message } = deepest(issues[0]!, []);
@@ -125,7 +126,7 @@ export function refusalOfIssues(issues: readonly z.core.$ZodIssue[], options: { 
   });
 }
 
-/** A client's own words, no longer than is good for an answer. */
+/** Shortens a client's own text for an answer. */
 export function clip(text: string): string {
   return text.length > 200 ? `${text.slice(0, 200)}...` : text;
 }
@@ -133,7 +134,7 @@ export function clip(text: string): string {
 function deepest(issue: z.core.$ZodIssue, before: readonly PropertyKey[]): { path: string[]; message: string } {
   const path = [...before, ...issue.path];
   if (issue.code === "unrecognized_keys") {
-    return { path: [...path, issue.keys[0]!].map(String), message: `there is no such field, or it cannot be set here` };
+    return { path: [...path, issue.keys[0]!].map(String), message: `unknown field, or it cannot be set here` };
   }
   if (issue.code === "invalid_union") {
     const [best] = issue.errors.toSorted((a, b) => depth(b) - depth(a));

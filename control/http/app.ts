@@ -17,13 +17,13 @@ import { addRun } from "./routes/run.ts";
 
 /** The endpoint without a socket. */
 export interface ControlApp {
-  /** Answers a request; never throws. */
+  /** Answers a request. It never throws. */
   fetch(request: Request, caller: Caller): Promise<Response>;
   /** The interface as OpenAPI 3.1. */
   readonly document: Readonly<Record<string, unknown>>;
-  /** What is held now, and what went wrong so far. */
+  /** Returns what is held now, and the number of errors so far. */
   counts(): ControlCounts;
-  /** Ends all streams, gives up all chats, and listens to the run no more. */
+  /** Ends all streams, cancels all chats, and stops listening to the run. */
   close(): void;
 }
 
@@ -37,21 +37,21 @@ const SAFE = {
   "cache-control": "no-store",
 };
 
-/** The endpoint of a run. What a client sends never names a file, and nothing of the run waits for a client. */
+/** Makes the endpoint of a run. Data of a client never names a file, and the run never waits for a client. */
 export function createApp(control: RunControl, options: AppOptions): ControlApp {
   const limits = { ...LIMITS, ...options.limits }, closing = new AbortController();
   let unexpected = 0;
   const counts = () => ({ clients: events.clients, cutOff: events.cutOff, unexpected });
   const surprise = (error: unknown) => {
     unexpected++;
-    // Its words may tell of paths or memory: they are for the log of this process.
+    // The message may contain paths or memory sizes, so that it goes only to this process's log.
     (options.onUnexpected ?? writeError)(error);
-    return new ApiError(500, "Cannot answer: something went wrong that nobody expected; the log of the run may say what");
+    return new ApiError(500, "Cannot answer: an unexpected error occurred; the log of the run may name it");
   };
   const exposition = new Exposition(control, counts);
   const events = new EventLog((listener) =>
     control.listen((event) => {
-      // Whoever tells must not hear of trouble here.
+      // An error of the listener must not reach the client.
       try {
         exposition.see(event);
         listener(event);
@@ -76,9 +76,9 @@ export function createApp(control: RunControl, options: AppOptions): ControlApp 
   const document = openApiOf(app), guard = new Guard(routesOf(document), { ...options, limits });
 
   function answerTo(error: unknown): Response {
-    // The validators' own: a body that is no JSON.
+    // The validators throw this for a body that is not JSON.
     if (error instanceof HTTPException && error.status === 400) {
-      return new ApiError(400, "Cannot read the body: it is no JSON", { code: "not_json" }).response();
+      return new ApiError(400, "Cannot read the body: it is not JSON", { code: "not_json" }).response();
     }
     return (refusalOf(error) ?? surprise(error)).response();
   }
@@ -122,7 +122,7 @@ function writeError(error: unknown): void {
 
 const KNOWN_METHODS = new Set(["GET", "HEAD", "POST", "PATCH", "PUT", "DELETE", "OPTIONS"]);
 
-/** The paths of a document. HEAD is wherever GET is. */
+/** Returns the paths of a document with their methods. HEAD is allowed where GET is. */
 function routesOf(document: ReturnType<typeof openApiOf>): KnownRoutes {
   return new Map(
     Object.entries(document.paths ?? {}).map(([path, item]) => {

@@ -1,44 +1,44 @@
 import { ApiError } from "./api_error.ts";
 
-/** Bytes of bodies that are held, over all requests. */
+/** Limits the bytes of bodies that are held by all requests together. */
 export class BodyBudget {
   #held = 0;
 
-  /** @param most Bytes. */
+  /** @param most The limit in bytes. */
   constructor(readonly most: number) {}
 
-  /** Bytes that are held. */
+  /** The bytes that are held. */
   get held(): number {
     return this.#held;
   }
 
-  /** Takes bytes. @returns Whether there were as many. */
+  /** Reserves bytes. @returns Whether they were available. */
   take(bytes: number): boolean {
     if (this.#held + bytes > this.most) return false;
     this.#held += bytes;
     return true;
   }
 
-  /** Gives bytes back. */
+  /** Releases bytes. */
   give(bytes: number): void {
     this.#held -= bytes;
   }
 }
 
-/** How a body is read. */
+/** The limits for reading a body. */
 export interface BodyOptions {
-  /** Bytes that it may have. */
+  /** The maximum number of bytes. */
   readonly most: number;
-  /** Milliseconds that it may take. */
+  /** The maximum time in milliseconds. */
   readonly time: number;
   readonly budget: BodyBudget;
 }
 
 /**
- * Reads a request's body, with bounds on its bytes, which are counted as they come, and on the time.
+ * Reads a request's body. The bytes are counted as they arrive, and the time is limited.
  *
- * @returns The bytes; the budget holds as many until the caller gives them back.
- * @throws {ApiError} 413, 408, 503, and 400 where the client breaks off.
+ * @returns The bytes. The budget holds them until the caller releases them.
+ * @throws {ApiError} 413, 408, 503, and 400 if the client ends the connection.
  */
 export async function readBody(request: Request, options: BodyOptions): Promise<Uint8Array<ArrayBuffer>> {
   const { most, time, budget } = options;
@@ -63,9 +63,9 @@ export async function readBody(request: Request, options: BodyOptions): Promise<
   } catch (error) {
     budget.give(bytes);
     if (limit.signal.aborted) {
-      throw new ApiError(408, `Cannot read the body: it did not come within ${time / 1000} s`, { code: "body_too_slow" });
+      throw new ApiError(408, `Cannot read the body: it did not arrive within ${time / 1000} s`, { code: "body_too_slow" });
     }
-    throw error instanceof ApiError ? error : new ApiError(400, "Cannot read the body: it broke off");
+    throw error instanceof ApiError ? error : new ApiError(400, "Cannot read the body: the connection ended");
   } finally {
     clearTimeout(timer);
   }

@@ -1,14 +1,14 @@
-/** Milliseconds that a connection may take over something. */
+/** Time limits for a connection, in milliseconds. */
 export interface Patience {
-  /** For a request's header, from the connection's start or from the header's first byte. */
+  /** For a request's header, counted from the connection's start or the header's first byte. */
   readonly header: number;
-  /** Without a request, after one; and for 64 KiB of an answer to be taken. */
+  /** For an open connection without a request, and for the client to read 64 KiB of an answer. */
   readonly idle: number;
 }
 
-/** A client's connection: bytes from outside, which are carried to a server on this machine, and back. */
+/** A client's connection. Its bytes are forwarded to a server on this machine, and back. */
 export class Connection {
-  /** What the client is bounded by: see {@linkcode addressOf}. */
+  /** The address by which the client is limited: see {@linkcode addressOf}. */
   readonly address: string;
   readonly #outer: Deno.TcpConn;
   readonly #clock: () => number;
@@ -29,32 +29,32 @@ export class Connection {
     this.address = addressOf(outer.remoteAddr.hostname);
   }
 
-  /** Fires when the client has gone, or was sent away. */
+  /** Aborts when the client has disconnected or was disconnected. */
   get gone(): AbortSignal {
     return this.#gone.signal;
   }
 
-  /** Whether a request with the right token came on it. */
+  /** Whether a request with the right token has arrived on it. */
   get isKnown(): boolean {
     return this.#isKnown;
   }
 
-  /** Whether anything came on it. */
+  /** Whether any byte has arrived on it. */
   get isUsed(): boolean {
     return this.#inner !== undefined;
   }
 
-  /** Since when it has had no request under way; undefined while it has one. */
+  /** The time since which it has no request; undefined during a request. */
   get idleSince(): number | undefined {
     return this.#requests === 0 ? this.#idleSince : undefined;
   }
 
-  /** A request with the right token came on it. */
+  /** Notes that a request with the right token has arrived. */
   know(): void {
     this.#isKnown = true;
   }
 
-  /** A request begins on it. @returns Ends it. */
+  /** Notes that a request begins. @returns A function that notes its end. */
   begin(): () => void {
     this.#requests++;
     this.#headerSince = undefined;
@@ -64,12 +64,12 @@ export class Connection {
     };
   }
 
-  /** Lets it be open for no more than half a second after the request under way: what else comes on it is of no use. */
+  /** Closes the connection within half a second after the current request, because what else arrives on it is useless. */
   hurry(): void {
     this.#hurriedSince ??= this.#clock();
   }
 
-  /** Whether it takes too long over a header, an answer, or nothing. */
+  /** Tells whether it exceeds the time limit for a header, for an answer, or without a request. */
   isLate({ header, idle }: Patience): boolean {
     const now = this.#clock(), over = (since: number | undefined, most: number) => since !== undefined && now - since > most;
     return over(this.#writingSince, idle) ||
@@ -77,7 +77,7 @@ export class Connection {
   }
 
   /**
-   * Carries bytes both ways until either side ends. Nothing is opened inside before the first byte comes.
+   * Forwards bytes both ways until one side ends. The server is contacted only when the first byte arrives.
    *
    * @param open Connects to the server.
    */
@@ -89,13 +89,13 @@ export class Connection {
       if (this.gone.aborted) return inner.close();
       await Promise.race([this.#request(inner, { buffer, read }), this.#answer(inner)]);
     } catch {
-      // It was closed or reset, here or there: the connection is over either way.
+      // Either side closed or reset the connection.
     } finally {
       this.close();
     }
   }
 
-  /** Ends both sides. */
+  /** Closes both sides. */
   close(): void {
     if (this.#gone.signal.aborted) return;
     this.#gone.abort();
@@ -120,7 +120,7 @@ export class Connection {
       // deno-lint-ignore no-await-in-loop -- bytes in their order
       const read = await inner.read(buffer);
       if (read === null) return;
-      // The time is that of the whole piece: who takes a byte now and then is late too.
+      // The time limit applies to the whole piece, so that a client that reads single bytes is late too.
       this.#writingSince = this.#clock();
       // deno-lint-ignore no-await-in-loop -- bytes in their order
       await writeAll(this.#outer, buffer.subarray(0, read));
@@ -135,7 +135,8 @@ async function writeAll(to: Deno.TcpConn, bytes: Uint8Array): Promise<void> {
 }
 
 /**
- * What a client is counted by: its IPv4 address, or the first 64 bits of its IPv6 address, of which one machine has all the rest.
+ * Returns the address by which a client is counted: its IPv4 address, or the first 64 bits of its IPv6 address, because one machine usually
+ * owns all the rest.
  *
  * @example
  * ```ts

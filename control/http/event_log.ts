@@ -4,16 +4,16 @@ import type { Limits } from "./options.ts";
 type Sizes = Pick<Limits, "ring" | "clients" | "addressClients" | "queueEvents" | "queueBytes" | "heartbeat">;
 
 const encoder = new TextEncoder(), HEARTBEAT = encoder.encode(": still here\n\n");
-const CHUNK = 64 * 1024; // bytes handed over at a time
+const CHUNK = 64 * 1024; // the number of bytes that are passed on at once
 
-/** An event as a client reads it. JSON has no line breaks. */
+/** Formats an event for the stream. JSON has no line breaks. */
 function frame(event: string, data: unknown, id?: string): Uint8Array {
   return encoder.encode(`${id === undefined ? "" : `id: ${id}\n`}event: ${event}\ndata: ${JSON.stringify(data)}\n\n`);
 }
 
-/** One client: what it has not taken yet. Frames are shared by all clients. */
+/** A client with the events that it has not read yet. All clients share the frames. */
 class Client {
-  #first: Uint8Array[]; // what it missed; bounded by the ring
+  #first: Uint8Array[]; // the events that it missed; the ring limits their number
   #queue: Uint8Array[] = [];
   #bytes = 0;
   #wake: (() => void) | undefined;
@@ -46,7 +46,7 @@ class Client {
     }, { highWaterMark: 0 });
   }
 
-  /** @returns False where the client is too far behind. */
+  /** @returns False if the client is too far behind. */
   push(bytes: Uint8Array): boolean {
     if (this.#queue.length >= this.#sizes.queueEvents || this.#bytes + bytes.length > this.#sizes.queueBytes) return false;
     this.#queue.push(bytes);
@@ -55,7 +55,7 @@ class Client {
     return true;
   }
 
-  /** "ended": after what is queued. "cut": at once. "gone": there is nobody to tell. */
+  /** "ended": ends after the queued events. "cut": ends at once. "gone": the client has disconnected. */
   end(how: "ended" | "cut" | "gone"): void {
     if (this.#end !== "open") return;
     this.#end = how === "cut" ? "ended" : how;
@@ -82,8 +82,8 @@ class Client {
 }
 
 /**
- * A run's events for any number of clients: each is written once, kept in a ring for who comes back, and queued for who is there. A client that is too far
- * behind is cut off; nobody waits for it.
+ * Sends a run's events to any number of clients. Each event is written once, kept in a ring for clients that reconnect, and queued for
+ * connected clients. A client that is too far behind is disconnected. Nobody waits for it.
  */
 export class EventLog {
   readonly #sizes: Sizes;
@@ -96,62 +96,62 @@ export class EventLog {
   #cutOff = 0;
   #closed = false;
 
-  /** @param listen As of `RunControl`. */
+  /** @param listen The `listen` of a `RunControl`. */
   constructor(listen: (listener: (event: RunEvent) => void) => () => void, sizes: Sizes) {
     this.#sizes = sizes;
     this.#unlisten = listen((event) => this.#add(event));
   }
 
-  /** Clients that are there. */
+  /** The number of connected clients. */
   get clients(): number {
     return this.#clients.size;
   }
 
-  /** Clients that were cut off: they read too slowly, or others of their address came. */
+  /** The number of clients that were disconnected because they read too slowly, or because newer clients of their address arrived. */
   get cutOff(): number {
     return this.#cutOff;
   }
 
-  /** Whether one more client would be too many. */
+  /** Whether the number of clients is at its limit. */
   get isFull(): boolean {
     return this.#closed || this.#clients.size >= this.#sizes.clients;
   }
 
-  /** Number of the last event: whoever asks for the status now, and then joins after this number, misses nothing. */
+  /** The number of the last event. A client that asks for the status now and then joins after this number misses nothing. */
   get last(): number {
     return this.#last;
   }
 
   /**
-   * A new client's stream: the status first; then what it missed since the event `lastId`, or a `reset` where that is not known any more, or what came after
-   * the number `since`; then what happens. Where its address has as many clients as it may have, the oldest is cut off: whether that one still reads cannot
-   * be seen before much has happened.
+   * Opens a new client's stream. The status comes first. Then come the events since `lastId`, or a `reset` if that id is no longer known,
+   * or the events since the number `since`. Then come new events. If the client's address is at its limit, its oldest client is
+   * disconnected, because it cannot be seen early whether that client still reads.
    */
   join(
     status: unknown,
     options: { since: number; lastId?: string | undefined; address?: string | undefined },
   ): ReadableStream<Uint8Array<ArrayBuffer>> {
     const { since, lastId, address } = options, first: Uint8Array[] = [encoder.encode("retry: 2000\n\n")];
-    const known = lastId === undefined || lastId === "" ? since : this.#numberOf(lastId);
-    if (known === undefined) {
+    const start = lastId === undefined || lastId === "" ? since : this.#numberOf(lastId);
+    if (start === undefined) {
       first.push(frame("status", status), frame("reset", {}, this.#id(since)));
     } else {
-      first.push(frame("status", status, this.#id(known)));
+      first.push(frame("status", status, this.#id(start)));
     }
-    const missed = this.#last - (known ?? since);
+    const missed = this.#last - (start ?? since);
     if (missed > 0) first.push(...this.#ring.slice(-missed));
     const client = new Client(first, { sizes: this.#sizes, address, gone: (gone) => this.#drop(gone) });
     if (this.#closed) client.end("ended");
     else {
-      const own = [...this.#clients].filter((each) => address !== undefined && each.address === address);
-      if (own.length >= this.#sizes.addressClients) this.#cut(own[0]!);
+      const sameAddress = [...this.#clients].filter((each) => address !== undefined && each.address === address);
+      if (sameAddress.length >= this.#sizes.addressClients) this.#cut(sameAddress[0]!);
       this.#clients.add(client);
       this.#timer ??= setInterval(() => this.#send(HEARTBEAT), this.#sizes.heartbeat);
     }
     return client.stream;
   }
 
-  /** Ends all streams and listens no more. */
+  /** Ends all streams and stops listening. */
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
@@ -166,7 +166,7 @@ export class EventLog {
     return `${this.#epoch}-${number}`;
   }
 
-  /** The number of an event from which on all are in the ring. */
+  /** Returns the number after an event's id, if all later events are in the ring. */
   #numberOf(id: string): number | undefined {
     const [, epoch, digits] = /^([0-9a-f]{12})-(\d{1,15})$/.exec(id) ?? [];
     const number = Number(digits);

@@ -1,13 +1,13 @@
 import { RUN_STATES, type RunControl, type RunEvent } from "../../actors/run_control.ts";
 
-/** What the endpoint itself has to tell. */
+/** The endpoint's own counts. */
 export interface EndpointCounts {
   readonly clients: number;
   readonly cutOff: number;
   readonly unexpected: number;
 }
 
-const MOST = 2000; // metrics by name
+const MOST = 2000; // the maximum number of metrics with a name from the run
 
 type Labels = Readonly<Record<string, string>>;
 
@@ -15,7 +15,7 @@ const escape = (text: string) => text.replaceAll("\\", "\\\\").replaceAll("\n", 
 const value = (number: number) =>
   Number.isNaN(number) ? "NaN" : number === Infinity ? "+Inf" : number === -Infinity ? "-Inf" : String(number);
 
-/** One metric with its samples, in Prometheus' text format. */
+/** Formats one metric with its samples in Prometheus' text format. */
 function family(
   name: string,
   options: { help: string; type: "gauge" | "counter"; samples: readonly (readonly [Labels, number])[] },
@@ -28,12 +28,12 @@ function family(
   return lines.length === 0 ? "" : `# HELP ${name} ${escape(help)}\n# TYPE ${name} ${type}\n${lines.join("")}`;
 }
 
-/** A metric's name as Prometheus has it: "reward/overall" is "kedge_reward_overall". */
+/** Returns a metric's name for Prometheus: "reward/overall" becomes "kedge_reward_overall". */
 function prometheusName(name: string): string {
   return `kedge_${name.replaceAll(/[^a-zA-Z0-9_]+/g, "_")}`;
 }
 
-/** A run's numbers as Prometheus reads them. */
+/** Collects a run's numbers for Prometheus. */
 export class Exposition {
   readonly #control: RunControl;
   readonly #counts: () => EndpointCounts;
@@ -46,51 +46,55 @@ export class Exposition {
     this.#counts = counts;
   }
 
-  /** Takes note of a line of metrics. */
+  /** Records a line of metrics. */
   see(event: RunEvent): void {
     if (event.kind === "metrics") this.#take(event.data, true);
   }
 
-  /** Takes note of a request. */
+  /** Records a request. */
   count(labels: { route: string; method: string; code: number }): void {
     const { route, method, code } = labels, key = `${route} ${method} ${code}`;
-    const found = this.#requests.get(key);
-    if (found) found.count++;
+    const counter = this.#requests.get(key);
+    if (counter) counter.count++;
     else this.#requests.set(key, { labels: { route, method, code: String(code) }, count: 1 });
   }
 
-  /** Everything as text, format 0.0.4. */
+  /** Returns all metrics as text, format 0.0.4. */
   async text(): Promise<string> {
-    // Values that come once in many steps are older than this endpoint may be.
+    // Values that are logged only every few steps may be older than this endpoint.
     await (this.#seeded ??= this.#seed());
     const { state, name, step, maxSteps, accounts } = await this.#control.status(), { clients, cutOff, unexpected } = this.#counts();
     const gauge = (metric: string, help: string, samples: readonly (readonly [Labels, number])[]) =>
       family(metric, { help, type: "gauge", samples });
     const counter = (metric: string, help: string, samples: readonly (readonly [Labels, number])[]) =>
       family(metric, { help, type: "counter", samples });
-    const own = [
-      gauge("kedge_run_info", "The run.", [[{ name }, 1]]),
-      gauge("kedge_run_state", "1 for the state that the run is in.", RUN_STATES.map((each) => [{ state: each }, each === state ? 1 : 0])),
-      gauge("kedge_step", "Steps that are done.", [[{}, step]]),
-      gauge("kedge_max_steps", "Steps of the whole run.", [[{}, maxSteps]]),
-      gauge("kedge_account_bytes", "Bytes that an actor holds.", Object.entries(accounts).map(([actor, bytes]) => [{ actor }, bytes])),
-      gauge("kedge_event_clients", "Clients of the events.", [[{}, clients]]),
-      counter("kedge_event_clients_cut_off_total", "Clients of the events that read too slowly.", [[{}, cutOff]]),
+    const ownMetrics = [
+      gauge("kedge_run_info", "The name of the run, in the label.", [[{ name }, 1]]),
+      gauge(
+        "kedge_run_state",
+        "1 for the run's current state, 0 for the others.",
+        RUN_STATES.map((each) => [{ state: each }, each === state ? 1 : 0]),
+      ),
+      gauge("kedge_step", "Completed steps.", [[{}, step]]),
+      gauge("kedge_max_steps", "The number of steps of the whole run.", [[{}, maxSteps]]),
+      gauge("kedge_account_bytes", "Bytes that each actor holds.", Object.entries(accounts).map(([actor, bytes]) => [{ actor }, bytes])),
+      gauge("kedge_event_clients", "Connected clients of the event stream.", [[{}, clients]]),
+      counter("kedge_event_clients_cut_off_total", "Clients of the event stream that were disconnected.", [[{}, cutOff]]),
       counter("kedge_http_unexpected_errors_total", "Answers with status 500.", [[{}, unexpected]]),
       counter(
         "kedge_http_requests_total",
-        "Requests by route and status.",
+        "HTTP requests by route, method and status.",
         [...this.#requests.values()].map((each) => [each.labels, each.count]),
       ),
     ];
-    const taken = new Set(own.map((text) => /^# HELP (\S+)/.exec(text)?.[1]));
+    const reserved = new Set(ownMetrics.map((text) => /^# HELP (\S+)/.exec(text)?.[1]));
     const metrics = [...this.#newest].toSorted(([a], [b]) => a < b ? -1 : 1).map(([metric, number]) => {
       const safe = prometheusName(metric);
-      if (taken.has(safe)) return "";
-      taken.add(safe);
-      return gauge(safe, `Newest ${metric}.`, [[{}, number]]);
+      if (reserved.has(safe)) return "";
+      reserved.add(safe);
+      return gauge(safe, `The latest value of ${metric}.`, [[{}, number]]);
     });
-    return [...own, ...metrics].join("");
+    return [...ownMetrics, ...metrics].join("");
   }
 
   async #seed(): Promise<void> {

@@ -1,21 +1,22 @@
 /**
- * What stands before `Deno.serve`, which has no bound on connections, none on the time of a request's header, and none on a connection without a request, and
- * whose requests cannot tell that their client has gone.
+ * Stands in front of `Deno.serve`. `Deno.serve` does not limit connections, the time for a request's header, or connections without a
+ * request, and its requests cannot tell that their client has disconnected.
  *
  * @module
  */
 import { Connection, type Patience } from "./connection.ts";
 import type { Limits } from "./options.ts";
 
-/** What a gate is bounded by. */
+/** The limits of a gate. */
 export type GateLimits = Patience & Pick<Limits, "connections" | "addressConnections" | "strangers" | "addressStrangers">;
 
 /**
- * Accepts connections and carries their bytes to a server on this machine.
+ * Accepts connections and forwards their bytes to a server on this machine.
  *
- * A connection is a stranger until a request with the right token came on it. Strangers have places of their own, so that they take none from who has the token;
- * and a new one is always let in, where all places are taken instead of the oldest of the address that has the most. So whoever asks at once is answered,
- * however many wait. Of the others one that has no request under way makes room.
+ * A connection is a stranger until a request with the right token has arrived on it. Strangers have their own limit, so that they do not
+ * use up the connections of clients with the token. A new stranger is always accepted. If the limit is reached, the oldest stranger of the
+ * address with the most connections is dropped, so that a new client is answered at once, however many wait. If known connections reach
+ * their limit, one without a request is dropped.
  */
 export class Gate {
   readonly #listener: Deno.TcpListener;
@@ -32,7 +33,7 @@ export class Gate {
   #isOpen = true;
   readonly #accepting: Promise<void>;
 
-  /** @param options Where to listen; `target`: the server's port on 127.0.0.1. */
+  /** @param options The address to listen on. `target` is the server's port on 127.0.0.1. */
   constructor(options: { hostname: string; port: number; target: number; limits: GateLimits }) {
     const { hostname, port, target, limits } = options;
     this.#listener = Deno.listen({ hostname, port });
@@ -43,27 +44,27 @@ export class Gate {
     this.#accepting = this.#accept();
   }
 
-  /** The port. */
+  /** The port that it listens on. */
   get port(): number {
     return this.#listener.addr.port;
   }
 
-  /** Connections that are there. */
+  /** The number of open connections. */
   get size(): number {
     return this.#connections.size;
   }
 
-  /** The connection that the server sees as this port; undefined for one that did not come through here. */
+  /** Returns the connection that the server sees as this port; undefined if it did not pass through this gate. */
   connection(port: number): Connection | undefined {
     return this.#byPort.get(port);
   }
 
-  /** Takes a connection on which the right token came for known, if there is room. @returns Whether there was. */
+  /** Counts a connection as known, after a request with the right token, if the limits permit. @returns Whether they do. */
   admit(connection: Connection): boolean {
     if (connection.isKnown) return true;
     const { connections, strangers, addressConnections } = this.#limits, known = [...this.#connections].filter(({ isKnown }) => isKnown);
-    const own = known.filter(({ address }) => address === connection.address);
-    const crowd = own.length >= addressConnections ? own : known.length >= connections - strangers ? known : undefined;
+    const sameAddress = known.filter(({ address }) => address === connection.address);
+    const crowd = sameAddress.length >= addressConnections ? sameAddress : known.length >= connections - strangers ? known : undefined;
     if (crowd) {
       const [idlest] = crowd.filter(({ idleSince }) => idleSince !== undefined).sort((a, b) => a.idleSince! - b.idleSince!);
       if (!idlest) return false;
@@ -73,21 +74,21 @@ export class Gate {
     return true;
   }
 
-  /** Accepts no more. */
+  /** Accepts no more connections. */
   stop(): void {
     if (!this.#isOpen) return;
     this.#isOpen = false;
     this.#listener.close();
   }
 
-  /** Resolves when the connections that are there have ended by themselves. */
+  /** Resolves when the open connections have ended by themselves. */
   async drained(): Promise<void> {
-    // One without a request has nothing to end.
+    // A connection without a request has nothing to finish.
     for (const connection of this.#connections) if (!connection.isUsed) this.#drop(connection);
     await Promise.all(this.#running);
   }
 
-  /** Ends all connections. */
+  /** Closes all connections. */
   async close(): Promise<void> {
     this.stop();
     clearInterval(this.#timer);
@@ -104,7 +105,7 @@ export class Gate {
         const running = this.#serve(outer).finally(() => this.#running.delete(running));
         this.#running.add(running);
       } catch {
-        // Closed; or out of file descriptors, which the sweep brings back.
+        // The listener is closed, or file descriptors ran out; the sweep frees some.
         // deno-lint-ignore no-await-in-loop -- a pause
         if (this.#isOpen) await new Promise((resolve) => setTimeout(resolve, 50));
       }
@@ -127,7 +128,7 @@ export class Gate {
     if (port !== undefined) this.#byPort.delete(port);
   }
 
-  /** Sends a stranger away where one more would be too many. */
+  /** Drops a stranger if one more would exceed the limit. */
   #makeRoom(address: string): void {
     const strangers = [...this.#connections].filter(({ isKnown }) => !isKnown), counts = new Map<string, number>();
     for (const { address } of strangers) counts.set(address, (counts.get(address) ?? 0) + 1);
@@ -137,7 +138,7 @@ export class Gate {
     if (oldest) this.#drop(oldest);
   }
 
-  /** Ends a connection; its place is free at once. */
+  /** Drops a connection. Its slot is free at once. */
   #drop(connection: Connection): void {
     this.#connections.delete(connection);
     connection.close();

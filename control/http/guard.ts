@@ -6,13 +6,13 @@ import { bearerCheck } from "./token.ts";
 import { TokenBuckets } from "./token_bucket.ts";
 import type { Caller } from "./routes/context.ts";
 
-/** A path's methods, and which of them need no token. */
+/** The methods of each path, and whether the path needs no token. */
 export type KnownRoutes = ReadonlyMap<string, { readonly methods: readonly string[]; readonly open: boolean }>;
 
 const CHAT = "/v1/chat/completions", HEALTH = "/healthz";
-const UNGUESSABLE = 32; // characters of a token
+const UNGUESSABLE = 32; // the length from which a token cannot be guessed
 
-/** Looks at each request before any route does. */
+/** Checks each request before its route handles it. */
 export class Guard {
   readonly #isRight: (header: string | null) => boolean;
   readonly #requests: TokenBuckets;
@@ -39,23 +39,23 @@ export class Guard {
     this.#budget = new BodyBudget(limits.bodies);
   }
 
-  /** Bytes of bodies that are held. */
+  /** The bytes of bodies that are held. */
   get held(): number {
     return this.#budget.held;
   }
 
-  /** The request's path, where it is known: what it is counted by. */
+  /** Returns the request's path if it is a known one. Requests are counted by it. */
   templateOf({ url }: Request): string {
     const path = URL.canParse(url) ? new URL(url).pathname : "";
     return this.#routes.has(path) ? path : "other";
   }
 
-  /** Whether it is a browser asking for another page's sake, which may. */
+  /** Tells whether the request is a permitted CORS preflight. */
   isPreflight(request: Request): boolean {
     return request.method === "OPTIONS" && this.#allows(request) && request.headers.has("access-control-request-method");
   }
 
-  /** Header fields for a page of another origin that may ask; none for others. */
+  /** Returns the CORS header fields for a permitted origin, and none for others. */
   corsOf(request: Request): Record<string, string> {
     if (this.#origins.size === 0) return {};
     if (!this.#allows(request)) return { vary: "Origin" };
@@ -69,7 +69,7 @@ export class Guard {
     };
   }
 
-  /** What can be known without the body. @throws {ApiError} */
+  /** Checks everything except the body. @throws {ApiError} */
   check(request: Request, caller: Caller): void {
     const { url, method, headers } = request;
     this.#checkSizes(request);
@@ -77,10 +77,10 @@ export class Guard {
     this.#checkHost(request);
     const { pathname } = new URL(url), route = this.#routes.get(pathname);
     const isOpen = !route || route.open || this.isPreflight(request);
-    // Who has no token takes nothing from who has it; and the probe costs no more than a refusal.
+    // Requests without a token must not use up the budget of those with one, and the health probe costs no more than a refusal.
     if (isOpen && pathname !== HEALTH) take(this.#strangers, caller);
     if (this.isPreflight(request)) return;
-    if (!route) throw new ApiError(404, "Cannot find this path: /openapi.json lists those that are there", { code: "unknown_path" });
+    if (!route) throw new ApiError(404, "Cannot find this path: /openapi.json lists the existing ones", { code: "unknown_path" });
     if (!route.open) {
       this.#checkOrigin(request);
       this.#checkToken(headers.get("authorization"), caller);
@@ -88,11 +88,11 @@ export class Guard {
     }
     if (!route.methods.includes(method)) {
       const allow = route.methods.join(", ");
-      throw new ApiError(405, `Cannot do this here: the path takes ${allow}`, { code: "wrong_method", headers: { allow } });
+      throw new ApiError(405, `Cannot use this method: the path accepts ${allow}`, { code: "wrong_method", headers: { allow } });
     }
   }
 
-  /** The request with its body read, and what gives the body's bytes back. @throws {ApiError} */
+  /** Reads the request's body. It returns the request with the body and a function that releases the body's bytes. @throws {ApiError} */
   async withBody(request: Request): Promise<{ request: Request; release: () => void }> {
     if (request.method !== "POST" && request.method !== "PATCH") return { request, release: () => {} };
     const isChat = new URL(request.url).pathname === CHAT, { body, chatBody, bodyTime, chatBodyTime } = this.#limits;
@@ -100,10 +100,10 @@ export class Guard {
     const release = () => this.#budget.give(bytes.length);
     if (!isUtf8(bytes)) {
       release();
-      throw new ApiError(400, "Cannot read the body: it is no UTF-8", { code: "not_utf8" });
+      throw new ApiError(400, "Cannot read the body: it is not UTF-8", { code: "not_utf8" });
     }
     const headers = new Headers(request.headers), type = headers.get("content-type") ?? "";
-    // A command's empty body says nothing, whatever its type.
+    // An empty body of a command is accepted with any content type.
     if (bytes.length === 0 && request.method === "POST" && !isChat) headers.delete("content-type");
     else if (!/^application\/json *(;|$)/i.test(type)) {
       release();
@@ -125,7 +125,7 @@ export class Guard {
     }
   }
 
-  /** A page elsewhere whose name is made to lead here sends its own name. */
+  /** Refuses requests with a foreign Host header. They come from a page whose host name was made to resolve to this machine. */
   #checkHost({ url, headers }: Request): void {
     if (!this.#hosts) return;
     const named = [new URL(url).host, headers.get("host") ?? ""];
@@ -134,34 +134,35 @@ export class Guard {
   }
 
   /**
-   * A page of another origin may not ask, even with the token, unless its origin was configured. A browser says for itself whether a page is of the origin that
-   * it asks, which holds behind a proxy too, whose name is not known here.
+   * Refuses pages of other origins, even with the token, unless the origin was configured. The browser itself says whether a page has the
+   * same origin. That also holds behind a proxy, whose name is unknown here.
    */
   #checkOrigin(request: Request): void {
     const { url, headers } = request, origin = headers.get("origin");
     if (origin === null || this.#allows(request) || headers.get("sec-fetch-site") === "same-origin") return;
     const { host } = new URL(url);
     if (origin === `http://${host}` || origin === `https://${host}`) return;
-    const words = `Cannot answer a page of ${clip(origin)}: it is of another origin, which --cors did not name`;
+    const words = `Cannot answer a page of ${clip(origin)}: --cors does not permit this origin`;
     throw new ApiError(403, words, { code: "foreign_origin" });
   }
 
   #checkToken(header: string | null, caller: Caller): void {
     const { address, isKnown = false, admit = () => true } = caller;
-    // Others of this address may have failed: who has shown the token on this connection does not wait for them, and nobody does where guessing is hopeless.
+    // A client that has shown the token on this connection does not wait for the failures of others at its address. Nobody waits if the
+    // token cannot be guessed.
     const wait = isKnown || !this.#isGuessable ? 0 : this.#failures.wait(address);
-    // Not even compared: who guesses must not learn faster than this.
-    if (wait > 0) throw tooMany(wait, "too many wrong tokens came from this address");
+    // The token is not even compared, so that waiting tells a guesser nothing.
+    if (wait > 0) throw tooMany(wait, "this address sent too many wrong tokens");
     if (this.#isRight(header)) {
       if (admit()) return;
-      throw new ApiError(503, "Cannot let this in: too many connections with requests under way are there", {
+      throw new ApiError(503, "Cannot accept this connection: too many connections have active requests", {
         headers: { "retry-after": "2" },
       });
     }
     this.#failures.take(address);
     take(this.#strangers, caller);
     const words = header === null ? "a token is needed" : "the token is wrong";
-    throw new ApiError(401, `Cannot let this in: ${words} (Authorization: Bearer TOKEN)`, {
+    throw new ApiError(401, `Cannot accept this request: ${words} (Authorization: Bearer TOKEN)`, {
       code: header === null ? "no_token" : "wrong_token",
       headers: { "www-authenticate": 'Bearer realm="kedge"' },
     });
@@ -170,7 +171,7 @@ export class Guard {
 
 function take(buckets: TokenBuckets, { address }: Caller): void {
   const wait = buckets.take(address);
-  if (wait > 0) throw tooMany(wait, "too many requests come from this address");
+  if (wait > 0) throw tooMany(wait, "this address sends too many requests");
 }
 
 function tooMany(wait: number, why: string): ApiError {

@@ -1,36 +1,36 @@
 /**
- * What the control endpoint is told when it starts, and what it takes for granted.
+ * The options, limits and defaults of the control endpoint.
  *
  * @module
  */
 
-/** A page that holds no data: the dashboard's shell. */
+/** A page without data of the run: the dashboard's shell. */
 export interface Page {
-  /** The whole page. */
+  /** The text of the page. */
   readonly html: string;
-  /** Over the endpoint's own: a page with a script needs a Content-Security-Policy that knows it. */
+  /** Header fields that replace the endpoint's own. A page with a script needs a Content-Security-Policy that allows it. */
   readonly headers?: Readonly<Record<string, string>>;
 }
 
-/** How fast one address may ask. */
+/** A limit on the requests of one address. */
 export interface Rate {
-  /** Requests that may come in a second, in the long run. */
+  /** Requests per second in the long run. */
   readonly perSecond: number;
-  /** Requests that may come at once. */
+  /** Requests at once. */
   readonly burst: number;
 }
 
-/** What a client can have at most. */
+/** Limits on what clients can use. */
 export interface Limits {
   /** Bytes of a body. */
   readonly body: number;
   /** Bytes of a chat's body. */
   readonly chatBody: number;
-  /** Milliseconds for a body to come. */
+  /** Milliseconds for a body to arrive. */
   readonly bodyTime: number;
-  /** Milliseconds for a chat's body to come. */
+  /** Milliseconds for a chat's body to arrive. */
   readonly chatBodyTime: number;
-  /** Bytes of all bodies that are held at a time. */
+  /** Bytes of all bodies that are held at the same time. */
   readonly bodies: number;
   /** Bytes of a request's header fields. */
   readonly headers: number;
@@ -38,33 +38,33 @@ export interface Limits {
   readonly url: number;
   /** Chats that wait for their answers. */
   readonly chats: number;
-  /** Clients of the events. */
+  /** Clients of the event stream. */
   readonly clients: number;
-  /** Clients of the events from one address. */
+  /** Clients of the event stream from one address. */
   readonly addressClients: number;
   /** Events that a client may be behind. */
   readonly queueEvents: number;
   /** Bytes that a client may be behind. */
   readonly queueBytes: number;
-  /** Events that are kept for who comes back. */
+  /** Events that are kept for clients that reconnect. */
   readonly ring: number;
-  /** Milliseconds between two comments to clients of the events. */
+  /** Milliseconds between two comments in the event stream. */
   readonly heartbeat: number;
-  /** Connections. */
+  /** Connections in all. */
   readonly connections: number;
-  /** Of them, those on which no request with the right token came yet. */
+  /** Connections without a request with the right token so far. */
   readonly strangers: number;
-  /** Connections of one address on which the right token came. */
+  /** Connections of one address with a request with the right token. */
   readonly addressConnections: number;
-  /** Of one address, those on which no request with the right token came yet. */
+  /** Connections of one address without a request with the right token so far. */
   readonly addressStrangers: number;
-  /** Milliseconds for a request's header to come. */
+  /** Milliseconds for a request's header to arrive. */
   readonly header: number;
-  /** Milliseconds that a connection may be open without a request, or may take for 64 KiB of an answer. */
+  /** Milliseconds that a connection may be open without a request, and that a client may take to read 64 KiB of an answer. */
   readonly idle: number;
 }
 
-/** Where nothing else is said. */
+/** The default limits. */
 export const LIMITS: Limits = {
   body: 64 * 1024,
   chatBody: 32 * 1024 * 1024,
@@ -88,17 +88,17 @@ export const LIMITS: Limits = {
   idle: 30_000,
 };
 
-/** Requests of an address; those without the token have a bound of their own, of the same size. */
+/** The limit on the requests of one address. Requests without the token have a separate limit of the same size. */
 export const RATE: Rate = { perSecond: 300, burst: 600 };
 
-/** Requests of an address with a wrong token, or with none. */
+/** The limit on requests of one address with a wrong token or none. */
 export const FAILED_RATE: Rate = { perSecond: 20, burst: 20 };
 
-/** What an endpoint holds, and what went wrong so far. */
+/** What an endpoint holds, and its errors so far. */
 export interface ControlCounts {
-  /** Clients of the events. */
+  /** Connected clients of the event stream. */
   readonly clients: number;
-  /** Those that were cut off since they were too slow, or since others of their address came. */
+  /** Clients that were disconnected because they were too slow, or because newer clients of their address arrived. */
   readonly cutOff: number;
   /** Answers with status 500. */
   readonly unexpected: number;
@@ -106,32 +106,32 @@ export interface ControlCounts {
   readonly bodyBytes: number;
 }
 
-/** Of an endpoint, whatever it listens on. */
+/** Options of an endpoint, whatever it listens on. */
 export interface AppOptions {
-  /** What a client must know. */
+  /** The token that clients must send. */
   readonly token: string;
-  /** At / and /docs; default: there is none. */
+  /** The page at / and /docs. Default: none. */
   readonly page?: Page | (() => Page) | undefined;
-  /** Origins of pages elsewhere that may ask, as "https://example.org"; default: none. */
+  /** Origins of other pages that may send requests, such as "https://example.org". Default: none. */
   readonly corsOrigins?: readonly string[] | undefined;
-  /** Per address. */
+  /** The limit on the requests of one address. */
   readonly rate?: Partial<Rate> | undefined;
-  /** Those that differ from {@linkcode LIMITS}. */
+  /** Limits that differ from {@linkcode LIMITS}. */
   readonly limits?: Partial<Limits> | undefined;
-  /** Names that a Host header may have, without a port; undefined: any. */
+  /** Host names that a Host header may contain, without a port. Undefined permits any. */
   readonly hosts?: readonly string[] | undefined;
-  /** Milliseconds that only rise. */
+  /** Returns the milliseconds of a monotonic clock. */
   readonly now?: (() => number) | undefined;
-  /** Told of errors that nobody expected; default: they are written to stderr. */
+  /** Is called for unexpected errors. Default: they are written to stderr. */
   readonly onUnexpected?: ((error: unknown) => void) | undefined;
 }
 
-/** Of {@linkcode serveControl}. */
+/** Options for {@linkcode serveControl}. */
 export interface ServeOptions extends Omit<AppOptions, "token" | "hosts"> {
-  /** Address to listen on; default "127.0.0.1". Beyond this machine only with a token of one's own. */
+  /** The address to listen on. Default: "127.0.0.1". An address that other machines can reach needs a token of the caller's own. */
   readonly hostname?: string | undefined;
-  /** Default 8787; 0: one that is free. */
+  /** The port. Default: 8787. 0 selects a free port. */
   readonly port?: number | undefined;
-  /** At least 8 printable ASCII characters without a space; default: one is made. */
+  /** At least 8 printable ASCII characters without a space. Default: a new token. */
   readonly token?: string | undefined;
 }

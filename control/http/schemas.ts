@@ -1,5 +1,5 @@
 /**
- * What the endpoint answers, for checks and for /openapi.json.
+ * The schemas of the endpoint's answers, for checks and for /openapi.json.
  *
  * @module
  */
@@ -7,23 +7,23 @@ import { z } from "@hono/zod-openapi";
 import { RUN_STATES } from "../../actors/run_control.ts";
 import { ERROR_TYPES } from "./api_error.ts";
 
-const step = z.int().describe("Steps that are done.");
+const step = z.int().describe("Completed steps.");
 const anyValue = z.unknown();
 
-/** A refusal. */
+/** The body of an error. */
 export const errorSchema = z.object({
   error: z.object({
-    message: z.string().describe("For people: what could not be done, and why."),
-    type: z.enum(ERROR_TYPES).describe("For programs: what kind of refusal this is."),
+    message: z.string().describe("What could not be done and why, for people."),
+    type: z.enum(ERROR_TYPES).describe("The kind of error, for programs."),
     code: z.string().nullable().describe("For programs: more exactly."),
     param: z.string().nullable().describe('The field that is wrong, as "optim.lr".'),
-    state: z.enum(RUN_STATES).optional().describe("Where the run is, if that is why."),
+    state: z.enum(RUN_STATES).optional().describe("The run's state, if that is the reason."),
   }),
 }).openapi("Error");
 
-/** How a run stands. */
+/** The status of a run. */
 export const statusSchema = z.object({
-  state: z.enum(RUN_STATES).describe("Where the run is."),
+  state: z.enum(RUN_STATES).describe("The run's state."),
   name: z.string().describe("The run's name."),
   step,
   maxSteps: z.int().describe("Steps of the whole run."),
@@ -32,73 +32,75 @@ export const statusSchema = z.object({
   error: z.string().optional().describe("Why it failed."),
 }).openapi("RunStatus");
 
-/** /readyz. */
+/** The answer of /readyz. */
 export const readySchema = z.object({ ready: z.boolean(), state: z.enum(RUN_STATES) }).openapi("Readiness");
 
-/** GET /v1/config. */
+/** The answer of GET /v1/config. */
 export const configSchema = z.object({
   config: z.record(z.string(), anyValue).describe("The configuration in use, with its tuned fields."),
-  tuned: z.record(z.string(), anyValue).describe("Fields that were tuned, by path, with their values now."),
-  tunable: z.record(z.string(), anyValue).describe("Fields that can be tuned, by path, with their values now."),
+  tuned: z.record(z.string(), anyValue).describe("Fields that were tuned, by path, with their current values."),
+  tunable: z.record(z.string(), anyValue).describe("Fields that can be tuned, by path, with their current values."),
 }).openapi("RunConfig");
 
-/** PATCH /v1/config. */
+/** The answer of PATCH /v1/config. */
 export const tuningSchema = z.object({
   changed: z.array(z.object({
     path: z.string().describe('As "optim.lr".'),
     from: anyValue.openapi({ description: "Value before." }),
     to: anyValue.openapi({ description: "Value now." }),
-  })).describe("Fields that have another value now."),
-  fromStep: z.int().describe("The first step that is made with them."),
+  })).describe("Fields whose value changed."),
+  fromStep: z.int().describe("The first step that uses the new values."),
 }).openapi("Tuning");
 
-/** GET /v1/metrics. */
+/** The answer of GET /v1/metrics. */
 export const metricsSchema = z.object({
   lines: z.array(z.record(z.string(), anyValue)).describe(
     'Lines of metrics.jsonl, oldest first: { step, "reward/overall", "actor/entropy", ... }.',
   ),
 }).openapi("Metrics");
 
-/** GET /v1/rollouts. */
+/** The answer of GET /v1/rollouts. */
 export const rolloutsSchema = z.object({
-  step: z.int().nullable().describe("The step whose answers these are; null where there are none yet."),
-  steps: z.array(z.int()).describe("Steps whose answers can be read, rising."),
+  step: z.int().nullable().describe("The step whose answers these are; null if there are none yet."),
+  steps: z.array(z.int()).describe("Steps whose answers are available, in ascending order."),
   samples: z.array(z.record(z.string(), anyValue)).describe(
     "Lines of rollouts.jsonl: prompt, truth, response, tokens, logprobs, advantages, weights, connectivity, anchor, cluster, reward; image on a prompt's first one.",
   ),
 }).openapi("Rollouts");
 
-/** GET /v1/checkpoints. */
+/** The answer of GET /v1/checkpoints. */
 export const checkpointsSchema = z.object({
   checkpoints: z.array(z.object({
     step,
-    score: z.number().nullable().describe("Of its evaluation."),
+    score: z.number().nullable().describe("Score of its evaluation."),
     best: z.boolean().describe("Whether its score is the highest."),
-    path: z.string().describe("Its folder, on the machine of the run."),
-  })).describe("By rising step."),
+    path: z.string().describe("Its folder on the machine of the run."),
+  })).describe("In ascending order of steps."),
 }).openapi("Checkpoints");
 
-/** POST /v1/checkpoint. */
+/** The answer of POST /v1/checkpoint. */
 export const checkpointSchema = z.object({ step, path: z.string().describe("Its folder, on the machine of the run.") }).openapi(
   "Checkpoint",
 );
 
-/** POST /v1/evaluate. */
+/** The answer of POST /v1/evaluate. */
 export const evaluationSchema = z.object({
   step,
-  metrics: z.record(z.string(), z.number().nullable()).describe('By name, as "val/accuracy"; null for what is not finite.'),
+  metrics: z.record(z.string(), z.number().nullable()).describe(
+    'Values by name, such as "val/accuracy"; null for a value that is not finite.',
+  ),
 }).openapi("Evaluation");
 
-/** GET /v1/models. */
+/** The answer of GET /v1/models. */
 export const modelsSchema = z.object({
   object: z.literal("list"),
   data: z.array(z.object({
     id: z.string().describe("The run's name."),
     object: z.literal("model"),
-    created: z.int().describe("Seconds since 1970 when this endpoint started."),
+    created: z.int().describe("Unix time in seconds when this endpoint started."),
     "owned_by": z.string(),
   })),
 }).openapi("Models");
 
-/** The body of a request that says nothing. */
+/** The body of a request without fields. */
 export const nothingSchema = z.strictObject({}).openapi("Nothing");

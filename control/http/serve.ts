@@ -5,26 +5,26 @@ import { Gate } from "./gate.ts";
 import { type ControlCounts, LIMITS, type ServeOptions } from "./options.ts";
 import { checkToken, makeToken } from "./token.ts";
 
-/** An endpoint that listens. */
+/** A listening endpoint. */
 export interface ControlServer extends AsyncDisposable {
-  /** As "http://127.0.0.1:8787". */
+  /** The address, such as "http://127.0.0.1:8787". */
   readonly url: string;
-  /** What a client must know. */
+  /** The token that clients must send. */
   readonly token: string;
-  /** Whether the token was made here. */
+  /** Whether the token was generated here. */
   readonly made: boolean;
-  /** Resolves when it has closed. */
+  /** Resolves when the endpoint has closed. */
   readonly finished: Promise<void>;
-  /** What is held now, and what went wrong so far. */
+  /** Returns what is held now, and the errors so far. */
   counts(): ControlCounts & { readonly connections: number };
-  /** Ends streams, gives up chats, lets other answers end for 2 s, and closes. */
+  /** Ends streams, cancels chats, gives other answers 2 s to finish, and closes. */
   close(): Promise<void>;
 }
 
-const GRACE = 2000; // milliseconds for answers under way
+const GRACE = 2000; // milliseconds for current answers to finish
 
-/** Why nobody can listen at an address, in words; other errors as they are. */
-function taken(error: unknown, address: string): unknown {
+/** Explains why an address cannot be listened on. Other errors are returned unchanged. */
+function listenError(error: unknown, address: string): unknown {
   const why = error instanceof Deno.errors.AddrInUse
     ? "another program listens there, perhaps another run"
     : error instanceof Deno.errors.AddrNotAvailable
@@ -39,12 +39,12 @@ function taken(error: unknown, address: string): unknown {
   );
 }
 
-/** Whether only this machine can reach an address. */
+/** Tells whether only this machine can reach an address. */
 export function isLoopback(hostname: string): boolean {
   return hostname === "localhost" || hostname === "::1" || hostname === "[::1]" || /^127(\.\d{1,3}){3}$/.test(hostname);
 }
 
-/** The answer, or none when nobody is left to read it: a server does not close before its handlers return. */
+/** Resolves to the answer, or to an empty one if the client has disconnected. A server does not close before its handlers return. */
 async function unlessGone(answer: Promise<Response>, gone: AbortSignal): Promise<Response> {
   const left = Promise.withResolvers<Response>(), leave = () => left.resolve(new Response(null, { status: 503 }));
   gone.addEventListener("abort", leave);
@@ -59,8 +59,8 @@ async function unlessGone(answer: Promise<Response>, gone: AbortSignal): Promise
 /**
  * Serves a run over HTTP.
  *
- * @throws {RangeError} for an address beyond this machine without a token of the caller's own, for one where it cannot listen, and for a token that is none.
- *
+ * @throws {RangeError} for an address that other machines can reach without a token of the caller's own, for an address where listening
+ * fails, and for an invalid token.
  * @example
  * ```ts
  * import { serveControl } from "./serve.ts";
@@ -78,7 +78,7 @@ export function serveControl(control: RunControl, options: ServeOptions = {}): C
   const isLocal = isLoopback(hostname);
   if (!isLocal && made) {
     throw new RangeError(
-      `Cannot listen on ${hostname}: others could reach it, so it needs a token of yours (--token); without one it listens on 127.0.0.1`,
+      `Cannot listen on ${hostname}: other machines could reach it, so it needs your own token (--token); without one, listen on 127.0.0.1`,
     );
   }
   const token = made ? makeToken() : checkToken(given), bare = hostname.replace(/^\[(.*)\]$/, "$1");
@@ -96,7 +96,7 @@ export function serveControl(control: RunControl, options: ServeOptions = {}): C
   } catch (error) {
     app.close();
     server.shutdown();
-    throw taken(error, `${hostname}:${port}`);
+    throw listenError(error, `${hostname}:${port}`);
   }
 
   async function handle(request: Request, info: Deno.ServeHandlerInfo<Deno.NetAddr>): Promise<Response> {
@@ -105,7 +105,7 @@ export function serveControl(control: RunControl, options: ServeOptions = {}): C
     info.completed.catch(() => {}).finally(connection.begin());
     const { address, gone, isKnown } = connection, caller = { address, gone, isKnown, admit: () => gate.admit(connection) };
     const response = await unlessGone(app.fetch(request, caller), gone);
-    // The rest of a body that was given up would be waited for; and who was not let in is not to hold a place.
+    // The server would wait for the rest of a cancelled body, and a refused client must not keep its connection.
     if (response.status === 408 || response.status === 413 || response.status === 503 && !connection.isKnown) connection.hurry();
     return response;
   }
@@ -115,7 +115,7 @@ export function serveControl(control: RunControl, options: ServeOptions = {}): C
     app.close();
     const timer = setTimeout(() => gate.close(), GRACE);
     await server.shutdown();
-    // What the server has written is still on its way through the gate.
+    // The gate still holds bytes that the server has written.
     await gate.drained();
     clearTimeout(timer);
     await gate.close();

@@ -1,14 +1,14 @@
 import { createHash, randomBytes, timingSafeEqual } from "node:crypto";
 
-/** A new token: 32 random bytes, base64url. */
+/** Makes a new token: 32 random bytes in base64url. */
 export function makeToken(): string {
   return randomBytes(32).toString("base64url");
 }
 
-/** A token that a caller made. @throws {RangeError} for one that is too short, or that a header cannot carry. */
+/** Checks a caller's token. @throws {RangeError} if it is too short, or a header cannot contain it. */
 export function checkToken(token: string): string {
   if (!/^[\x21-\x7e]{8,1024}$/.test(token)) {
-    throw new RangeError("Cannot take this token: it must have 8 to 1024 printable ASCII characters, without a space");
+    throw new RangeError("Cannot use this token: it must have 8 to 1024 printable ASCII characters, without a space");
   }
   return token;
 }
@@ -16,7 +16,8 @@ export function checkToken(token: string): string {
 const digest = (text: string) => createHash("sha256").update(text).digest();
 
 /**
- * Tells whether an Authorization header has a token, in a time that does not depend on what it has: digests are compared, all of their bytes.
+ * Returns a function that tells whether an Authorization header contains the token. It takes the same time for every header, because it
+ * compares all bytes of digests.
  *
  * @example
  * ```ts

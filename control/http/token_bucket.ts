@@ -2,13 +2,13 @@ import type { Rate } from "./options.ts";
 
 interface Bucket {
   left: number;
-  /** When `left` was right. */
+  /** The time for which `left` is correct. */
   at: number;
 }
 
 /**
- * How often each address may do something: a bucket of tokens per address, that fills up again. Holds at most 10,000 addresses; the one that was quiet longest
- * is forgotten first.
+ * Limits how often each address may do something. Each address has a bucket of tokens that refills. At most 10,000 addresses are
+ * remembered; the one that was inactive longest is forgotten first.
  *
  * @example
  * ```ts
@@ -28,7 +28,7 @@ export class TokenBuckets {
   readonly #most: number;
   readonly #buckets = new Map<string, Bucket>();
 
-  /** @param options `now`: milliseconds that only rise. `addresses`: how many are remembered. */
+  /** @param options `now`: returns the milliseconds of a monotonic clock. `addresses`: how many addresses to remember. */
   constructor(rate: Rate, options: { now?: () => number; addresses?: number } = {}) {
     if (!(rate.perSecond > 0) || !(rate.burst >= 1)) {
       throw new RangeError(`Cannot limit to ${rate.perSecond} a second, ${rate.burst} at once`);
@@ -39,19 +39,19 @@ export class TokenBuckets {
     this.#most = addresses;
   }
 
-  /** How many addresses are remembered. */
+  /** The number of addresses that are remembered. */
   get size(): number {
     return this.#buckets.size;
   }
 
-  /** Takes one. @returns 0, or in how many seconds there is one. */
+  /** Takes one token. @returns 0, or the seconds until one is available. */
   take(address: string): number {
     const bucket = this.#bucket(address), wait = this.#wait(bucket);
     if (wait === 0) bucket.left--;
     return wait;
   }
 
-  /** In how many seconds one can be taken; 0: now. Takes none. */
+  /** Returns the seconds until a token is available, or 0. It takes none. */
   wait(address: string): number {
     return this.#buckets.has(address) ? this.#wait(this.#bucket(address)) : 0;
   }
@@ -63,7 +63,7 @@ export class TokenBuckets {
   #bucket(address: string): Bucket {
     const at = this.#now(), { perSecond, burst } = this.#rate, old = this.#buckets.get(address);
     const left = old ? Math.min(burst, old.left + (at - old.at) / 1000 * perSecond) : burst;
-    // Put at the end, so that the first one is always the one that was quiet longest.
+    // The address is put at the end, so that the first one is always the one that was inactive longest.
     this.#buckets.delete(address);
     if (this.#buckets.size >= this.#most) this.#buckets.delete(this.#buckets.keys().next().value!);
     const bucket = { left, at };

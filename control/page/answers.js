@@ -1,10 +1,10 @@
-/** Answers, token by token. */
+/** Draws answers, token by token. */
 import { el, show } from "./elements.js";
 
-/** The highest connectivity of samples; 0 where there is none. */
+/** Returns the highest connectivity of samples, or 0 if there is none. */
 export const mostOf = (samples) => samples.flatMap(({ numbers }) => numbers.connectivity ?? []).reduce((a, b) => Math.max(a, b ?? 0), 0);
 
-/** A token and its numbers in a line. */
+/** Formats a token and its numbers as a line. */
 export const factsOf = ({ tokens, anchor, numbers }, i) =>
   [
     `${JSON.stringify(tokens[i])}${anchor[i] ? ", an anchor" : ""}`,
@@ -12,12 +12,13 @@ export const factsOf = ({ tokens, anchor, numbers }, i) =>
   ].join(" · ");
 
 /**
- * The tokens of an answer, coloured by connectivity, the anchors marked. It is one stop of Tab; the arrows go through it.
+ * Draws the tokens of an answer, coloured by connectivity, with the anchors marked. The whole answer is one Tab stop; the arrow keys move
+ * through it.
  *
- * @param options `most`: the connectivity of the full colour. `look(i)` is told of the token that is pointed at or has the focus; `leave()` when none is any more. `clusters`: whether
- *   each token shows its own.
+ * @param options `most`: the connectivity of the full colour. `onToken(i)` is called for the token under the pointer or with the focus,
+ * `onLeave()` when there is none any more. `clusters`: whether each token shows its cluster.
  */
-export const answer = ({ tokens, anchor, special, numbers }, { most, look, leave = () => {}, clusters = false }) => {
+export const answer = ({ tokens, anchor, special, numbers }, { most, onToken, onLeave = () => {}, clusters = false }) => {
   const spans = tokens.map((text, i) => {
     const span = el("span", {
       className: ["token", ...(anchor[i] ? ["anchor"] : []), ...(special?.[i] ? ["special"] : [])].join(" "),
@@ -27,7 +28,7 @@ export const answer = ({ tokens, anchor, special, numbers }, { most, look, leave
     const heat = numbers.connectivity?.[i] ?? 0;
     if (most > 0) span.style.setProperty("--heat", `${Math.max(0, Math.round(75 * heat / most))}%`);
     span.dataset.token = String(i);
-    // Drawn by the style sheet: it is no part of the text, which can be copied without it.
+    // The style sheet draws the cluster, so that it is not part of the text when the answer is copied.
     if (clusters && numbers.cluster) span.dataset.cluster = show(numbers.cluster[i]);
     return span;
   });
@@ -35,17 +36,17 @@ export const answer = ({ tokens, anchor, special, numbers }, { most, look, leave
   const indexOf = (node) => node?.dataset?.token === undefined || node.parentElement !== whole ? undefined : Number(node.dataset.token);
   const tell = (event) => {
     const i = indexOf(event.target);
-    if (i !== undefined) look(i);
+    if (i !== undefined) onToken(i);
   };
   const rest = () => {
     const focused = indexOf(document.activeElement);
-    if (focused === undefined) leave();
-    else look(focused);
+    if (focused === undefined) onLeave();
+    else onToken(focused);
   };
   whole.addEventListener("pointerover", tell);
   whole.addEventListener("focusin", tell);
   whole.addEventListener("pointerleave", rest);
-  whole.addEventListener("focusout", (event) => indexOf(event.relatedTarget) === undefined && leave());
+  whole.addEventListener("focusout", (event) => indexOf(event.relatedTarget) === undefined && onLeave());
   whole.addEventListener("keydown", (event) => {
     const at = indexOf(document.activeElement);
     const to = { ArrowLeft: at - 1, ArrowRight: at + 1, Home: 0, End: spans.length - 1 }[event.key];
@@ -58,8 +59,8 @@ export const answer = ({ tokens, anchor, special, numbers }, { most, look, leave
   return whole;
 };
 
-/** A sample of a prompt: its rewards in a line, then what it says. */
-export const sampleCard = (one, { truth, said }) => {
+/** Draws a sample of a prompt: its rewards in a line, then its text. */
+export const sampleCard = (one, { truth, body }) => {
   const rewards = Object.entries(one.reward).map(([key, x]) => `${key === "overall" ? "reward" : key} ${show(x)}`);
   const parts = [
     `sample ${show(one.number)}`,
@@ -67,5 +68,5 @@ export const sampleCard = (one, { truth, said }) => {
     `truth ${truth || "–"}`,
     ...one.finish && one.finish !== "stop" ? [`cut off (${one.finish})`] : [],
   ];
-  return el("div", { className: "sample" }, el("p", { className: "note", textContent: parts.join(" · ") }), said);
+  return el("div", { className: "sample" }, el("p", { className: "note", textContent: parts.join(" · ") }), body);
 };

@@ -1,6 +1,6 @@
-/** The charts that a run's numbers are shown in. */
+/** Selects and prepares the charts of a run's numbers. */
 
-/** `least`: the span of values that is drawn at least, in the metric's unit: what is below is noise. */
+/** The charts. `least` is the smallest span of the axis, in the metric's unit; smaller differences are noise. */
 const PLANS = [
   { title: "Reward", keys: ["reward/overall", "reward/accuracy"], least: 0.1 },
   {
@@ -10,7 +10,7 @@ const PLANS = [
     least: 0.1,
   },
   { title: "Connectivity", keys: ["atrl/connectivity_anchor", "atrl/connectivity_rest"], least: 0.02 },
-  { title: "Share of tokens that are anchors", keys: ["atrl/anchor_fraction"], least: 0.1 },
+  { title: "Share of anchors among tokens", keys: ["atrl/anchor_fraction"], least: 0.1 },
   { title: "Bimodality of connectivity", keys: ["atrl/bimodality"], least: 0.3 },
   { title: "Entropy of answers", keys: ["actor/entropy"], least: 0.05 },
   { title: "Length of answers, in tokens", keys: ["response_length/mean"], least: 2 },
@@ -18,21 +18,22 @@ const PLANS = [
   { title: "Norm of the gradient", keys: ["actor/grad_norm"] },
   { title: "Learning rate", keys: ["actor/lr"] },
 ];
-/** The same for every chart, as a part of its largest value. */
+/** The smallest span of every other chart's axis, as a fraction of its largest value. */
 const LEAST = 0.2;
-/** Curves that are nowhere farther apart than this part of the height are one to look at. */
+/** Curves whose distance is nowhere larger than this fraction of the height look like one. */
 const ONE = 0.005;
 
 /**
- * The charts that there are numbers for: of the steps, then of the warm start.
+ * Returns the charts for which there are numbers: first of the steps, then of the warm start.
  *
  * @param {import("./ledger.js").Ledger} ledger
- * @param {number} most Points of a curve; of more, the lowest and the highest of each stretch of the first curve are drawn.
+ * @param {number} most The maximum number of points of a curve. If there are more, the lowest and the highest of each stretch of the first
+ * curve are drawn.
  */
 export const chartsOf = ({ steps, warm, keys }, most = Infinity) => {
-  // A validation takes many times as long as a step and would flatten the rest.
+  // A validation takes many times as long as a step and would flatten the other curves.
   const timings = [...keys].filter((key) => key.startsWith("timing_s/") && key !== "timing_s/validation");
-  timings.sort((a, b) => Number(b === "timing_s/step") - Number(a === "timing_s/step")); // the whole first
+  timings.sort((a, b) => Number(b === "timing_s/step") - Number(a === "timing_s/step")); // the whole step first
   return [
     ...PLANS.map((plan) => chartOf(steps, plan, { along: "step", most })),
     chartOf(steps, { title: "Seconds of a step", keys: timings }, { along: "step", most }),
@@ -61,7 +62,7 @@ const chartOf = (lines, { title, keys, band, least = 0 }, { along, most }) => {
   };
 };
 
-/** The lowest and the highest value. */
+/** Returns the lowest and the highest value. */
 const extentOf = (series) =>
   series.flatMap(({ values }) => values).reduce(([low, high], x) => x === null ? [low, high] : [Math.min(low, x), Math.max(high, x)], [
     Infinity,
@@ -70,14 +71,15 @@ const extentOf = (series) =>
 
 const coincide = (a, b, tolerance) => a.every((x, i) => x === b[i] || x !== null && b[i] !== null && Math.abs(x - b[i]) <= tolerance);
 
-/** The value that a curve has at each of its points; undefined where it has several. */
+/** Returns the value of a constant curve; undefined if the curve is not constant. */
 export const constantOf = ({ values }) => {
   const known = values.filter((value) => value !== null);
   return known.every((value) => value === known[0]) ? known[0] : undefined;
 };
 
 /**
- * The ends of an axis for values from `low` to `high`: at least `least` apart, so that nearly equal values look so; what is not negative stays so.
+ * Returns the ends of an axis for values from `low` to `high`. They are at least `least` apart, so that nearly equal values look equal. An
+ * axis of non-negative values does not go below 0.
  *
  * @returns {[number, number]}
  */
@@ -87,7 +89,7 @@ export const axisOf = (low, high, least) => {
   return [floor, Math.max(to, floor + span + room)];
 };
 
-/** At most `most` of the points, their order kept: the lowest and the highest of each stretch, the first and the last point. */
+/** Reduces points to at most `most`, in order. It keeps the lowest and the highest of each stretch, and the first and the last point. */
 export const thinned = (points, valueOf, most) => {
   if (points.length <= most) return points;
   const stretch = Math.ceil(points.length / Math.floor((most - 2) / 2)), kept = [0, points.length - 1];

@@ -1,15 +1,15 @@
 /**
- * A page that holds all it needs.
+ * Makes pages that contain everything they need.
  *
  * @module
  */
 import { createHash } from "node:crypto";
 
 /**
- * Modules as one script. Each is a function of its own, whose exports are constants that all see: no two modules may export the same name, and none may rename
- * what it imports.
+ * Joins modules to one script. Each becomes a function whose exports are constants that all modules see. Two modules must not export the
+ * same name, and none may rename an import.
  *
- * @param modules Their texts, each after those that it needs while it loads.
+ * @param modules The modules' texts. Each comes after those that it needs while it loads.
  */
 export function scriptOf(modules: readonly string[]): string {
   const EXPORT = /^export (?=(?:async )?(?:const|class|function)\b(?:\* )? ?(\w+))/gm;
@@ -22,31 +22,31 @@ export function scriptOf(modules: readonly string[]): string {
   return `"use strict";\n{\n${bodies.join("\n")}\n}\n`;
 }
 
-/** Data inside a script element: no "<" in it can end the element. Six digits of a number are enough to look at. */
+/** Encodes data for a script element, so that no "<" in it can end the element. Numbers are rounded to six digits. */
 function embedded(data: unknown): string {
   const short = (_: string, value: unknown) => typeof value === "number" && !Number.isInteger(value) ? Number(value.toPrecision(6)) : value;
   return JSON.stringify(data, short).replaceAll("<", "\\u003c");
 }
 
-/** Sources of a content security policy: these texts and no others, known by their hashes. */
+/** Returns the sources of a content security policy that allow only these texts, by their hashes. */
 export function hashesOf(texts: readonly string[]): string {
   return texts.map((text) => `'sha256-${createHash("sha256").update(text).digest("base64")}'`).join(" ");
 }
 
-/** What a page is made of. */
+/** The parts of a page. */
 export interface PageParts {
   readonly title: string;
-  /** Goes into the head as it is. */
+  /** Raw text for the head. */
   readonly head: string;
   readonly styles: readonly string[];
-  /** Goes into the body as it is. */
+  /** Raw text for the body. */
   readonly body: string;
-  /** What the scripts find under the id "data". */
+  /** The data that the scripts find under the id "data". */
   readonly data: unknown;
   readonly scripts: readonly string[];
 }
 
-/** The page's text. */
+/** Returns the page's text. */
 export function htmlOf({ title, head, styles, body, data, scripts }: PageParts): string {
   return `<!doctype html>
 <html lang="en">
@@ -66,7 +66,7 @@ ${scripts.map((script) => `<script>${script}</script>`).join("\n")}
 `;
 }
 
-/** A page that opens from disk: only its own scripts and styles run, and nothing is loaded; pictures are in its data. */
+/** Makes a page that opens from disk. Only its own scripts and styles run, and nothing is loaded, because pictures are in its data. */
 export function sealedPage(parts: Omit<PageParts, "head">): string {
   const { scripts, styles } = parts;
   const policy = `default-src 'none'; img-src data:; script-src ${hashesOf(scripts)}; style-src ${

@@ -1,6 +1,8 @@
-/** Times, as people say them. */
+/** Formats durations. */
 
-/** Seconds in the two largest units that fit; "–" for what is no number. @param {number} seconds @returns {string} */
+/**
+ * Formats seconds in the two largest units that fit. Returns "–" if the value is not a number. @param {number} seconds @returns {string}
+ */
 export const durationOf = (seconds) => {
   if (!Number.isFinite(seconds)) return "–";
   const [days, hours, minutes] = [86400, 3600, 60].map((unit) => Math.floor(seconds / unit));

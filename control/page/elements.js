@@ -1,18 +1,18 @@
-/** What both pages are built of. Text that comes from a run goes in as text nodes, never as HTML. */
+/** Helpers to build pages. Text that comes from a run becomes text nodes, never HTML. */
 
-/** An element; children that are undefined are left out. */
+/** Makes an element. Undefined children are skipped. */
 export const el = (tag, properties = {}, ...children) => {
   const made = Object.assign(document.createElement(tag), properties);
   made.append(...children.filter((child) => child !== undefined));
   return made;
 };
 
-/** A number as people read it. */
+/** Formats a number for people. */
 export const show = (x) => typeof x === "number" ? String(Number(x.toPrecision(4))) : "–";
 
 const colours = new Map();
 
-/** What a colour of the style sheet comes to, for a canvas. */
+/** Resolves a colour of the style sheet for a canvas. */
 export const colour = (variable) => {
   if (!colours.has(variable)) {
     const probe = el("i");
@@ -24,5 +24,5 @@ export const colour = (variable) => {
   return colours.get(variable);
 };
 
-/** The theme has changed. */
+/** Is called when the theme has changed. */
 export const forgetColours = () => colours.clear();

@@ -1,10 +1,10 @@
-/** Values of JSON that may be anything. */
+/** Reads JSON values of unknown type. */
 
-/** A number that is one; null for anything else. @param {unknown} value @returns {number | null} */
+/** Returns a finite number, or null for anything else. @param {unknown} value @returns {number | null} */
 export const numberOf = (value) => typeof value === "number" && Number.isFinite(value) ? value : null;
 
-/** A list as it is; an empty one for anything else. @param {unknown} value @returns {readonly unknown[]} */
+/** Returns a list, or an empty one for anything else. @param {unknown} value @returns {readonly unknown[]} */
 export const listOf = (value) => Array.isArray(value) ? value : [];
 
-/** Text as it is; of nothing "", of anything else its JSON. @param {unknown} value @returns {string} */
+/** Returns a text, "" for nothing, or the JSON of anything else. @param {unknown} value @returns {string} */
 export const textOf = (value) => typeof value === "string" ? value : value === undefined || value === null ? "" : JSON.stringify(value);

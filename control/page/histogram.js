@@ -1,13 +1,13 @@
-/** How connectivity is distributed. */
+/** Computes the distribution of connectivity. */
 import { listOf, numberOf } from "./fields.js";
 
 /**
- * Counts of tokens by connectivity, in bins of equal width from 0, or the lowest connectivity if that is below, to the highest. A value on an edge counts in the
- * upper bin, the highest in the last.
+ * Counts tokens by connectivity in bins of equal width. The bins go from 0, or the lowest connectivity if it is negative, to the highest. A
+ * value on an edge counts in the upper bin, and the highest value in the last.
  *
- * @param {readonly Readonly<Record<string, unknown>>[]} lines Of rollouts.jsonl.
- * @returns The bins' width and lower edges, tokens and anchors in each, and the lowest connectivity of an anchor, null where there is none; undefined where no
- *   token has a connectivity.
+ * @param {readonly Readonly<Record<string, unknown>>[]} lines Lines of rollouts.jsonl.
+ * @returns The bins' width and lower edges, the tokens and anchors in each, and the lowest connectivity of an anchor, or null if there are
+ * no anchors. Undefined if no token has a connectivity.
  */
 export const histogramOf = (lines, bins = 40) => {
   const tokens = lines.flatMap(({ connectivity, anchor }) =>

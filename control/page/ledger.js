@@ -1,19 +1,19 @@
-/** The numbers of a run, one line for a step whatever the number of lines it was logged in. */
+/** The numbers of a run, with one entry per step, however many lines the step was logged in. */
 export class Ledger {
-  /** Lines of steps, and of the warm start's; each list rises. @type {{ x: number, numbers: Record<string, number> }[]} */
+  /** The entries of steps and of the warm start, in ascending order. @type {{ x: number, numbers: Record<string, number> }[]} */
   steps = [];
   /** @type {{ x: number, numbers: Record<string, number> }[]} */
   warm = [];
-  /** Names that the steps' numbers have had. @type {Set<string>} */
+  /** The names of all numbers in the steps. @type {Set<string>} */
   keys = new Set();
   #most;
 
-  /** @param {number} most Lines that a list keeps: with more, every second one of its older half goes. */
+  /** @param {number} most The maximum number of entries of a list. If there are more, every second one of the older half is dropped. */
   constructor(most = Infinity) {
     this.#most = most;
   }
 
-  /** Takes a line of metrics.jsonl; what is no number in it is passed over. @param {Readonly<Record<string, unknown>>} line */
+  /** Adds a line of metrics.jsonl. Values that are not numbers are skipped. @param {Readonly<Record<string, unknown>>} line */
   add(line) {
     const warm = line.phase === "sft", x = warm ? line["sft_step"] : line.step;
     if (typeof x !== "number" || !Number.isFinite(x)) return;
@@ -29,18 +29,18 @@ export class Ledger {
     }
   }
 
-  /** The newest value of a name in the steps; undefined where there is none. @param {string} key */
+  /** Returns the newest value of a name in the steps; undefined if there is none. @param {string} key */
   latest(key) {
     return this.steps.findLast(({ numbers }) => numbers[key] !== undefined)?.numbers[key];
   }
 
-  /** Forgets all. */
+  /** Removes all entries. */
   clear() {
     this.steps.length = this.warm.length = 0;
     this.keys.clear();
   }
 
-  /** The line of x, made where there is none. */
+  /** Returns the entry of x, which is created if necessary. */
   #at(list, x) {
     let i = list.length;
     while (i > 0 && list[i - 1].x > x) i--;

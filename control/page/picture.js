@@ -1,4 +1,6 @@
-/** A picture, and where a token looked: what it did not look at is darker, what it looked at most has an outline. Hues stay as they are. */
+/**
+ * Draws a picture with a heat map. Regions with less attention are darker, those with the most have an outline, and hues stay unchanged.
+ */
 import { el, show } from "./elements.js";
 import { DARKEST, heatmapOf, outlineOf } from "./heatmap.js";
 
@@ -10,10 +12,10 @@ const drawn = (tag, attributes) => {
   return made;
 };
 
-/** The drawing of a look at one of its pictures. */
-const layersOf = ({ regions, even, most }, visual) => {
+/** Draws the heat map of one of the pictures. */
+const layersOf = ({ regions, uniform, most }, visual) => {
   const own = regions.filter((one) => one.visual === visual);
-  if (even || !(most > 0)) return [];
+  if (uniform || !(most > 0)) return [];
   const rects = own.map(({ left: x, top: y, width, height, heat }) =>
     drawn("rect", { x, y, width, height, "fill-opacity": Number((DARKEST * (1 - heat)).toFixed(3)) })
   );
@@ -22,49 +24,49 @@ const layersOf = ({ regions, even, most }, visual) => {
 };
 
 /**
- * A picture that looks are drawn over.
+ * Makes a picture over which heat maps are drawn.
  *
- * @param options `visual`: which of the pictures of a conversation it is, as regions count them.
- * @returns Its figure; `draw(regions, shares, words)`, where no shares clear it.
+ * @param options `visual`: the index of the picture in the conversation, as regions count them.
+ * @returns The figure, and `draw(regions, shares, words)`. Without shares it clears the heat map.
  */
 export const overlaidPicture = (source, { alt, visual = 0 }) => {
   const image = el("img", { src: source, alt }),
     svg = drawn("svg", { viewBox: "0 0 1 1", preserveAspectRatio: "none", "aria-hidden": "true" });
-  const said = el("span"),
+  const caption = el("span"),
     end = el("span"),
-    scale = el("span", { className: "looks", hidden: true }, "0 ", el("span", { className: "scale dark" }), end);
+    scale = el("span", { className: "heatmap-scale", hidden: true }, "0 ", el("span", { className: "scale dark" }), end);
   const frame = el("div", { className: "overlaid" }, image, svg);
   image.addEventListener("load", () => frame.style.setProperty("--ratio", String(image.naturalWidth / image.naturalHeight || 1)));
   const draw = (regions, shares, words) => {
     const heatmap = heatmapOf(regions, shares ?? []), times = `${show(Number(heatmap.most.toPrecision(2)))} times`;
     const seen = heatmap.most > 0;
     svg.replaceChildren(...layersOf(heatmap, visual));
-    said.textContent = !seen
+    caption.textContent = !seen
       ? words
-      : heatmap.even
-      ? `${words} Nearly evenly: no place got more than ${times} an even look.`
-      : `${words} Most: ${heatmap.place}.`;
-    scale.hidden = !seen || heatmap.even;
-    end.textContent = ` ${times} an even look`;
+      : heatmap.uniform
+      ? `${words} The attention is nearly uniform: no region has more than ${times} the average.`
+      : `${words} Maximum: ${heatmap.position}.`;
+    scale.hidden = !seen || heatmap.uniform;
+    end.textContent = ` ${times} the average`;
   };
-  return { figure: el("figure", { className: "picture" }, frame, el("figcaption", { className: "note" }, said, scale)), draw };
+  return { figure: el("figure", { className: "picture" }, frame, el("figcaption", { className: "note" }, caption, scale)), draw };
 };
 
-/** Switches the looks over all pictures of the page on and off. */
+/** Makes the switch that shows or hides all heat maps of the page. */
 export const heatmapSwitch = () => {
   const box = el("input", {
     type: "checkbox",
-    className: "look-switch",
-    checked: !document.documentElement.classList.contains("as-it-is"),
+    className: "heatmap-switch",
+    checked: !document.documentElement.classList.contains("no-heatmap"),
   });
   box.addEventListener("change", () => {
-    document.documentElement.classList.toggle("as-it-is", !box.checked);
-    for (const other of document.querySelectorAll(".look-switch")) other.checked = box.checked;
+    document.documentElement.classList.toggle("no-heatmap", !box.checked);
+    for (const other of document.querySelectorAll(".heatmap-switch")) other.checked = box.checked;
   });
-  return el("label", { className: "check" }, box, " Darken what was not looked at");
+  return el("label", { className: "check" }, box, " Darken regions with little attention");
 };
 
-/** What the colours, the underlines and the outlines mean. @param most The highest connectivity. */
+/** Explains the colours, the underlines and the outlines. @param most The highest connectivity. */
 export const heatmapLegend = (most, { clusters = false, pictures = true } = {}) =>
   el(
     "p",
@@ -78,6 +80,8 @@ export const heatmapLegend = (most, { clusters = false, pictures = true } = {}) 
       el("b", { className: "anchor", textContent: "Bold" }),
       ": an anchor.",
     ),
-    clusters ? el("span", {}, "Small and framed: its ", el("span", { className: "cluster", textContent: "cluster" }), ".") : undefined,
-    pictures ? el("span", { textContent: "On the picture: outlined is what got at least half of the most." }) : undefined,
+    clusters
+      ? el("span", {}, "Small and framed: the token's ", el("span", { className: "cluster", textContent: "cluster" }), ".")
+      : undefined,
+    pictures ? el("span", { textContent: "On the picture: regions with at least half of the maximum attention are outlined." }) : undefined,
   );

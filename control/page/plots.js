@@ -1,14 +1,14 @@
-/** Charts, drawn by uPlot. */
+/** Draws charts with uPlot. */
 import { axisOf } from "./curves.js";
 import { colour, el, forgetColours, show } from "./elements.js";
 import { wordsOf } from "./words.js";
 
 const plots = new Set();
 
-/** A number beside an axis, short enough for it. */
+/** Formats a number for an axis. */
 const mark = (x) => x !== 0 && Math.abs(x) < 1e-3 ? Number(x.toPrecision(3)).toExponential() : show(x);
 
-/** Draws a plot that follows its box's width, and whose points are reached with the arrow keys. */
+/** Draws a plot that follows the width of its box. The arrow keys move through its points. */
 const plot = (box, options, data) => {
   const axis = {
     stroke: () => colour("--dim"),
@@ -30,7 +30,7 @@ const plot = (box, options, data) => {
   });
 };
 
-/** Moves the cursor of the box's plot with the arrow keys. */
+/** Moves the plot's cursor with the arrow keys. */
 const steered = (box, plotOf) => {
   let at = Infinity;
   box.tabIndex = 0;
@@ -46,20 +46,22 @@ const steered = (box, plotOf) => {
   return box;
 };
 
-/** Dashes by number of the curve: where curves meet, each shows through the gaps of the others. */
+/** Dash patterns of the curves. Where curves meet, each shows through the gaps of the others. */
 const DASHES = [[], [8, 5], [2, 4], [12, 4, 2, 4], [5, 3], [2, 7], [16, 4]];
 
-/** Marks of the legend in colours of the style sheet, so that they follow the theme; `variables` of the series that have one. */
+/**
+ * Makes the marks of the legend in colours of the style sheet, so that they follow the theme. `variables` are the colours of the series.
+ */
 const marks = (variables, { filled = false } = {}) => {
   const of = (i) => variables[i - 1] ? `var(${variables[i - 1]})` : "transparent";
   const dash = (_, i) => filled || i % DASHES.length === 1 ? "solid" : i % 3 === 0 ? "dotted" : "dashed";
   return { markers: { width: 2, stroke: (_, i) => of(i), fill: (_, i) => filled ? of(i) : "transparent", dash } };
 };
 
-/** What the legend says: the value under the cursor; where there is no cursor, the newest. */
+/** Returns the legend's value: the one under the cursor, or else the newest. */
 const value = (u, x, i, at) => show(at === null || at === undefined ? u.data?.[i]?.findLast((one) => one !== null) : x);
 
-/** Puts other numbers into a plot; the part of it that was zoomed to stays. */
+/** Replaces a plot's data and keeps its zoom. */
 const refill = (made, data) => {
   const { min, max } = made.scales.x, [xs] = made.data, whole = !(min > xs[0] || max < xs.at(-1));
   made.setData(data, whole);
@@ -67,7 +69,7 @@ const refill = (made, data) => {
   if (made.cursor.left < 0) made.setLegend({ idx: null });
 };
 
-/** A box whose plot is made when the box is on the page, and anew where `shapeOf` has changed. */
+/** Makes a box whose plot is created when the box is on the page, and again when `shapeOf` changes. */
 const drawn = (box, { shapeOf, optionsOf, dataOf }) => {
   let made, shape, now, waiting = false;
   const end = () => {
@@ -94,10 +96,10 @@ const drawn = (box, { shapeOf, optionsOf, dataOf }) => {
   return { put, end };
 };
 
-/** What the legend calls a curve. */
+/** Returns a curve's name for the legend. */
 const nameOf = ({ label, same }) => same === undefined ? wordsOf(label) : `${wordsOf(label)} (the same as ${wordsOf(same)})`;
 
-/** A chart of lines. @returns Its figure, what draws other numbers into it, and what ends it. */
+/** Makes a chart of lines. @returns Its figure, a function that updates its data, and one that ends it. */
 export const chart = (first) => {
   const box = el("div", { className: "chart" }), names = el("p", { className: "note names" });
   let now = first;
@@ -109,7 +111,7 @@ export const chart = (first) => {
         label: nameOf(one),
         value,
         spanGaps: true,
-        width: series.some(({ same }) => same === one.label) ? 5 : 2, // the other runs along its middle
+        width: series.some(({ same }) => same === one.label) ? 5 : 2, // the other curve runs along the middle of this one
         stroke: () => colour(`--c${i % 6}`),
         points: { show: (u) => u.data[0].length < 30, size: 5, fill: () => colour("--paper") },
         dash: DASHES[i % DASHES.length],
@@ -135,7 +137,7 @@ export const chart = (first) => {
   return { figure: el("figure", { className: "chart" }, el("h3", { textContent: first.title }), names, box), update, end };
 };
 
-/** The histogram of connectivity. @returns Its nodes, what draws another one, and what ends it. */
+/** Makes the histogram of connectivity. @returns Its nodes, a function that updates its data, and one that ends it. */
 export const distribution = (first) => {
   const box = el("div", { className: "chart" }), note = el("p", { className: "note" });
   const sum = (list) => list.reduce((a, b) => a + b, 0);
@@ -191,7 +193,7 @@ export const distribution = (first) => {
   return { nodes: [box, note], update, end };
 };
 
-/** Draws all plots anew, in the theme's colours. */
+/** Redraws all plots in the theme's colours. */
 export const redrawPlots = () => {
   forgetColours();
   for (const one of plots) one.redraw(false);

@@ -1,13 +1,13 @@
-/** Where a token looked: its attention's shares over the regions of a picture. */
+/** Reads where a token attends: the shares of its attention over the regions of a picture. */
 import { listOf } from "./fields.js";
 
 const isRegion = (region) => ["left", "top", "width", "height"].every((key) => Number.isFinite(region?.[key]));
 
 /**
- * The profile of a line of rollouts.jsonl.
+ * Reads the profile from a line of rollouts.jsonl.
  *
  * @param {Readonly<Record<string, unknown>>} line
- * @returns The regions, and the shares of a token over them; undefined where it was not measured.
+ * @returns The regions, and a function for the shares of a token; undefined if the profile was not measured.
  */
 export const profileOf = ({ profile, tokens }) => {
   const regions = listOf(profile?.regions), count = listOf(tokens).length;
@@ -22,14 +22,14 @@ export const profileOf = ({ profile, tokens }) => {
   };
 };
 
-/** The profile of an answer of the chat. */
+/** Reads the profile from an answer of the chat. */
 export const chatProfileOf = ({ profiles, regions }) => {
   const rows = listOf(profiles), all = listOf(regions);
   if (all.length === 0 || rows.length === 0 || !all.every(isRegion)) return undefined;
   return { regions: all, count: rows.length, sharesOf: (i) => listOf(rows[i]) };
 };
 
-/** The mean profile of the marked tokens; undefined where none is. */
+/** Returns the mean profile of the marked tokens; undefined if none is marked. */
 export const meanProfile = ({ regions, sharesOf }, marked) => {
   const rows = marked.flatMap((flag, i) => flag ? [sharesOf(i)] : []);
   return rows.length === 0 ? undefined : regions.map((_, r) => rows.reduce((sum, row) => sum + (row[r] ?? 0), 0) / rows.length);

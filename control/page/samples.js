@@ -1,4 +1,4 @@
-/** The answers of a step, as they are shown. */
+/** Prepares the answers of a step for display. */
 import { listOf, numberOf, textOf } from "./fields.js";
 
 const NUMBERS = {
@@ -12,10 +12,10 @@ const NUMBERS = {
 const IMAGE = /^data:image\/(png|jpeg|webp|gif|bmp);base64,[A-Za-z0-9+/=]*$/;
 
 /**
- * Lines of one step, by prompt. A picture stands on one line of a prompt and is shown for all.
+ * Groups the lines of one step by prompt. Only one line of a prompt has the picture, which is shown for all.
  *
- * @param {readonly Readonly<Record<string, unknown>>[]} lines Of rollouts.jsonl.
- * @param {(line: Readonly<Record<string, unknown>>) => object} more What else a sample has.
+ * @param {readonly Readonly<Record<string, unknown>>[]} lines Lines of rollouts.jsonl.
+ * @param {(line: Readonly<Record<string, unknown>>) => object} more Returns further fields for a sample.
  */
 export const stepSamples = (lines, more = () => ({})) => {
   const groups = Map.groupBy(lines, (line) => textOf(line["prompt_id"]));

@@ -1,11 +1,11 @@
-/** Metrics in words. */
+/** Names of metrics for people. */
 
-/** What a metric is, beside the title of its chart. */
+/** The names. The chart's title completes them. */
 const WORDS = {
-  "reward/overall": "whole reward",
-  "reward/accuracy": "right answers",
+  "reward/overall": "overall reward",
+  "reward/accuracy": "accuracy",
   "val/accuracy": "sampled",
-  "val/accuracy_greedy": "likeliest tokens",
+  "val/accuracy_greedy": "greedy",
   "val/accuracy_low": "lower end, 95 %",
   "val/accuracy_high": "upper end, 95 %",
   "atrl/connectivity_anchor": "anchors",
@@ -18,15 +18,15 @@ const WORDS = {
   "actor/grad_norm": "norm",
   "actor/lr": "rate",
   "sft/loss": "loss",
-  "timing_s/gen": "answering",
+  "timing_s/gen": "generating answers",
   "timing_s/reward": "grading",
-  "timing_s/anchors": "finding anchors",
+  "timing_s/anchors": "detecting anchors",
   "timing_s/adv": "advantages",
-  "timing_s/update_actor": "learning",
-  "timing_s/ref": "reference",
-  "timing_s/old": "log-probs again",
+  "timing_s/update_actor": "updating weights",
+  "timing_s/ref": "reference log-probs",
+  "timing_s/old": "recomputed log-probs",
   "timing_s/step": "whole step",
 };
 
-/** A metric in words; its own name where there are none. @param {string} key @returns {string} */
+/** Returns a metric's name for people, or one made from its key. @param {string} key @returns {string} */
 export const wordsOf = (key) => WORDS[key] ?? key.split("/").at(-1).replaceAll("_", " ");

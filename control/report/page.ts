@@ -4,11 +4,11 @@ import ANSWERS from "../page/answers.js" with { type: "text" };
 import CURVES from "../page/curves.js" with { type: "text" };
 import ELEMENTS from "../page/elements.js" with { type: "text" };
 import FIELDS from "../page/fields.js" with { type: "text" };
-import LOOKS from "../page/heatmap.js" with { type: "text" };
+import HEATMAP from "../page/heatmap.js" with { type: "text" };
 import PICTURE from "../page/picture.js" with { type: "text" };
 import PLOTS from "../page/plots.js" with { type: "text" };
 import PROFILE from "../page/profile.js" with { type: "text" };
-import SAID from "../page/said.js" with { type: "text" };
+import ANSWER_WITH_PROFILE from "../page/answer_with_profile.js" with { type: "text" };
 import STYLE from "../page/style.css" with { type: "text" };
 import WORDS from "../page/words.js" with { type: "text" };
 import SCRIPT from "./page_script.js" with { type: "text" };
@@ -19,12 +19,12 @@ import { Ledger } from "../page/ledger.js";
 import { stepSamples } from "../page/samples.js";
 import type { RunRecord } from "./read.ts";
 
-/** The page's scripts, each after those that it needs while it loads. */
-const MODULES = [ELEMENTS, FIELDS, CURVES, WORDS, PLOTS, ANSWERS, LOOKS, PICTURE, PROFILE, SAID, SCRIPT];
+/** The page's scripts. Each comes after those that it needs while it loads. */
+const MODULES = [ELEMENTS, FIELDS, CURVES, WORDS, PLOTS, ANSWERS, HEATMAP, PICTURE, PROFILE, ANSWER_WITH_PROFILE, SCRIPT];
 
 const FACTS: readonly string[] = ["val/accuracy", "val/accuracy_greedy", "reward/overall", "sft/loss"];
 
-/** As `chartsOf` makes them. */
+/** A chart, as `chartsOf` makes it. */
 interface Chart {
   readonly title: string;
   readonly along: string;
@@ -34,7 +34,7 @@ interface Chart {
   readonly band?: { readonly low: readonly (number | null)[]; readonly high: readonly (number | null)[] };
 }
 
-/** Charts of what changes, and what stays as it is: a line of text says that better. A curve with a band goes with it. */
+/** Separates charts that change from constant ones, which are shown as a line of text. A curve with a band stays a chart. */
 function apart(charts: readonly Chart[]) {
   const rests = charts.flatMap(({ title, xs, along, series, band }) =>
     band && xs.length > 1 ? [] : series.flatMap(({ label, values }) => {
@@ -47,7 +47,7 @@ function apart(charts: readonly Chart[]) {
   return { charts: moving.filter(({ series }) => series.length > 0), rests };
 }
 
-/** What the run came to: of some metrics the first and the last value. */
+/** Returns the run's results: the first and the last value of some metrics. */
 function factsOf(charts: readonly Chart[]) {
   const all = charts.flatMap(({ title, along, xs, series }) => series.map(({ label, values }) => ({ title, along, xs, label, values })));
   return all.filter(({ label }) => FACTS.includes(label)).map(({ title, along, xs, label, values }) => {
@@ -55,12 +55,12 @@ function factsOf(charts: readonly Chart[]) {
     return { title, label, along, from, to };
   });
 }
-/** Steps that curves are made of: of more, every second one of the older half is left out, again and again. */
+/** The number of steps that curves are made of. If there are more, every second one of the older half is dropped, repeatedly. */
 const MOST_LINES = 20_000;
-/** Points of a curve. */
+/** The number of points of a curve. */
 const MOST_POINTS = 4000;
 
-/** The page of a run. All that comes from the run goes in as JSON, and the page's script turns it into text nodes. */
+/** Makes the page of a run. Everything that comes from the run is embedded as JSON, and the page's script turns it into text nodes. */
 export function reportPage({ name, config, metrics, rollouts: { first, last } }: RunRecord): string {
   const logged = last.length > 0 ? last : first, ledger = new Ledger(MOST_LINES);
   for (const line of metrics) ledger.add(line);

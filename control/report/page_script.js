@@ -3,7 +3,7 @@ import { el, show } from "../page/elements.js";
 import { heatmapLegend, heatmapSwitch, overlaidPicture } from "../page/picture.js";
 import { chart, distribution, redrawPlots } from "../page/plots.js";
 import { profileOf } from "../page/profile.js";
-import { saidWithProfile } from "../page/said.js";
+import { answerWithProfile } from "../page/answer_with_profile.js";
 import { wordsOf } from "../page/words.js";
 
 const { name, config, charts, rests, facts, histogram, samples } = JSON.parse(document.getElementById("data").textContent);
@@ -11,24 +11,24 @@ const report = document.getElementById("report");
 const section = (title, ...children) => report.append(el("section", {}, el("h2", { textContent: title }), ...children));
 const named = (words, key) => [words, " ", el("code", { textContent: key })];
 
-const look = el("p", {
-  className: "look",
+const tokenFacts = el("p", {
+  className: "token-facts",
   ariaLive: "polite",
-  textContent: "Point at a token for its numbers and its look, or move through an answer with Tab and the arrow keys.",
+  textContent: "Point at a token for its numbers and where it attends, or move through an answer with Tab and the arrow keys.",
 });
 const most = mostOf(samples.flatMap(({ prompts }) => prompts).flatMap((prompt) => prompt.samples));
 
 const prompt = ({ id, text, truth, image, samples }) => {
   const picture = image && overlaidPicture(image, { alt: `The picture of ${id}` }), pictures = picture ? [picture] : [];
-  const said = samples.map((one) =>
-    saidWithProfile({ ...one, profile: profileOf(one) }, { most, pictures, tell: (words) => look.textContent = words })
+  const bodies = samples.map((one) =>
+    answerWithProfile({ ...one, profile: profileOf(one) }, { most, pictures, tell: (words) => tokenFacts.textContent = words })
   );
-  said[0]?.rest();
+  bodies[0]?.rest();
   const words = el(
     "div",
     {},
     el("p", { className: "question", textContent: text, tabIndex: 0 }),
-    ...samples.map((one, i) => sampleCard(one, { truth, said: said[i].element })),
+    ...samples.map((one, i) => sampleCard(one, { truth, body: bodies[i].element })),
   );
   return el("article", { className: image ? "prompt" : "prompt bare" }, picture?.figure, words);
 };
@@ -48,7 +48,7 @@ report.append(el("dl", { className: "facts" }, ...came));
 if (samples.length > 0) {
   const shown = samples.map(({ step, prompts }, i) => {
     const title = `${i === 0 ? "The last logged step" : "The first, for comparison"}: step ${show(step)}`, details = el("details", {});
-    // Made when it is opened: what is closed takes no time.
+    // The content is made when it is opened, so that closed parts cost no time.
     const fill = () => details.open && details.children.length === 1 && details.append(...prompts.map(prompt));
     details.append(el("summary", {}, title));
     details.addEventListener("toggle", fill);
@@ -56,7 +56,7 @@ if (samples.length > 0) {
     fill();
     return details;
   });
-  section("Answers and their anchors", heatmapLegend(most), heatmapSwitch(), ...shown, look);
+  section("Answers and their anchors", heatmapLegend(most), heatmapSwitch(), ...shown, tokenFacts);
 }
 const [steps, warm] = ["step", "warm-start step"].map((along) => charts.filter((one) => one.along === along));
 for (const [title, own] of [["Steps", steps], ["Warm start", warm]]) {

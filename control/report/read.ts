@@ -1,16 +1,16 @@
 import { type FileLine, linesBackward, linesForward } from "../../actors/run/line_pieces.ts";
 import { Lines } from "../../actors/run/lines.ts";
 
-/** A JSON object as it was read: nothing about its fields is known. */
+/** A JSON object that was read. Its fields are not known. */
 export type Fields = Readonly<Record<string, unknown>>;
 
-/** What a run's folder says about it. Whatever is not there, or cannot be read as JSON, is left out. */
+/** The content of a run's folder. Files that are missing or are not JSON are omitted. */
 export interface RunRecord {
   readonly name: string;
   readonly config?: Fields;
-  /** Lines of metrics.jsonl, which are read as they are gone through. */
+  /** Lines of metrics.jsonl. They are read while they are iterated. */
   readonly metrics: Iterable<Fields>;
-  /** Lines of rollouts.jsonl: those of the first step that is there, and those of the last one; `last` is empty where there is only one step. */
+  /** Lines of rollouts.jsonl for the first step that is there and for the last one. `last` is empty if there is only one step. */
   readonly rollouts: { readonly first: readonly Fields[]; readonly last: readonly Fields[] };
 }
 
@@ -26,13 +26,13 @@ export function readRun(runPath: string): RunRecord {
   };
 }
 
-/** Lines of the first step and of the last. Only these are read: a long run's file is larger than memory. */
+/** Reads the lines of the first step and of the last. It reads nothing else, because a long run's file is larger than memory. */
 function outerSteps(path: string): RunRecord["rollouts"] {
   const first = stepOf([`${path}.1`, path], linesForward), last = stepOf([path, `${path}.1`], linesBackward).reverse();
   return { first, last: last[0]?.step === first[0]?.step ? [] : last };
 }
 
-/** The lines of the first step that comes, out of files one after the other. */
+/** Returns the lines of the first step in several files. */
 function stepOf(paths: readonly string[], lines: (path: string) => Iterable<FileLine>): Fields[] {
   const decoder = new TextDecoder(), found: Fields[] = [];
   for (const path of paths) {
@@ -58,7 +58,7 @@ function isFields(value: unknown): value is Fields {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-/** The object a text holds; undefined where it is torn or something else. */
+/** Parses a JSON object; undefined if the text is torn or something else. */
 function objectOf(text: string): Fields | undefined {
   try {
     const value: unknown = JSON.parse(text);

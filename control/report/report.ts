@@ -1,5 +1,5 @@
 /**
- * The report of a run: one page that opens from disk and needs nothing else.
+ * Writes the report of a run: one page that opens from disk and needs nothing else.
  *
  * @module
  */
@@ -8,13 +8,12 @@ import { reportPage } from "./page.ts";
 import { readRun } from "./read.ts";
 
 /**
- * Writes `report.html` into a run's folder, from its config.json, metrics.jsonl and rollouts.jsonl. The page appears whole, and takes the place of an earlier
- * one. It may be written while the run goes on; a file that is not there yet is passed over.
+ * Writes `report.html` into a run's folder, from its config.json, metrics.jsonl and rollouts.jsonl. The page is replaced atomically. It may
+ * be written during the run; missing files are skipped.
  *
  * @param runPath The run's folder.
  * @returns The page's path.
- * @throws {Deno.errors.NotFound} Where there is no such folder.
- *
+ * @throws {Deno.errors.NotFound} if there is no such folder.
  * @example
  * ```ts
  * import { writeReport } from "./report.ts";

@@ -31,7 +31,7 @@ function refused(input: ConfigInput, ...parts: string[]): void {
   for (const part of parts) assertStringIncludes(text, part);
 }
 
-Deno.test("what was filled in reads as itself, keys in order", () => {
+Deno.test("a completed configuration parses to itself, with its keys in order", () => {
   for (
     const input of [
       {},
@@ -44,26 +44,26 @@ Deno.test("what was filled in reads as itself, keys in order", () => {
   }
 });
 
-Deno.test("short forms come out whole", () => {
+Deno.test("short forms are expanded", () => {
   const { algorithm } = configSchema.parse({ algorithm: { advEstimator: "grpo", kl: { coefficient: 0.1 }, onlineFiltering: {} } });
   assertEquals(algorithm.advEstimator, { kind: "grpo", epsilon: 1e-6 });
   assertEquals(algorithm.kl, { kind: "k3", where: "loss", coefficient: { kind: "fixed", coefficient: 0.1 } });
   assertEquals(algorithm.onlineFiltering, { filterLow: 0.01, filterHigh: 0.99, maxTries: 20 });
 });
 
-Deno.test("the warm start is the board task's default and not that of files", () => {
+Deno.test("the board task has a warm start by default, and files have none", () => {
   assertEquals(configSchema.parse({}).sft?.steps, 600);
   assertEquals(configSchema.parse({ sft: null }).sft, null);
   assertEquals(configSchema.parse(FILES).sft, null);
 });
 
-Deno.test("AT-RL's options are those of rl/, and the rest measures connectivity", () => {
+Deno.test("AT-RL's options are passed to rl/, and the others to the measurement of connectivity", () => {
   const config = configSchema.parse({});
   assertEquals(atrlOptions(atrlOf(config)), { ...ATRL_DEFAULTS });
   assertEquals(Object.keys(config.atrl).sort(), [...Object.keys(atrlOf(config)), ...Object.keys(connectivityOf(config))].sort());
 });
 
-Deno.test("rules between keys name the key and what to choose", () => {
+Deno.test("rules between keys name the key and the choice", () => {
   refused({ algorithm: { loss: { kind: "gspo" } } }, "algorithm.credit: ", "gspo_token");
   refused({ batch: { globalBatchSize: 6 } }, "batch.globalBatchSize: ", "choose 4");
   refused({ algorithm: { advEstimator: "remax", onlineFiltering: {} }, rollout: { n: 1 } }, "algorithm.onlineFiltering: ", "rollout.n 2");
@@ -80,7 +80,7 @@ Deno.test("rules between keys name the key and what to choose", () => {
   refused({ val: { n: 4 } }, "val.n: ");
 });
 
-Deno.test("what the rules allow is taken", () => {
+Deno.test("what the rules permit is accepted", () => {
   configSchema.parse({ algorithm: { loss: { kind: "gspo" } }, atrl: { mode: "off" } });
   configSchema.parse({ algorithm: { loss: { kind: "gspo" }, credit: "none" } });
   configSchema.parse({ rollout: { n: 1 }, algorithm: { advEstimator: "remax" } });
@@ -112,7 +112,7 @@ Deno.test("a fault of syntax has its line and column", () => {
   assertThrows(() => loadConfig({ file: "/no/such/config.jsonc" }), KedgeError, "/no/such/config.jsonc");
 });
 
-Deno.test("a file's paths are relative to it, those that are set are not", () => {
+Deno.test("paths in a file are relative to it, and paths from --set are not", () => {
   const text =
     `{"model": {"path": "model"}, /* rows */ "data": {"task": "files", "trainFiles": ["a.jsonl", "/b.jsonl"], "imageDir": "../x",},}`;
   withFile(text, (file, folder) => {
@@ -124,7 +124,7 @@ Deno.test("a file's paths are relative to it, those that are set are not", () =>
   });
 });
 
-Deno.test("a key that is set is JSON or a text, over the file's", () => {
+Deno.test("the value of --set is JSON or a text, and replaces the file's", () => {
   withFile(`{"rollout": {"n": 4, "topK": 7}}`, (file) => {
     const { config } = loadConfig({
       file,
@@ -135,7 +135,7 @@ Deno.test("a key that is set is JSON or a text, over the file's", () => {
   });
 });
 
-Deno.test("a path that cannot be set is refused, EasyR1's with the name it has here", () => {
+Deno.test("an unknown path is refused; for EasyR1's names the error gives Kedge's", () => {
   for (
     const [set, message] of [
       ["data.rollout_batch_size=4", 'unknown key "data.rollout_batch_size"; did you mean "data.rolloutBatchSize"?'],
@@ -149,7 +149,7 @@ Deno.test("a path that cannot be set is refused, EasyR1's with the name it has h
   ) assertThrows(() => loadConfig({ sets: [set] }), RangeError, message);
 });
 
-Deno.test("a run is resumed under what may change alone", () => {
+Deno.test("a run is resumed only if no other key than those that may change differs", () => {
   const old = configSchema.parse({ algorithm: { kl: { coefficient: 0.1 } } });
   checkResume(
     old,
@@ -185,7 +185,7 @@ Deno.test("derived numbers and their arithmetic", () => {
   assertStringIncludes(lines.join("\n"), "16 prompts / 4 x 2 epochs = 8");
 });
 
-Deno.test("memory counts what is trained, its masters, the reference", () => {
+Deno.test("the memory estimate counts trained weights, master copies and the reference", () => {
   const config = configSchema.parse({ model: { freezeVision: true }, algorithm: { kl: { coefficient: 0.1 } }, optim: { moments: "bf16" } });
   const { numbers: { parameters, trained, memory: m } } = derived(config, preset("3b"));
   const all = parameterSpecs(preset("3b")).reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1), 0);
@@ -216,7 +216,7 @@ Deno.test("every key is described", () => {
   walk(configJsonSchema(), "");
 });
 
-Deno.test("a key by another trainer's name, or by a near one anywhere, is told by its own", () => {
+Deno.test("for another trainer's key or a similar name, the error gives Kedge's key", () => {
   const cases: [path: string, meant: string][] = [
     ["optim.learningRate", "optim.lr"],
     ["optim.learning_rate", "optim.lr"],
@@ -253,7 +253,7 @@ Deno.test("a key by another trainer's name, or by a near one anywhere, is told b
   }
 });
 
-Deno.test("what other trainers call keys stands under keys that there are", () => {
+Deno.test("the names of other trainers map to existing keys", () => {
   const known = paths([configJsonSchema()]);
   assertEquals([...Object.keys(SYNONYMS), ...Object.keys(EASYR1)].filter((key) => !known.includes(key)), []);
 });

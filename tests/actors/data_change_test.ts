@@ -14,7 +14,7 @@ CpuDevice.open()[Symbol.dispose](); // a library that a test loads would count a
 
 const row = (n: number) => `${JSON.stringify({ problem: `What is ${n} + 1 ?`, answer: `${n + 1}` })}\n`;
 
-Deno.test("a run is not resumed on files that have changed, unless it may; then it begins a new pass, and says so", async () => {
+Deno.test("a run is not resumed with changed files, unless that is allowed; it then begins a new pass and prints a note", async () => {
   await withRunDir(async (folder) => {
     const path = `${folder}/rows.jsonl`, notes: string[] = [];
     newBoardModel(`${folder}/model`, { seed: 1 });
@@ -42,7 +42,7 @@ Deno.test("a run is not resumed on files that have changed, unless it may; then 
       notes.some((note) => note.includes("now 2 rows")) && notes.some((note) => note.includes("begins with step 3")),
       notes.join("; "),
     );
-    // Of the file as it is, each row once in the new pass.
+    // The new pass has each row of the current file once.
     assertEquals([...new Set(ids())].sort().slice(0, 2), ["1 rows.jsonl:0", "2 rows.jsonl:0"]);
     assertEquals([...new Set(ids())].slice(2).map((id) => id.slice(2)).sort(), ["rows.jsonl:0", "rows.jsonl:1"]);
     // The checkpoint knows them now, and where the pass began.
@@ -52,7 +52,7 @@ Deno.test("a run is not resumed on files that have changed, unless it may; then 
   });
 });
 
-Deno.test("a checkpoint of before the record is gone on from, and it is said once", () => {
+Deno.test("a checkpoint without a record of files can be resumed, with a note", () => {
   const now = { train: [{ name: "a.jsonl", rows: 1, bytes: 9, hash: "x" }], val: [] }, config = configSchema.parse({});
   const saved = { draws: 3, step: 3, sampling: undefined }, { notes, ...found } = resumeData(saved, now, config);
   assertEquals([found, notes.length], [{ origin: BEGINNING, isOther: false }, 1]);
@@ -60,15 +60,15 @@ Deno.test("a checkpoint of before the record is gone on from, and it is said onc
   assertEquals(resumeData(saved, { train: [], val: [] }, config).notes, [], "generated rows have no files");
 });
 
-Deno.test("a change of files to evaluate on is said, and moves no row that is trained on", () => {
+Deno.test("a change of evaluation files is noted, and does not move training rows", () => {
   const print = (hash: string) => [{ name: "v.jsonl", rows: 1, bytes: 9, hash }],
     config = configSchema.parse({ data: { allowChanged: true } });
   const saved = { draws: 3, step: 3, sampling: undefined, data: { train: [], val: print("x") } };
   const { origin, isOther, notes } = resumeData(saved, { train: [], val: print("y") }, config);
-  assertEquals([origin, isOther, notes], [BEGINNING, false, ["The data have changed since the checkpoint: v.jsonl has other rows"]]);
+  assertEquals([origin, isOther, notes], [BEGINNING, false, ["The data have changed since the checkpoint: v.jsonl has different rows"]]);
 });
 
-Deno.test("batches are those of a sampler that was never interrupted, and after a change a whole pass over what is there", () => {
+Deno.test("batches equal those of an uninterrupted sampler; after a change they are a whole pass over the current rows", () => {
   const random = new Random(5);
   for (let round = 0; round < 200; round++) {
     const [size, later, batchSize, seed] = [random.integer(1, 9), random.integer(1, 9), random.integer(1, 5), random.integer(0, 9)];
@@ -83,7 +83,7 @@ Deno.test("batches are those of a sampler that was never interrupted, and after 
   }
 });
 
-Deno.test("a file's print is of its rows: of JSON every byte counts, of Parquet the footer", async () => {
+Deno.test("a file's fingerprint covers its rows: every byte of JSON, the footer of Parquet", async () => {
   await withRunDir(async (folder) => {
     const path = `${folder}/rows.jsonl`, parquet = `${folder}/rows.parquet`;
     const prints = async (...paths: string[]) => await filePrints(await openDataset(paths));
@@ -91,7 +91,7 @@ Deno.test("a file's print is of its rows: of JSON every byte counts, of Parquet 
     const first = await prints(path);
     assertEquals([first[0]!.name, first[0]!.rows, first[0]!.bytes], ["rows.jsonl", 2, 86]);
     Deno.writeTextFileSync(path, row(0) + row(2));
-    assertEquals(printChanges(first, await prints(path)), ["rows.jsonl has other rows"]);
+    assertEquals(printChanges(first, await prints(path)), ["rows.jsonl has different rows"]);
     Deno.copyFileSync(new URL("../data/verl.parquet", import.meta.url), parquet);
     const both = await prints(path, parquet), [, columns] = both;
     assert(columns!.rows > 0);
@@ -100,8 +100,8 @@ Deno.test("a file's print is of its rows: of JSON every byte counts, of Parquet 
     bytes[bytes.length - 12]! ^= 1;
     Deno.writeFileSync(parquet, bytes);
     const file = { path: parquet, name: "rows.parquet", rows: columns!.rows };
-    assertEquals(printChanges([columns!], await filePrints({ files: [file] })), ["rows.parquet has other rows"]);
-    assertEquals(printChanges(both, both.toReversed()), ["the files come in another order"]);
+    assertEquals(printChanges([columns!], await filePrints({ files: [file] })), ["rows.parquet has different rows"]);
+    assertEquals(printChanges(both, both.toReversed()), ["the order of the files has changed"]);
     assertEquals(printChanges(both, both.slice(1)), ["rows.jsonl is gone"]);
     assertEquals(printChanges(both.slice(1), both), [`rows.jsonl is new, with 2 rows (86 bytes)`]);
   });

@@ -1,9 +1,9 @@
-// An actor for tests: it adds, keeps, fails and dies as it is told.
+// An actor for tests. Messages make it add, keep, fail or die.
 import { serveActor } from "../../actors/runtime/serve.ts";
 import type { TensorHandle } from "../../tensor/handle.ts";
 import { Tensor } from "../../tensor/tensor.ts";
 
-/** What it answers. */
+/** The messages that it accepts. */
 export type EchoMessage =
   | { readonly type: "double"; readonly x: TensorHandle }
   | { readonly type: "keep"; readonly x: TensorHandle }

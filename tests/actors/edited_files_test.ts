@@ -1,4 +1,4 @@
-// Files of a run that somebody edited, or that a disk did not take: each is told by its name, or passed over by a rule.
+// Tests files of a run that somebody edited or that the disk refused. Each is named in an error, or skipped by a rule.
 import { assert, assertEquals, assertMatch, assertRejects, assertThrows } from "@std/assert";
 import { crc32 } from "node:zlib";
 import "sharp";
@@ -33,12 +33,12 @@ function sealed({ checksum: _, ...seal }: Json): string {
   return JSON.stringify({ ...seal, checksum: crc32(JSON.stringify(seal)) });
 }
 
-Deno.test("a trainer.json that was edited is passed over with its name, and the checkpoint before it taken", async () => {
+Deno.test("a checkpoint with an edited trainer.json is skipped and named, and the one before it is used", async () => {
   await withRunDir((folder) => {
     const state = (seal: Json) => seal["state"] as Json, changed = (change: (seal: Json) => void) => (seal: Json) => (change(seal), seal);
     const without = (key: string) => changed((seal) => delete state(seal)[key]),
       set = (key: string, to: unknown) => changed((seal) => state(seal)[key] = to);
-    // What was done to it; whether the checksum is made to fit; what is said.
+    // The edit, whether the checksum is corrected afterwards, and the expected message.
     const cases: [edit: (seal: Json) => unknown, isSealed: boolean, words: RegExp][] = [
       [(seal) => JSON.stringify(seal).slice(0, -20), false, /JSON/],
       [() => "", false, /JSON/],
@@ -82,7 +82,7 @@ Deno.test("a trainer.json that was edited is passed over with its name, and the 
   });
 });
 
-Deno.test("a run none of whose checkpoints is whole begins anew, and keeps what it writes then", async () => {
+Deno.test("a run without a complete checkpoint starts over, and keeps its new checkpoints", async () => {
   await withRunDir(async (folder) => {
     const config = littleConfig(folder, ["trainer.saveLimit=2", "trainer.saveBest=false"]), run = `${folder}/board`;
     const weights = () => Deno.readFileSync(`${run}/checkpoints/step-4/model.safetensors`), notes: string[] = [];
@@ -95,7 +95,7 @@ Deno.test("a run none of whose checkpoints is whole begins anew, and keeps what 
   });
 });
 
-Deno.test("a change in tuning.jsonl that is none ends the run with line and key; one that was cut off is no change, and the next one does not run on in it", async () => {
+Deno.test("an invalid line in tuning.jsonl ends the run, naming line and key; a truncated last line is ignored, and the next one starts a new line", async () => {
   await withRunDir(async (folder) => {
     const { config } = loadConfig({ sets: [`runDir=${folder}`, "device=cpu"] }), run = `${folder}/board`, file = `${run}/tuning.jsonl`;
     openRunFolder(folder, { name: "board", anew: false })[Symbol.dispose]();
@@ -132,7 +132,7 @@ Deno.test("a change in tuning.jsonl that is none ends the run with line and key;
   });
 });
 
-Deno.test("a config.json that was edited, and a lock that holds something, keep nobody out of a run that has a checkpoint", async () => {
+Deno.test("an edited config.json or lock does not prevent resuming a run with a checkpoint", async () => {
   await withRunDir((folder) => {
     const run = `${folder}/board`;
     twoCheckpoints(run);
@@ -148,7 +148,7 @@ Deno.test("a config.json that was edited, and a lock that holds something, keep 
   });
 });
 
-Deno.test("an error of the disk is told with the run's directory and what to do; others stay as they are", async () => {
+Deno.test("a disk error names the run's directory and what to do; other errors are unchanged", async () => {
   await withRunDir((folder) => {
     Deno.writeTextFileSync(`${folder}/lock`, "");
     for (
@@ -168,7 +168,7 @@ Deno.test("an error of the disk is told with the run's directory and what to do;
   });
 });
 
-Deno.test("a clock that jumps changes no time that a run measures", async () => {
+Deno.test("a clock that jumps does not affect measured times", async () => {
   await withRunDir(async (folder) => {
     const trainer = import.meta.resolve("./jumping_worker.ts"), lines: Json[] = [];
     const modules = Object.fromEntries(["policy", "critic", "anchor_detector", "evaluator", "loader"].map((name) => [name, trainer]));

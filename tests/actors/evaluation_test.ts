@@ -34,7 +34,7 @@ function passAtKByCounting({ n, c, k }: { n: number; c: number; k: number }): nu
   return passing / subsets;
 }
 
-Deno.test("pass@k is the share of subsets of k answers that hold one that passes", () => {
+Deno.test("pass@k is the fraction of subsets of k answers with at least one that passes", () => {
   for (let n = 1; n <= 9; n++) {
     for (let c = 0; c <= n; c++) {
       for (let k = 1; k <= n; k++) assertAlmostEquals(passAtK({ n, c, k }), passAtKByCounting({ n, c, k }), 1e-12, `${n} ${c} ${k}`);
@@ -45,7 +45,7 @@ Deno.test("pass@k is the share of subsets of k answers that hold one that passes
   assertEquals(passAtK({ n: 100_000, c: 1, k: 100_000 }), 1);
 });
 
-Deno.test("the majority's answer counts; of several, the first; answers without text have no vote", () => {
+Deno.test("the most frequent answer counts, the first one of several; answers without text do not vote", () => {
   const of = (...answers: [string | undefined, number][]) => majorityAccuracy(answers.map(([answer, accuracy]) => ({ answer, accuracy })));
   assertEquals(of(["2", 1], ["3", 0], [" 3 ", 0]), 0);
   assertEquals(of(["2", 1], ["3", 0]), 1);
@@ -89,13 +89,13 @@ Deno.test("the bootstrap draws problems: its interval is the normal one of their
   assertEquals(statistics(records, { seed: 4 }).overall.estimates["avg@4"]!.low === first.low, false);
 });
 
-Deno.test("problems that all have the same value leave room for doubt", () => {
+Deno.test("the interval is not empty if all problems have the same value", () => {
   const { low, high, method } = statistics(recordsOf([[1, 1], [1, 1], [1, 1]])).overall.estimates["avg@2"]!;
   assertEquals([method, high], ["wilson over problems", 1]);
   assertAlmostEquals(low, 3 / (3 + 1.959964 ** 2), 1e-6);
 });
 
-Deno.test("groups are combinations of columns, in order, and together all problems", () => {
+Deno.test("groups are combinations of column values, in order, and cover all problems", () => {
   const fields = (p: number) => ({ subject: p % 2 ? "b" : "a", level: [10, 9, 9, 9][p], tags: ["x"] });
   const records = recordsOf([[1], [0], [1], [1]], fields);
   const { groups } = statistics(records, { by: ["subject", "level"] });
@@ -180,7 +180,7 @@ Deno.test("evaluate asks in batches, with the ids as keys, and keeps prompt, res
   assertEquals(Object.values(found.overall.estimates).map(({ value }) => value), [2 / 3, 0.5, 0.5, 1, 2 / 3]);
 });
 
-Deno.test("evaluate refuses what makes no sense before it asks", async () => {
+Deno.test("evaluate refuses invalid options before it generates", async () => {
   const generate: Generate<number> = () => Promise.reject(new Error("asked"));
   const questions = [{ id: "a", prompt: 1, input: { truth: "1" } }, { id: "a", prompt: 2, input: { truth: "1" } }];
   await assertRejects(() => evaluate({ questions, generate, pool, n: 2, temperature: 0 }), RangeError, "all 2 answers would be the same");
@@ -191,7 +191,7 @@ Deno.test("evaluate refuses what makes no sense before it asks", async () => {
   await assertRejects(() => gradeAnswers(pool, { questions, answers: [] }), RangeError, "0 lists of answers to 2 questions");
 });
 
-Deno.test("without a part of that name, accuracy is the reward brought into [0, 1]; NaN stays", async () => {
+Deno.test("without an accuracy part, accuracy is the reward clamped to [0, 1]; NaN stays", async () => {
   const rewards = [-2, 0.5, 3, NaN], own = { grade: () => Promise.resolve(rewards.map((overall) => ({ overall, parts: {} }))) };
   const answers = [rewards.map(() => ({ text: "The answer is 7.", tokens: 5, finish: "aborted" as const }))];
   const graded = await gradeAnswers(own, { questions: [{ id: "a", prompt: 1, input: { truth: "7" } }], answers });
@@ -203,7 +203,7 @@ Deno.test("without a part of that name, accuracy is the reward brought into [0, 
   ]);
 });
 
-Deno.test("messages as text show where pictures stand", () => {
+Deno.test("messages as text show the positions of pictures", () => {
   const content = [{ type: "image" as const, image: new Uint8Array() }, { type: "text" as const, text: " what?" }];
   assertEquals(messagesText([{ role: "system", content: "Be short." }, { role: "user", content }]), "Be short.\n<image> what?");
 });

@@ -1,4 +1,4 @@
-// What goes wrong in a run, and what then happens.
+// Tests failures during a run and their consequences.
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import "sharp";
 import { Checkpoints } from "../../actors/run/checkpoints.ts";
@@ -12,7 +12,7 @@ import { littleConfig, littleRun, logged, withRunDir } from "./little_run.ts";
 
 CpuDevice.open()[Symbol.dispose](); // a library that a test loads would count as its leak
 
-Deno.test("a grader that hangs costs its samples, not the run", async () => {
+Deno.test("a grader that hangs affects its samples and not the run", async () => {
   await withRunDir(async (folder) => {
     const reward = JSON.stringify({ parts: { accuracy: { use: new URL("./stuck_reward.ts", import.meta.url).href } } });
     const sets = [
@@ -33,7 +33,7 @@ Deno.test("a grader that hangs costs its samples, not the run", async () => {
   });
 });
 
-Deno.test("supervised training alone, on rows of a file with demonstrations; rows without are named", async () => {
+Deno.test("supervised training on file rows with demonstrations; rows without one are named", async () => {
   await withRunDir(async (folder) => {
     newBoardModel(`${folder}/model`, { seed: 1 });
     const rows = ["one", "two", "three"].map((answer, i) =>
@@ -78,7 +78,7 @@ function brokenRows(folder: string): string[] {
   ];
 }
 
-Deno.test("a picture that cannot be read ends the run by its row, or is set aside", async () => {
+Deno.test("a picture that cannot be read ends the run with the row's name, or is quarantined", async () => {
   await withRunDir(async (folder) => {
     const sets = brokenRows(folder);
     const error = await assertRejects(() => littleRun(littleConfig(folder, [...sets, "name=stop"])), KedgeError, "rows.jsonl:1");
@@ -101,7 +101,7 @@ Deno.test("a prompt's format is read from the file that it names", async () => {
   });
 });
 
-Deno.test("weights that are not finite end the run as diverged, and its checkpoints stand", async () => {
+Deno.test("weights that are not finite end the run as diverged, and its checkpoints remain", async () => {
   await withRunDir(async (folder) => {
     const sets = ["optim.lr=1e38", "optim.maxGradNorm=0", "trainer.saveFreq=1", "trainer.maxSteps=20", "trainer.maxSkipped=3"];
     const error = await assertRejects(() => littleRun(littleConfig(folder, sets)), KedgeError);
@@ -112,7 +112,7 @@ Deno.test("weights that are not finite end the run as diverged, and its checkpoi
 
 const mortal = (query: string) => ({ policy: new URL(`./mortal_policy.ts?${query}`, import.meta.url).href });
 
-Deno.test("a policy whose worker dies is started again from the last checkpoint, and the run ends as if nothing had been", async () => {
+Deno.test("a policy whose worker dies is restarted from the last checkpoint, and the run's result does not change", async () => {
   await withRunDir(async (folder) => {
     const notes: string[] = [];
     await littleRun(littleConfig(folder, ["name=whole"]));
@@ -130,7 +130,7 @@ Deno.test("a policy whose worker dies is started again from the last checkpoint,
   });
 });
 
-Deno.test("an actor that throws answers with its error, which ends the run; its checkpoints stand", async () => {
+Deno.test("an actor's error ends the run, and its checkpoints remain", async () => {
   await withRunDir(async (folder) => {
     const given = { modules: mortal(`throws&mark=${folder}/mark`) };
     await assertRejects(() => littleRun(littleConfig(folder), given), RangeError, "told to throw");
@@ -138,7 +138,7 @@ Deno.test("an actor that throws answers with its error, which ends the run; its 
   });
 });
 
-Deno.test("a directory that is taken away while its run trains ends it, and is not made again", async () => {
+Deno.test("removing a run's directory ends the run, and the directory is not recreated", async () => {
   await withRunDir(async (folder) => {
     const run = `${folder}/board`;
     const onEvent = (event: TrainerEvent) => {
@@ -149,7 +149,7 @@ Deno.test("a directory that is taken away while its run trains ends it, and is n
   });
 });
 
-Deno.test("a disk that fills while a checkpoint is written leaves the older ones, and nothing half written", () => {
+Deno.test("a full disk during a checkpoint leaves the older checkpoints and no partial one", () => {
   const folder = Deno.makeTempDirSync();
   try {
     const checkpoints = new Checkpoints(folder, { saveLimit: 2, saveBest: false });

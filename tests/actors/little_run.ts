@@ -36,7 +36,7 @@ export const LITTLE: readonly string[] = [
   "logging.report=false",
 ];
 
-/** A configuration for a folder. */
+/** Makes a configuration for a folder. */
 export function littleConfig(runDir: string, sets: readonly string[] = []): Config {
   return loadConfig({ sets: [...LITTLE, `runDir=${runDir}`, ...sets] }).config;
 }
@@ -70,7 +70,7 @@ export async function littleRun(
   }
 }
 
-/** What was logged of the steps, without what the documents say is not the same in two equal runs. */
+/** Returns the logged lines of the steps, without the fields that may differ between two equal runs. */
 export function logged(run: string): Line[] {
   return new Lines(`${run}/metrics.jsonl`).read().map((line) =>
     Object.fromEntries(

@@ -86,7 +86,7 @@ function baseAdvantages(answers: readonly Answer[], config: Config): number[][] 
   }
 }
 
-/** Of one token, x = log reference - log policy. */
+/** The estimate for one token; x = log reference - log policy. */
 function klValue(kind: string, x: number): number {
   const u = Math.exp(x);
   const values: Record<string, number> = {

@@ -22,7 +22,7 @@ interface Answer {
   readonly image?: string;
 }
 
-Deno.test("from rollouts.jsonl and the checkpoint alone, log-probs are computed anew: what was trained on stands there exactly", () =>
+Deno.test("log-probs can be recomputed from rollouts.jsonl and the checkpoint alone", () =>
   withRunDir(async (folder) => {
     await littleRun(littleConfig(folder, ["trainer.maxSteps=1", "trainer.saveFreq=1", "logging.rolloutSamples=3"]));
     const lines = new Lines(`${folder}/board/rollouts.jsonl`).read() as unknown as Answer[], [first] = lines;

@@ -34,7 +34,7 @@ const save = (all: Checkpoints, step: number, score?: number) =>
   all.save(step, { model, tensors, state: { at: step }, ...(score !== undefined && { score }) });
 const names = (folder: string) => Array.from(Deno.readDirSync(folder), ({ name }) => name).sort();
 
-inFolder("pruning keeps the newest, and the best beside them; of equals the later is the best", (run) => {
+inFolder("pruning keeps the newest checkpoints and the best one; among equals the later one is the best", (run) => {
   const all = new Checkpoints(run, { saveLimit: 3, saveBest: true });
   for (const step of [5, 10, 15, 20, 25]) save(all, step, step === 10 ? 0.9 : 0.5);
   assertEquals(all.steps(), [10, 15, 20, 25]);
@@ -42,7 +42,7 @@ inFolder("pruning keeps the newest, and the best beside them; of equals the late
   assertEquals(all.steps(), [20, 25, 30]);
 });
 
-inFolder("a checkpoint is a model folder with the trainer's files beside it, and reads as it was written", (run) => {
+inFolder("a checkpoint is a model folder with the trainer's files, and is read back unchanged", (run) => {
   const all = new Checkpoints(run, { saveLimit: 3, saveBest: true });
   const path = save(all, 1);
   assertEquals(names(path), ["config.json", "trainer.json", "trainer.safetensors"]);
@@ -52,7 +52,7 @@ inFolder("a checkpoint is a model folder with the trainer's files beside it, and
   assertEquals([state, file.read("m")], [{ at: 1 }, Uint8Array.of(1, 2, 3, 4)]);
 });
 
-inFolder("the newest whole checkpoint is found behind truncated, changed and missing files", (run) => {
+inFolder("the newest complete checkpoint is found despite truncated, changed and missing files", (run) => {
   const all = new Checkpoints(run, { saveLimit: 9, saveBest: true });
   for (const step of [1, 2, 3, 4, 5]) save(all, step);
   const at = (step: number, name: string) => `${run}/checkpoints/step-${step}/${name}`;
@@ -67,14 +67,14 @@ inFolder("the newest whole checkpoint is found behind truncated, changed and mis
   }
 });
 
-inFolder("a full disk leaves the older checkpoints, also that of the same step", (run) => {
+inFolder("a full disk leaves the older checkpoints, even the one of the same step", (run) => {
   const all = new Checkpoints(run, { saveLimit: 1, saveBest: false });
   save(all, 1);
   const full = (folder: string) => {
     model(folder);
     Deno.writeTextFileSync("/dev/full", "no room");
   };
-  // What the tests may not write to, a full disk stands in for.
+  // A full disk is simulated where the tests have no permission to fill one.
   const failing = (folder: string) => {
     try {
       full(folder);
@@ -91,7 +91,7 @@ inFolder("a full disk leaves the older checkpoints, also that of the same step",
   assertEquals(all.read(1).state, { at: 1 });
 });
 
-inFolder("what killed processes left is swept, also before the first checkpoint; later checkpoints are set aside", (run) => {
+inFolder("leftovers of killed processes are removed, even before the first checkpoint; later checkpoints are set aside", (run) => {
   const all = new Checkpoints(run, { saveLimit: 3, saveBest: true });
   Deno.mkdirSync(`${run}/checkpoints/step-1.x.tmp`, { recursive: true });
   all.sweep();
@@ -102,7 +102,7 @@ inFolder("what killed processes left is swept, also before the first checkpoint;
   assertEquals(all.steps(), [1]);
 });
 
-inFolder("lines past a step and a torn last one are moved aside, and the next line stands alone", (run) => {
+inFolder("lines after a step and a torn last line are moved aside, and the next line starts a new one", (run) => {
   const lines = new Lines(`${run}/metrics.jsonl`);
   lines.append({ step: 1 }, { step: 2 }, { step: 3 });
   Deno.writeTextFileSync(lines.path, '{"step":1,"re', { append: true });
@@ -115,7 +115,7 @@ inFolder("lines past a step and a torn last one are moved aside, and the next li
   assertEquals(names(run), ["metrics.jsonl", "metrics.jsonl.discarded"]);
 });
 
-inFolder("a whole last line without its end gets it", (run) => {
+inFolder("a complete last line without a line break gets one", (run) => {
   const lines = new Lines(`${run}/metrics.jsonl`);
   Deno.writeTextFileSync(lines.path, '{"step":1}');
   assertEquals(lines.discardAfter(1), 0);
@@ -123,7 +123,7 @@ inFolder("a whole last line without its end gets it", (run) => {
   assertEquals(lines.read().map(({ step }) => step), [1, 2]);
 });
 
-inFolder("whatever the size of its pieces, a file is cut at the same place", (run) => {
+inFolder("a file is cut at the same offset for every piece size", (run) => {
   const random = new Random(7), sizes = [1, 2, 3, 7, 64, 1000];
   for (let round = 0; round < 40; round++) {
     const path = `${run}/${round}.jsonl`, count = random.integer(0, 9), from = random.integer(-1, 6);
@@ -145,7 +145,7 @@ inFolder("whatever the size of its pieces, a file is cut at the same place", (ru
   }
 });
 
-inFolder("a file that grows beyond its bound makes way once, and a run is cut across both", (run) => {
+inFolder("a file beyond its limit is rotated once, and resuming cuts across both files", (run) => {
   const lines = new Lines(`${run}/rollouts.jsonl`, { maxBytes: 66 }); // three lines
   for (let step = 1; step <= 11; step++) lines.append({ step, x: "123" });
   const steps = () => lines.read().map(({ step }) => step);
@@ -160,7 +160,7 @@ inFolder("a file that grows beyond its bound makes way once, and a run is cut ac
   assertEquals(lines.discardAfter(-1), 0);
 });
 
-inFolder("lines that the disk does not take leave no part of one", (run) => {
+inFolder("lines that the disk does not accept leave no partial line", (run) => {
   const lines = new Lines(`${run}/metrics.jsonl`);
   lines.append({ step: 1 });
   const { prototype } = Deno.FsFile, real = prototype.writeSync;
@@ -178,7 +178,7 @@ inFolder("lines that the disk does not take leave no part of one", (run) => {
   assertEquals(Deno.readTextFileSync(lines.path), '{"step":1}\n{"step":3}\n');
 });
 
-inFolder("event files are bounded, and the oldest go; those of others stay", (run) => {
+inFolder("event files are limited, and the oldest are removed; other programs' files stay", (run) => {
   const own = () => names(run).filter((name) => name.includes(".kedge."));
   Deno.writeTextFileSync(`${run}/events.out.tfevents.1.host`, "theirs");
   const board = new TensorBoard(run, { maxBytes: 2000 });
@@ -188,7 +188,7 @@ inFolder("event files are bounded, and the oldest go; those of others stay", (ru
   assertEquals(Deno.readTextFileSync(`${run}/events.out.tfevents.1.host`), "theirs");
 });
 
-inFolder("a run can be tuned so many times, and then says so", (run) => {
+inFolder("a run accepts a limited number of changes, and then refuses", (run) => {
   const { config } = loadConfig({});
   Deno.writeTextFileSync(
     `${run}/tuning.jsonl`,
@@ -200,7 +200,7 @@ inFolder("a run can be tuned so many times, and then says so", (run) => {
   assertEquals(tunings.at(3), { "optim.lr": 0.5 });
 });
 
-Deno.test("whoever follows a file is told what stands in it, across a new file and a cut that has grown over", async () => {
+Deno.test("a file's follower gets every line, across a rotation and a truncated file that has grown again", async () => {
   const run = Deno.makeTempDirSync(), metrics = new Lines(`${run}/metrics.jsonl`, { maxBytes: 100 });
   const answers = new Lines(`${run}/rollouts.jsonl`, { maxBytes: 100 }), files = new RunFiles(run);
   const seen = async () => {
@@ -220,7 +220,7 @@ Deno.test("whoever follows a file is told what stands in it, across a new file a
     add(9, 11, "a");
     assertEquals((await seen())[1], "6,7,8,9,10,11", "answers of a file that is gone cannot be had");
     assertEquals((await files.rollouts(2)).samples, []);
-    // Cut, and grown again to the same length, between two looks: inode and size say nothing.
+    // The file is cut and grows to the same length between two polls, so that inode and size do not reveal it.
     for (const each of [metrics, answers]) each.discardAfter(10);
     add(11, 11, "b");
     assertEquals(await seen(), ["6a,7a,8a,9a,10a,11b", "6,7,8,9,10,11", "b"]);
@@ -231,7 +231,7 @@ Deno.test("whoever follows a file is told what stands in it, across a new file a
   }
 });
 
-Deno.test("a tracker reads on across a new file and a cut that has grown over, and is told each line once", async () => {
+Deno.test("a tracker gets each line once, across a rotation and a truncated file that has grown again", async () => {
   const folder = Deno.makeTempDirSync(), told: string[] = [], lines = new Lines(`${folder}/metrics.jsonl`, { maxBytes: 100 });
   const tracker: Tracker = {
     name: "noted",
@@ -256,7 +256,7 @@ Deno.test("a tracker reads on across a new file and a cut that has grown over, a
   add(3, 8, 10); // some four lines to a file
   await until("8:10");
   lines.discardAfter(7);
-  add(8, 9, 11); // step 8 again, in other words: it was told
+  add(8, 9, 11); // step 8 again with other numbers: it was sent already
   await until("9:11");
   feed.end("done", 1000);
   assertEquals(await followed, true);
@@ -298,7 +298,7 @@ Deno.test(`a file of answers beyond the longest string is cut, followed and repo
   }
 });
 
-inFolder("a line that has no end takes no more memory than a long one", (run) => {
+inFolder("an endless line takes no more memory than a long one", (run) => {
   if (!SLOW) return;
   const path = `${run}/metrics.jsonl`, lines = new Lines(path);
   lines.append({ step: 1 });

@@ -55,7 +55,7 @@ inHome("a run's name is a name: it leads nowhere else, and nothing outside is re
 
 inHome("a folder that carries no mark of a run is left as it is, with and without its resuming", async (home, intact) => {
   const runDir = home.slice(0, home.lastIndexOf("/")), name = home.slice(runDir.length + 1);
-  // Of a model folder's config.json and another program's lock, neither is the mark.
+  // Neither a model folder's config.json nor another program's lock marks a run's folder.
   for (const [file, text] of [["config.json", '{"model_type":"qwen2"}'], ["config.json", "{"], ["metrics.jsonl", "mine\n"]] as const) {
     Deno.writeTextFileSync(`${home}/${file}`, text);
     for (const isNew of [true, false]) {

@@ -32,7 +32,7 @@ async function withEcho(
   assertEquals(memory.report(), { bytes: 0, tensors: 0, borrowed: 0, lent: 0 }, "what the test itself holds");
 }
 
-Deno.test("a request lends a tensor, its reply moves another, and both accounts are even after it", async () => {
+Deno.test("a request lends a tensor, its reply moves another, and both accounts are balanced afterwards", async () => {
   await withEcho(async ({ memory, echo }) => {
     using x = Tensor.from(memory.host, [1, 2, 3]);
     const { y } = await echo.peer.request((carrier) => ({ type: "double", x: carrier.lend(x) }));
@@ -43,7 +43,7 @@ Deno.test("a request lends a tensor, its reply moves another, and both accounts 
   });
 });
 
-Deno.test("a lent tensor comes back although the handler never looked at it, and although it threw", async () => {
+Deno.test("a lent tensor comes back even if the handler never used it or threw", async () => {
   await withEcho(async ({ memory, echo }) => {
     using x = Tensor.from(memory.host, [1, 2, 3]);
     await echo.peer.request((carrier) => ({ type: "ignore", x: carrier.lend(x) }));
@@ -53,7 +53,7 @@ Deno.test("a lent tensor comes back although the handler never looked at it, and
   });
 });
 
-Deno.test("what an actor kept is freed when it is closed", async () => {
+Deno.test("tensors that an actor kept are freed when it is closed", async () => {
   await withEcho(async ({ memory, echo }) => {
     const x = Tensor.from(memory.host, [1, 2, 3]);
     await echo.peer.request((carrier) => ({ type: "keep", x: carrier.move(x) }));
@@ -61,7 +61,7 @@ Deno.test("what an actor kept is freed when it is closed", async () => {
   });
 });
 
-Deno.test("an AbortSignal reaches a handler that is at work", async () => {
+Deno.test("an AbortSignal reaches a running handler", async () => {
   await withEcho(async ({ echo }) => {
     const controller = new AbortController(), reply = echo.peer.request(() => ({ type: "wait" }), { signal: controller.signal });
     controller.abort();
@@ -69,7 +69,7 @@ Deno.test("an AbortSignal reaches a handler that is at work", async () => {
   });
 });
 
-Deno.test("parts of an answer come in order, all before the reply", async () => {
+Deno.test("parts of an answer arrive in order, all before the reply", async () => {
   await withEcho(async ({ echo }) => {
     const parts: unknown[] = [];
     assertEquals(await echo.peer.request(() => ({ type: "count", to: 5 }), { onPart: (part) => parts.push(part) }), { counted: 5 });
@@ -78,7 +78,7 @@ Deno.test("parts of an answer come in order, all before the reply", async () => 
   });
 });
 
-Deno.test("an actor that dies fails what waits for it, is noticed, and leaves nothing", async () => {
+Deno.test("an actor that dies fails its pending requests, is reported, and leaves no memory", async () => {
   await withEcho(async ({ memory, echo, deaths }) => {
     const x = Tensor.from(memory.host, [1, 2, 3]);
     await echo.peer.request((carrier) => ({ type: "keep", x: carrier.move(x) }));
@@ -88,7 +88,7 @@ Deno.test("an actor that dies fails what waits for it, is noticed, and leaves no
   });
 });
 
-Deno.test("an actor whose module fails is an error with its words", async () => {
+Deno.test("an actor whose module fails gives an error with its message", async () => {
   using opener = CpuDevice.open();
   using memory = new ActorMemory(openOwner(opener), { device: "cpu" });
   const options = { name: "nobody", module: new URL("./no_such_worker.ts", import.meta.url), device: "cpu", options: {} };

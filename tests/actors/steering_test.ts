@@ -1,4 +1,4 @@
-// A run that is paused, tuned, evaluated and talked to while it goes on.
+// Tests a run that is paused, tuned, evaluated and asked during training.
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import "sharp";
 import { configSchema } from "../../actors/config/schema.ts";
@@ -38,7 +38,7 @@ async function steered(
   return { events, state };
 }
 
-Deno.test("a paused run makes no step until it goes on; in it checkpoints and evaluations are made at once, each once", async () => {
+Deno.test("a paused run makes no step until it is resumed; checkpoints and evaluations are then made at once, each once", async () => {
   await withRunDir(async (folder) => {
     const seen: string[] = [];
     const { state, events } = await steered(sets(folder, ["trainer.saveFreq=0", "val.greedy=false"]), {
@@ -69,7 +69,7 @@ Deno.test("a paused run makes no step until it goes on; in it checkpoints and ev
   });
 });
 
-Deno.test("what is asked of a run that is over is refused with its state", async () => {
+Deno.test("requests to a finished run are refused with its state", async () => {
   await withRunDir(async (folder) => {
     await using run = await TrainingRun.open({ sets: sets(folder, ["trainer.maxSteps=1"]) });
     const early = await assertRejects(() => run.checkpoint(), KedgeError);
@@ -86,7 +86,7 @@ Deno.test("what is asked of a run that is over is refused with its state", async
   });
 });
 
-Deno.test("fields are tuned from the next step on, and a run that is cut off after it learns the same once more, to the bit", async () => {
+Deno.test("changes apply from the next step on, and a run that is killed afterwards repeats the same steps to the bit", async () => {
   await withRunDir(async (folder) => {
     const changes = { "optim.lr": 5e-4, "rollout.temperature": 0.8, "algorithm.entropyCoefficient": 0.01, "atrl.mode": "hard" };
     let fromStep = 0;
@@ -111,14 +111,14 @@ Deno.test("fields are tuned from the next step on, and a run that is cut off aft
     assertEquals(logged(`${folder}/parted`), logged(`${folder}/whole`));
     assertSameBytes(weights(`${folder}/parted`, 4), weights(`${folder}/whole`, 4), "weights");
 
-    // What the configuration says anew goes before what was tuned.
+    // New values of the configuration take precedence over earlier changes.
     await train({ sets: sets(folder, ["name=whole", "optim.lr=2e-4", "trainer.maxSteps=5"]) });
     assertEquals(logged(`${folder}/whole`).at(-1)!["actor/lr"], 2e-4);
     assertEquals(new Lines(`${folder}/whole/tuning.jsonl`).read().length, 1);
   });
 });
 
-Deno.test("a divergence's coefficient is tuned where a reference is loaded, and only there", async () => {
+Deno.test("a divergence's coefficient can be changed only if a reference is loaded", async () => {
   await withRunDir(async (folder) => {
     const kl = ['algorithm.kl={"coefficient":0.1}', "trainer.maxSteps=3"];
     await steered(sets(folder, kl), { 1: (run) => run.tune({ "algorithm.kl.coefficient": 0.5 }) });
@@ -132,7 +132,7 @@ Deno.test("a divergence's coefficient is tuned where a reference is loaded, and 
   });
 });
 
-Deno.test("who talks to the policy in the middle of a run changes nothing of it, and gets tokens as they come", async () => {
+Deno.test("chatting with the policy during a run does not change the run, and tokens are streamed", async () => {
   await withRunDir(async (folder) => {
     await train({ sets: sets(folder, ["name=quiet"]) });
     const { messages } = await new BoardDataset({}, { seed: 9, split: "val" }).sample(0);
@@ -167,7 +167,7 @@ Deno.test("who talks to the policy in the middle of a run changes nothing of it,
   });
 });
 
-Deno.test("an answer that is given up ends, and an impossible question costs itself alone", async () => {
+Deno.test("a cancelled answer ends, and an impossible question affects no other", async () => {
   await withRunDir(async (folder) => {
     const prompt = (run: TrainingRun) => Processor.fromFolder(run.files).prompt([{ role: "user", content: "what is it ?" }]);
     const given = { n: 1, temperature: 1, seed: 1, stop: [] as string[] }, finished: string[] = [];
@@ -193,7 +193,7 @@ Deno.test("an answer that is given up ends, and an impossible question costs its
   });
 });
 
-Deno.test("the configuration's own schema takes what may be tuned", () => {
+Deno.test("the configuration's schema accepts what may be changed during a run", () => {
   const { optim, rollout, trainer } = configSchema.parse({ optim: { lr: 1e-5 }, rollout: { temperature: 0.9 }, trainer: { valFreq: 3 } });
   assertEquals([optim.lr, rollout.temperature, trainer.valFreq], [1e-5, 0.9, 3]);
 });

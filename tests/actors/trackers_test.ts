@@ -111,7 +111,7 @@ Deno.test("a wandb folder holds the run, its configuration, every number under i
   Deno.removeSync(folder, { recursive: true });
 });
 
-Deno.test("a wandb log goes on behind its last whole record, over blocks, and without the record of the end", () => {
+Deno.test("a wandb log is continued after its last complete record, across blocks, and without its end record", () => {
   const path = Deno.makeTempFileSync(), long = new Uint8Array(70_000).fill(7);
   {
     using log = WandbLog.open(path);
@@ -134,7 +134,7 @@ Deno.test("a wandb log goes on behind its last whole record, over blocks, and wi
   Deno.removeSync(path);
 });
 
-/** A server like MLflow's, which keeps what it is told. */
+/** A server like MLflow's, which records its requests. */
 function fakeMlflow(fails: () => boolean = () => false) {
   const asked: { what: string; body: Record<string, unknown>; authorization: string | null }[] = [];
   let made: Record<string, unknown> | undefined;
@@ -152,7 +152,7 @@ function fakeMlflow(fails: () => boolean = () => false) {
   return { server, asked, uri: `http://127.0.0.1:${server.addr.port}/` };
 }
 
-Deno.test("an MLflow run is made once, and gets parameters, metrics in batches, tables and its end", async () => {
+Deno.test("an MLflow run is created once, and receives parameters, metrics in batches, tables and its end", async () => {
   const { server, asked, uri } = fakeMlflow();
   await using _ = server;
   for (const ending of ["stopped", "done"] as const) {
@@ -177,7 +177,7 @@ Deno.test("an MLflow run is made once, and gets parameters, metrics in batches, 
   assertEquals(asked.every(({ authorization }) => authorization === `Basic ${btoa("u:p")}`), true);
 });
 
-/** A tracker that notes what it is told, and fails when it is asked to. */
+/** A tracker that records its calls, and fails on request. */
 class Noted implements Tracker {
   readonly name = "noted";
   readonly told: string[] = [];
@@ -197,7 +197,7 @@ class Noted implements Tracker {
 const write = (path: string, ...lines: unknown[]) =>
   Deno.writeTextFileSync(path, lines.map((value) => `${JSON.stringify(value)}\n`).join(""), { append: true });
 
-Deno.test("a tracker that is out of reach misses nothing, is noted once, and a resumed run tells it each line once", async () => {
+Deno.test("an unreachable tracker misses nothing, is noted once, and a resumed run sends it each line once", async () => {
   const folder = Deno.makeTempDirSync(), tracker = new Noted(), notes: string[] = [];
   let place: Place = NOWHERE;
   const follow = () => {
@@ -226,7 +226,7 @@ Deno.test("a tracker that is out of reach misses nothing, is noted once, and a r
   assertEquals(await followed, true);
   assertEquals(tracker.told, ["begin", "1:loss 0:val 1:a 2:a", "answers 1 x2", "answers 2 x1", "stopped"]);
   assertStringIncludes(notes[1]!, "is back");
-  // The run goes on from step 1: it writes step 2 again, then an evaluation of it, and step 3.
+  // The resumed run continues from step 1: it writes step 2 again, then an evaluation, and step 3.
   tracker.told.length = 0;
   const kept = Deno.readTextFileSync(metrics).split("\n").slice(0, 3).join("\n");
   Deno.removeSync(metrics);

@@ -83,7 +83,7 @@ Deno.test("an update through the actors has the bits of one computed without the
   });
 });
 
-Deno.test("a run that was stopped and resumed logs and learns what an uninterrupted one does, to the bit", async () => {
+Deno.test("a stopped and resumed run logs and learns the same as an uninterrupted one, to the bit", async () => {
   await withRunDir(async (folder) => {
     await littleRun(littleConfig(folder, ["name=whole"]));
     const parted = littleConfig(folder, ["name=parted"]);
@@ -104,7 +104,7 @@ Deno.test("a run that was stopped and resumed logs and learns what an uninterrup
   });
 });
 
-Deno.test("a torn checkpoint is passed over, and the one before it taken", async () => {
+Deno.test("a torn checkpoint is skipped, and the one before it is used", async () => {
   await withRunDir(async (folder) => {
     const config = littleConfig(folder), run = `${folder}/board`, notes: string[] = [];
     await littleRun(config);
@@ -162,7 +162,7 @@ Deno.test("a divergence loads a reference and is 0 at the first step; without a 
   });
 });
 
-Deno.test("dynamic sampling keeps groups that teach something, and its surplus over a resumption, to the bit", async () => {
+Deno.test("dynamic sampling keeps groups with a signal, and its surplus across a resumption, to the bit", async () => {
   await withRunDir(async (folder) => {
     // Rewards of 7 values and the bounds far apart: some groups of 3 are kept, some not.
     const sets = [

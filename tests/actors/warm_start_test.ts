@@ -12,7 +12,7 @@ const WARM = ["sft.steps=6", "sft.saveFreq=2", "trainer.maxSteps=1", "trainer.sa
 const names = (run: string) => Array.from(Deno.readDirSync(`${run}/checkpoints`), ({ name }) => name).sort();
 const bytes = (run: string, file: string) => Deno.readFileSync(`${run}/checkpoints/${file}`);
 
-/** Runs, and stops at a step of the warm start. @returns What it said. */
+/** Runs, and stops at a step of the warm start. @returns The error message. */
 async function stoppedAt(config: Parameters<typeof littleRun>[0], step: number, warmStartOnly: boolean): Promise<string> {
   const notes: string[] = [];
   const { state } = await littleRun(config, {
@@ -26,7 +26,7 @@ async function stoppedAt(config: Parameters<typeof littleRun>[0], step: number, 
   return notes.join("\n");
 }
 
-Deno.test("a warm start that is stopped, and one that is cut off, go on where they were, to the bit", async () => {
+Deno.test("a warm start that was stopped or killed continues, to the bit", async () => {
   await withRunDir(async (folder) => {
     const config = (name: string) => littleConfig(folder, [...WARM, `name=${name}`]),
       whole = `${folder}/whole`,
@@ -53,7 +53,7 @@ Deno.test("a warm start that is stopped, and one that is cut off, go on where th
   });
 });
 
-Deno.test("a checkpoint within the warm start that is torn is passed over, and a stop before its first step says that there is none", async () => {
+Deno.test("a torn checkpoint of the warm start is skipped, and a stop before the first step says that there is no checkpoint", async () => {
   await withRunDir(async (folder) => {
     const config = littleConfig(folder, WARM), run = `${folder}/board`, notes: string[] = [];
     await stoppedAt(config, 2, true);
@@ -71,7 +71,7 @@ Deno.test("a checkpoint within the warm start that is torn is passed over, and a
   });
 });
 
-Deno.test("a run that is cut off behind its warm start makes what is missing: the reference, and the evaluation before the first step", async () => {
+Deno.test("a run that is killed after its warm start makes the missing reference and first evaluation", async () => {
   await withRunDir(async (folder) => {
     const sets = [
       "trainer.maxSteps=1",

@@ -1,4 +1,4 @@
-// The dashboard against a real run, as a user has it.
+// Tests the dashboard with a real run, as a user sees it.
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import "sharp";
 import type { Page } from "playwright-core";
@@ -9,17 +9,17 @@ import { CpuDevice } from "../../ffi/cpu_device.ts";
 import { LITTLE, logged, withRunDir } from "../actors/little_run.ts";
 import { browserTest } from "./browser.ts";
 
-CpuDevice.open()[Symbol.dispose](); // a library that a test loads would count as its leak
+CpuDevice.open()[Symbol.dispose](); // a library that a test loads would count as a leak
 
 const SIZES = [[1280, 900], [390, 844]] as const;
 
-/** How many steps the curve of rewards has. */
+/** Returns the number of steps in the curve of rewards. */
 async function steps(page: Page): Promise<number> {
   const words = await page.getAttribute('figure.chart:has(h3:text-is("Reward")) [role=img]', "aria-label");
   return Number(/steps \d+ to (\d+)/.exec(words ?? "")?.[1] ?? 0);
 }
 
-/** Pictures go where `--screenshots=FOLDER` says. */
+/** Saves a screenshot in the folder of `--screenshots=FOLDER`. */
 async function photograph(page: Page, name: string): Promise<void> {
   const folder = Deno.args.find((arg) => arg.startsWith("--screenshots="))?.split("=")[1];
   if (folder) await page.screenshot({ path: `${folder}/${name}.png` });
@@ -84,14 +84,14 @@ browserTest("a run is started, paused, tuned, resumed, watched and stopped from 
     await page.waitForSelector(".badge:text-is('paused')");
     await page.click('nav a[href="#answers"]');
     await page.hover(".token:visible >> nth=2");
-    const looked = await page.waitForSelector(".view:not([hidden]) .picture:has-text('looked.')");
+    const looked = await page.waitForSelector(".view:not([hidden]) .picture:has-text('attends.')");
     const shades = await looked.$$eval("svg rect", (all) => all.map((rect) => Number(rect.getAttribute("fill-opacity"))));
-    // What is looked at most keeps its light; a look that is nearly even is told in words.
+    // The region with the most attention keeps its brightness. If attention is nearly uniform, the page says so.
     assert(
-      shades.length === 0 ? (await looked.textContent())!.includes("Nearly evenly") : shades.length >= 9 && Math.min(...shades) === 0,
+      shades.length === 0 ? (await looked.textContent())!.includes("nearly uniform") : shades.length >= 9 && Math.min(...shades) === 0,
       `${shades}`,
     );
-    assertStringIncludes((await page.textContent(".view:not([hidden]) .look"))!, "connectivity");
+    assertStringIncludes((await page.textContent(".view:not([hidden]) .token-facts"))!, "connectivity");
 
     await page.click('nav a[href="#chat"]');
     await page.fill("textarea", "what is the red number ?");
@@ -105,7 +105,7 @@ browserTest("a run is started, paused, tuned, resumed, watched and stopped from 
         // deno-lint-ignore no-await-in-loop -- as above
         await page.click(`nav a[href="#${view}"]`);
         // deno-lint-ignore no-await-in-loop -- as above
-        await page.waitForTimeout(300); // curves take the new width in the next frame
+        await page.waitForTimeout(300); // curves adopt the new width in the next frame
         // deno-lint-ignore no-await-in-loop -- as above
         const wide = await page.$eval("html", (html) => html.scrollWidth);
         assert(wide <= width, `${view} is ${wide} pixels wide, of ${width}`);

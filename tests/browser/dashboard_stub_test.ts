@@ -5,7 +5,7 @@ import { browserTest, type TestBrowser } from "./browser.ts";
 import { StubApi } from "./stub_api.ts";
 import { metricsLine, picture } from "./stub_run.ts";
 
-/** The page with its token, when its first curves are drawn. */
+/** Opens the page with its token and waits until its first curves are drawn. */
 async function opened(browser: TestBrowser, options: { api: StubApi; width?: number; touch?: boolean; view?: string }): Promise<Page> {
   const { api, width = 1280, touch = false, view } = options, page = await browser.page({ width, touch });
   await page.goto(api.signed);
@@ -15,7 +15,7 @@ async function opened(browser: TestBrowser, options: { api: StubApi; width?: num
 }
 
 const chartWords = (page: Page, title: string) => page.getAttribute(`figure.chart:has(h3:text-is("${title}")) [role=img]`, "aria-label");
-/** How dark each region of a picture is drawn. */
+/** Returns how dark each region of a picture is drawn. */
 const shades = (page: Page, within = ".view:not([hidden]) .picture >> nth=0") =>
   page.$eval(within, (figure) => [...figure.querySelectorAll("rect")].map((rect) => Number(rect.getAttribute("fill-opacity"))));
 
@@ -36,7 +36,7 @@ browserTest("the page asks for the token, says when it is refused, and keeps it 
   await page.goto(api.signed);
   await page.waitForSelector(".charts figure canvas");
   assertEquals(page.url(), api.url);
-  // A refused request is logged by the browser itself.
+  // The browser itself logs a refused request.
   assertEquals(browser.complaints.filter((words) => !words.includes("401")), []);
 });
 
@@ -67,13 +67,13 @@ browserTest("the token under the pointer draws where it looked; leaving draws th
   await page.waitForSelector(".view:not([hidden]) .token");
   const mean = await shades(page);
   await page.hover(".view:not([hidden]) .token >> nth=4");
-  await page.waitForSelector('.view:not([hidden]) >> text=Where " 4" looked.');
+  await page.waitForSelector('.view:not([hidden]) >> text=Where " 4" attends.');
   const own = await shades(page), profiles = (api.rollouts.get(12)![0] as { profile: { shares: string } }).profile;
   const bytes = [...Uint8Array.fromBase64(profiles.shares)].slice(4 * 16, 5 * 16), most = Math.max(...bytes);
   assertEquals(own, bytes.map((byte) => Number((0.8 * (1 - byte / most)).toFixed(3))));
-  assertStringIncludes((await page.textContent(".view:not([hidden]) .look"))!, '" 4" · connectivity ');
+  assertStringIncludes((await page.textContent(".view:not([hidden]) .token-facts"))!, '" 4" · connectivity ');
   await page.hover("h1");
-  await page.waitForSelector(".view:not([hidden]) >> text=Where the anchors of sample 0 looked, on average.");
+  await page.waitForSelector(".view:not([hidden]) >> text=Where the anchors of sample 0 attend, on average.");
   assertEquals(await shades(page), mean);
   assertEquals(browser.complaints, []);
 });
@@ -82,9 +82,9 @@ browserTest("a tap selects a token", async (browser) => {
   await using api = new StubApi();
   const page = await opened(browser, { api, width: 390, touch: true, view: "answers" });
   await page.tap(".view:not([hidden]) .token >> nth=4");
-  await page.waitForSelector('.view:not([hidden]) >> text=Where " 4" looked.');
+  await page.waitForSelector('.view:not([hidden]) >> text=Where " 4" attends.');
   await page.tap(".view:not([hidden]) .token >> nth=6");
-  await page.waitForSelector('.view:not([hidden]) >> text=Where " blue" looked.');
+  await page.waitForSelector('.view:not([hidden]) >> text=Where " blue" attends.');
   assertEquals(browser.complaints, []);
 });
 
@@ -99,7 +99,7 @@ browserTest("the keyboard reaches the tokens and goes through them", async (brow
   assertEquals(await focused(), "token: the");
   await page.keyboard.press("ArrowRight");
   assertEquals(await focused(), "token anchor: red");
-  await page.waitForSelector('.view:not([hidden]) >> text=Where " red" looked.');
+  await page.waitForSelector('.view:not([hidden]) >> text=Where " red" attends.');
   const held = await page.textContent(".said:has-text('answers of')");
   api.step();
   await page.waitForSelector("text=Show step 13, the newest");
@@ -142,12 +142,12 @@ browserTest("orders are open where the state allows them, and what comes of them
   await page.waitForSelector(".badge:text-is('pausing after this step')");
   assertEquals(await open(), ["Resume", "Stop", "Checkpoint", "Evaluate"]);
   api.step();
-  api.stand({ state: "paused" });
+  api.setState({ state: "paused" });
   await page.waitForSelector(".controls .said:text-is('Paused after step 13.')");
   await page.waitForSelector(".badge:text-is('paused')");
   assertEquals(await open(), ["Resume", "Stop", "Checkpoint", "Evaluate"]);
   await page.click("text=Resume");
-  await page.waitForSelector(".controls .said:text-is('The run goes on: it is running.')");
+  await page.waitForSelector(".controls .said:text-is('The run continues: it is running.')");
   assertEquals(await page.textContent(".badge"), "running");
   await page.click('button:text-is("Stop")');
   assertEquals(api.to("/v1/stop").length, 0, "it asks first");
@@ -156,7 +156,7 @@ browserTest("orders are open where the state allows them, and what comes of them
   await page.click("text=Stop it");
   await page.waitForSelector(".controls .said:text-is('Stopping after this step, with a checkpoint…')");
   assertEquals([await open(), api.to("/v1/stop").length], [[], 1]);
-  api.stand({ state: "stopped" });
+  api.setState({ state: "stopped" });
   await page.waitForSelector(".badge:text-is('stopped')");
   assertEquals(await open(), ["Start"]);
   assertEquals(browser.complaints.filter((words) => !words.includes("409")), []);
@@ -177,7 +177,7 @@ browserTest("the chat's answer comes word by word, with where it looked", async 
   await page.waitForSelector("text=The policy after step 12");
   assertEquals(await page.textContent(".talk .answer"), " i see a red 4 .");
   await page.hover(".talk .token >> nth=3");
-  await page.waitForSelector('.view:not([hidden]) >> text=Where " red" looked.');
+  await page.waitForSelector('.view:not([hidden]) >> text=Where " red" attends.');
   assertEquals((await shades(page, ".talk .picture")).length, 16);
   const body = api.to("/v1/chat/completions")[0]!.body as Record<string, unknown>,
     [message] = body.messages as [{ content: unknown[] }];
@@ -197,7 +197,7 @@ browserTest("a picture of the step goes to the chat with its question", async (b
   assertEquals(await page.getAttribute(".preview img", "src"), picture());
 });
 
-browserTest("a stream that breaks is taken up after the last event, and the page says so meanwhile", async (browser) => {
+browserTest("a broken stream is continued after the last event, and the page shows it meanwhile", async (browser) => {
   await using api = new StubApi();
   const page = await opened(browser, { api });
   api.step();

@@ -1,4 +1,4 @@
-/** Script in a data set's text, a model's output and a run's name: text on every page, and never anything else. */
+/** Puts script into a data set's text, a model's output and a run's name. Every page must show it as text and never run it. */
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import type { Page } from "playwright-core";
 import type { Inspection } from "../../cli/inspect/inspection.ts";
@@ -9,7 +9,7 @@ import { StubApi } from "./stub_api.ts";
 import { metricsLine, rolloutLines } from "./stub_run.ts";
 
 const MARK = "globalThis.ranHere=1";
-/** Ways out of a text, an attribute, a script, a style, a comment and a template, and into a script. */
+/** Strings that try to leave a text, an attribute, a script, a style, a comment and a template, or to enter a script. */
 const HOSTILE = [
   `<script>${MARK}</script>`,
   `</script><script>${MARK}</script>`,
@@ -36,7 +36,7 @@ const hostileLines = (step: number) =>
   }));
 const hostileMetrics = (step: number) => ({ ...metricsLine(step), [`val/${HOSTILE}`]: 0.5, [HOSTILE]: 0.25 });
 
-/** Runs in a page before its own first byte: tells of elements that no page of Kedge makes. */
+/** Runs in a page before its first byte. It reports elements that no page of Kedge creates. */
 const WATCH = `
 globalThis.found = [];
 const odd = (at) => at.matches("iframe, object, embed, base, meta[http-equiv=refresh], a[href^='javascript:'], img[src=x]") ||
@@ -54,7 +54,7 @@ async function watched(browser: TestBrowser): Promise<Page> {
   return page;
 }
 
-/** Nothing ran, nothing was put in, nothing was asked for elsewhere, and the text is there as text. */
+/** Asserts that nothing ran, no element was added, no other host was asked, and the text is shown as text. */
 async function assertQuiet(page: Page, browser: TestBrowser, scripts: number): Promise<void> {
   const seen = await page.evaluate("({ ran: globalThis.ranHere !== undefined, found, scripts: document.scripts.length })");
   assertEquals(seen, { ran: false, found: [], scripts });
@@ -82,7 +82,7 @@ browserTest("the dashboard shows script from data, model and run as text, on eve
     api.emit("note", { text: HOSTILE });
     api.emit("tuned", { changed: [{ path: HOSTILE, from: HOSTILE, to: HOSTILE }], fromStep: 13 });
     api.emit("checkpoint", { step: 12, path: HOSTILE });
-    api.stand({ state: "failed", error: HOSTILE });
+    api.setState({ state: "failed", error: HOSTILE });
     // deno-lint-ignore no-await-in-loop -- one view after the other
     await page.waitForTimeout(150);
     // deno-lint-ignore no-await-in-loop -- one view after the other
@@ -91,7 +91,7 @@ browserTest("the dashboard shows script from data, model and run as text, on eve
   await page.click('nav a[href="#answers"]');
   await page.hover(".token:visible >> nth=3");
   assertStringIncludes((await page.textContent("body"))!, `<script>${MARK}</script>`);
-  api.stand({ state: "running" }); // a run that failed answers nobody
+  api.setState({ state: "running" }); // a failed run does not answer
   await page.click('nav a[href="#chat"]');
   await page.fill("textarea", HOSTILE);
   await page.click("form:has(textarea) button[type=submit]");

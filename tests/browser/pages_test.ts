@@ -1,4 +1,4 @@
-// Pages that open from disk, and what is drawn over pictures on all of them.
+// Tests the pages that open from disk, and the heat maps that all pages draw over pictures.
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import sharp from "sharp";
 import type { Locator, Page } from "playwright-core";
@@ -18,14 +18,14 @@ const painted = () =>
   });
 const png = async () => new Uint8Array(await sharp(painted(), { raw: { width: 32, height: 32, channels: 3 } }).png().toBuffer());
 
-/** Degrees on the circle of colours, and the largest of the three parts. */
+/** Returns the hue in degrees and the largest of the three components. */
 function hueOf([r, g, b]: readonly [number, number, number]): { hue: number; light: number } {
   const light = Math.max(r, g, b), span = light - Math.min(r, g, b);
   const sector = light === r ? (g - b) / span : light === g ? 2 + (b - r) / span : 4 + (r - g) / span;
   return { hue: (60 * sector + 360) % 360, light };
 }
 
-/** The middles of the sixteen squares as they are on the screen. */
+/** Returns the colours of the middles of the sixteen squares on the screen. */
 async function squares(picture: Locator): Promise<{ hue: number; light: number }[]> {
   const { data, info } = await sharp(await picture.screenshot()).removeAlpha().raw().toBuffer({ resolveWithObject: true });
   return Array.from({ length: 16 }, (_, i) => {
@@ -34,9 +34,12 @@ async function squares(picture: Locator): Promise<{ hue: number; light: number }
   });
 }
 
-/** What a look changes of the page's first picture: light is taken from the least, hues stay, and the switch shows the picture as it is. */
+/**
+ * Asserts what a heat map changes in the page's first picture: regions with less attention are darker, hues stay, and the switch shows the
+ * original picture.
+ */
 async function keepsHues(page: Page): Promise<void> {
-  const frame = page.locator(".overlaid:visible").first(), box = page.locator(".look-switch:visible").first();
+  const frame = page.locator(".overlaid:visible").first(), box = page.locator(".heatmap-switch:visible").first();
   await frame.scrollIntoViewIfNeeded();
   const drawn = await squares(frame);
   await box.uncheck();
@@ -50,7 +53,7 @@ async function keepsHues(page: Page): Promise<void> {
   assert(darkest < 0.5, `the darkest square has ${darkest} of its light`);
 }
 
-/** Opens a page's text from disk. */
+/** Gives a folder to write pages into, which the browser opens from disk. */
 async function withPages(body: (folder: string) => Promise<void>): Promise<void> {
   const folder = Deno.makeTempDirSync();
   try {
@@ -86,7 +89,7 @@ browserTest(
       assertEquals(await page.textContent('figure.chart:has(h3:text-is("Reward")) .names'), "reward/overall \u00b7 reward/accuracy");
       await keepsHues(page);
       await page.hover(".token >> nth=4");
-      await page.waitForSelector('text=Where " 4" looked.');
+      await page.waitForSelector('text=Where " 4" attends.');
       // A long answer and a long question scroll inside their own boxes.
       write("rollouts.jsonl", [{
         ...lines[0],
@@ -105,7 +108,7 @@ browserTest(
 );
 
 browserTest(
-  "inspect's page keeps the hues of the picture, says an even look in words, and sets clusters apart from digits",
+  "inspect's page keeps the hues of the picture, says in words that attention is uniform, and sets clusters apart from digits",
   (browser) =>
     withPages(async (folder) => {
       const regions = Array.from({ length: 16 }, (_, i) => ({ left: i % 4 * 8, top: Math.floor(i / 4) * 8, width: 8, height: 8 }));
@@ -124,7 +127,7 @@ browserTest(
       Deno.writeTextFileSync(`${folder}/inspect.html`, inspectionPage(inspection, { png: await png(), title: "<m>: a.png" }));
       const page = await browser.page({ width: 390, height: 844 });
       await page.goto(`file://${folder}/inspect.html`);
-      await page.waitForSelector("text=Where the anchors looked, on average. Most: middle.");
+      await page.waitForSelector("text=Where the anchors attend, on average. Maximum: middle.");
       assertEquals(await page.evaluate("document.documentElement.scrollWidth"), 390);
       assertEquals([await page.textContent("h1"), await page.textContent(".question")], ["<m>: a.png", "which <b>digit</b> ?"]);
       await keepsHues(page);
@@ -136,11 +139,11 @@ browserTest(
       assertStringIncludes(mark.content, '"3"');
       assertEquals([mark.verticalAlign, mark.borderTopWidth, mark.gap > 1], ["super", "1px", true]);
       await page.focus(".token >> nth=0");
-      await page.waitForSelector('text=Where "the" looked. Nearly evenly: no place got more than 1 times an even look.');
-      assertEquals(await page.$$eval(".overlaid rect", (all) => all.length), 0, "an even look darkens nothing");
+      await page.waitForSelector('text=Where "the" attends. The attention is nearly uniform: no region has more than 1 times the average.');
+      assertEquals(await page.$$eval(".overlaid rect", (all) => all.length), 0, "uniform attention darkens nothing");
       await page.keyboard.press("ArrowRight");
-      await page.waitForSelector('text=Where " 7" looked.');
-      assertEquals(await page.textContent(".look"), '" 7", an anchor \u00b7 connectivity 0.6 \u00b7 cluster 3 \u00b7 weight 1');
+      await page.waitForSelector('text=Where " 7" attends.');
+      assertEquals(await page.textContent(".token-facts"), '" 7", an anchor \u00b7 connectivity 0.6 \u00b7 cluster 3 \u00b7 weight 1');
       assertEquals(browser.complaints, []);
     }),
 );
@@ -154,14 +157,14 @@ browserTest("the dashboard shows an answer beside its picture first, and keeps i
   await page.waitForSelector(".token:visible");
   await page.waitForSelector(".charts figure canvas");
   assertEquals(await page.locator("h2:visible").allTextContents(), [
-    "Where the newest answer looks",
+    "Where the newest answer attends",
     "Curves",
-    "Anchors and the rest",
-    "What happened",
+    "Anchors and other tokens",
+    "Events",
   ]);
   await keepsHues(page);
   await page.hover(".token:visible >> nth=4");
-  await page.waitForSelector('text=Where " 4" looked.');
+  await page.waitForSelector('text=Where " 4" attends.');
   api.step();
   await page.waitForTimeout(3500);
   assertStringIncludes((await page.textContent("a[href='#answers']:visible >> nth=1"))!, "step 12", "what is being looked at stays");
@@ -179,7 +182,7 @@ browserTest(
     api.rollouts.clear();
     Object.assign(api.status, { state: "warm-start", step: 0, maxSteps: 60 });
     const page = await browser.page({ width: 390 }), open = () => page.locator("button:visible:not([disabled])").allTextContents();
-    await page.route("**/v1/**", () => {}); // no answer comes
+    await page.route("**/v1/**", () => {}); // the endpoint does not answer
     await page.goto(api.signed);
     await page.waitForSelector("text=Connecting to the run…");
     for (const view of ["run", "answers", "chat", "settings"]) {
@@ -200,10 +203,10 @@ browserTest(
     assertStringIncludes((await page.textContent(".head .facts"))!, "time left in the warm start1 min 56 s");
     assertEquals(await page.textContent(".badge"), "warm start");
     assertEquals(await open(), ["Pause", "Stop"]);
-    assertEquals(await page.locator("h2:visible").allTextContents(), ["Curves", "What happened"]);
+    assertEquals(await page.locator("h2:visible").allTextContents(), ["Curves", "Events"]);
     await page.click("text=Pause");
     await page.waitForSelector("text=Pausing after this step of the warm start…");
-    api.stand({ state: "paused" });
+    api.setState({ state: "paused" });
     await page.waitForSelector("text=Paused after step 20 of the warm start.");
     assertEquals(await open(), ["Resume", "Stop"]);
     assertEquals(browser.complaints, []);

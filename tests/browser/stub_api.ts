@@ -3,7 +3,7 @@ import { connectivityOf, metricsLine, rolloutLines, warmLine } from "./stub_run.
 
 type Fields = Record<string, unknown>;
 
-/** A request as the stub got it. */
+/** A request that the stub received. */
 export interface Asked {
   readonly method: string;
   readonly path: string;
@@ -35,7 +35,7 @@ const OPENAPI = {
   },
 };
 
-/** The page and an endpoint behind it that keeps to the contract, with a run that the test moves. */
+/** Serves the page and an endpoint that follows the documented interface. The test controls its run. */
 export class StubApi implements AsyncDisposable {
   readonly token = "stub-token";
   readonly asked: Asked[] = [];
@@ -45,7 +45,7 @@ export class StubApi implements AsyncDisposable {
     ...Array.from({ length: 12 }, (_, i) => metricsLine(i + 1)),
   ];
   rollouts = new Map<number, Fields[]>([[11, rolloutLines(11)], [12, rolloutLines(12)]]);
-  /** What the policy says to a chat. */
+  /** The tokens with which the policy answers a chat. */
   words: readonly string[] = [" i", " see", " a", " red", " 4", " ."];
   readonly #tunable: Record<string, unknown> = { ...TUNABLE };
   readonly #streams = new Set<ReadableStreamDefaultController<Uint8Array>>();
@@ -63,24 +63,24 @@ export class StubApi implements AsyncDisposable {
     return `http://127.0.0.1:${this.#server.addr.port}/`;
   }
 
-  /** The page's address, with it. */
+  /** The page's address with the token. */
   get signed(): string {
     return `${this.url}#token=${this.token}`;
   }
 
-  /** Requests for a path. */
+  /** Returns the requests for a path. */
   to(path: string): Asked[] {
     return this.asked.filter((one) => one.path === path);
   }
 
-  /** Tells all who listen. */
+  /** Sends an event to all listeners. */
   emit(event: string, data: unknown): void {
     const id = ++this.#last, frame = `id: stub-${id}\nevent: ${event}\ndata: ${JSON.stringify(data)}\n\n`;
     this.#ring.push({ id, frame });
     for (const stream of this.#streams) stream.enqueue(new TextEncoder().encode(frame));
   }
 
-  /** The run makes a step. */
+  /** Makes the run complete a step. */
   step(): void {
     const step = Number(this.status.step) + 1, line = metricsLine(step);
     this.status.step = step;
@@ -90,13 +90,13 @@ export class StubApi implements AsyncDisposable {
     this.emit("rollouts", { step, samples: 4 });
   }
 
-  /** The run stands differently now. */
-  stand(change: Fields): void {
+  /** Changes the run's state. */
+  setState(change: Fields): void {
     Object.assign(this.status, change);
     this.emit("status", this.status);
   }
 
-  /** Cuts all streams; while it is down none opens. */
+  /** Closes all streams. With `down`, no new ones open. */
   cut(down = false): void {
     this.#down = down;
     for (const stream of this.#streams) stream.close();
@@ -139,15 +139,15 @@ export class StubApi implements AsyncDisposable {
       case "/v1/evaluate":
         return refusal(409, { message: "Cannot evaluate: no data", state: String(this.status.state) });
       case "/v1/pause":
-        Object.assign(this.status, { pausing: true }); // it is paused when the test says so
+        Object.assign(this.status, { pausing: true }); // the run is paused when the test says so
         return Response.json(this.status);
       case "/v1/resume":
-        // The word of the new state may come before the answer, which is older then.
-        this.stand({ state: "running", pausing: false });
+        // The event of the new state may arrive before the answer, which is then older.
+        this.setState({ state: "running", pausing: false });
         await new Promise((resolve) => setTimeout(resolve, 100));
         return Response.json({ ...this.status, state: "paused", pausing: true });
       case "/v1/stop":
-        this.stand({ state: "stopping" });
+        this.setState({ state: "stopping" });
         return Response.json(this.status);
     }
     return refusal(404, { message: "Cannot find it" });

@@ -1,8 +1,8 @@
-/** A run that never was: numbers that look like one. */
+/** Makes the data of an invented run. */
 
 type Fields = Record<string, unknown>;
 
-/** A picture of 8 by 8 pixels as a data URL. */
+/** Makes a picture of 8 by 8 pixels as a data URL. */
 export function picture(): string {
   const SIZE = 8, bytes = new Uint8Array(54 + SIZE * SIZE * 3), view = new DataView(bytes.buffer);
   bytes.set([0x42, 0x4d]);
@@ -19,7 +19,7 @@ export function picture(): string {
 
 const wave = (i: number) => 0.5 + 0.5 * Math.sin(i * 12.9898 + Math.sin(i) * 78.233);
 
-/** A line of metrics.jsonl. */
+/** Makes a line of metrics.jsonl. */
 export function metricsLine(step: number): Fields {
   const way = 1 - Math.exp(-step / 40), noise = wave(step) * 0.1;
   return {
@@ -45,14 +45,14 @@ export function metricsLine(step: number): Fields {
   };
 }
 
-/** A line of the warm start. */
+/** Makes a line of the warm start. */
 export function warmLine(step: number): Fields {
   return { step: 0, phase: "sft", "sft_step": step, "sft/loss": 6 * Math.exp(-step / 30), "timing_s/step": 0.2 };
 }
 
 const WORDS = [" the", " red", " square", " is", " 4", " and", " blue", " 3", " .", " answer", " is", " 7"];
 
-/** Regions of a picture that is cut into side * side of them. */
+/** Returns the regions of a picture that is divided into side * side of them. */
 export function regionsOf(side: number, visual = 0) {
   return Array.from({ length: side * side }, (_, i) => ({
     visual,
@@ -63,7 +63,7 @@ export function regionsOf(side: number, visual = 0) {
   }));
 }
 
-/** What the tokens of an answer looked at, in numbers. */
+/** Makes the connectivity data of an answer's tokens. */
 export function connectivityOf(tokens: readonly string[], seed: number) {
   const values = tokens.map((_, i) => i % 4 === 1 ? 0.5 + 0.3 * wave(seed + i) : 0.2 * wave(seed + i));
   return {
@@ -76,7 +76,7 @@ export function connectivityOf(tokens: readonly string[], seed: number) {
   };
 }
 
-/** Lines of rollouts.jsonl of a step. */
+/** Makes the lines of rollouts.jsonl for a step. */
 export function rolloutLines(step: number, { prompts = 2, samples = 2 } = {}): Fields[] {
   return Array.from({ length: prompts * samples }, (_, n) => {
     const prompt = Math.floor(n / samples),

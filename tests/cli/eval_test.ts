@@ -5,7 +5,7 @@ import { runChild } from "../child.ts";
 import { ROOT } from "../root.ts";
 import { MODEL_PERMISSIONS, withModel } from "./model.ts";
 
-CpuDevice.open()[Symbol.dispose](); // a library that a test loads counts as its leak
+CpuDevice.open()[Symbol.dispose](); // a library that a test loads counts as a leak
 
 const PICTURE = `${ROOT}/tests/golden/image_processor_synthetic/rgb_wide.png`;
 const run = (...args: string[]) => runChild("cli/eval.ts", { permissions: MODEL_PERMISSIONS, args });
@@ -17,7 +17,7 @@ const ROWS = [
   { question: "What is 2 x 3?", answer: "6", subject: "product", level: 1 },
 ];
 
-Deno.test("eval prints a table with groups and writes every answer; a seed repeats it, whatever the limit", () =>
+Deno.test("eval prints a table with groups and writes every answer; the same seed gives the same answers with any limit", () =>
   withModel(async (folder) => {
     Deno.writeTextFileSync(`${folder}/rows.jsonl`, ROWS.map((row) => `${JSON.stringify(row)}\n`).join(""));
     Deno.writeTextFileSync(
@@ -74,7 +74,7 @@ Deno.test("eval prints a table with groups and writes every answer; a seed repea
     assertEquals(lines(`${folder}/part.jsonl`), predictions.slice(0, 8));
   }));
 
-Deno.test("eval asks the held-out boards, greedily for one answer", () =>
+Deno.test("eval uses the held-out boards, and decodes greedily for one answer", () =>
   withModel(async (folder) => {
     const args = [
       "--model",
@@ -97,7 +97,7 @@ Deno.test("eval asks the held-out boards, greedily for one answer", () =>
     assertEquals([first.accuracy, first.reward, "kind" in first.fields], [0, 0, true]);
   }));
 
-Deno.test("eval reads pictures and columns by the names that it is given, and answers with a verifier", () =>
+Deno.test("eval reads pictures and columns by the given names, and grades with the given verifier", () =>
   withModel(async (folder) => {
     Deno.mkdirSync(`${folder}/pictures`);
     Deno.copyFileSync(PICTURE, `${folder}/pictures/wide.png`);
@@ -121,7 +121,7 @@ Deno.test("eval reads pictures and columns by the names that it is given, and an
     assertEquals([prompt.includes("<image>"), prompt.includes("How many circles?"), truth], [true, true, "A"]);
   }));
 
-Deno.test("eval as a process: a mistake ends with code 2, a failure with 1, both with words alone; without videos nothing is said of programs for them", () =>
+Deno.test("eval as a process: a mistake ends with code 2, a failure with 1, both with a plain message; without videos missing video programs are not mentioned", () =>
   withModel(async (folder) => {
     Deno.writeTextFileSync(`${folder}/rows.jsonl`, `${JSON.stringify(ROWS[0])}\n`);
     const base = ["--model", `${folder}/model`, "--data", `${folder}/rows.jsonl`, "--prompt-key", "question"];
@@ -133,7 +133,7 @@ Deno.test("eval as a process: a mistake ends with code 2, a failure with 1, both
     assertEquals([mistake.code, failure.code, help.code], [2, 1, 0]);
     assertEquals(
       mistake.stderr,
-      'Cannot evaluate: --n is "0", and not a whole number of 1 or more\ndeno task eval --help says what it takes\n',
+      'Cannot evaluate: --n is "0", but must be a whole number of at least 1\ndeno task eval --help lists the options\n',
     );
     assertMatch(failure.stderr, /^(\d+ of \d+ answers.*\n)?Cannot .*no record has a column "topic".*\n$/);
     assertStringIncludes(help.stdout, "--board-options JSON");

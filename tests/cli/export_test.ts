@@ -7,12 +7,12 @@ import { runChild } from "../child.ts";
 import { assertSameBytes } from "../files.ts";
 import { withModel } from "./model.ts";
 
-CpuDevice.open()[Symbol.dispose](); // a library that a test loads counts as its leak
+CpuDevice.open()[Symbol.dispose](); // a library that a test loads counts as a leak
 
 const PERMISSIONS = ["--allow-ffi", "--allow-read", "--allow-write=.cache,/tmp", "--allow-run=c++,g++", "--allow-env=PATH,HOME"];
 const run = (...args: string[]) => runChild("cli/export.ts", { permissions: PERMISSIONS, args });
 
-Deno.test("export writes the same weights with tokenizer and processor, and nothing of the trainer", () =>
+Deno.test("export writes the same weights with tokenizer and processor, and no files of the trainer", () =>
   withModel(async (folder) => {
     const checkpoint = `${folder}/model`, out = `${folder}/out`;
     for (const name of ["trainer.safetensors", "trainer.json", "notes.txt"]) Deno.writeTextFileSync(`${checkpoint}/${name}`, "{}");

@@ -10,7 +10,7 @@ import { runChild } from "../child.ts";
 import { ROOT } from "../root.ts";
 import { MODEL_PERMISSIONS, withModel } from "./model.ts";
 
-CpuDevice.open()[Symbol.dispose](); // a library that a test loads counts as its leak
+CpuDevice.open()[Symbol.dispose](); // a library that a test loads counts as a leak
 await import("sharp"); // so does the picture decoder
 
 const PICTURE = `${ROOT}/tests/golden/image_processor_synthetic/rgb_wide.png`;
@@ -26,7 +26,7 @@ const token = (text: string, more: Partial<InspectedToken> = {}): InspectedToken
   ...more,
 });
 const anchor = { anchor: true, connectivity: 0.6, profile: [0.2, 0.4] };
-/** Two regions, the right one half as wide. */
+/** An inspection with two regions. The right one is half as wide as the left one. */
 const small: Inspection = {
   prompt: "<b>?",
   picture: { data: new Uint8Array(2 * 3 * 3).fill(100), width: 3, height: 2 },
@@ -35,7 +35,7 @@ const small: Inspection = {
   cut: false,
 };
 
-/** What the page's script is given. */
+/** Returns the data for the page's script. */
 function dataOf(html: string) {
   return JSON.parse(/<script type="application\/json" id="data">(.*?)<\/script>/s.exec(html)![1]!);
 }
@@ -60,7 +60,7 @@ Deno.test("inspect answers, marks anchors, and writes a page and a heat map of t
     const [seen, look] = await Promise.all(
       [Uint8Array.fromBase64(page.image.split(",")[1]), Deno.readFileSync(`${folder}/seen/heat_map.png`)].map((b) => decodeImage(b)),
     );
-    const times = (look!.width - 8) / 2 / seen!.width, edge = 5 * times; // inside the picture's corner
+    const times = (look!.width - 8) / 2 / seen!.width, edge = 5 * times; // a point inside the picture's corner
     assertEquals([Number.isInteger(times), look!.height >= seen!.height * times], [true, true]);
     const at = (
       image: { data: Uint8Array; width: number },
@@ -72,7 +72,7 @@ Deno.test("inspect answers, marks anchors, and writes a page and a heat map of t
     assertAlmostEquals(area, 1, 1e-9, "regions cover the picture");
   }));
 
-Deno.test("what a model or user writes stays text in the page", () => {
+Deno.test("text of a model or user stays text in the page", () => {
   const html = inspectionPage({ ...small, prompt: "<img src=x onerror=1>" }, { png: new Uint8Array(), title: "<m>" });
   assertEquals(html.match(/<\/script>/g)!.length, 2);
   const [, body] = /<body>(.*?)<script>/s.exec(html)!;
@@ -80,13 +80,13 @@ Deno.test("what a model or user writes stays text in the page", () => {
   assertEquals([dataOf(html).prompt, dataOf(html).title], ["<img src=x onerror=1>", "<m>"]);
 });
 
-/** Degrees on the circle of colours. */
+/** Returns the hue in degrees. */
 function hueOf([r, g, b]: number[]): number {
   const light = Math.max(r!, g!, b!), span = light - Math.min(r!, g!, b!);
   return 60 * (light === r ? (g! - b!) / span : light === g ? 2 + (b! - r!) / span : 4 + (r! - g!) / span);
 }
 
-Deno.test("a heat map takes light from what is not looked at and leaves every hue; beside it is the picture as it is", () => {
+Deno.test("a heat map darkens regions without attention and keeps every hue; the original picture is beside it", () => {
   const colours = [[40, 80, 220], [220, 40, 30], [240, 220, 50], [40, 200, 90]];
   const picture = {
     data: Uint8Array.from({ length: 40 * 20 * 3 }, (_, i) => colours[Math.floor(i / 3) % 4]![i % 3]!),
@@ -107,7 +107,7 @@ Deno.test("a heat map takes light from what is not looked at and leaves every hu
   assertEquals(at(right + 20 * times, 10 * times), [255, 255, 255], "the border of what got at least half of the most");
 });
 
-Deno.test("an even look and one without anchors leave the picture as it is, without a scale", () => {
+Deno.test("uniform attention, or no anchors, leaves the picture unchanged and without a scale", () => {
   for (const inspection of [{ ...small, tokens: [token("a")] }, { ...small, tokens: [token("a", { ...anchor, profile: [0.4, 0.21] })] }]) {
     const { data, width, height, times } = drawHeatmap(inspection, anchorProfile(inspection));
     assertEquals([height, data.slice(3 * (width - 1)).every((byte) => byte === 100 || byte === 255)], [small.picture.height * times, true]);
@@ -130,7 +130,7 @@ Deno.test("the answer as one picture has the tokens in order, the anchors bold, 
   else assertEquals([drawn.width, drawn.height], [width, height]);
 });
 
-Deno.test("the terminal's answer: brackets or colours around anchors, no special tokens, no escape sequences", () => {
+Deno.test("an answer in the terminal has brackets or colours around anchors, no special tokens and no escape sequences", () => {
   const tokens = [
     token("on "),
     token("the", anchor),

@@ -1,10 +1,10 @@
-/** A model for the tests of commands: tiny, of random weights, with a token for each byte. */
+/** Makes a model for the tests of commands: tiny, with random weights and a token for each byte. */
 import { newModelFolder } from "../../model/folder/new_model_folder.ts";
 import { littleTokenizer } from "../model/little_tokenizer.ts";
 
 const SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>"];
 
-/** What a command that runs a model may do. */
+/** The permissions of a command that runs a model. */
 export const MODEL_PERMISSIONS: readonly string[] = [
   "--allow-ffi",
   "--allow-read",
@@ -14,7 +14,7 @@ export const MODEL_PERMISSIONS: readonly string[] = [
   "--allow-sys=systemMemoryInfo",
 ];
 
-/** Runs a body on a new folder, in which the model lies under `model`, and removes it. */
+/** Calls a function with a new folder that contains the model under `model`, and removes the folder afterwards. */
 export async function withModel(body: (folder: string) => Promise<void>): Promise<void> {
   const folder = Deno.makeTempDirSync();
   try {

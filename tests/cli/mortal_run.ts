@@ -1,5 +1,8 @@
 // deno-lint-ignore-file no-console -- a process of a test
-/** A process in place of the one that trains: it ends as the first line of the file "lives" in the run's directory says, which it takes away. */
+/**
+ * Takes the place of the training process. It ends as the first line of the file "lives" in the run's directory says, and removes that
+ * line.
+ */
 import { endWithOwner } from "../../ffi/end_with_owner.ts";
 
 const request = JSON.parse(Deno.args[0]!), folder = request.sets[0] as string;
@@ -19,5 +22,5 @@ if (/^\d+$/.test(end)) Deno.exit(Number(end));
 if (end.startsWith("SIG")) {
   if (end !== "SIGKILL" && end !== "SIGTRAP" && end !== "SIGQUIT") Deno.addSignalListener("SIGTERM", () => {});
   Deno.kill(Deno.pid, end as Deno.Signal);
-  setTimeout(() => Deno.kill(Deno.pid, end as Deno.Signal), 50); // V8's own handler passes the first fault over
+  setTimeout(() => Deno.kill(Deno.pid, end as Deno.Signal), 50); // V8's own handler ignores the first fault
 }

@@ -16,7 +16,7 @@ const status = (state: TrainerStatus["state"], step = 0): TrainerEvent => ({
   status: { state, step, maxSteps: 60, pausing: state === "paused", accounts: {} },
 });
 
-/** A screen with a run's progress on it, whose clock the test moves. */
+/** Makes a screen that shows a run's progress. The test controls its clock. */
 function shown(columns: number) {
   const screen = new Screen(columns), clock = { now: 0 }, resized = new Set<() => void>();
   const onResize = (listener: () => void) => (resized.add(listener), () => void resized.delete(listener));
@@ -30,7 +30,7 @@ function shown(columns: number) {
   const progress = new Progress(config, out);
   const take = (event: TrainerEvent, milliseconds = 1000) => {
     clock.now += milliseconds;
-    progress.take(event);
+    progress.show(event);
   };
   const resize = (wide: number) => {
     screen.resize(wide);
@@ -56,15 +56,21 @@ Deno.test("progress is one line that fits, at every width from 40 to 200", () =>
   }
 });
 
-Deno.test("progress says more where there is room for it", () => {
-  const doing = { name: "step", step: 12, total: 60, left: 95, facts: ["reward 0.800", "accuracy 0.750", "length 31.2", "19000 tokens/s"] };
-  assertEquals(progressLine(doing, 39), "step 12 of 60  1 min 35 s left");
-  assertEquals(progressLine(doing, 79), "[###             ] step 12 of 60  1 min 35 s left  reward 0.800  accuracy 0.750");
+Deno.test("progress shows more if there is room for it", () => {
+  const progress = {
+    name: "step",
+    step: 12,
+    total: 60,
+    left: 95,
+    facts: ["reward 0.800", "accuracy 0.750", "length 31.2", "19000 tokens/s"],
+  };
+  assertEquals(progressLine(progress, 39), "step 12 of 60  1 min 35 s left");
+  assertEquals(progressLine(progress, 79), "[###             ] step 12 of 60  1 min 35 s left  reward 0.800  accuracy 0.750");
   assertEquals(
-    progressLine(doing, 199),
+    progressLine(progress, 199),
     "[#####                   ] step 12 of 60  1 min 35 s left  reward 0.800  accuracy 0.750  length 31.2  19000 tokens/s",
   );
-  assertEquals(progressLine(doing, 12), "step 12 of …");
+  assertEquals(progressLine(progress, 12), "step 12 of …");
 });
 
 Deno.test("a terminal that changes its width keeps one line of progress", () => {
@@ -86,7 +92,7 @@ Deno.test("a terminal that changes its width keeps one line of progress", () => 
   assertEquals(resized.size, 0);
 });
 
-Deno.test("the line says when the run evaluates and when it rests, and a rest is no part of the time left", () => {
+Deno.test("the line shows when the run evaluates or is paused, and a pause does not count for the time left", () => {
   using run = shown(80);
   const { screen, take } = run;
   take(status("warm-start"));
@@ -106,9 +112,9 @@ Deno.test("without a terminal there are plain lines, now and then", () => {
   let text = "";
   const out = { terminal: false, columns: () => 40, write: (more: string) => void (text += more), now: () => 0, onResize: () => () => {} };
   using progress = new Progress(config, out);
-  for (const n of [1, 50, 51, 600]) progress.take(warm(n));
-  progress.take(status("running"));
-  progress.take(made(1, { "val/accuracy": 0.25, "val/accuracy_greedy": 0.5 }));
+  for (const n of [1, 50, 51, 600]) progress.show(warm(n));
+  progress.show(status("running"));
+  progress.show(made(1, { "val/accuracy": 0.25, "val/accuracy_greedy": 0.5 }));
   progress.end("60 of 60 steps");
   assertEquals(text.split("\n"), [
     "warm start 50 of 600  0 s left  loss 1.234",
@@ -123,6 +129,6 @@ Deno.test("without a terminal there are plain lines, now and then", () => {
 Deno.test("wide characters take two columns, and a text is cut between characters", () => {
   assertEquals(["abc", "数える", "한글", "e\u0301", "👩‍🔬", "‑–…", "ＡＢ", "\u200b"].map(columnsOf), [3, 6, 4, 1, 2, 3, 4, 0]);
   assertEquals([cutTo("数える", 6), cutTo("数える", 5), cutTo("数える", 4), cutTo("abc", 0)], ["数える", "数え…", "数…", ""]);
-  const doing = { name: "ステップ", step: 1, total: 2, left: undefined, facts: ["報酬 0.5"] };
-  for (let columns = 1; columns < 60; columns++) assert(columnsOf(progressLine(doing, columns)) <= columns, `${columns} columns`);
+  const progress = { name: "ステップ", step: 1, total: 2, left: undefined, facts: ["報酬 0.5"] };
+  for (let columns = 1; columns < 60; columns++) assert(columnsOf(progressLine(progress, columns)) <= columns, `${columns} columns`);
 });

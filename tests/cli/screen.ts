@@ -2,10 +2,10 @@ import { columnsOf } from "../../cli/train/columns.ts";
 
 const letters = new Intl.Segmenter("en", { granularity: "grapheme" });
 
-/** What a terminal shows of what is written to it: enough of one to hold a line that is drawn again and again. It breaks lines, also anew when its width changes. */
+/** Emulates as much of a terminal as is needed for a line that is redrawn. It wraps lines, and wraps them again when its width changes. */
 export class Screen {
   columns: number;
-  /** Rows that were broken off the one before them. */
+  /** Rows; `goesOn` tells whether a row continues in the next one. */
   #rows: { text: string; goesOn: boolean }[] = [{ text: "", goesOn: false }];
   #row = 0;
 
@@ -13,7 +13,7 @@ export class Screen {
     this.columns = columns;
   }
 
-  /** Takes text and the few escape sequences that it knows. @throws {Error} for another. */
+  /** Writes text with the few escape sequences that it knows. @throws {Error} for another. */
   write(text: string): void {
     // deno-lint-ignore no-control-regex -- a terminal is steered by them
     for (const [piece, , count, what] of text.matchAll(/\x1b\[((\d*)([A-Z]))|\r|\n|[^\x1b\r\n]+/g)) {
@@ -28,7 +28,7 @@ export class Screen {
     }
   }
 
-  /** Another width: rows are joined and broken anew, the cursor stays with its row. */
+  /** Changes the width. Rows are joined and wrapped again, and the cursor stays in its row. */
   resize(columns: number): void {
     const whole = this.#rows.reduce<string[]>(
       (all, { text, goesOn }) => goesOn ? [...all.slice(0, -1), all.at(-1)! + text] : [...all, text],
@@ -43,7 +43,7 @@ export class Screen {
     }
   }
 
-  /** Its rows, without empty ones at the end. */
+  /** The rows, without empty ones at the end. */
   get lines(): string[] {
     return this.#rows.map(({ text }) => text).slice(0, this.#rows.findLastIndex(({ text }) => text !== "") + 1);
   }

@@ -1,4 +1,4 @@
-// `deno task serve` and `deno task train --serve`, as processes.
+// Tests `deno task serve` and `deno task train --serve` as processes.
 import { assert, assertEquals } from "@std/assert";
 import { Checkpoints } from "../../actors/run/checkpoints.ts";
 import { LITTLE, withRunDir } from "../actors/little_run.ts";
@@ -6,7 +6,7 @@ import { parseAddress } from "../../cli/train/address.ts";
 import { CliProcess, evaluated, send, until } from "../cli_process.ts";
 import { assertThrows } from "@std/assert";
 
-/** Asks an endpoint. */
+/** Sends a request to an endpoint. */
 async function ask(base: string, given: { path: string; token?: string; method?: string; body?: unknown }) {
   const { path, token, method = "GET", body } = given;
   const response = await fetch(`${base}${path}`, {
@@ -23,7 +23,7 @@ async function ask(base: string, given: { path: string; token?: string; method?:
 const sets = (folder: string, ...own: readonly string[]) => [...LITTLE, `runDir=${folder}`, ...own].flatMap((set) => ["--set", set]);
 const ADDRESS = /Control: (http:\/\/127\.0\.0\.1:\d+)\/(?:#token=(\S+))?/;
 
-Deno.test("serve waits for a start, makes a token and says it once, and a run is driven over HTTP to its end", async () => {
+Deno.test("serve waits for a start, makes a token and prints it once, and a run is controlled over HTTP to its end", async () => {
   await withRunDir(async (folder) => {
     await using served = new CliProcess("cli/serve.ts", [":0", ...sets(folder, "trainer.maxSteps=400", "trainer.saveFreq=0")]);
     const [, base, token] = await served.says(ADDRESS);
@@ -33,7 +33,7 @@ Deno.test("serve waits for a start, makes a token and says it once, and a run is
     assertEquals((await ask(base!, { path: "/v1/start", method: "POST", token: "wrong-token" })).status, 401);
     const get = async (path: string) => (await ask(base!, { path, token: token! })).body;
     const post = (path: string) => ask(base!, { path, token: token!, method: "POST" });
-    const early = await post("/v1/pause"); // which waits until the process that trains is there
+    const early = await post("/v1/pause"); // it waits until the training process is connected
     assertEquals((await get("/v1/status"))["state"], "idle");
     assertEquals([early.status, (early.body["error"] as Record<string, unknown>)["state"]], [409, "idle"]);
     assertEquals((await post("/v1/start")).status, 200);
@@ -65,7 +65,7 @@ Deno.test("serve waits for a start, makes a token and says it once, and a run is
   });
 });
 
-Deno.test("train --serve serves as long as it trains; a token that is given is not said, and no argument holds it", async () => {
+Deno.test("train --serve serves as long as it trains; a given token is not printed, and no argument contains it", async () => {
   await withRunDir(async (folder) => {
     const args = ["--serve", ":0", ...sets(folder, "trainer.maxSteps=1000")], secret = "a-token-of-my-own";
     await using served = new CliProcess("cli/train.ts", args, { env: { "KEDGE_TOKEN": secret } });
@@ -82,13 +82,13 @@ Deno.test("train --serve serves as long as it trains; a token that is given is n
   });
 });
 
-/** A port that nobody has. */
+/** Returns a port that is not in use. */
 function freePort(): number {
   using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   return (listener.addr as Deno.NetAddr).port;
 }
 
-Deno.test("after a fault in native code the run goes on at the same address, with the same token", async () => {
+Deno.test("after a crash in native code the run continues at the same address, with the same token", async () => {
   await withRunDir(async (folder) => {
     const port = freePort(), settings = sets(folder, "trainer.maxSteps=1000", "trainer.saveFreq=1");
     await using served = new CliProcess("cli/serve.ts", [`127.0.0.1:${port}`, "--start", ...settings]);
@@ -104,7 +104,7 @@ Deno.test("after a fault in native code the run goes on at the same address, wit
   });
 });
 
-Deno.test("where the endpoint dies, serve ends its run in order", async () => {
+Deno.test("if the endpoint crashes, serve ends its run in order", async () => {
   await withRunDir(async (folder) => {
     await using served = new CliProcess("cli/serve.ts", [":0", "--start", ...sets(folder, "trainer.maxSteps=1000")]);
     const [, base, token] = await served.says(ADDRESS);
@@ -117,12 +117,12 @@ Deno.test("where the endpoint dies, serve ends its run in order", async () => {
       } catch { /* none */ }`,
     );
     assertEquals((await served.ended).code, 0);
-    assert(served.output.includes("The control endpoint has died; the run ends"), served.output);
+    assert(served.output.includes("The control endpoint has crashed; the run ends"), served.output);
     assert(new Checkpoints(`${folder}/board`, { saveLimit: 3, saveBest: true }).latest().checkpoint !== undefined);
   });
 });
 
-Deno.test("an address that others can reach needs a token of the user's own", async () => {
+Deno.test("an address that other machines can reach needs a token from the user", async () => {
   await withRunDir(async (folder) => {
     await using served = new CliProcess("cli/serve.ts", ["0.0.0.0:0", ...sets(folder)]);
     assertEquals((await served.ended).code, 1);
@@ -130,7 +130,7 @@ Deno.test("an address that others can reach needs a token of the user's own", as
   });
 });
 
-Deno.test("addresses are read as they are meant", () => {
+Deno.test("addresses are parsed", () => {
   const address = (hostname: string, port: number) => ({ hostname, port });
   assertEquals(parseAddress(""), address("127.0.0.1", 8787));
   assertEquals(parseAddress(":9000"), parseAddress("9000"));

@@ -11,7 +11,7 @@ import { CpuDevice } from "../../ffi/cpu_device.ts";
 import { Random } from "../../tensor/random.ts";
 import { ROOT } from "../root.ts";
 
-CpuDevice.open()[Symbol.dispose](); // a library that a test loads would count as its leak
+CpuDevice.open()[Symbol.dispose](); // a library that a test loads would count as a leak
 
 const KILLS = Deno.args.includes("--slow") ? 40 : 2;
 
@@ -25,7 +25,7 @@ const FLAGS = [
   "--allow-sys=systemMemoryInfo",
 ];
 
-/** The process that trains, without its parent. */
+/** Starts the training process without its supervisor. */
 function start(sets: readonly string[]): Deno.ChildProcess {
   const request = JSON.stringify({ config: undefined, sets, resume: true });
   return new Deno.Command("deno", {
@@ -37,13 +37,13 @@ function start(sets: readonly string[]): Deno.ChildProcess {
   }).spawn();
 }
 
-/** Something that a run writes: how far it is with it, as a number or text that changes. */
+/** A value that shows how far a run's writing has progressed. It changes when the run writes. */
 type Mark = (run: string) => string | number;
 const entries = (folder: string) => exists(folder) ? Array.from(Deno.readDirSync(folder), ({ name }) => name).sort().join() : "";
 const sizeOf = (path: string) => exists(path) ? Deno.statSync(path).size : 0;
-/** What is under way in the moments after these change. */
+/** Writes are in progress in the moments after these values change. */
 const WRITES: readonly Mark[] = [
-  (run) => entries(`${run}/checkpoints`), // begun beside, renamed, the oldest removed
+  (run) => entries(`${run}/checkpoints`), // a new checkpoint is begun, renamed, and the oldest removed
   (run) =>
     entries(`${run}/checkpoints`).split(",").filter((name) => name.includes("tmp")).map((name) => entries(`${run}/checkpoints/${name}`))
       .join(),
@@ -52,7 +52,7 @@ const WRITES: readonly Mark[] = [
   (run) => entries(run), // initial, config.json, report.html
 ];
 
-/** Returns when a mark has changed `times`, or the process has ended. */
+/** Returns when a mark has changed `times` times, or the process has ended. */
 async function afterWrite(child: Deno.ChildProcess, mark: () => string | number, times: number): Promise<void> {
   let over = false;
   void child.status.then(() => over = true);
@@ -69,7 +69,7 @@ async function afterWrite(child: Deno.ChildProcess, mark: () => string | number,
   }
 }
 
-Deno.test(`a run that is killed ${KILLS} times, half of them within its writes, comes to the same end, with no torn file read`, async () => {
+Deno.test(`a run that is killed ${KILLS} times, half of them within its writes, reaches the same result, and no reader sees a torn file`, async () => {
   await withRunDir(async (folder) => {
     const own = ["sft.steps=4", "sft.saveFreq=1", "trainer.maxSteps=6", "trainer.saveFreq=1", "logging.report=true"];
     const sets = (name: string) => [...LITTLE, ...own, `runDir=${folder}`, `name=${name}`];
@@ -86,17 +86,17 @@ Deno.test(`a run that is killed ${KILLS} times, half of them within its writes, 
       await new Promise((resolve) => setTimeout(resolve, 10 * random.next()));
       try {
         child.kill("SIGKILL");
-      } catch { // it came to its end first
+      } catch { // it has finished already
       }
       // deno-lint-ignore no-await-in-loop -- as above
       await child.output();
-      // Steps of the warm start lie before step 0.
+      // The checkpoints of the warm start are older than step 0.
       const last = (kind: "step" | "warm") => new Checkpoints(run, { saveLimit: 3, saveBest: true, kind }).latest().checkpoint?.step;
       const step = last("step") ?? (last("warm") ?? 0) - 5;
       assert(step >= (seen.at(-1) ?? -5), `seed ${seed}: step ${step} after ${seen}`);
       seen.push(step);
       if (step !== 6 || kill === KILLS - 1) continue;
-      Deno.removeSync(run, { recursive: true }); // once more from the beginning
+      Deno.removeSync(run, { recursive: true }); // starts from the beginning again
       seen.length = 0;
     }
     const last = await start(sets("killed")).output();
@@ -106,7 +106,7 @@ Deno.test(`a run that is killed ${KILLS} times, half of them within its writes, 
       const bytes = (name: string) => Deno.readFileSync(`${folder}/${name}/checkpoints/step-6/${file}`);
       assertSameBytes(bytes("killed"), bytes("whole"), `seed ${seed}`);
     }
-    // What is said of answers is that of each step once, in order.
+    // Each step's answers are logged once, in order.
     const answers = (name: string) =>
       Deno.readTextFileSync(`${folder}/${name}/rollouts.jsonl`).trim().split("\n").map((line) => JSON.parse(line)).map((line) => [
         line.step,
@@ -118,12 +118,12 @@ Deno.test(`a run that is killed ${KILLS} times, half of them within its writes, 
   });
 });
 
-Deno.test("train refuses what it does not know, with the nearest name", async () => {
+Deno.test("train refuses unknown options and suggests the nearest name", async () => {
   await assertRejects(() => train(["--set", "rollout.temprature=2"]), UsageError, 'did you mean "rollout.temperature"');
-  await assertRejects(() => train(["--confg", "x.json"]), UsageError, 'there is no option "--confg"');
+  await assertRejects(() => train(["--confg", "x.json"]), UsageError, 'unknown option "--confg"');
 });
 
-Deno.test("a fault in native code ends the run's process; the one that watches starts another, which goes on", async () => {
+Deno.test("after a crash in native code the supervisor starts another process, which continues the run", async () => {
   await withRunDir(async (folder) => {
     const sets = [...LITTLE, `runDir=${folder}`, "trainer.maxSteps=25", "trainer.saveFreq=1"], run = `${folder}/board`;
     await using watcher = new CliProcess("cli/train.ts", sets.flatMap((set) => ["--set", set]), { run: "deno" });
@@ -132,7 +132,7 @@ Deno.test("a fault in native code ends the run's process; the one that watches s
     const pid = Number(Deno.readTextFileSync(`${run}/lock`));
     await send(pid, "SIGSEGV");
     assertEquals((await watcher.end()).code, 0, watcher.output);
-    assert(watcher.output.includes("died of SIGSEGV"), watcher.output);
+    assert(watcher.output.includes("crashed with SIGSEGV"), watcher.output);
     assert(/Resumed from .*step-\d+/.test(watcher.output), watcher.output);
     assertEquals(first.steps().at(-1), 25);
     assertEquals(Deno.readTextFileSync(`${run}/lock`), "", "it was closed in order");
@@ -143,7 +143,7 @@ const rewardOf = (name: string) =>
   `reward=${JSON.stringify({ parts: { accuracy: { use: new URL(`../actors/${name}.ts`, import.meta.url).href } } })}`;
 const settings = (...sets: readonly string[]) => [...LITTLE, ...sets].flatMap((set) => ["--set", set]);
 
-Deno.test("Ctrl-C, which reaches all processes, ends a run after the step under way, with a checkpoint, and changes no bit of it", async () => {
+Deno.test("Ctrl-C, which reaches all processes, ends a run after the current step with a checkpoint, and changes no bit of it", async () => {
   await withRunDir(async (folder) => {
     const own = ["trainer.saveFreq=0", rewardOf("slow_reward")], run = `${folder}/board`;
     await using process = new CliProcess("cli/train.ts", settings(...own, "trainer.maxSteps=500", `runDir=${folder}`), { group: true });
@@ -161,7 +161,7 @@ Deno.test("Ctrl-C, which reaches all processes, ends a run after the step under 
   });
 });
 
-Deno.test("where the one that watches is killed, nothing goes on: not the run, not its endpoint, not a grader that is stuck", async () => {
+Deno.test("if the supervisor is killed, the run, its endpoint and a stuck grader end too", async () => {
   await withRunDir(async (folder) => {
     const own = [rewardOf("stuck_reward"), "grader.timeLimit=600000", `runDir=${folder}`];
     await using process = new CliProcess("cli/train.ts", ["--serve", ":0", ...settings(...own)]);
@@ -182,7 +182,7 @@ Deno.test("where the one that watches is killed, nothing goes on: not the run, n
   });
 });
 
-Deno.test("two processes do not train in one directory", async () => {
+Deno.test("two processes cannot train in one directory", async () => {
   await withRunDir(async (folder) => {
     const sets = [...LITTLE, `runDir=${folder}`, "trainer.maxSteps=20"];
     const first = start(sets);

@@ -1,4 +1,4 @@
-// What ends the process that trains, and what the one that watches it does then. The process here is one that does nothing but end.
+// Tests how the training process may end, and what its supervisor then does. The process here does nothing but end.
 import { assert, assertEquals } from "@std/assert";
 import { endOf, FAILED, STOPPED } from "../../cli/train/ends.ts";
 import { withRunDir } from "../actors/little_run.ts";
@@ -11,7 +11,7 @@ interface Given {
   options?: CliOptions;
 }
 
-/** Watches processes that end so: "STATE END", where the run is then "early" (not opened yet), "open" or "closed". */
+/** Supervises processes that end as given: "STATE END", where the run is then "early" (not opened yet), "open" or "closed". */
 async function watching(given: Given, then: (watcher: CliProcess, folder: string) => Promise<void> | void = () => {}) {
   const { lives, request = {}, maxRestarts = 3, options } = given;
   let result: { code: number; output: string; requests: Record<string, unknown>[] };
@@ -28,7 +28,7 @@ async function watching(given: Given, then: (watcher: CliProcess, folder: string
   return result!;
 }
 
-Deno.test("an end is orderly by its code alone; every other one is a fault, but for the signals that ask for an end", () => {
+Deno.test("only an exit code makes an end orderly; every other end is a fault, except the signals that ask for an end", () => {
   const kind = (code: number, signal: string | null = null) => endOf({ code, signal }).kind;
   assertEquals([kind(0), kind(FAILED), kind(STOPPED)], ["order", "order", "order"]);
   assertEquals([endOf({ code: FAILED, signal: null }).code, endOf({ code: STOPPED, signal: null }).code], [1, 130]);
@@ -42,31 +42,34 @@ Deno.test("an end is orderly by its code alone; every other one is a fault, but 
   }
 });
 
-Deno.test("faults of every kind are told, and the run goes on; an error that was told ends it", async () => {
+Deno.test("faults of every kind are reported and the run continues; an error that the process printed ends it", async () => {
   const { code, output, requests } = await watching({ lives: ["open SIGTRAP", "open 1", "open SIGKILL", `open ${FAILED}`] });
   assertEquals([code, requests.length], [1, 4], output);
-  for (const words of ["SIGTRAP: as a rule the runtime", "code 1: an error", "SIGKILL: as a rule the system's memory killer"]) {
-    assert(output.includes(`The run died of ${words}`), output);
+  for (const words of ["SIGTRAP: usually the runtime", "code 1: an uncaught error", "SIGKILL: usually the system is out of memory"]) {
+    assert(output.includes(`The run crashed with ${words}`), output);
   }
   assert(output.includes("(restart 3 of 3)"), output);
 });
 
-Deno.test("after too many faults it gives up; a signal that asks for an end is no fault", async () => {
+Deno.test("after too many faults the supervisor gives up; a signal that asks for an end is not a fault", async () => {
   const many = await watching({ lives: ["open SIGSEGV", "open 70", "open 0"], maxRestarts: 1 });
   assertEquals([many.code, many.requests.length], [1, 2]);
-  assert(many.output.includes("The run died of code 70: a panic of the runtime; giving up after 1 restarts in 10 minutes"), many.output);
+  assert(
+    many.output.includes("The run crashed with code 70: a panic of the runtime; giving up after 1 restarts in 10 minutes"),
+    many.output,
+  );
   const asked = await watching({ lives: ["open SIGQUIT", "open 0"] });
   assertEquals([asked.code, asked.requests.length], [131, 1]);
   assert(asked.output.includes("The run was ended by SIGQUIT"), asked.output);
 });
 
-Deno.test("a run is started again as it stood: one that was at rest rests, and one that has not removed what was there before does so", async () => {
+Deno.test("a restart keeps the run's state: an idle run stays idle, and a run that had not yet removed old files removes them", async () => {
   const request = { stays: true, start: true, resume: false };
   const { requests } = await watching({ lives: ["early SIGKILL", "open SIGKILL", "closed SIGKILL", "closed 0"], request });
   assertEquals(requests.map(({ resume, start }) => [resume, start]), [[false, true], [false, true], [true, true], [true, false]]);
 });
 
-Deno.test("a signal to the one that watches ends the run in order, the second at once; nothing is left", async () => {
+Deno.test("a signal to the supervisor ends the run in order, the second one at once; no process is left", async () => {
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
     // deno-lint-ignore no-await-in-loop -- one after the other
     const { code, output } = await watching({ lives: ["open wait"] }, async (watcher) => {
@@ -83,11 +86,11 @@ Deno.test("a signal to the one that watches ends the run in order, the second at
     await new Promise((resolve) => setTimeout(resolve, 600));
     watcher.child.kill("SIGINT");
   });
-  assertEquals([code, left.length, output.includes("Stopped at once; what was saved last stands")], [130, 2, true]);
+  assertEquals([code, left.length, output.includes("Stopped at once; the last checkpoint remains")], [130, 2, true]);
   assertEquals(await afterDeath(left), []);
 });
 
-Deno.test("a fault on the way to the end is told, and not followed by another life", async () => {
+Deno.test("a fault while stopping is reported, and the process is not restarted", async () => {
   const { code, output, requests } = await watching({ lives: ["open deaf", "open 0"] }, async (watcher, folder) => {
     await watcher.says(/life:/);
     watcher.child.kill("SIGTERM");
@@ -95,11 +98,11 @@ Deno.test("a fault on the way to the end is told, and not followed by another li
     await send(Number(Deno.readTextFileSync(`${folder}/lock`)), "SIGKILL");
   });
   assertEquals([code, requests.length], [1, 1]);
-  assert(output.includes("it was to end, and is not started again"), output);
+  assert(output.includes("it was being stopped, so it is not restarted"), output);
 });
 
-Deno.test("what was started by nohup outlives a hang-up", async () => {
-  // As nohup does it: a shell that ignores the signal becomes the watcher.
+Deno.test("a run that was started by nohup survives a hang-up", async () => {
+  // It does what nohup does: a shell that ignores the signal becomes the supervisor.
   await withRunDir(async (folder) => {
     Deno.writeTextFileSync(`${folder}/lives`, "open wait");
     const asked = JSON.stringify({ config: undefined, sets: [folder], resume: true });
@@ -122,7 +125,7 @@ Deno.test("what was started by nohup outlives a hang-up", async () => {
   });
 });
 
-Deno.test("what the watcher started ends with it, also where it is killed", async () => {
+Deno.test("what the supervisor started ends with it, even if the supervisor is killed", async () => {
   let left: number[] = [];
   await watching({ lives: ["open deaf"] }, async (watcher) => {
     await watcher.says(/life:/);

@@ -1,5 +1,5 @@
 // deno-lint-ignore-file no-console -- a process of a test
-/** Watches the mortal process; its request and what is watched are the arguments. */
+/** Supervises the mortal process. The arguments are the request and what to supervise. */
 import { watch } from "../../cli/train/watch.ts";
 
 const [request, watched] = Deno.args.map((text) => JSON.parse(text));

@@ -6,7 +6,7 @@ import { fieldsOf } from "../../control/dashboard/documentation.js";
 import { EventParser, follow } from "../../control/dashboard/event_stream.js";
 import { secondsLeft } from "../../control/dashboard/header.js";
 import { dashboardPage } from "../../control/dashboard/page.ts";
-import { standingOf, wayWords } from "../../control/dashboard/standing.js";
+import { progressOf, progressWords } from "../../control/dashboard/run_progress.js";
 import { tokenIn } from "../../control/dashboard/token.js";
 import { nestedOf } from "../../control/dashboard/tuning.js";
 import { durationOf } from "../../control/page/duration.js";
@@ -31,7 +31,7 @@ Deno.test("the page loads nothing, and is small", () => {
   assert(html.length < 200_000, `${html.length} characters`);
 });
 
-Deno.test("only the page's own scripts and styles may run, and they are the ones that are in it", () => {
+Deno.test("the page's policy permits exactly the scripts and styles in it", () => {
   const hashes = (texts: string[]) => texts.map((text) => `'sha256-${createHash("sha256").update(text).digest("base64")}'`);
   assertEquals(sourcesOf("script-src"), hashes(between("script")));
   assertEquals(sourcesOf("style-src"), hashes(between("style")));
@@ -47,13 +47,13 @@ Deno.test("the page's scripts parse", () => {
   for (const script of between("script")) new Function(script);
 });
 
-Deno.test("the page knows what every tunable field means", () => {
+Deno.test("the page has a description of every tunable field", () => {
   const { about } = JSON.parse(html.match(/<script type="application\/json" id="data">(.*?)<\/script>/s)![1]!);
   assertEquals(Object.keys(about).sort(), [...TUNABLE].sort());
   assertEquals(about["atrl.mode"].enum.includes("soft"), true);
 });
 
-Deno.test("events come whole, however the stream is cut", () => {
+Deno.test("events are parsed completely, however the stream is split", () => {
   const text =
     'retry: 250\r\n\r\n: hello\n\nid: a-1\nevent: status\ndata: {"a":1}\n\nid: a-2\r\ndata: x\r\ndata:y\r\n\r\ndata: z\r\rid: a-3\n\n';
   const whole = [{ id: "a-1", event: "status", data: '{"a":1}' }, { id: "a-2", event: "message", data: "x\ny" }, {
@@ -69,7 +69,7 @@ Deno.test("events come whole, however the stream is cut", () => {
   }
 });
 
-/** A response whose stream holds these texts; with a signal it goes on until that ends it. */
+/** A response that streams these texts. With a signal, it stays open until the signal aborts. */
 const streamOf = (texts: string[], signal?: AbortSignal) =>
   new Response(
     new ReadableStream({
@@ -81,7 +81,7 @@ const streamOf = (texts: string[], signal?: AbortSignal) =>
     }),
   );
 
-Deno.test("a stream that ends is asked for again with the last event's id, after longer and longer", async () => {
+Deno.test("a stream that ends is reopened with the last event's id, after growing delays", async () => {
   const over = new AbortController(), ids: (string | undefined)[] = [], waits: number[] = [], seen: string[] = [];
   const answers = [
     () => streamOf(["id: e-1\ndata: one\n\n"]),
@@ -104,7 +104,7 @@ Deno.test("a stream that ends is asked for again with the last event's id, after
   assertEquals(waits, [4, 8, 4], "a stream that has given an event starts afresh; one that falls silent counts as ended");
 });
 
-Deno.test("a refused token is not asked with again", async () => {
+Deno.test("a refused token is not used again", async () => {
   let asked = 0;
   const open = () => {
     asked++;
@@ -114,7 +114,7 @@ Deno.test("a refused token is not asked with again", async () => {
   assertEquals(asked, 1);
 });
 
-Deno.test("a ledger keeps one line for a step, in order, and no more than it may", () => {
+Deno.test("a ledger keeps one entry per step, in order, up to its limit", () => {
   const ledger = new Ledger(100);
   for (let step = 1; step <= 1000; step++) ledger.add({ step, "reward/overall": step, time: "now" });
   ledger.add({ step: 1000, "val/accuracy": 0.5 });
@@ -137,7 +137,7 @@ Deno.test("a long curve is drawn with few points, its peaks among them", () => {
   assertEquals(thinned([{ x: 1 }, { x: 2 }], () => undefined, 2), [{ x: 1 }, { x: 2 }]);
 });
 
-Deno.test("curves that lie on one another are told, and nearly constant values get an axis that shows them so", () => {
+Deno.test("overlapping curves are marked, and nearly constant values get an axis on which they look constant", () => {
   const ledger = new Ledger();
   for (let step = 1; step <= 20; step++) {
     const reward = step / 20, noise = 1e-3 * Math.sin(step);
@@ -162,26 +162,26 @@ Deno.test("curves that lie on one another are told, and nearly constant values g
   assertEquals(axisOf(0, 0, 0.1).map((x) => Number(x.toFixed(6))), [0, 0.108]);
 });
 
-Deno.test("a look says where the most is and how much more than an even one, and its outline goes around what got half of it", () => {
+Deno.test("a heat map names its maximum and its ratio to uniform attention, and outlines regions above half of it", () => {
   const regions = Array.from(
     { length: 9 },
     (_, i) => ({ visual: 0, left: i % 3 / 3, top: Math.floor(i / 3) / 3, width: 1 / 3, height: 1 / 3 }),
   );
-  const { most, even, place, regions: drawn } = heatmapOf(regions, [0, 0.05, 0.4, 0, 0, 0.3, 0, 0, 0]);
-  assertEquals([Number(most.toFixed(6)), even, place], [4.8, false, "upper right"]);
+  const { most, uniform, position, regions: drawn } = heatmapOf(regions, [0, 0.05, 0.4, 0, 0, 0.3, 0, 0, 0]);
+  assertEquals([Number(most.toFixed(6)), uniform, position], [4.8, false, "upper right"]);
   assertEquals(drawn.map(({ heat }: { heat: number }) => Number(heat.toFixed(3))), [0, 0.125, 1, 0, 0, 0.75, 0, 0, 0]);
   const length = outlineOf(drawn).reduce((sum, [x, y, toX, toY]) => sum + toX - x + toY - y, 0);
   assertEquals(Number(length.toFixed(4)), 2, "two squares on one another: six sides");
-  assertEquals([heatmapOf(regions, regions.map((_, i) => 1 + i / 50)).even, heatmapOf(regions, []).most], [true, 0]);
+  assertEquals([heatmapOf(regions, regions.map((_, i) => 1 + i / 50)).uniform, heatmapOf(regions, []).most], [true, 0]);
   // Regions at a border are smaller; frames of a video lie over one another.
   const border = [{ left: 0, top: 0, width: 2, height: 2 }, { left: 2, top: 0, width: 1, height: 2 }];
   assertEquals(heatmapOf(border, [0.2, 0.4]).regions.map(({ heat }: { heat: number }) => heat), [0.25, 1]);
   assertEquals(heatmapOf([...border, ...border], [0.1, 0.2, 0.1, 0.2]).regions.map(({ heat }: { heat: number }) => heat), [0.25, 1]);
 });
 
-Deno.test("what is counted is the warm start while it lasts, also in a pause of it", () => {
+Deno.test("progress counts the warm start while it lasts, even when it is paused", () => {
   const ledger = new Ledger(), status = { state: "warm-start", name: "a", step: 0, maxSteps: 60, pausing: false, accounts: {} };
-  const words = (state: string, more = {}) => wayWords(standingOf({ ...status, state, ...more }, ledger, { warmSteps: 600 }));
+  const words = (state: string, more = {}) => progressWords(progressOf({ ...status, state, ...more }, ledger, { warmSteps: 600 }));
   assertEquals([words("idle"), words("paused"), words("done", { step: 60 })], ["not started", "step 0 of 60", "step 60 of 60"]);
   for (let i = 1; i <= 120; i++) ledger.add({ step: 0, phase: "sft", "sft_step": i, "sft/loss": 1, "timing_s/step": 0.1 });
   assertEquals(["warm-start", "paused", "running"].map((state) => words(state)), [
@@ -189,13 +189,13 @@ Deno.test("what is counted is the warm start while it lasts, also in a pause of 
     "warm start: step 120 of 600",
     "step 0 of 60",
   ]);
-  assertEquals(Math.round(secondsLeft(ledger, standingOf(status, ledger, { warmSteps: 600 }))), 48);
+  assertEquals(Math.round(secondsLeft(ledger, progressOf(status, ledger, { warmSteps: 600 }))), 48);
   ledger.add({ step: 3, "reward/overall": 1 });
   assertEquals(words("paused", { step: 3 }), "step 3 of 60");
-  assertEquals(standingOf(undefined, ledger), undefined);
+  assertEquals(progressOf(undefined, ledger), undefined);
 });
 
-Deno.test("a profile reads back as it was written", () => {
+Deno.test("a profile is read back as it was written", () => {
   const regions = [0, 1].map((i) => ({ visual: 0, left: i / 2, top: 0, width: 0.5, height: 1 })), tokens = ["a", "b"];
   const profile = profileOf({ tokens, profile: { scale: 0.5, regions, shares: Uint8Array.of(255, 0, 51, 102).toBase64() } })!;
   assertEquals([profile.sharesOf(0), profile.sharesOf(1)], [[0.5, 0], [0.1, 0.2]]);
@@ -204,7 +204,7 @@ Deno.test("a profile reads back as it was written", () => {
   assertEquals([profileOf({ tokens }), profileOf({ tokens, profile: { regions: [{}], shares: "", scale: 1 } })], [undefined, undefined]);
 });
 
-Deno.test("orders fit the states of a run", () => {
+Deno.test("commands are offered only in fitting states", () => {
   assertEquals(Object.values(ALLOWED).flat().filter((state) => !(RUN_STATES as readonly string[]).includes(state)), []);
   const open = (state: string, pausing = false) => Object.keys(ALLOWED).filter((order) => allows(order, { state, pausing }));
   assertEquals(open("running"), ["pause", "stop", "checkpoint", "evaluate"]);
@@ -222,7 +222,7 @@ Deno.test("a change by path becomes a part of a configuration", () => {
   });
 });
 
-Deno.test("the time that is left counts evaluations", () => {
+Deno.test("the estimate of the time left includes evaluations", () => {
   const ledger = new Ledger();
   for (let step = 1; step <= 60; step++) ledger.add({ step, "timing_s/step": 2, ...(step % 10 === 0 && { "timing_s/validation": 10 }) });
   assertEquals(secondsLeft(ledger, { warm: false, done: 60, total: 160 }), 300);
@@ -233,7 +233,7 @@ Deno.test("a token is read from the address's fragment", () => {
   assertEquals(["#token=a%2Bb", "#run", "", "#token=", "#x=1&token=t"].map(tokenIn), ["a+b", undefined, undefined, undefined, "t"]);
 });
 
-Deno.test("fields of a description are found through references, also where it refers to itself", () => {
+Deno.test("fields of a schema are found through references, even recursive ones", () => {
   const node = { type: "object", required: ["a"], properties: { a: { type: "integer" }, next: { $ref: "#/components/schemas/Node" } } };
   const fields = fieldsOf({ components: { schemas: { Node: node } } }, { type: "array", items: { $ref: "#/components/schemas/Node" } });
   assertEquals(fields.slice(0, 3).map(({ name, type, required }) => [name, type, required]), [["a", "integer", true], [

@@ -42,12 +42,12 @@ function linked() {
   return { run, events, attach, [Symbol.dispose]: () => Deno.removeSync(runDir, { recursive: true }) };
 }
 
-Deno.test("messages cross as lines, with bytes as they were", () => {
+Deno.test("messages are sent as lines, and bytes arrive unchanged", () => {
   const message = { kind: "ask", id: 7, method: "chat", argument: QUESTION } as const, text = lineOf(message);
   assertEquals([text.indexOf("\n"), messageOf(text)], [text.length - 1, message as unknown]);
 });
 
-Deno.test("orders, answers, refusals and events cross; a chat's pieces come before its answer", async () => {
+Deno.test("commands, answers, refusals and events are transmitted; a chat's pieces arrive before its answer", async () => {
   using given = linked();
   const { run, events, attach } = given, fake = new FakeRun(), { ended } = await attach(fake);
   assertEquals((await run.start()).state, (await fake.status()).state);
@@ -61,7 +61,7 @@ Deno.test("orders, answers, refusals and events cross; a chat's pieces come befo
   await ended();
 });
 
-Deno.test("a run whose process ends fails what waits for it, is starting until the next comes, and answers then", async () => {
+Deno.test("when the run's process ends, pending requests fail; the state is starting until the next process answers", async () => {
   using given = linked();
   const { run, events, attach } = given;
   assertEquals((await run.status()).state, "starting");

@@ -11,7 +11,7 @@ import { OpenApiCheck } from "./http/open_api_check.ts";
 
 CpuDevice.open()[Symbol.dispose](); // a library that a test loads would count as its leak
 
-Deno.test("answers of a real run are as its own document says, events come, and the openai client talks to the policy", async () => {
+Deno.test("a real run answers as its document says, sends events, and chats with the openai client", async () => {
   await withRunDir(async (folder) => {
     const sets = [...LITTLE, `runDir=${folder}`, "trainer.maxSteps=1000", "val.greedy=false"];
     await using control = new RunController({ sets });

@@ -15,7 +15,7 @@ function pageOf(files: Readonly<Record<string, string>>): string {
   }
 }
 
-/** What the page's script is given. */
+/** Returns the data for the page's script. */
 function dataOf(page: string) {
   return JSON.parse(page.match(/<script type="application\/json" id="data">(.*?)<\/script>/s)![1]!);
 }
@@ -68,19 +68,19 @@ Deno.test("a torn last line is left out", () => {
   assertEquals(samples.map(({ step }: { step: number }) => step), [2, 1]);
 });
 
-Deno.test("an empty run gives a page that has nothing to draw", () => {
+Deno.test("an empty run gives a page without charts", () => {
   const page = pageOf({}), { charts, rests, facts, samples, histogram } = dataOf(page);
   assertEquals([charts, rests, facts, samples, histogram], [[], [], [], [], undefined]);
   assertStringIncludes(page, "This run is empty");
 });
 
-Deno.test("the picture of a prompt's first answer is the prompt's", () => {
+Deno.test("the picture of a prompt's first answer is shown for the prompt", () => {
   const page = pageOf({ "rollouts.jsonl": `${line(1, { image: PNG })}\n${line(1, { sample: 1 })}\n` }),
     [prompt] = dataOf(page).samples[0].prompts;
   assertEquals([prompt.image, prompt.samples.length], [PNG, 2]);
 });
 
-Deno.test("steps of the warm start are no part of the steps' curves, and a validation's interval goes with it", () => {
+Deno.test("the warm start has separate curves, and a validation is drawn with its interval", () => {
   const lines = [
     { step: 0, phase: "sft", "sft_step": 1, "sft/loss": 6, "timing_s/step": 9 },
     { step: 0, phase: "sft", "sft_step": 2, "sft/loss": 5, "timing_s/step": 9 },

@@ -14,7 +14,7 @@ CpuDevice.open()[Symbol.dispose](); // a library that a test loads would count a
 
 const QUESTION: Omit<ChatRequest, "messages"> = { n: 1, temperature: 1, topP: 1, maxTokens: 8, stop: [], seed: 3, connectivity: false };
 
-/** A controller over a little run, and what it told. */
+/** Makes a controller for a small run, and records its events. */
 function controlled(folder: string, sets: readonly string[] = []) {
   const control = new RunController({ sets: [...LITTLE, `runDir=${folder}`, ...sets] }), events: RunEvent[] = [];
   const unlisten = control.listen((event) => events.push(event));
@@ -34,7 +34,7 @@ function controlled(folder: string, sets: readonly string[] = []) {
 const isStep = (step: number) => (event: RunEvent) => event.kind === "metrics" && event.data["step"] === step && "actor/loss" in event.data;
 const isState = (state: RunState) => (event: RunEvent) => event.kind === "status" && event.data.state === state;
 
-Deno.test("a run is started, stopped and started again over its controller, and tells what happens", async () => {
+Deno.test("a controller starts, stops and restarts a run, and reports events", async () => {
   await withRunDir(async (folder) => {
     const { control, events, states, until, unlisten } = controlled(folder);
     await using _ = control;
@@ -86,7 +86,7 @@ Deno.test("a run is started, stopped and started again over its controller, and 
   });
 });
 
-Deno.test("a run that fails says why, and may be started again", async () => {
+Deno.test("a failed run reports why, and can be restarted", async () => {
   await withRunDir(async (folder) => {
     const { control, until } = controlled(folder, ['algorithm.kl={"kind":"full","where":"reward","coefficient":0.1}']);
     await using _ = control;
@@ -102,7 +102,7 @@ Deno.test("a run that fails says why, and may be started again", async () => {
   });
 });
 
-Deno.test("the policy is talked to in words and pictures while it learns; tuned fields are in the configuration", async () => {
+Deno.test("the policy can be asked in words and pictures during training; changed fields are in the configuration", async () => {
   await withRunDir(async (folder) => {
     const { control, until } = controlled(folder, ["trainer.maxSteps=50"]);
     await using _ = control;
@@ -164,7 +164,7 @@ Deno.test("an answer's text is the same in pieces as whole, wherever a stop text
   }
 });
 
-Deno.test("what a run writes is read as it grows, with torn lines left for later and replaced files begun anew", async () => {
+Deno.test("a run's files are read as they grow; torn lines wait, and replaced files are read from the start", async () => {
   await withRunDir(async (folder) => {
     const files = new RunFiles(folder), path = `${folder}/metrics.jsonl`, lines = new Lines(path);
     const steps = async () => {
@@ -184,7 +184,7 @@ Deno.test("what a run writes is read as it grows, with torn lines left for later
     assertEquals((await files.metrics({ since: 1, limit: 1 }))[0]!["again"], true);
     const answers = new Lines(`${folder}/rollouts.jsonl`), samples = async (step?: number) => (await files.rollouts(step)).samples;
     answers.append({ step: 1, sample: 0 }, { step: 1, sample: 1, text: "\u{1f600}\n" });
-    assertEquals(await samples(), [], "nobody said that there is something new");
+    assertEquals(await samples(), [], "no notice of new data was given");
     files.changed();
     assertEquals(await samples(), answers.read());
     for (let step = 2; step < 12; step++) answers.append({ step, sample: 0 });

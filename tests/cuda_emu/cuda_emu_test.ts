@@ -1,4 +1,4 @@
-// What the op tests on the emulated device rest on: that it runs correct kernels, and that incorrect ones do not pass.
+// Tests the assumptions of the op tests on the emulated device: correct kernels run, and incorrect ones do not pass.
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { buildLibrary } from "../../ffi/build.ts";
 import { loadLibrary } from "../../ffi/load.ts";
@@ -23,7 +23,7 @@ function launch(which: number): { error: number; words: string; x: Float32Array 
   return { error, words: new TextDecoder().decode(words.subarray(0, words.indexOf(0))), x };
 }
 
-Deno.test("the emulated device runs barriers and shuffles, threads that returned apart", () => {
+Deno.test("the emulated device runs barriers and shuffles, even after some threads have returned", () => {
   for (let repeat = 0; repeat < 3; repeat++) {
     const { error, words, x } = launch(0);
     assertEquals([error, words], [0, "no error"]);
@@ -31,7 +31,7 @@ Deno.test("the emulated device runs barriers and shuffles, threads that returned
   }
 });
 
-Deno.test("the emulated device shows what a missing barrier or wait leaves unread", () => {
+Deno.test("the emulated device exposes a missing barrier or wait", () => {
   for (const which of [1, 2]) {
     const { error, x } = launch(which);
     assertEquals(error, 0);
@@ -39,7 +39,7 @@ Deno.test("the emulated device shows what a missing barrier or wait leaves unrea
   }
 });
 
-Deno.test("the emulated device reports misuse in words", () => {
+Deno.test("the emulated device reports misuse with a message", () => {
   const cases: [number, RegExp][] = [
     [3, /half_at_barrier: thread \d+ waits at the barrier .*misuse\.cu:\d+, which thread \d+ never reaches|different operations/],
     [4, /two_barriers: threads \d+ and \d+ meet at different barriers, .*misuse\.cu:\d+ and .*misuse\.cu:\d+/],

@@ -42,7 +42,7 @@ export function fakeBuild(): Build {
   };
 }
 
-/** What of a fake is alive. */
+/** The live objects of a fake. */
 export interface Live {
   allocations: number;
   pinned: number;
@@ -106,7 +106,7 @@ export class FakeCuda {
     this.#call.fake_cuda_set_memory!(bytes);
   }
 
-  /** What is alive. */
+  /** Returns the live objects. */
   live(): Live {
     const out = new BigInt64Array(5);
     this.#call.fake_cuda_live!(out);

@@ -8,7 +8,7 @@ const USER: TemplateMessage = { role: "user", content: "Hi" };
 
 const fromFiles = (files: Record<string, unknown>) => withFolder(files, (folder) => ChatTemplate.fromFolder(folder));
 
-Deno.test("the default template: a system turn of its own where the first turn is none", () => {
+Deno.test("the default template adds a system turn if the first turn is none", () => {
   assertEquals(
     ChatTemplate.default.render([USER]),
     "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n",
@@ -40,7 +40,7 @@ Deno.test("the default template: parts one behind the other, pictures between th
   );
 });
 
-Deno.test("a message's text is not read as a template", () => {
+Deno.test("a message's text is not interpreted as a template", () => {
   const text = "{{ 7 * 7 }} {% raw %} {# no #} \\n &lt; <b>";
   assert(ChatTemplate.default.render([{ role: "user", content: text }]).includes(`user\n${text}<|im_end|>`));
 });
@@ -69,7 +69,7 @@ Deno.test("a folder without a template has the default one", () => {
   );
 });
 
-Deno.test("of a list of templates the one that is named default is taken", () => {
+Deno.test("of a list of templates the one named default is used", () => {
   const list = [{ name: "tool_use", template: "no" }, { name: "default", template: "yes" }];
   assertEquals(fromFiles({ "tokenizer_config.json": { chat_template: list } }).render([USER]), "yes");
   for (const field of [list.slice(0, 1), 7, [null]]) {

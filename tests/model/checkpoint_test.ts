@@ -241,7 +241,7 @@ deviceTest(
   },
 );
 
-deviceTest("nothing is left allocated where the memory ends or a file is cut while it is read", (device, random) => {
+deviceTest("nothing stays allocated if memory runs out or a file is truncated while it is read", (device, random) => {
   inFolder((folder) =>
     withModel(device, { seed: random.integer(0, 2 ** 31) }, ({ config, parameters }) => {
       saveModel({ config, parameters }, `${folder}/m`);
@@ -271,7 +271,7 @@ deviceTest("nothing is left allocated where the memory ends or a file is cut whi
   );
 });
 
-deviceTest("a bf16 weight's f32 master is saved where f32 is asked for, the weight otherwise", (device, random) => {
+deviceTest("a bf16 weight's f32 master is saved as f32 on request, and otherwise the weight", (device, random) => {
   inFolder((folder) =>
     withModel(device, { seed: random.integer(0, 2 ** 31), dtype: "bf16" }, ({ config, parameters }) => {
       for (const parameter of Object.values(parameters)) {
@@ -334,7 +334,7 @@ deviceTest("config, generation config, tokenizer and processor files of the mode
   );
 });
 
-deviceTest("a folder that holds something is not written to; an empty one is", (device, random) => {
+deviceTest("a folder that is not empty is not written to; an empty one is", (device, random) => {
   inFolder((folder) =>
     withModel(device, { seed: random.integer(0, 2 ** 31) }, (model) => {
       Deno.mkdirSync(`${folder}/m`);
@@ -347,7 +347,7 @@ deviceTest("a folder that holds something is not written to; an empty one is", (
   );
 });
 
-deviceTest("a save shows nothing under its name until it is done, and one that fails leaves nothing", (device, random) => {
+deviceTest("a save is visible only when it is complete, and a failed one leaves nothing", (device, random) => {
   inFolder((folder) =>
     withModel(device, { seed: random.integer(0, 2 ** 31) }, ({ config, parameters }) => {
       let seen = 0;
@@ -371,7 +371,7 @@ deviceTest("a save shows nothing under its name until it is done, and one that f
   );
 });
 
-deviceTest("parameters that are not the config's are refused", (device, random) => {
+deviceTest("parameters that do not match the config are refused", (device, random) => {
   inFolder((folder) =>
     withModel(device, { seed: random.integer(0, 2 ** 31) }, ({ config, parameters }) => {
       const { norm, ...rest } = parameters;

@@ -19,7 +19,7 @@ function exists(path: string): boolean {
 
 const read = (path: string) => JSON.parse(Deno.readTextFileSync(path)) as Json;
 
-/** What the four public config.json files say, in their own layout; the keys that no model computes with are left out. */
+/** The contents of the four public config.json files, in their own layout. Keys that no model computes with are omitted. */
 function hub(text: Json, vision: Json): Json {
   return {
     architectures: ["Qwen2_5_VLForConditionalGeneration"],
@@ -214,7 +214,7 @@ Deno.test("absent keys take transformers' defaults, and null counts as absent", 
   assertEquals(parseConfig({ ...least, "num_key_value_heads": null, "vision_config": { "hidden_size": 1280 } }).text.kvHeads, 28);
 });
 
-Deno.test("where a file holds the decoder's keys twice, text_config counts", () => {
+Deno.test("if a file has the decoder's keys twice, text_config counts", () => {
   assertEquals(parseConfig({ ...flat(), ...nested(), "hidden_size": 9999, "vocab_size": 7 }).text.hiddenSize, 64);
 });
 
@@ -306,7 +306,7 @@ Deno.test("all faults come in one error", () => {
   for (const key of keys) assertEquals(faults.some((fault) => fault.startsWith(key)), true, `${key} of ${faults.join("; ")}`);
 });
 
-Deno.test("another kind of model is refused by its model_type, and so is what is no object", () => {
+Deno.test("another kind of model is refused by its model_type, and so is a value that is not an object", () => {
   for (const type of ["qwen2_vl", "qwen3_vl", "qwen2_5_vl_text", undefined, 7]) {
     assertEquals(faultsOf({ ...flat(), "model_type": type }).length, 1);
     assertThrows(() => parseConfig({ ...flat(), "model_type": type }), KedgeError, "model_type is");
@@ -314,7 +314,7 @@ Deno.test("another kind of model is refused by its model_type, and so is what is
   for (const json of [null, [], "config", 3]) faultsOf(json);
 });
 
-Deno.test("eos ids: generation_config's number or list goes before the config's", () => {
+Deno.test("eos ids: generation_config's number or list takes precedence over the config's", () => {
   const eos = (generation?: Json, own: unknown = 151645) => parseConfig({ ...flat(), "eos_token_id": own }, { generation }).tokens.eos;
   assertEquals(eos(), [151645]);
   assertEquals(eos({}), [151645]);

@@ -153,7 +153,7 @@ modelTest("visual sinks come from the prompt's rows after its last visual token,
   }
 }, { dtypes: ["f32"] });
 
-modelTest("what cannot be measured is refused", ({ device, dtype }) => {
+modelTest("impossible measurements are refused", ({ device, dtype }) => {
   using model = golden.model(device, dtype);
   using batch = PackedBatch.pack(model, [{ prompt: mixed.prompt, responses: [mixed.response] }]);
   assertThrows(() => ConnectivityAccumulator.create(model, batch, { row: "self" }), RangeError, "pack it with closing");

@@ -62,7 +62,7 @@ engineTest("a sequence cut off before its last row was seen has no connectivity 
   assertEquals([...completion!.connectivity!].map(Number.isNaN), [false, false, false, true]);
 });
 
-engineTest("requests with and without connectivity answer alike", async ({ device, random }) => {
+engineTest("requests with and without connectivity get the same answers", async ({ device, random }) => {
   using model = littleModel(device, random);
   using engine = littleEngine(model, { deterministic: true });
   const prompt = picturePrompt(random, { grids: [[4, 4]] });

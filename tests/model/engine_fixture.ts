@@ -15,7 +15,7 @@ import { Random } from "../../tensor/random.ts";
 import { Tensor } from "../../tensor/tensor.ts";
 import { backends } from "../ops/backends.ts";
 
-/** Ids of the little model. */
+/** The token ids of the small model. */
 export const [VOCAB, IMAGE, VIDEO, VISION_START, VISION_END, EOS] = [97, 90, 91, 92, 93, 94];
 
 /** A model's sizes, small enough for hundreds of requests. */
@@ -88,7 +88,7 @@ export function picturePrompt(
   return { tokens: Int32Array.from(tokens), visuals };
 }
 
-/** What a test body gets. */
+/** The arguments of a test body. */
 export interface EngineRun {
   readonly device: Device;
   readonly dtype: DType;
@@ -96,7 +96,7 @@ export interface EngineRun {
 }
 
 /**
- * Registers a test on every backend of this run but the emulated one. What it allocates it must free.
+ * Registers a test on every backend except the emulated one. The test must free what it allocates.
  *
  * @param options `dtypes`: default all of the backend. `cpuOnly`: on no other backend.
  */

@@ -30,7 +30,7 @@ Deno.test("ranges are first fit, disjoint, and all come back, under any order of
   }
 });
 
-Deno.test("a range that is free, or that is none, cannot be given back", () => {
+Deno.test("a free or invalid range cannot be given back", () => {
   const ranges = new Ranges(10);
   ranges.take(6);
   ranges.give(2, 2);

@@ -3,7 +3,7 @@ import type { GenerateOptions } from "../../model/engine/engine.ts";
 import { assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { engineTest, littleConfig, littleEngine, littleModel, picturePrompt, textPrompt, VOCAB } from "./engine_fixture.ts";
 
-engineTest("what makes no sense is refused at once, by name", async ({ device, random }) => {
+engineTest("invalid options are refused at once, by name", async ({ device, random }) => {
   using model = littleModel(device, random);
   using engine = littleEngine(model);
   const prompt = textPrompt(random, 5);

@@ -5,7 +5,7 @@ import { PackedBatch } from "../../model/packed_batch.ts";
 import { Tape } from "../../tensor/tape.ts";
 import { engineTest, IMAGE, littleEngine, littleModel, textPrompt, VIDEO, VISION_END, VISION_START } from "./engine_fixture.ts";
 
-/** What the options make of logits, in float64: kedge.h's order of filters. */
+/** Applies the sampling options to logits in float64, in the order of kedge.h. */
 function distribution(
   logits: ArrayLike<number>,
   { temperature = 1, topK = 0, topP = 1, minP = 0, suppress = [] }: SamplingOptions,

@@ -55,7 +55,7 @@ engineTest("greedy tokens are the argmax of the full forward", async ({ device, 
     const { tokens } = completions[i]![0]!;
     for (const [t, logits] of forwardLogits(model, prompt, tokens).entries()) {
       const best = Math.max(...logits);
-      // Two logits nearer than the forwards' difference may change places.
+      // Two logits may be swapped if they are nearer than the difference of the two forwards.
       if (!(logits[tokens[t]!]! >= best - 1e-4)) {
         throw new Error(`token ${t} of prompt ${i} is ${tokens[t]}, the argmax ${logits.indexOf(best)}`);
       }
@@ -196,7 +196,7 @@ engineTest("the samples of a prompt are read once, together or one after the oth
   }
 });
 
-engineTest("a signal stops a call within a step, and the rest goes on", async ({ device, random }) => {
+engineTest("a signal stops a call within a step, and the others continue", async ({ device, random }) => {
   using model = littleModel(device, random);
   using engine = littleEngine(model, { maxSequences: 4 });
   const prompts = [textPrompt(random, 8), textPrompt(random, 5), textPrompt(random, 6)];
@@ -219,7 +219,7 @@ engineTest("a signal stops a call within a step, and the rest goes on", async ({
   assertEquals([early.finish, early.tokens.length], ["aborted", 0]);
 });
 
-engineTest("leaving a stream's loop gives the rest up", async ({ device, random }) => {
+engineTest("leaving a stream's loop cancels the rest", async ({ device, random }) => {
   using model = littleModel(device, random);
   using engine = littleEngine(model);
   for await (const event of engine.stream([textPrompt(random, 8)], { n: 4, maxTokens: 1000, stop: [] })) {
@@ -230,7 +230,7 @@ engineTest("leaving a stream's loop gives the rest up", async ({ device, random 
 });
 
 engineTest("500 requests of any length run within the bound and leave nothing behind", async ({ device: shared, random }) => {
-  // A device of its own has a workspace of its own, so that its growth counts.
+  // A separate device has a separate workspace, so that its growth is counted.
   using own = shared.kind === "cpu" ? CpuDevice.open({ threads: 2 }) : undefined;
   const device = own ?? shared;
   using model = littleModel(device, random);
@@ -285,7 +285,7 @@ engineTest("500 requests of any length run within the bound and leave nothing be
   }
 }, { dtypes: ["f32"] });
 
-engineTest("limits that are given back divide the memory in the same way", ({ device, random }) => {
+engineTest("limits that the engine reports divide the memory in the same way", ({ device, random }) => {
   using model = littleModel(device, random);
   using engine = littleEngine(model);
   using same = littleEngine(model, engine.limits);
@@ -293,7 +293,7 @@ engineTest("limits that are given back divide the memory in the same way", ({ de
   assertEquals(engine.limits.cacheTokens > 0, true);
 });
 
-engineTest("the cache grows when more waits, and stays while sequences are under way", async ({ device, random }) => {
+engineTest("the cache grows for waiting sequences, and stays while sequences run", async ({ device, random }) => {
   using model = littleModel(device, random);
   using engine = littleEngine(model);
   const few = [textPrompt(random, 5)], many = Array.from({ length: 20 }, () => textPrompt(random, 300));
@@ -309,7 +309,7 @@ engineTest("the cache grows when more waits, and stays while sequences are under
   assertEquals(engine.limits.cacheTokens, 2 * 20 * 302);
 }, { dtypes: ["f32"] });
 
-engineTest("a memory that is divided for small pictures is divided anew for a large one", async ({ device, random }) => {
+engineTest("memory that was divided for small pictures is divided again for a large one", async ({ device, random }) => {
   using model = littleModel(device, random);
   const small = picturePrompt(random, { grids: [[2, 2]] }), large = picturePrompt(random, { grids: [[20, 20]] });
   using probe = littleEngine(model, { memoryBytes: 1 });
@@ -322,7 +322,7 @@ engineTest("a memory that is divided for small pictures is divided anew for a la
   assertEquals(engine.limits.promptBytes > before.promptBytes && engine.limits.cacheTokens < before.cacheTokens, true);
 });
 
-engineTest("a bad picture ends its own call alone", async ({ device, random }) => {
+engineTest("a bad picture ends only its own call", async ({ device, random }) => {
   using model = littleModel(device, random);
   using engine = littleEngine(model);
   const good = picturePrompt(random, { grids: [[4, 4]] }), bad = picturePrompt(random, { grids: [[4, 4]] });
@@ -334,7 +334,7 @@ engineTest("a bad picture ends its own call alone", async ({ device, random }) =
   assertEquals(engine.step(), false);
 });
 
-engineTest("an error inside a step ends what was under way, and the engine goes on", async ({ device, random }) => {
+engineTest("an error inside a step ends the current calls, and the engine still works", async ({ device, random }) => {
   using model = littleModel(device, random);
   using engine = littleEngine(model, { maxSequences: 2 });
   const prompt = textPrompt(random, 6);
@@ -372,7 +372,7 @@ engineTest("weights that hold a NaN are an error, not a token", async ({ device,
   assertEquals(error.code, "Diverged");
 }, { dtypes: ["f32"] });
 
-engineTest("too little memory on the device is an error that leaves nothing behind", async ({ device, random }) => {
+engineTest("too little memory on the device is an error that leaves no allocations", async ({ device, random }) => {
   if (!(device instanceof CpuDevice)) throw new Error("for the CPU");
   using model = littleModel(device, random);
   using engine = littleEngine(model);
@@ -387,7 +387,7 @@ engineTest("too little memory on the device is an error that leaves nothing behi
   assertEquals((await engine.generate([textPrompt(random, 4)], { maxTokens: 3, stop: [] })).flat()[0]!.tokens.length, 3);
 }, { cpuOnly: true });
 
-engineTest("new weights are used at once, and must not come while sequences are under way", async ({ device, random }) => {
+engineTest("new weights are used at once, and are refused while sequences run", async ({ device, random }) => {
   using model = littleModel(device, random);
   using other = littleModel(device, random);
   const prompt = textPrompt(random, 6), options = { maxTokens: 10, stop: [], temperature: 0 };
@@ -420,7 +420,7 @@ engineTest("new weights are used at once, and must not come while sequences are 
   }
 });
 
-engineTest("more masks than there is room for wait for one another", async ({ device, random }) => {
+engineTest("if there are too many masks, they wait for one another", async ({ device, random }) => {
   using model = littleModel(device, random);
   using engine = littleEngine(model);
   const prompt = textPrompt(random, 6);
@@ -444,7 +444,7 @@ engineTest("an engine that is disposed of ends its calls with an error", async (
   assertThrows(() => engine.step(), RangeError, "disposed");
 });
 
-engineTest("equal prompts answer alike under one key, and otherwise under keys of their own", async ({ device, random }) => {
+engineTest("equal prompts get equal answers under one key, and different ones under different keys", async ({ device, random }) => {
   using model = littleModel(device, random);
   using engine = littleEngine(model, { deterministic: true });
   const prompt = picturePrompt(random, { grids: [[4, 4]] });

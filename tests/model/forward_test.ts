@@ -13,7 +13,10 @@ const GOLDENS = [Golden.open("mixed"), Golden.open("tied"), Golden.open("untied"
 // Of `tied` and `untied` the golden values are f32 themselves, up to 3.6e-5 off the truth; compiled for AVX-512 the emulation differs by 4.3e-5.
 const LOGITS_TOLERANCE = { mixed: 1e-5, tied: 5e-5, untied: 5e-5 };
 
-/** Of bf16 against f32: a few roundings of 2^-9 behind one another. Those of `tied` and `untied` grow until nothing is left: they are for f32. */
+/**
+ * The tolerance of bf16 against f32: a few successive roundings of 2^-9. The errors of `tied` and `untied` grow too large; they are only
+ * for f32.
+ */
 const BF16 = 0.04;
 
 for (const golden of GOLDENS) {

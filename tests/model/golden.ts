@@ -65,7 +65,7 @@ export class GoldenCase {
     return this.ints("input_ids");
   }
 
-  /** In the order of their placeholders; without pixels where the project has no copy of them. */
+  /** The visuals in the order of their placeholders. They have no pixels if the project has no copy of them. */
   get visuals(): Visual[] {
     return this.#inOrder((kind) => {
       const { channels, temporalPatchSize, patchSize } = this.#golden.config.vision;
@@ -80,7 +80,7 @@ export class GoldenCase {
     });
   }
 
-  /** What the vision tower makes of them: [merged tokens, hidden]. */
+  /** The vision tower's output: [merged tokens, hidden]. */
   get visualEmbeds(): Float32Array<ArrayBuffer> {
     if (this.has("visual_embeds")) return this.floats("visual_embeds");
     const { vision: { mergeSize }, text: { hiddenSize } } = this.#golden.config;
@@ -103,7 +103,7 @@ export class GoldenCase {
     });
   }
 
-  /** What there is by kind, in the order of the placeholders; the goldens have something between two visuals. */
+  /** The visuals by kind, in the order of the placeholders. In the goldens there is text between two visuals. */
   #inOrder<T>(list: (kind: Visual["kind"]) => readonly T[]): T[] {
     const { image, video } = this.#golden.config.tokens;
     const [images, videos] = [[...list("image")], [...list("video")]];
@@ -111,12 +111,12 @@ export class GoldenCase {
     return starts.map((token) => (token === image ? images : videos).shift()!);
   }
 
-  /** What comes before the response. */
+  /** The part before the response. */
   get prompt(): Prompt {
     return { tokens: this.tokens.slice(0, this.promptLength), visuals: this.visuals };
   }
 
-  /** What comes after the prompt. */
+  /** The tokens after the prompt. */
   get response(): Int32Array<ArrayBuffer> {
     return this.tokens.slice(this.promptLength);
   }
@@ -124,7 +124,7 @@ export class GoldenCase {
 
 /** A golden model's folder and cases. */
 export class Golden {
-  /** Of the model. */
+  /** The model's config. */
   readonly config: ModelConfig;
   /** A model folder. */
   readonly folder: string;
@@ -187,7 +187,7 @@ function unpacked(folder: string): string {
 /** Why a test of memory does not run on the fake CUDA. */
 export const MEMORY = { fake: "freed memory counts there until the stream has passed its end" } as const;
 
-/** What a test body gets. */
+/** The arguments of a test body. */
 export interface ModelRun {
   readonly device: Device;
   readonly dtype: WeightType;
@@ -197,7 +197,7 @@ export interface ModelRun {
 }
 
 /**
- * Registers a test on every backend of this run. What it allocates it must free.
+ * Registers a test on every backend. The test must free what it allocates.
  *
  * @param options `dtypes`: default all of the backend. `emulated`: whether also on the emulated one, which takes a second for the pass of a model as small as
  * `mixed`; default false. `ignore`: why the test cannot run here, or on which backends it cannot and why.

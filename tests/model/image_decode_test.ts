@@ -43,7 +43,7 @@ for (const kind of ["PNG", "JPEG", "WebP, lossless", "WebP", "GIF", "TIFF, grey,
   });
 }
 
-Deno.test("decodeImage names what is no picture by its first bytes", async () => {
+Deno.test("decodeImage names the format of other files by their first bytes", async () => {
   await assertBad(new Uint8Array(), "it has no bytes");
   await assertBad(new TextEncoder().encode("<html><body>404"), 'begin with "<html><body>"');
   await assertBad(
@@ -96,7 +96,7 @@ Deno.test("decodeImage never does anything but decode or throw a KedgeError, wha
   }
 });
 
-Deno.test("decodeImage answers calls that overlap, each with its own picture", async () => {
+Deno.test("overlapping calls of decodeImage return their own pictures", async () => {
   const pictures = TINY_PICTURES.filter(({ lossy }) => !lossy);
   const images = await Promise.all([...pictures, ...pictures].map(({ file }) => decodeImage(Uint8Array.fromBase64(file))));
   assertEquals(images.map(({ data }) => data.toHex()), [...pictures, ...pictures].map(({ rgb }) => rgb));

@@ -147,7 +147,7 @@ Deno.test("a picture that has its size already keeps its pixels, as a copy", asy
   assert(frames.buffer !== image.data.buffer);
 });
 
-Deno.test("a picture's own bounds go before the processor's", async () => {
+Deno.test("a picture's own bounds take precedence over the processor's", async () => {
   const { grid } = await processor.image(raw(310, 310), { maxPixels: 112 * 113 });
   assertEquals(grid, { t: 1, h: 8, w: 8 });
   assertEquals((await processor.image(raw(10, 10), { minPixels: 112 * 112 })).grid, { t: 1, h: 8, w: 8 });
@@ -243,7 +243,7 @@ Deno.test("fromFolder reads a processor_config.json that holds both, before any 
   assertEquals(fromFiles({ "processor_config.json": { ["processor_class"]: "x" }, "preprocessor_config.json": HUB }).maxPixels, 12845056);
 });
 
-Deno.test("fromFolder names the file and the key of what it does not know", () => {
+Deno.test("fromFolder names the file and the key of unknown values", () => {
   const refused: [Record<string, unknown>, string][] = [
     [{}, "it has neither preprocessor_config.json nor"],
     [{ "preprocessor_config.json": "{" }, "it is not JSON"],
@@ -280,7 +280,7 @@ Deno.test("fromFolder names the file and the key of what it does not know", () =
   }
 });
 
-Deno.test("the constructor refuses sizes, bounds and constants that make no sense", () => {
+Deno.test("the constructor refuses invalid sizes, bounds and constants", () => {
   const wrong = [
     { patchSize: 0 },
     { mergeSize: 1.5 },

@@ -68,7 +68,7 @@ Deno.test("init-model makes a folder that loads, with the preset's sizes and the
     for (const parameter of [...Object.values(parameters), ...Object.values(expected)]) parameter[Symbol.dispose]();
   }));
 
-Deno.test("init-model says what is wrong, and leaves nothing", () =>
+Deno.test("init-model explains mistakes, and leaves no files", () =>
   withFolderAsync({ "tokenizer.json": tokenizer(SPECIAL.slice(1, 5)) }, async (folder) => {
     const lacking = await run("--preset", "tiny", "--tokenizer", folder, "--out", `${folder}/out`);
     assertEquals([lacking.code, lacking.stderr.includes("no special token <|image_pad|>, <|video_pad|>;")], [1, true], lacking.stderr);
@@ -82,10 +82,10 @@ Deno.test("init-model says what is wrong, and leaves nothing", () =>
       run("--size", "9"),
     ]);
     const words = [
-      "it needs --preset NAME and --tokenizer DIR and --out DIR",
+      "missing --preset NAME and --tokenizer DIR and --out DIR",
       "--preset",
-      '--seed is "-1", and not a whole number of 0 or more',
-      '--seed has no value; one that begins with "-" is given as --seed=-1',
+      '--seed is "-1", but must be a whole number of at least 0',
+      '--seed needs a value; write one that begins with "-" as --seed=-1',
       "--dtype",
       "none",
       '"--size',
@@ -96,7 +96,7 @@ Deno.test("init-model says what is wrong, and leaves nothing", () =>
     assertEquals([help.code, help.stdout.includes("--scheme NAME")], [0, true]);
   }));
 
-Deno.test("files that the tokenizer's folder has are copied, not made, and its config is not taken over", () => {
+Deno.test("files of the tokenizer's folder are copied, and its config is not", () => {
   const own = {
     "tokenizer.json": tokenizer(),
     "tokenizer_config.json": { "eos_token": "<|endoftext|>", "chat_template": "{{ messages }}" },
@@ -115,7 +115,7 @@ Deno.test("files that the tokenizer's folder has are copied, not made, and its c
   });
 });
 
-Deno.test("one of the two tokens that end a turn is enough, none is an error", () => {
+Deno.test("one of the two tokens that end a turn is enough; without any it is an error", () => {
   withFolder({ "tokenizer.json": tokenizer(SPECIAL.filter((name) => name !== "<|im_end|>")) }, (folder) => {
     const { tokens } = newModelFolder(`${folder}/out`, { preset: "tiny", tokenizer: folder });
     assertEquals([tokens.eos, tokens.bos], [[256], 256]);

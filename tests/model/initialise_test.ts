@@ -100,7 +100,7 @@ deviceTest("schemes: every matrix has the deviation that its scheme says; biases
   }
 });
 
-deviceTest("nothing is left allocated where the memory ends", (device, random) => {
+deviceTest("nothing stays allocated if memory runs out", (device, random) => {
   const config = tinyConfig(), before = device.memory().allocations;
   let left = random.integer(0, parameterSpecs(config).length);
   const failing = new Proxy(device, {
@@ -139,7 +139,7 @@ Deno.test("the normal stream's numbers fall into equal cells of the normal distr
   if (!(chi2 < 65)) throw new Error(`chi-square ${chi2} of ${chances.length} cells (seed ${seed})`);
 });
 
-Deno.test("the normal stream goes on where it stopped, differs by name and seed, and scales", () => {
+Deno.test("the normal stream continues where it stopped, differs by name and seed, and scales", () => {
   const take = (seed: number, options: { name?: string; sizes: number[]; deviation?: number }) => {
     const stream = new NormalStream(seed, options.name ?? "a");
     return options.sizes.flatMap((size) => {

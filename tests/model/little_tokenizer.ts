@@ -4,7 +4,7 @@
  * @module
  */
 
-/** What a tokenizer.json holds, as far as tests vary it. */
+/** The fields of a tokenizer.json that tests vary. */
 export interface LittleTokenizer extends Record<string, unknown> {
   readonly model: Readonly<Record<string, unknown>>;
 }
@@ -45,7 +45,7 @@ export function littleTokenizer(merges: readonly (readonly [string, string])[], 
  * Runs something on a folder that holds these files, and removes it.
  *
  * @param files Content by path; what is no text is written as JSON.
- * @param run What is to be done.
+ * @param run The function to run.
  */
 export function withFolder<T>(files: Readonly<Record<string, unknown>>, run: (folder: string) => T): T {
   const folder = Deno.makeTempDirSync();

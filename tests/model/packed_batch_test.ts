@@ -108,7 +108,7 @@ modelTest("rows, offsets and targets say which row predicts which token", ({ dev
   assertEquals(closing.responses.map(({ start }) => start), [2, 3, 7]);
 }, { dtypes: ["f32"] });
 
-modelTest("what cannot be packed is refused with the group's index, and nothing is left", ({ device }) => {
+modelTest("a group that cannot be packed is refused with its index, and nothing stays allocated", ({ device }) => {
   const model = { device, config: golden.config };
   const text = (...tokens: number[]) => ({ tokens: Int32Array.from(tokens), visuals: [] });
   const pack = (groups: Group[]) => () => PackedBatch.pack(model, groups);

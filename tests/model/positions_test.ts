@@ -15,13 +15,13 @@ const visual = (kind: Visual["kind"], [t, h, w]: [number, number, number], secon
 });
 const positions = (tokens: number[], visuals: Visual[]) => promptPositions({ tokens: Int32Array.from(tokens), visuals }, config);
 
-Deno.test("text counts on, the same on all axes", () => {
+Deno.test("text positions count up, the same on all axes", () => {
   const { axes, next } = positions([1, 2, 3], []);
   assertEquals(axes.map((axis) => [...axis]), [[0, 1, 2], [0, 1, 2], [0, 1, 2]]);
   assertEquals(next, 3);
 });
 
-Deno.test("videos keep their own whole seconds per grid, and text goes on after rows and columns", () => {
+Deno.test("videos keep their own whole seconds per grid, and text continues after rows and columns", () => {
   const tokens = [1, ...Array<number>(4).fill(VIDEO), 2, VIDEO, VIDEO, 3];
   const { axes, next } = positions(tokens, [visual("video", [2, 2, 4], 2.9), visual("video", [2, 2, 2], 0.5)]);
   assertEquals(axes.map((axis) => [...axis]), [
@@ -32,7 +32,7 @@ Deno.test("videos keep their own whole seconds per grid, and text goes on after 
   assertEquals(next, 6);
 });
 
-Deno.test("visuals without text between them are told apart by their counts", () => {
+Deno.test("visuals without text between them are distinguished by their counts", () => {
   const visuals = [visual("image", [1, 2, 4]), visual("image", [1, 4, 2])];
   const { axes, next } = positions([IMAGE, IMAGE, IMAGE, IMAGE], visuals);
   assertEquals(axes.map((axis) => [...axis]), [[0, 0, 2, 2], [0, 0, 2, 3], [0, 1, 2, 2]]);

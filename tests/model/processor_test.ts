@@ -93,7 +93,7 @@ Deno.test("random messages have the tokens of the expanded text", async () => {
   }
 });
 
-Deno.test("bounds of pixels: a part's own go before the processor's", async () => {
+Deno.test("pixel bounds of a part take precedence over the processor's", async () => {
   const bounded = new Processor({ tokenizer, images: pictures, maxPixels: 4 });
   const widths = async (from: Processor, part: Part) => (await from.prompt(user(part))).visuals.map(({ grid }) => grid.w / 2);
   assertEquals(await widths(bounded, image(9)), [4]);
@@ -123,7 +123,7 @@ Deno.test("read as text, the name of a special token is neither a picture nor a 
   assertEquals(processor.decode(prompt.tokens), `${HEAD}${words}${images(2)}${TAIL}`);
 });
 
-Deno.test("texts that stand behind one another make no special token together", async () => {
+Deno.test("adjacent texts do not form a special token together", async () => {
   const torn: Part[][] = SPECIAL.flatMap((name) =>
     Array.from({ length: name.length - 1 }, (_, i) => [text(`a${name.slice(0, i + 1)}`), text(""), text(`${name.slice(i + 1)}b`)])
   );
@@ -159,7 +159,7 @@ Deno.test("a picture that cannot be read is an error with the row and the pictur
   assertEquals([error.code, error.details.row, error.details.picture], ["BadData", 3, 1]);
 });
 
-Deno.test("no messages are the caller's mistake, and so is no room", async () => {
+Deno.test("empty messages are the caller's mistake, and so is a limit without room", async () => {
   await assertRejects(() => processor.prompt([]), RangeError);
   for (const maxPromptTokens of [0, -1, NaN]) {
     // deno-lint-ignore no-await-in-loop -- each is checked
@@ -198,7 +198,7 @@ Deno.test("a cut takes one side, never a part of a picture, never the start of t
       assert(kept.length <= max);
       assertEquals(kept.slice(-tail), [...tokens].slice(-tail));
       assertEquals(rest, truncate === "left" ? body.slice(-rest.length) : body.slice(0, rest.length));
-      // What is shorter than allowed is so because a picture, with its two markers, stood at the cut.
+      // The result may be shorter than permitted, because a picture with its two markers was at the cut.
       assert(room - rest.length < 6, `${truncate} to ${max}: ${rest.length} of ${room}`);
       for (const mark of [START, END]) assertEquals(rest.filter((token) => token === mark).length, result.visuals.length);
       const sizes = result.visuals.map(({ grid }) => grid.w / 2);
@@ -232,14 +232,14 @@ Deno.test("a conversation's tokens before an answer are those of its prompt", as
   assertEquals(processor.decode(whole.tokens.subarray(start, end)), "\n\n spaced<|im_end|>");
 });
 
-Deno.test("a conversation without an answer has no span, and text read as such ends none", async () => {
+Deno.test("a conversation without an answer has no span, and special tokens in text do not end one", async () => {
   assertEquals((await processor.conversation(user(text("q")))).spans, []);
   const answer: Message = { role: "assistant", content: "a<|im_end|>b" };
   const { tokens, spans } = await processor.conversation([...user(text("q")), answer], { specialText: "text" });
   assertEquals(spans.map(([start, end]) => processor.decode(tokens.subarray(start, end))), ["a<|im_end|>b<|im_end|>"]);
 });
 
-Deno.test("a template that rewrites earlier turns makes no conversation", async () => {
+Deno.test("a template that rewrites earlier turns is refused for conversations", async () => {
   const template = new ChatTemplate(
     "{% for m in messages %}{{ m.content if loop.last else '' }}|{% endfor %}{% if add_generation_prompt %}>{% endif %}",
     "t",
@@ -249,13 +249,13 @@ Deno.test("a template that rewrites earlier turns makes no conversation", async 
   assertEquals(error.code, "Unsupported");
 });
 
-Deno.test("a tokenizer without the tokens around pictures makes no processor", () => {
+Deno.test("a tokenizer without the tokens around pictures is refused", () => {
   const lacking = Object.create(tokenizer, { specialTokens: { value: new Map([["<|image_pad|>", IMAGE], ["<|video_pad|>", VIDEO]]) } });
   const error = assertThrows(() => new Processor({ tokenizer: lacking, images: pictures }), KedgeError, "<|vision_start|>, <|vision_end|>");
   assertEquals(error.code, "BadCheckpoint");
 });
 
-Deno.test("markers become pictures in their order; a text around them stays as it is", () => {
+Deno.test("markers become pictures in order; the text around them does not change", () => {
   const [a, b] = [Uint8Array.of(1), Uint8Array.of(2)], clip = { frames: [a], fps: 1 };
   assertEquals(markedParts("<image> x <video><image1>\n<image>", { images: [a, b], videos: [clip], maxPixels: 9 }), [
     { type: "image", image: a, maxPixels: 9 },
@@ -275,7 +275,7 @@ Deno.test("too few or too many markers are an error with the row and both counts
   fails("1 <video> markers, and 0 are given", () => markedParts("<video>", {}));
 });
 
-Deno.test("messages from outside: data URLs are read, and each fault is named with its place", () => {
+Deno.test("messages from outside: data URLs are read, and each fault is named with its position", () => {
   const url = "data:image/png;base64,AQID";
   const [message] = parseMessages([{ role: "user", content: [{ type: "image", image: url, maxPixels: 9 }, { type: "text", text: "a" }] }]);
   assertEquals(message!.content[0], { type: "image", image: Uint8Array.of(1, 2, 3), maxPixels: 9 });
@@ -299,7 +299,7 @@ Deno.test("messages from outside: data URLs are read, and each fault is named wi
   fails(part({ type: "video", video: { path: "/etc/passwd" } }), "0.content.0.video");
 });
 
-/** A PNG of a size that its header tells, of which no row is there. */
+/** Makes a PNG whose header names a size but that contains no rows. */
 function claims(width: number, height: number): Part {
   const png = Uint8Array.fromBase64(
     "iVBORw0KGgoAAAANSUhEUgAAAAMAAAACCAIAAAASFvFNAAAAHUlEQVR4nGPwO+Mg8OtlehUvQ9eaCzUpPPdO/wYAWn0J0sOtbzMAAAAASUVORK5CYII=",

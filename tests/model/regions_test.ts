@@ -32,7 +32,7 @@ Deno.test("regions are the smallest squares that are few enough, over all images
   assertEquals(boxes[9], { region: 9, visual: 1, frames: [1, 2], rows: [2, 3], cols: [2, 4] });
 });
 
-Deno.test("where one region a frame is too many, consecutive frames are joined; where one a visual is, visuals", () => {
+Deno.test("if one region per frame is too many, consecutive frames are joined; if one per visual is too many, visuals are", () => {
   const joined = regionMap(prompt([5, 1, 2], [1, 2, 1]), config, { profileRegions: 4 });
   assertEquals(joined.regions, 4);
   assertEquals([...joined.region], [-2, 0, 0, 0, 0, 1, 1, 1, 1, 2, 2, -1, 3, 3, -1]);
@@ -77,7 +77,7 @@ Deno.test("sinks are the first tokens, visual ones too, and the given visual tok
   assertThrows(() => regionMap(given, config, { sinkTokens: -1 }), RangeError, "-1 tokens");
 });
 
-Deno.test("visual sinks are tokens that nearly all rows look at, not those that one row does", () => {
+Deno.test("visual sinks are tokens that nearly all rows attend to, not those that a single row does", () => {
   const [rows, tokens] = [10, 64];
   const attention = new Float64Array(rows * tokens).fill(0.001);
   for (let row = 0; row < rows; row++) attention[row * tokens + 7] = 0.02; // all rows

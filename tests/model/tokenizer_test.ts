@@ -94,7 +94,7 @@ withGolden("a stream of any tokens is what decode gives", () => {
   }
 });
 
-Deno.test("a stream waits for the rest of a character, and says at its end that none came", () => {
+Deno.test("a stream waits for the rest of a character, and ends with a replacement character if none came", () => {
   const tokenizer = fromFiles(little());
   const stream = new TokenStream(tokenizer), euro = [0xe2, 0x82, 0xac];
   assertEquals(euro.map((id) => stream.push(id)), ["", "", "€"]);
@@ -110,19 +110,19 @@ Deno.test("a stream that leaves special tokens out joins the bytes around them, 
   assertEquals(tokenizer.decode(ids, { skipSpecialTokens: true }), "é");
 });
 
-Deno.test("merges, and of special tokens at one place the longest", () => {
+Deno.test("merges, and at one position the longest special token", () => {
   const tokenizer = fromFiles(little());
   assertEquals([...tokenizer.encode("abcab<|end|>a<|end|>|x<plain>")], [257, 256, 258, 97, 259, 260]);
   assertEquals(tokenizer.split("a<|end|>|x<|end|>"), ["a", "<|end|>|x", "", "<|end|>", ""]);
 });
 
-Deno.test("an empty text has no tokens, and no tokens are an empty text", () => {
+Deno.test("an empty text has no tokens, and no tokens give an empty text", () => {
   const tokenizer = fromFiles(little());
   assertEquals(tokenizer.encode("").length, 0);
   assertEquals(tokenizer.decode([]), "");
 });
 
-Deno.test("a byte order mark is a character like others", () => {
+Deno.test("a byte order mark is an ordinary character", () => {
   const tokenizer = fromFiles(little());
   assertEquals(tokenizer.decode(tokenizer.encode("\uFEFFa\uFEFF")), "\uFEFFa\uFEFF");
 });
@@ -132,7 +132,7 @@ Deno.test("a lone surrogate is read as U+FFFD", () => {
   assertEquals(tokenizer.decode(tokenizer.encode("a\uD800b")), "a\uFFFDb");
 });
 
-Deno.test("tokens of tokenizer_config.json count: added ones, and those with a role", () => {
+Deno.test("tokens of tokenizer_config.json are used: added ones, and those with a role", () => {
   const tokenizer = fromFiles(little(), {
     added_tokens_decoder: { 258: { content: "<|end|>", special: true }, 300: { content: "<|loc|>", special: true } },
     eos_token: "<plain>",

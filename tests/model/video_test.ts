@@ -26,7 +26,7 @@ Deno.test("sampleFrames gives the public processor's frames", () => {
   assertEquals([long.length, ...long.slice(0, 4)], [768, 0, 13, 26, 39]);
 });
 
-Deno.test("sampleFrames takes a single frame, which the public processor cannot", () => {
+Deno.test("sampleFrames accepts a single frame, which the public processor does not", () => {
   assertEquals(sampleFrames({ total: 1, fps: 30 }, sampling), [0]);
 });
 
@@ -40,7 +40,7 @@ Deno.test("sampleFrames stays inside the video and ascends, for any length and n
   }
 });
 
-Deno.test("sampleFrames takes numFrames rounded to whole groups, and no more than there are", () => {
+Deno.test("sampleFrames rounds numFrames to whole groups, and returns no more than there are", () => {
   assertEquals(sampleFrames({ total: 40, fps: 25 }, { ...sampling, numFrames: 5 }), [0, 10, 20, 30]); // 2.5 groups: the even one
   assertEquals(sampleFrames({ total: 40, fps: 25 }, { ...sampling, numFrames: 7 }).length, 8);
   const error = assertThrows(() => sampleFrames({ total: 6, fps: 25 }, { ...sampling, numFrames: 8, name: "a.mp4" }), KedgeError);
@@ -51,7 +51,7 @@ Deno.test("sampleFrames takes numFrames rounded to whole groups, and no more tha
   }
 });
 
-Deno.test("mostFramePixels shares the whole video's budget where it is asked to", () => {
+Deno.test("mostFramePixels shares the whole video's budget on request", () => {
   const shape = { factor: 28, temporalPatchSize: 2 };
   assertEquals(mostFramePixels(VIDEO_DEFAULTS, { ...shape, frames: 768 }), 768 * 784);
   const capped = { ...VIDEO_DEFAULTS, capPixelsPerFrame: true };
@@ -62,7 +62,7 @@ Deno.test("mostFramePixels shares the whole video's budget where it is asked to"
 
 const [WIDTH, HEIGHT] = [84, 56];
 
-/** Frame `index` of a little film: flat stripes that say which it is, of a size that is not resized. */
+/** Makes frame `index` of a film: flat stripes that encode the index, of a size that is not resized. */
 function frame(index: number, width = WIDTH, height = HEIGHT) {
   const data = new Uint8Array(3 * width * height);
   data.forEach((_, i) => data[i] = (index * 37 + Math.floor(i / (3 * width) / 8) * 16 + 5 * (i % 3)) % 256);
@@ -84,13 +84,13 @@ function assertFrames(visual: Visual, indices: readonly number[]): void {
   });
 }
 
-Deno.test("a list of frames is taken whole, at its rate", async () => {
+Deno.test("a list of frames is used completely, at its rate", async () => {
   const visual = await processor.video({ frames: film(5), fps: 4 });
   assertEquals([visual.kind, visual.grid, visual.secondsPerGrid], ["video", { t: 3, h: 4, w: 6 }, 0.5]);
   assertFrames(visual, [0, 1, 2, 3, 4]);
 });
 
-Deno.test("a list of frames is sampled where that is asked for", async () => {
+Deno.test("a list of frames is sampled on request", async () => {
   const visual = await processor.video({ frames: film(30), fps: 10 }, { sample: true });
   assertFrames(visual, [0, 5, 10, 15, 20, 25]);
   assertAlmostEquals(visual.secondsPerGrid!, 1, 1e-12);
@@ -158,13 +158,13 @@ fileTest("a file gives the frames that are sampled from it, to the bit", async (
   assertAlmostEquals(visual.secondsPerGrid!, 2 / (6 / 47 * 12), 2e-2); // Matroska's times are whole milliseconds
 });
 
-fileTest("a file gives all of its frames where it is not sampled", async () => {
+fileTest("a file gives all of its frames if it is not sampled", async () => {
   const path = encode("all.mkv", { count: 9, fps: 12 });
   const visual = await processor.video({ path }, { sample: false });
   assertFrames(visual, [0, 1, 2, 3, 4, 5, 6, 7, 8]);
 });
 
-fileTest("a file gives any number of frames at their places", async () => {
+fileTest("a file gives any number of frames at their positions", async () => {
   const path = encode("n.mkv", { count: 53, fps: 10 });
   await Promise.all(
     [2, 4, 22, 38, 52].map(async (numFrames) =>
@@ -184,7 +184,7 @@ fileTest("a video of uneven frames counts them, and measures their rate", async 
   assertAlmostEquals(visual.secondsPerGrid!, 2 * 5.6 / count, 0.02);
 });
 
-fileTest("a file that is no video, has none, or is not there is refused by name", async () => {
+fileTest("a file that is not a video, has no video, or does not exist is refused by name", async () => {
   const text = `${folder}/text.mp4`;
   Deno.writeTextFileSync(text, "no video");
   const cut = `${folder}/cut.mp4`;
@@ -199,7 +199,7 @@ fileTest("a file that is no video, has none, or is not there is refused by name"
   }));
 });
 
-fileTest("a name that looks like an option, a protocol or a list is a file's", async () => {
+fileTest("a name that looks like an option, a protocol or a list is treated as a file's", async () => {
   const path = encode("a.mkv", { count: 4, fps: 4 });
   await Promise.all(["-v.mkv", "concat:a|b.mkv", "b %03d c.mkv", "with'quote.mkv"].map(async (name) => {
     Deno.copyFileSync(path, `${folder}/${name}`);
@@ -223,7 +223,7 @@ fileTest("an aborted signal stops the reading", async () => {
   await assertRejects(() => reading, Error, "enough now");
 });
 
-fileTest("where ffmpeg cannot be run, the error says what to install", async () => {
+fileTest("if ffmpeg cannot be run, the error says what to install", async () => {
   const path = encode("without.mkv", { count: 4, fps: 4 });
   const before = Deno.env.get("PATH")!;
   Deno.env.set("PATH", "/nowhere");

@@ -65,7 +65,7 @@ modelTest("a visual's embeddings do not depend on the others of the pass", ({ de
   else assertNear(all, each, { what: "embeddings", tolerance: tolerance({ f32: 1e-5, bf16: 0.04 }) });
 });
 
-modelTest("pixels of a wrong size are refused by the visual's index, and nothing is left", ({ device, random }) => {
+modelTest("pixels of a wrong size are refused with the visual's index, and nothing stays allocated", ({ device, random }) => {
   using model = golden.model(device);
   using tape = new Tape(device, { record: false });
   const grid = { t: 1, h: 2, w: 2 };

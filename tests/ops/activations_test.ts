@@ -11,7 +11,7 @@ function swiglu(gate: Float64Array, up: Float64Array): Float64Array {
   return gate.map((x, i) => silu(x) * up[i]!);
 }
 
-/** The normal distribution's Phi to float64's own precision, also far out. */
+/** The normal distribution's Phi with float64's precision, even in the tails. */
 function phi(x: number): number {
   const z = Math.abs(x) / Math.SQRT2;
   let tail: number; // erfc(z)
@@ -85,7 +85,7 @@ opTest("geluFwd matches float64 to a few units in the last place, also in the ta
       run.device.ops.geluFwd(run.dtypeCode, y, x.address, n);
       const got = run.read(y, n);
       run.close(got, x.values.map(gelu), { what: `gelu of ${n}` });
-      // Each value to its own precision, not to that of the largest: 5 ulp of f32 where it is a normal number.
+      // Each value is compared with its own precision, not with that of the largest: 5 ulp of f32 for normal numbers.
       const tolerance = run.dtype === "f32" ? 5 * 2 ** -23 : 2 ** -8;
       x.values.forEach((v, i) => {
         const expected = gelu(v), error = Math.abs(got[i]! - expected);

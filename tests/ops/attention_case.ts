@@ -9,7 +9,7 @@ import { type Heads, seenBySegments, type SeenKeys, type Segment, segmentTable }
 import type { OpRun } from "./harness.ts";
 import { joinBytes, type Matrix, matrix } from "./matrix.ts";
 
-/** What a case is made of. */
+/** The sizes of a case. */
 export interface CaseOptions extends Omit<Heads, "scale"> {
   segments: readonly Segment[];
   causal?: boolean;
@@ -109,7 +109,7 @@ export class AttentionCase {
     return matrix(this.run, { rows, width, stride: width + gap, misalign, ...(values && { values }) });
   }
 
-  /** What the ops are called with; an output's rows lie as the queries' do. */
+  /** The arguments of the ops. An output's rows are laid out like the queries' rows. */
   get shape(): AttentionShape {
     const most = (lengths: number[]) => Math.max(0, ...lengths);
     return {

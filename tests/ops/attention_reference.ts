@@ -143,7 +143,7 @@ export function attentionGradient(
   return { dq, dk, dv };
 }
 
-/** What the connectivity ops add, per query row: mass [rows, 2] and profile [rows, regions]. */
+/** The outputs of the connectivity ops for each query row: mass [rows, 2] and profile [rows, regions]. */
 export function connectivity(
   x: Heads,
   seen: SeenKeys,

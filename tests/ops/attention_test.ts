@@ -215,7 +215,7 @@ opTest("accumulate adds to the gradients it names", (run) => {
   if (run.backend.tier === "cpu") assertThrows(() => c.backward({ dout, ...forward, accumulate: 8 }), RangeError);
 });
 
-opTest("rows of no segment and rows that see no key give zeros", (run) => {
+opTest("rows without a segment and rows without a visible key give zeros", (run) => {
   // Queries 3 and 4 and keys 2 to 4 belong to none; segment 2 has no keys, nor has its parent.
   const segments: Segment[] = [
     { qStart: 0, qLen: 3, kvStart: 5, kvLen: 4, parent: -1, childBegin: 0, childEnd: 0 },
@@ -294,7 +294,7 @@ opTest("a NaN stays in the sequences that see it", (run) => {
   const clean = new AttentionCase(run, c0), forward = clean.forward(), dout = run.random.normal(clean.q.values.length);
   const cleanGradient = clean.backward({ dout: clean.queryRows(dout), ...forward });
   for (const which of ["q", "k", "v"] as const) {
-    // In the first child: rows 6 to 8. What it shares with others is the prefix's dk and dv.
+    // The NaN is in rows 6 to 8, the first child. It shares only the prefix's dk and dv with others.
     const values = { ...clean.values, [which]: clean.values[which].slice() };
     values[which][6 * values[which].length / clean.qTokens + 3] = which === "v" ? Infinity : NaN;
     const c = new AttentionCase(run, { ...c0, values });
@@ -345,7 +345,7 @@ opTest("scores far from 0 neither overflow nor vanish", (run) => {
   run.close(out.read(), expected.out, { what: "out", factor: 400 });
 }, F32);
 
-opTest("segmentsCheck names the segment and what is wrong with it", (run) => {
+opTest("segmentsCheck names the segment and its fault", (run) => {
   const good = (): Segment[] => [...prompt(4, 2, 3), { qStart: 9, qLen: 2, kvStart: 9, kvLen: 3, parent: -1, childBegin: 0, childEnd: 0 }];
   const check = (segments: Segment[], causal = 1, table = segmentTable(segments)) =>
     run.device.host.segmentsCheck(table, segments.length, 11, 12, causal);

@@ -45,7 +45,7 @@ function measure(
   return { mass, profile };
 }
 
-/** What the definition gives, in the output's rows. */
+/** Returns the defined values in the output's rows. */
 function expected(
   c: AttentionCase,
   { region, rowOut, regions, rowsOut }: Given,

@@ -27,7 +27,7 @@ interface DecodeOptions extends Omit<Heads, "scale"> {
   region?: Int32Array<ArrayBuffer>;
 }
 
-/** Groups in a cache, by prefix length and the own lengths of their sequences. Keys lie in the order of the sequences, with holes. */
+/** Lays out groups in a cache, by prefix length and the sequences' own lengths. Keys are in the order of the sequences, with gaps. */
 function layout(
   spec: readonly (readonly [prefix: number, ...own: number[]])[],
 ): Pick<DecodeOptions, "groups" | "sequences" | "cacheTokens"> {
@@ -79,7 +79,7 @@ class DecodeCase {
     return { q: this.#q.values, k: this.#k.values, v: this.#v.values };
   }
 
-  /** Runs the step; `shape` and `addresses` put others in the place of what would be given. */
+  /** Runs the step. `shape` and `addresses` replace some of the arguments. */
   step(
     options: {
       mass?: boolean;
@@ -151,7 +151,7 @@ function cases(run: OpRun): DecodeOptions[] {
     { ...layout([[40, 9, 2]]), heads: 71, kvHeads: 1, headDim: 16 },
   );
   const last = list.at(-3)!, region = Int32Array.from({ length: last.cacheTokens }, (_, i) => i === 1 ? -2 : i < 350 ? i % 64 : -1);
-  list.push({ ...last, region }); // as an engine has it: own keys of no region
+  list.push({ ...last, region }); // the sequence's own keys have no region, as in the engine
   return list;
 }
 
@@ -176,7 +176,7 @@ opTest("decode attention's connectivity equals the definition, pooled and by row
   });
 });
 
-opTest("connectivity leaves decode attention's output as it is", (run) => {
+opTest("connectivity does not change decode attention's output", (run) => {
   for (const options of cases(run)) {
     const c = new DecodeCase(run, options), { out, mass, profile } = c.step({ mass: false, profile: false, before: 3 });
     assertEquals(bits(out), bits(c.step().out));

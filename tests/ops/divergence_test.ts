@@ -24,7 +24,7 @@ function call(run: OpRun, kind: typeof DIVERGENCE_KINDS[number], x: ArrayLike<nu
     ...[DIVERGENCE_KINDS.indexOf(kind), options.alpha ?? 0.5, options.most ?? 20, options.valueMax ?? 0] as const,
   );
   return {
-    // What the kernel sees after rounding.
+    // The value that the kernel sees after rounding.
     x: reference.values.map((r, i) => r - logprob[i]!),
     loss: run.read(loss, 1)[0]!,
     slope: run.read(dlogprob, n),

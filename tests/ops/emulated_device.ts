@@ -1,5 +1,5 @@
 /**
- * The CUDA kernels' own code on host memory: compiled by g++ over tests/cuda_emu/, a thread at a time.
+ * Runs the code of the CUDA kernels on host memory. g++ compiles it with tests/cuda_emu/, and threads run one at a time.
  *
  * @module
  */
@@ -69,7 +69,7 @@ export class EmulatedDevice implements Device {
     return new EmulatedDevice(CpuDevice.open({ blas: "builtin" }), buildLibrary(emulationBuild()));
   }
 
-  /** What ran so far, in this process. */
+  /** The launches so far in this process. */
   get counts(): EmulationCounts {
     return this.#counts();
   }

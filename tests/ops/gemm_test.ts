@@ -172,7 +172,7 @@ opTest("gemm: a row's bits do not depend on the other rows, nor a column's on th
       multiply(run, { m: 1, n, k, transA, transB }, row, b, one);
       assertEquals(run.bytes(one.address, n * bytes), expected.slice(i * n * bytes, (i + 1) * n * bytes), `row ${i} alone`);
     }
-    // Rows and columns from the second on: another tile, another place in it.
+    // Rows and columns from the second on: another tile, and another position in it.
     const left = { address: plus(a.address, (transA ? 1 : k) * bytes), stride: a.stride };
     const right = { address: plus(b.address, (transB ? k : 1) * bytes), stride: b.stride };
     multiply(run, { m: m - 1, n: n - 1, k, transA, transB }, left, right, { ...part, stride: n });

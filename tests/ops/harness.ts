@@ -1,6 +1,6 @@
 /**
- * Runs a test of an op on every backend at hand (see backends.ts) and every dtype that the backend takes: inputs are rounded to the dtype first, so
- * that a float64 reference sees the same numbers. Any leak, any non-finite difference, any write outside an output fails.
+ * Runs a test of an op on every available backend (see backends.ts) and every dtype of the backend. Inputs are first rounded to the dtype,
+ * so that a float64 reference sees the same numbers. A leak, a difference that is not finite, and a write outside an output are failures.
  *
  * @module
  */
@@ -48,7 +48,7 @@ interface Buffer {
   offset: number;
 }
 
-/** What a test body gets. */
+/** The arguments of a test body. */
 export class OpRun {
   readonly #buffers = new Map<Address, Buffer>();
 
@@ -169,7 +169,10 @@ export interface OpTestOptions {
   except?: Partial<Record<Backend["tier"], string>>;
 }
 
-/** Registers a test of an op on every backend and dtype at hand. The seed is fresh for each run and printed on failure; `--seed=N` repeats it. */
+/**
+ * Registers a test of an op on every available backend and dtype. Each run has a new seed, which is printed on failure; `--seed=N` repeats
+ * a run.
+ */
 export function opTest(name: string, body: (run: OpRun) => void, options: OpTestOptions = {}): void {
   const given = Deno.args.find((a) => a.startsWith("--seed="));
   for (const backend of backends()) {
@@ -192,7 +195,7 @@ export function opTest(name: string, body: (run: OpRun) => void, options: OpTest
           device.synchronize();
           backend.check?.();
           const after = device.memory().allocations;
-          // The workspace is the device's own and may have appeared meanwhile.
+          // The workspace belongs to the device and may have been created meanwhile.
           if (after > before + 1) throw new Error(`${after - before} allocations were left`);
         } catch (error) {
           throw new Error(`${(error as Error).message} (seed ${seed})`, { cause: error });

@@ -123,7 +123,7 @@ opTest("logprobBwd over a large vocabulary: the analytic gradient, zeros where s
     ...[dentropy.address, run.integers(suppress), n, vocab, temperature] as const,
   );
   const got = run.read(dlogits, n * vocab);
-  // From the f32 statistics that the op gets. Each entry to its own precision: that of its terms, which may cancel, and of exp(f32).
+  // The reference uses the op's f32 statistics. Each entry is compared with the precision of its terms, which may cancel, and of exp(f32).
   for (let i = 0; i < n * vocab; i++) {
     const r = Math.floor(i / vocab), v = i % vocab;
     const skipped = target[r]! < 0 || suppress[v] !== 0;

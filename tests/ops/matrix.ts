@@ -1,7 +1,7 @@
 import { type DType, DTYPE_BYTES } from "../../ffi/device.ts";
 import type { Input, OpRun } from "./harness.ts";
 
-/** Shape and place of a {@linkcode matrix}. */
+/** Shape and position of a {@linkcode matrix}. */
 export interface MatrixOptions {
   rows: number;
   width: number;

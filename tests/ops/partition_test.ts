@@ -123,7 +123,7 @@ opTest("a partition keeps within the bound, leaves no cluster empty, numbers by 
 }, F32);
 
 opTest("the partition finds cliques that are weakly tied", (run) => {
-  // 15 cliques of 6, their tokens strewn, each tied to the next by one light edge.
+  // 15 cliques of 6 with shuffled tokens. One light edge connects each clique to the next.
   const n = 90, place = Array.from({ length: n }, (_, i) => i).toSorted(() => run.random.next() - 0.5);
   const rows: [number, number][][] = Array.from({ length: n }, () => []);
   const tie = (a: number, b: number, w: number) => (rows[place[a]!]!.push([place[b]!, w]), rows[place[b]!]!.push([place[a]!, w]));

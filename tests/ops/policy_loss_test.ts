@@ -18,7 +18,7 @@ interface Batch extends PolicyCase {
 
 const f32 = (values: ArrayLike<number>) => Float64Array.from(values, (x) => round(x, "f32"));
 
-/** @param scale Of the log-ratios. */
+/** @param scale The scale of the log-ratios. */
 function batch(random: Random, { lengths, kind, scale = 0.3 }: { lengths: number[]; kind: PolicyCase["kind"]; scale?: number }): Batch {
   const offsets = [0];
   for (const length of lengths) offsets.push(offsets.at(-1)! + length);

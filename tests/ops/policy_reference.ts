@@ -11,7 +11,7 @@ export const DIVERGENCE_KINDS = [
   ...["k1", "abs", "k2", "k3", "k1+", "k3+", "forward_kl", "jensen_shannon", "chi_square", "total_variation", "alpha"] as const,
 ];
 
-/** What a policy loss reads. */
+/** The inputs of a policy loss. */
 export interface PolicyCase {
   kind: typeof POLICY_KINDS[number];
   offsets: readonly number[];
@@ -73,7 +73,10 @@ export function policyGradient(logprob: Float64Array, c: PolicyCase): Float64Arr
   });
 }
 
-/** Value of a divergence's estimate at log(reference / policy) = x, and the slope that stands for its derivative by the log-prob. */
+/**
+ * Returns the value of a divergence's estimate at log(reference / policy) = x, and the slope that is used as its derivative by the
+ * log-prob.
+ */
 export function divergenceReference(kind: typeof DIVERGENCE_KINDS[number], x: number, alpha = 0.5): { value: number; slope: number } {
   const u = Math.exp(x);
   // The f-divergences by their generators: value g(u), slope g(u) - u g'(u), the derivative by differences.

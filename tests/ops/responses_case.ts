@@ -26,7 +26,7 @@ export function packed(run: OpRun, lengths: readonly number[], regions = 64): Pa
   };
 }
 
-/** Where packed responses of these lengths begin, and the end. */
+/** Returns where packed responses of these lengths begin, and the end. */
 export function offsetsOf(lengths: readonly number[]): Int32Array<ArrayBuffer> {
   const offsets = new Int32Array(lengths.length + 1);
   lengths.forEach((n, i) => offsets[i + 1] = offsets[i]! + n);
@@ -59,7 +59,7 @@ export interface DeviceGraph {
   neighbour: Address;
   weight: Address;
   capacity: number;
-  /** Of one response: an upper bound. */
+  /** An upper bound on the edges of one response. */
   maxEdges: number;
 }
 

@@ -19,7 +19,7 @@ function philox(key: readonly number[], counter: readonly number[]): number[] {
   return c.map(Number);
 }
 
-/** What one row asks for. */
+/** The sampling options of one row. */
 interface Row {
   temperature: number;
   topK?: number;

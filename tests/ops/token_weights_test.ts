@@ -76,7 +76,7 @@ opTest("token weights equal the definition in every mode", (run) => {
     }
     check(run, given, { ...DEFAULTS, normalise: false, wMin: 0, wMax: 3, temperature: 2 }, "not normalised");
   }
-  // Every token its own cluster.
+  // Every token is a cluster of one.
   const alone = some(run, lengths);
   alone.cluster = Int32Array.from(lengths.flatMap((n) => Array.from({ length: n }, (_, t) => t)));
   for (const mode of MODES) check(run, alone, { ...DEFAULTS, mode }, "alone");

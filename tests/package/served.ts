@@ -1,5 +1,5 @@
 /**
- * The package as a registry serves it: the files that `deno publish` sends, over HTTP, with bare specifiers made whole.
+ * Serves the package as a registry does: the files that `deno publish` sends, over HTTP, with bare specifiers completed.
  *
  * @module
  */
@@ -7,7 +7,7 @@ import { posix } from "node:path";
 import { runDeno } from "../deno.ts";
 import { ROOT } from "../root.ts";
 
-/** Paths of the files that would be published. @throws where `deno publish` refuses the package. */
+/** Returns the paths of the files that would be published. @throws if `deno publish` refuses the package. */
 export async function publishedFiles(): Promise<string[]> {
   const { code, stdout, stderr } = await runDeno(["publish", "--dry-run", "--allow-dirty"], { cwd: ROOT });
   const text = stdout + stderr;
@@ -15,14 +15,14 @@ export async function publishedFiles(): Promise<string[]> {
   return [...text.matchAll(/^ +file:\/\/(\S+) \(/gm)].map(([, path]) => posix.relative(ROOT, decodeURIComponent(path!)));
 }
 
-/** Where the served package finds what its registry's own packages offer. */
+/** The replacements for packages that the served package would find in its registry. */
 const OWN: Readonly<Record<string, string>> = {
   "@std/assert": "/tools/std/assert/mod.ts",
   "@std/cli": "/tools/std/cli/mod.ts",
   "@std/cli/parse-args": "/tools/std/cli/parse_args.ts",
 };
 
-/** A whole specifier for a bare one. */
+/** Completes a bare specifier. */
 function whole(specifier: string, imports: Readonly<Record<string, string>>): string {
   const own = OWN[specifier];
   if (own !== undefined) return own;
@@ -31,27 +31,27 @@ function whole(specifier: string, imports: Readonly<Record<string, string>>): st
   return imports[name]! + specifier.slice(name.length);
 }
 
-/** A module's source with its bare specifiers made whole. Comments are left as they are. */
+/** Completes the bare specifiers in a module's source. Comments are not changed. */
 export function rewritten(source: string, imports: Readonly<Record<string, string>>): string {
   const bare = /^((?!\s*(?:\*|\/\/)).*?(?:\bfrom\s*|\bimport\s*\(?\s*))(["'])((?![./]|node:|npm:|jsr:|data:|https?:|file:)[^"'\n]+)\2/gm;
   return source.replace(bare, (_, before, quote, specifier) => `${before}${quote}${whole(specifier, imports)}${quote}`);
 }
 
-/** A server of a package. */
+/** A server for a package. */
 export interface Served extends AsyncDisposable {
-  /** "127.0.0.1:1234". */
+  /** Host and port, such as "127.0.0.1:1234". */
   readonly host: string;
-  /** Paths that were asked for. */
+  /** The paths that were requested. */
   readonly asked: ReadonlySet<string>;
-  /** What went wrong in serving. */
+  /** The errors that occurred while serving. */
   readonly faults: readonly string[];
 }
 
 /**
  * Serves files of the project on a port of this machine.
  *
- * @param files Paths that there are; others are not found, but for the stand-ins of `tools/std`.
- * @param options `change`: what is served in the place of a file.
+ * @param files The paths that exist. Others are not found, except the replacements in `tools/std`.
+ * @param options `change`: replaces the text of a file.
  */
 export function servePackage(files: readonly string[], options: { change?: (path: string, text: string) => string } = {}): Served {
   const { imports } = JSON.parse(Deno.readTextFileSync(`${ROOT}/deno.json`)) as { imports: Record<string, string> };

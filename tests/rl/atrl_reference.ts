@@ -84,7 +84,7 @@ export interface WeightOptions {
 /** Indices by value falling, ties to the lower index. */
 const falling = (x: ArrayLike<number>) => Array.from({ length: x.length }, (_, i) => i).sort((a, b) => x[b]! - x[a]! || a - b);
 
-/** What section 3 says of a response. */
+/** Computes the weights of a response by section 3. */
 export function tokenWeights(
   c: ArrayLike<number>,
   cluster: ArrayLike<number>,

@@ -39,7 +39,7 @@ interface Found {
   report: Record<string, number>;
 }
 
-/** Runs AT-RL; each response's own numbers. */
+/** Runs AT-RL and returns the numbers of each response. */
 function run(
   device: Device,
   batch: Batch,

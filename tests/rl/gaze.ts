@@ -8,8 +8,8 @@ export interface GazeOptions {
 }
 
 /**
- * A made-up response of a model that looks at a picture: its tokens dwell on one of a few places, some between two, with noise; about 15 % of them are tied
- * strongly to the picture.
+ * Makes a synthetic response of a model that attends to a picture. Its tokens attend to one of a few regions, some to two, with noise.
+ * About 15 % of them attend strongly to the picture.
  */
 export function gaze(
   random: Random,

@@ -14,7 +14,7 @@ const file = await unpack("rl_math.safetensors");
 const size = Number(new DataView(file.buffer).getBigUint64(0, true)), data = file.subarray(8 + size);
 const { tensors } = parseHeader(file.subarray(8, 8 + size), data.length);
 
-/** What the JSON holds beside the numbers. */
+/** The fields of the JSON beside the numbers. */
 export const facts = JSON.parse(new TextDecoder().decode(await unpack("rl_math.json"))) as {
   index: string[];
   max_length: number;

@@ -1,5 +1,5 @@
 /**
- * What a model with random weights looks at while it answers, for tests and benches of token graphs.
+ * Measures where a model with random weights attends while it answers, for tests and benchmarks of token graphs.
  *
  * @module
  */

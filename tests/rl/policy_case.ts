@@ -21,7 +21,7 @@ export interface Numbers {
   entropyCoefficient?: number;
 }
 
-/** Where sequences begin, and the end. */
+/** Returns where sequences begin, and the end. */
 export function offsetsOf(lengths: readonly number[]): Int32Array<ArrayBuffer> {
   const offsets = new Int32Array(lengths.length + 1);
   for (const [i, length] of lengths.entries()) offsets[i + 1] = offsets[i]! + length;

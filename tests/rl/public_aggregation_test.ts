@@ -7,7 +7,7 @@ import { type Aggregation, aggregationWeights, type BatchSize, batchSize, type T
 
 type Grid = readonly (readonly number[])[];
 
-/** Rows behind one another. */
+/** Lays rows out one after the other. */
 const layoutOf = (mask: Grid): TokenLayout => ({ lengths: mask.map((row) => row.length), mask: mask.flat() });
 
 function aggregate(losses: Grid, mask: Grid, aggregation: Aggregation, batch?: BatchSize): number {

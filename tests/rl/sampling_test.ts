@@ -14,7 +14,7 @@ Deno.test("groups strictly between the bounds are kept, with the reason for the 
   assertEquals(sampler.state.surplus, ["1,0", "NaN,1,0"]);
 });
 
-Deno.test("surplus groups open the next step, first come first", () => {
+Deno.test("surplus groups are used first in the next step, in order", () => {
   const sampler = new DynamicSampler<string>(2);
   sampler.add([good("a"), wrong("x"), good("b"), good("c")]);
   const first = sampler.take();
@@ -26,7 +26,7 @@ Deno.test("surplus groups open the next step, first come first", () => {
   assertEquals([sampler.needs, sampler.take().groups, sampler.needs], [0, ["e", "f"], 2]);
 });
 
-Deno.test("it gives up after maxTries batches with an error that counts what was seen, and keeps what it has", () => {
+Deno.test("sampling stops after maxTries batches with an error that counts the groups, and keeps the useful ones", () => {
   const sampler = new DynamicSampler<string>(3, { maxTries: 2 });
   sampler.add([good("a"), wrong("x")]);
   const error = assertThrows(() => sampler.add([wrong("y"), right("z"), { group: "n", accuracies: [NaN] }]), KedgeError);
@@ -38,7 +38,7 @@ Deno.test("it gives up after maxTries batches with an error that counts what was
   assertEquals(sampler.state.surplus, ["a"]);
 });
 
-Deno.test("the last try that fills the step is no failure; -1 never gives up; tries are counted by step", () => {
+Deno.test("filling the step in the last try is not a failure; -1 has no limit; tries are counted per step", () => {
   const last = new DynamicSampler<string>(1, { maxTries: 2 });
   for (let step = 0; step < 3; step++) {
     last.add([wrong("x")]);
@@ -50,7 +50,7 @@ Deno.test("the last try that fills the step is no failure; -1 never gives up; tr
   assertEquals(patient.needs, 1);
 });
 
-Deno.test("a sampler restored from its JSON goes on as the first would", () => {
+Deno.test("a sampler restored from its JSON continues like the first one", () => {
   const sampler = new DynamicSampler<{ id: number }>(2, { maxTries: 3 });
   sampler.add([{ group: { id: 1 }, accuracies: [1, 0] }, { group: { id: 2 }, accuracies: [1, 1] }]);
   const state = JSON.parse(JSON.stringify(sampler.state)) as DynamicSamplerState<{ id: number }>;
@@ -59,7 +59,7 @@ Deno.test("a sampler restored from its JSON goes on as the first would", () => {
   assertEquals(restored.take(), sampler.take());
 });
 
-Deno.test("what makes no sense is refused", () => {
+Deno.test("invalid arguments are refused", () => {
   assertThrows(() => new DynamicSampler(0), RangeError, "0 groups");
   assertThrows(() => new DynamicSampler(1, { filterLow: 0.5, filterHigh: 0.5 }), RangeError, "between 0.5 and 0.5");
   assertThrows(() => new DynamicSampler(1, { maxTries: 0 }), RangeError, "0 times");

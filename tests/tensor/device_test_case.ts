@@ -1,5 +1,5 @@
 /**
- * Runs a test of floor 2 on every backend of this run but the emulated one (which has the ops' own tests). What it allocates it must free.
+ * Runs a test of floor 2 on every backend except the emulated one, which has the ops' own tests. The test must free what it allocates.
  *
  * @module
  */
@@ -9,7 +9,9 @@ import { Random } from "../ops/harness.ts";
 
 /**
  * Registers a test; the seed is fresh for each run and printed on failure; `--seed=N` repeats it.
- * @param options `workspace: false`: no op in it needs any, so that not one allocation may be left. Otherwise the device's own may appear.
+ *
+ * @param options `workspace: false`: no op of the test needs a workspace, so that no allocation may remain. Otherwise the device's
+ * workspace may be created.
  */
 export function deviceTest(name: string, body: (device: Device, random: Random) => void, options: { workspace?: boolean } = {}): void {
   const slack = options.workspace ?? true ? 1 : 0;

@@ -1,6 +1,6 @@
 /**
- * The gradients that a tape gives against differences of its own forward. The kernels' exactness is tested elsewhere, in float64; this is about wiring:
- * which gradient goes where, what adds and what overwrites.
+ * Compares the gradients of a tape with differences of its own forward. The kernels' precision is tested elsewhere, in float64. This checks
+ * the wiring: which gradient goes where, what is added and what is overwritten.
  *
  * @module
  */
@@ -15,7 +15,7 @@ import { assertClose, deviceTest } from "./device_test_case.ts";
 /** A function of values, and the shapes of what it is differentiated by. */
 export interface GradientCase {
   inputs: Record<string, Shape>;
-  /** What it needs besides; freed after the test. */
+  /** Further tensors that it needs. They are freed after the test. */
   constants?: (device: Device) => Record<string, Tensor & Disposable>;
   /** The function; every result counts. */
   run: (inputs: Record<string, Value>, constants: Record<string, Tensor>, device: Device) => Value | readonly Value[];

@@ -22,7 +22,7 @@ deviceTest("an account holds every tensor of its device while it is bound", (dev
   assertEquals(account.report(), EMPTY);
 });
 
-deviceTest("a move spends the sender's tensor and its views, and the receiver owns it", (device) => {
+deviceTest("a move invalidates the sender's tensor and its views, and the receiver owns it", (device) => {
   using sender = new Account(device, openOwner(device));
   const tensor = Tensor.from(device, [1, 2, 3]);
   const view = tensor.slice(0, 2);
@@ -45,7 +45,7 @@ deviceTest("a move spends the sender's tensor and its views, and the receiver ow
   assertEquals(receiver.report(), EMPTY);
 });
 
-deviceTest("a handle that has moved on is stale for whoever had it", (device) => {
+deviceTest("a handle that has moved is stale for its earlier owners", (device) => {
   using a = new Account(device, openOwner(device));
   const tensor = Tensor.from(device, [1]);
   using b = new Account(device, openOwner(device));
@@ -86,7 +86,7 @@ deviceTest("a lend lets the borrower read, and the owner neither free nor move u
   assertEquals(lender.report(), EMPTY);
 });
 
-deviceTest("a dead owner receives nothing, and what it had is freed to zero", (device) => {
+deviceTest("a dead owner receives nothing, and all of its tensors are freed", (device) => {
   using living = new Account(device, openOwner(device));
   const dead = new Account(device, openOwner(device));
   const own = Tensor.from(device, [1, 2]);
@@ -111,7 +111,7 @@ deviceTest("a dead owner receives nothing, and what it had is freed to zero", (d
   assertEquals(living.report(), EMPTY);
 });
 
-deviceTest("what cannot cross is refused, and stays", (device) => {
+deviceTest("tensors that cannot be sent are refused, and stay with their owner", (device) => {
   using a = new Account(device, openOwner(device));
   const b = openOwner(device);
   using tensor = Tensor.from(device, [1, 2, 3, 4], { shape: [2, 2] });
@@ -175,7 +175,7 @@ Deno.test("a receiver killed with 100 moves unread leaves its account at zero", 
       const handle = account.move(Tensor.full(device, [100 + i], { value: i }), there.owner);
       there.worker.postMessage({ kind: "use", handle });
     }
-    assertEquals(ownerReport(device, there.owner).tensors, 109); // and nine of its own
+    assertEquals(ownerReport(device, there.owner).tensors, 109); // and nine tensors of its own
     there.worker.terminate();
     const { tensors } = reclaimOwner(there.owner, [device]);
     assertEquals(tensors, 109);

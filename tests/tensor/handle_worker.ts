@@ -5,7 +5,7 @@ import { KedgeError } from "../../ffi/errors.ts";
 import { Account, type TensorHandle } from "../../tensor/handle.ts";
 import { Tensor } from "../../tensor/tensor.ts";
 
-/** What it is told. */
+/** The orders that it accepts. */
 export type Order =
   | { kind: "open"; owner: number }
   | { kind: "double"; handle: TensorHandle; to: number }
@@ -41,7 +41,7 @@ function act(order: Order): unknown {
         return error instanceof KedgeError ? `${error.code}: ${error.message}` : String(error);
       }
     case "block":
-      // Has memory of its own, and then never looks into its mailbox again.
+      // Allocates memory, and then never reads its mailbox again.
       for (let i = 0; i < 10; i++) kept.push(Tensor.full(device, [1000], { value: i }));
       kept[0]!.free();
       self.postMessage("blocked");

@@ -149,12 +149,12 @@ for (const [name, options] of VARIANTS) {
   });
 }
 
-deviceTest("bf16 weights move by less than their spacing, by a master, by luck, by what was lost", (device) => {
+deviceTest("bf16 weights change by less than their spacing: by a master copy, by stochastic rounding, by Kahan summation", (device) => {
   // 400 steps of 1e-4 each from 1: without a master and to the nearest, a step is lost whole.
   const moved = (options: AdamWOptions) => {
     using p = make(device, { name: "p", numbers: new Array(512).fill(1), dtype: "bf16" });
     using optimizer = new AdamW(device, [{ parameters: [p] }], { weightDecay: 0, ...options });
-    // A bf16 parameter's own gradient is f32; it stays from step to step here.
+    // The gradient of a bf16 parameter is f32. It stays the same from step to step here.
     using ones = Tensor.full(device, [512], { value: 1 });
     const slot = p.slot({ row: 0, rows: 512, col: 0, cols: 1 });
     device.ops.copy(slot.address, ones.address, ones.byteLength);
@@ -178,7 +178,7 @@ deviceTest("masters follow weights that are loaded", (device) => {
   assertEquals([...p.master!.toFloats()], [3, 4]);
 });
 
-deviceTest("mistakes are named", (device) => {
+deviceTest("mistakes give errors that name them", (device) => {
   using p = make(device, { name: "p", numbers: [1] });
   using twin = make(device, { name: "p", numbers: [1] });
   assertThrows(() => new AdamW(device, [{ parameters: [p, twin] }]), RangeError, "two parameters named p");

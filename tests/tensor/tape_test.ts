@@ -99,7 +99,7 @@ deviceTest("micro-batches add up to the whole batch's gradients", (device, rando
   const run = (batches: number[][]) => {
     model.zeroGrad();
     const shared = draws.rewind();
-    // The same tokens for the same sequences: one draw a token, and targets within the sequence's own batch.
+    // Sequences have the same tokens in every packing: one draw per token, and targets within the sequence's own batch.
     for (const lengths of batches) {
       using tape = new Tape(device);
       tape.backward(model.loss(tape, { lengths, checkpoints: false, random: shared }));
@@ -147,7 +147,7 @@ deviceTest("memory is flat over 50 steps", (device, random) => {
   assertEquals(seen.size, 1);
 });
 
-deviceTest("a backward frees what it passes, and leaves parameters, results and what is kept", (device) => {
+deviceTest("a backward frees intermediate values, and keeps parameters, results and kept values", (device) => {
   using w = new Parameter("w", Tensor.full(device, [64, 64], { value: 0.01 }));
   using x = Tensor.full(device, [64, 64], { value: 1 });
   const before = device.memory().allocations;
@@ -163,7 +163,7 @@ deviceTest("a backward frees what it passes, and leaves parameters, results and 
   assertEquals(error.code, "Handle");
 });
 
-deviceTest("using, scope and noGrad free what a backward does not need", (device) => {
+deviceTest("using, scope and noGrad free values that a backward does not need", (device) => {
   using x = Tensor.full(device, [8, 8], { value: 1 });
   using tape = new Tape(device, { record: false });
   const input = tape.constant(x);
@@ -199,7 +199,7 @@ deviceTest("detach stops the gradient; a frozen parameter has none", (device) =>
   assertEquals(w.grad, undefined);
 });
 
-deviceTest("a tape runs backward once, from what leads to a gradient, from one element", (device) => {
+deviceTest("a tape runs backward once, from a value with a gradient, of one element", (device) => {
   using x = Tensor.from(device, [1, 2]);
   using tape = new Tape(device);
   const input = tape.input(x);
@@ -212,7 +212,7 @@ deviceTest("a tape runs backward once, from what leads to a gradient, from one e
   assertThrows(() => add(other.input(x), input), RangeError, "on another tape");
 });
 
-deviceTest("what a backward needs, changed in place, is an error and no wrong gradient", (device) => {
+deviceTest("changing in place a value that a backward needs is an error", (device) => {
   using x = Tensor.from(device, [1, 2, 3, 4], { shape: [2, 2] });
   using bias = new Parameter("b", Tensor.from(device, [1, 1]));
   {
@@ -235,7 +235,7 @@ deviceTest("what a backward needs, changed in place, is an error and no wrong gr
   }
 });
 
-deviceTest("an op that fails leaves nothing behind", (device) => {
+deviceTest("a failed op leaves no allocations", (device) => {
   using x = Tensor.from(device, [1, 2, 3, 4], { shape: [2, 2] });
   using tape = new Tape(device);
   const input = tape.input(x);

@@ -7,7 +7,7 @@ import { deviceTest as register } from "./device_test_case.ts";
 const deviceTest: typeof register = (name, body) => register(name, body, { workspace: false });
 const spent = (run: () => unknown, words: string) => assertEquals(assertThrows(run, KedgeError, words).code, "Handle");
 
-deviceTest("numbers of every type come back as they went", (device) => {
+deviceTest("numbers of every type are read back unchanged", (device) => {
   const arrays = [
     Float32Array.of(1.5, -0, NaN, Infinity),
     Float64Array.of(Math.PI, -1e300),
@@ -100,7 +100,7 @@ deviceTest("use after free, and freeing twice, are errors of code Handle", (devi
   tensor[Symbol.dispose](); // quiet: `using` may come after free
 });
 
-deviceTest("sizes and types that do not fit are refused, and nothing is left", (device) => {
+deviceTest("sizes and types that do not fit are refused, and nothing stays allocated", (device) => {
   assertThrows(() => Tensor.empty(device, [2, -1]), RangeError, "sizes must be integers");
   assertThrows(() => Tensor.empty(device, [0.5]), RangeError, "sizes must be integers");
   assertThrows(() => Tensor.from(device, [1, 2, 3], { shape: [2, 2] }), RangeError, "Cannot write 3 numbers into f32[2, 2]");

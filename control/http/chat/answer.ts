@@ -2,12 +2,12 @@ import type { ChatAnswer, ChatConnectivity, ChatPiece, ChatReply, ChatToken } fr
 import { ApiError } from "../api_error.ts";
 import type { Chunk, Completion } from "./answer_schema.ts";
 
-/** What all parts of an answer have in common. */
+/** The fields that all parts of an answer have in common. */
 export interface Envelope {
   readonly id: string;
   readonly created: number;
   readonly model: string;
-  /** Whether tokens come with their log-probabilities. */
+  /** Whether tokens include their log-probabilities. */
   readonly logprobs: boolean;
 }
 
@@ -21,7 +21,7 @@ const logprobsOf = (tokens: readonly ChatToken[], { logprobs }: Envelope): Choic
     ? {
       content: tokens.map(({ text, logprob }) => ({
         token: text,
-        // JSON has no infinity; OpenAI's word for "hardly ever" is -9999.
+        // JSON has no infinity. OpenAI uses -9999 for a very small probability.
         logprob: Number.isFinite(logprob) ? logprob : -9999,
         bytes: text.includes("\ufffd") ? null : [...encoder.encode(text)],
         "top_logprobs": [],
@@ -39,20 +39,20 @@ const connectivityOf = (of: ChatConnectivity): NonNullable<Choice["connectivity"
 });
 
 function finishOf({ finish }: ChatAnswer): Choice["finish_reason"] {
-  if (finish === "aborted") throw new ApiError(503, "Cannot answer: the answer was given up before its end", { code: "aborted" });
+  if (finish === "aborted") throw new ApiError(503, "Cannot answer: the answer was cancelled", { code: "aborted" });
   return finish;
 }
 
-/** Tokens of a request and its answers. */
+/** Counts the tokens of a request and its answers. */
 function usageOf({ promptTokens, answers }: ChatReply): Usage {
   const completion = answers.reduce((sum, { tokens }) => sum + tokens.length, 0);
   return { "prompt_tokens": promptTokens, "completion_tokens": completion, "total_tokens": promptTokens + completion };
 }
 
-/** The weights that answered. */
+/** Names the weights that answered. */
 const fingerprint = ({ step }: ChatReply) => `step-${step}`;
 
-/** Whole answers. @throws {ApiError} 503 where one was given up. */
+/** Makes a complete answer. @throws {ApiError} 503 if one of the answers was cancelled. */
 export function completionOf(reply: ChatReply, envelope: Envelope): Completion {
   const { id, created, model } = envelope;
   return {
@@ -72,31 +72,31 @@ export function completionOf(reply: ChatReply, envelope: Envelope): Completion {
   };
 }
 
-/** Makes the chunks of a stream. */
+/** Makes the chunks of a streamed answer. */
 export class Chunks {
   readonly #envelope: Envelope;
   readonly #base: Omit<Chunk, "choices">;
 
-  /** @param options `usage`: whether the client asked for it. */
+  /** @param options `usage`: whether the client asked for the usage. */
   constructor(envelope: Envelope, options: { usage: boolean }) {
     const { id, created, model } = envelope;
     this.#envelope = envelope;
     this.#base = { id, object: "chat.completion.chunk", created, model, ...(options.usage && { usage: null }) };
   }
 
-  /** The first of an answer. */
+  /** The first chunk of an answer. */
   role(index: number): Chunk {
     return this.#chunk([{ index, delta: { role: "assistant", content: "" }, logprobs: null, "finish_reason": null }]);
   }
 
-  /** A piece of an answer; undefined where there is nothing to tell. */
+  /** The chunk for a piece of an answer; undefined if it would be empty. */
   piece({ sample, text, tokens }: ChatPiece): Chunk | undefined {
     const { logprobs } = this.#envelope;
     if (text === "" && !(logprobs && tokens.length > 0)) return undefined;
     return this.#chunk([{ index: sample, delta: { content: text }, logprobs: logprobsOf(tokens, this.#envelope), "finish_reason": null }]);
   }
 
-  /** The last of each answer. @throws {ApiError} 503 where one was given up. */
+  /** The last chunk of each answer. @throws {ApiError} 503 if one of the answers was cancelled. */
   ends(reply: ChatReply): Chunk[] {
     return reply.answers.map((answer, index) => ({
       ...this.#chunk([{
@@ -110,7 +110,7 @@ export class Chunks {
     }));
   }
 
-  /** The usage, after all answers. */
+  /** The chunk with the usage, after all answers. */
   usage(reply: ChatReply): Chunk {
     return { ...this.#chunk([]), usage: usageOf(reply) };
   }

@@ -9,49 +9,49 @@ const token = z.object({
 
 const logprobs = z.object({ content: z.array(token) }).nullable();
 
-/** What the tokens of an answer looked at. */
+/** Where the tokens of an answer attend. */
 const connectivitySchema = z.object({
-  values: z.array(z.number()).describe("By token: how strongly it attends to the pictures, in [0, 1]."),
+  values: z.array(z.number()).describe("For each token, how strongly it attends to the pictures, in [0, 1]."),
   anchors: z.array(z.boolean()).describe("Which tokens are anchors."),
   clusters: z.array(z.int()).describe("Which cluster each token belongs to."),
-  weights: z.array(z.number()).describe("The weight that its credit would have."),
-  profiles: z.array(z.array(z.number())).describe("[tokens][regions]: how its attention is spread over the pictures."),
+  weights: z.array(z.number()).describe("For each token, the weight of its credit."),
+  profiles: z.array(z.array(z.number())).describe("[tokens][regions]: the distribution of the token's attention over the pictures."),
   regions: z.array(z.object({
-    visual: z.int().describe("Which picture of the conversation."),
+    visual: z.int().describe("Index of the picture in the conversation."),
     left: z.number(),
     top: z.number(),
     width: z.number(),
     height: z.number(),
-  })).describe("Rectangles of the pictures, as shares of width and height."),
+  })).describe("Rectangles of the pictures, as fractions of width and height."),
 }).openapi("Connectivity");
 
-/** Tokens of a request. */
+/** The token counts of a request. */
 const usageSchema = z.object({
   "prompt_tokens": z.int(),
-  "completion_tokens": z.int().describe("Of all answers."),
+  "completion_tokens": z.int().describe("Tokens of all answers."),
   "total_tokens": z.int(),
 }).openapi("Usage");
 
 const finish = z.enum(["stop", "length"]);
 
-/** A whole answer. */
+/** A complete answer. */
 export const completionSchema = z.object({
   id: z.string(),
   object: z.literal("chat.completion"),
-  created: z.int().describe("Seconds since 1970."),
+  created: z.int().describe("Unix time in seconds."),
   model: z.string().describe("The run's name."),
   "system_fingerprint": z.string().describe("The weights that answered: `step-12` are those after step 12."),
   choices: z.array(z.object({
     index: z.int(),
     message: z.object({ role: z.literal("assistant"), content: z.string(), refusal: z.null() }),
     logprobs,
-    "finish_reason": finish.describe("`length`: it was cut at its longest."),
+    "finish_reason": finish.describe("`length`: it reached the maximum length."),
     connectivity: connectivitySchema.optional(),
   })),
   usage: usageSchema,
 }).openapi("ChatCompletion");
 
-/** A piece of an answer in a stream; after the last one comes `[DONE]`. */
+/** A chunk of a streamed answer. `[DONE]` follows the last chunk. */
 export const chunkSchema = z.object({
   id: z.string(),
   object: z.literal("chat.completion.chunk"),
@@ -68,8 +68,8 @@ export const chunkSchema = z.object({
   usage: usageSchema.nullish(),
 }).openapi("ChatCompletionChunk");
 
-/** A whole answer. */
+/** A complete answer. */
 export type Completion = z.infer<typeof completionSchema>;
 
-/** A piece of one. */
+/** A chunk of a streamed answer. */
 export type Chunk = z.infer<typeof chunkSchema>;

@@ -6,9 +6,9 @@ import type { ChatBody } from "./request_schema.ts";
 type Turn = ChatBody["messages"][number];
 
 /**
- * A chat request as the run takes it: pictures as bytes.
+ * Converts the body of a chat request: pictures become bytes.
  *
- * @throws {ApiError} 400 for a picture that is no base64.
+ * @throws {ApiError} 400 for a picture that is not valid base64.
  */
 export function chatRequestOf(body: ChatBody): ChatRequest {
   const { stop } = body;
@@ -38,7 +38,7 @@ function bytesOf(url: string, param: string): Uint8Array {
     const bytes = Uint8Array.fromBase64(url.slice(url.indexOf(",") + 1));
     if (bytes.length > 0) return bytes;
   } catch {
-    // Said below.
+    // The error is thrown below.
   }
-  throw new ApiError(400, `Cannot read "${param}": it is no picture in base64`, { code: "invalid_value", param });
+  throw new ApiError(400, `Cannot read "${param}": it is not a picture in base64`, { code: "invalid_value", param });
 }

@@ -1,13 +1,13 @@
 /**
- * The body of POST /v1/chat/completions: what OpenAI's interface has, as far as the policy can do it.
+ * The schema of the body of POST /v1/chat/completions: OpenAI's interface, as far as the policy supports it.
  *
  * @module
  */
 import { z } from "@hono/zod-openapi";
 
 const MOST_TOKENS = 4096, MOST_ANSWERS = 8;
-const UNSUPPORTED = "it is not supported here, and leaving it out would change the answer";
-const FETCHED = "it is no data URL of a PNG, JPEG, WebP or GIF in base64 (nothing is fetched)";
+const UNSUPPORTED = "it is not supported, and ignoring it would change the answer";
+const FETCHED = "it must be a data URL of a PNG, JPEG, WebP or GIF in base64 (nothing is fetched)";
 
 const nothing = { error: UNSUPPORTED };
 const zero = z.literal(0, nothing).nullish().describe("Not supported: 0 or nothing.");
@@ -41,27 +41,29 @@ const message = z.discriminatedUnion("role", [
   }),
 ], { error: 'it has no role of "system", "user" and "assistant"' }).openapi("ChatMessage");
 
-/** The body of a chat request. */
+/** The schema of a chat request's body. */
 export const chatRequestSchema = z.strictObject({
-  messages: z.array(message).min(1).max(1000).describe("The conversation. Pictures are in turns of the user, as data URLs."),
-  model: z.string().optional().describe("Ignored: there is one model, the policy as it is."),
+  messages: z.array(message).min(1).max(1000).describe("The conversation. Pictures are data URLs in user turns."),
+  model: z.string().optional().describe("Ignored: the only model is the current policy."),
   n: z.int().min(1).max(MOST_ANSWERS).nullish().describe("Answers; default 1."),
-  temperature: z.number().min(0).max(2).nullish().describe("0: the likeliest token each time; default 1."),
-  "top_p": z.number().positive().max(1).nullish().describe("Only the likeliest tokens that together have this probability; default 1."),
-  "max_tokens": z.int().min(1).max(MOST_TOKENS).nullish().describe("Tokens of an answer at most; default 256."),
+  temperature: z.number().min(0).max(2).nullish().describe("0 always takes the likeliest token. Default: 1."),
+  "top_p": z.number().positive().max(1).nullish().describe(
+    "Samples only from the likeliest tokens that together have this probability. Default: 1.",
+  ),
+  "max_tokens": z.int().min(1).max(MOST_TOKENS).nullish().describe("The maximum tokens of an answer. Default: 256."),
   "max_completion_tokens": z.int().min(1).max(MOST_TOKENS).nullish().describe("The same under its new name."),
   stop: z.union([z.string().min(1).max(200), z.array(z.string().min(1).max(200)).max(4)]).nullish().describe(
     "Up to 4 texts that end an answer.",
   ),
-  seed: z.int().min(0).nullish().describe("The same seed draws the same answers from the same weights; default: by chance."),
-  stream: z.boolean().nullish().describe("Whether the answer comes piece by piece, as server-sent events."),
+  seed: z.int().min(0).nullish().describe("The same seed draws the same answers from the same weights; Default: random."),
+  stream: z.boolean().nullish().describe("Whether the answer is streamed as server-sent events."),
   "stream_options": z.strictObject({
-    "include_usage": z.boolean().optional().describe("Whether a last chunk has the usage."),
+    "include_usage": z.boolean().optional().describe("Whether the last chunk contains the usage."),
     "include_obfuscation": ignored,
   }).nullish(),
-  logprobs: z.boolean().nullish().describe("Whether each token comes with its log-probability."),
+  logprobs: z.boolean().nullish().describe("Whether each token includes its log-probability."),
   "top_logprobs": zero,
-  connectivity: z.boolean().nullish().describe("Whether each answer comes with what its tokens looked at. Not a field of OpenAI's."),
+  connectivity: z.boolean().nullish().describe("Whether each answer includes where its tokens attend. OpenAI has no such field."),
   tools: none,
   "tool_choice": z.enum(["none", "auto"], nothing).nullish().describe("There are no tools to choose from."),
   functions: none,
@@ -81,5 +83,5 @@ export const chatRequestSchema = z.strictObject({
   "prompt_cache_key": ignored,
 }).openapi("ChatRequest");
 
-/** A chat request that holds to its schema. */
+/** A chat request that satisfies the schema. */
 export type ChatBody = z.infer<typeof chatRequestSchema>;

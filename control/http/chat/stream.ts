@@ -2,21 +2,22 @@ import type { ChatPiece, ChatReply } from "../../../actors/run_control.ts";
 import type { ApiError } from "../api_error.ts";
 import { Chunks, type Envelope } from "./answer.ts";
 
-const encoder = new TextEncoder(), MOST = 16 * 1024 * 1024; // bytes that a client may leave unread
+const encoder = new TextEncoder(), MOST = 16 * 1024 * 1024; // the number of bytes that a client may leave unread
 
-/** How an answer is streamed. */
+/** How to stream an answer. */
 export interface StreamOptions {
-  /** Whether the usage comes at the end. */
+  /** Whether the usage is sent at the end. */
   readonly usage: boolean;
   readonly n: number;
-  /** Gives the answer up. */
+  /** Cancels the answer. */
   readonly abort: () => void;
-  /** What a client is told of an error. */
+  /** Translates an error for the client. */
   readonly refusal: (error: unknown) => ApiError;
 }
 
 /**
- * An answer as server-sent events. Pieces are queued, so that whoever makes them never waits for the client; one that leaves too much unread is cut off.
+ * Streams an answer as server-sent events. Pieces are queued, so that their producer never waits for the client. A client that leaves too
+ * much unread is disconnected.
  */
 export class ChatStream {
   readonly #chunks: Chunks;
@@ -40,14 +41,14 @@ export class ChatStream {
     }, { highWaterMark: MOST, size: ({ length }) => length });
   }
 
-  /** The bytes, once the first piece is there; until then an error is an answer of its own. */
+  /** Returns the stream when the first piece is available. Until then, an error becomes an answer of its own. */
   async begun(reply: Promise<ChatReply>): Promise<ReadableStream<Uint8Array<ArrayBuffer>>> {
     await Promise.race([this.#started.promise, reply.then((whole) => this.#finish(whole))]);
     reply.then((whole) => this.#finish(whole)).catch((error) => this.#fail(error));
     return this.#stream;
   }
 
-  /** Takes a piece. */
+  /** Adds a piece. */
   readonly piece = (piece: ChatPiece): void => {
     this.#open();
     const chunk = this.#chunks.piece(piece);

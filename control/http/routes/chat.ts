@@ -13,9 +13,9 @@ const chat = createRoute({
   path: "/v1/chat/completions",
   operationId: "chat",
   summary: "Ask the policy",
-  description: "OpenAI's interface, for the weights as they are. While the run goes on, the policy answers between two of its steps. " +
-    "With `stream` each event is a `ChatCompletionChunk`, and the last one is `[DONE]`. Fields of OpenAI's that would change the answer and are not " +
-    "supported are refused. `connectivity` is this endpoint's own.",
+  description: "OpenAI's interface, for the current weights. During a run, the policy answers between two steps. " +
+    "With `stream` each event is a `ChatCompletionChunk`, and the last one is `[DONE]`. Fields of OpenAI's interface that would change the answer and are not " +
+    "supported are refused. Only this endpoint has `connectivity`.",
   tags: ["Chat"],
   request: { body: { content: { "application/json": { schema: chatRequestSchema } }, required: true } },
   responses: {
@@ -30,7 +30,7 @@ const chat = createRoute({
   },
 });
 
-/** Questions to the policy. */
+/** Adds the route for questions to the policy. */
 export function addChat(app: App, context: RouteContext & { unexpected: (error: unknown) => ApiError }): void {
   const { control, limits, closing, unexpected } = context;
   let waiting = 0;
@@ -57,7 +57,7 @@ export function addChat(app: App, context: RouteContext & { unexpected: (error: 
     };
     const refusal = (error: unknown) =>
       stop.signal.aborted
-        ? new ApiError(503, "Cannot answer: the answer was given up before its end", { code: "aborted" })
+        ? new ApiError(503, "Cannot answer: the answer was cancelled", { code: "aborted" })
         : refusalOf(error) ?? unexpected(error);
     const ask = async (options: Parameters<typeof control.chat>[1]) => {
       try {

@@ -12,7 +12,7 @@ const read = createRoute({
   path: "/v1/config",
   operationId: "config",
   summary: "The configuration in use",
-  description: "As it is now, which of its fields were tuned, and which can be.",
+  description: "The current configuration, the fields that were tuned, and those that can be.",
   tags,
   responses: { 200: json(configSchema, "The configuration."), ...refusals() },
 });
@@ -21,16 +21,16 @@ const tune = createRoute({
   method: "patch",
   path: "/v1/config",
   operationId: "tune",
-  summary: "Change fields while the run goes on",
+  summary: "Change fields during the run",
   description:
-    "Takes a part of the configuration. The change holds from the step after the one under way, is logged, and is made again where the run is resumed. " +
-    "All fields change, or none.",
+    "The body is a part of the configuration. The change applies after the current step, is logged, and is repeated when the run is resumed. " +
+    "Either all fields change or none.",
   tags,
   request: { body: { content: { "application/json": { schema: tunableSchema } }, required: true } },
   responses: { 200: json(tuningSchema, "What changed."), ...refusals({ also: [409, 422, 503], body: true }) },
 });
 
-/** The configuration, and live tuning. */
+/** Adds the routes for the configuration and its changes. */
 export function addConfig(app: App, { control }: RouteContext): void {
   app.openapi(read, (c) => {
     const config = control.config();

@@ -4,28 +4,28 @@ import type { EventLog } from "../event_log.ts";
 import type { Limits, Page } from "../options.ts";
 import type { Exposition } from "../exposition.ts";
 
-/** Who asks. */
+/** The client of a request. */
 export interface Caller {
-  /** Its address. */
+  /** The client's address. */
   readonly address: string;
-  /** Fires when its connection ends. */
+  /** Aborts when the client's connection ends. */
   readonly gone?: AbortSignal | undefined;
-  /** Whether the right token came on its connection before. */
+  /** Whether an earlier request on the connection had the right token. */
   readonly isKnown?: boolean | undefined;
-  /** Called when the right token has come. Returns whether there is a place for one more of those who have it. */
+  /** Is called when a request with the right token has arrived. Returns whether the limit permits one more known connection. */
   readonly admit?: (() => boolean) | undefined;
 }
 
-/** The application as its routes see it. */
+/** The type of the application that routes are added to. */
 export type App = OpenAPIHono<{ Bindings: Caller }>;
 
-/** What routes work with. */
+/** The objects that routes need. */
 export interface RouteContext {
   readonly control: RunControl;
   readonly events: EventLog;
   readonly exposition: Exposition;
   readonly limits: Limits;
-  /** Fires when the endpoint closes. */
+  /** Aborts when the endpoint closes. */
   readonly closing: AbortSignal;
   readonly page?: Page | (() => Page) | undefined;
 }

@@ -10,7 +10,7 @@ const health = createRoute({
   path: "/healthz",
   operationId: "health",
   summary: "Whether the endpoint answers",
-  description: "Needs no token. It says nothing about the run.",
+  description: "Needs no token. It contains nothing about the run.",
   tags,
   security,
   responses: { 200: json(z.object({ status: z.literal("ok") }), "It answers."), ...refusals({ token: false }) },
@@ -20,14 +20,14 @@ const ready = createRoute({
   method: "get",
   path: "/readyz",
   operationId: "ready",
-  summary: "Whether the run can be asked",
+  summary: "Whether the run can answer",
   description: "Needs no token. Ready in every state but `starting` and `failed`.",
   tags,
   security,
   responses: { 200: json(readySchema, "Ready."), ...refusals({ token: false }), 503: json(readySchema, "Starting, or failed.") },
 });
 
-/** Probes, and the page that asks for the token. */
+/** Adds the probes, and the page that asks for the token. */
 export function addHealth(app: App, { control, page }: RouteContext): void {
   app.openapi(health, (c) => c.json({ status: "ok" } as const, 200));
   app.openapi(ready, async (c) => {
@@ -36,7 +36,7 @@ export function addHealth(app: App, { control, page }: RouteContext): void {
   });
   if (page === undefined) return;
   for (
-    const [path, operationId, summary] of [["/", "dashboard", "The dashboard"], ["/docs", "docs", "This interface, to be read"]] as const
+    const [path, operationId, summary] of [["/", "dashboard", "The dashboard"], ["/docs", "docs", "This interface as a page"]] as const
   ) {
     const route = createRoute({
       method: "get",
@@ -44,7 +44,7 @@ export function addHealth(app: App, { control, page }: RouteContext): void {
       operationId,
       summary,
       description:
-        "Needs no token: the page holds no data, and asks for the token. It takes it from the URL's fragment (`#token=...`), which is not sent.",
+        "Needs no token: the page contains no data, and asks for the token. It reads the token from the URL's fragment (`#token=...`), which browsers do not send.",
       tags: ["Pages"],
       security,
       responses: { 200: { description: "The page.", content: { "text/html": { schema: z.string() } } }, ...refusals({ token: false }) },

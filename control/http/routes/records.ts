@@ -6,9 +6,9 @@ import type { App, RouteContext } from "./context.ts";
 
 const tags = ["Records"], MOST_LINES = 100_000;
 
-/** A whole number of a query, in plain digits. */
+/** Makes the schema of a whole number in a query, in plain digits. */
 const whole = (options: { min: number; max: number; description: string; example: number }) => {
-  const { min, max, description, example } = options, words = `it is no whole number from ${min} to ${max}`;
+  const { min, max, description, example } = options, words = `it is not a whole number from ${min} to ${max}`;
   return z.string().regex(/^-?\d{1,15}$/, words).refine((text) => Number(text) >= min && Number(text) <= max, words)
     .openapi({ type: "integer", minimum: min, maximum: max, pattern: undefined, description, example });
 };
@@ -18,12 +18,13 @@ const metrics = createRoute({
   path: "/v1/metrics",
   operationId: "metrics",
   summary: "Lines of metrics.jsonl",
-  description: "Of the steps after `since`; where there are more than `limit`, the newest.",
+  description: "The lines of steps after `since`; if there are more than `limit`, the newest.",
   tags,
   request: {
     query: z.object({
-      since: whole({ min: -1, max: 1e12, description: "The last step that is known already; default -1: none.", example: 40 }).optional(),
-      limit: whole({ min: 1, max: MOST_LINES, description: "Lines at most; default 10000.", example: 1000 }).optional(),
+      since: whole({ min: -1, max: 1e12, description: "The last step that the client has already. Default: -1, none.", example: 40 })
+        .optional(),
+      limit: whole({ min: 1, max: MOST_LINES, description: "The maximum number of lines. Default: 10000.", example: 1000 }).optional(),
     }),
   },
   responses: { 200: json(metricsSchema, "The lines."), ...refusals() },
@@ -34,10 +35,10 @@ const rollouts = createRoute({
   path: "/v1/rollouts",
   operationId: "rollouts",
   summary: "Answers of a step, token by token",
-  description: "With rewards, advantages, and what each token looked at.",
+  description: "With rewards, advantages, and where each token attends.",
   tags,
   request: {
-    query: z.object({ step: whole({ min: 0, max: 1e12, description: "Which step; default: the last one.", example: 12 }).optional() }),
+    query: z.object({ step: whole({ min: 0, max: 1e12, description: "The step. Default: the last one.", example: 12 }).optional() }),
   },
   responses: { 200: json(rolloutsSchema, "The answers."), ...refusals({ also: [404] }) },
 });
@@ -46,13 +47,13 @@ const checkpoints = createRoute({
   method: "get",
   path: "/v1/checkpoints",
   operationId: "checkpoints",
-  summary: "Checkpoints that are there",
+  summary: "Existing checkpoints",
   description: "A checkpoint's folder holds a model that transformers loads.",
   tags,
   responses: { 200: json(checkpointsSchema, "The checkpoints."), ...refusals() },
 });
 
-/** What the run wrote. */
+/** Adds the routes for the run's records. */
 export function addRecords(app: App, { control }: RouteContext): void {
   app.openapi(metrics, async (c) => {
     const { since = "-1", limit = "10000" } = c.req.valid("query");
@@ -64,7 +65,7 @@ export function addRecords(app: App, { control }: RouteContext): void {
       throw refusalOf(error, { outOfRange: 404 }) ?? error;
     });
     if (step !== undefined && found.step !== Number(step)) {
-      throw new ApiError(404, `Cannot show step ${Number(step)}: its answers are not there`, { param: "step" });
+      throw new ApiError(404, `Cannot show step ${Number(step)}: its answers are not available`, { param: "step" });
     }
     return c.json({ step: found.step, steps: [...found.steps], samples: [...found.samples] }, 200);
   });

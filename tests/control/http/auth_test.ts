@@ -17,7 +17,7 @@ Deno.test("each route refuses a wrong token and none, and does nothing", async (
     authorization: `Basic ${right}`,
   }];
   for (const [at, headers] of wrong.entries()) {
-    // Each set of headers at its own endpoint, so that no limit on failures comes between.
+    // Each set of headers has its own endpoint, so that the limit on failures does not interfere.
     await using other = endpoint({ token: right });
     for (const { path, method } of routes) {
       const init = {
@@ -42,14 +42,14 @@ Deno.test("each route refuses a wrong token and none, and does nothing", async (
   }
 });
 
-Deno.test("a token in the URL is no token", async () => {
+Deno.test("a token in the URL is not accepted", async () => {
   await using end = endpoint();
   const answer = await fetch(`${end.server.url}/v1/status?token=${end.server.token}`);
   await answer.body?.cancel();
   assertEquals(answer.status, 401);
 });
 
-Deno.test("after 20 wrong tokens even the right one is not looked at, until a moment has passed", async () => {
+Deno.test("after 20 wrong tokens even the right one is refused for a moment", async () => {
   let time = 0;
   await using end = endpoint({ now: () => time, token: "correct-horse" });
   const status = async (token: string) => {
@@ -70,7 +70,7 @@ Deno.test("after 20 wrong tokens even the right one is not looked at, until a mo
 
 for (const [token, isLocked] of [["correct-horse", true], ["correct-horse-battery-staple-1234", false]] as const) {
   const who = isLocked ? "has shown the token on the connection" : "has a token that cannot be guessed";
-  Deno.test(`wrong tokens of an address do not keep out who ${who}`, async () => {
+  Deno.test(`wrong tokens of an address do not block a client that ${who}`, async () => {
     await using end = endpoint({ now: () => 0, token });
     const { hostname, port } = new URL(end.server.url), text = new TextEncoder();
     using known = await Deno.connect({ hostname, port: Number(port) });
@@ -91,7 +91,7 @@ for (const [token, isLocked] of [["correct-horse", true], ["correct-horse-batter
   });
 }
 
-Deno.test("a token is made where none is given: 32 bytes, each time others", async () => {
+Deno.test("without a given token a new one of 32 bytes is made each time", async () => {
   await using a = endpoint();
   await using b = endpoint();
   await using given = endpoint({ token: "correct-horse" });
@@ -100,14 +100,14 @@ Deno.test("a token is made where none is given: 32 bytes, each time others", asy
   assert(a.server.token !== b.server.token);
 });
 
-Deno.test("listening beyond this machine needs a token of the caller's", async () => {
+Deno.test("listening beyond this machine needs a token from the caller", async () => {
   for (const hostname of ["0.0.0.0", "::", "192.0.2.1", "example.org", "127.0.0.1.example.org", "127.evil"]) {
     const run = new FakeRun();
-    assertThrows(() => serveControl(run, { hostname, port: 0 }), RangeError, "needs a token");
+    assertThrows(() => serveControl(run, { hostname, port: 0 }), RangeError, "needs your own token");
     assertEquals(run.listeners, 0);
   }
   for (const token of ["", "short", "with a space", "ümlaut-token", "line\nbreak-token"]) {
-    assertThrows(() => serveControl(new FakeRun(), { token, port: 0 }), RangeError, "Cannot take this token");
+    assertThrows(() => serveControl(new FakeRun(), { token, port: 0 }), RangeError, "Cannot use this token");
   }
   // A port that is taken leaves nothing behind.
   await using end = endpoint();
@@ -116,7 +116,7 @@ Deno.test("listening beyond this machine needs a token of the caller's", async (
   assertEquals(run.listeners, 0);
 });
 
-Deno.test("on this machine only its own names are answered", async () => {
+Deno.test("on this machine only requests to its own names are answered", async () => {
   await using end = endpoint();
   const { port } = new URL(end.server.url);
   const status = async (host: string, path = "/healthz") => {

@@ -1,4 +1,4 @@
-/** The policy through OpenAI's own client. */
+/** Tests the chat with OpenAI's own client. */
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import OpenAI from "openai";
 import { KedgeError } from "../../../ffi/errors.ts";
@@ -15,7 +15,7 @@ function client(end: Endpoint, apiKey: string = end.server.token): OpenAI {
   return new OpenAI({ baseURL: `${end.server.url}/v1`, apiKey, maxRetries: 0, timeout: 10_000 });
 }
 
-Deno.test("a whole answer", async () => {
+Deno.test("an answer that is not streamed", async () => {
   await using end = endpoint();
   const openai = client(end);
   const answer = await openai.chat.completions.create({
@@ -136,14 +136,14 @@ Deno.test("a stream's bytes are as OpenAI writes them", async () => {
   assertEquals("usage" in parts[0], false);
 });
 
-Deno.test("who breaks off gives the answer up, streamed or not, before its first token or after", async () => {
+Deno.test("disconnecting cancels the answer, streamed or not, before its first token or after", async () => {
   await using end = endpoint();
   end.run.pace = 20;
   const stream = await client(end).chat.completions.create({ model: "", messages, stream: true });
   for await (const chunk of stream) {
     if (chunk.choices[0]!.delta.content === " red") break;
   }
-  await until(() => end.run.aborted === 1 && end.run.chatting === 0, { what: "the stream being given up" });
+  await until(() => end.run.aborted === 1 && end.run.chatting === 0, { what: "the stream being cancelled" });
   const never = Promise.withResolvers<void>();
   end.run.gate = never.promise;
   for (const [at, streamed] of [true, false].entries()) {
@@ -155,12 +155,12 @@ Deno.test("who breaks off gives the answer up, streamed or not, before its first
     // deno-lint-ignore no-await-in-loop -- one after the other
     await assertRejects(() => asked, OpenAI.APIUserAbortError);
     // deno-lint-ignore no-await-in-loop -- one after the other
-    await until(() => end.run.aborted === 2 + at && end.run.chatting === 0, { what: "the chat being given up" });
+    await until(() => end.run.aborted === 2 + at && end.run.chatting === 0, { what: "the chat being cancelled" });
   }
   assertEquals(end.surprises, []);
 });
 
-Deno.test("a stream that is given up on a connection that goes on, as HTTP/2 has it, gives the answer up", async () => {
+Deno.test("cancelling a stream cancels the answer, even if the connection stays open as in HTTP/2", async () => {
   const run = new FakeRun("running"), app = createApp(run, { token: "correct-horse" });
   run.pace = 20;
   const headers = { authorization: "Bearer correct-horse", "content-type": "application/json" };
@@ -170,12 +170,12 @@ Deno.test("a stream that is given up on a connection that goes on, as HTTP/2 has
   });
   assertEquals([answer.status, run.chatting], [200, 1]);
   await answer.body!.cancel();
-  await until(() => run.aborted === 1 && run.chatting === 0, { what: "the stream being given up" });
+  await until(() => run.aborted === 1 && run.chatting === 0, { what: "the stream being cancelled" });
   app.close();
   assertEquals(run.listeners, 0);
 });
 
-Deno.test("refusals come as the client's own errors", async () => {
+Deno.test("refusals become errors of the openai client", async () => {
   await using end = endpoint();
   const ask = (more: object, apiKey?: string) => () => client(end, apiKey).chat.completions.create({ model: "", messages, ...more });
   await assertRejects(ask({}, "wrong-token"), OpenAI.AuthenticationError);
@@ -243,7 +243,7 @@ Deno.test("refusals come as the client's own errors", async () => {
   assertEquals(end.surprises, []);
 });
 
-Deno.test("an error in the middle of a stream ends it, and is an error of the client's", async () => {
+Deno.test("an error in the middle of a stream ends it, and becomes an error of the openai client", async () => {
   await using end = endpoint();
   const original = end.run.chat.bind(end.run);
   const faulty = (fault: unknown) => {
@@ -257,7 +257,7 @@ Deno.test("an error in the middle of a stream ends it, and is an error of the cl
   for (
     const [fault, words] of [[new KedgeError("OutOfMemory", "Cannot allocate"), "Cannot allocate"], [
       new Error("/secret"),
-      "nobody expected",
+      "an unexpected error occurred",
     ]] as const
   ) {
     faulty(fault);
@@ -272,20 +272,20 @@ Deno.test("an error in the middle of a stream ends it, and is an error of the cl
   assertEquals(end.surprises.length, 1);
 });
 
-Deno.test("an answer that the run gave up is no answer", async () => {
+Deno.test("an answer that the run cancelled is an error", async () => {
   await using end = endpoint();
   const aborted = { step: 3, promptTokens: 1, answers: [{ text: "The", tokens: [], finish: "aborted" as const }] };
   end.run.chat = () => Promise.resolve(aborted);
-  await assertRejects(() => client(end).chat.completions.create({ model: "", messages }), OpenAI.InternalServerError, "given up");
+  await assertRejects(() => client(end).chat.completions.create({ model: "", messages }), OpenAI.InternalServerError, "cancelled");
   await assertRejects(
     () => client(end).chat.completions.create({ model: "", messages, stream: true }),
     OpenAI.InternalServerError,
-    "given up",
+    "cancelled",
   );
   assertEquals(end.surprises, []);
 });
 
-Deno.test("four chats wait at a time; a fifth is told to come back; closing gives them up", async () => {
+Deno.test("four chats may wait at a time; a fifth is refused for now; closing cancels them", async () => {
   const end = endpoint();
   const open = Promise.withResolvers<void>();
   end.run.gate = open.promise;
@@ -305,7 +305,7 @@ Deno.test("four chats wait at a time; a fifth is told to come back; closing give
   assertEquals([end.run.chatting, end.run.aborted, end.surprises], [0, 1, []]);
 });
 
-Deno.test("a client that does not read its stream holds nothing up", async () => {
+Deno.test("a client that does not read its stream delays nothing", async () => {
   await using end = endpoint();
   const { hostname, port } = new URL(end.server.url), body = JSON.stringify({ messages, stream: true });
   const slow = await Deno.connect({ hostname, port: Number(port) });

@@ -1,4 +1,4 @@
-/** Who comes in crowds, and neither asks nor reads, shuts nobody out. */
+/** Tests that many clients that neither send requests nor read do not block others. */
 import { assert, assertEquals } from "@std/assert";
 import { type Endpoint, endpoint, until } from "./endpoint.ts";
 
@@ -49,7 +49,7 @@ class Crowd implements Disposable {
 const head = (end: Endpoint, path: string, more = "") =>
   `GET ${path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer ${end.server.token}\r\n${more}\r\n`;
 
-/** Asks on a new connection, as who comes after the crowd. */
+/** Sends a request on a new connection. */
 async function asksAnew(end: Endpoint, path: string): Promise<number> {
   const connection = Deno.createHttpClient({ poolMaxIdlePerHost: 0 });
   try {
@@ -70,7 +70,7 @@ async function asksAnew(end: Endpoint, path: string): Promise<number> {
 }
 
 for (const [name, text] of [["nothing", ""], ["half of a header", "GET /v1/status HTTP/1.1\r\nHost: localhost\r\nX: "]] as const) {
-  Deno.test(`300 connections that have sent ${name} shut nobody out`, async () => {
+  Deno.test(`300 connections that have sent ${name} do not block other clients`, async () => {
     await using end = endpoint();
     using crowd = new Crowd(end);
     await crowd.come(300, text);
@@ -83,7 +83,7 @@ for (const [name, text] of [["nothing", ""], ["half of a header", "GET /v1/statu
   });
 }
 
-Deno.test("230 readers of the events that do not read shut nobody out", async () => {
+Deno.test("230 event clients that do not read do not block other clients", async () => {
   await using end = endpoint();
   using crowd = new Crowd(end);
   await crowd.come(230, head(end, "/v1/events"));
@@ -96,7 +96,7 @@ Deno.test("230 readers of the events that do not read shut nobody out", async ()
   assert(clients <= 64 && connections <= 162, `${clients} readers, ${connections} connections`);
 });
 
-Deno.test("connections with the token that ask nothing more make room, and those with a request under way do not", async () => {
+Deno.test("idle connections with the token are closed to make room, and those with a request are not", async () => {
   await using end = endpoint({ limits: { addressConnections: 5, idle: 60_000 } });
   using idle = new Crowd(end);
   await idle.come(20, head(end, "/v1/status"));
@@ -117,7 +117,7 @@ Deno.test("connections with the token that ask nothing more make room, and those
   assertEquals(await asksAnew(end, "/v1/status"), 200);
 });
 
-Deno.test("a header, and what comes after an answer, must be there in time, however often a byte of it comes", async () => {
+Deno.test("a header, and data after an answer, must arrive in time, even if single bytes keep arriving", async () => {
   await using end = endpoint({ limits: { header: 200, idle: 60_000 } });
   const trickled = async (text: string, more: string) => {
     using crowd = new Crowd(end);
@@ -130,7 +130,7 @@ Deno.test("a header, and what comes after an answer, must be there in time, howe
   for (const ms of [header, second, body]) assert(ms !== undefined && ms < 2000, `${[header, second, body]}`);
 });
 
-Deno.test("who takes an answer a byte at a time is sent away", async () => {
+Deno.test("a client that reads an answer byte by byte is disconnected", async () => {
   await using end = endpoint({ limits: { idle: 300 } });
   end.run.metrics = () => Promise.resolve(Array.from({ length: 20_000 }, (_, step) => ({ step, text: "x".repeat(1000) })));
   const { hostname, port } = new URL(end.server.url);

@@ -17,7 +17,7 @@ export async function until(isSo: () => boolean, options: { within?: number; wha
 export interface Endpoint extends AsyncDisposable {
   readonly run: FakeRun;
   readonly server: ControlServer;
-  /** Errors that nobody expected. */
+  /** The unexpected errors so far. */
   readonly surprises: unknown[];
   /** Asks with the token, unless headers say otherwise. */
   ask(path: string, init?: RequestInit): Promise<Response>;

@@ -9,7 +9,7 @@ async function join(end: Endpoint, lastId?: string): Promise<EventReader> {
   return new EventReader(await end.ask("/v1/events", { headers: lastId === undefined ? {} : { "last-event-id": lastId } }));
 }
 
-Deno.test("events come in their order, after a status", async () => {
+Deno.test("events arrive in order, after a status", async () => {
   await using end = endpoint();
   await using events = await join(end);
   end.run.emit({ kind: "metrics", data: { step: 4, "reward/overall": NaN } });
@@ -29,7 +29,7 @@ Deno.test("events come in their order, after a status", async () => {
   assertEquals(ids.map(([, number]) => Number(number)), [0, 1, 2, 3, 4, 5, 6]);
 });
 
-Deno.test("Last-Event-ID goes on after that event, and misses none", async () => {
+Deno.test("Last-Event-ID continues after that event, and misses none", async () => {
   await using end = endpoint();
   const ids: string[] = [];
   {
@@ -68,7 +68,7 @@ Deno.test("an id that is too old, of another process, or none at all is answered
   assertEquals((await edge.take(6)).map(({ event }) => event), ["status", "note", "note", "note", "note", "note"]);
 });
 
-Deno.test("a client that reads too slowly is cut off; the others get everything", async () => {
+Deno.test("a client that reads too slowly is disconnected; the others get everything", async () => {
   await using end = endpoint({ limits: { queueBytes: 4 * 1024 * 1024 } });
   const { hostname, port } = new URL(end.server.url);
   const slow = await Deno.connect({ hostname, port: Number(port) });
@@ -97,7 +97,7 @@ Deno.test("a client that reads too slowly is cut off; the others get everything"
   slow.close();
 });
 
-Deno.test("too many clients are refused; one that goes makes room", async () => {
+Deno.test("too many clients are refused, until one disconnects", async () => {
   await using end = endpoint({ limits: { clients: 3 } });
   const clients = await Promise.all([join(end), join(end), join(end)]);
   const refused = await end.ask("/v1/events");
@@ -122,7 +122,7 @@ Deno.test("a comment comes now and then, so that an idle stream stays open", asy
   assert(events.comments >= 5, `${events.comments} came`);
 });
 
-Deno.test("clients that go, in whatever way, leave nothing behind; closing ends the streams", async () => {
+Deno.test("clients that disconnect in any way leave nothing behind; closing ends the streams", async () => {
   const end = endpoint();
   assertEquals(end.run.listeners, 1);
   for (let i = 0; i < 20; i++) {
@@ -148,7 +148,7 @@ Deno.test("clients that go, in whatever way, leave nothing behind; closing ends 
   await end.server.close();
 });
 
-Deno.test("an event that cannot be written is counted, and whoever told it does not notice", async () => {
+Deno.test("an event that cannot be written is counted, and does not affect its sender", async () => {
   await using end = endpoint();
   await using events = await join(end);
   end.run.emit({ kind: "metrics", data: { step: 1n } });

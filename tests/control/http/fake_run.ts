@@ -17,7 +17,7 @@ import type {
 } from "../../../actors/run_control.ts";
 import { KedgeError } from "../../../ffi/errors.ts";
 
-/** What the fake policy always says, token by token. */
+/** The answer of the fake policy, token by token. */
 export const ANSWER = ["The", " red", " number", " is", " 4", "2", "."];
 
 const STEPS = [1, 2, 3, 5];
@@ -28,11 +28,11 @@ export class FakeRun implements RunControl {
   calls = 0;
   /** Milliseconds between two tokens. */
   pace = 0;
-  /** Thrown by the next call of anything but `status` and `config`, once. */
+  /** An error that the next call throws, once, unless it is `status` or `config`. */
   fault: unknown;
-  /** What was asked. */
+  /** The chat requests so far. */
   readonly asked: ChatRequest[] = [];
-  /** Chats that were given up. */
+  /** Chats that were cancelled. */
   aborted = 0;
   /** Chats under way. */
   chatting = 0;

@@ -1,6 +1,7 @@
 /**
- * Whatever comes, the endpoint answers as its document says, never with 500, goes on answering, and keeps nothing: 400 requests; 20,000 with `--slow`; `--seed=N` repeats.
- * Resident memory, as the median of eight samples, may grow by 160 MiB from the first half to the second: what V8 leaves uncollected.
+ * Sends random requests. The endpoint must answer as its document says, never with 500, keep answering, and not grow. There are 400
+ * requests, or 20,000 with `--slow`; `--seed=N` repeats a run. Resident memory, as the median of eight samples, may grow by 160 MiB from
+ * the first half to the second, because V8 does not collect everything.
  */
 import { assert, assertEquals } from "@std/assert";
 import { type Endpoint, endpoint, raw, until } from "./endpoint.ts";

@@ -5,7 +5,7 @@ import { endpoint, raw, until } from "./endpoint.ts";
 
 const JSON_TYPE = { "content-type": "application/json" };
 
-/** A body that comes in chunks, of unknown length. */
+/** Makes a body that arrives in chunks, of unknown length. */
 function chunks(options: { count: number; bytes: number; pause?: number }): ReadableStream<Uint8Array> {
   const { count, bytes, pause = 0 } = options;
   let left = count, timer: ReturnType<typeof setTimeout> | undefined;
@@ -19,7 +19,7 @@ function chunks(options: { count: number; bytes: number; pause?: number }): Read
   });
 }
 
-Deno.test("a body that is too large is refused, whatever it says of its length", async () => {
+Deno.test("a body that is too large is refused, whatever its content-length", async () => {
   await using end = endpoint({ limits: { body: 1000, chatBody: 5000 } });
   const status = async (path: string, body: BodyInit, method = "POST") => {
     const answer = await end.ask(path, { method, body, headers: JSON_TYPE });
@@ -37,7 +37,7 @@ Deno.test("a body that is too large is refused, whatever it says of its length",
   assertEquals([end.run.calls, end.server.counts().bodyBytes, end.surprises], [0, 0, []]);
 });
 
-Deno.test("a body that does not come in time is given up", async () => {
+Deno.test("a body that does not arrive in time is refused", async () => {
   await using end = endpoint({ limits: { bodyTime: 100, chatBodyTime: 200 } });
   const start =
     `POST /v1/pause HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer ${end.server.token}\r\nContent-Type: application/json\r\n`;
@@ -58,7 +58,7 @@ Deno.test("a body that does not come in time is given up", async () => {
   assertEquals([end.run.calls, end.server.counts().bodyBytes, end.surprises], [0, 0, []]);
 });
 
-Deno.test("all bodies together have a bound", async () => {
+Deno.test("all bodies together are limited", async () => {
   await using end = endpoint({ limits: { bodies: 1500, body: 1000, bodyTime: 300 } });
   const start =
     `POST /v1/pause HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer ${end.server.token}\r\nContent-Type: application/json\r\nContent-Length: 950\r\n\r\n`;
@@ -90,7 +90,7 @@ Deno.test("long headers and URLs are refused", async () => {
   );
 });
 
-Deno.test("an address that asks too often is told when to come back", async () => {
+Deno.test("an address that sends too many requests is told when to retry", async () => {
   let time = 0;
   await using end = endpoint({ rate: { perSecond: 2, burst: 5 }, now: () => time });
   const statuses: number[] = [];
@@ -104,7 +104,7 @@ Deno.test("an address that asks too often is told when to come back", async () =
     after = answer.headers.get("retry-after");
   }
   assertEquals([statuses, after], [[200, 200, 200, 200, 200, 429, 429], "1"]);
-  // Who has no token takes nothing from who has it, nor the other way round; the probe is always answered.
+  // Requests without the token do not use up the budget of those with it, nor the reverse. The health probe is always answered.
   const status = async (path: string, headers: HeadersInit = {}) => {
     const answer = await fetch(end.server.url + path, { headers });
     await answer.body?.cancel();
@@ -120,7 +120,7 @@ Deno.test("an address that asks too often is told when to come back", async () =
   assertEquals(await end.ask("/v1/status").then(async (answer) => [answer.status, (await answer.json()).step]), [200, 3]);
 });
 
-Deno.test("the limiter forgets addresses, those that were quiet longest first", () => {
+Deno.test("the limiter forgets the addresses that were inactive longest", () => {
   let time = 0;
   const buckets = new TokenBuckets({ perSecond: 1, burst: 1 }, { now: () => time, addresses: 100 });
   assertEquals(buckets.take("kept"), 0);
@@ -150,7 +150,7 @@ Deno.test("a connection without a whole request is closed after a while, and one
   assertEquals((await (await chat).json()).choices.length, 1);
 });
 
-Deno.test("time in which this process stood still makes no client late", async () => {
+Deno.test("time in which this process was suspended makes no client late", async () => {
   await using end = endpoint({ limits: { header: 200, idle: 60_000 } });
   const { hostname, port } = new URL(end.server.url), buffer = new Uint8Array(1000);
   using connection = await Deno.connect({ hostname, port: Number(port) });
@@ -158,12 +158,12 @@ Deno.test("time in which this process stood still makes no client late", async (
   await until(() => end.server.counts().connections === 1, { what: "the header's first half" });
   await new Promise((resolve) => setTimeout(resolve, 50));
   await connection.write(new TextEncoder().encode("\r\n"));
-  for (const start = performance.now(); performance.now() - start < 600;); // as a process does that gets no processor
+  for (const start = performance.now(); performance.now() - start < 600;); // simulates a process that gets no processor
   const read = await connection.read(buffer);
   assertEquals(new TextDecoder().decode(buffer.subarray(0, read ?? 0)).split("\r\n")[0], "HTTP/1.1 200 OK");
 });
 
-Deno.test("the server behind the gate answers nobody else", async () => {
+Deno.test("the server behind the gate answers only the gate", async () => {
   const serve = Deno.serve, ports: number[] = [];
   Deno.serve = ((...args: Parameters<typeof serve>) => {
     const made = serve(...args);
@@ -181,7 +181,7 @@ Deno.test("the server behind the gate answers nobody else", async () => {
   }
 });
 
-Deno.test("closing waits for answers under way, and not for ever", async () => {
+Deno.test("closing waits for current answers, but not forever", async () => {
   const end = endpoint(), soon = Promise.withResolvers<void>();
   end.run.evaluate = async () => {
     await soon.promise;

@@ -43,7 +43,7 @@ const ODD_TEXTS = [
 ];
 const ODD_NUMBERS = [0, -0, -1, 1e308, -1e308, 1e-320, 2 ** 53, 2 ** 64, 0.1, 4096, 4097, 8, 9];
 
-/** Any value that JSON has. */
+/** Draws any JSON value. */
 function anyValue(draws: Draws, depth = 0): unknown {
   switch (draws.below(depth > 3 ? 4 : 7)) {
     case 0:
@@ -59,7 +59,7 @@ function anyValue(draws: Draws, depth = 0): unknown {
     case 5:
       return Object.fromEntries(Array.from({ length: draws.below(6) }, () => [draws.one(ODD_TEXTS), anyValue(draws, depth + 1)]));
     default: {
-      // Nested far deeper than anybody means.
+      // A value that is nested very deeply.
       let nested: unknown = 1;
       for (let i = 0; i < 200; i++) nested = i % 2 ? [nested] : { a: nested };
       return nested;
@@ -67,7 +67,7 @@ function anyValue(draws: Draws, depth = 0): unknown {
   }
 }
 
-/** A value with some places changed. */
+/** Returns a value with some random changes. */
 export function mutated(value: unknown, draws: Draws): unknown {
   if (draws.chance(6)) return anyValue(draws);
   if (Array.isArray(value)) {

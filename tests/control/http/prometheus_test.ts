@@ -37,7 +37,7 @@ function parse(text: string): { types: Map<string, string>; samples: Sample[] } 
   return { types, samples };
 }
 
-Deno.test("the run's numbers are there, each under its name", async () => {
+Deno.test("the run's numbers are exported under their names", async () => {
   await using end = endpoint();
   const scrape = async () => {
     const answer = await end.ask("/metrics");

@@ -1,4 +1,4 @@
-/** Every route's answers, success and refusal, against the server's own /openapi.json. */
+/** Checks the answers of every route, successes and refusals, against the server's own /openapi.json. */
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { TUNABLE } from "../../../actors/config/tunable.ts";
 import { KedgeError } from "../../../ffi/errors.ts";
@@ -115,7 +115,7 @@ Deno.test("each refusal is as the document says, and names what is wrong", async
   assertEquals(end.surprises, []);
 });
 
-Deno.test("errors of the run become refusals by their kind; an unexpected one says nothing", async () => {
+Deno.test("errors of the run become refusals by their kind; an unexpected one reveals nothing", async () => {
   await using end = await opened();
   const cases: [unknown, number, string][] = [
     [new KedgeError("OutOfMemory", "Cannot allocate"), 503, "Cannot allocate"],
@@ -124,11 +124,11 @@ Deno.test("errors of the run become refusals by their kind; an unexpected one sa
     [new KedgeError("BadData", "Cannot read"), 400, "Cannot read"],
     [new RangeError("Cannot take 7"), 400, "Cannot take 7"],
     [new TypeError("Cannot take this"), 400, "Cannot take this"],
-    [new KedgeError("Device", "Cannot reach 0xdeadbeef"), 500, "nobody expected"],
-    [new TypeError("Cannot read properties of undefined (reading '/home/secret')"), 500, "nobody expected"],
-    [new RangeError("Maximum call stack size exceeded"), 500, "nobody expected"],
-    [new Error("/home/secret"), 500, "nobody expected"],
-    ["/home/secret", 500, "nobody expected"],
+    [new KedgeError("Device", "Cannot reach 0xdeadbeef"), 500, "an unexpected error occurred"],
+    [new TypeError("Cannot read properties of undefined (reading '/home/secret')"), 500, "an unexpected error occurred"],
+    [new RangeError("Maximum call stack size exceeded"), 500, "an unexpected error occurred"],
+    [new Error("/home/secret"), 500, "an unexpected error occurred"],
+    ["/home/secret", 500, "an unexpected error occurred"],
   ];
   for (const [fault, status, words] of cases) {
     end.run.fault = fault;
@@ -142,7 +142,7 @@ Deno.test("errors of the run become refusals by their kind; an unexpected one sa
   assertEquals(end.surprises.length, 5);
 });
 
-Deno.test("unknown paths are 404, wrong methods 405 with Allow, HEAD is as GET without a body", async () => {
+Deno.test("unknown paths are 404, wrong methods 405 with Allow, HEAD is like GET without a body", async () => {
   await using end = endpoint();
   for (const path of ["/v1", "/v1/status/", "/v1/%73tatus", "/nowhere", "/v1/../etc/passwd", "//v1/status", "/docs", "/"]) {
     // deno-lint-ignore no-await-in-loop -- one after the other
@@ -189,7 +189,7 @@ Deno.test("every answer carries the headers that keep browsers out", async () =>
   }
 });
 
-Deno.test("a page of another origin is refused, token or not; the endpoint's own pages are not, behind a proxy either", async () => {
+Deno.test("a page of another origin is refused, with or without the token; the endpoint's own pages are accepted, even behind a proxy", async () => {
   await using end = endpoint({ corsOrigins: ["https://good.example"] });
   const { host } = new URL(end.server.url);
   const ask = async (headers: HeadersInit, init: RequestInit & { path?: string } = {}) => {
@@ -225,7 +225,7 @@ Deno.test("a page of another origin is refused, token or not; the endpoint's own
   assertEquals(await ask({}), 200);
 });
 
-Deno.test("a body that is no UTF-8 is refused", async () => {
+Deno.test("a body that is not UTF-8 is refused", async () => {
   await using end = endpoint();
   const text = new TextEncoder();
   const broken = [Uint8Array.of(0xff), Uint8Array.of(0xc0, 0xaf), Uint8Array.of(0xed, 0xa0, 0x80), Uint8Array.of(0xf0, 0x9f, 0x98)];
@@ -251,7 +251,7 @@ Deno.test("a body that is no UTF-8 is refused", async () => {
   assertEquals(good.status, 200);
 });
 
-Deno.test("a configured origin, and no other, may ask across origins", async () => {
+Deno.test("only a configured origin may send cross-origin requests", async () => {
   await using end = endpoint({ corsOrigins: ["https://good.example"] });
   const preflight = (origin: string) =>
     fetch(`${end.server.url}/v1/status`, { method: "OPTIONS", headers: { origin, "access-control-request-method": "GET" } });
@@ -274,7 +274,7 @@ Deno.test("the document describes all routes and fields in words", async () => {
   assertEquals(Object.keys(document.paths).length, 20);
 });
 
-Deno.test("the check of answers finds what it is there to find", async () => {
+Deno.test("the check of answers finds violations", async () => {
   await using end = endpoint();
   const check = new OpenApiCheck(await (await end.ask("/openapi.json")).json()), type = "application/json";
   const status = JSON.stringify({ state: "asleep", name: "", step: 1, maxSteps: 2, pausing: false, accounts: {} });

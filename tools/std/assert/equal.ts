@@ -1,4 +1,4 @@
-/** Properties of an object and of what it inherits from, the language's own objects and lists left out. */
+/** Returns the properties of an object and of its prototypes, without those of built-in objects and arrays. */
 function namesOf(object: object): Set<PropertyKey> {
   const names = new Set<PropertyKey>();
   for (let at: object | null = object; at !== null && at !== Object.prototype && at !== Array.prototype; at = Object.getPrototypeOf(at)) {
@@ -10,16 +10,16 @@ function namesOf(object: object): Set<PropertyKey> {
 const isPrimitive = (x: unknown) => x === null || !["object", "function"].includes(typeof x);
 const isBasic = (prototype: object | null) => prototype === null || prototype === Object.prototype || prototype === Array.prototype;
 const isTypedArray = (x: object): x is Uint8Array => ArrayBuffer.isView(x) && !(x instanceof DataView);
-/** Equal as Map and Set have it: NaN is NaN, and 0 is -0. */
+/** Compares as Map and Set do: NaN equals NaN, and 0 equals -0. */
 const isSame = (a: unknown, b: unknown) => a === b || Object.is(a, b);
-/** Classes that their text stands for. */
+/** Classes whose objects are compared by their text. */
 const TEXTUAL: readonly unknown[] = [RegExp, URL, URLSearchParams, Intl.Locale].map(({ prototype }) => prototype);
 
 /**
- * Deep equality as of `jsr:@std/assert`: by prototype, by elements (NaN is NaN, 0 is -0), by own and inherited properties; keys of maps and elements of sets in any
- * order, deeply.
+ * Compares deeply, as `jsr:@std/assert` does: by prototype, by elements (NaN equals NaN, 0 equals -0), and by own and inherited properties.
+ * The order of map keys and set elements does not matter.
  *
- * @throws {TypeError} for a WeakMap or WeakSet, into which nobody can look.
+ * @throws {TypeError} for a WeakMap or WeakSet, whose contents cannot be read.
  */
 export function equal(a: unknown, b: unknown): boolean {
   const pairs = new Map<unknown, unknown>();

@@ -1,7 +1,7 @@
 /**
- * Stands in for `jsr:@std/assert` where JSR's registry is out of reach: the functions that Kedge's tests use, with the real ones' behaviour
- * (`tests/std_assert_test.ts` holds them to that). Only a difference is shown more plainly: without colours, and lines are compared one by one. Dropping `links`
- * from deno.json uses the real package.
+ * Replaces `jsr:@std/assert` where JSR's registry cannot be reached. It has the functions that Kedge's tests use, with the same behaviour
+ * (`tests/std_assert_test.ts` checks that). Only differences are printed more simply: without colours, and line by line. To use the real
+ * package, remove `links` from deno.json.
  *
  * @module
  */
@@ -9,12 +9,12 @@ import { equal } from "./equal.ts";
 
 export { equal };
 
-/** Thrown where an assertion fails. */
+/** Is thrown if an assertion fails. */
 export class AssertionError extends Error {
   override name = "AssertionError";
 }
 
-/** A sentence's end: the user's message, or a full stop. */
+/** Returns the end of a sentence: the user's message, or a full stop. */
 const ending = (msg?: string) => msg ? `: ${msg}` : ".";
 
 const shown = (value: unknown) =>
@@ -28,7 +28,7 @@ const shown = (value: unknown) =>
     strAbbreviateSize: Infinity,
   });
 
-/** Lines of two values: those of both, of the first alone (-), of the second alone (+). */
+/** Compares the lines of two values: those of both, of the first only (-), of the second only (+). */
 function difference(actual: unknown, expected: unknown): string {
   const [ours, theirs] = [actual, expected].map((value) => (typeof value === "string" ? value : shown(value)).split("\n")) as [
     string[],
@@ -54,23 +54,23 @@ export function assert(expr: unknown, msg = ""): asserts expr {
   if (!expr) throw new AssertionError(msg);
 }
 
-/** Fails where it is reached. */
+/** Always fails. */
 export function fail(msg?: string): never {
   throw new AssertionError(`Failed assertion${ending(msg)}`);
 }
 
-/** Deep equality, as {@linkcode equal} has it. */
+/** Fails unless two values are deeply equal, as {@linkcode equal} decides. */
 export function assertEquals<T>(actual: T, expected: T, msg?: string): void {
   if (!equal(actual, expected)) throw new AssertionError(`Values are not equal${ending(msg)}\n${difference(actual, expected)}`);
 }
 
-/** The opposite of {@linkcode assertEquals}. */
+/** Fails if two values are deeply equal. */
 export function assertNotEquals<T>(actual: T, expected: T, msg?: string): void {
   if (!equal(actual, expected)) return;
   throw new AssertionError(`Expected actual: ${shown(actual)} not to be: ${shown(expected)}${ending(msg)}`);
 }
 
-/** `Object.is` equality. */
+/** Fails unless two values are equal by `Object.is`. */
 export function assertStrictEquals<T>(actual: unknown, expected: T, msg?: string): asserts actual is T {
   if (Object.is(actual, expected)) return;
   throw new AssertionError(
@@ -80,7 +80,7 @@ export function assertStrictEquals<T>(actual: unknown, expected: T, msg?: string
   );
 }
 
-/** |actual - expected| <= tolerance; by default 1e-7 of |expected|. */
+/** Fails unless |actual - expected| <= tolerance. Default: 1e-7 of |expected|. */
 export function assertAlmostEquals(actual: number, expected: number, tolerance?: number, msg?: string): void {
   if (Object.is(actual, expected)) return;
   const allowed = tolerance ?? (Number.isFinite(expected) ? Math.abs(expected * 1e-7) : 1e-7), delta = Math.abs(expected - actual);
@@ -96,32 +96,32 @@ export function assertExists<T>(actual: T, msg?: string): asserts actual is NonN
   }
 }
 
-/** actual > expected. */
+/** Fails unless actual > expected. */
 export function assertGreater<T>(actual: T, expected: T, msg?: string): void {
   if (!(actual > expected)) throw new AssertionError(msg ?? `Expect ${shown(actual)} > ${shown(expected)}`);
 }
 
-/** actual >= expected. */
+/** Fails unless actual >= expected. */
 export function assertGreaterOrEqual<T>(actual: T, expected: T, msg?: string): void {
   if (!(actual >= expected)) throw new AssertionError(msg ?? `Expect ${shown(actual)} >= ${shown(expected)}`);
 }
 
-/** actual < expected. */
+/** Fails unless actual < expected. */
 export function assertLess<T>(actual: T, expected: T, msg?: string): void {
   if (!(actual < expected)) throw new AssertionError(msg ?? `Expect ${shown(actual)} < ${shown(expected)}`);
 }
 
-/** actual <= expected. */
+/** Fails unless actual <= expected. */
 export function assertLessOrEqual<T>(actual: T, expected: T, msg?: string): void {
   if (!(actual <= expected)) throw new AssertionError(msg ?? `Expect ${shown(actual)} <= ${shown(expected)}`);
 }
 
-/** `actual` holds `expected`. */
+/** Fails unless `actual` contains `expected`. */
 export function assertStringIncludes(actual: string, expected: string, msg?: string): void {
   if (!actual.includes(expected)) throw new AssertionError(`Expected actual: "${actual}" to contain: "${expected}"${ending(msg)}`);
 }
 
-/** `actual` matches `expected`. */
+/** Fails unless `actual` matches `expected`. */
 export function assertMatch(actual: string, expected: RegExp, msg?: string): void {
   if (!expected.test(actual)) throw new AssertionError(`Expected actual: "${actual}" to match: "${expected}"${ending(msg)}`);
 }
@@ -129,7 +129,7 @@ export function assertMatch(actual: string, expected: RegExp, msg?: string): voi
 // deno-lint-ignore no-explicit-any
 type ErrorClass<E extends Error> = abstract new (...args: any[]) => E;
 
-/** `actual` is an instance of `expectedType`. */
+/** Fails unless `actual` is an instance of `expectedType`. */
 // deno-lint-ignore no-explicit-any
 export function assertInstanceOf<T extends abstract new (...args: any[]) => any>(
   actual: unknown,
@@ -146,10 +146,13 @@ export function assertInstanceOf<T extends abstract new (...args: any[]) => any>
   throw new AssertionError(`Expected object to be an instance of "${expectedType.name}"${but}${ending(msg)}`);
 }
 
-/** What is asked of an error: its class, words of its message, and the message for a failure. */
+/** What an error must satisfy: its class, a part of its message; and the message for a failure. */
 type Asked<E extends Error> = { kind?: ErrorClass<E> | undefined; words?: string | undefined; msg?: string | undefined };
 
-/** The arguments after the function: a message alone, or a class, words and a message. A class that is none of errors is passed over. */
+/**
+ * Reads the arguments after the function: only a message, or a class, a part of the error's message and a message. A class that is not an
+ * error class is ignored.
+ */
 function asked<E extends Error>(classOrMsg: ErrorClass<E> | string | undefined, words?: string, msg?: string): Asked<E> {
   if (typeof classOrMsg === "string") return { msg: classOrMsg };
   const isOfErrors = classOrMsg?.prototype === Error.prototype || classOrMsg?.prototype instanceof Error;
@@ -174,9 +177,9 @@ function checkError<E extends Error>(error: unknown, { kind, words, msg }: Asked
   }
 }
 
-/** `fn` throws; returns what it threw. */
+/** Fails unless `fn` throws. Returns the thrown value. */
 export function assertThrows(fn: () => unknown, msg?: string): unknown;
-/** `fn` throws an error of that class whose message holds `msgIncludes`; returns it. */
+/** Fails unless `fn` throws an error of that class whose message contains `msgIncludes`. Returns the error. */
 export function assertThrows<E extends Error = Error>(fn: () => unknown, ErrorClass: ErrorClass<E>, msgIncludes?: string, msg?: string): E;
 export function assertThrows<E extends Error = Error>(
   fn: () => unknown,
@@ -194,9 +197,9 @@ export function assertThrows<E extends Error = Error>(
   throw new AssertionError(`Expected function to throw${ending(what.msg)}`);
 }
 
-/** As {@linkcode assertThrows}, for a promise. A function that returns none, or throws before it does, fails. */
+/** The same as {@linkcode assertThrows} for a promise. It fails if the function returns no promise, or throws before it returns one. */
 export function assertRejects(fn: () => PromiseLike<unknown>, msg?: string): Promise<unknown>;
-/** As {@linkcode assertThrows}, for a promise. */
+/** The same as {@linkcode assertThrows} for a promise. */
 export function assertRejects<E extends Error = Error>(
   fn: () => PromiseLike<unknown>,
   ErrorClass: ErrorClass<E>,
@@ -209,13 +212,13 @@ export async function assertRejects<E extends Error = Error>(
   words?: string,
   msg?: string,
 ): Promise<unknown> {
-  // Unlike assertThrows, it takes no message in the place of a class that is none of errors.
+  // Unlike assertThrows, it accepts no message in place of a class that is not an error class.
   const what = asked(classOrMsg, words, msg), isForeign = typeof classOrMsg === "function" && what.kind === undefined;
   const { msg: said } = isForeign ? { msg } : what;
   let promise: PromiseLike<unknown> | undefined;
   try {
     promise = fn();
-  } catch { // as one that returns no promise
+  } catch { // treated like a function that returns no promise
   }
   if (typeof promise !== "object" || typeof promise?.then !== "function") {
     throw new AssertionError(`Function throws when expected to reject${ending(said)}`);

@@ -1,4 +1,5 @@
-/** Stands in for `jsr:@std/cli`: see parse_args.ts.
+/**
+ * Replaces `jsr:@std/cli`: see parse_args.ts.
  *
  * @module
  */

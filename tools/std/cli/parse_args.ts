@@ -1,33 +1,36 @@
 /**
- * Stands in for `jsr:@std/cli/parse-args` where JSR's registry is out of reach, with the real one's behaviour (`tests/std_cli_test.ts` holds it to that). Types of
- * the result are looser: every value is `any`. Dropping `links` from deno.json uses the real package.
+ * Replaces `jsr:@std/cli/parse-args` where JSR's registry cannot be reached, with the same behaviour (`tests/std_cli_test.ts` checks that).
+ * The types of the result are less precise: every value is `any`. To use the real package, remove `links` from deno.json.
  *
  * @module
  */
 
-/** What to expect on the command line. */
+/** The options to expect on the command line. */
 export interface ParseOptions {
-  /** Whether what follows "--" goes to a list of its own, under the name "--", and not to `_`. */
+  /** Whether the arguments after "--" go to a list under the name "--" and not to `_`. */
   "--"?: boolean;
-  /** Other names by option. */
+  /** The other names of each option. */
   alias?: Readonly<Record<string, string | readonly string[]>>;
-  /** Flags, which take no value but "true" or "false"; true: every `--name` without "=". */
+  /** The flags, which accept no value except "true" or "false". With true, every `--name` without "=" is a flag. */
   boolean?: string | readonly string[] | boolean;
-  /** Values of what is not given. */
+  /** The values of options that are absent. */
   default?: Readonly<Record<string, unknown>>;
-  /** Whether nothing is an option from the first argument on that is none. */
+  /** Whether all arguments after the first positional one are positional. */
   stopEarly?: boolean;
-  /** Options whose value stays text; "_": of the rest too. */
+  /** Options whose value stays text. "_" does the same for positional arguments. */
   string?: string | readonly string[];
-  /** Options that may be given several times. */
+  /** Options that may be repeated. */
   collect?: string | readonly string[];
   /** Options that `--no-NAME` sets to false. */
   negatable?: string | readonly string[];
-  /** Called for an option that is no flag, no text and no alias, and for an argument that is no option, which has no key; false leaves it out. */
+  /**
+   * Is called for an option that is not declared as flag, text or alias, and for a positional argument, which has no key. If it returns
+   * false, the argument is omitted.
+   */
   unknown?: (arg: string, key?: string, value?: unknown) => unknown;
 }
 
-/** What was on the command line: options by name, a dotted name as nested objects; the rest in `_`. */
+/** The parsed command line: options by name, where dotted names become nested objects, and positional arguments in `_`. */
 // deno-lint-ignore no-explicit-any
 export type Args = Record<string, any> & { _: (string | number)[]; "--"?: string[] };
 
@@ -40,7 +43,7 @@ const listed = (names: string | readonly string[] | boolean | undefined): string
 const isNumeric = (text: string) => text.trim() !== "" && Number.isFinite(Number(text));
 const isTruth = (text: string) => text === "true" || text === "false";
 
-/** The object that holds a dotted name's last part, which comes with it; those on the way are made. */
+/** Returns the object that holds the last part of a dotted name, and that part. Objects on the way are created. */
 function place(root: Nested, name: string): [holder: Nested, last: string] {
   const keys = name.split("."), last = keys.pop()!;
   let at = root;
@@ -57,7 +60,7 @@ function isGiven(root: Nested, name: string): boolean {
   return true;
 }
 
-/** The command line as it is read. */
+/** The state of parsing. */
 class Reading {
   readonly result: Args = { _: [] };
   readonly #options: ParseOptions;
@@ -86,17 +89,17 @@ class Reading {
     return this.#options.boolean === true;
   }
 
-  /** Whether an option takes the argument after it. */
+  /** Tells whether an option takes the next argument as its value. */
   takesNext(name: string): boolean {
     return !this.flags.has(name);
   }
 
-  /** The value of an option that has none. */
+  /** Returns the value of an option without a value. */
   bare(name: string): string | boolean {
     return this.texts.has(name) ? "" : true;
   }
 
-  /** Stores an option's value, unless it is unknown and unwanted. */
+  /** Stores an option's value, unless the option is unknown and rejected. */
   set(name: string, given: string | boolean, arg: string, collects = true): void {
     const isKnown = this.flags.has(name) || this.texts.has(name) || this.#others.has(name) || (this.allFlags && /^--[^=]+$/.test(arg));
     if (!isKnown && this.#options.unknown?.(arg, name, given) === false) return;
@@ -109,13 +112,13 @@ class Reading {
     }
   }
 
-  /** Stores an argument that is no option. */
+  /** Stores a positional argument. */
   rest(arg: string): void {
     if (this.#options.unknown?.(arg) === false) return;
     this.result._.push(!this.texts.has("_") && isNumeric(arg) ? Number(arg) : arg);
   }
 
-  /** Fills in what was not given. */
+  /** Fills in the default values. */
   end(): void {
     const fill = (name: string, value: unknown) => {
       const [holder, last] = place(this.result, name);
@@ -129,7 +132,7 @@ class Reading {
   }
 }
 
-/** Reads `--name`, `--name=value`, `--no-name`. @returns Whether the next argument belongs to it. */
+/** Reads `--name`, `--name=value` or `--no-name`. @returns Whether the next argument belongs to it. */
 function readLong(reading: Reading, arg: string, next: string | undefined): boolean {
   const { negated, key, value } = /^--(?<negated>no-)?(?<key>.+?)(?:=(?<value>.+))?$/s.exec(arg)!.groups as Record<string, string>;
   if (value !== undefined) {
@@ -153,7 +156,7 @@ function readLong(reading: Reading, arg: string, next: string | undefined): bool
   return false;
 }
 
-/** Reads `-a`, `-abc`, `-n5`, `-n=5`, `-a/b`. @returns Whether the next argument belongs to it. */
+/** Reads `-a`, `-abc`, `-n5`, `-n=5` or `-a/b`. @returns Whether the next argument belongs to it. */
 function readShort(reading: Reading, arg: string, next: string | undefined): boolean {
   const last = arg.at(-1)!;
   for (let i = 1; i < arg.length - 1; i++) {
@@ -184,7 +187,7 @@ function readShort(reading: Reading, arg: string, next: string | undefined): boo
   return false;
 }
 
-/** Parses arguments: options by name, the rest in `_`. What follows "--" is no option. */
+/** Parses arguments: options by name, positional ones in `_`. Arguments after "--" are positional. */
 export function parseArgs(args: string[], options: ParseOptions = {}): Args {
   const reading = new Reading(options), { result } = reading;
   const end = args.includes("--") ? args.indexOf("--") : args.length, after = args.slice(end + 1);
