@@ -3,8 +3,8 @@ import { makeToken } from "../../control/http/token.ts";
 import type { ServeRequest, Serving } from "./serve_run.ts";
 
 /**
- * Returns the command prefix that lowers the scheduling priority of all threads below that of training. On Linux it also prevents
- * preemption on waking. Programs that this machine lacks or this process may not start are omitted.
+ * Returns the command prefix that lowers the scheduling priority of all threads below that of training. On Linux the threads
+ * also do not preempt others when they wake. Programs that this machine lacks or this process may not start are omitted.
  */
 function yielding(): string[] {
   const isAllowed = (command: string) => Deno.permissions.querySync({ name: "run", command }).state === "granted";

@@ -77,7 +77,7 @@ function tokenizerJson(): Record<string, unknown> {
  * import { WORDS } from "./language.ts";
  * import { assert } from "@std/assert";
  *
- * assert(boardVocabulary() > 256 + WORDS.length); // bytes, words, what leads to them, and special tokens
+ * assert(boardVocabulary() > 256 + WORDS.length); // bytes, words, intermediate merges, and special tokens
  * ```
  */
 export function boardVocabulary(): number {

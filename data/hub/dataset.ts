@@ -93,7 +93,7 @@ export function filesOfSplit(paths: readonly string[], split: string | undefined
  * import { downloadDataset } from "./dataset.ts";
  * import { assertEquals } from "@std/assert";
  *
- *  // What was downloaded once is used as it is, with no look at the hub.
+ *  // A data set in the cache is used without asking the hub.
  * const cacheDir = Deno.makeTempDirSync(), folder = `${cacheDir}/datasets/owner/name/main`;
  * Deno.mkdirSync(folder, { recursive: true });
  * Deno.writeTextFileSync(`${folder}/.files@train.json`, '["train.jsonl"]');
