@@ -16,14 +16,14 @@ const FLOORS: Readonly<Record<string, number>> = {
   control: 6,
   cli: 7,
 };
-// Folders beside the house: they may look into it, and nothing in it may look into them.
+// Folders beside the floors. They may import from the floors, but not the reverse.
 const BESIDE = new Set(["tests", "bench", "examples", "docs", "tools"]);
 
-// Files whose exports are for the outside.
+// Files whose exports are for users.
 const ENTRIES = Object.values(JSON.parse(Deno.readTextFileSync(`${ROOT}/deno.json`)).exports as Record<string, string>)
   .map((path) => path.replace(/^\.\//, ""));
 
-/** Why an import breaks the order of the floors; undefined where it does not. */
+/** Returns why an import breaks the order of the floors; undefined if it does not. */
 function fault(from: string, to: string): string | undefined {
   const [source, target] = [from.split("/")[0]!, to.split("/")[0]!];
   if (BESIDE.has(source) || source === target) return undefined;
@@ -55,7 +55,7 @@ Deno.test("the check of floors finds violations", () => {
   assertEquals(importsOf("d/e.ts", source).map((e) => e.to), ["x/a.ts", "d/b.ts", "c.ts", "d/side.ts"]);
 });
 
-/** The circles of an import graph: of each, its files in the order of the imports, from the first by name. */
+/** Returns the circles of an import graph. The files of each are in the order of the imports, from the first by name. */
 function circles(edges: readonly ImportEdge[]): string[][] {
   const targets = Map.groupBy(edges, ({ from }) => from), found = new Map<string, string[]>(), done = new Set<string>();
   const walk = (file: string, path: readonly string[]) => {

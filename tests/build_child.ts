@@ -6,7 +6,7 @@
 import { buildLibrary } from "../ffi/build.ts";
 import { littleBuild } from "./little_build.ts";
 
-// As CUDA images set it; it must not keep compilers from being run.
+// CUDA images set this variable. It must not prevent running compilers.
 Deno.env.set("LD_LIBRARY_PATH", "/usr/local/cuda/lib64");
 const [cache] = Deno.args;
 const path = buildLibrary(littleBuild(), cache === undefined ? {} : { cache });

@@ -5,10 +5,10 @@ import { loadLibrary } from "../ffi/load.ts";
 import { runChild } from "./child.ts";
 import { littleBuild } from "./little_build.ts";
 
-// These tests load what they build, and a library stays loaded.
+// These tests load the libraries that they build, and a library stays loaded.
 Deno.test.sanitizer({ ops: true, resources: false });
 
-/** Runs a body with a fresh cache folder and a list of the progress lines. */
+/** Calls a function with a new cache folder and a list of the progress lines. */
 async function withCache(body: (options: BuildOptions & { cache: string }, lines: string[]) => void | Promise<void>): Promise<void> {
   const cache = Deno.makeTempDirSync({ dir: cacheFolder(), prefix: "test-build-" });
   const lines: string[] = [];

@@ -1,5 +1,5 @@
 /**
- * Runs a file of the project in a process of its own, with the permissions that it needs and no others.
+ * Runs a file of the project in a separate process, with only the permissions that it needs.
  *
  * @module
  */

@@ -38,7 +38,7 @@ export class CliProcess implements AsyncDisposable {
     this.ended = this.child.status;
   }
 
-  /** Waits for words of the output. */
+  /** Waits until the output matches. */
   async says(words: RegExp): Promise<RegExpExecArray> {
     await until(() => words.test(this.output), () => `it never said ${words}: ${this.output}`);
     return words.exec(this.output)!;
@@ -60,7 +60,7 @@ export class CliProcess implements AsyncDisposable {
   }
 }
 
-/** Waits until something is so; some minutes at most, since machines are busy. */
+/** Waits until a condition holds, for at most some minutes, because machines may be busy. */
 export async function until(is: () => boolean | Promise<boolean>, words: () => string = () => "it never came about"): Promise<void> {
   for (const start = performance.now(); performance.now() - start < 240_000;) {
     // deno-lint-ignore no-await-in-loop -- it waits
@@ -91,7 +91,7 @@ export async function family(pid: number): Promise<{ pid: number; command: strin
   return JSON.parse(text);
 }
 
-/** Waits until none of these processes lives; some seconds at most. @returns Those that live then. */
+/** Waits until none of these processes runs, for at most some seconds. @returns Those that still run. */
 export async function afterDeath(pids: readonly number[]): Promise<number[]> {
   const text = await evaluated(`let left = ${JSON.stringify(pids)};
     const lives = (pid) => { try { return !/^State:\\s*[ZX]/m.test(Deno.readTextFileSync(\`/proc/\${pid}/status\`)); } catch { return false; } };
@@ -100,7 +100,7 @@ export async function afterDeath(pids: readonly number[]): Promise<number[]> {
   return JSON.parse(text);
 }
 
-/** Sends a signal: to a process, or, by a negative number, to a group. */
+/** Sends a signal to a process, or to a group by a negative number. */
 export async function send(pid: number, signal: Deno.Signal): Promise<void> {
   // Faults are sent twice, because V8's own handler ignores the first one.
   const again = signal === "SIGSEGV" ? `setTimeout(() => Deno.kill(${pid}, "${signal}"), 100);` : "";

@@ -91,7 +91,7 @@ Deno.test("an op that needs a workspace gets it, and closing frees it", () => {
   device.free(dy);
   device.free(out);
   device[Symbol.dispose]();
-  device[Symbol.dispose](); // twice is once
+  device[Symbol.dispose](); // the second call has no effect
   assertEquals(device.memory().used, before.used);
   assertThrows(() => device.alloc(1), KedgeError, "this device was closed");
 });
@@ -106,7 +106,7 @@ Deno.test("gemm gives the same with the system's CBLAS, the built-in one, any th
   using device = CpuDevice.open({ blas: "system" });
   using builtin = CpuDevice.open({ blas: "builtin" });
   assertEquals(builtin.blas.name, "built-in");
-  const m = 70, n = 50, k = 90; // beyond the size under which both take the built-in one
+  const m = 70, n = 50, k = 90; // larger than the size below which both use the built-in one
   const a = upload(device, Float32Array.from({ length: m * k }, (_, i) => Math.sin(i))), c = device.alloc(4 * m * n);
   const b = upload(device, Float32Array.from({ length: k * n }, (_, i) => Math.cos(3 * i)));
   const run = (on: CpuDevice, transA: boolean, transB: boolean) => {

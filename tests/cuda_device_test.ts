@@ -15,7 +15,7 @@ const fake = FakeCuda.load();
 // Loaded here, since a library that a test loads counts as its leak.
 fake.open()[Symbol.dispose]();
 
-/** Registers a test over a fresh fake. Unless it says that it misuses, it must leave no misuse and nothing alive. */
+/** Registers a test with a new fake. Unless `misuses` is set, the test must leave no misuse and no live objects. */
 function fakeTest(name: string, body: () => void, options: { misuses?: boolean } = {}): void {
   Deno.test(name, () => {
     fake.reset();
@@ -162,7 +162,7 @@ fakeTest("a kernel that runs later has the block of arguments it was called with
     const shape = { ...sizes, heads: 1, kvHeads: 1, headDim: 4, scale, causal: 0 };
     device.ops.attentionFwd(F32, shape, out, lse, q, k, v, table);
   };
-  attend(1, outs[0]!); // the workspace grows here, which a kernel that waits cannot have
+  attend(1, outs[0]!); // the workspace must grow here, which a waiting kernel prevents
   fake.defer = true;
   outs.forEach((out, i) => attend(i, out));
   outs.forEach((out, i) => assertAlmostEquals(download(device, out, 1)[0]!, 1 / (1 + Math.exp(-i)), 1e-6));
@@ -179,7 +179,7 @@ fakeTest("a second free is an error, and so is freeing memory of another device"
   assertEquals(device.memory().allocations, 0);
 });
 
-/** Two streams of one device, as two actors have them. */
+/** Runs a body with two streams of one device, as two actors have them. */
 function twoStreams(body: (first: CudaDevice, second: CudaDevice) => void): void {
   using first = fake.open();
   using second = fake.open();

@@ -95,13 +95,13 @@ Deno.test("configurations in documents are valid", () => {
   assert(count >= 2, `only ${count} were found`);
 });
 
-/** A command of a block: a file that it writes, or words. */
+/** A command of a block: a file to write, or words. */
 type Command = { readonly file: string; readonly text: string } | { readonly words: readonly string[] };
 
-/** The commands of a block of shell, as far as documents use it: words, quotes, and files from here documents. */
+/** Parses the commands of a shell block, as far as documents use shell: words, quotes, and here documents. */
 function commands(block: string): Command[] {
   const found: Command[] = [];
-  for (let rest = block.replace(/\\\n\s*/g, ""); rest !== "";) { // a command may stand in several lines
+  for (let rest = block.replace(/\\\n\s*/g, ""); rest !== "";) { // a command may continue over several lines
     const here = /^cat > (\S+) <<'END'\n([\s\S]*?)^END\n/m.exec(rest);
     if (here?.index === 0) {
       found.push({ file: here[1]!, text: here[2]! });
@@ -131,7 +131,7 @@ function shorter(words: readonly string[]): string[] {
   return [...named, ...sets.flatMap((set) => ["--set", set])];
 }
 
-/** A copy of the project as a clone has it, with the kernels that were built already. */
+/** Copies the project as a clone has it, with the kernels that were built already. */
 function copyProject(to: string): void {
   const skipped = new Set([".git", ".ci", ".cache", "runs", "tests", "bench", "docs", "node_modules", "MATH-Vision"]);
   for (const { name } of Deno.readDirSync(ROOT)) if (!skipped.has(name)) cpSync(`${ROOT}/${name}`, `${to}/${name}`, { recursive: true });
@@ -140,7 +140,7 @@ function copyProject(to: string): void {
   cpSync(built, `${to}/.cache/${built.split("/").at(-1)}`, { recursive: true });
 }
 
-/** A command's words, as this test starts them. */
+/** Returns a command's words for this test. */
 function wordsOf(words: readonly string[]): string[] {
   const [program, ...args] = SLOW ? words : shorter(words);
   assertEquals(program, "deno", `this test does not know how to run "${words.join(" ")}"`);
@@ -156,7 +156,7 @@ async function runIn(folder: string, command: Command): Promise<void> {
   assertEquals(code, 0, `${words.join(" ")}\n${text}`);
 }
 
-/** The commands of the quick start under a fence's words. */
+/** Returns the commands of the quick start under fences with these words. */
 const quickStart = (fence: string) =>
   blocks(read("docs/quick_start.md")).filter(({ info }) => info === fence).flatMap(({ body }) => commands(body));
 

@@ -1,4 +1,4 @@
-/** The examples as programs: each in a folder of its own, by what it prints. */
+/** Runs the examples as programs, each in a separate folder, and checks their output. */
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import "sharp";
 import { serveControl } from "../control/http/serve.ts";

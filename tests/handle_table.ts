@@ -1,4 +1,4 @@
-/** The calls of the process-wide handle table, for its tests. */
+/** Calls the process-wide handle table, for its tests. */
 import { assertEquals, assertThrows } from "@std/assert";
 import { CpuDevice } from "../ffi/cpu_device.ts";
 import { KedgeError } from "../ffi/errors.ts";
@@ -74,7 +74,7 @@ export function release(owner: number, { slot, generation }: Handle): Freed {
 export function written(owner: number, { slot, generation }: Handle, event: number): void {
   host.handleWritten(owner, slot, generation, event);
 }
-/** Fails unless the call is refused as a handle's misuse, in words that hold `words`. */
+/** Fails unless the call is refused as misuse of a handle, with a message that contains `words`. */
 export function refused(call: () => void, words: string): void {
   const error = assertThrows(call, KedgeError, words);
   assertEquals(error.code, "Handle");

@@ -1,4 +1,4 @@
-/** Random operations on the process-wide handle table against a plain model of it. */
+/** Compares random operations on the process-wide handle table with a plain model of it. */
 import { assert, assertEquals } from "@std/assert";
 import { KedgeError } from "../ffi/errors.ts";
 import {
@@ -18,7 +18,7 @@ import {
   written,
 } from "./handle_table.ts";
 
-/** The table as one would write it down: plain objects, no reuse, everything searched. */
+/** A tensor of the model, which is written plainly: objects, no reuse, linear searches. */
 interface Tensor {
   address: number;
   owner: number;
@@ -41,7 +41,7 @@ function run(seed: number): void {
   const tensors: Tensor[] = [];
   const stale: Handle[] = [];
   const check = (condition: boolean, what: string) => assert(condition, `${what} (seed ${seed})`);
-  /** Runs a call; it must be refused exactly where the model says so. */
+  /** Runs a call, which must be refused exactly if the model refuses it. */
   const attempt = <T>(allowed: boolean, what: string, call: () => T): T | undefined => {
     try {
       const result = call();
@@ -161,7 +161,7 @@ function run(seed: number): void {
       assertEquals(account(owner), expected, `owner ${owner} (seed ${seed})`);
     }
   }
-  // Everything dies, in a random order: the table is empty of it.
+  // All owners die in a random order; the table must then be empty.
   let left = tensors.filter((t) => t.current).length;
   for (const owner of owners.sort(() => random(3) - 1)) {
     host.ownerClose(owner);

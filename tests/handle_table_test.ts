@@ -1,4 +1,4 @@
-/** The process-wide handle table through the C ABI: its rules and its words. */
+/** Tests the rules and messages of the process-wide handle table, through the C ABI. */
 import type { Address } from "../ffi/address.ts";
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import {
@@ -69,7 +69,7 @@ Deno.test("a handle of a dead owner says so, before and after it is reclaimed", 
   const handle = register(a, 0x1000, 8);
   refused(() => reclaim(a), `owner ${a} is alive`);
   host.ownerClose(a);
-  host.ownerClose(a); // idempotent
+  host.ownerClose(a); // the second call has no effect
   for (const owner of [a, b]) refused(() => resolve(owner, handle), `owner ${a} died`);
   refused(() => release(a, handle), `owner ${a} died`);
   refused(() => move(a, handle, b), `owner ${a} died`);

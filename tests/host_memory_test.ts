@@ -1,4 +1,4 @@
-/** Host memory through the C ABI. The test process may hold other memory, so everything is counted against what was there before. */
+/** Tests host memory through the C ABI. The test process may hold other memory, so that everything is counted relative to the start. */
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { CpuDevice } from "../ffi/cpu_device.ts";
 import { KedgeError } from "../ffi/errors.ts";
@@ -21,7 +21,7 @@ function alloc(bytes: number): number {
 function residentBytes(): number {
   return Deno.memoryUsage().rss;
 }
-/** Runs with a budget of `bytes` above what is in use, and puts the old one back. */
+/** Runs a body with a budget of `bytes` above the current use, and restores the old budget. */
 function withBudget(bytes: number, body: () => void): void {
   const { budget, used } = memory();
   host.hostTrim();
@@ -95,7 +95,7 @@ Deno.test("exceeding the budget is an error that names the sizes; cached blocks 
     const all = alloc(10 * MB); // to the byte
     assertThrows(() => alloc(1), KedgeError, "0 free");
     host.hostFree(all);
-    // Blocks that workers of other tests left when they were killed count with their rounding, which leaves no room to keep this one.
+    // Blocks that killed workers of other tests left count with their rounding, so that there is no room to cache this one.
     if (live === 0) assertEquals(memory().cached, 10 * MB);
     const parts = Array.from({ length: 8 }, () => alloc(MB));
     assert(memory().cached + 8 * MB <= 10 * MB, "kept and live blocks together stay within the budget");
@@ -125,7 +125,7 @@ Deno.test("lengths that differ at each step do not accumulate cached blocks", ()
     const lengths = Array.from({ length: 60 }, (_, step) => (100 - step) * MB);
     for (const length of lengths) host.hostFree(alloc(length));
     const { cached } = memory(), all = lengths.reduce((a, b) => a + b, 0);
-    // 1.5 times the highest use of this process, in which other tests may have run.
+    // The limit is 1.5 times the highest use of this process, in which other tests may have run.
     assert(cached <= 0.4 * all, `of ${all} bytes ${cached} are kept`);
     assert(cached >= 64 * MB);
   });

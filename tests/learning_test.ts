@@ -1,4 +1,4 @@
-/** Models learn on the CPU: the whole of floor 2 in one piece, through the examples. */
+/** Tests that models learn on the CPU: all of floor 2 together, through the examples. */
 import { assert, assertEquals } from "@std/assert";
 import { learnCopying } from "../examples/copy_tokens.ts";
 import { learnParity } from "../examples/parity.ts";

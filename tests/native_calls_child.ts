@@ -26,7 +26,7 @@ const zeroOf = (type: unknown) => type === "u64" || type === "i64" ? 0n : 0;
 /** Bits of `%GetOptimizationStatus`: it has optimized code, of the optimizing compiler. */
 const OPTIMIZED = 0b101000;
 
-/** Has `f` compiled by the optimizing compiler and calls it so. Throws if its code did not last. */
+/** Makes the optimizing compiler compile `f`, and calls it. Throws if the optimized code was discarded. */
 function heat(name: string, f: Call, call: () => void): void {
   for (let round = 0; round < 4; round++) {
     natives.prepare(f);
@@ -39,7 +39,7 @@ function heat(name: string, f: Call, call: () => void): void {
   throw new Error(`${name} stays unoptimized: ${natives.status(f).toString(2)}`);
 }
 
-/** Every function of kedge.h, through the generated bindings; all numbers 0, which most refuse. */
+/** Calls every function of kedge.h through the generated bindings. All numbers are 0, which most functions refuse. */
 function kedge(path: string): void {
   const symbols = loadLibrary(path, { ...opSymbols, ...hostSymbols });
   const context = new Context(-1).bytes, status = new Status().bytes, code = new Int32Array(status.buffer, 0, 1);
@@ -70,7 +70,7 @@ function kedge(path: string): void {
   }
 }
 
-/** Every function that is bound by hand, of the library of stubs. */
+/** Calls every function that is bound by hand, in the library of stubs. */
 function stubs(path: string): void {
   const { stub_calls: calls } = loadLibrary(path, { stub_calls: { parameters: [], result: "i32" } });
   for (const table of Object.values(HAND_BOUND)) {

@@ -12,7 +12,7 @@ import { ROOT } from "./root.ts";
 const NATIVES = ["--v8-flags=--allow-natives-syntax", "--allow-ffi", "--allow-read"];
 const cpuLibrary = buildLibrary(cpuBuild()), stubLibrary = buildLibrary(stubBuild());
 
-/** Calls functions from optimized code, in a process of its own: what goes wrong ends it. */
+/** Calls functions from optimized code in a separate process, because a fault would end the process. */
 const hot = (what: "kedge" | "stubs", path: string) =>
   runChild("tests/native_calls_child.ts", { permissions: NATIVES, args: [what, path] });
 
@@ -37,7 +37,7 @@ Deno.test("every file that loads a library has its functions in these tests", ()
   assertEquals(loading.toSorted(), [...Object.keys(HAND_BOUND), "cpu_library.ts", "cuda_library.ts"].toSorted());
 });
 
-// The fault itself: where it is gone, the limit may go too.
+// This is the runtime's fault itself. If it disappears, the limit may be removed too.
 for (const [type, last] of [["i32", 29], ["f64", 31]] as const) {
   Deno.test({
     name: `the runtime's optimizing compiler takes ${last} parameters of type ${type}, and ends the process at one more`,
@@ -53,7 +53,7 @@ for (const [type, last] of [["i32", 29], ["f64", 31]] as const) {
   });
 }
 
-/** A header with one function of so many parameters besides the context and the status. */
+/** Makes a header with one function of `count` parameters besides the context and the status. */
 const header = (count: number) =>
   `KEDGE_API int32_t kedge_long(const kedge_context* ctx, ${
     Array.from({ length: count }, (_, i) => `int64_t n${i}`).join(", ")

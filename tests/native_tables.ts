@@ -1,5 +1,6 @@
 /**
- * The functions that are bound by hand, by library, and a library of stubs that has them all: a call's shape is what the compiler sees.
+ * Lists the functions that are bound by hand, by library, and makes a library of stubs with all of them. The compiler sees only the shape
+ * of a call.
  *
  * @module
  */
@@ -11,7 +12,7 @@ import { CUDART_SYMBOLS } from "../ffi/cudart.ts";
 import type { SymbolTable } from "../ffi/load.ts";
 import { METIS_SYMBOLS } from "../ffi/metis.ts";
 
-/** By the file of ffi/ that binds them. */
+/** The functions by the file of ffi/ that binds them. */
 export const HAND_BOUND: Readonly<Record<string, SymbolTable>> = {
   "cblas.ts": { ...CBLAS_SYMBOLS, set_threads: SET_THREADS },
   "cublas.ts": CUBLAS_SYMBOLS,

@@ -1,4 +1,4 @@
-/** The package as a registry serves it: from modules over HTTP alone, in a folder of its own. */
+/** Tests the package as a registry serves it: only by modules over HTTP, in a separate folder. */
 import { assert, assertEquals, assertNotEquals, assertThrows } from "@std/assert";
 import { cacheFolder } from "../ffi/build.ts";
 import { CpuDevice } from "../ffi/cpu_device.ts";
@@ -8,7 +8,7 @@ import { ROOT } from "./root.ts";
 
 CpuDevice.open()[Symbol.dispose](); // its objects are used below; and a library that a test loads counts as its leak
 
-/** The kernel source that is served with a further comment, so that its library is another than this checkout's. */
+/** A kernel source that is served with an additional comment, so that its library differs from this checkout's. */
 const CHANGED = "kernels/cpu/bias.cpp";
 
 /** The source of a user's worker. PACKAGE is replaced by the package's address. */
@@ -93,14 +93,14 @@ Deno.test("the published package builds, trains, spawns actors and grades from H
     change: (path, text) => path === CHANGED ? `${text}\n// As the package's test serves it.\n` : text,
   });
   try {
-    // A Deno without any module; npm's packages and the objects of unchanged kernels are those that this machine has.
+    // A Deno without any module. npm's packages and the objects of unchanged kernels come from this machine.
     Deno.mkdirSync(`${folder}/deno`);
     Deno.mkdirSync(cache, { recursive: true });
     Deno.mkdirSync(`${folder}/project`);
     const { workspace: _, ...lock } = JSON.parse(Deno.readTextFileSync(`${ROOT}/deno.lock`)) as Record<string, unknown>;
     Deno.writeTextFileSync(`${folder}/project/deno.lock`, JSON.stringify(lock)); // the versions that this machine has
     const links = [[npmCache, `${folder}/deno/npm`], [`${cacheFolder()}/objects`, `${cache}/objects`]];
-    // In a process of its own: a link takes more permissions than tests have.
+    // This needs a separate process, because making a link needs more permissions than tests have.
     const linked = await runDeno(["eval", `for (const [from, to] of ${JSON.stringify(links)}) Deno.symlinkSync(from, to)`], {
       cwd: folder,
     });

@@ -1,5 +1,6 @@
 /**
- * Loads the CPU library, the picture decoder, and libmetis where it is installed, before the documentation's examples run, since a library that a test loads counts as its leak.
+ * Loads the CPU library, the picture decoder, and libmetis if it is installed, before the documentation's examples run. A library that a
+ * test loads would count as a leak.
  *
  * @module
  */

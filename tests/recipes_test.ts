@@ -14,7 +14,7 @@ const TOKENS = { image: 151655, video: 151656, visionStart: 151652, visionEnd: 1
 const file = (name: string) => `${ROOT}/examples/${name}.jsonc`;
 const load = (name: string, sets: string[] = []) => loadConfig({ file: file(name), sets });
 
-/** Runs a body on a folder that holds the config.json of Qwen2.5-VL-7B and nothing else. */
+/** Calls a function with a folder that contains only the config.json of Qwen2.5-VL-7B. */
 async function withModel(body: (folder: string) => void | Promise<void>): Promise<void> {
   const folder = Deno.makeTempDirSync();
   try {

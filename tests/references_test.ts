@@ -21,14 +21,14 @@ function comments(source: string): string {
   return [...blocks, ...lines].join("\n");
 }
 
-/** Names of files of the project that a text mentions, such as `rl/atrl/graph.ts` or `team.h`. */
+/** Returns the names of project files that a text mentions, such as `rl/atrl/graph.ts` or `team.h`. */
 function mentioned(text: string): string[] {
   return [...text.matchAll(/(?<![\w./<*{-])((?:\.\.?\/)*(?:[\w-]+\/)*[\w-]+\.(?:md|ts|h|cuh|cu|cpp))(?![\w(*{-]|\.\w)/g)].map(([, name]) =>
     name!
   );
 }
 
-/** Whether a name is a file: from the root, from the folder of the text, or the end of one file's path. */
+/** Tells whether a name is a file: from the root, from the folder of the text, or as the end of one file's path. */
 function there(name: string, from: string): boolean {
   const plain = name.replace(/^(\.\.?\/)+/, "");
   return KNOWN.has(plain) || KNOWN.has(join(dirname(from), name)) || FILES.some((file) => file.endsWith(`/${plain}`));
@@ -50,7 +50,7 @@ Deno.test("comments name files that are there", () => {
   assertEquals(missing, []);
 });
 
-// Names in comments that stand for a user's file, or for a system's.
+// Names in comments that stand for a user's file or a system's file.
 const EXAMPLES = new Set<string>(["./my_reward.ts", "helper.ts"]);
 
 Deno.test("links of documents lead to files and sections that are there", () => {

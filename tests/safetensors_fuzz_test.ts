@@ -48,7 +48,7 @@ class Mutator {
     return Math.floor(((this.#state ^ (this.#state >>> 13)) >>> 0) / 2 ** 32 * n);
   }
 
-  /** The file with another text as its header and, unless `keepLength`, the length field put right. */
+  /** Returns the file with another header and, unless `keepLength` is set, a matching length field. */
   #withHeader(json: Uint8Array, keepLength: boolean): Uint8Array<ArrayBuffer> {
     const data = this.base.subarray(8 + this.#header);
     const out = new Uint8Array(8 + json.length + data.length);
@@ -59,7 +59,7 @@ class Mutator {
     return out;
   }
 
-  /** Bytes [at, at + removed) of the header replaced. */
+  /** Replaces bytes [at, at + removed) of the header. */
   #splice(at: number, removed: number, added: Uint8Array): Uint8Array {
     const json = this.base.subarray(8, 8 + this.#header);
     return new Uint8Array([...json.subarray(0, at), ...added, ...json.subarray(at + removed)]);
@@ -99,7 +99,7 @@ class Mutator {
         return { bytes: this.#withHeader(this.#splice(at, n, added), false), kind: "header", how: "header text spliced" };
       }
       case 7: {
-        // A part of the header again elsewhere: duplicate keys, nested objects.
+        // Repeats a part of the header elsewhere: duplicate keys, nested objects.
         const from = this.#random(this.#header), n = 1 + this.#random(90), to = this.#random(this.#header);
         const part = base.slice(8 + from, Math.min(dataStart, 8 + from + n));
         return { bytes: this.#withHeader(this.#splice(to, 0, part), this.#random(4) === 0), kind: "header", how: "header text repeated" };
@@ -134,7 +134,7 @@ class Mutator {
   }
 }
 
-/** Fails unless a header that was taken holds to the format, by a plain reading of it in big integers. */
+/** Fails unless an accepted header follows the format, by a plain check in big integers. */
 function assertFills(bytes: Uint8Array<ArrayBuffer>, where: string): void {
   const length = Number(new DataView(bytes.buffer).getBigUint64(0, true));
   const text = new TextDecoder("utf-8", { fatal: true }).decode(bytes.subarray(8, 8 + length));

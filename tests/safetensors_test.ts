@@ -4,7 +4,7 @@ import { SAFETENSORS_DTYPES, type SafetensorsDType, SafetensorsFile, Safetensors
 import { duplicateKey, tensorBytes } from "../tensor/safetensors_header.ts";
 import { type SafetensorsEntry, writeSafetensors, writeSharded } from "../tensor/safetensors_writer.ts";
 
-/** Runs with a folder that is gone afterwards. */
+/** Runs a function with a folder that is removed afterwards. */
 function inFolder(body: (folder: string) => void): void {
   const folder = Deno.makeTempDirSync();
   try {
@@ -18,7 +18,7 @@ function bytesOf(n: number, salt = 0): Uint8Array {
   return Uint8Array.from({ length: n }, (_, i) => (i * 37 + salt * 11) & 255);
 }
 
-/** A file of a header (text, or a value to be JSON) and `dataBytes` of data. */
+/** Makes a file from a header (text, or a value for JSON) and `dataBytes` of data. */
 function assemble(header: unknown, dataBytes: number): Uint8Array {
   const json = new TextEncoder().encode(typeof header === "string" ? header : JSON.stringify(header));
   const file = new Uint8Array(8 + json.length + dataBytes);
@@ -27,7 +27,7 @@ function assemble(header: unknown, dataBytes: number): Uint8Array {
   return file;
 }
 
-/** The message with which opening the bytes is refused as a bad checkpoint that names the file. */
+/** Returns the message with which the bytes are refused. It must be a BadData error that names the file. */
 function refusal(bytes: Uint8Array): string {
   const path = Deno.makeTempFileSync();
   try {

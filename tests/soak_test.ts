@@ -1,7 +1,8 @@
 // deno-lint-ignore-file no-await-in-loop -- a soak is one thing after another
 /**
- * A long run behind `deno task serve`: twenty readers and a question now and then, a stop and a start in the middle. It comes to its end; memory and file handles of both
- * processes are flat over the last half. 20,000 steps with `--slow`, else 40. `--steps=N` for another number.
+ * Tests a long run behind `deno task serve`, with twenty readers, some questions, and a stop and a start in the middle. The run must reach
+ * its end, and memory and file handles of both processes must stay flat over the last half. It has 40 steps, or 20,000 with `--slow`;
+ * `--steps=N` sets another number.
  */
 import { assert, assertEquals } from "@std/assert";
 import { Lines } from "../actors/run/lines.ts";
@@ -10,7 +11,7 @@ import { ROOT } from "./root.ts";
 
 const SLOW = Deno.args.includes("--slow"), given = Deno.args.find((arg) => arg.startsWith("--steps="))?.slice(8);
 const STEPS = Number(given ?? (SLOW ? 20_000 : 40)), READERS = 20, CHAT_EVERY = SLOW ? 60_000 : 1000, LONG = STEPS >= 2000;
-/** A file's bound: low enough that files make way several times in a long soak. */
+/** The limit of a file's size: low enough that files are rotated several times in a long soak. */
 const FILE_BYTES = 64 * 2 ** 20;
 const TOKEN = "soaking-token", HEADERS = { authorization: `Bearer ${TOKEN}` };
 const SETS = [
@@ -31,7 +32,7 @@ interface Held {
   readonly handles: number;
 }
 
-/** Processes below this one, by what their command line says. */
+/** Finds the processes below this one by their command lines. */
 async function processes(): Promise<{ run: number; serve: number } | undefined> {
   const { stdout } = await new Deno.Command("deno", {
     args: [
@@ -46,7 +47,7 @@ async function processes(): Promise<{ run: number; serve: number } | undefined> 
 }
 let TOKEN_MARK = "";
 
-/** Undefined where the process has ended meanwhile. */
+/** Returns undefined if the process has ended meanwhile. */
 async function heldBy(pid: number, step: number): Promise<Held | undefined> {
   const code =
     `const t = Deno.readTextFileSync("/proc/${pid}/status"); console.log(JSON.stringify({ memory: Number(/VmRSS:\\s+(\\d+)/.exec(t)[1]) / 1024, ` +
@@ -116,7 +117,7 @@ Deno.test({
               const response = await fetch(`${base}${path}`, all);
               return { status: response.status, body: await response.json() };
             } catch (error) {
-              // On a machine that is busy with other things the endpoint, which yields to all, may let a connection's time pass.
+              // On a busy machine the endpoint, which has the lowest priority, may exceed a connection's time limit.
               if (tries === 20 || over.signal.aborted) throw error;
               await new Promise((resolve) => setTimeout(resolve, 500));
             }
@@ -130,7 +131,7 @@ Deno.test({
             await new Promise((resolve) => setTimeout(resolve, 250));
           }
         };
-        // A third of the readers follows events, the others ask for what is new, and for answers.
+        // A third of the readers follow events; the others request new records and answers.
         const loop = async (work: () => Promise<void>) => {
           while (!over.signal.aborted) {
             await work().catch((error) => {
@@ -143,7 +144,7 @@ Deno.test({
           loop(async () => {
             if (i % 3 === 0) {
               const response = await fetch(`${base}/v1/events`, { headers: HEADERS, signal: over.signal });
-              // A body forgets its request's signal where it is read for long.
+              // A body that is read for long loses its request's signal.
               const reader = response.body!.getReader(), cancel = () => void reader.cancel().catch(() => {});
               over.signal.addEventListener("abort", cancel, { once: true });
               while (!(await reader.read()).done) events++;

@@ -85,7 +85,7 @@ Deno.test("what the rules permit is accepted", () => {
   configSchema.parse({ algorithm: { loss: { kind: "gspo" }, credit: "none" } });
   configSchema.parse({ rollout: { n: 1 }, algorithm: { advEstimator: "remax" } });
   configSchema.parse({ batch: { globalBatchSize: 8 }, val: { n: 4, greedy: false } });
-  configSchema.parse({ ...FILES, sft: {} }); // rows of other shapes may hold their demonstrations
+  configSchema.parse({ ...FILES, sft: {} }); // rows of other formats may contain their demonstrations
 });
 
 Deno.test("unknown keys are refused with the nearest name, at any depth", () => {

@@ -1,4 +1,4 @@
-/** A run knows its files of rows: what happens where they change under it. */
+/** Tests what happens if a run's data files change between two starts. */
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { configSchema } from "../../actors/config/schema.ts";
 import { Lines } from "../../actors/run/lines.ts";
@@ -45,7 +45,7 @@ Deno.test("a run is not resumed with changed files, unless that is allowed; it t
     // The new pass has each row of the current file once.
     assertEquals([...new Set(ids())].sort().slice(0, 2), ["1 rows.jsonl:0", "2 rows.jsonl:0"]);
     assertEquals([...new Set(ids())].slice(2).map((id) => id.slice(2)).sort(), ["rows.jsonl:0", "rows.jsonl:1"]);
-    // The checkpoint knows them now, and where the pass began.
+    // The checkpoint now records the files and the start of the pass.
     await run(6);
     assertEquals(notes.filter((note) => note.includes("data")), []);
     assertEquals([...new Set(ids())].slice(4).map((id) => id.slice(2)).sort(), ["rows.jsonl:0", "rows.jsonl:1"]);
@@ -95,7 +95,7 @@ Deno.test("a file's fingerprint covers its rows: every byte of JSON, the footer 
     Deno.copyFileSync(new URL("../data/verl.parquet", import.meta.url), parquet);
     const both = await prints(path, parquet), [, columns] = both;
     assert(columns!.rows > 0);
-    // Its last name of a writer is in the footer, and nothing that rows are read by.
+    // The last name of a writer in the file is in the footer, and rows are read without it.
     const bytes = Deno.readFileSync(parquet);
     bytes[bytes.length - 12]! ^= 1;
     Deno.writeFileSync(parquet, bytes);

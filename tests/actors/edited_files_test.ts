@@ -19,7 +19,7 @@ CpuDevice.open()[Symbol.dispose](); // a library that a test loads would count a
 type Json = Record<string, unknown>;
 const STATE = { klCoefficient: 0, draws: 4, optimizer: { applied: 4, skipped: 0, skippedInRow: 0, steps: { a: 4 } } };
 
-/** A run with checkpoints of two steps, and no model in them. */
+/** Makes a run with checkpoints of two steps, without models. */
 function twoCheckpoints(run: string): Checkpoints {
   const all = new Checkpoints(run, { saveLimit: 3, saveBest: false }), { config } = loadConfig();
   for (const step of [2, 4]) {
@@ -28,7 +28,7 @@ function twoCheckpoints(run: string): Checkpoints {
   return all;
 }
 
-/** As Kedge seals it: what is in it was meant. */
+/** Recomputes the checksum, so that the edit looks intended. */
 function sealed({ checksum: _, ...seal }: Json): string {
   return JSON.stringify({ ...seal, checksum: crc32(JSON.stringify(seal)) });
 }
@@ -75,7 +75,7 @@ Deno.test("a checkpoint with an edited trainer.json is skipped and named, and th
       assert(!exists(file), "it has made way");
       Deno.renameSync(`${all.path(4)}.discarded`, all.path(4));
     }
-    // As it was, and as another program would print it: the content counts.
+    // The file unchanged, and as another program would print it: only the content counts.
     Deno.writeTextFileSync(file, JSON.stringify(JSON.parse(whole), null, 2));
     assertEquals(newest([all], () => {})?.step, 4);
     return Promise.resolve();
@@ -120,7 +120,7 @@ Deno.test("an invalid line in tuning.jsonl ends the run, naming line and key; a 
     }
     const open = () => TrainingRun.open({ sets: [`runDir=${folder}`, "device=cpu"] });
     await assertRejects(open, KedgeError, "line 2: base");
-    // A line is one write, of which a kill can leave the beginning.
+    // A line is written at once. A kill can leave only its beginning.
     for (const end of ['{"step":5,"ch', good]) {
       Deno.writeTextFileSync(file, `${good}\n${end}`);
       const tunings = new Tunings(run, config);

@@ -5,7 +5,7 @@ import { statisticsTable } from "../../cli/eval/table.ts";
 import type { RewardInput } from "../../verify/mod.ts";
 import { Random } from "../../tensor/random.ts";
 
-/** Records of problems, from the accuracies of their answers. */
+/** Makes records of problems from the accuracies of their answers. */
 function recordsOf(
   problems: readonly (readonly number[])[],
   fields: (problem: number) => Record<string, unknown> = () => ({}),
@@ -22,7 +22,7 @@ function recordsOf(
   );
 }
 
-/** How many subsets of k of n answers hold one of the first c, counted one by one, as a share. */
+/** Counts the subsets of k of n answers that contain one of the first c, and returns their share. */
 function passAtKByCounting({ n, c, k }: { n: number; c: number; k: number }): number {
   let subsets = 0, passing = 0;
   for (let set = 0; set < 2 ** n; set++) {
@@ -128,7 +128,7 @@ Deno.test("records in any order give the same; uneven and no records are refused
   assertThrows(() => statistics([]), RangeError, "no records");
 });
 
-/** Right where the response is the truth. */
+/** A pool of graders: an answer is right if the response equals the truth. */
 const pool = {
   grade: (inputs: readonly RewardInput[]) =>
     Promise.resolve(inputs.map(({ response, truth }) => {

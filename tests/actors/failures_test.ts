@@ -60,7 +60,7 @@ Deno.test("supervised training on file rows with demonstrations; rows without on
   });
 });
 
-/** A run on rows of a file, one of which has no picture. */
+/** Makes a configuration whose file has a row without its picture. */
 function brokenRows(folder: string): string[] {
   newBoardModel(`${folder}/model`, { seed: 1 });
   Deno.mkdirSync(`${folder}/images`);

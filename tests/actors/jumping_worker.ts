@@ -1,4 +1,4 @@
-/** Any actor's worker, with a date that jumps back an hour, forward a day, and so on, as it is looked at. */
+/** A worker for any actor, whose clock jumps back an hour, forward a day, and so on with each reading. */
 const now = Date.now;
 let looks = 0;
 const jumped = () => now() + (++looks % 3 === 0 ? 86_400_000 : -3_600_000);

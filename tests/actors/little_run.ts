@@ -1,5 +1,5 @@
 /**
- * Small training runs for tests: a random model, a few steps, a reward that varies although nothing was learned.
+ * Small training runs for tests: a random model, a few steps, and a reward that varies without learning.
  *
  * @module
  */
@@ -79,7 +79,7 @@ export function logged(run: string): Line[] {
   );
 }
 
-/** Runs something in a folder that is removed after it. */
+/** Runs a function with a folder, and removes the folder afterwards. */
 export async function withRunDir(run: (folder: string) => Promise<void>): Promise<void> {
   const folder = Deno.makeTempDirSync();
   try {

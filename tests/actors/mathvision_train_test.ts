@@ -1,4 +1,4 @@
-// Real problems, pictures through the real processor, the real tokenizer, a tiny random model.
+// Trains on real problems: pictures through the real processor, the real tokenizer, and a tiny random model.
 import { assert, assertEquals } from "@std/assert";
 import "sharp";
 import { CpuDevice } from "../../ffi/cpu_device.ts";
@@ -60,7 +60,7 @@ Deno.test({
         const [answer] = new Lines(`${folder}/${name}/rollouts.jsonl`).read();
         assert((answer!["image"] as string).startsWith("data:image/png;base64,"), "the picture comes with the answer");
         assertEquals((answer!["connectivity"] as number[]).length, (answer!["token_ids"] as number[]).length);
-        // The two files have other rows, and 64 of one of them are held out.
+        // The two files have different rows, and 64 rows of one are held out.
         assertEquals(logged(`${folder}/${name}`).some((line) => "val/accuracy" in line), name === "jsonl");
       }
     });

@@ -1,4 +1,4 @@
-// The policy, which dies at its third update, once in the life of a process; or throws there, where its name says so.
+// The policy, which dies at its third update, once per process, or throws there if its name says so.
 import type { PolicyMessage } from "../../actors/messages.ts";
 import { Policy, type PolicyOptions } from "../../actors/policy/policy.ts";
 import { serveActor } from "../../actors/runtime/serve.ts";

@@ -1,4 +1,4 @@
-// Every algorithm option in a short run: what it logged is computed again from its rollouts.jsonl, in float64, from the formulas.
+// Tests every algorithm option in a short run. The logged numbers are recomputed in float64 from rollouts.jsonl by the formulas.
 import { assert, assertEquals } from "@std/assert";
 import "sharp";
 import type { Config } from "../../actors/config/schema.ts";
@@ -8,7 +8,7 @@ import { littleConfig, littleRun, logged, withRunDir } from "./little_run.ts";
 
 CpuDevice.open()[Symbol.dispose](); // a library that a test loads would count as its leak
 
-/** An answer as rollouts.jsonl has it. */
+/** An answer in rollouts.jsonl. */
 interface Answer {
   prompt: string;
   logprobs: number[];
@@ -41,7 +41,7 @@ function whitened(values: number[][]): number[][] {
   return values.map((own) => own.map((x) => (x - mean(all)) * scale));
 }
 
-/** Advantages by token before credit, by the formulas of the papers. */
+/** Computes advantages by token before credit, by the formulas of the papers. */
 function baseAdvantages(answers: readonly Answer[], config: Config): number[][] {
   const kind = config.algorithm.advEstimator.kind, lengths = answers.map(({ logprobs }) => logprobs.length);
   const kl = config.algorithm.kl;
@@ -79,7 +79,7 @@ function baseAdvantages(answers: readonly Answer[], config: Config): number[][] 
       return whitened(byToken((i, group) => total[i]! - groupMean(group)));
     case "reinforce_plus_plus":
       return whitened(answers.map(({ reward }, i) => token[i]!.map((_, t) => reward + sum(token[i]!.slice(t)))));
-    case "gdpo": // one part: that of grpo, whitened
+    case "gdpo": // a single part: the same as grpo, whitened
       return whitened(byToken((i, group) => (total[i]! - groupMean(group)) / (groupStd(group) + 1e-6)));
     default:
       throw new Error(`no formula for ${kind}`);
@@ -106,7 +106,7 @@ function klValue(kind: string, x: number): number {
   return values[kind]!;
 }
 
-/** The loss of the first update after a rollout, where every ratio is 1. */
+/** Computes the loss of the first update after a rollout, where every ratio is 1. */
 function lossOf(answers: readonly Answer[], config: Config): number {
   const { loss, lossAvgMode, entropyCoefficient, kl } = config.algorithm;
   const token = (answer: Answer) =>
@@ -129,7 +129,7 @@ const estimator = (name: string) => `algorithm.advEstimator=${name}`,
   loss = (name: string) => `algorithm.loss=${JSON.stringify({ kind: name })}`;
 const mode = (name: string) => `algorithm.lossAvgMode=${name}`;
 
-// Each option of each kind at least once.
+// Runs that together use each option of each kind.
 const RUNS: Readonly<Record<string, readonly string[]>> = {
   "grpo, ppo": ["atrl.mode=soft"],
   "dr_grpo, seq_sum_norm": [estimator("dr_grpo"), mode("seq_sum_norm"), "atrl.mode=hard"],
@@ -156,7 +156,7 @@ const RUNS: Readonly<Record<string, readonly string[]>> = {
   alpha: [kl("alpha"), "model.checkpointing=full"],
 };
 
-// In the gate every third; all with --slow.
+// The gate runs every third; --slow runs all.
 for (const [name, sets] of Object.entries(RUNS).filter((_, i) => i % 3 === 0 || Deno.args.includes("--slow"))) {
   Deno.test(`logged numbers are those of the formulas: ${name}`, async () => {
     await withRunDir(async (folder) => {

@@ -153,7 +153,7 @@ inFolder("a file beyond its limit is rotated once, and resuming cuts across both
   assertEquals(lines.discardAfter(8), 3);
   assertEquals(steps(), [7, 8]);
   assertEquals(new Lines(`${lines.path}.discarded`).read().map(({ step }) => step), [9, 10, 11]);
-  // The step of one call stays in one file; what is set aside is bounded too.
+  // The lines of one call stay in one file. The file that is set aside is limited too.
   for (let step = 9; step <= 10; step++) lines.append({ step, x: "123" }, { step, x: "123" });
   assertEquals(lines.discardAfter(7), 4);
   assertEquals([steps(), new Lines(`${lines.path}.discarded`).read().map(({ step }) => step)], [[], [9, 10, 11, 9, 9, 10, 10]]);

@@ -1,5 +1,5 @@
 // deno-lint-ignore-file no-await-in-loop -- one case after the other
-/** Whose a directory is: a run writes and removes nothing but its own. */
+/** Tests that a run writes and removes only its own files. */
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { loadConfig } from "../../actors/config/load.ts";
 import { Checkpoints } from "../../actors/run/checkpoints.ts";
@@ -9,7 +9,7 @@ import { downloadDataset } from "../../data/hub/dataset.ts";
 import { KedgeError } from "../../ffi/errors.ts";
 import { runDeno } from "../deno.ts";
 
-/** A folder with somebody's things by the names of a run's, and runs beside them. */
+/** Makes a folder with somebody's files under the names of a run's files, and runs beside them. */
 function inHome(name: string, body: (home: string, intact: () => void) => void | Promise<void>): void {
   Deno.test(name, async () => {
     const home = Deno.makeTempDirSync(), theirs = ["checkpoints", "initial", "reference"];
@@ -36,7 +36,7 @@ async function anew(runDir: string, name: string): Promise<void> {
   await using _ = await TrainingRun.open({ sets: [`runDir=${runDir}`, `name=${name}`, "device=cpu"] }, { resume: false });
 }
 
-/** A run that was, with nothing in it. */
+/** Makes the folder of an empty finished run. */
 function madeRun(runDir: string, name: string): void {
   using folder = openRunFolder(runDir, { name, anew: true });
   Deno.writeTextFileSync(`${folder.path}/config.json`, JSON.stringify(loadConfig({ sets: [`name=${name}`] }).config));
@@ -81,12 +81,12 @@ inHome("symbolic links are not followed out of a run's directory", async (home, 
     ...Object.entries(inside).map(([name, theirs]) => [`${home}/${theirs}`, `${runs}/${name}/${name}`]),
     [`${home}/initial`, `${runs}/deep/checkpoints/step-1/away`],
   ];
-  // A link takes more rights than tests have.
+  // Making a link needs more permissions than tests have.
   const code = `for (const [from, to] of ${JSON.stringify(links)}) Deno.symlinkSync(from, to)`;
   assertEquals((await runDeno(["eval", code], { cwd: home })).code, 0);
   await assertRejects(() => anew(runs, "link"), RangeError, "leads to");
   for (const name of Object.keys(inside)) await assertRejects(() => anew(runs, name), RangeError, `${name} is a symbolic link`);
-  // One that stands deeper is removed itself, with what is the run's.
+  // A deeper link is itself removed, together with the run's files.
   openRunFolder(runs, { name: "deep", anew: true })[Symbol.dispose]();
   assertEquals(Array.from(Deno.readDirSync(`${runs}/deep`), (entry) => entry.name).sort(), ["config.json", "lock"]);
   intact();

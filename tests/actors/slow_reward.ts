@@ -1,4 +1,4 @@
-/** As letters_reward.ts, and slow. */
+/** The same reward as letters_reward.ts, but slow. */
 import { reward as letters } from "./letters_reward.ts";
 
 const lock = new Int32Array(new SharedArrayBuffer(4));

@@ -17,7 +17,7 @@ CpuDevice.open()[Symbol.dispose](); // a library that a test loads would count a
 const weights = (run: string, step: number) => Deno.readFileSync(`${run}/checkpoints/step-${step}/model.safetensors`);
 const sets = (folder: string, own: readonly string[] = []) => [...LITTLE, `runDir=${folder}`, ...own];
 
-/** Runs to the end; `at` is called, once each, when the metrics of a step were logged. */
+/** Runs to the end. Each function of `at` is called once, when the metrics of its step are logged. */
 async function steered(
   settings: readonly string[],
   at: Readonly<Record<number, (run: TrainingRun) => unknown>>,
@@ -44,7 +44,7 @@ Deno.test("a paused run makes no step until it is resumed; checkpoints and evalu
     const { state, events } = await steered(sets(folder, ["trainer.saveFreq=0", "val.greedy=false"]), {
       1: async (run) => {
         assertEquals((await run.pause()).pausing, true);
-        await run.pause(); // twice is once
+        await run.pause(); // the second call has no effect
         const saved = await Promise.all([run.checkpoint(), run.checkpoint()]), { step } = saved[0];
         assert(step >= 1 && step <= 2, "the step under way is finished");
         assertEquals(saved[1], saved[0]);
@@ -103,7 +103,7 @@ Deno.test("changes apply from the next step on, and a run that is killed afterwa
     assertEquals(lines.map((line) => line["actor/lr"]), [1, 2, 3, 4].map((step) => step < fromStep ? 1e-3 : 5e-4));
     assert(fromStep === 2 || fromStep === 3, `${fromStep}`);
 
-    // The same, but the tuning is there before the run begins, and it stops on the way.
+    // The same run, but the change exists before it begins, and it is stopped on the way.
     Deno.mkdirSync(`${folder}/parted`);
     for (const name of ["config.json", "tuning.jsonl"]) Deno.copyFileSync(`${folder}/whole/${name}`, `${folder}/parted/${name}`);
     await steered(sets(folder, ["name=parted"]), { 2: (run) => run.stop() });

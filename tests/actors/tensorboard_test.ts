@@ -1,7 +1,7 @@
 import { assertAlmostEquals, assertEquals } from "@std/assert";
 import { crc32c, TensorBoard } from "../../actors/run/tensorboard.ts";
 
-/** The records of an event file, their CRCs checked. */
+/** Returns the records of an event file, and checks their CRCs. */
 function records(bytes: Uint8Array): Uint8Array[] {
   const out: Uint8Array[] = [], view = new DataView(bytes.buffer);
   const unmask = (crc: number) => {
@@ -18,7 +18,7 @@ function records(bytes: Uint8Array): Uint8Array[] {
   return out;
 }
 
-/** The fields of a message: number to values. */
+/** Returns the fields of a message: number to values. */
 function fields(bytes: Uint8Array): Map<number, (number | Uint8Array)[]> {
   const out = new Map<number, (number | Uint8Array)[]>(), view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   let at = 0;

@@ -19,7 +19,7 @@ const line = (step: number, values: Record<string, number> = { "actor/loss": ste
   values,
 });
 
-/** The records of a wandb log, read by the rules of LevelDB's format: blocks of 32 KiB, fragments with a CRC-32. */
+/** Returns the records of a wandb log, which is in LevelDB's format: blocks of 32 KiB, fragments with a CRC-32. */
 function records(path: string): Uint8Array[] {
   const bytes = Deno.readFileSync(path), view = new DataView(bytes.buffer), out: Uint8Array[] = [];
   assertEquals([...bytes.subarray(0, 7)], [0x3a, 0x57, 0x26, 0x42, 0xe1, 0xbe, 0]);
@@ -39,7 +39,7 @@ function records(path: string): Uint8Array[] {
   return out;
 }
 
-/** The fields of a message: numbers, or bytes. */
+/** Returns the fields of a message: numbers or bytes. */
 function fields(bytes: Uint8Array): [number, number | Uint8Array][] {
   const out: [number, number | Uint8Array][] = [];
   let at = 0;
@@ -266,7 +266,7 @@ Deno.test("lines and answers become numbers and tables", () => {
 
 Deno.test("a run with a wandb folder and an MLflow server that does not answer has the numbers of one without, and ends", () =>
   withRunDir(async (folder) => {
-    using silent = Deno.listen({ port: 0, hostname: "127.0.0.1" }); // takes connections and says nothing
+    using silent = Deno.listen({ port: 0, hostname: "127.0.0.1" }); // accepts connections and never answers
     const mlflow = { use: "mlflow", uri: `http://127.0.0.1:${(silent.addr as Deno.NetAddr).port}` };
     const sets = [...LITTLE, `runDir=${folder}`, "logging.trackers=[]", "name=without"], notes: string[] = [];
     const resolved = sets.map((set) =>

@@ -93,7 +93,7 @@ Deno.test("a stopped and resumed run logs and learns the same as an uninterrupte
       },
     });
     assert(stopped.step < 4, `it stopped at ${stopped.step}`);
-    // A run that was cut off has lines past its checkpoint; they are put aside.
+    // A run that was killed has lines after its checkpoint; they are set aside.
     new Lines(`${folder}/parted/metrics.jsonl`).append({ step: 99 });
     Deno.writeTextFileSync(`${folder}/parted/metrics.jsonl`, '{"step": 1, "torn', { append: true });
     assertEquals((await littleRun(parted)).step, 4);
@@ -164,7 +164,7 @@ Deno.test("a divergence loads a reference and is 0 at the first step; without a 
 
 Deno.test("dynamic sampling keeps groups with a signal, and its surplus across a resumption, to the bit", async () => {
   await withRunDir(async (folder) => {
-    // Rewards of 7 values and the bounds far apart: some groups of 3 are kept, some not.
+    // The rewards have 7 values and the bounds are far apart, so that some groups of 3 are kept and some are not.
     const sets = [
       'algorithm.onlineFiltering={"filterLow":0.3,"filterHigh":0.55,"maxTries":-1}',
       "data.rolloutBatchSize=3",
@@ -201,7 +201,7 @@ Deno.test("ReMax compares with the greedy answer", async () => {
     }[];
     assertEquals(lines.length, 12);
     for (const id of new Set(lines.map((line) => line.prompt_id))) {
-      // Reward less advantage is the greedy answer's reward: one for all answers to a prompt, and one of the seven.
+      // The reward minus the advantage is the greedy answer's reward. It is the same for all answers to a prompt, and one of the seven.
       const baselines = lines.filter((line) => line.prompt_id === id).map(({ reward, advantages }) => reward.overall - advantages[0]!);
       for (const baseline of baselines) assert(Math.abs(baseline - baselines[0]!) < 1e-6);
       assert(Math.abs(baselines[0]! * 7 - Math.round(baselines[0]! * 7)) < 1e-5);

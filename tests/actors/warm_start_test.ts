@@ -1,4 +1,4 @@
-// The supervised warm start is a part of the run: it is stopped, cut off and gone on with as the steps behind it are.
+// Tests that the supervised warm start is a part of the run: it can be stopped, killed and continued like the steps after it.
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import "sharp";
 import { Checkpoints } from "../../actors/run/checkpoints.ts";
@@ -41,7 +41,7 @@ Deno.test("a warm start that was stopped or killed continues, to the bit", async
     assertMatch(words, new RegExp(`Stopped in the warm start, after ${done} of its 6 steps: .*/warm-${done}$`));
     assertEquals(logged(parted).length, done);
 
-    // Cut off: two steps further than the checkpoint, the last one half written.
+    // The run was killed two steps after the checkpoint. The last line is half written.
     Deno.writeTextFileSync(`${parted}/metrics.jsonl`, `{"step":0,"phase":"sft","sft_step":${done + 1}}\n{"step":0,"ph`, { append: true });
     await littleRun(config("parted"), { warmStartOnly: true });
     assertEquals(names(parted), ["step-0"]);
@@ -89,7 +89,7 @@ Deno.test("a run that is killed after its warm start makes the missing reference
     await littleRun(config);
     assertEquals(logged(run), lines);
     assertSameBytes(bytes(run, "step-1/model.safetensors"), weights, "weights");
-    // And does not make twice what is there.
+    // It does not make existing parts twice.
     Deno.removeSync(`${run}/checkpoints/step-1`, { recursive: true });
     await littleRun(config);
     assertEquals(logged(run), lines);

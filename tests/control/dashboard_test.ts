@@ -173,7 +173,7 @@ Deno.test("a heat map names its maximum and its ratio to uniform attention, and 
   const length = outlineOf(drawn).reduce((sum, [x, y, toX, toY]) => sum + toX - x + toY - y, 0);
   assertEquals(Number(length.toFixed(4)), 2, "two squares on one another: six sides");
   assertEquals([heatmapOf(regions, regions.map((_, i) => 1 + i / 50)).uniform, heatmapOf(regions, []).most], [true, 0]);
-  // Regions at a border are smaller; frames of a video lie over one another.
+  // Regions at a border are smaller; the frames of a video have the same rectangles.
   const border = [{ left: 0, top: 0, width: 2, height: 2 }, { left: 2, top: 0, width: 1, height: 2 }];
   assertEquals(heatmapOf(border, [0.2, 0.4]).regions.map(({ heat }: { heat: number }) => heat), [0.25, 1]);
   assertEquals(heatmapOf([...border, ...border], [0.1, 0.2, 0.1, 0.2]).regions.map(({ heat }: { heat: number }) => heat), [0.25, 1]);

@@ -1,4 +1,4 @@
-// A run that is asked from another process: here, over a socket of this one.
+// Tests a run that another process controls. Here both ends are in this process, connected by a socket.
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { loadConfig } from "../../actors/config/load.ts";
 import { KedgeError } from "../../ffi/errors.ts";
@@ -19,14 +19,14 @@ const QUESTION: ChatRequest = {
   connectivity: false,
 };
 
-/** Two ends of a line. */
+/** Makes the two ends of a connection. */
 async function line(): Promise<[Channel, Channel]> {
   using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const [near, far] = await Promise.all([Deno.connect({ hostname: "127.0.0.1", port: listener.addr.port }), listener.accept()]);
   return [new Channel(near), new Channel(far)];
 }
 
-/** A run at the other end of a line, attached. */
+/** Makes a run at the other end of a connection. */
 function linked() {
   const runDir = Deno.makeTempDirSync(), { config } = loadConfig({ sets: [`runDir=${runDir}`] });
   const run = new LinkedRun(config), events: RunEvent[] = [];
@@ -65,7 +65,7 @@ Deno.test("when the run's process ends, pending requests fail; the state is star
   using given = linked();
   const { run, events, attach } = given;
   assertEquals((await run.status()).state, "starting");
-  const early = run.start(); // waits for it
+  const early = run.start(); // this waits for the connection
   const first = await attach(new FakeRun());
   assertEquals((await early).state, "running");
   const never = new FakeRun();

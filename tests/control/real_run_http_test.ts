@@ -1,4 +1,4 @@
-// A real run behind the endpoint: what the other tests see of a made-up one holds of it.
+// Tests a real run behind the endpoint, to confirm what the other tests check with a fake one.
 import { assert, assertEquals } from "@std/assert";
 import sharp from "sharp";
 import OpenAI from "openai";
@@ -41,7 +41,7 @@ Deno.test("a real run answers as its document says, sends events, and chats with
       "/v1/models",
     ];
     const all = () => Promise.all(records.map((path) => ask("GET", path)));
-    await all(); // of a run that has not begun
+    await all(); // for a run that has not begun
     assertEquals((await ask("POST", "/v1/pause")).error.state, "idle");
 
     const stream = await fetch(`${server.url}/v1/events`, { headers });

@@ -2,7 +2,7 @@ import { assertEquals, assertStringIncludes } from "@std/assert";
 import { histogramOf } from "../../control/page/histogram.js";
 import { writeReport } from "../../control/report/report.ts";
 
-/** The page of a run with these files. */
+/** Makes the page of a run with these files. */
 function pageOf(files: Readonly<Record<string, string>>): string {
   const folder = Deno.makeTempDirSync({ dir: "/tmp" });
   try {

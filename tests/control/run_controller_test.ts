@@ -112,7 +112,7 @@ Deno.test("the policy can be asked in words and pictures during training; change
     const { messages } = await new BoardDataset({}, { seed: 9, split: "val" }).sample(0), pieces: ChatPiece[] = [];
     const request = { ...QUESTION, messages, n: 2, connectivity: true };
     await control.pause();
-    await control.checkpoint(); // it rests now
+    await control.checkpoint(); // the run is paused now
     const reply = await control.chat(request, { onPiece: (piece) => pieces.push(piece) });
     assertEquals(reply.answers.length, 2);
     for (const [sample, { text, tokens, connectivity, finish }] of reply.answers.entries()) {

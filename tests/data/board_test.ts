@@ -85,7 +85,7 @@ Deno.test("a demonstration is right, and in the warm start as often as configure
     all.filter(({ demonstration, truth }) => gradeNumber({ response: demonstration, truth }).score === 1).length / all.length;
   assertEquals(right(problems({}, "train", 200)), 1);
   const warm = problems({ describe: 0, wrongReadings: 0.5 }, "warm", 1000);
-  // Both readings right: 1/4; both wrong with the same sum: some 2 %.
+  // Both readings are right in 1/4 of the cases; both are wrong with the same sum in about 2 %.
   assert(Math.abs(right(warm) - 0.27) < 0.06, `${right(warm)}`);
   assertEquals(right(problems({ describe: 0, wrongReadings: 0 }, "warm", 100)), 1);
 });

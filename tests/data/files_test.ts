@@ -11,7 +11,7 @@ import { inFolder, lines, shown, userParts } from "./rows.ts";
 
 const DATA = `${ROOT}/../shared/data/mathvision`, PARQUET = `${DATA}/test-00000-of-00001.parquet`;
 
-/** As assertEquals, which is slow on pictures. */
+/** Compares parts like assertEquals, which is slow for pictures. */
 function assertSameParts(actual: readonly Part[], expected: readonly Part[], what: string): void {
   assertEquals(actual.length, expected.length, what);
   for (const [i, part] of actual.entries()) {
@@ -49,7 +49,7 @@ Deno.test({
 
 const PICTURES = { "a.png": 1, "b.png": 2 };
 
-/** A dataset of rows, with pictures a.png of byte 1 and b.png of byte 2 in images/. */
+/** Opens a data set of rows, with pictures a.png of byte 1 and b.png of byte 2 in images/. */
 async function opened(folder: string, rows: readonly unknown[], options: ColumnOptions = {}): Promise<JsonLinesDataset> {
   Deno.mkdirSync(`${folder}/images`, { recursive: true });
   for (const [name, byte] of Object.entries(PICTURES)) Deno.writeFileSync(`${folder}/images/${name}`, new Uint8Array([byte]));
@@ -107,7 +107,8 @@ Deno.test("a link that leads out of the folder is refused", () =>
     );
     const link = ([from, to]: string[]) => `Deno.symlinkSync(${JSON.stringify(from)}, ${JSON.stringify(`${folder}/data/images/${to}`)});`;
     const code = [[`${folder}/secret.png`, "out.png"], ["a.png", "in.png"]].map(link).join("");
-    const { success } = await new Deno.Command("deno", { args: ["eval", code] }).output(); // a link takes more rights than tests have
+    // making a link needs more permissions than tests have
+    const { success } = await new Deno.Command("deno", { args: ["eval", code] }).output();
     assert(success);
     await assertRejects(() => dataset.sample(0), KedgeError, "leaves the folder");
     assertEquals(shown(await dataset.sample(1)), "[1]x");

@@ -9,15 +9,15 @@ import type { FormatName } from "../../data/formats.ts";
 
 /** The expected sample of a row. */
 export interface Expected {
-  /** Numbers of the pictures, in the order in which the prompt has them. */
+  /** The numbers of the pictures, in the prompt's order. */
   readonly pictures: readonly number[];
-  /** The last user's turn, each picture as its number in brackets. */
+  /** The last user turn, with each picture as its number in brackets. */
   readonly asked: string;
   readonly truth: unknown;
   readonly demonstration?: string;
 }
 
-/** A row with what it should be read as. */
+/** A row with the sample that it should give. */
 export interface FormatRow {
   readonly row: Readonly<Record<string, unknown>>;
   readonly expected: Expected;
@@ -64,7 +64,7 @@ export async function picture(i: number): Promise<Uint8Array<ArrayBuffer>> {
 const worked = (answer: string, i: number) =>
   [`The answer is \\boxed{${answer}}.`, `<think>I look.</think>\n<answer>${answer}</answer>`, answer][i % 3]!;
 
-/** How each format writes row i; `path` is that of its picture, beside the file. */
+/** Writes row i in a format. `path` is the path of its picture beside the file. */
 type Writer = (i: number, given: { path: string; bytes: Uint8Array; folder: string }) => FormatRow;
 const base64 = (bytes: Uint8Array) => (bytes as Uint8Array<ArrayBuffer>).toBase64();
 const dataUrl = (bytes: Uint8Array) => `data:image/png;base64,${base64(bytes)}`;
@@ -204,18 +204,21 @@ const llava: Writer = (i, { path }) => {
 
 const WRITERS: Readonly<Record<FormatName, Writer>> = { easyr1, verl, trl, openai, swift, llava };
 
-/** Rows of a format, in order. @param folder That of the file, for absolute paths. */
+/** Returns the rows of a format, in order. @param folder The file's folder, for absolute paths. */
 export async function formatRows(name: FormatName, folder: string): Promise<FormatRow[]> {
   const rows = Array.from({ length: ROWS }, async (_, i) => WRITERS[name](i, { path: `images/${i}.png`, bytes: await picture(i), folder }));
   return await Promise.all(rows);
 }
 
-/** The file of a format in a folder. */
+/** Returns the path of a format's file in a folder. */
 export function formatFile(name: FormatName, folder: string): string {
   return `${folder}/${name}.${name === "verl" ? "parquet" : name === "llava" ? "json" : "jsonl"}`;
 }
 
-/** Writes a file of every format into a folder, with the pictures beside them. That of verl, in Parquet, lies in this repository: tests/data/verl.parquet. */
+/**
+ * Writes a file of every format into a folder, with the pictures beside them. The Parquet file of verl is in this repository:
+ * tests/data/verl.parquet.
+ */
 export async function writeFormats(folder: string, names: readonly FormatName[]): Promise<Record<string, FormatRow[]>> {
   Deno.mkdirSync(`${folder}/images`, { recursive: true });
   await Promise.all(FACTS.map(async (_, i) => Deno.writeFileSync(`${folder}/images/${i}.png`, await picture(i))));

@@ -14,7 +14,7 @@ import { inFolder, userParts } from "./rows.ts";
 
 CpuDevice.open()[Symbol.dispose](); // a library that a test loads would count as its leak
 
-/** Which picture bytes are, by their number. */
+/** Makes a function that returns the number of a picture from its bytes. */
 async function numbers(): Promise<(bytes: unknown) => number> {
   const all = await Promise.all(Array.from({ length: ROWS }, async (_, i) => String(await picture(i))));
   return (bytes) => all.indexOf(String(bytes));

@@ -5,7 +5,7 @@ import { inFolder, lines, shown } from "./rows.ts";
 
 const HOST = "127.0.0.1";
 
-/** A hub on loopback with one data set, "owner/name", and what was asked of it. */
+/** Makes a hub on loopback with one data set, "owner/name", that records its requests. */
 function fakeHub(
   files: Readonly<Record<string, Uint8Array<ArrayBuffer>>>,
 ): Deno.HttpServer<Deno.NetAddr> & { url: string; asked: string[] } {

@@ -1,5 +1,5 @@
 /**
- * A hub on loopback with one model, "owner/name", whose large files are handed over by another server, as the real one does it.
+ * Makes a hub on loopback with one model, "owner/name". Another server delivers its large files, as for the real hub.
  *
  * @module
  */
@@ -13,14 +13,14 @@ export interface Asked {
   readonly range: string | null;
 }
 
-/** The hub, and how it misbehaves. */
+/** The hub, and settings to make it misbehave. */
 export interface ModelHub {
   readonly url: string;
   readonly commit: string;
   readonly asked: Asked[];
   /** The next large file ends at this byte. */
   cutAt: number | undefined;
-  /** Large files come with another byte. */
+  /** Large files arrive with one byte changed. */
   spoiled: boolean;
   close(): Promise<void>;
 }
@@ -50,7 +50,7 @@ export function fakeModelHub(files: Readonly<Record<string, Uint8Array<ArrayBuff
     const pull = async (to: ReadableStreamDefaultController) => {
       const { value, done } = halves.next();
       if (!done) return to.enqueue(value);
-      await new Promise((then) => setTimeout(then, 50)); // so that what was sent has come
+      await new Promise((then) => setTimeout(then, 50)); // so that the sent bytes have arrived
       to.error(new Error("cut off"));
     };
     return new Response(new ReadableStream({ pull }), { status });

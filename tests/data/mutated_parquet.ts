@@ -10,7 +10,7 @@ import { ParquetDataset } from "../../data/parquet.ts";
 import { KedgeError } from "../../ffi/errors.ts";
 import { Draws } from "../control/http/mutator.ts";
 
-/** Bytes of which some are others, or are missing, or come twice; half of the changes in the footer, which says where all else is. */
+/** Returns the file with some bytes changed, missing or repeated. Half of the changes are in the footer, which describes the rest. */
 function damaged(file: Uint8Array<ArrayBuffer>, draws: Draws): Uint8Array<ArrayBuffer> {
   const bytes = file.slice(), footer = new DataView(bytes.buffer).getUint32(bytes.length - 8, true) + 8;
   const place = () => draws.chance(2) ? bytes.length - 1 - draws.below(footer) : draws.below(bytes.length);

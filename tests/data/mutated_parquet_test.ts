@@ -1,6 +1,7 @@
 /**
- * A damaged Parquet file gives rows or an error of its own, in bounded time and memory: four copies, of which one was read for ever; with `--slow` 200 of each
- * file, by a new seed, and of one of real data where it is there. `--seed=N` repeats.
+ * Tests that a damaged Parquet file gives rows or an error, in bounded time and memory. It reads four copies, one of which was once read
+ * forever. With `--slow` it reads 200 copies of each file with a new seed, also of a file of real data if that exists. `--seed=N` repeats a
+ * run.
  */
 import { assert, assertEquals } from "@std/assert";
 import { runChild } from "../child.ts";
@@ -12,7 +13,7 @@ import { inFolder } from "./rows.ts";
 const SLOW = Deno.args.includes("--slow"),
   SEED = Number(Deno.args.find((arg) => arg.startsWith("--seed="))?.slice(7) ?? Date.now() % 2 ** 31);
 const REAL = `${ROOT}/../shared/data/mathvision/test-00000-of-00001.parquet`;
-/** MiB that the process takes at most, Deno and all: the real file has two. */
+/** The maximum MiB of the process, including Deno. The real file has two. */
 const MOST = 600;
 
 /** Returns the outcome of each copy, by its number. */

@@ -1,4 +1,4 @@
-/** Pages of Parquet that say what cannot be, and pages of every encoding. */
+/** Tests Parquet pages with impossible headers, and pages of every encoding. */
 import { assertEquals, assertRejects } from "@std/assert";
 import { type ColumnMetaData, type FileMetaData, parquetMetadataAsync, parquetReadObjects } from "hyparquet";
 import { ParquetCursor } from "../../data/parquet_cursor.ts";
@@ -8,14 +8,14 @@ import { ROOT } from "../root.ts";
 
 const PLAIN = 0, DICTIONARY = 8, DELTA = 5, SHARED = 7;
 
-/** A whole number as Parquet writes it: seven bits a byte. */
+/** Encodes a whole number as Parquet does: seven bits per byte. */
 function number(value: number): number[] {
   return value < 128 ? [value] : [value % 128 + 128, ...number(Math.floor(value / 128))];
 }
 
 const signed = (value: number) => number(value < 0 ? -2 * value - 1 : 2 * value);
 
-/** A struct of numbers, or of structs, by their fields' numbers, which are below 16 and go up by 15 at most. */
+/** Encodes a struct of numbers or structs by field ids, which are below 16 and increase by at most 15. */
 function struct(fields: Readonly<Record<number, number | number[]>>): number[] {
   let last = 0;
   const written = Object.entries(fields).flatMap(([id, value]) => {
@@ -26,22 +26,22 @@ function struct(fields: Readonly<Record<number, number | number[]>>): number[] {
   return [...written, 0];
 }
 
-/** A page of the first version. */
+/** Makes a page of the first version. */
 const first = (values: number, encoding: number, body: number[]) => [
   ...struct({ 1: 0, 2: body.length, 3: body.length, 5: struct({ 1: values, 2: encoding, 3: 3, 4: 3 }) }),
   ...body,
 ];
 
-/** A page of the second version. */
+/** Makes a page of the second version. */
 const second = (about: Readonly<Record<number, number>>, body: number[]) => [
   ...struct({ 1: 3, 2: body.length, 3: body.length, 8: struct(about) }),
   ...body,
 ];
 
 const sized = (bytes: number[]) => [bytes.length, 0, 0, 0, ...bytes];
-const TWO = [...sized([...number(2 * 2), 1])]; // two values, both there
+const TWO = [...sized([...number(2 * 2), 1])]; // two values, neither null
 
-/** The rows of a column of these pages. */
+/** Reads the rows of a column with these pages. */
 async function read(pages: readonly number[][], { type = "INT32", rows = 2 }: { type?: ColumnMetaData["type"]; rows?: number } = {}) {
   const bytes = Uint8Array.from(pages.flat()), path = ["x"], size = BigInt(bytes.length);
   const meta = {
@@ -102,7 +102,8 @@ Deno.test("runs are counted as they are read", () => {
     const cursor = new ParquetCursor(Uint8Array.from(bytes));
     return [cursor.runs(options), cursor.at];
   };
-  assertEquals(counted([6, 1, 3, 0b10110101], { width: 1, count: 8, most: 1 }), [3 + 3, 4]); // three ones, then five of 1, 0, 1, 0, 1
+  // three ones, then the five values 1, 0, 1, 0, 1
+  assertEquals(counted([6, 1, 3, 0b10110101], { width: 1, count: 8, most: 1 }), [3 + 3, 4]);
   assertEquals(counted([3, 0b11100100, 0b11], { width: 2, count: 8, most: 3 }), [2, 3]);
 });
 

@@ -1,8 +1,8 @@
-/** Files of rows that tests make for themselves. */
+/** Makes data files for tests. */
 import type { Part } from "../../model/processor/messages.ts";
 import type { Sample } from "../../data/sample.ts";
 
-/** Runs with a folder that is gone afterwards. */
+/** Runs a function with a folder that is removed afterwards. */
 export async function inFolder(run: (folder: string) => Promise<void>): Promise<void> {
   const folder = Deno.makeTempDirSync();
   try {
@@ -12,18 +12,18 @@ export async function inFolder(run: (folder: string) => Promise<void>): Promise<
   }
 }
 
-/** Rows as lines of JSON. */
+/** Formats rows as lines of JSON. */
 export function lines(rows: readonly unknown[]): string {
   return rows.map((row) => JSON.stringify(row) + "\n").join("");
 }
 
-/** The user's parts. */
+/** Returns the parts of the user turn. */
 export function userParts(sample: Sample): readonly Part[] {
   const content = sample.messages.at(-1)!.content;
   return typeof content === "string" ? [{ type: "text", text: content }] : content;
 }
 
-/** The user's turn as text, each picture as its first byte in brackets. */
+/** Returns the user turn as text, with each picture as its first byte in brackets. */
 export function shown(sample: Sample): string {
   return userParts(sample).map((part) => {
     if (part.type === "text") return part.text;

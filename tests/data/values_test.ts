@@ -10,7 +10,7 @@ import type { Sample } from "../../data/sample.ts";
 import type { ImageSource } from "../../model/processor/messages.ts";
 import { inFolder, lines, shown, userParts } from "./rows.ts";
 
-/** Rows that are read in a folder with pictures a.png of byte 1 and b.png of byte 2. */
+/** Reads rows in a folder with pictures a.png of byte 1 and b.png of byte 2. */
 async function read(folder: string, rows: readonly unknown[], options: FileOptions = {}) {
   for (const [name, byte] of [["a", 1], ["b", 2]] as const) Deno.writeFileSync(`${folder}/${name}.png`, new Uint8Array([byte]));
   Deno.writeTextFileSync(`${folder}/rows.jsonl`, lines(rows));
@@ -97,7 +97,7 @@ Deno.test("an absolute path is read below the file's folder, imageDir, or a fold
     assertEquals(shown(await moved.sample(1)), "[3]q");
   }));
 
-/** The texts of a row's prompt, and what was noted. */
+/** Returns the texts of a row's prompt, and the notes. */
 async function asked(folder: string, row: Record<string, unknown>, options: ColumnOptions = {}) {
   const notes: string[] = [], sample = await (await read(folder, [row], { ...options, onNote: (note) => notes.push(note) })).sample(0);
   return { text: shown(sample), notes: notes.filter((note) => !note.includes(": rows of ")), sample };

@@ -1,4 +1,4 @@
-/** Who has no token gets nothing, and changes nothing. */
+/** Tests that a client without the token gets nothing and changes nothing. */
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { serveControl } from "../../../control/http/serve.ts";
 import { endpoint, raw } from "./endpoint.ts";
@@ -109,7 +109,7 @@ Deno.test("listening beyond this machine needs a token from the caller", async (
   for (const token of ["", "short", "with a space", "ümlaut-token", "line\nbreak-token"]) {
     assertThrows(() => serveControl(new FakeRun(), { token, port: 0 }), RangeError, "Cannot use this token");
   }
-  // A port that is taken leaves nothing behind.
+  // A port that is in use leaves nothing behind.
   await using end = endpoint();
   const run = new FakeRun();
   assertThrows(() => serveControl(run, { port: Number(new URL(end.server.url).port) }), RangeError, "Give another HOST:PORT");

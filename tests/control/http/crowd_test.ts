@@ -22,7 +22,7 @@ class Crowd implements Disposable {
     }
   }
 
-  /** Sends more on the one that came last. @returns Milliseconds until it was closed; undefined where it was not within `time`. */
+  /** Sends more on the newest connection. @returns Milliseconds until it was closed; undefined if it was not closed within `time`. */
   async trickle(text: string, { every, time }: { every: number; time: number }): Promise<number | undefined> {
     const connection = this.#connections.at(-1)!, start = performance.now(), buffer = new Uint8Array(1000);
     let isOpen = true;

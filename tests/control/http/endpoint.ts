@@ -3,7 +3,7 @@ import type { ServeOptions } from "../../../control/http/options.ts";
 import type { RunState } from "../../../actors/run_control.ts";
 import { FakeRun } from "./fake_run.ts";
 
-/** Waits until something is so. */
+/** Waits until a condition holds. */
 export async function until(isSo: () => boolean, options: { within?: number; what: string }): Promise<void> {
   const { within = 5000, what } = options, end = performance.now() + within;
   while (!isSo()) {
@@ -19,13 +19,13 @@ export interface Endpoint extends AsyncDisposable {
   readonly server: ControlServer;
   /** The unexpected errors so far. */
   readonly surprises: unknown[];
-  /** Asks with the token, unless headers say otherwise. */
+  /** Sends a request with the token, unless headers replace it. */
   ask(path: string, init?: RequestInit): Promise<Response>;
-  /** Asks with a JSON body. */
+  /** Sends a request with a JSON body. */
   send(method: string, path: string, body: unknown): Promise<Response>;
 }
 
-/** Opens one on a free port. It takes any number of requests unless options say otherwise. */
+/** Opens an endpoint on a free port. It accepts any number of requests, unless options limit them. */
 export function endpoint(options: ServeOptions & { state?: RunState } = {}): Endpoint {
   const { state = "running", ...rest } = options, run = new FakeRun(state), surprises: unknown[] = [];
   const rate = { perSecond: 1e6, burst: 1e6 };
@@ -45,7 +45,7 @@ export function endpoint(options: ServeOptions & { state?: RunState } = {}): End
   };
 }
 
-/** Bytes over a connection of one's own, and what comes back until it ends or the time is over. */
+/** Sends bytes on a new connection, and returns the answer's bytes until the connection ends or the time is over. */
 export async function raw(
   url: string,
   options: { text: string | Uint8Array; time?: number },
@@ -69,7 +69,7 @@ export async function raw(
       answer += decoder.decode(buffer.subarray(0, read), { stream: true });
     }
   } catch {
-    // Reset, or closed by the timer.
+    // The connection was reset, or closed by the timer.
   }
   clearTimeout(timer);
   if (ended) connection.close();

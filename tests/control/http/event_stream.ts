@@ -11,7 +11,7 @@ export class EventReader implements AsyncDisposable {
   readonly #reader: ReadableStreamDefaultReader<Uint8Array>;
   readonly #decoder = new TextDecoder();
   #text = "";
-  /** Comments that came. */
+  /** The number of comments so far. */
   comments = 0;
 
   constructor(answer: Response) {
@@ -38,7 +38,7 @@ export class EventReader implements AsyncDisposable {
     }
   }
 
-  /** That many events. */
+  /** Returns the next `count` events. */
   async take(count: number): Promise<ReadEvent[]> {
     const events: ReadEvent[] = [];
     while (events.length < count) {

@@ -1,4 +1,4 @@
-/** Server-sent events: order, coming back, slow clients, and nothing left behind. */
+/** Tests server-sent events: order, reconnection, slow clients, and clean-up. */
 import { assert, assertEquals } from "@std/assert";
 import { type Endpoint, endpoint, raw, until } from "./endpoint.ts";
 import { EventReader } from "./event_stream.ts";
@@ -59,7 +59,7 @@ Deno.test("an id that is too old, of another process, or none at all is answered
     assertEquals([id, ...got.map(({ event }) => event)], [id, "status", "reset", "note"]);
     assertEquals([got[0]!.id, got[2]!.data.text], [undefined, "after"]);
   }
-  // The last one in the ring is in it.
+  // The last event in the ring is still available.
   const last = (await (async () => {
     await using fresh = await join(end);
     return (await fresh.take(1))[0]!;

@@ -22,9 +22,9 @@ export const ANSWER = ["The", " red", " number", " is", " 4", "2", "."];
 
 const STEPS = [1, 2, 3, 5];
 
-/** A run in memory, without a model: the states, answers and refusals of a real one. */
+/** A run in memory without a model. It has the states, answers and refusals of a real run. */
 export class FakeRun implements RunControl {
-  /** Calls of anything that changes the run or asks its policy. */
+  /** The number of calls that change the run or ask its policy. */
   calls = 0;
   /** Milliseconds between two tokens. */
   pace = 0;
@@ -34,9 +34,9 @@ export class FakeRun implements RunControl {
   readonly asked: ChatRequest[] = [];
   /** Chats that were cancelled. */
   aborted = 0;
-  /** Chats under way. */
+  /** The number of running chats. */
   chatting = 0;
-  /** Resolves chats; undefined: they need not wait. */
+  /** Chats wait for this promise; undefined: they do not wait. */
   gate: Promise<void> | undefined;
   readonly #listeners = new Set<(event: RunEvent) => void>();
   #config: Config = loadConfig().config;
@@ -52,7 +52,7 @@ export class FakeRun implements RunControl {
     return this.#listeners.size;
   }
 
-  /** Puts it into a state, as if it had come there by itself. */
+  /** Sets the state, as if the run had reached it by itself. */
   become(state: RunState): void {
     this.#state = state;
     this.emit({ kind: "status", data: this.#status() });
@@ -246,7 +246,7 @@ export class FakeRun implements RunControl {
   }
 }
 
-/** Waits some milliseconds; no longer than until `given` rejects. */
+/** Waits some milliseconds, unless `given` rejects earlier. */
 async function pause(time: number, given: Promise<never>): Promise<void> {
   let timer: ReturnType<typeof setTimeout> | undefined;
   try {

@@ -85,7 +85,7 @@ const HEADERS: [string, string][] = [
   ["expect", "100-continue"],
 ];
 
-/** One random request, and what it came to. */
+/** Sends one random request, and returns the kind of its result. */
 async function oneRequest(end: Endpoint, options: { draws: Draws; check: OpenApiCheck }): Promise<string> {
   const { draws, check } = options;
   if (draws.chance(12)) return await rawRequest(end, draws);
@@ -116,7 +116,7 @@ async function oneRequest(end: Endpoint, options: { draws: Draws; check: OpenApi
     return String(answer.status);
   } catch (error) {
     if (stop.signal.aborted) return "broken off";
-    // A body that is refused before it is read may end the connection under the client's writing.
+    // A body that is refused before it is read may close the connection while the client still writes.
     if (error instanceof TypeError && body !== null) return "no answer";
     throw new Error(`${where}: ${error instanceof Error ? error.message : error}`, { cause: error });
   } finally {
@@ -142,7 +142,7 @@ function bodyOf(draws: Draws, path: string): BodyInit {
   }
 }
 
-/** A body that comes slowly; sometimes too slowly. */
+/** Makes a body that arrives slowly, and sometimes too slowly. */
 function dripping(draws: Draws): ReadableStream<Uint8Array> {
   let left = draws.below(5), timer: ReturnType<typeof setTimeout> | undefined;
   const pause = draws.chance(10) ? 60 : 2;
@@ -156,7 +156,7 @@ function dripping(draws: Draws): ReadableStream<Uint8Array> {
   });
 }
 
-/** Bytes that are no request, or only the beginning of one. */
+/** Sends bytes that are not a request, or only the beginning of one. */
 async function rawRequest(end: Endpoint, draws: Draws): Promise<string> {
   const host = draws.one(["localhost", "evil.example", "a b", "[", "127.0.0.1:x", "", "localhost:99999"]);
   const lines = [
@@ -197,7 +197,7 @@ Deno.test(`${COUNT} random requests`, async () => {
     seed = (given ? Number(given.slice(7)) : Date.now()) >>> 0,
     tally: Record<string, number> = {};
   let count = 0;
-  // The clock of the limits goes a second ahead with each request, so that wrong tokens do not shut the others out.
+  // The limits' clock advances a second with each request, so that wrong tokens do not block the other requests.
   const end = endpoint({ limits: { bodyTime: 100, chatBodyTime: 100, idle: 2000 }, page: { html: "shell" }, now: () => count * 1000 });
   try {
     const check = new OpenApiCheck(await (await end.ask("/openapi.json")).json());
@@ -205,7 +205,7 @@ Deno.test(`${COUNT} random requests`, async () => {
     const work = async () => {
       while (count < COUNT) {
         if (++count % (COUNT / 16) === 0) resident.push(Deno.memoryUsage().rss);
-        // Each request depends on the seed and its number only.
+        // Each request depends only on the seed and its number.
         const draws = new Draws(seed ^ Math.imul(count, 0x9e3779b1));
         // deno-lint-ignore no-await-in-loop -- one after the other
         const came = await oneRequest(end, { draws, check });

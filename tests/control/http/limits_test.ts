@@ -1,4 +1,4 @@
-/** Bodies, headers, rates and connections have bounds. */
+/** Tests the limits of bodies, headers, rates and connections. */
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { TokenBuckets } from "../../../control/http/token_bucket.ts";
 import { endpoint, raw, until } from "./endpoint.ts";
@@ -50,7 +50,7 @@ Deno.test("a body that does not arrive in time is refused", async () => {
     body: chunks({ count: 100, bytes: 1, pause: 50 }),
   });
   assertEquals([drip.status, (await drip.json()).error.code], [408, "body_too_slow"]);
-  // One that breaks off.
+  // A body whose connection ends.
   await raw(end.server.url, { text: `${start}Content-Length: 100\r\n\r\n{`, time: 20 });
   await until(() => end.server.counts().connections <= 1 && end.server.counts().bodyBytes === 0, {
     what: "the broken connection being gone",

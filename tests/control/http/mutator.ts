@@ -1,4 +1,4 @@
-/** Draws of a seed: the same seed, the same draws. */
+/** Random draws from a seed. */
 export class Draws {
   #state: number;
 
@@ -84,7 +84,7 @@ export function mutated(value: unknown, draws: Draws): unknown {
   return Object.fromEntries(entries);
 }
 
-/** A JSON text with some of its characters changed. */
+/** Returns a JSON text with some of its characters changed. */
 export function garbled(text: string, draws: Draws): string {
   const letters = [...text];
   for (let i = draws.below(4); i >= 0; i--) {

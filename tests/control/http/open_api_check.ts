@@ -10,11 +10,11 @@ interface Document {
   components: { schemas: Record<string, object> };
 }
 
-/** Holds answers against the document that the server gives of itself. */
+/** Checks answers against the server's own document. */
 export class OpenApiCheck {
   readonly #document: Document;
   readonly #schemas = new Map<object, z.ZodType>();
-  /** Statuses that were seen, as "GET /v1/status 200". */
+  /** The statuses so far, such as "GET /v1/status 200". */
   readonly seen = new Set<string>();
 
   constructor(document: unknown) {

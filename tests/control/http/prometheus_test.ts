@@ -1,4 +1,4 @@
-/** /metrics as Prometheus reads it. */
+/** Tests that Prometheus can read /metrics. */
 import { assert, assertEquals } from "@std/assert";
 import { endpoint } from "./endpoint.ts";
 

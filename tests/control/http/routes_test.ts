@@ -5,7 +5,7 @@ import { KedgeError } from "../../../ffi/errors.ts";
 import { endpoint } from "./endpoint.ts";
 import { OpenApiCheck } from "./open_api_check.ts";
 
-/** Asks, and checks the answer against the document. */
+/** Makes a function that sends a request and checks the answer against the document. */
 async function opened(options: Parameters<typeof endpoint>[0] = {}) {
   const end = endpoint(options), check = new OpenApiCheck(await (await end.ask("/openapi.json")).json());
   const ask = async (method: string, path: string, init: RequestInit & { json?: unknown } = {}) => {
@@ -65,7 +65,7 @@ Deno.test("each route answers as the document says", async () => {
   assertEquals(chat.choices[0].message.content, "The red number is 42.");
   assertEquals(chat.choices[0].connectivity.anchors.length, 7);
   assertEquals((await ask("POST", "/v1/stop")).body.state, "stopped");
-  // The events do not end: their first bytes are read elsewhere.
+  // Event streams do not end; another test reads their beginning.
   const answered = new Set([...end.check.seen].filter((each) => each.endsWith(" 200")).map((each) => each.replace(" 200", "")));
   assertEquals(end.check.routes.map(({ method, path }) => `${method} ${path}`).filter((each) => !answered.has(each)), [
     "GET /v1/events",
@@ -148,7 +148,7 @@ Deno.test("unknown paths are 404, wrong methods 405 with Allow, HEAD is like GET
     // deno-lint-ignore no-await-in-loop -- one after the other
     const answer = await end.ask(path);
     // deno-lint-ignore no-await-in-loop -- one after the other
-    const { error } = await answer.json(); // "/" and "/docs": no page is there
+    const { error } = await answer.json(); // "/" and "/docs": this endpoint has no page
     assertEquals([path, answer.status, error.type], [path, 404, "not_found_error"]);
   }
   const wrong = await end.ask("/v1/status", { method: "DELETE" });
@@ -245,7 +245,7 @@ Deno.test("a body that is not UTF-8 is refused", async () => {
     }
   }
   assertEquals([end.run.calls, end.server.counts().bodyBytes, end.surprises], [0, 0, []]);
-  // Characters beyond ASCII, and half a surrogate that JSON spells out, are UTF-8.
+  // Characters beyond ASCII, and a lone surrogate that JSON escapes, are valid UTF-8.
   const good = await end.send("POST", "/v1/chat/completions", { messages: [{ role: "user", content: "\u00e9\u{1f642}\ud800" }] });
   await good.body?.cancel();
   assertEquals(good.status, 200);
