@@ -27,7 +27,7 @@ function assemble(header: unknown, dataBytes: number): Uint8Array {
   return file;
 }
 
-/** Returns the message with which the bytes are refused. It must be a BadData error that names the file. */
+/** Returns the message with which the bytes are refused. The error must be "BadCheckpoint" and name the file. */
 function refusal(bytes: Uint8Array): string {
   const path = Deno.makeTempFileSync();
   try {
