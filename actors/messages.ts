@@ -8,7 +8,7 @@ import type { Finish } from "../model/engine/completion.ts";
 import type { ConnectivityOptions } from "../model/connectivity.ts";
 import type { RegionBox } from "../model/regions.ts";
 import type { Grid } from "../model/prompt.ts";
-import type { TunableChanges } from "./config/tunable.ts";
+import type { CommandArgument, CommandName, CommandReply, RunStatus, Tuning } from "./run_commands.ts";
 import type { VppoOptions } from "../rl/credit/vppo.ts";
 import type { AtrlOptions } from "../rl/atrl/options.ts";
 import type { RewardInput } from "../verify/reward.ts";
@@ -177,21 +177,18 @@ export type PolicyReplies = {
 /** What `critic` answers. */
 export type CriticMessage =
   | { readonly type: "score"; readonly samples: readonly RewardInput[] }
-  /**
-   * `weights` f32 [tokens] device, `logprobs` f32 [tokens] host, `groups`: lent. The advantages, f32 [tokens] device, come moved, and the reference's
-   * log-probs, f32 [tokens] host, where a divergence asks for them.
-   */
+  /** All tensors are lent; the advantages, f32 [tokens] device, come moved. */
   | {
     readonly type: "advantages";
     readonly rewards: readonly number[];
     readonly parts: Readonly<Record<string, readonly number[]>>;
     readonly keys: readonly string[];
     readonly lengths: readonly number[];
+    /** f32 [tokens] device. */
     readonly weights: TensorHandle;
-    readonly groups: readonly GroupMessage[];
+    /** With a divergence in the reward: the log-probs of the policy, as sampled, and of the reference, f32 [tokens] host each. */
+    readonly divergence?: { readonly logprobs: TensorHandle; readonly reference: TensorHandle };
     readonly klCoefficient: number;
-    /** That the answers were sampled at. */
-    readonly temperature: number;
     readonly baselines?: readonly number[];
   };
 
@@ -207,14 +204,7 @@ export interface RewardMessage {
 /** Of `critic`, by message. */
 export type CriticReplies = {
   score: { readonly rewards: readonly RewardMessage[] };
-  advantages: {
-    readonly advantages: TensorHandle;
-    readonly base: readonly number[];
-    readonly reference?: TensorHandle;
-    /** Of divergence "full", moved. */
-    readonly referenceHidden?: TensorHandle;
-    readonly metrics: Readonly<Record<string, number>>;
-  };
+  advantages: { readonly advantages: TensorHandle; readonly metrics: Readonly<Record<string, number>> };
 };
 
 /** What `anchor_detector` answers. */
@@ -309,66 +299,42 @@ export type LoaderReplies = {
   prints: DataPrints;
 };
 
+/** A command to `trainer`. */
+export type CommandMessage = {
+  readonly [C in CommandName]: { readonly type: C; readonly argument?: CommandArgument<C> | undefined };
+}[CommandName];
+
 /** What `trainer` answers. What it is asked in a state that does not allow it is refused with a KedgeError `State`. */
 export type TrainerMessage =
+  | CommandMessage
   /** Trains; the reply comes at the end. */
   | { readonly type: "start" }
-  /** Ends the run after the step under way, with a checkpoint. */
-  | { readonly type: "stop" }
-  /** Before the next step. */
-  | { readonly type: "pause" }
-  | { readonly type: "resume" }
   | { readonly type: "status" }
-  /** After the step under way. */
-  | { readonly type: "checkpoint" }
-  | { readonly type: "evaluate" }
-  /** Changes live-tunable fields, by path, from the step after the one under way. They have been checked against `tunableSchema`. */
-  | { readonly type: "tune"; readonly changes: TunableChanges }
   /** Asks the policy between two of its messages: the prompt comes moved, the answers go moved, and their tokens before them as {@linkcode TokenPart}. */
   | { readonly type: "generate"; readonly prompt: PromptMessage; readonly sampling: ChatSamplingMessage };
 
 /** How a run stands. */
-export interface TrainerStatus {
-  /** Where the run is. "stopped": ended before its last step. */
-  readonly state: "starting" | "warm-start" | "running" | "paused" | "stopping" | "stopped" | "done" | "failed";
-  /** Steps that are done. */
-  readonly step: number;
-  /** Steps of the whole run. */
-  readonly maxSteps: number;
-  /** Whether it pauses before the next step, or does already. */
-  readonly pausing: boolean;
-  /** Bytes that each actor holds. */
-  readonly accounts: Readonly<Record<string, number>>;
-}
+export type TrainerStatus = RunStatus;
 
 /** A change of live-tunable fields. */
-export interface TuningReply {
-  /** Fields that have another value now, by path. */
-  readonly changed: readonly { readonly path: string; readonly from: unknown; readonly to: unknown }[];
-  /** The first step that is made with them. */
-  readonly fromStep: number;
-}
+export type TuningReply = Tuning;
 
-/** Of `trainer`, by message. */
-export type TrainerReplies = {
-  start: TrainerStatus;
-  stop: TrainerStatus;
-  pause: TrainerStatus;
-  resume: TrainerStatus;
-  status: TrainerStatus;
-  checkpoint: { readonly step: number; readonly path: string };
-  evaluate: { readonly step: number; readonly metrics: Readonly<Record<string, number>> };
-  tune: TuningReply;
-  generate: { readonly step: number; readonly answers: AnswersMessage };
-};
+/** The replies of `trainer`, by message. */
+export type TrainerReplies =
+  & { readonly [C in CommandName]: CommandReply<C> }
+  & {
+    readonly start: RunStatus;
+    readonly status: RunStatus;
+    readonly generate: { readonly step: number; readonly answers: AnswersMessage };
+  };
 
 /** What `trainer` tells. */
 export type TrainerEvent =
-  | { readonly kind: "status"; readonly status: TrainerStatus }
+  | { readonly kind: "status"; readonly status: RunStatus }
   /** A line of metrics.jsonl. */
   | { readonly kind: "metrics"; readonly line: Readonly<Record<string, unknown>> }
   /** A step's answers are in rollouts.jsonl. */
   | { readonly kind: "rollouts"; readonly step: number; readonly samples: number }
   | { readonly kind: "checkpoint"; readonly step: number }
-  | { readonly kind: "tuned"; readonly tuning: TuningReply }
+  | { readonly kind: "tuned"; readonly tuning: Tuning }
   | { readonly kind: "note"; readonly text: string };

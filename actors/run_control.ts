@@ -5,48 +5,21 @@
  */
 import type { Config } from "./config/schema.ts";
 import type { Message } from "../model/processor/messages.ts";
+import type { Commands, RunStatus, Tuning } from "./run_commands.ts";
 
-/** Where a run is. "idle": not started by this process yet. "stopped": ended before its last step; it can be started again. */
-export const RUN_STATES = ["idle", "starting", "warm-start", "running", "paused", "stopping", "stopped", "done", "failed"] as const;
-
-/** One of {@linkcode RUN_STATES}. */
-export type RunState = typeof RUN_STATES[number];
-
-/** How a run stands. */
-export interface RunStatus {
-  /** Where it is. */
-  readonly state: RunState;
-  /** The run's name. */
-  readonly name: string;
-  /** Steps that are done. */
-  readonly step: number;
-  /** Steps of the whole run. */
-  readonly maxSteps: number;
-  /** Whether it pauses before its next step; true from the request on, while `state` may still be "running". */
-  readonly pausing: boolean;
-  /** Bytes that each actor holds. */
-  readonly accounts: Readonly<Record<string, number>>;
-  /** Why it failed. */
-  readonly error?: string | undefined;
-}
-
-/** A live-tuned field. */
-export interface TunedField {
-  /** As "optim.lr". */
-  readonly path: string;
-  /** Its value before. */
-  readonly from: unknown;
-  /** Its value now. */
-  readonly to: unknown;
-}
-
-/** What a change of live-tunable fields came to. */
-export interface Tuning {
-  /** Fields that have another value now; those that had it already are left out. */
-  readonly changed: readonly TunedField[];
-  /** The first step that is made with it. */
-  readonly fromStep: number;
-}
+export {
+  type CommandArgument,
+  type CommandName,
+  type CommandReply,
+  COMMANDS,
+  type Commands,
+  type CommandWords,
+  RUN_STATES,
+  type RunState,
+  type RunStatus,
+  type TunedField,
+  type Tuning,
+} from "./run_commands.ts";
 
 /** What happened, told to all who listen. */
 export type RunEvent =
@@ -176,7 +149,7 @@ export interface StepRollouts {
  * A run, to be watched and steered. What it is asked in a state that does not allow it is refused with a KedgeError `State`, whose details have the `state`; asked
  * twice for the same, it does it once and answers twice.
  */
-export interface RunControl {
+export interface RunControl extends Commands {
   /** As it is in use: live-tuned fields have their new values. */
   config(): Config;
   /** Fields that were tuned, by path, with their values now. */
@@ -185,23 +158,6 @@ export interface RunControl {
   status(): Promise<RunStatus>;
   /** Starts it, or goes on from its last checkpoint; returns when it is under way. */
   start(): Promise<RunStatus>;
-  /** Pauses before the next step. */
-  pause(): Promise<RunStatus>;
-  /** Goes on after a pause. */
-  resume(): Promise<RunStatus>;
-  /** Ends it after the step under way, with a checkpoint. */
-  stop(): Promise<RunStatus>;
-  /** Writes a checkpoint after the step under way. */
-  checkpoint(): Promise<{ readonly step: number; readonly path: string }>;
-  /** Evaluates after the step under way. */
-  evaluate(): Promise<{ readonly step: number; readonly metrics: Readonly<Record<string, number>> }>;
-  /**
-   * Changes live-tunable fields.
-   *
-   * @param changes By path; checked by the caller against `tunableSchema`.
-   * @throws {KedgeError} `State` for one that this run cannot change, as a KL coefficient without a reference.
-   */
-  tune(changes: Readonly<Record<string, unknown>>): Promise<Tuning>;
   /**
    * Asks the policy between two of its steps.
    *

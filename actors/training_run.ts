@@ -6,19 +6,11 @@
 import { CpuDevice } from "../ffi/cpu_device.ts";
 import type { Prompt } from "../model/prompt.ts";
 import { openOwner } from "../tensor/owner.ts";
-import type { TunableChanges } from "./config/tunable.ts";
-import { type ConfigSource, loadConfig } from "./config/load.ts";
+import { type ConfigSource, type LoadedConfig, loadedConfig } from "./config/load.ts";
 import type { Config } from "./config/types.ts";
-import type {
-  ChatSamplingMessage,
-  TokenPart,
-  TrainerEvent,
-  TrainerMessage,
-  TrainerReplies,
-  TrainerStatus,
-  TuningReply,
-} from "./messages.ts";
+import type { ChatSamplingMessage, CommandMessage, TokenPart, TrainerEvent, TrainerMessage, TrainerReplies } from "./messages.ts";
 import { type HeldAnswers, heldAnswers, holdPrompt, promptMessage } from "./prompts.ts";
+import { type CommandArgument, CommandedRun, type CommandName, type CommandReply, type RunStatus } from "./run_commands.ts";
 import { modelFolder } from "./run/model_folder.ts";
 import { openRunFolder, type RunFolder } from "./run/run_folder.ts";
 import { writeWhole } from "./run/whole_file.ts";
@@ -69,12 +61,12 @@ export interface Question {
  * Deno.removeSync(runDir, { recursive: true });
  * ```
  */
-export class TrainingRun implements AsyncDisposable {
+export class TrainingRun extends CommandedRun implements AsyncDisposable {
   readonly #opener: CpuDevice;
   readonly #lock: Disposable;
   readonly #trainer: Actor<TrainerMessage, TrainerReplies>;
   readonly #note: (text: string) => void;
-  #started: Promise<TrainerStatus> | undefined;
+  #started: Promise<RunStatus> | undefined;
   #trackers: Trackers | undefined;
 
   private constructor(
@@ -84,12 +76,13 @@ export class TrainingRun implements AsyncDisposable {
     readonly path: string,
     /** Where its tensors in this thread are. */
     readonly memory: ActorMemory,
-    own: { opener: CpuDevice; lock: Disposable; trainer: Actor<TrainerMessage, TrainerReplies>; note: (text: string) => void },
+    parts: { opener: CpuDevice; lock: Disposable; trainer: Actor<TrainerMessage, TrainerReplies>; note: (text: string) => void },
   ) {
-    this.#opener = own.opener;
-    this.#lock = own.lock;
-    this.#trainer = own.trainer;
-    this.#note = own.note;
+    super();
+    this.#opener = parts.opener;
+    this.#lock = parts.lock;
+    this.#trainer = parts.trainer;
+    this.#note = parts.note;
   }
 
   /**
@@ -97,8 +90,8 @@ export class TrainingRun implements AsyncDisposable {
    *
    * @throws {RangeError} for a configuration that makes no sense, where another process trains there, or where what is there is no run's.
    */
-  static async open(source: ConfigSource = {}, options: TrainingRunOptions = {}): Promise<TrainingRun> {
-    const { config, base } = loadConfig(source), { resume = true, warmStartOnly = false, onEvent, modules } = options;
+  static async open(source: ConfigSource | LoadedConfig = {}, options: TrainingRunOptions = {}): Promise<TrainingRun> {
+    const { config, base } = loadedConfig(source), { resume = true, warmStartOnly = false, onEvent, modules } = options;
     using stack = new DisposableStack();
     const lock = stack.use(openFolder(config, !resume)), { path } = lock;
     const opener = stack.use(CpuDevice.open({ threads: 1 }));
@@ -121,11 +114,11 @@ export class TrainingRun implements AsyncDisposable {
   }
 
   /** Trains. @returns How it stands at its end, "done" or "stopped"; the same for every call. @throws What ended it before. */
-  start(): Promise<TrainerStatus> {
+  start(): Promise<RunStatus> {
     return this.#started ??= this.#train();
   }
 
-  async #train(): Promise<TrainerStatus> {
+  async #train(): Promise<RunStatus> {
     const trackers = this.config.logging.trackers.length > 0
       ? this.#trackers = new Trackers(this.path, this.config, this.#note)
       : undefined;
@@ -135,43 +128,13 @@ export class TrainingRun implements AsyncDisposable {
   }
 
   /** How it stands. */
-  status(): Promise<TrainerStatus> {
+  status(): Promise<RunStatus> {
     return this.#trainer.peer.request<"status">(() => ({ type: "status" }));
   }
 
-  /** Pauses it before the next step. @throws {KedgeError} `State` after its end. */
-  pause(): Promise<TrainerStatus> {
-    return this.#trainer.peer.request<"pause">(() => ({ type: "pause" }));
-  }
-
-  /** Goes on after a pause. @throws {KedgeError} `State` after its end. */
-  resume(): Promise<TrainerStatus> {
-    return this.#trainer.peer.request<"resume">(() => ({ type: "resume" }));
-  }
-
-  /** Has it end after the step under way, with a checkpoint. */
-  stop(): Promise<TrainerStatus> {
-    return this.#trainer.peer.request<"stop">(() => ({ type: "stop" }));
-  }
-
-  /** Has it write a checkpoint after the step under way. @throws {KedgeError} `State` before its first step and after its end. */
-  checkpoint(): Promise<{ readonly step: number; readonly path: string }> {
-    return this.#trainer.peer.request<"checkpoint">(() => ({ type: "checkpoint" }));
-  }
-
-  /** Has it evaluate after the step under way. @throws {KedgeError} `State` before its first step and after its end. */
-  evaluate(): Promise<TrainerReplies["evaluate"]> {
-    return this.#trainer.peer.request<"evaluate">(() => ({ type: "evaluate" }));
-  }
-
-  /**
-   * Changes live-tunable fields from the step after the one under way.
-   *
-   * @param changes By path, as { "optim.lr": 1e-5 }, of values that `tunableSchema` takes.
-   * @throws {KedgeError} `State` after its end, and for a KL coefficient where no reference is loaded.
-   */
-  tune(changes: TunableChanges): Promise<TuningReply> {
-    return this.#trainer.peer.request<"tune">(() => ({ type: "tune", changes }));
+  /** Sends a command to the trainer. */
+  protected override command<C extends CommandName>(name: C, argument?: CommandArgument<C>): Promise<CommandReply<C>> {
+    return this.#trainer.peer.request<CommandName>(() => ({ type: name, argument }) as CommandMessage) as Promise<CommandReply<C>>;
   }
 
   /**
@@ -190,7 +153,7 @@ export class TrainingRun implements AsyncDisposable {
       (carrier) => ({ type: "generate", prompt: promptMessage(held, (tensor) => carrier.move(tensor)), sampling }),
       { ...(signal && { signal }), ...(onToken && { onPart: (part) => onToken(part as TokenPart) }) },
     );
-    return { step, answers: heldAnswers(answers, (handle) => this.memory.account(handle.device).receive(handle)) };
+    return { step, answers: heldAnswers(answers, (handle) => this.memory.receive(handle)) };
   }
 
   /** Ends its threads, also in the middle of a step, and gives its directory free. */
@@ -216,7 +179,7 @@ function openFolder(config: Config, anew: boolean): RunFolder {
 }
 
 /** How a run ended. */
-export interface TrainResult extends TrainerStatus {
+export interface TrainResult extends RunStatus {
   /** Its directory. */
   readonly run: string;
 }
@@ -224,7 +187,7 @@ export interface TrainResult extends TrainerStatus {
 /**
  * Trains, from a configuration to the end of the run, as `deno task train` does.
  *
- * @param source A file and "a.b=value" settings; default: the built-in task.
+ * @param source A file and "a.b=value" settings, or what `loadConfig` made of them. Default: the built-in task.
  * @param options `signal` ends it after the step under way, with a checkpoint.
  * @throws What ended the run before: {KedgeError} `BadData`, `Diverged`, `OutOfMemory`, ...; {RangeError} for a configuration that makes no sense.
  *
@@ -243,9 +206,12 @@ export interface TrainResult extends TrainerStatus {
  * Deno.removeSync(runDir, { recursive: true });
  * ```
  */
-export async function train(source: ConfigSource = {}, options: TrainingRunOptions & { signal?: AbortSignal } = {}): Promise<TrainResult> {
-  const { signal, ...own } = options;
-  await using run = await TrainingRun.open(source, own);
+export async function train(
+  source: ConfigSource | LoadedConfig = {},
+  options: TrainingRunOptions & { signal?: AbortSignal } = {},
+): Promise<TrainResult> {
+  const { signal, ...rest } = options;
+  await using run = await TrainingRun.open(source, rest);
   const stop = () => void run.stop().catch(() => {});
   if (signal?.aborted) stop();
   signal?.addEventListener("abort", stop);

@@ -53,7 +53,7 @@ export async function ablate(args: readonly string[]): Promise<number> {
   const outcomes: Outcome[] = [];
   for (let seed = 0; seed < seeds; seed++) {
     const warm = [...common, `seed=${seed}`, `name=warm-${seed}`];
-    check(await trainRun({ config: undefined, sets: warm, resume: true, warmStartOnly: true }), "the warm start");
+    check(await trainRun({ loaded: loadConfig({ sets: warm }), resume: true, warmStartOnly: true }), "the warm start");
     for (const method of methods) {
       const name = `${method.replaceAll(/\W+/g, "-")}-${seed}`;
       const sets = [
@@ -68,8 +68,8 @@ export async function ablate(args: readonly string[]): Promise<number> {
         "trainer.saveLimit=1",
         ...METHODS[method]!,
       ];
-      const { config } = loadConfig({ sets });
-      check(await trainRun({ config: undefined, sets, resume: true }), method);
+      const loaded = loadConfig({ sets }), { config } = loaded;
+      check(await trainRun({ loaded, resume: true }), method);
       outcomes.push(readOutcome(`${config.runDir}/${config.name}`, { method, seed }));
     }
   }

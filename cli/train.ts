@@ -6,6 +6,7 @@
  * @module
  */
 import { derived } from "../actors/config/derived.ts";
+import type { Config } from "../actors/config/types.ts";
 import { makeToken } from "../control/http/token.ts";
 import { CommandLine, runCommand } from "./command.ts";
 import { configOf } from "./command/config.ts";
@@ -107,22 +108,21 @@ export async function train(args: readonly string[], only: { warmStartOnly?: boo
     return 0;
   }
   const sets = [...line.all("set"), ...(line.text("name") === undefined ? [] : [`name=${line.text("name")}`])];
-  const file = line.path("config", "file"), config = configOf({ file, sets });
+  const loaded = configOf({ file: line.path("config", "file"), sets }), { config } = loaded;
   if (line.flag("dry-run")) {
     console.log(JSON.stringify(config, null, 2));
     const { config: model, from } = sizesOf(config.model);
     for (const line of [...derived(config, model).lines, ...from === undefined ? [] : [`note: ${from}`]]) console.log(line);
     return 0;
   }
-  const served = await serving(line, { stays, file, sets });
+  const served = await serving(line, { stays, config });
   const idle = (["token", "cors"] as const).find((name) => !served && line.text(name) !== undefined);
   if (idle) throw line.error(`--${idle} needs --serve`);
   const start = stays && line.flag("start"), linked = served !== undefined;
-  const request: RunRequest = { config: file, sets, resume: line.flag("resume"), start, stays, linked, ...rest };
+  const request: RunRequest = { loaded, resume: line.flag("resume"), start, stays, linked, ...rest };
   const watched = { path: `${config.runDir}/${config.name}`, limits: config.trainer };
   if (!served) return await watch(request, watched);
-  const reads = [watched.path, ...file === undefined ? [] : [file]];
-  await using endpoint = await Endpoint.open(served.request, { token: served.token, reads });
+  await using endpoint = await Endpoint.open(served.request, { token: served.token, reads: [watched.path] });
   console.log(`Control: ${endpoint.url}/${served.request.made ? `#token=${served.token}` : ""}`);
   if (served.request.made) console.log("The token was made for this run. It is in the address, and is not printed again.");
   return await watch(request, { ...watched, endpoint });
@@ -131,17 +131,13 @@ export async function train(args: readonly string[], only: { warmStartOnly?: boo
 /** Returns how the run is served and with which token, or undefined if it is not served. */
 async function serving(
   line: Line,
-  { stays, file, sets }: { stays: boolean; file: string | undefined; sets: readonly string[] },
+  { stays, config }: { stays: boolean; config: Config },
 ): Promise<{ request: ServeRequest; token: string } | undefined> {
   const address = stays ? line.rest[0] ?? "" : line.text("serve");
   if (address === undefined) return undefined;
-  const place = await line.resolved(() => parseAddress(address)),
-    given = line.text("token") ?? Deno.env.get("KEDGE_TOKEN"),
-    corsOrigins = line.all("cors");
-  return {
-    request: { config: file, sets, ...place, made: given === undefined, corsOrigins },
-    token: given ?? makeToken(),
-  };
+  const { hostname, port } = await line.resolved(() => parseAddress(address)), corsOrigins = line.all("cors");
+  const token = line.text("token") ?? Deno.env.get("KEDGE_TOKEN");
+  return { request: { config, hostname, port, made: token === undefined, corsOrigins }, token: token ?? makeToken() };
 }
 
 if (import.meta.main) await runCommand(train);

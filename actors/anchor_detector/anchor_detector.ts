@@ -38,14 +38,14 @@ export class AnchorDetector implements Behaviour<DetectorMessage> {
     let at = 0;
     for (const part of parts) {
       for (let i = 0; i < part.responses; i++) visual.push(part.regions > 0);
-      const own = turn.borrow(part.connectivity).toFloats();
-      connectivity.set(own, at);
+      const values = turn.borrow(part.connectivity).toFloats();
+      connectivity.set(values, at);
       // Profiles of prompts with fewer regions end in zeros.
       const rows = part.profile && turn.borrow(part.profile).toFloats();
-      for (let t = 0; rows && t < own.length; t++) {
+      for (let t = 0; rows && t < values.length; t++) {
         profile.set(rows.subarray(t * part.regions, (t + 1) * part.regions), (at + t) * width);
       }
-      at += own.length;
+      at += values.length;
     }
     using c = Tensor.from(device, connectivity);
     using p = Tensor.from(device, profile, { shape: [responses.tokens, width] });

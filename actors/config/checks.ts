@@ -27,7 +27,8 @@ function thrown(run: () => unknown): string | undefined {
 const none = (files: string | string[]) => files.length === 0;
 const ALONE: readonly string[] = ["remax", "reinforce_plus_plus"];
 
-const RULES: readonly Rule[] = [
+/** The rules between keys, which the schema of one key alone cannot say. */
+export const RULES: readonly Rule[] = [
   [
     "model.path",
     ({ model, data }) => data.task === "files" && model.path === null && 'data.task "files" needs a model folder: set model.path',
@@ -97,6 +98,12 @@ const RULES: readonly Rule[] = [
     ({ algorithm: { kl } }) =>
       kl?.kind === "full" && (kl.clamp !== undefined || kl.importance !== undefined) &&
       'kind "full" is exact: leave clamp and importance out',
+  ],
+  [
+    "algorithm.kl",
+    ({ algorithm: { kl } }) =>
+      kl?.kind === "full" && kl.where === "reward" &&
+      'kind "full" cannot be in the reward: choose where "loss", or kind "k1", whose mean it is',
   ],
   [
     "algorithm.overlong.buffer",

@@ -19,11 +19,11 @@ export interface ConfigSource {
   readonly sets?: readonly string[];
 }
 
-/** A configuration, and what its modules are relative to. */
+/** A configuration that was loaded, and what its modules are relative to. It is plain data: JSON carries it to another process. */
 export interface LoadedConfig {
-  /** Everything filled in. */
+  /** The configuration, with every key filled in. */
   readonly config: Config;
-  /** "file:" URL for `planReward`: of the file, or of the working directory. */
+  /** A "file:" URL for `planReward`: of the file, or of the working directory. */
   readonly base: string;
 }
 
@@ -55,6 +55,11 @@ export function loadConfig({ file, sets = [] }: ConfigSource = {}): LoadedConfig
   const name = file ?? (sets.length > 0 ? `--set ${sets.join(" --set ")}` : "the configuration");
   if (!result.success) throw new RangeError(`Cannot read ${name}: ${result.error.issues.map((issue) => words(issue, value)).join("; ")}`);
   return { config: result.data, base: pathToFileURL(file === undefined ? `${Deno.cwd()}/` : resolve(file)).href };
+}
+
+/** Returns a configuration that was loaded before as it is, and loads any other. */
+export function loadedConfig(source: ConfigSource | LoadedConfig): LoadedConfig {
+  return "config" in source ? source : loadConfig(source);
 }
 
 function read(file: string): unknown {
@@ -98,9 +103,13 @@ function absolute(value: unknown, folder: string): unknown {
     typeof path === "string" && parseModelId(path) && !isFolder(resolve(folder, path)) ? path : whole(path);
   let out = value;
   for (const [section, key] of [...PATHS, ["data", "formatPrompt"] as const]) {
-    const own = (value as Record<string, Record<string, unknown> | undefined> | undefined)?.[section]?.[key];
-    if (own === undefined || (key === "formatPrompt" && !/^\.{1,2}\//.test(String(own)))) continue;
-    out = assign(out, [section, key], key === "trainFiles" || key === "valFiles" ? files(own) : key === "path" ? model(own) : whole(own));
+    const path = (value as Record<string, Record<string, unknown> | undefined> | undefined)?.[section]?.[key];
+    if (path === undefined || (key === "formatPrompt" && !/^\.{1,2}\//.test(String(path)))) continue;
+    out = assign(
+      out,
+      [section, key],
+      key === "trainFiles" || key === "valFiles" ? files(path) : key === "path" ? model(path) : whole(path),
+    );
   }
   return out;
 }
@@ -122,8 +131,8 @@ function literal(text: string): unknown {
 }
 
 function assign(object: unknown, [key, ...rest]: readonly string[], value: unknown): unknown {
-  const own = object && typeof object === "object" && !Array.isArray(object) ? object as Record<string, unknown> : {};
-  return { ...own, [key!]: rest.length === 0 ? value : assign(own[key!], rest, value) };
+  const section = object && typeof object === "object" && !Array.isArray(object) ? object as Record<string, unknown> : {};
+  return { ...section, [key!]: rest.length === 0 ? value : assign(section[key!], rest, value) };
 }
 
 function isKnown(path: string): boolean {

@@ -7,10 +7,10 @@ import { configJsonSchema, paths } from "./json_schema.ts";
 import { elsewhere, nearest, plain } from "./nearest.ts";
 import { EASYR1, SYNONYMS } from "./other_names.ts";
 
-let known: readonly string[] | undefined;
+let cache: readonly string[] | undefined;
 /** Every path of a configuration. */
 function allPaths(): readonly string[] {
-  return known ??= [...new Set(paths([configJsonSchema()]))];
+  return cache ??= [...new Set(paths([configJsonSchema()]))];
 }
 
 const lastOf = (path: string) => path.split(".").at(-1)!;
@@ -43,16 +43,16 @@ function closest(path: string, candidates: readonly string[]): string | undefine
  */
 export function meantPath(path: string, beside: readonly string[]): string | undefined {
   const all = allPaths(), last = lastOf(path), parent = path.slice(0, path.length - last.length);
-  const [own] = Object.entries(EASYR1).find(([, name]) => plain(name) === plain(path)) ?? [];
-  if (own !== undefined && own !== path) return own;
+  const [theirs] = Object.entries(EASYR1).find(([, name]) => plain(name) === plain(path)) ?? [];
+  if (theirs !== undefined && theirs !== path) return theirs;
   const named = (name: string) =>
     Object.entries(SYNONYMS).filter(([key, names]) =>
       key !== path && all.includes(key) && names.some((other) => plain(other) === plain(name))
     ).map(([key]) => key);
   const sibling = nearest(last, beside);
   if (sibling !== undefined && plain(sibling) === plain(last)) return `${parent}${sibling}`;
-  const found = closest(path, named(last)) ?? (sibling === undefined ? undefined : `${parent}${sibling}`) ?? elsewhere(path, all);
-  if (found !== undefined) return found;
+  const meant = closest(path, named(last)) ?? (sibling === undefined ? undefined : `${parent}${sibling}`) ?? elsewhere(path, all);
+  if (meant !== undefined) return meant;
   const near = nearest(last, [...all.map(lastOf), ...Object.values(SYNONYMS).flat()]);
   return near === undefined ? undefined : closest(path, [...all.filter((other) => lastOf(other) === near), ...named(near)]);
 }

@@ -34,16 +34,16 @@ export const plain = (name: string) => name.toLowerCase().replaceAll(/[_-]/g, ""
  * assertEquals(nearest("colour", ["rolloutBatchSize", "shuffle"]), undefined);
  * ```
  */
-export function nearest(name: string, known: readonly string[]): string | undefined {
-  const others = known.filter((other) => other !== name);
+export function nearest(name: string, names: readonly string[]): string | undefined {
+  const others = names.filter((other) => other !== name);
   const [best] = others.map((other) => ({ other, edits: distance(plain(name), plain(other)) })).sort((a, b) => a.edits - b.edits);
   return best && best.edits <= Math.min(Math.max(1, name.length / 3), name.length - 1) ? best.other : undefined;
 }
 
 /** The known path that ends like a wrong one, with most of its names; undefined where no last name is the same. */
-export function elsewhere(path: string, known: readonly string[]): string | undefined {
+export function elsewhere(path: string, paths: readonly string[]): string | undefined {
   const names = path.split(".").map(plain), last = names.at(-1);
   const shared = (other: string) => other.split(".").filter((name) => names.includes(plain(name))).length;
-  return known.filter((other) => other !== path && plain(other.split(".").at(-1)!) === last)
+  return paths.filter((other) => other !== path && plain(other.split(".").at(-1)!) === last)
     .sort((a, b) => shared(b) - shared(a) || a.length - b.length)[0];
 }

@@ -59,15 +59,15 @@ function differences(a: unknown, b: unknown, path = ""): { path: string; old: un
  * ```
  */
 export function checkResume(old: Config, now: Config): void {
-  const found = differences(old, now);
-  if (found.length === 0) return;
-  const list = found.map(({ path, old, now }) =>
+  const changes = differences(old, now);
+  if (changes.length === 0) return;
+  const list = changes.map(({ path, old, now }) =>
     `${path} was ${JSON.stringify(old) ?? "not there"}, now ${JSON.stringify(now) ?? "not there"}`
   );
   throw new KedgeError(
     "BadCheckpoint",
     `Cannot resume the run: ${list.join("; ")}. Set these back, or give the run another name. What may change: ${MAY_CHANGE.join(", ")}`,
-    { differences: found },
+    { differences: changes },
   );
 }
 

@@ -200,10 +200,10 @@ const raw = z.strictObject({
 export type ConfigSchema = z.ZodType<Config, ConfigInput>;
 
 /** The schema. `loadConfig` has better words for what it refuses. */
-export const configSchema: ConfigSchema = raw.transform(({ $schema: _, logging, ...given }, context): Config => {
+export const configSchema: ConfigSchema = raw.transform(({ $schema: _, logging, ...sections }, context): Config => {
   const config: Config = {
-    ...given,
-    sft: given.sft === undefined ? (given.data.task === "board" ? sft.parse({}) : null) : given.sft,
+    ...sections,
+    sft: sections.sft === undefined ? (sections.data.task === "board" ? sft.parse({}) : null) : sections.sft,
     logging,
   };
   for (const { path, message } of faults(config)) context.addIssue({ code: "custom", path, message });

@@ -93,20 +93,20 @@ export function flatten(input: TunableInput): Record<string, unknown> {
 
 /** The value of a configuration at a path; undefined where there is none. A KL coefficient is a number, whatever its kind. */
 export function valueAt(config: Config, path: string): unknown {
-  const found = path.split(".").reduce<unknown>((at, key) => isObject(at) ? at[key] : undefined, config);
-  return path === "algorithm.kl.coefficient" && isObject(found) ? found["coefficient"] : found;
+  const value = path.split(".").reduce<unknown>((at, key) => isObject(at) ? at[key] : undefined, config);
+  return path === "algorithm.kl.coefficient" && isObject(value) ? value["coefficient"] : value;
 }
 
 /** A configuration with changes. Sections that do not change are shared. */
 export function withChanges(config: Config, changes: TunableChanges): Config {
   const assign = (at: unknown, [key, ...rest]: readonly string[], value: unknown): unknown => {
-    const own = isObject(at) ? at : {};
+    const section = isObject(at) ? at : {};
     const next = rest.length > 0
-      ? assign(own[key!], rest, value)
-      : isObject(own[key!])
-      ? { ...own[key!] as object, coefficient: value }
+      ? assign(section[key!], rest, value)
+      : isObject(section[key!])
+      ? { ...section[key!] as object, coefficient: value }
       : value;
-    return { ...own, [key!]: next };
+    return { ...section, [key!]: next };
   };
   return Object.entries(changes).reduce<unknown>((at, [path, value]) => assign(at, path.split("."), value), config) as Config;
 }

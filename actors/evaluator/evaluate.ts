@@ -234,13 +234,13 @@ export async function evaluate<P>(options: EvaluateOptions<P>): Promise<Evaluati
   if (temperature === 0 && n > 1) throw refuse(`at temperature 0 all ${n} answers would be the same`);
   const large = options.k?.find((k) => !(Number.isInteger(k) && k >= 1 && k <= n));
   if (large !== undefined) throw refuse(`pass@${large} takes k from 1 to n, which is ${n}`);
-  const predictions: Prediction[] = [], known = new Set<string>();
+  const predictions: Prediction[] = [], ids = new Set<string>();
   for await (const asked of batches(questions, batch)) {
     // Before any answer is paid for.
-    if (known.size === 0) checkColumns(asked.map(({ input: { fields = {} } }) => ({ fields })), options.by ?? []);
+    if (ids.size === 0) checkColumns(asked.map(({ input: { fields = {} } }) => ({ fields })), options.by ?? []);
     for (const { id } of asked) {
-      if (known.has(id)) throw refuse(`question ${id} comes twice`);
-      known.add(id);
+      if (ids.has(id)) throw refuse(`question ${id} comes twice`);
+      ids.add(id);
     }
     const answers = await generate(asked.map(({ prompt }) => prompt), {
       keys: asked.map(({ id }) => id),

@@ -1,8 +1,10 @@
 import { pieces } from "../../tensor/packing.ts";
+import type { TensorHandle } from "../../tensor/handle.ts";
 import { Tokenizer } from "../../model/processor/tokenizer.ts";
 import { GraderPool, type GraderPoolOptions } from "../../verify/pool/grader_pool.ts";
 import { planReward, type RewardSpec } from "../../verify/registry.ts";
 import type {
+  AnswersMessage,
   EvaluatorMessage,
   EvaluatorReplies,
   LoaderMessage,
@@ -16,27 +18,30 @@ import type { Peer } from "../runtime/peer.ts";
 import type { ActorMemory } from "../runtime/actor_memory.ts";
 import type { Message } from "../runtime/protocol.ts";
 import type { Behaviour, Start } from "../runtime/serve.ts";
+import { type Answer, gradeAnswers, type Prediction } from "./evaluate.ts";
 import { wilson } from "./wilson.ts";
 
 /** What an evaluator is started with. */
 export interface EvaluatorOptions {
-  /** Folder of the tokenizer. */
+  /** The folder of the tokenizer. */
   readonly model: string;
   readonly reward: RewardSpec;
+  /** What paths of reward modules are relative to: a URL. */
   readonly base: string;
   readonly grader: GraderPoolOptions;
-  /** Rows of the held-out set that are asked. */
+  /** The most rows of the held-out set that are asked. */
   readonly limit: number;
-  /** Answers to a row, where not greedy. */
+  /** The answers to a row; greedy answers are one. */
   readonly n: number;
   readonly temperature: number;
   readonly topP: number;
+  /** Whether the rows are asked once more, with the likeliest token taken. */
   readonly greedy: boolean;
   readonly maxTokens: number;
   readonly seed: number;
 }
 
-/** Owner of the held-out rows: asks the policy for an answer to each, sampled at temperature 1 and greedily, and grades them. */
+/** Owner of the held-out rows: asks the policy for sampled answers to each, and for a greedy one, and has them graded. */
 export class Evaluator implements Behaviour<EvaluatorMessage> {
   readonly #memory: ActorMemory;
   readonly #options: EvaluatorOptions;
@@ -61,59 +66,64 @@ export class Evaluator implements Behaviour<EvaluatorMessage> {
   }
 
   async handle(_message: EvaluatorMessage): Promise<EvaluatorReplies["evaluate"]> {
-    const { n, temperature, topP } = this.#options, sampled = await this.#ask({ n, temperature, topP });
-    if (!sampled) return { metrics: {} };
+    const { n, temperature, topP, greedy } = this.#options, sampled = await this.#ask({ n, temperature, topP });
+    if (sampled.length === 0) return { metrics: {} };
+    const { value, low, high } = accuracyOf(sampled);
     const metrics: Record<string, number> = {
-      "val/accuracy": sampled.accuracy.value,
-      "val/accuracy_low": sampled.accuracy.low,
-      "val/accuracy_high": sampled.accuracy.high,
-      "val/reward_score": sampled.reward,
-      "val_response_length/mean": sampled.length,
+      "val/accuracy": value,
+      "val/accuracy_low": low,
+      "val/accuracy_high": high,
+      "val/reward_score": mean(sampled.map(({ reward }) => reward)),
+      "val_response_length/mean": mean(sampled.map(({ tokens }) => tokens)),
       "val/dropped": this.#dropped,
     };
-    if (this.#options.greedy) metrics["val/accuracy_greedy"] = (await this.#ask({ n: 1, temperature: 0 }))!.accuracy.value;
+    if (greedy) metrics["val/accuracy_greedy"] = accuracyOf(await this.#ask({ n: 1, temperature: 0 })).value;
     return { metrics };
   }
 
   async #load(): Promise<{ row: ReadyRow; prompt: HeldPrompt }[]> {
     const { val } = await this.#loader!.request<"sizes">(() => ({ type: "sizes" }));
     const indices = Array.from({ length: Math.min(val, this.#options.limit) }, (_, i) => i);
-    const { rows, bad, overlong } = await this.#loader!.request(() => ({ type: "load", split: "val", indices }));
+    const { rows, bad, overlong } = await this.#loader!.request<"load">(() => ({ type: "load", split: "val", indices }));
     this.#dropped = bad.length + overlong.length;
-    const take = (handle: Parameters<ReturnType<ActorMemory["account"]>["receive"]>[0]) =>
-      this.#memory.account(handle.device).receive(handle);
-    return rows.map((row) => ({ row, prompt: heldPrompt(row.prompt, take) }));
+    return rows.map((row) => ({ row, prompt: heldPrompt(row.prompt, (handle) => this.#memory.receive(handle)) }));
   }
 
-  /** Undefined where there are no held-out rows. */
-  async #ask(sampling: { n: number; temperature: number; topP?: number }) {
+  /** Asks every held-out row and has the answers graded; none where there are no rows. */
+  async #ask(sampling: { n: number; temperature: number; topP?: number }): Promise<Prediction[]> {
     const rows = this.#rows ??= await this.#load(), { maxTokens, seed } = this.#options;
-    if (rows.length === 0) return undefined;
-    const { answers } = await this.#policy!.request((carrier) => ({
+    if (rows.length === 0) return [];
+    const { answers } = await this.#policy!.request<"rollout">((carrier) => ({
       type: "rollout",
       prompts: rows.map(({ prompt }) => promptMessage(prompt, (tensor) => carrier.lend(tensor))),
       sampling: { ...sampling, maxTokens, seed },
     }));
-    const inputs = answers.flatMap((message, i) => {
-      using answer = heldAnswers(message, (handle) => this.#memory.account(handle.device).receive(handle));
-      return pieces(answer.tokens.toArray() as Int32Array<ArrayBuffer>, answer.lengths).map((tokens, sample) => ({
-        ...rows[i]!.row.input,
-        response: this.#tokenizer.decode(tokens, { skipSpecialTokens: true }),
-        tokens: tokens.length,
-        finish: answer.finish[sample] === "stop" ? "stop" as const : "length" as const,
-      }));
-    });
-    const graded = await this.#pool.grade(inputs), mean = (of: readonly number[]) => of.reduce((a, b) => a + b, 0) / of.length;
-    const right = graded.reduce((sum, { overall, parts }) => sum + (parts["accuracy"] ?? overall), 0);
-    return {
-      accuracy: wilson(right, graded.length),
-      reward: mean(graded.map(({ overall }) => overall)),
-      length: mean(inputs.map(({ tokens }) => tokens)),
-    };
+    const questions = rows.map(({ row: { id, prompt, input } }) => ({ id, prompt, input }));
+    return await gradeAnswers(this.#pool, { questions, answers: answers.map((message) => this.#read(message)) });
+  }
+
+  /** Takes up the answers to a row, and reads them. */
+  #read(message: AnswersMessage): Answer[] {
+    using held = heldAnswers(message, (handle: TensorHandle) => this.#memory.receive(handle));
+    const tokens = pieces(held.tokens.toArray() as Int32Array<ArrayBuffer>, held.lengths);
+    return tokens.map((ids, sample) => ({
+      text: this.#tokenizer.decode(ids, { skipSpecialTokens: true }),
+      tokens: ids.length,
+      finish: held.finish[sample]!,
+    }));
   }
 
   async close(): Promise<void> {
     await this.#pool[Symbol.asyncDispose]();
     for (const { prompt } of this.#rows ?? []) prompt[Symbol.dispose]();
   }
+}
+
+function mean(numbers: readonly number[]): number {
+  return numbers.reduce((a, b) => a + b, 0) / numbers.length;
+}
+
+/** The accuracy with its interval. */
+function accuracyOf(predictions: readonly Prediction[]): ReturnType<typeof wilson> {
+  return wilson(predictions.reduce((sum, { accuracy }) => sum + accuracy, 0), predictions.length);
 }

@@ -180,8 +180,8 @@ function summary(problems: readonly Problem[], options: { seed: number; resample
 export function checkColumns(records: readonly Pick<EvaluationRecord, "fields">[], by: readonly string[]): void {
   const missing = by.find((column) => !records.some(({ fields }) => Object.hasOwn(fields, column)));
   if (missing === undefined) return;
-  const known = [...new Set(records.flatMap(({ fields }) => Object.keys(fields)))];
-  throw new RangeError(`Cannot sum up: no record has a column "${missing}"; the columns are ${known.join(", ") || "none"}`);
+  const columns = [...new Set(records.flatMap(({ fields }) => Object.keys(fields)))];
+  throw new RangeError(`Cannot sum up: no record has a column "${missing}"; the columns are ${columns.join(", ") || "none"}`);
 }
 
 /** A value as a group's key: what JSON would tell apart. */

@@ -145,9 +145,9 @@ export class Learner implements Disposable {
       using batch = this.#pack(micro);
       using tape = new Tape(this.model.device, { record: false });
       const { logprob } = this.model.logProbs(tape, batch, { temperature, suppress: this.#suppress });
-      const own = logprob.tensor.toFloats();
-      out.set(own, at);
-      at += own.length;
+      const values = logprob.tensor.toFloats();
+      out.set(values, at);
+      at += values.length;
     }
     return out;
   }
@@ -191,13 +191,13 @@ export class Learner implements Disposable {
   /** Adds up the gradient of one optimizer step. @returns Its loss. */
   #accumulate(
     groups: readonly LearnerGroup[],
-    given: UpdateInputs & Packed,
+    inputs: UpdateInputs & Packed,
   ): number {
     const { options: { aggregation } } = this, whole = batchSize(layoutOf(groups));
-    let { token } = given, loss = 0;
+    let { token } = inputs, loss = 0;
     for (const micro of this.#cut(groups)) {
       const count = tokensOf(micro), weights = aggregationWeights(aggregation, layoutOf(micro), whole);
-      loss += this.#micro(micro, { ...given, token, weights });
+      loss += this.#micro(micro, { ...inputs, token, weights });
       token += count;
     }
     return loss;
@@ -205,34 +205,34 @@ export class Learner implements Disposable {
 
   #micro(
     groups: readonly LearnerGroup[],
-    given: UpdateInputs & Packed & { weights: Float32Array<ArrayBuffer> },
+    inputs: UpdateInputs & Packed & { weights: Float32Array<ArrayBuffer> },
   ): number {
-    const { model, options } = this, { device } = model, { token, reference, klCoefficient } = given;
-    const end = token + given.weights.length;
+    const { model, options } = this, { device } = model, { token, reference, klCoefficient } = inputs;
+    const end = token + inputs.weights.length;
     using stack = new DisposableStack();
     const up = (numbers: Float32Array<ArrayBuffer> | Int32Array<ArrayBuffer>) => stack.use(Tensor.from(device, numbers));
     const batch = stack.use(this.#pack(groups)), tape = stack.use(new Tape(device));
-    const states = options.divergence?.kind === "full" && klCoefficient > 0 ? given.referenceStates : undefined;
+    const states = options.divergence?.kind === "full" && klCoefficient > 0 ? inputs.referenceStates : undefined;
     using rows = states?.hidden.slice(token, end);
     const { logprob, entropy, kl } = model.logProbs(tape, batch, {
       ...(states && { reference: { hidden: rows!, weight: states.weight } }),
-      temperature: given.temperature,
+      temperature: inputs.temperature,
       suppress: this.#suppress,
       checkpointing: options.checkpointing,
     });
-    const old = up(given.old.slice(token, end)), weights = up(given.weights), offsets = up(offsetsOf(groups));
-    const rollout = up(given.rollout.slice(token, end)), recomputed = options.oldLogprobs === "recompute";
+    const old = up(inputs.old.slice(token, end)), weights = up(inputs.weights), offsets = up(offsetsOf(groups));
+    const rollout = up(inputs.rollout.slice(token, end)), recomputed = options.oldLogprobs === "recompute";
     // The gap between engine and training is that of the first forward, before anything was changed.
-    const measured = given.first ? this.#correctionMetrics : undefined, now = recomputed ? old : logprob.tensor;
+    const measured = inputs.first ? this.#correctionMetrics : undefined, now = recomputed ? old : logprob.tensor;
     const factors = stack.use(
       importanceWeights({ old: now, rollout, weights, offsets }, options.correction ?? { kind: "truncate" }, measured),
     );
-    using advantages = given.advantages.slice(token, end);
+    using advantages = inputs.advantages.slice(token, end);
     const correction = recomputed && options.correction && { correction: factors };
     let loss = policyLoss(logprob, { old, advantages, weights, offsets, ...correction }, {
       loss: options.loss,
       entropy,
-      entropyCoefficient: given.entropyCoefficient,
+      entropyCoefficient: inputs.entropyCoefficient,
       metrics: this.#policyMetrics,
     });
     if (kl) {
@@ -266,9 +266,9 @@ export class Learner implements Disposable {
       using tape = new Tape(device);
       const { logprob } = this.model.logProbs(tape, batch, { suppress: this.#suppress, checkpointing: this.options.checkpointing });
       using weights = Tensor.full(device, [batch.count], { value: -1 / tokens });
-      const own = dot(logprob, tape.constant(weights));
-      loss += own.tensor.item();
-      tape.backward(own);
+      const part = dot(logprob, tape.constant(weights));
+      loss += part.tensor.item();
+      tape.backward(part);
     }
     this.#optimizer.step({ lr });
     this.#zero();

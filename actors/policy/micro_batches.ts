@@ -23,12 +23,12 @@ export function microBatches(groups: readonly GroupSize[], budget: number): [sta
   const cuts: [number, number][] = [];
   let start = 0, tokens = 0;
   for (const [i, { prompt, lengths }] of groups.entries()) {
-    const own = prompt + lengths.reduce((a, b) => a + b, 0);
-    if (i > start && tokens + own > budget) {
+    const size = prompt + lengths.reduce((a, b) => a + b, 0);
+    if (i > start && tokens + size > budget) {
       cuts.push([start, i]);
       [start, tokens] = [i, 0];
     }
-    tokens += own;
+    tokens += size;
   }
   if (start < groups.length) cuts.push([start, groups.length]);
   return cuts;

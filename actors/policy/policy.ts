@@ -41,12 +41,15 @@ export class Policy implements Behaviour<PolicyMessage> {
   readonly #engine: Engine;
   readonly #learner: Learner;
   readonly #memory: ActorMemory;
+  /** The folder whose tokenizer and processor files go into checkpoints. */
+  readonly #files: string;
   /** The step of the last update. */
   #updated: number | undefined;
 
-  constructor({ memory, options }: Start<PolicyOptions>, readonly options_: PolicyOptions = options) {
+  constructor({ memory, options }: Start<PolicyOptions>) {
+    const { model, files, dtype, freezeVision, restore, engine = {} } = options;
     this.#memory = memory;
-    const { model, dtype, freezeVision, restore, engine = {} } = options;
+    this.#files = files;
     this.#model = VisionLanguageModel.load(model, {
       device: memory.device,
       freezeVision: freezeVision || !options.learner,
@@ -54,7 +57,7 @@ export class Policy implements Behaviour<PolicyMessage> {
     });
     if (!options.learner) { for (const parameter of Object.values(this.#model.parameters)) parameter.requiresGrad = false; }
     let tokenizer: Tokenizer | undefined; // of stop texts: of those who talk to the policy
-    const decode = (tokens: readonly number[]) => (tokenizer ??= Tokenizer.fromFolder(options.files)).decode(tokens);
+    const decode = (tokens: readonly number[]) => (tokenizer ??= Tokenizer.fromFolder(files)).decode(tokens);
     this.#engine = new Engine(this.#model, { ...engine, decode });
     this.#learner = new Learner(this.#model, options.learner ?? FROZEN);
     if (restore) this.#restore(restore);
@@ -116,7 +119,7 @@ export class Policy implements Behaviour<PolicyMessage> {
       const seconds = Object.fromEntries(
         Object.entries(this.#engine.stats.seconds).map(([name, s]) => [name, s - before[name as "total"]]),
       );
-      return { answers: completions.map((own) => answersMessage(this.#memory, own, (tensor) => turn.move(tensor))), seconds };
+      return { answers: completions.map((answers) => answersMessage(this.#memory, answers, (tensor) => turn.move(tensor))), seconds };
     });
   }
 
@@ -125,8 +128,9 @@ export class Policy implements Behaviour<PolicyMessage> {
     const read = readPrompt(heldPrompt(prompt, (handle) => turn.borrow(handle)));
     const { connectivity, stop, ...options } = sampling, ends = [...this.#model.config.tokens.eos, ...stop];
     return await cancelling(turn, async (signal) => {
-      const updated = this.#updated, completions: Completion[] = [], given = { ...options, stop: ends, keys: [prompt.key], signal };
-      for await (const event of this.#engine.stream([read], { ...given, ...(connectivity && { connectivity }) })) {
+      const updated = this.#updated, completions: Completion[] = [];
+      const request = { ...options, stop: ends, keys: [prompt.key], signal, ...(connectivity && { connectivity }) };
+      for await (const event of this.#engine.stream([read], request)) {
         if (event.type === "end") completions[event.sample] = event.completion;
         else turn.tell({ sample: event.sample, token: event.token, logprob: event.logprob } satisfies TokenPart);
       }
@@ -179,7 +183,7 @@ export class Policy implements Behaviour<PolicyMessage> {
   #save({ run, step, state, score, saveLimit, saveBest, kind = "step" }: Extract<PolicyMessage, { type: "save" }>): PolicyReplies["save"] {
     const { optimizer } = this.#learner;
     const path = new Checkpoints(run, { saveLimit, saveBest, kind }).save(step, {
-      model: (folder) => this.#model.save(folder, { from: this.options_.files }),
+      model: (folder) => this.#model.save(folder, { from: this.#files }),
       tensors: Object.entries(optimizer.tensors()).map(([name, tensor]) => tensorEntry(`optimizer.${name}`, tensor)),
       state: { ...state as Record<string, unknown>, optimizer: optimizer.state() },
       ...(score !== undefined && { score }),

@@ -149,8 +149,8 @@ export class Checkpoints {
         removeAll(`${temporary}/model`);
         writeSafetensors(`${temporary}/${TENSORS}`, tensors);
         const files = Object.fromEntries(namesIn(temporary).sort().map((name) => [name, fingerprint(`${temporary}/${name}`)]));
-        const known = score !== undefined && Number.isFinite(score);
-        writeSynced(`${temporary}/${SEAL}`, sealText({ step, ...(known && { score }), state, files }));
+        const isFinite = score !== undefined && Number.isFinite(score);
+        writeSynced(`${temporary}/${SEAL}`, sealText({ step, ...(isFinite && { score }), state, files }));
       });
       if (namesIn(path).length > 0 && !isSealed(path)) throw new Error(`what is there has no ${SEAL}: it is no checkpoint`);
       removeAll(path);
@@ -203,14 +203,14 @@ export class Checkpoints {
       throw this.#bad(step, `${SEAL}: ${(error as Error).message}`);
     }
     for (const [name, [bytes, crc]] of Object.entries(seal.files)) {
-      let found: [number, number];
+      let read: [number, number];
       try {
-        found = fingerprint(`${path}/${name}`);
+        read = fingerprint(`${path}/${name}`);
       } catch (error) {
         throw this.#bad(step, `${name}: ${(error as Error).message}`);
       }
-      if (found[0] !== bytes || found[1] !== crc) {
-        throw this.#bad(step, `${name} has ${found[0]} bytes, CRC ${found[1]}; ${bytes}, ${crc} were written`);
+      if (read[0] !== bytes || read[1] !== crc) {
+        throw this.#bad(step, `${name} has ${read[0]} bytes, CRC ${read[1]}; ${bytes}, ${crc} were written`);
       }
     }
     return { step, path, state: seal.state, score: seal.score };

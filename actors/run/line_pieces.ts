@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { openFileSync, readAtSync } from "./file_bytes.ts";
 
 /** A line of a file. */
 export interface FileLine {
@@ -22,25 +23,6 @@ export const LONGEST = 64 * 2 ** 20;
 export const PIECE = 2 ** 20;
 
 const FEED = 0x0a;
-
-/** Opens a file; undefined where there is none. */
-export function openFile(path: string): Deno.FsFile | undefined {
-  try {
-    return Deno.openSync(path);
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return undefined;
-    throw error;
-  }
-}
-
-/** Bytes of a file from `at` on, `length` at most. */
-export function readAt(file: Deno.FsFile, { at, length }: { at: number; length: number }): Uint8Array<ArrayBuffer> {
-  const bytes = new Uint8Array(length);
-  file.seekSync(at, Deno.SeekMode.Start);
-  let done = 0;
-  for (let n: number | null; done < length && (n = file.readSync(bytes.subarray(done))) !== null;) done += n;
-  return bytes.subarray(0, done);
-}
 
 /** A line out of its pieces. */
 function lineOf(start: number, end: number, pieces: readonly Uint8Array[]): FileLine {
@@ -68,11 +50,11 @@ function lineOf(start: number, end: number, pieces: readonly Uint8Array[]): File
  * ```
  */
 export function* linesForward(path: string, piece: number = PIECE): Generator<FileLine> {
-  using file = openFile(path);
+  using file = openFileSync(path);
   if (!file) return;
   let at = 0, start = 0, held: Uint8Array[] = [], heldBytes = 0;
   for (;;) {
-    const chunk = readAt(file, { at, length: piece });
+    const chunk = readAtSync(file, { at, length: piece });
     if (chunk.length === 0) break;
     let from = 0;
     for (let feed = chunk.indexOf(FEED); feed >= 0; feed = chunk.indexOf(FEED, from)) {
@@ -109,11 +91,11 @@ export function* linesForward(path: string, piece: number = PIECE): Generator<Fi
  * ```
  */
 export function* linesBackward(path: string, piece: number = PIECE): Generator<FileLine> {
-  using file = openFile(path);
+  using file = openFileSync(path);
   if (!file) return;
   let end = file.statSync().size, low = end, held: Uint8Array[] = [], heldBytes = 0;
   while (low > 0) {
-    const at = Math.max(0, low - piece), chunk = readAt(file, { at, length: low - at });
+    const at = Math.max(0, low - piece), chunk = readAtSync(file, { at, length: low - at });
     let to = low;
     for (;;) {
       // The line's own feed, its last byte, is not that of the line before it.

@@ -1,58 +1,63 @@
-/** Where a line of a file stands. */
-export interface LinePlace {
-  /** Which file, by a number that rises: the newest is the one that grows. */
+import { openFile, readAt } from "./file_bytes.ts";
+
+/** The position of a line in a file that may be renamed. */
+export interface LinePosition {
+  /** The number of the file. It rises: the newest file is the one that grows. */
   readonly file: number;
+  /** Where the line begins. */
   readonly offset: number;
-  /** Without its end. */
+  /** The bytes of the line without its line feed. */
   readonly length: number;
 }
 
 const NEWLINE = 0x0a, PIECE = 1 << 20;
-/** Bytes of the last line that are compared: whether what was read still stands there. */
+/** The last bytes of a line that are kept, to see whether the file was cut and has grown again. */
 const COMPARED = 1 << 16;
 
 /**
- * Follows a file of lines that another thread appends to, cuts where a run is resumed, and renames to `<path>.1` where it has grown too large: reads what came since the
- * last look.
+ * Follows a file of lines and reads what is new. Another thread appends to the file, cuts it where a run is resumed, and renames it to `<path>.1` where it has grown too
+ * large.
  */
 export class LineReader {
   readonly #path: string;
-  readonly #take: (line: Uint8Array, place: LinePlace) => void;
+  readonly #take: (line: Uint8Array, position: LinePosition) => void;
   readonly #restart: () => void;
-  /** Undefined while there is no file. */
+  /** The inode of the file that is read; undefined while there is none. */
   #file: number | null | undefined;
-  /** Its number, and inodes by number: the system gives those of files that are gone to others. */
+  /** The number of that file, and the inodes of the last files by number. The system may give the inode of a removed file to another one. */
   #number = 0;
   readonly #inodes = new Map<number, number | null>();
   #offset = 0;
-  /** The end of what was read, with the last line's own end. */
+  /** The end of what was read, with the line feed of the last line. */
   #last = new Uint8Array();
   #busy: Promise<void> = Promise.resolve();
 
   /**
-   * @param path Of the file; it need not be there yet.
-   * @param given `take` is given each whole line; the bytes are its own until it returns. `restart` is told that all lines come again, from the first.
+   * Opens nothing yet.
+   *
+   * @param path The file; it need not be there yet.
+   * @param listeners `take` receives each whole line; it may use the bytes until it returns. `restart` is called before all lines come again, from the first.
    */
-  constructor(path: string, given: { take: (line: Uint8Array, place: LinePlace) => void; restart: () => void }) {
+  constructor(path: string, { take, restart }: { take: (line: Uint8Array, position: LinePosition) => void; restart: () => void }) {
     this.#path = path;
-    this.#take = given.take;
-    this.#restart = given.restart;
+    this.#take = take;
+    this.#restart = restart;
   }
 
-  /** Reads what is new. Calls wait for one another. */
-  look(): Promise<void> {
-    return this.#busy = this.#busy.catch(() => {}).then(() => this.#look());
+  /** Reads the lines that are new. Calls wait for one another. */
+  readNew(): Promise<void> {
+    return this.#busy = this.#busy.catch(() => {}).then(() => this.#readNew());
   }
 
   /**
-   * The bytes of a line, or of lines behind one another; undefined where their file is gone or was cut. Where that has happened since the last look they may be others:
-   * look at what they say.
+   * Reads a line again, or several that follow one another. Returns undefined where their file is gone or was cut. Where it was cut and has grown again since the last
+   * reading, the bytes may be those of another line: check what they say.
    */
-  async line({ file: number, offset, length }: LinePlace): Promise<Uint8Array<ArrayBuffer> | undefined> {
+  async line({ file: number, offset, length }: LinePosition): Promise<Uint8Array<ArrayBuffer> | undefined> {
     const inode = this.#inodes.get(number);
     for (const path of [this.#path, `${this.#path}.1`]) {
       // deno-lint-ignore no-await-in-loop -- the second only where it is not the first
-      using file = await open(path);
+      using file = await openFile(path);
       // deno-lint-ignore no-await-in-loop -- as above
       if (!file || (await file.stat()).ino !== inode) continue;
       // deno-lint-ignore no-await-in-loop -- as above
@@ -62,9 +67,9 @@ export class LineReader {
     return undefined;
   }
 
-  async #look(): Promise<void> {
-    using file = await open(this.#path);
-    using before = await open(`${this.#path}.1`);
+  async #readNew(): Promise<void> {
+    using file = await openFile(this.#path);
+    using before = await openFile(`${this.#path}.1`);
     const old = before && (await before.stat()).ino;
     // Between the renaming of a file and the next one's first line there is none.
     if (!file) return before && this.#file !== undefined && old === this.#file ? undefined : this.#begin(undefined);
@@ -76,13 +81,13 @@ export class LineReader {
     await this.#read(file);
   }
 
-  /** Whether what was read last still stands where it did: a file that was cut may have grown again. */
+  /** Whether the file still holds what was read last, at the same offset: a file that was cut may have grown again. */
   async #stands(file: Deno.FsFile): Promise<boolean> {
-    const at = this.#offset - this.#last.length, found = await readAt(file, { at, length: this.#last.length });
-    return found.length === this.#last.length && found.every((byte, i) => byte === this.#last[i]);
+    const at = this.#offset - this.#last.length, bytes = await readAt(file, { at, length: this.#last.length });
+    return bytes.length === this.#last.length && bytes.every((byte, i) => byte === this.#last[i]);
   }
 
-  /** All from the first line on, beginning with the file that this one was before. */
+  /** Reads all lines from the first one on, beginning with the older file. */
   async #readAnew(before: Deno.FsFile | undefined, id: number | null | undefined): Promise<void> {
     this.#begin(id);
     if (before) await this.#read(before);
@@ -115,31 +120,12 @@ export class LineReader {
     this.#enter(file);
   }
 
-  /** Goes to the start of a file. */
+  /** Begins to read a file at its start. */
   #enter(file: number | null | undefined): void {
     this.#file = file;
     if (file !== undefined) this.#inodes.set(++this.#number, file);
     for (const number of this.#inodes.keys()) if (number < this.#number - 1) this.#inodes.delete(number);
     this.#offset = 0;
     this.#last = new Uint8Array();
-  }
-}
-
-/** Bytes of a file from `at` on, `length` at most. */
-async function readAt(file: Deno.FsFile, { at, length }: { at: number; length: number }): Promise<Uint8Array<ArrayBuffer>> {
-  const bytes = new Uint8Array(length);
-  await file.seek(at, Deno.SeekMode.Start);
-  let done = 0;
-  // deno-lint-ignore no-await-in-loop -- until it is full
-  for (let n: number | null; done < length && (n = await file.read(bytes.subarray(done))) !== null;) done += n;
-  return bytes.subarray(0, done);
-}
-
-async function open(path: string): Promise<Deno.FsFile | undefined> {
-  try {
-    return await Deno.open(path);
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return undefined;
-    throw error;
   }
 }

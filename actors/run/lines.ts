@@ -1,4 +1,5 @@
-import { type FileLine, linesBackward, linesForward, openFile, PIECE, readAt } from "./line_pieces.ts";
+import { leadingStep, openFileSync, readAtSync } from "./file_bytes.ts";
+import { type FileLine, linesBackward, linesForward, PIECE } from "./line_pieces.ts";
 import { sizeOf } from "./whole_file.ts";
 
 /** A line of a log, about a step. */
@@ -89,8 +90,8 @@ export class Lines {
    */
   discardAfter(step: number, isLater?: (line: Line) => boolean): number {
     const isKept = (line: FileLine) => {
-      const own = stepOf(line) ?? Infinity;
-      return own < step || (own === step && !(isLater && isLater(parse(line)!)));
+      const at = stepOf(line) ?? Infinity;
+      return at < step || (at === step && !(isLater && isLater(parse(line)!)));
     };
     const ends: { path: string; keep: number; size: number }[] = [];
     let gone = 0;
@@ -122,10 +123,10 @@ export class Lines {
     this.#makeRoom(target, ends.reduce((sum, { keep, size }) => sum + size - keep, 0));
     using to = Deno.openSync(target, { append: true, create: true });
     for (const { path, keep, size } of ends) {
-      using from = openFile(path)!;
+      using from = openFileSync(path)!;
       let last: number | undefined;
       for (let at = keep; at < size;) {
-        const bytes = readAt(from, { at, length: Math.min(this.#piece, size - at) });
+        const bytes = readAtSync(from, { at, length: Math.min(this.#piece, size - at) });
         for (let done = 0; done < bytes.length;) done += to.writeSync(bytes.subarray(done));
         at += bytes.length;
         last = bytes.at(-1);
@@ -154,8 +155,7 @@ function parse({ bytes }: FileLine): Line | undefined {
   }
 }
 
-/** The step of a line; undefined for a torn one. A line that has its end is whole, and begins with its step: the rest of it, which may be long, is not looked at. */
+/** Returns the step of a line; undefined for a torn one. A line that has its end is whole, and its first key tells the step. */
 function stepOf(line: FileLine): number | undefined {
-  const head = line.isEnded ? /^\{"step":(\d+)[,}]/.exec(decoder.decode(line.bytes.subarray(0, 40)))?.[1] : undefined;
-  return head === undefined ? parse(line)?.step : Number(head);
+  return (line.isEnded ? leadingStep(line.bytes) : undefined) ?? parse(line)?.step;
 }

@@ -42,7 +42,7 @@ export async function bringModel(run: string, path: string, onNote: (words: stri
  * @throws {KedgeError} `State` where it is not, yet.
  */
 export function modelFolder(run: string, path: string): string {
-  const found = findModel(path, options(run, path));
-  if (found) return found.folder;
+  const cached = findModel(path, options(run, path));
+  if (cached) return cached.folder;
   throw new KedgeError("State", `Cannot use the model ${path}: it is not on this machine yet`, { path });
 }

@@ -73,8 +73,8 @@ function checkOwn(runDir: string, name: string): void {
   if (relative(Deno.realPathSync(runDir), real) !== name) {
     throw refuse(`it leads to ${real}; a run writes only in its own directory: set runDir to where it is to be`);
   }
-  const there = new Set(namesIn(path)), own = [...OWN, "lock"].filter((each) => there.has(each));
-  const link = own.find((each) => Deno.lstatSync(`${path}/${each}`).isSymlink);
+  const there = new Set(namesIn(path)), ours = [...OWN, "lock"].filter((each) => there.has(each));
+  const link = ours.find((each) => Deno.lstatSync(`${path}/${each}`).isSymlink);
   if (link) {
     throw refuse(
       `${link} is a symbolic link; a run writes only in its own directory: remove the link, or set runDir to where the run is to be`,
@@ -82,7 +82,7 @@ function checkOwn(runDir: string, name: string): void {
   }
   const lock = there.has("lock") ? textOf(`${path}/lock`) : "", isLock = /^\d*\n?$/.test(lock);
   if (/^\d+\n$/.test(lock) || isConfig(`${path}/config.json`) || hasCheckpoint(path)) return;
-  const foreign = isLock ? own.find((each) => each !== "lock") : "lock";
+  const foreign = isLock ? ours.find((each) => each !== "lock") : "lock";
   if (foreign) throw refuse(`it holds ${foreign}, and neither config.json nor lock of a run: it is not Kedge's. Give the run another name`);
 }
 

@@ -10,8 +10,8 @@ const FILE = "tuning.jsonl";
 /** Changes by path, each as it may be changed. */
 const changesSchema = z.record(z.string(), z.unknown()).superRefine((changes, context) => {
   for (const [path, value] of Object.entries(changes)) {
-    const given = path.split(".").reduceRight<unknown>((inner, key) => ({ [key]: inner }), value);
-    const { error } = tunableSchema.safeParse(given);
+    const input = path.split(".").reduceRight<unknown>((inner, key) => ({ [key]: inner }), value);
+    const { error } = tunableSchema.safeParse(input);
     for (const { message } of error?.issues ?? []) context.addIssue({ code: "custom", path: [path], message });
   }
 });

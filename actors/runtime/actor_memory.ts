@@ -52,6 +52,11 @@ export class ActorMemory implements Disposable {
     return account;
   }
 
+  /** Takes up a tensor that was moved here. */
+  receive(handle: TensorHandle): Tensor {
+    return this.account(handle.device).receive(handle);
+  }
+
   /** What it holds. */
   report(): OwnerReport {
     return ownerReport(this.host, this.owner);
@@ -103,8 +108,8 @@ export class Carrier {
 
   /** Lends a tensor until the reply; once, however often the message names it. */
   lend(tensor: Tensor): TensorHandle {
-    const known = this.#lent.get(tensor);
-    if (known) return known;
+    const before = this.#lent.get(tensor);
+    if (before) return before;
     const handle = this.memory.account(tensor.device.name).lend(tensor, this.to);
     this.#lent.set(tensor, handle);
     return handle;
@@ -131,7 +136,7 @@ export class RequestTensors {
 
   /** Takes up a tensor that was moved here. */
   receive(handle: TensorHandle): Tensor {
-    return this.memory.account(handle.device).receive(handle);
+    return this.memory.receive(handle);
   }
 
   /** Takes up a tensor that was lent, to be read until the reply; the same one each time. */

@@ -59,14 +59,14 @@ export type Notice =
 
 /** An error as plain data. */
 export function toPlain(error: unknown): PlainError {
-  const known = error instanceof Error ? error : new Error(String(error));
-  const plain = { name: known.name, message: known.message, stack: known.stack };
-  if (!(known instanceof KedgeError)) return plain;
+  const cause = error instanceof Error ? error : new Error(String(error));
+  const plain = { name: cause.name, message: cause.message, stack: cause.stack };
+  if (!(cause instanceof KedgeError)) return plain;
   // Details are facts for programs: what is no plain data is left behind.
   const details = Object.fromEntries(
-    Object.entries(known.details).filter(([, value]) => value === null || ["string", "number", "boolean"].includes(typeof value)),
+    Object.entries(cause.details).filter(([, value]) => value === null || ["string", "number", "boolean"].includes(typeof value)),
   );
-  return { ...plain, code: known.code, details };
+  return { ...plain, code: cause.code, details };
 }
 
 /**

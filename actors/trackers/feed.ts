@@ -1,24 +1,25 @@
-import { type LinePlace, LineReader } from "../run/line_reader.ts";
+import { leadingStep } from "../run/file_bytes.ts";
+import { type LinePosition, LineReader } from "../run/line_reader.ts";
 import type { AnswerTable, Ending, Metrics, TrackedRun, Tracker } from "./tracker.ts";
 
 /** How far a tracker has come: the lines of metrics up to a step, and so many of that step; the answers up to a step. */
-export interface Place {
+export interface FeedPosition {
   readonly step: number;
   readonly lines: number;
   readonly answers: number;
 }
 
 /** Where a tracker stands that has been told nothing. */
-export const NOWHERE: Place = { step: -1, lines: 0, answers: -1 };
+export const FEED_START: FeedPosition = { step: -1, lines: 0, answers: -1 };
 
-/** Options of {@linkcode Feed}. */
-export interface FeedOptions {
+/** Options of {@linkcode TrackerFeed}. */
+export interface TrackerFeedOptions {
   /** Steps from one table of answers to the next; 0: no tables. */
   readonly answersEvery: number;
   /** Where the tracker stood before. */
-  readonly place: Place;
+  readonly position: FeedPosition;
   /** Is told where it stands, after each of its calls. */
-  readonly keep: (place: Place) => void;
+  readonly keep: (position: FeedPosition) => void;
   /** Is told of trouble: once when it begins, once when it is over. */
   readonly note: (text: string) => void;
   /** Milliseconds between two looks. Default 2000. */
@@ -32,19 +33,19 @@ export interface FeedOptions {
  * the lines that a resumed run writes again are those of before. A tracker that fails is asked again, at growing intervals; nothing is kept in memory for it, since
  * the files hold what it has missed.
  */
-export class Feed {
+export class TrackerFeed {
   readonly #tracker: Tracker;
   readonly #run: TrackedRun;
-  readonly #options: FeedOptions;
+  readonly #options: TrackerFeedOptions;
   readonly #metrics: LineReader;
   readonly #rollouts: LineReader;
   /** Lines of metrics that it was not told, by where they stand, and where it stands behind each. */
-  #lines: { at: LinePlace; step: number; lines: number }[] = [];
+  #lines: { at: LinePosition; step: number; lines: number }[] = [];
   /** Lines of answers that are due, by step; the last step's may be more. */
-  #answers: { step: number; at: LinePlace[] }[] = [];
+  #answers: { step: number; at: LinePosition[] }[] = [];
   /** Ends the wait between two looks. */
   #wake: (() => void) | undefined;
-  #place: Place;
+  #position: FeedPosition;
   /** Lines read so far of the step that was read last. */
   #read = { step: -1, lines: 0 };
   #begun = false;
@@ -53,41 +54,41 @@ export class Feed {
   readonly #late = Promise.withResolvers<boolean>();
   #timer: ReturnType<typeof setTimeout> | undefined;
   /** Whether it has given up, or is done. */
-  #given = false;
+  #isOver = false;
 
-  /** Begins with {@linkcode Feed.follow}. @param folder The run's directory. */
-  constructor(tracker: Tracker, given: { run: TrackedRun; folder: string }, options: FeedOptions) {
+  /** Begins with {@linkcode TrackerFeed.follow}. @param folder The run's directory. */
+  constructor(tracker: Tracker, { run, folder }: { run: TrackedRun; folder: string }, options: TrackerFeedOptions) {
     this.#tracker = tracker;
-    this.#run = given.run;
+    this.#run = run;
     this.#options = options;
-    this.#place = options.place;
-    this.#metrics = new LineReader(`${given.folder}/metrics.jsonl`, {
+    this.#position = options.position;
+    this.#metrics = new LineReader(`${folder}/metrics.jsonl`, {
       take: (line, at) => this.#takeMetrics(line, at),
       restart: () => {
         this.#lines = [];
         this.#read = { step: -1, lines: 0 };
       },
     });
-    this.#rollouts = new LineReader(`${given.folder}/rollouts.jsonl`, {
+    this.#rollouts = new LineReader(`${folder}/rollouts.jsonl`, {
       take: (line, at) => this.#takeAnswer(line, at),
       restart: () => this.#answers = [],
     });
   }
 
-  /** Follows the run until {@linkcode Feed.end}. Never throws: what fails is noted. @returns Whether everything was told. */
+  /** Follows the run until {@linkcode TrackerFeed.end}. Never throws: what fails is noted. @returns Whether everything was told. */
   async follow(): Promise<boolean> {
     const told = await Promise.race([this.#follow(), this.#late.promise]);
-    this.#given = true;
+    this.#isOver = true;
     clearTimeout(this.#timer);
     this.#wake?.();
     return told;
   }
 
   async #follow(): Promise<boolean> {
-    while (!this.#given) {
+    while (!this.#isOver) {
       const ending = this.#ending;
       // deno-lint-ignore no-await-in-loop -- one look after the other
-      const done = await this.#look(ending);
+      const done = await this.#tell(ending);
       if (done && ending !== undefined) return true;
       if (done && this.#ending !== undefined) continue; // what was written before the end is read once more
       // deno-lint-ignore no-await-in-loop -- as above
@@ -123,7 +124,7 @@ export class Feed {
   }
 
   /** Tells what is new. @returns Whether nothing is left. */
-  async #look(ending: Ending | undefined): Promise<boolean> {
+  async #tell(ending: Ending | undefined): Promise<boolean> {
     const { note } = this.#options;
     try {
       if (!this.#begun) {
@@ -144,17 +145,17 @@ export class Feed {
     }
   }
 
-  #takeMetrics(line: Uint8Array, at: LinePlace): void {
-    const step = stepOf(line);
+  #takeMetrics(line: Uint8Array, at: LinePosition): void {
+    const step = leadingStep(line);
     if (step === undefined) return;
     this.#read = step === this.#read.step ? { step, lines: this.#read.lines + 1 } : { step, lines: 1 };
-    if (step > this.#place.step || (step === this.#place.step && this.#read.lines > this.#place.lines)) {
+    if (step > this.#position.step || (step === this.#position.step && this.#read.lines > this.#position.lines)) {
       this.#lines.push({ at, ...this.#read });
     }
   }
 
   async #tellMetrics(): Promise<void> {
-    await this.#metrics.look();
+    await this.#metrics.readNew();
     while (this.#lines.length > 0) {
       const batch = this.#lines.slice(0, BATCH);
       // deno-lint-ignore no-await-in-loop -- in their order
@@ -162,14 +163,14 @@ export class Feed {
       // deno-lint-ignore no-await-in-loop -- as above
       if (lines.length > 0) await this.#tracker.metrics(lines.map(metricsOf));
       this.#lines = this.#lines.slice(batch.length);
-      this.#stand({ ...this.#place, step, lines: count });
+      this.#moveTo({ ...this.#position, step, lines: count });
     }
   }
 
   /** The answers of a step lie behind one another; its table is whole when the next step begins. */
-  #takeAnswer(line: Uint8Array, at: LinePlace): void {
-    const step = stepOf(line), { answersEvery } = this.#options;
-    if (step === undefined || answersEvery === 0 || step <= this.#place.answers) return;
+  #takeAnswer(line: Uint8Array, at: LinePosition): void {
+    const step = leadingStep(line), { answersEvery } = this.#options;
+    if (step === undefined || answersEvery === 0 || step <= this.#position.answers) return;
     if (this.#answers.at(-1)?.step !== step) this.#answers.push({ step, at: [] });
     if (step % answersEvery === 0 || step === 1) this.#answers.at(-1)!.at.push(at);
     else if (this.#answers.length > 1 && this.#answers.at(-2)!.at.length === 0) this.#answers.splice(-2, 1);
@@ -177,39 +178,33 @@ export class Feed {
 
   async #tellAnswers(last: boolean): Promise<void> {
     if (this.#options.answersEvery === 0) return;
-    await this.#rollouts.look();
+    await this.#rollouts.readNew();
     while (this.#answers.length > (last ? 0 : 1)) {
-      const [{ step, at }] = this.#answers as [{ step: number; at: LinePlace[] }];
+      const [{ step, at }] = this.#answers as [{ step: number; at: LinePosition[] }];
       // deno-lint-ignore no-await-in-loop -- in their order
       const answers = await readLines(this.#rollouts, at);
       // deno-lint-ignore no-await-in-loop -- as above
       if (answers.length > 0) await this.#tracker.answers(tableOf(step, answers));
       this.#answers.shift();
-      if (at.length > 0) this.#stand({ ...this.#place, answers: step });
+      if (at.length > 0) this.#moveTo({ ...this.#position, answers: step });
     }
   }
 
-  #stand(place: Place): void {
-    this.#place = place;
-    this.#options.keep(place);
+  #moveTo(position: FeedPosition): void {
+    this.#position = position;
+    this.#options.keep(position);
   }
 }
 
 /** Lines of metrics that a tracker is told at once. */
 const BATCH = 100;
 
-/** The step that begins a line; undefined for a line of another kind. */
-function stepOf(line: Uint8Array): number | undefined {
-  const step = /^\s*\{\s*"step":\s*(\d+)/.exec(new TextDecoder().decode(line.subarray(0, 40)))?.[1];
-  return step === undefined ? undefined : Number(step);
-}
-
 /** Lines by where they stand; what is gone meanwhile, since the run began anew before them, is left out: it comes again. */
-async function readLines(reader: LineReader, places: readonly LinePlace[]): Promise<Record<string, unknown>[]> {
+async function readLines(reader: LineReader, positions: readonly LinePosition[]): Promise<Record<string, unknown>[]> {
   const out: Record<string, unknown>[] = [];
-  for (const place of places) {
+  for (const position of positions) {
     // deno-lint-ignore no-await-in-loop -- in their order
-    const bytes = await reader.line(place);
+    const bytes = await reader.line(position);
     try {
       if (bytes) out.push(JSON.parse(new TextDecoder().decode(bytes)) as Record<string, unknown>);
     } catch { // torn by a crash, or cut: the run itself passes over it

@@ -21,7 +21,7 @@ const run = z.object({
   info: z.object({ "run_id": z.string(), "artifact_uri": z.string().optional() }),
   data: z.object({ tags: z.array(z.object({ key: z.string(), value: z.string() })).optional() }).optional(),
 });
-const created = z.object({ run }), found = z.object({ runs: z.array(run).default([]) });
+const created = z.object({ run }), searched = z.object({ runs: z.array(run).default([]) });
 
 /** Bounds of a request of MLflow's REST interface (mlflow.org, "REST API", Request Limits). */
 const BATCH = { metrics: 1000, params: 100, paramLength: 500, keyLength: 250 } as const;
@@ -67,7 +67,7 @@ export class MlflowRun implements Tracker {
   async begin({ name, id, config, started }: TrackedRun): Promise<void> {
     const experiment = await this.#experiment(this.#options.experiment ?? "kedge"), filter = `tags."kedge.id" = '${id}'`;
     const asked = await this.#ask("runs/search", { "experiment_ids": [experiment], filter, "max_results": 1 });
-    const [before] = found.parse(asked).runs;
+    const [before] = searched.parse(asked).runs;
     if (before) {
       this.#is(before);
       return void await this.#ask("runs/update", { "run_id": this.#run, status: "RUNNING" });

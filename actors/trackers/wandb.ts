@@ -109,8 +109,8 @@ export class WandbFolder implements Tracker {
   /** HistoryRecord: 1 item, 2 step { 1 num }. Its own count is the number of the record, which must rise. */
   #history(time: number, values: Readonly<Record<string, unknown>>): void {
     const log = this.#open, number = log.count(RECORD.history);
-    const own = { _step: number, _timestamp: time / 1000, _runtime: Math.max(0, (time - this.#started) / 1000) };
-    const items = Object.entries({ ...values, ...own }).flatMap(([name, value]) =>
+    const stamps = { _step: number, _timestamp: time / 1000, _runtime: Math.max(0, (time - this.#started) / 1000) };
+    const items = Object.entries({ ...values, ...stamps }).flatMap(([name, value]) =>
       typeof value === "object" && value !== null
         ? Object.entries(value).flatMap(([part, inner]) => field(1, historyItem([name, part], inner)))
         : field(1, historyItem([name], value))

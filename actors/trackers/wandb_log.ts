@@ -69,7 +69,7 @@ export class WandbLog implements Disposable {
 
   /** How many records it holds. @param kind Of {@linkcode RECORD}; default: of every kind. */
   count(kind?: number): number {
-    return kind === undefined ? this.#kinds.length : this.#kinds.filter((own) => own === kind).length;
+    return kind === undefined ? this.#kinds.length : this.#kinds.filter((other) => other === kind).length;
   }
 
   /** Adds a record. @param kind Of {@linkcode RECORD}. @param content The message in that field. */
@@ -120,21 +120,21 @@ function writeAll(file: Deno.FsFile, bytes: Uint8Array): void {
 
 /** The whole records of a file: where each ends, and its kind. A torn record and what follows it are left out. */
 function scan(file: Deno.FsFile): { end: number; kind: number }[] {
-  const found: { end: number; kind: number }[] = [], block = new Uint8Array(BLOCK);
+  const records: { end: number; kind: number }[] = [], block = new Uint8Array(BLOCK);
   let first: Uint8Array | undefined;
   for (let start = 0;; start += BLOCK) {
     file.seekSync(start, Deno.SeekMode.Start);
     const size = fill(file, block);
-    if (start === 0 && (size < HEADER.length || HEADER.some((byte, i) => block[i] !== byte))) return found;
+    if (start === 0 && (size < HEADER.length || HEADER.some((byte, i) => block[i] !== byte))) return records;
     let at = start === 0 ? HEADER.length : 0;
     while (at + FRAGMENT <= size) {
       const view = new DataView(block.buffer, at), end = at + FRAGMENT + view.getUint16(4, true), kind = block[at + 6]!;
-      if (end > size || view.getUint32(0, true) !== crc32(block.subarray(at + 6, end))) return found;
+      if (end > size || view.getUint32(0, true) !== crc32(block.subarray(at + 6, end))) return records;
       if (kind === FULL || kind === FIRST) first = block.slice(at + FRAGMENT, end);
-      if (kind === FULL || kind === LAST) found.push({ end: start + end, kind: kindOf(first!) });
+      if (kind === FULL || kind === LAST) records.push({ end: start + end, kind: kindOf(first!) });
       at = end;
     }
-    if (size < BLOCK) return found;
+    if (size < BLOCK) return records;
   }
 }
 

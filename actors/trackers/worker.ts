@@ -4,7 +4,7 @@
  * @module
  */
 import { writeWhole } from "../run/whole_file.ts";
-import { Feed, NOWHERE, type Place } from "./feed.ts";
+import { FEED_START, type FeedPosition, TrackerFeed } from "./feed.ts";
 import { type MlflowOptions, MlflowRun } from "./mlflow.ts";
 import type { TrackerSection } from "./options.ts";
 import type { TrackedRun, Tracker } from "./tracker.ts";
@@ -15,11 +15,11 @@ import { WandbFolder } from "./wandb.ts";
 interface Kept {
   readonly id: string;
   readonly started: number;
-  readonly places: Record<string, Place>;
+  readonly places: Record<string, FeedPosition>;
 }
 
 const scope = self as unknown as { postMessage(notice: TrackersNotice): void; onmessage: (event: MessageEvent<TrackersOrder>) => void };
-const feeds: Feed[] = [];
+const feeds: TrackerFeed[] = [];
 const following: Promise<boolean>[] = [];
 
 scope.onmessage = async ({ data }) => {
@@ -40,11 +40,11 @@ function follow({ folder, name, config, sections }: TrackersOrder & { kind: "fol
   for (const [i, section] of sections.entries()) {
     try {
       const tracker = makeTracker(section, folder), key = `${i}:${tracker.name}`;
-      const feed = new Feed(tracker, { run, folder }, {
+      const feed = new TrackerFeed(tracker, { run, folder }, {
         answersEvery: section.answersEvery,
-        place: places[key] ?? NOWHERE,
-        keep: (place) => {
-          places[key] = place;
+        position: places[key] ?? FEED_START,
+        keep: (position) => {
+          places[key] = position;
           keep();
         },
         note,

@@ -1,5 +1,6 @@
 import { KedgeError } from "../../ffi/errors.ts";
-import type { AnswersMessage, TokenPart, TrainerMessage, TrainerStatus } from "../messages.ts";
+import type { AnswersMessage, TokenPart, TrainerMessage } from "../messages.ts";
+import type { RunState } from "../run_commands.ts";
 import { heldPrompt, passAnswers, promptMessage } from "../prompts.ts";
 import { cancelling } from "../runtime/cancelling.ts";
 import type { ActorMemory } from "../runtime/actor_memory.ts";
@@ -15,9 +16,9 @@ import type { Session } from "./session.ts";
 export async function askPolicy(
   memory: ActorMemory,
   session: Session | undefined,
-  given: { message: Extract<TrainerMessage, { type: "generate" }>; turn: Turn; state: TrainerStatus["state"] },
+  question: { message: Extract<TrainerMessage, { type: "generate" }>; turn: Turn; state: RunState },
 ): Promise<{ answers: AnswersMessage; step?: number }> {
-  const { message: { prompt: message, sampling }, turn, state } = given;
+  const { message: { prompt: message, sampling }, turn, state } = question;
   using prompt = heldPrompt(message, (handle) => turn.receive(handle));
   if (!session) throw new KedgeError("State", `Cannot answer: the run is ${state}, its policy not loaded`, { state });
   const { answers, updated } = await cancelling(turn, (signal) =>
@@ -25,6 +26,6 @@ export async function askPolicy(
       (carrier) => ({ type: "generate", prompt: promptMessage(prompt, (tensor) => carrier.lend(tensor)), sampling }),
       { signal, onPart: (part) => turn.tell(part as TokenPart) },
     ));
-  const passed = passAnswers(answers, (handle) => turn.move(memory.account(handle.device).receive(handle)));
+  const passed = passAnswers(answers, (handle) => turn.move(memory.receive(handle)));
   return { answers: passed, ...(updated !== undefined && { step: updated }) };
 }

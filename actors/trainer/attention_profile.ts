@@ -31,8 +31,8 @@ export interface ShownRegion {
 export function shownRegions(boxes: readonly RegionBox[]): ShownRegion[] {
   const sizes = new Map<number, { rows: number; cols: number }>();
   for (const { visual, rows, cols } of boxes) {
-    const known = sizes.get(visual) ?? { rows: 0, cols: 0 };
-    sizes.set(visual, { rows: Math.max(known.rows, rows[1]), cols: Math.max(known.cols, cols[1]) });
+    const size = sizes.get(visual) ?? { rows: 0, cols: 0 };
+    sizes.set(visual, { rows: Math.max(size.rows, rows[1]), cols: Math.max(size.cols, cols[1]) });
   }
   return boxes.map(({ visual, rows, cols }) => {
     const size = sizes.get(visual)!;

@@ -42,9 +42,9 @@ export class Batches implements Disposable {
   private constructor(
     memory: ActorMemory,
     session: Session,
-    own: { options: BatchesOptions; train: number; collector: Collector | undefined },
+    { options, train, collector }: { options: BatchesOptions; train: number; collector: Collector | undefined },
   ) {
-    const { options, train, collector } = own, { config, saved, origin } = options;
+    const { config, saved, origin } = options;
     const { trainer: { maxSteps, totalEpochs }, data: { rolloutBatchSize: batchSize, shuffle, prefetch }, seed } = config;
     this.#memory = memory;
     this.#session = session;

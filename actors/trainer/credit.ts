@@ -41,7 +41,7 @@ export async function askCredit(
     groups: groups.map((group) => groupMessage(group, (tensor) => carrier.lend(tensor))),
     blacken: config.seed * 65_537 + step,
   }));
-  using spoilt = memory.account(logprobs.device).receive(logprobs);
+  using spoilt = memory.receive(logprobs);
   using plain = hostTensor(memory, Float32Array.from(groups.flatMap(({ answers }) => [...answers.logprobs.toFloats()])));
   return await detector.peer.request<"vppo">((carrier) => ({
     type: "vppo",

@@ -19,9 +19,9 @@ const PEAKS: readonly (readonly [RegExp, number])[] = [
  * ```
  */
 export function trainingFlops(
-  given: { parameters: number; sequences: readonly number[]; headDim: number; heads: number; layers: number },
+  work: { parameters: number; sequences: readonly number[]; headDim: number; heads: number; layers: number },
 ): number {
-  const { parameters, sequences, headDim, heads, layers } = given;
+  const { parameters, sequences, headDim, heads, layers } = work;
   const tokens = sequences.reduce((a, b) => a + b, 0), squares = sequences.reduce((sum, s) => sum + s * s, 0);
   return 6 * parameters * tokens + 12 * squares * headDim * heads * layers;
 }

@@ -1,5 +1,5 @@
-// deno-lint-ignore-file no-await-in-loop -- one thing after another
-/** What a loop does between two of its steps: whatever was asked for meanwhile, in order; and it rests while it is paused. */
+// deno-lint-ignore-file no-await-in-loop -- one job after the other
+/** Jobs that a loop does between two of its steps, in their order, and its pause: a paused loop waits between two steps and does jobs at once. */
 export class JobQueue {
   readonly #onPause: (paused: boolean) => void;
   readonly #jobs: { work: () => Promise<void>; refuse: (error: Error) => void }[] = [];
@@ -7,29 +7,29 @@ export class JobQueue {
   #wake: (() => void) | undefined;
   #closed: Error | undefined;
 
-  /** @param onPause Told when it comes to rest, and when it goes on. */
+  /** Makes an empty queue. @param onPause Is told when the loop begins to wait, and when it goes on. */
   constructor(onPause: (paused: boolean) => void) {
     this.#onPause = onPause;
   }
 
-  /** Whether it rests, or will at the end of the step. */
+  /** Whether the loop is paused, or will be at the end of the step. */
   get pausing(): boolean {
     return this.#pausing;
   }
 
-  /** Rests from the end of the step on. */
+  /** Has the loop wait from the end of the step on. */
   pause(): void {
     this.#pausing = true;
   }
 
-  /** Goes on. */
+  /** Has the loop go on. */
   resume(): void {
     this.#pausing = false;
     this.#wake?.();
   }
 
-  /** Does something at the end of the step, or now where it rests. @returns What it gave. */
-  ask<T>(work: () => Promise<T>): Promise<T> {
+  /** Adds a job for the end of the step; a paused loop does it now. @returns What the job returns. */
+  add<T>(work: () => Promise<T>): Promise<T> {
     if (this.#closed) return Promise.reject(this.#closed);
     const { promise, resolve, reject } = Promise.withResolvers<T>();
     this.#jobs.push({ work: () => work().then(resolve, reject), refuse: reject });
@@ -37,25 +37,25 @@ export class JobQueue {
     return promise;
   }
 
-  /** Does what was asked for. */
-  async jobs(): Promise<void> {
+  /** Does the jobs that wait. */
+  async runAll(): Promise<void> {
     for (let job = this.#jobs.shift(); job; job = this.#jobs.shift()) await job.work();
   }
 
-  /** Called by the loop between two steps: returns when it is to go on. */
+  /** Does the jobs that wait, and waits as long as the loop is paused. The loop calls it between two steps. */
   async rest(): Promise<void> {
-    await this.jobs();
+    await this.runAll();
     if (!this.#pausing) return;
     this.#onPause(true);
     while (this.#pausing) {
       await new Promise<void>((resolve) => this.#wake = resolve);
       this.#wake = undefined;
-      await this.jobs();
+      await this.runAll();
     }
     this.#onPause(false);
   }
 
-  /** Refuses what was asked for and is asked for from now on. */
+  /** Refuses the jobs that wait, and those that are added from now on. */
   close(error: Error): void {
     this.#closed = error;
     for (const { refuse } of this.#jobs.splice(0)) refuse(error);

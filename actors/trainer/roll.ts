@@ -1,5 +1,6 @@
 import { pieces } from "../../tensor/packing.ts";
 import type { Tokenizer } from "../../model/processor/tokenizer.ts";
+import { overlongReward } from "../../rl/shaping.ts";
 import type { TensorHandle } from "../../tensor/handle.ts";
 import { type Config, connectivityOf } from "../config/schema.ts";
 import type { ReadyRow, RewardMessage } from "../messages.ts";
@@ -23,6 +24,12 @@ export interface RolledGroup extends StepRow, Disposable {
   readonly greedy?: string;
 }
 
+/** A group of a step. */
+export interface CountedGroup extends RolledGroup {
+  /** By answer: whether it counts in the loss. */
+  readonly counts: readonly boolean[];
+}
+
 /** Rewards of groups. */
 export interface Scores {
   /** Of every answer, group after group. */
@@ -31,9 +38,18 @@ export interface Scores {
   readonly baselines?: readonly number[];
 }
 
+/** The answers of a step with their rewards. */
+export interface GradedAnswers extends Scores {
+  readonly groups: readonly CountedGroup[];
+  /** The number of tokens of each answer. */
+  readonly lengths: readonly number[];
+  /** The reward of each answer, less the punishment of overlong answers. */
+  readonly totals: readonly number[];
+}
+
 /** Takes up the prompts of rows that came from the loader. */
 export function takeRows(memory: ActorMemory, rows: readonly ReadyRow[]): StepRow[] {
-  return rows.map((row) => ({ row, prompt: heldPrompt(row.prompt, (handle) => memory.account(handle.device).receive(handle)) }));
+  return rows.map((row) => ({ row, prompt: heldPrompt(row.prompt, (handle) => memory.receive(handle)) }));
 }
 
 /** A group, which owns its prompt and its answers. */
@@ -52,6 +68,11 @@ export function rolledGroup(row: StepRow, answers: HeldAnswers, tokenizer: Pick<
   };
 }
 
+/** Notes which answers of a group count in the loss; the group stays the owner of its prompt and answers. */
+export function countedGroup(group: RolledGroup, { algorithm: { maskTruncated } }: Config): CountedGroup {
+  return { ...group, counts: group.answers.finish.map((end) => !maskTruncated || end === "stop") };
+}
+
 /**
  * Has the policy answer prompts. The groups own the prompts from then on; where it fails, the prompts are freed.
  *
@@ -60,17 +81,24 @@ export function rolledGroup(row: StepRow, answers: HeldAnswers, tokenizer: Pick<
 export async function roll(
   memory: ActorMemory,
   { policy }: Session,
-  given: { config: Config; rows: readonly StepRow[]; draw: number; tokenizer: Tokenizer; signal?: AbortSignal },
+  options: { config: Config; rows: readonly StepRow[]; draw: number; tokenizer: Tokenizer; signal?: AbortSignal },
 ): Promise<RolledGroup[]> {
-  const { config, rows, draw, tokenizer, signal } = given, { rollout, data, algorithm } = config;
-  const take = (handle: TensorHandle) => memory.account(handle.device).receive(handle);
+  const { config, rows, draw, tokenizer, signal } = options, { rollout, data, algorithm } = config;
+  const take = (handle: TensorHandle) => memory.receive(handle);
   const ask = (
-    own: { n: number; temperature: number; topK?: number; topP?: number; minP?: number; connectivity?: ReturnType<typeof connectivityOf> },
+    sampling: {
+      n: number;
+      temperature: number;
+      topK?: number;
+      topP?: number;
+      minP?: number;
+      connectivity?: ReturnType<typeof connectivityOf>;
+    },
   ) =>
     policy.peer.request<"rollout">((carrier) => ({
       type: "rollout",
       prompts: rows.map(({ prompt }) => promptMessage(prompt, (tensor) => carrier.lend(tensor))),
-      sampling: { ...own, maxTokens: data.maxResponseLength, seed: config.seed * 1_000_003 + draw },
+      sampling: { ...sampling, maxTokens: data.maxResponseLength, seed: config.seed * 1_000_003 + draw },
     }), signal ? { signal } : {});
   try {
     const greedy = algorithm.advEstimator.kind === "remax" ? (await ask({ n: 1, temperature: 0 })).answers : undefined;
@@ -101,4 +129,14 @@ export async function score({ critic }: Session, groups: readonly RolledGroup[])
   const { rewards } = await critic.peer.request<"score">(() => ({ type: "score", samples: [...samples, ...greedy] }));
   if (greedy.length === 0) return { rewards };
   return { rewards: rewards.slice(0, samples.length), baselines: rewards.slice(samples.length).map(({ overall }) => overall) };
+}
+
+/** Joins the groups of a step with their rewards. */
+export function gradedAnswers(config: Config, { groups, scores }: { groups: readonly CountedGroup[]; scores: Scores }): GradedAnswers {
+  const { algorithm: { overlong }, data: { maxResponseLength: maxLength } } = config;
+  const lengths = groups.flatMap(({ answers }) => answers.lengths);
+  const totals = scores.rewards.map(({ overall }, i) =>
+    overlong ? overall + overlongReward(lengths[i]!, { maxLength, ...overlong }) : overall
+  );
+  return { ...scores, groups, lengths, totals };
 }

@@ -6,57 +6,74 @@ import type { Line } from "../run/lines.ts";
 import { packProfile } from "./attention_profile.ts";
 import type { RolledGroup } from "./roll.ts";
 
-/** The first answers of a step as lines of rollouts.jsonl. */
-export function rolloutLines(given: {
-  step: number;
-  groups: readonly RolledGroup[];
-  rewards: readonly RewardMessage[];
-  tokenizer: Tokenizer;
-  numbers: Readonly<Record<"advantages" | "weights" | "entropies", Tensor>> & { flags?: Tensor; clusters?: Tensor; reference?: Tensor };
-  limit: number;
-}): Line[] {
-  const { step, groups, rewards, tokenizer, numbers, limit } = given;
+/** What is written down of a step's answers. */
+export interface RolloutLinesInputs {
+  readonly step: number;
+  readonly groups: readonly RolledGroup[];
+  /** By answer. */
+  readonly rewards: readonly RewardMessage[];
+  readonly tokenizer: Tokenizer;
+  /** By token of all answers. */
+  readonly numbers: Readonly<Record<"advantages" | "weights" | "entropies", Tensor>> & {
+    readonly flags?: Tensor;
+    readonly clusters?: Tensor;
+    readonly reference?: Tensor;
+  };
+  /** The most lines. */
+  readonly limit: number;
+}
+
+/** Returns the first answers of a step as lines of rollouts.jsonl. */
+export function rolloutLines({ step, groups, rewards, tokenizer, numbers, limit }: RolloutLinesInputs): Line[] {
   const host = Object.fromEntries(Object.entries(numbers).map(([name, tensor]) => [name, Array.from(tensor.toArray(), Number)]));
   const lines: Line[] = [];
-  let at = 0, response = 0;
-  for (const { row, prompt, answers, tokens, texts } of groups) {
-    const connectivity = answers.connectivity?.toFloats(), logprobs = answers.logprobs.toFloats(), { regions } = answers;
-    const asked = lines.length < limit ? exactPrompt(prompt, tokenizer) : undefined;
-    const profile = lines.length < limit ? answers.profile?.toFloats() : undefined;
-    let own = 0;
-    for (const [sample, ids] of tokens.entries()) {
-      const end = at + ids.length, part = (name: string) => host[name]?.slice(at, end);
-      if (lines.length < limit) {
-        lines.push({
-          step,
-          "prompt_id": row.id,
-          sample,
-          prompt: row.text,
-          ...asked,
-          truth: row.input.truth,
-          response: texts[sample]!,
-          tokens: Array.from(ids, (id) => tokenizer.decode([id])),
-          "token_ids": [...ids],
-          logprobs: [...logprobs.subarray(own, own + ids.length)],
-          entropies: part("entropies"),
-          advantages: part("advantages"),
-          weights: part("weights"),
-          ...(host["reference"] && { "reference_logprobs": part("reference") }),
-          ...(connectivity && { connectivity: [...connectivity.subarray(own, own + ids.length)] }),
-          ...(profile && regions > 0 && { profile: packProfile(profile.subarray(own * regions, (own + ids.length) * regions), answers) }),
-          anchor: part("flags")?.map((flag) => flag & 1),
-          cluster: part("clusters"),
-          reward: { overall: rewards[response]!.overall, ...rewards[response]!.parts },
-          finish: answers.finish[sample],
-          ...(sample === 0 && row.image !== undefined && { image: row.image }),
-        });
-      }
-      at = end;
-      own += ids.length;
-      response++;
-    }
+  let start = 0; // of the group's tokens among those of the step
+  for (const group of groups) {
+    if (lines.length >= limit) break;
+    const about = { step, prompt: exactPrompt(group.prompt, tokenizer), rewards: rewards.slice(lines.length), tokenizer };
+    const answers = answerLines(group, (name, from, to) => host[name]?.slice(start + from, start + to), about);
+    lines.push(...answers.slice(0, limit - lines.length));
+    start += group.tokens.reduce((sum, { length }) => sum + length, 0);
   }
   return lines;
+}
+
+/** Returns the answers of a group as lines. @param part The numbers of a name for some of the group's tokens. @param about `rewards`: of the group's answers. */
+function answerLines(
+  { row, answers, tokens, texts }: RolledGroup,
+  part: (name: string, from: number, to: number) => number[] | undefined,
+  { step, prompt, rewards, tokenizer }: Pick<RolloutLinesInputs, "step" | "rewards" | "tokenizer"> & { prompt: Record<string, unknown> },
+): Line[] {
+  const connectivity = answers.connectivity?.toFloats(), logprobs = answers.logprobs.toFloats(), profile = answers.profile?.toFloats();
+  const { regions } = answers, reference = part("reference", 0, 0);
+  let from = 0;
+  return tokens.map((ids, sample) => {
+    const to = from + ids.length, begin = from, of = (name: string) => part(name, begin, to);
+    from = to;
+    return {
+      step,
+      "prompt_id": row.id,
+      sample,
+      prompt: row.text,
+      ...prompt,
+      truth: row.input.truth,
+      response: texts[sample]!,
+      tokens: Array.from(ids, (id) => tokenizer.decode([id])),
+      "token_ids": [...ids],
+      logprobs: [...logprobs.subarray(begin, to)],
+      entropies: of("entropies"),
+      advantages: of("advantages"),
+      weights: of("weights"),
+      ...(reference && { "reference_logprobs": of("reference") }),
+      ...(connectivity && { connectivity: [...connectivity.subarray(begin, to)] }),
+      ...(profile && regions > 0 && { profile: packProfile(profile.subarray(begin * regions, to * regions), answers) }),
+      anchor: of("flags")?.map((flag) => flag & 1),
+      cluster: of("clusters"),
+      reward: { overall: rewards[sample]!.overall, ...rewards[sample]!.parts },
+      finish: answers.finish[sample],
+      ...(sample === 0 && row.image !== undefined && { image: row.image }),
+    };
+  });
 }
 
 /**

@@ -45,8 +45,8 @@ const schema = z.looseObject({
 function checkSaved({ step, state }: Checkpoint): void {
   const { success, error, data } = schema.safeParse(state);
   if (!success) throw new Error(error.issues.map(({ path, message }) => `state.${path.join(".")}: ${message}`).join("; "));
-  const own = data.warm ?? data.step;
-  if (own !== step) throw new Error(`state.${data.warm === undefined ? "step" : "warm"} is ${own}, in the checkpoint of ${step}`);
+  const saved = data.warm ?? data.step;
+  if (saved !== step) throw new Error(`state.${data.warm === undefined ? "step" : "warm"} is ${saved}, in the checkpoint of ${step}`);
 }
 
 /**

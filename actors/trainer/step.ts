@@ -1,167 +1,155 @@
 import { concatenated } from "../../tensor/packing.ts";
+import type { Tensor } from "../../tensor/tensor.ts";
 import type { Tokenizer } from "../../model/processor/tokenizer.ts";
-import { overlongReward } from "../../rl/shaping.ts";
 import type { Config } from "../config/schema.ts";
+import type { PolicyReplies } from "../messages.ts";
 import { groupMessage } from "../prompts.ts";
-import { peakFlops, trainingFlops } from "./flops.ts";
-import { type ActorMemory, hostTensor } from "../runtime/actor_memory.ts";
 import type { Line } from "../run/lines.ts";
-import { type RolledGroup, score, type Scores } from "./roll.ts";
-import { rolloutLines } from "./rollout_lines.ts";
+import { type ActorMemory, hostTensor } from "../runtime/actor_memory.ts";
+import type { Batches } from "./batches.ts";
 import { askCredit } from "./credit.ts";
+import { askReference, type ReferenceOutputs } from "./reference.ts";
+import { type CountedGroup, countedGroup, type GradedAnswers, gradedAnswers, score } from "./roll.ts";
+import { rolloutLines } from "./rollout_lines.ts";
 import type { Session } from "./session.ts";
+import { answerMetrics, speedMetrics } from "./step_metrics.ts";
 import { timedInto } from "./timing.ts";
 
-/** Numbers of a step that change as the run goes on. */
-export interface StepSettings {
+/** What a step is made with. */
+export interface StepInputs {
+  readonly memory: ActorMemory;
+  readonly session: Session;
+  readonly batches: Batches;
+  readonly tokenizer: Tokenizer;
+  /** The configuration as it is in use at this step. */
+  readonly config: Config;
+  /** The number of the step. */
   readonly step: number;
+  /** The learning rate. */
   readonly lr: number;
+  /** The coefficient of the divergence; 0 where there is none. */
   readonly klCoefficient: number;
 }
 
 /** What a step came to. */
 export interface StepResult {
   readonly metrics: Record<string, number>;
+  /** Lines of rollouts.jsonl. */
   readonly rollouts: readonly Line[];
+  /** Updates in a row that were skipped for a gradient that is not finite. */
   readonly skippedInRow: number;
+  /** The number of responses. */
   readonly responses: number;
   /** Why answers were not graded, each reason once. */
   readonly reasons: readonly string[];
 }
 
-/** Mean, largest and smallest, under EasyR1's names. */
-function spread(name: string, values: readonly number[]): Record<string, number> {
-  const known = values.filter((value) => !Number.isNaN(value));
-  if (known.length === 0) return {};
-  const [low, high] = known.reduce(([a, b], x) => [Math.min(a, x), Math.max(b, x)], [Infinity, -Infinity] as [number, number]);
-  return { [`${name}/mean`]: known.reduce((a, b) => a + b, 0) / known.length, [`${name}/max`]: high, [`${name}/min`]: low };
+/** Makes one step: the six parts of "A step" in docs/concepts.md, and what is written down of them. */
+export async function runStep(inputs: StepInputs): Promise<StepResult> {
+  const { memory, session, batches, config, step } = inputs, start = performance.now(), timing: Record<string, number> = {};
+  const timed = timedInto(timing);
+  using stack = new DisposableStack();
+  // 1 and 2. The loader has prepared a batch of prompts, and the policy samples responses to them.
+  const sampled = await batches.next({ step, config, timing });
+  const groups = sampled.groups.map((group) => countedGroup(stack.use(group), config));
+  // 3 and 4. The anchor detector computes a weight for each token; at the same time the critic has the responses graded.
+  const [{ weights: handle }, scores] = await Promise.all([
+    timed("anchors", askCredit(memory, session, { config, indices: groups.map(({ row }) => row.index), groups, step })),
+    sampled.scores ?? timed("reward", score(session, groups)),
+  ]);
+  const weights = stack.use(memory.receive(handle)), answers = gradedAnswers(config, { groups, scores });
+  // 5. The critic turns the rewards into advantages and multiplies them by the weights; a divergence needs the reference model's outputs.
+  const reference = stack.use(await timed("adv", askReference(inputs, { groups, temperature: config.rollout.temperature })));
+  const { advantages, metrics: penalty } = await timed("adv", askAdvantages(inputs, { answers, weights, reference }));
+  stack.use(advantages);
+  // 6. The policy makes its optimizer steps.
+  const update = await timed("update_actor", askUpdate(inputs, { groups, advantages, reference }));
+  const entropies = stack.use(hostTensor(memory, concatenated(groups.map(({ answers }) => answers.entropies.toFloats()))));
+  const seconds = (performance.now() - start) / 1000;
+  const anchors = stack.use(await askAnchors(inputs, { advantages, entropies, seconds }));
+  const stats = await session.policy.peer.request<"stats">(() => ({ type: "stats" }));
+  const metrics = {
+    ...answerMetrics(answers, { advantages: advantages.toFloats(), n: config.rollout.n }),
+    ...update.metrics,
+    ...penalty,
+    ...anchors.metrics,
+    ...timing,
+    "timing_s/step": (performance.now() - start) / 1000,
+    ...speedMetrics(answers, { config, stats, seconds, updateSeconds: timing["timing_s/update_actor"]! }),
+    ...sampled.metrics,
+  };
+  const { rewards } = scores, { logprobs } = reference;
+  const numbers = { advantages, weights, entropies, ...anchors.numbers, ...(logprobs && { reference: logprobs }) };
+  const rollouts = rolloutLines({ step, groups, rewards, tokenizer: inputs.tokenizer, numbers, limit: config.logging.rolloutSamples });
+  const reasons = [...new Set(rewards.flatMap(({ reason }) => reason ?? []))];
+  return { metrics, rollouts, skippedInRow: update.skippedInRow, responses: answers.lengths.length, reasons };
 }
 
-/**
- * One step on answers that are there: anchors and, where they were not given, rewards side by side; advantages; update. The groups stay the caller's.
- *
- * @param given `scores`: of the groups, where they were graded before. `timing`: seconds spent on the step so far, by metric.
- */
-export async function runStep(
-  memory: ActorMemory,
-  session: Session,
-  given: {
-    config: Config;
-    groups: readonly RolledGroup[];
-    scores?: Scores | undefined;
-    settings: StepSettings;
-    tokenizer: Tokenizer;
-    start: number;
-    timing: Record<string, number>;
-  },
-): Promise<StepResult> {
-  const { config, settings: { step, lr, klCoefficient }, tokenizer, start, timing } = given, { policy, critic, detector } = session;
-  const { rollout, data, algorithm } = config;
-  const timed = timedInto(timing);
-  const take = (handle: Parameters<ReturnType<ActorMemory["account"]>["receive"]>[0]) => memory.account(handle.device).receive(handle);
-  using stack = new DisposableStack();
-  const groups = given.groups.map((group) => ({
-    ...group,
-    counts: group.answers.finish.map((end) => !algorithm.maskTruncated || end === "stop"),
+/** Asks the critic for the weighted advantages. */
+async function askAdvantages(
+  { memory, session, klCoefficient }: StepInputs,
+  { answers, weights, reference }: { answers: GradedAnswers; weights: Tensor; reference: ReferenceOutputs },
+): Promise<{ advantages: Tensor; metrics: Readonly<Record<string, number>> }> {
+  const { groups, lengths, rewards, totals, baselines } = answers, names = Object.keys(rewards[0]?.parts ?? {});
+  const target = session.reference?.term.where === "reward" ? reference.logprobs : undefined;
+  using logprobs = target && hostTensor(memory, concatenated(groups.map(({ answers }) => answers.logprobs.toFloats())));
+  const { advantages, metrics } = await session.critic.peer.request<"advantages">((carrier) => ({
+    type: "advantages",
+    rewards: totals,
+    parts: Object.fromEntries(names.map((name) => [name, rewards.map(({ parts }) => parts[name] ?? NaN)])),
+    keys: groups.flatMap(({ row, answers }) => answers.lengths.map(() => row.id)),
+    lengths,
+    weights: carrier.lend(weights),
+    ...(target && { divergence: { logprobs: carrier.lend(logprobs!), reference: carrier.lend(target) } }),
+    klCoefficient,
+    ...(baselines && { baselines: groups.flatMap(({ answers }, i) => answers.lengths.map(() => baselines[i]!)) }),
   }));
-  const answers = groups.map((group) => group.answers);
-  const lengths = answers.flatMap((answer) => answer.lengths), finish = answers.flatMap((answer) => answer.finish);
-  const [{ weights: weightsHandle }, { rewards, baselines }] = await Promise.all([
-    timed("anchors", askCredit(memory, session, { config, indices: groups.map(({ row }) => row.index), groups, step })),
-    given.scores ?? timed("reward", score(session, groups)),
-  ]);
-  const weights = stack.use(take(weightsHandle));
+  return { advantages: memory.receive(advantages), metrics };
+}
 
-  const { overlong } = algorithm;
-  const totals = rewards.map(({ overall }, i) =>
-    overlong ? overall + overlongReward(lengths[i]!, { maxLength: data.maxResponseLength, ...overlong }) : overall
-  );
-  const names = Object.keys(rewards[0]?.parts ?? {});
-  const given_ = await timed(
-    "adv",
-    critic.peer.request((carrier) => ({
-      type: "advantages",
-      rewards: totals,
-      parts: Object.fromEntries(names.map((name) => [name, rewards.map(({ parts }) => parts[name] ?? NaN)])),
-      keys: groups.flatMap(({ row, answers }) => answers.lengths.map(() => row.id)),
-      lengths,
-      weights: carrier.lend(weights),
-      groups: klCoefficient > 0 ? groups.map((group) => groupMessage(group, (tensor) => carrier.lend(tensor))) : [],
-      klCoefficient,
-      temperature: rollout.temperature,
-      ...(baselines && { baselines: groups.flatMap(({ answers }, i) => answers.lengths.map(() => baselines[i]!)) }),
-    })),
-  );
-  const advantages = stack.use(take(given_.advantages)), reference = given_.reference && stack.use(take(given_.reference));
-  const hidden = given_.referenceHidden && stack.use(take(given_.referenceHidden)), matrix = session.referenceMatrix;
-  const update = await timed(
-    "update_actor",
-    policy.peer.request((carrier) => ({
-      type: "update",
-      groups: groups.map((group) => groupMessage(group, (tensor) => carrier.lend(tensor))),
-      advantages: carrier.lend(advantages),
-      ...(reference && { reference: carrier.lend(reference) }),
-      ...(hidden && matrix && { referenceStates: { hidden: carrier.lend(hidden), weight: carrier.lend(matrix) } }),
-      klCoefficient,
-      temperature: rollout.temperature,
-      entropyCoefficient: algorithm.entropyCoefficient,
-      step,
-      lr,
-    })),
-  );
-  const entropies = stack.use(hostTensor(memory, concatenated(answers.map(({ entropies }) => entropies.toFloats()))));
-  const seconds = (performance.now() - start) / 1000;
-  const report = await detector.peer.request((carrier) => ({
+/** Asks the policy for its update. */
+async function askUpdate(
+  { session, config, step, lr, klCoefficient }: StepInputs,
+  { groups, advantages, reference }: { groups: readonly CountedGroup[]; advantages: Tensor; reference: ReferenceOutputs },
+): Promise<PolicyReplies["update"]> {
+  const { logprobs, hidden } = reference, matrix = session.reference?.matrix;
+  return await session.policy.peer.request<"update">((carrier) => ({
+    type: "update",
+    groups: groups.map((group) => groupMessage(group, (tensor) => carrier.lend(tensor))),
+    advantages: carrier.lend(advantages),
+    ...(logprobs && { reference: carrier.lend(logprobs) }),
+    ...(hidden && matrix && { referenceStates: { hidden: carrier.lend(hidden), weight: carrier.lend(matrix) } }),
+    klCoefficient,
+    temperature: config.rollout.temperature,
+    entropyCoefficient: config.algorithm.entropyCoefficient,
+    step,
+    lr,
+  }));
+}
+
+/** What the anchor detector reports of a step. */
+interface AnchorReport extends Disposable {
+  readonly metrics: Readonly<Record<string, number>>;
+  readonly numbers: { readonly flags?: Tensor; readonly clusters?: Tensor };
+}
+
+/** Asks the anchor detector for its report on the step. */
+async function askAnchors(
+  { memory, session }: StepInputs,
+  { advantages, entropies, seconds }: { advantages: Tensor; entropies: Tensor; seconds: number },
+): Promise<AnchorReport> {
+  const { metrics, flags, clusters } = await session.detector.peer.request<"report">((carrier) => ({
     type: "report",
     advantages: carrier.lend(advantages),
     entropies: carrier.lend(entropies),
     stepSeconds: seconds,
   }));
-  const flags = report.flags && stack.use(take(report.flags)), clusters = report.clusters && stack.use(take(report.clusters));
-  const promptLengths = groups.map(({ prompt }) => prompt.tokens.size), total = lengths.reduce((a, b) => a + b, 0);
-  const all = total + promptLengths.reduce((a, b) => a + b, 0) * rollout.n, stats = await policy.peer.request(() => ({ type: "stats" }));
-  // A prompt is computed once for all of its answers; FLOPs are those of the usual count, each answer with a prompt of its own.
-  const sequences = groups.flatMap(({ answers }, i) => answers.lengths.map((length) => promptLengths[i]! + length));
-  const flops = trainingFlops({ ...stats, sequences }) * config.batch.ppoEpochs / timing["timing_s/update_actor"]!,
-    peak = peakFlops(stats.device);
-  const metrics: Record<string, number> = {
-    ...Object.fromEntries(names.map((name) => [`reward/${name}`, mean(rewards.map(({ parts }) => parts[name]!))])),
-    "reward/overall": mean(rewards.map(({ overall }) => overall)),
-    "reward/failures": rewards.filter(({ reason }) => reason !== undefined).length,
-    "reward/zero_std": groups.filter((_, i) => new Set(totals.slice(i * rollout.n, (i + 1) * rollout.n)).size === 1).length / groups.length,
-    ...spread("critic/score", rewards.map(({ overall }) => overall)),
-    ...spread("critic/rewards", totals),
-    ...spread("critic/advantages", [...advantages.toFloats()]),
-    ...spread("response_length", lengths),
-    "response_length/clip_ratio": finish.filter((end) => end !== "stop").length / finish.length,
-    ...spread("prompt_length", promptLengths),
-    ...update.metrics,
-    ...given_.metrics,
-    ...report.metrics,
-    ...timing,
-    "timing_s/step": (performance.now() - start) / 1000,
-    "perf/total_num_tokens": all,
-    "perf/time_per_step": seconds,
-    "perf/throughput": all / seconds,
-    "perf/tflops_actor": flops / 1e12,
-    ...(peak !== undefined && { "perf/mfu_actor": flops / peak }),
-    "perf/max_memory_allocated_gb": stats.peak / 2 ** 30,
-    "perf/cpu_memory_used_gb": Deno.memoryUsage().rss / 2 ** 30,
+  const numbers = { ...(flags && { flags: memory.receive(flags) }), ...(clusters && { clusters: memory.receive(clusters) }) };
+  return {
+    metrics,
+    numbers,
+    [Symbol.dispose]() {
+      for (const tensor of Object.values(numbers)) tensor[Symbol.dispose]();
+    },
   };
-  const numbers = {
-    advantages,
-    weights,
-    entropies,
-    ...(flags && { flags }),
-    ...(clusters && { clusters }),
-    ...(reference && { reference }),
-  };
-  const rollouts = rolloutLines({ step, groups, rewards, tokenizer, numbers, limit: config.logging.rolloutSamples });
-  const reasons = [...new Set(rewards.flatMap(({ reason }) => reason ?? []))];
-  return { metrics, rollouts, skippedInRow: update.skippedInRow, responses: lengths.length, reasons };
-}
-
-function mean(values: readonly number[]): number {
-  const known = values.filter((value) => !Number.isNaN(value));
-  return known.reduce((a, b) => a + b, 0) / known.length;
 }

@@ -1,31 +1,26 @@
 // deno-lint-ignore-file no-await-in-loop -- a run is one thing after another
 import { KedgeError } from "../../ffi/errors.ts";
-import { Tokenizer } from "../../model/processor/tokenizer.ts";
-import { Coefficient } from "../../rl/divergences/coefficient.ts";
+import { divergenceOf } from "../config/for_actors.ts";
 import { checkResume } from "../config/resume.ts";
 import type { Config } from "../config/schema.ts";
-import { type TunableChanges, valueAt } from "../config/tunable.ts";
-import type { DataPrints, TrainerEvent, TrainerMessage, TrainerReplies, TrainerStatus } from "../messages.ts";
+import type { TrainerMessage, TrainerReplies } from "../messages.ts";
+import { callCommand, type Commands, type RunState, type RunStatus } from "../run_commands.ts";
 import { type Checkpoint, Checkpoints } from "../run/checkpoints.ts";
-import { type Line, Lines } from "../run/lines.ts";
+import type { Line } from "../run/lines.ts";
 import { bringModel } from "../run/model_folder.ts";
-import { TensorBoard } from "../run/tensorboard.ts";
-import { Tunings } from "../run/tunings.ts";
 import { removeAll } from "../run/whole_file.ts";
 import type { ActorMemory } from "../runtime/actor_memory.ts";
 import type { Behaviour, Start, Turn } from "../runtime/serve.ts";
-import { type Beginning, divergenceOf, Session } from "./session.ts";
-import { explained } from "./failure.ts";
 import { askPolicy } from "./ask_policy.ts";
-import { Batches } from "./batches.ts";
+import { explained } from "./failure.ts";
 import { JobQueue } from "./job_queue.ts";
-import { BEGINNING, resumeData } from "./passes.ts";
+import { TrainingLoop } from "./loop.ts";
 import { newModel } from "./new_model.ts";
 import { makeReference } from "./reference.ts";
+import { RunLog } from "./run_log.ts";
 import { newest, type Saved } from "./saved.ts";
-import { runStep } from "./step.ts";
-import { checkSupported } from "./supported.ts";
-import { scheduleOf, warmStart } from "./warm_start.ts";
+import { type Beginning, Session } from "./session.ts";
+import { warmStart } from "./warm_start.ts";
 
 /** What a trainer is started with. */
 export interface TrainerOptions {
@@ -36,74 +31,54 @@ export interface TrainerOptions {
   readonly run: string;
   /** Whether it goes on from the last checkpoint, where there is one. Default true. */
   readonly resume?: boolean;
-  /** Worker modules by actor's name ("policy", "critic", "anchor_detector", "evaluator", "loader"), in place of the built-in ones: URLs. */
+  /** URLs of worker modules by actor's name ("policy", "critic", "anchor_detector", "evaluator", "loader"), in place of the built-in ones. */
   readonly modules?: Readonly<Record<string, string>>;
-  /** Ends after the warm start, whose model is the checkpoint of step 0. Default false. */
+  /** Whether it ends after the warm start, whose model is the checkpoint of step 0. Default false. */
   readonly warmStartOnly?: boolean;
 }
 
-/** Owner of the loop and of the run's directory. */
+/** States in which a run can be paused and tuned. */
+const UNDER_WAY: readonly RunState[] = ["starting", "warm-start", "running", "paused"];
+
+/** Owner of a run's directory: takes commands, starts the actors, and starts them again from the last checkpoint where one dies. The loop makes the steps. */
 export class Trainer implements Behaviour<TrainerMessage> {
   readonly #memory: ActorMemory;
-  readonly #emit: (event: TrainerEvent) => void;
-  /** As it was given. */
-  readonly #given: Config;
-  /** What was tuned since. */
-  readonly #tunings: Tunings;
-  readonly #jobs: JobQueue;
-  /** As it is in use at the step under way. */
-  #config: Config;
-  readonly #run: string;
-  readonly #base: string;
-  readonly #modules: Readonly<Record<string, string>> | undefined;
+  readonly #options: TrainerOptions;
+  readonly #config: Config;
   readonly #checkpoints: Checkpoints;
+  /** The checkpoints of the warm start. */
   readonly #warm: Checkpoints;
-  readonly #metrics: Lines;
-  readonly #rollouts: Lines;
-  readonly #quarantine: Lines;
-  readonly #board: TensorBoard | undefined;
-  readonly #finished = Promise.withResolvers<TrainerStatus>();
-  readonly #resumes: boolean;
-  readonly #warmOnly: boolean;
-  /** Folder of the model that the configuration names. */
+  readonly #log: RunLog;
+  readonly #jobs: JobQueue;
+  readonly #loop: TrainingLoop;
+  readonly #finished = Promise.withResolvers<RunStatus>();
+  /** The folder of the model that the configuration names. */
   #model: string | undefined;
   #session: Session | undefined;
-  #state: TrainerStatus["state"] = "starting";
-  /** What it goes back to after a pause. */
+  #state: RunState = "starting";
+  /** The state that it goes back to after a pause. */
   #phase: "warm-start" | "running" = "running";
-  #step = 0;
-  /** The step under way, or, between two, the one before. */
-  #underWay = 0;
-  #last = Infinity;
-  #evaluated: { step: number; metrics: Record<string, number> } | undefined;
-  #batches: Batches | undefined;
-  #data: DataPrints | undefined;
-  #origin = BEGINNING;
-  /** The checkpoint that is gone on from, until its data are compared; and whether they are others. */
-  #from: Saved | undefined;
-  #isOther = false;
-  #kl: Coefficient | undefined;
   #stopping = false;
-  #score: number | undefined;
+  /** What each command does. */
+  readonly #commands: Commands = {
+    pause: () => this.#underWay("pause", () => (this.#jobs.pause(), this.#status())),
+    resume: () => this.#underWay("resume", () => (this.#jobs.resume(), this.#status())),
+    stop: () => Promise.resolve(this.#stop()),
+    checkpoint: () => this.#betweenSteps("checkpoint", () => this.#loop.checkpoint()),
+    evaluate: () => this.#betweenSteps("evaluate", () => this.#loop.evaluate()),
+    tune: (changes) => this.#underWay("tune", () => this.#loop.tune(changes, this.#state)),
+  };
 
   constructor({ memory, options, emit }: Start<TrainerOptions>) {
+    const { config, run } = options, { saveLimit, saveBest } = config.trainer;
     this.#memory = memory;
-    this.#emit = emit;
-    this.#config = this.#given = options.config;
-    this.#run = options.run;
-    this.#tunings = new Tunings(options.run, options.config);
-    this.#jobs = new JobQueue((paused) => this.#become(paused ? "paused" : this.#phase));
-    this.#base = options.base;
-    this.#modules = options.modules;
-    this.#resumes = options.resume ?? true;
-    this.#warmOnly = options.warmStartOnly ?? false;
-    const { saveLimit, saveBest } = options.config.trainer, { maxFileBytes: maxBytes, tensorboard } = options.config.logging;
-    this.#checkpoints = new Checkpoints(options.run, { saveLimit, saveBest });
-    this.#warm = new Checkpoints(options.run, { saveLimit: 1, saveBest: false, kind: "warm" });
-    this.#metrics = new Lines(`${options.run}/metrics.jsonl`, { maxBytes });
-    this.#rollouts = new Lines(`${options.run}/rollouts.jsonl`, { maxBytes });
-    this.#quarantine = new Lines(`${options.run}/quarantine.jsonl`, { maxBytes });
-    this.#board = tensorboard ? new TensorBoard(options.run, { maxBytes }) : undefined;
+    this.#options = options;
+    this.#config = config;
+    const checkpoints = this.#checkpoints = new Checkpoints(run, { saveLimit, saveBest });
+    this.#warm = new Checkpoints(run, { saveLimit: 1, saveBest: false, kind: "warm" });
+    const log = this.#log = new RunLog(run, { logging: config.logging, emit });
+    const jobs = this.#jobs = new JobQueue((paused) => this.#become(paused ? "paused" : this.#phase));
+    this.#loop = new TrainingLoop({ memory, config, run, checkpoints, log, jobs, isStopping: () => this.#stopping });
   }
 
   async handle(message: TrainerMessage, turn: Turn): Promise<TrainerReplies[TrainerMessage["type"]]> {
@@ -111,218 +86,57 @@ export class Trainer implements Behaviour<TrainerMessage> {
       case "start":
         void this.#train();
         return await this.#finished.promise;
-      case "stop":
-        if (this.#ended) return this.#status();
-        this.#stopping = true;
-        this.#jobs.resume();
-        this.#become("stopping");
-        return this.#status();
-      case "pause":
-        this.#must("pause", ["starting", "warm-start", "running", "paused"]);
-        this.#jobs.pause();
-        return this.#status();
-      case "resume":
-        this.#must("resume", ["starting", "warm-start", "running", "paused"]);
-        this.#jobs.resume();
-        return this.#status();
-      case "checkpoint":
-        return await this.#atRest("checkpoint", async () => {
-          const path = this.#checkpoints.steps().includes(this.#step) ? `${this.#run}/checkpoints/step-${this.#step}` : await this.#save();
-          return { step: this.#step, path };
-        });
-      case "evaluate":
-        return await this.#atRest("evaluate", async () => {
-          if (this.#evaluated?.step === this.#step) return this.#evaluated;
-          const metrics = await this.#evaluate();
-          this.#log({ step: this.#step, ...metrics });
-          return { step: this.#step, metrics };
-        });
-      case "tune":
-        return this.#tune(message.changes);
       case "generate":
-        return { step: this.#step, ...await askPolicy(this.#memory, this.#session, { message, turn, state: this.#state }) };
+        return { step: this.#loop.step, ...await askPolicy(this.#memory, this.#session, { message, turn, state: this.#state }) };
       case "status":
         return this.#status();
+      default:
+        return await callCommand(this.#commands, message.type, message.argument as never);
     }
   }
 
-  get #ended(): boolean {
-    return this.#state === "done" || this.#state === "stopped" || this.#state === "failed";
+  /** Refuses what cannot be done in the state that the run is in. */
+  #refusal(action: string): KedgeError {
+    return new KedgeError("State", `Cannot ${action}: the run is ${this.#state}`, { state: this.#state });
   }
 
-  /** @throws {KedgeError} `State` where the run is in none of these. */
-  #must(action: string, states: readonly TrainerStatus["state"][]): void {
-    if (!states.includes(this.#state)) throw new KedgeError("State", `Cannot ${action}: the run is ${this.#state}`, { state: this.#state });
+  /** Does something at once. @throws {KedgeError} `State` where the run is stopping or has ended. */
+  #underWay<T>(action: string, work: () => T): Promise<T> {
+    if (!UNDER_WAY.includes(this.#state)) throw this.#refusal(action);
+    return Promise.resolve(work());
   }
 
-  /** Does something after the step under way. */
-  #atRest<T>(action: string, work: () => Promise<T>): Promise<T> {
-    if (this.#phase !== "running") throw new KedgeError("State", `Cannot ${action}: the run is ${this.#state}`, { state: this.#state });
-    this.#must(action, ["running", "paused"]);
-    return this.#jobs.ask(work);
+  /** Does something after the step under way. @throws {KedgeError} `State` before the first step and after the end. */
+  #betweenSteps<T>(action: string, work: () => Promise<T>): Promise<T> {
+    if (this.#phase !== "running" || !["running", "paused"].includes(this.#state)) throw this.#refusal(action);
+    return this.#jobs.add(work);
   }
 
-  #tune(changes: TunableChanges): TrainerReplies["tune"] {
-    this.#must("tune", ["starting", "warm-start", "running", "paused"]);
-    const fromStep = Math.max(this.#step, this.#underWay) + 1, now = this.#tunings.config(fromStep);
-    if (fromStep > this.#last) {
-      throw new KedgeError("State", "Cannot tune: the run ends with the step under way", { state: this.#state });
-    }
-    if ("algorithm.kl.coefficient" in changes && !divergenceOf(this.#given)) {
-      const words = "Cannot tune algorithm.kl.coefficient: this run began without a divergence, and has loaded no reference";
-      throw new KedgeError("State", words, { state: this.#state, path: "algorithm.kl.coefficient" });
-    }
-    const value = (path: string) => path === "algorithm.kl.coefficient" && this.#kl ? this.#kl.value : valueAt(now, path);
-    const changed = Object.entries(changes).map(([path, to]) => ({ path, from: value(path), to })).filter(({ from, to }) => from !== to);
-    const tuning = { changed, fromStep };
-    if (changed.length === 0) return tuning;
-    this.#tunings.add(fromStep, Object.fromEntries(changed.map(({ path, to }) => [path, to])));
-    this.#emit({ kind: "tuned", tuning });
-    return tuning;
+  #stop(): RunStatus {
+    if (["done", "stopped", "failed"].includes(this.#state)) return this.#status();
+    this.#stopping = true;
+    this.#jobs.resume();
+    this.#become("stopping");
+    return this.#status();
   }
 
-  #status(): TrainerStatus {
-    const { maxSteps } = this.#given.trainer, pausing = this.#jobs.pausing;
+  #status(): RunStatus {
+    const { step, last } = this.#loop;
     return {
       state: this.#state,
-      step: this.#step,
-      maxSteps: Math.min(maxSteps, this.#last),
-      pausing,
+      name: this.#config.name,
+      step,
+      maxSteps: Math.min(this.#config.trainer.maxSteps, last),
+      pausing: this.#jobs.pausing,
       accounts: this.#session?.accounts() ?? {},
     };
   }
 
   /** Enters a state, and tells of it. */
-  #become(state: TrainerStatus["state"]): void {
+  #become(state: RunState): void {
     if (state === this.#state || (this.#stopping && (state === "running" || state === "warm-start"))) return;
     this.#state = state;
-    this.#emit({ kind: "status", status: this.#status() });
-  }
-
-  #note(text: string): void {
-    this.#emit({ kind: "note", text });
-  }
-
-  /** Runs the whole, and again from the last checkpoint where an actor dies, as often as the configuration allows. */
-  async #train(): Promise<void> {
-    const { maxRestarts, restartWindowMinutes } = this.#config.trainer, restarts: number[] = [];
-    for (;;) {
-      try {
-        await this.#attempt(restarts.length > 0 || this.#resumes);
-        this.#jobs.close(new KedgeError("State", `Cannot do it: the run is ${this.#state}`, { state: this.#state }));
-        this.#finished.resolve(this.#status());
-        return;
-      } catch (error) {
-        await this.#session?.[Symbol.asyncDispose]();
-        this.#session = undefined;
-        const now = performance.now(), recent = restarts.filter((at) => now - at < restartWindowMinutes * 60_000);
-        if (!(error instanceof KedgeError && error.code === "Actor") || recent.length >= maxRestarts || this.#stopping) {
-          const told = explained(this.#run, error as Error);
-          this.#become("failed");
-          this.#jobs.close(told);
-          return this.#finished.reject(told);
-        }
-        restarts.push(now);
-        this.#note(`${error.message}. Restarting from the last checkpoint (${recent.length + 1} of ${maxRestarts})`);
-      }
-    }
-  }
-
-  /** The folder of the run's start: the hub's or the user's, or one that is made. */
-  #initialModel(): string {
-    return this.#model ??= newModel(this.#run, this.#config);
-  }
-
-  async #attempt(resume: boolean): Promise<void> {
-    const { trainer } = this.#config;
-    checkSupported(this.#config);
-    const { path } = this.#given.model;
-    if (path !== null) this.#model ??= await bringModel(this.#run, path, (words) => this.#note(words));
-    this.#checkpoints.sweep();
-    this.#dropBatches();
-    const checkpoint = resume ? newest([this.#checkpoints, this.#warm], (text) => this.#note(text)) : undefined;
-    const saved = checkpoint?.state as Saved | undefined, warm = saved?.warm;
-    if (saved) checkResume(saved.config, this.#given);
-    [this.#from, this.#origin, this.#isOther] = [saved, BEGINNING, false];
-    const isLater = (line: Line) => warm !== undefined && !(line["sft_step"] as number <= warm);
-    for (const lines of [this.#metrics, this.#rollouts, this.#quarantine]) lines.discardAfter(saved?.step ?? -1, isLater);
-    this.#step = this.#underWay = saved?.step ?? 0;
-    this.#config = this.#tunings.config(this.#step);
-    this.#score = checkpoint?.score;
-    const term = divergenceOf(this.#given), begins = !saved || warm !== undefined;
-    this.#kl = term && new Coefficient(term.coefficient, saved ? { value: saved.klCoefficient } : {});
-    if (saved) this.#note(`Resumed from ${checkpoint!.path}`);
-    if (!begins) this.#warm.clear(); // of a start that was cut off behind its warm start
-    if (begins && !await this.#begin(term !== undefined, checkpoint)) return await this.#end();
-    if (this.#warmOnly) return await this.#end();
-    const { path: folder, state } = begins ? this.#checkpoints.read(0) : checkpoint!, { optimizer } = state as Saved;
-    this.#session ??= await this.#open({
-      model: folder,
-      optimizer,
-      ...(term && { reference: makeReference(this.#run, this.#checkpoints) }),
-    });
-    this.#enter("running");
-    if (trainer.valBeforeTrain && this.#step === 0 && !this.#stopping) {
-      const made = this.#metrics.entries().find((line) => "val/accuracy" in line); // by a start that was cut off
-      if (made) this.#score = made["val/accuracy"] as number;
-      else this.#log({ step: 0, ...await this.#evaluate() });
-    }
-    await this.#loop(saved);
-    await this.#end();
-  }
-
-  async #open(beginning: Omit<Beginning, "files" | "base" | "modules" | "onNote">): Promise<Session> {
-    const onNote = (words: string) => this.#note(words);
-    const own = { ...beginning, files: this.#initialModel(), base: this.#base, modules: this.#modules, onNote };
-    this.#session = await Session.open(this.#memory, this.#given, own);
-    this.#data = await this.#session.loader.peer.request<"prints">(() => ({ type: "prints" }));
-    if (this.#from) this.#compareData(this.#from);
-    this.#from = undefined;
-    return this.#session;
-  }
-
-  /** Says how the files of rows differ from those of the checkpoint. @throws {KedgeError} `BadCheckpoint` where they may not. */
-  #compareData(saved: Saved): void {
-    const { origin, isOther, notes } = resumeData(saved, this.#data!, this.#given);
-    this.#origin = origin;
-    this.#isOther = isOther;
-    for (const words of notes) this.#note(words);
-  }
-
-  /**
-   * The warm start, or what is left of it, and the checkpoint of step 0 behind it. With a reference the session ends: that is the model as it is then.
-   *
-   * @returns Whether it came to its end.
-   */
-  async #begin(reference: boolean, from: Checkpoint | undefined): Promise<boolean> {
-    this.#enter("warm-start");
-    const { optimizer, warm = 0 } = (from?.state ?? {}) as Partial<Saved>;
-    this.#session = await this.#open({ model: from?.path ?? this.#initialModel(), ...(optimizer && { optimizer, warm: true }) });
-    const done = await warmStart(this.#memory, this.#session, {
-      config: this.#config,
-      from: warm,
-      log: (line) => this.#log(line),
-      save: (step) => this.#save({ warm: step }),
-      stopped: async () => (await this.#jobs.rest(), this.#stopping),
-    });
-    if (done !== undefined) {
-      const words = `Stopped in the warm start, after ${done} of its ${this.#config.sft!.steps} steps: ${this.#warm.path(done)}`;
-      this.#note(done > 0 ? words : "Stopped before the first step");
-      return false;
-    }
-    await this.#save();
-    this.#warm.clear();
-    removeAll(`${this.#run}/reference`); // of a start that was given up
-    if (!reference) return true;
-    await this.#session[Symbol.asyncDispose]();
-    this.#session = undefined;
-    return true;
-  }
-
-  async #end(): Promise<void> {
-    await this.#session?.[Symbol.asyncDispose]();
-    this.#session = undefined;
-    this.#become(this.#stopping && (this.#step < this.#last || this.#phase === "warm-start") ? "stopped" : "done");
+    this.#log.emit({ kind: "status", status: this.#status() });
   }
 
   #enter(phase: "warm-start" | "running"): void {
@@ -330,117 +144,109 @@ export class Trainer implements Behaviour<TrainerMessage> {
     this.#become(phase);
   }
 
-  async #loop(saved: Saved | undefined): Promise<void> {
-    const session = this.#session!, tokenizer = Tokenizer.fromFolder(this.#initialModel());
-    // Answers that wait are of the rows as they were.
-    const drawn = saved && { draws: saved.draws, sampling: this.#isOther ? undefined : saved.sampling };
-    const own = { config: this.#given, tokenizer, saved: drawn, origin: this.#origin, quarantine: this.#quarantine };
-    const batches = this.#batches = await Batches.open(this.#memory, session, own), last = this.#last = batches.last;
-    let skipped = 0;
-    while (this.#step < last && !this.#stopping) {
-      await this.#jobs.rest();
-      if (this.#stopping) break;
-      const step = this.#step + 1, start = performance.now(), timing: Record<string, number> = {};
-      this.#applyTunings(step);
-      const { trainer, optim, logging } = this.#config, rate = scheduleOf(optim, trainer.maxSteps);
-      const { groups, scores, metrics: sampled } = await batches.next({ step, config: this.#config, timing });
+  /** Runs the whole, and again from the last checkpoint where an actor dies, as often as the configuration allows. */
+  async #train(): Promise<void> {
+    const { maxRestarts, restartWindowMinutes } = this.#config.trainer, restarts: number[] = [];
+    for (;;) {
       try {
-        const settings = { step, lr: rate(this.#step), klCoefficient: this.#kl?.value ?? 0 };
-        const given = { config: this.#config, groups, scores, settings, tokenizer, start, timing };
-        const { metrics, rollouts, skippedInRow, responses, reasons } = await runStep(this.#memory, session, given);
-        this.#kl?.update(metrics["actor/kl_loss"] ?? metrics["actor/kl_penalty"] ?? NaN, responses);
-        if (reasons.length > 0) {
-          this.#note(`Step ${step}: ${metrics["reward/failures"]} answers were not graded: ${reasons.slice(0, 3).join("; ")}`);
+        await this.#attempt(restarts.length > 0 || (this.#options.resume ?? true));
+        this.#jobs.close(this.#refusal("do it"));
+        this.#finished.resolve(this.#status());
+        return;
+      } catch (error) {
+        await this.#closeSession();
+        const now = performance.now(), recent = restarts.filter((at) => now - at < restartWindowMinutes * 60_000);
+        if (!(error instanceof KedgeError && error.code === "Actor") || recent.length >= maxRestarts || this.#stopping) {
+          const told = explained(this.#options.run, error as Error);
+          this.#become("failed");
+          this.#jobs.close(told);
+          return this.#finished.reject(told);
         }
-        this.#step = step;
-        skipped = skippedInRow;
-        const due = (freq: number) => step === last || (freq > 0 && step % freq === 0);
-        const val = due(trainer.valFreq) ? await this.#evaluate() : {};
-        this.#log({ step, ...metrics, ...sampled, ...val, ...this.#accounts() });
-        if (logging.rollouts !== "none") {
-          this.#rollouts.append(...rollouts);
-          this.#emit({ kind: "rollouts", step, samples: rollouts.length });
-        }
-        if (due(trainer.saveFreq) || skipped >= trainer.maxSkipped) await this.#save();
-      } finally {
-        for (const group of groups) group[Symbol.dispose]();
-      }
-      if (skipped >= this.#given.trainer.maxSkipped) {
-        throw new KedgeError(
-          "Diverged",
-          `Cannot go on: ${skipped} updates in a row had a gradient that is not finite; the checkpoint of step ${step} holds the last good weights`,
-          { step },
-        );
+        restarts.push(now);
+        this.#log.note(`${error.message}. Restarting from the last checkpoint (${recent.length + 1} of ${maxRestarts})`);
       }
     }
-    await this.#jobs.jobs();
-    await batches.end();
-    if (this.#stopping && !this.#checkpoints.steps().includes(this.#step)) await this.#save();
-    if (this.#stopping && this.#step < last) this.#note(`Stopped after step ${this.#step}: ${this.#checkpoints.path(this.#step)}`);
-    this.#dropBatches();
   }
 
-  /** Bytes of the actors that are at rest between two steps; the loader is at work on the next. */
-  #accounts(): Record<string, number> {
-    const all = Object.entries(this.#session!.accounts()).filter(([name]) => name !== "loader");
-    return Object.fromEntries(all.map(([name, bytes]) => [`perf/account_bytes/${name}`, bytes]));
+  /** Trains once: from the last checkpoint or from the start, to the end or to the death of an actor. */
+  async #attempt(resume: boolean): Promise<void> {
+    const { run, warmStartOnly } = this.#options, { path } = this.#config.model;
+    if (path !== null) this.#model ??= await bringModel(run, path, (words) => this.#log.note(words));
+    this.#checkpoints.sweep();
+    const checkpoint = resume ? newest([this.#checkpoints, this.#warm], (text) => this.#log.note(text)) : undefined;
+    const saved = checkpoint?.state as Saved | undefined, warm = saved?.warm;
+    if (saved) checkResume(saved.config, this.#config);
+    const isLater = (line: Line) => warm !== undefined && !(line["sft_step"] as number <= warm);
+    this.#log.discardAfter(saved?.step ?? -1, isLater);
+    this.#loop.restore(checkpoint);
+    if (saved) this.#log.note(`Resumed from ${checkpoint!.path}`);
+    const begins = !saved || warm !== undefined, hasReference = divergenceOf(this.#config) !== undefined;
+    if (!begins) this.#warm.clear(); // of a start that was cut off behind its warm start
+    if (begins && !await this.#begin(checkpoint, hasReference)) return await this.#end();
+    if (warmStartOnly) return await this.#end();
+    const { path: model, state } = begins ? this.#checkpoints.read(0) : checkpoint!, { optimizer } = state as Saved;
+    this.#session ??= await this.#open({
+      model,
+      optimizer,
+      ...(hasReference && { reference: makeReference(run, this.#checkpoints) }),
+    });
+    this.#enter("running");
+    if (this.#config.trainer.valBeforeTrain && this.#loop.step === 0 && !this.#stopping) await this.#loop.evaluateFirst();
+    await this.#loop.run(this.#initialModel());
+    await this.#end();
   }
 
-  #dropBatches(): void {
-    this.#batches?.[Symbol.dispose]();
-    this.#batches = undefined;
+  /** The folder of the model that the run begins with: the hub's, the user's, or one that is made. */
+  #initialModel(): string {
+    return this.#model ??= newModel(this.#options.run, this.#config);
   }
 
-  /** Takes up what was tuned for this step. */
-  #applyTunings(step: number): void {
-    this.#underWay = step;
-    const changes = this.#tunings.from(step);
-    this.#config = this.#tunings.config(step);
-    const kl = changes["algorithm.kl.coefficient"];
-    if (kl !== undefined && this.#kl) this.#kl = new Coefficient(divergenceOf(this.#given)!.coefficient, { value: kl as number });
-    if ("rollout.temperature" in changes) this.#batches?.dropWaiting();
+  /** Starts the actors. */
+  async #open(beginning: Pick<Beginning, "model" | "optimizer" | "reference" | "warm">): Promise<Session> {
+    const { base, modules } = this.#options, files = this.#initialModel(), onNote = (words: string) => this.#log.note(words);
+    const session = this.#session = await Session.open(this.#memory, this.#config, { ...beginning, files, base, modules, onNote });
+    await this.#loop.attach(session);
+    return session;
   }
 
-  async #evaluate(): Promise<Record<string, number>> {
-    const start = performance.now();
-    const { metrics } = await this.#session!.evaluator.peer.request(() => ({ type: "evaluate", step: this.#step }));
-    this.#score = metrics["val/accuracy"];
-    const all = { ...metrics, "timing_s/validation": (performance.now() - start) / 1000 };
-    this.#evaluated = { step: this.#step, metrics: all };
-    return all;
+  async #closeSession(): Promise<void> {
+    await this.#session?.[Symbol.asyncDispose]();
+    this.#session = undefined;
   }
 
-  /** @param within `warm`: steps of the warm start that are done, of a checkpoint within it. */
-  async #save(within: { warm?: number } = {}): Promise<string> {
-    const { saveBest } = this.#config.trainer, { warm } = within;
-    const state: Omit<Saved, "optimizer"> = {
-      ...within,
-      config: this.#given,
-      step: this.#step,
-      klCoefficient: this.#kl?.value ?? 0,
-      ...this.#batches?.state() ?? { draws: 0, sampling: undefined },
-      data: this.#data!,
-      origin: this.#origin,
-    };
-    const saved = await this.#session!.policy.peer.request(() => ({
-      type: "save",
-      run: this.#run,
-      step: warm ?? this.#step,
-      state,
-      saveLimit: warm === undefined ? this.#config.trainer.saveLimit : 1,
-      saveBest,
-      kind: warm === undefined ? "step" : "warm",
-      ...(this.#score !== undefined && { score: this.#score }),
-    }));
-    if (warm === undefined) this.#emit({ kind: "checkpoint", step: this.#step });
-    return saved.path;
+  /**
+   * Makes the warm start, or what is left of it, and writes the checkpoint of step 0 behind it. With a reference the session ends: the reference is the model as it
+   * is then.
+   *
+   * @param checkpoint Within the warm start; undefined where there is none.
+   * @returns Whether it came to its end.
+   */
+  async #begin(checkpoint: Checkpoint | undefined, hasReference: boolean): Promise<boolean> {
+    this.#enter("warm-start");
+    const { optimizer, warm = 0 } = (checkpoint?.state ?? {}) as Partial<Saved>;
+    const session = await this.#open({ model: checkpoint?.path ?? this.#initialModel(), ...(optimizer && { optimizer, warm: true }) });
+    const done = await warmStart(this.#memory, session, {
+      config: this.#config,
+      from: warm,
+      log: (line) => this.#log.metrics(line),
+      save: (step) => this.#loop.save({ warm: step }),
+      isStopped: async () => (await this.#jobs.rest(), this.#stopping),
+    });
+    if (done !== undefined) {
+      const words = `Stopped in the warm start, after ${done} of its ${this.#config.sft!.steps} steps: ${this.#warm.path(done)}`;
+      this.#log.note(done > 0 ? words : "Stopped before the first step");
+      return false;
+    }
+    await this.#loop.save();
+    this.#warm.clear();
+    removeAll(`${this.#options.run}/reference`); // of a start that was given up
+    if (hasReference) await this.#closeSession();
+    return true;
   }
 
-  #log(line: Line): void {
-    const stamped = { ...line, time: new Date().toISOString() };
-    this.#metrics.append(stamped);
-    this.#board?.scalars(line.step, line);
-    this.#emit({ kind: "metrics", line: stamped });
+  async #end(): Promise<void> {
+    await this.#closeSession();
+    this.#become(this.#stopping && (this.#loop.step < this.#loop.last || this.#phase === "warm-start") ? "stopped" : "done");
   }
 
   async close(): Promise<void> {

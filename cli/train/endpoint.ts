@@ -1,5 +1,6 @@
-import { findProgram } from "./programs.ts";
 import { makeToken } from "../../control/http/token.ts";
+import { findProgram } from "./programs.ts";
+import { writeRequest } from "./request.ts";
 import type { ServeRequest, Serving } from "./serve_run.ts";
 
 /**
@@ -44,7 +45,7 @@ export class Endpoint implements AsyncDisposable {
       reads.some((path) => path.includes(",")) ? "--allow-read" : `--allow-read=${reads.join(",")}`,
       "--allow-env=KEDGE_TOKEN,KEDGE_LINK",
     ];
-    const command = ["deno", "run", ...flags, new URL("./serve_run.ts", import.meta.url).href, JSON.stringify(request)];
+    const command = ["deno", "run", ...flags, new URL("./serve_run.ts", import.meta.url).href];
     const [program, ...args] = [...yielding(), ...command] as [string, ...string[]];
     const child = new Deno.Command(program, {
       args,
@@ -53,6 +54,9 @@ export class Endpoint implements AsyncDisposable {
       stdin: "piped",
       stdout: "piped",
     }).spawn();
+    const input = child.stdin.getWriter();
+    writeRequest(input, request);
+    input.releaseLock();
     let text = "";
     for await (const piece of child.stdout.pipeThrough(new TextDecoderStream())) {
       text += piece;

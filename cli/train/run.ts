@@ -4,22 +4,24 @@
  *
  * @module
  */
-import { loadConfig } from "../../actors/config/load.ts";
+import type { LoadedConfig } from "../../actors/config/load.ts";
 import type { Config } from "../../actors/config/schema.ts";
 import { writeReport } from "../../control/report/report.ts";
 import { RunController } from "../../control/run/run_controller.ts";
 import { Channel } from "../../control/link/channel.ts";
-import { answerOver } from "../../control/link/run_port.ts";
+import { answerOver } from "../../control/link/channel.ts";
 import { ENDING, endWithOwner } from "../../ffi/end_with_owner.ts";
 import { FAILED, STOPPED } from "./ends.ts";
 import { Progress } from "./progress.ts";
+import { readRequest } from "./request.ts";
 
 const ORPHANED = "The process that supervises the run has ended, so the run ends too; the same command resumes from the last checkpoint\n";
 
 /** What to run. */
 export interface RunRequest {
-  readonly config: string | undefined;
-  readonly sets: readonly string[];
+  /** Loaded by the process that asks, so that all lives of the run have the same. */
+  readonly loaded: LoadedConfig;
+  /** Whether it goes on from the last checkpoint. */
   readonly resume: boolean;
   /** Whether to run only the supervised warm start. */
   readonly warmStartOnly?: boolean;
@@ -40,12 +42,11 @@ export interface RunRequest {
 
 /** Trains. @returns The command's exit code: 0 at the end, 1 after an error that was printed, 130 if the run was stopped. */
 export async function trainRun(request: RunRequest): Promise<number> {
-  const { config: file, sets, resume, warmStartOnly = false, stays = false, start = false, linked = false } = request;
+  const { loaded, resume, warmStartOnly = false, stays = false, start = false, linked = false } = request, { config } = loaded;
   const { watched = false, staysUp = false } = request;
-  const source = { ...(file !== undefined && { file }), sets: [...sets] }, { config } = loadConfig(source);
   using progress = new Progress(config);
   const ends = Promise.withResolvers<void>();
-  await using control = new RunController(source, { resume, warmStartOnly, onEvent: (event) => progress.show(event) });
+  await using control = new RunController(loaded, { resume, warmStartOnly, onEvent: (event) => progress.show(event) });
   using channel = linked ? await link(control) : undefined;
   void channel;
   progress.note(`Kedge: run ${control.path}, device ${config.device}. The kernels are compiled on first use.`);
@@ -115,7 +116,7 @@ async function link(control: RunController): Promise<Channel> {
 
 if (import.meta.main) {
   try {
-    const code = await trainRun(JSON.parse(Deno.args[0]!) as RunRequest);
+    const code = await trainRun(readRequest<RunRequest>());
     Deno.exit(code === 1 ? FAILED : code);
   } catch (error) {
     console.error((error as Error).message);

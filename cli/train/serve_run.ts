@@ -7,17 +7,18 @@
  * @module
  */
 import { createHash, timingSafeEqual } from "node:crypto";
-import { loadConfig } from "../../actors/config/load.ts";
+import type { Config } from "../../actors/config/types.ts";
 import { dashboardPage } from "../../control/dashboard/page.ts";
 import { isLoopback, serveControl } from "../../control/http/serve.ts";
 import { endWithOwner, leaveToOwner } from "../../ffi/end_with_owner.ts";
 import { Channel } from "../../control/link/channel.ts";
 import { LinkedRun } from "../../control/link/linked_run.ts";
+import { readRequest } from "./request.ts";
 
 /** What to serve. The token is in KEDGE_TOKEN, and the secret for the training process is in KEDGE_LINK. */
 export interface ServeRequest {
-  readonly config: string | undefined;
-  readonly sets: readonly string[];
+  /** The run's, without what was tuned. */
+  readonly config: Config;
   readonly hostname: string;
   readonly port: number;
   /** Whether the token was generated, so that the user has not chosen it. */
@@ -56,9 +57,9 @@ async function serveRun(request: ServeRequest): Promise<void> {
   const { promise: ended, resolve: onEnd } = Promise.withResolvers<void>();
   leaveToOwner(); // the training process ends first, and then this one
   endWithOwner({ onEnd, grace: GRACE });
-  const { config: file, sets, hostname, port, made, corsOrigins } = request;
+  const { config, hostname, port, made, corsOrigins } = request;
   const token = Deno.env.get("KEDGE_TOKEN")!, secret = Deno.env.get("KEDGE_LINK")!;
-  const { config } = loadConfig({ ...(file !== undefined && { file }), sets }), run = new LinkedRun(config);
+  const run = new LinkedRun(config);
   // Only this machine may use a generated token. For other addresses no token is passed, and serveControl refuses them.
   const tokenAllowed = !made || isLoopback(hostname);
   await using server = serveControl(run, { hostname, port, page: dashboardPage(), corsOrigins, ...(tokenAllowed && { token }) });
@@ -70,7 +71,7 @@ async function serveRun(request: ServeRequest): Promise<void> {
 
 if (import.meta.main) {
   try {
-    await serveRun(JSON.parse(Deno.args[0]!) as ServeRequest);
+    await serveRun(readRequest<ServeRequest>());
     Deno.exit(0);
   } catch (error) {
     console.error((error as Error).message);

@@ -10,6 +10,7 @@ import { ENDING } from "../../ffi/end_with_owner.ts";
 import type { Endpoint } from "./endpoint.ts";
 import { endOf, STOPPED } from "./ends.ts";
 import { programs } from "./programs.ts";
+import { writeRequest } from "./request.ts";
 import type { RunRequest } from "./run.ts";
 
 /** What to supervise. */
@@ -153,9 +154,10 @@ export async function watch(request: RunRequest, { path, limits, endpoint, modul
   try {
     for (;;) {
       const before = stamp(`${path}/config.json`);
-      const args = ["run", ...flags(request.linked === true), script, JSON.stringify({ ...input, watched: true, staysUp })];
+      const args = ["run", ...flags(request.linked === true), script];
       child = new Deno.Command("deno", { args, stdin: "piped", ...(endpoint && { env: { "KEDGE_LINK": endpoint.link } }) }).spawn();
       orders = child.stdin.getWriter();
+      writeRequest(orders, { ...input, watched: true, staysUp });
       if (stopping) stop();
       // deno-lint-ignore no-await-in-loop -- one after the other
       const end = endOf(await child.status);

@@ -4,7 +4,7 @@
  * @module
  */
 import { z } from "@hono/zod-openapi";
-import { RUN_STATES } from "../../actors/run_control.ts";
+import { type CommandName, type CommandReply, RUN_STATES, type RunStatus } from "../../actors/run_commands.ts";
 import { ERROR_TYPES } from "./api_error.ts";
 
 const step = z.int().describe("Completed steps.");
@@ -90,6 +90,38 @@ export const evaluationSchema = z.object({
     'Values by name, such as "val/accuracy"; null for a value that is not finite.',
   ),
 }).openapi("Evaluation");
+
+/** The reply to a command. */
+export interface Reply<T> {
+  readonly schema: z.ZodType;
+  /** What the reply means. */
+  readonly words: string;
+  /** Returns the value that the schema describes. */
+  plain(value: T): Record<string, unknown>;
+}
+
+/** Returns a status with the fields of its schema alone. */
+export function statusOf({ state, name, step, maxSteps, pausing, accounts, error }: RunStatus): z.infer<typeof statusSchema> {
+  return { state, name, step, maxSteps, pausing, accounts: { ...accounts }, ...(error !== undefined && { error }) };
+}
+
+/** The reply to most commands: the run's status. */
+export const STATUS_REPLY: Reply<RunStatus> = { schema: statusSchema, words: "The status now.", plain: statusOf };
+
+const finite = (value: number) => Number.isFinite(value) ? value : null;
+
+/** The replies to the commands that answer something else. */
+export const COMMAND_REPLIES: { readonly [C in CommandName]?: Reply<CommandReply<C>> } = {
+  checkpoint: { schema: checkpointSchema, words: "The checkpoint is written.", plain: ({ step, path }) => ({ step, path }) },
+  evaluate: {
+    schema: evaluationSchema,
+    words: "The metrics.",
+    plain: ({ step, metrics }) => ({
+      step,
+      metrics: Object.fromEntries(Object.entries(metrics).map(([name, value]) => [name, finite(value)])),
+    }),
+  },
+};
 
 /** The answer of GET /v1/models. */
 export const modelsSchema = z.object({

@@ -3,11 +3,12 @@
  *
  * @module
  */
-import type { PlainError } from "../../actors/runtime/protocol.ts";
-import type { ChatPiece, RunControl, RunEvent } from "../../actors/run_control.ts";
+import { callCommand, type CommandName } from "../../actors/run_commands.ts";
+import { type PlainError, toPlain } from "../../actors/runtime/protocol.ts";
+import type { ChatPiece, ChatRequest, RunControl, RunEvent } from "../../actors/run_control.ts";
 
 /** What the serving process asks for. */
-export type AskedMethod = "status" | "start" | "pause" | "resume" | "stop" | "checkpoint" | "evaluate" | "tune" | "chat";
+export type AskedMethod = "status" | "start" | "chat" | CommandName;
 
 /** What goes over the line. */
 export type LinkMessage =
@@ -71,5 +72,47 @@ export class Channel implements Disposable {
     if (this.#closed) return;
     this.#closed = true;
     this.#connection.close();
+  }
+}
+
+type Ask = Extract<LinkMessage, { kind: "ask" }>;
+
+/**
+ * Lets the process at the other end ask a run, and tells it what happens, until the channel ends.
+ *
+ * @param secret What the other end knows this one by.
+ */
+export async function answerOver(channel: Channel, { control, secret }: { control: RunControl; secret: string }): Promise<void> {
+  const cancels = new Map<number, AbortController>();
+  channel.send({ kind: "hello", secret });
+  const unlisten = control.listen((event) => channel.send({ kind: "event", event }));
+
+  const answer = async ({ id, method, argument }: Ask) => {
+    const cancel = new AbortController();
+    cancels.set(id, cancel);
+    try {
+      const onPiece = (piece: ChatPiece) => channel.send({ kind: "piece", id, piece });
+      const value = await (method === "chat"
+        ? control.chat(argument as ChatRequest, { signal: cancel.signal, onPiece })
+        : method === "status" || method === "start"
+        ? control[method]()
+        : callCommand(control, method, argument as never));
+      channel.send({ kind: "answer", id, value });
+    } catch (error) {
+      channel.send({ kind: "refusal", id, error: toPlain(error) });
+    } finally {
+      cancels.delete(id);
+    }
+  };
+
+  try {
+    for await (const message of channel.messages()) {
+      if (message.kind === "ask") void answer(message);
+      else if (message.kind === "cancel") cancels.get(message.id)?.abort();
+    }
+  } finally {
+    unlisten();
+    for (const cancel of cancels.values()) cancel.abort(); // nobody waits for them any more
+    channel[Symbol.dispose]();
   }
 }

@@ -1,9 +1,9 @@
 import type { Config } from "../../actors/config/types.ts";
-import type { TunableChanges } from "../../actors/config/tunable.ts";
+import type { CommandArgument, CommandName, CommandReply } from "../../actors/run_commands.ts";
 import { fromPlain } from "../../actors/runtime/protocol.ts";
 import { KedgeError } from "../../ffi/errors.ts";
 import { WatchedRun } from "../run/watched_run.ts";
-import type { ChatPiece, ChatReply, ChatRequest, RunEvent, RunStatus, Tuning } from "../../actors/run_control.ts";
+import type { ChatPiece, ChatReply, ChatRequest, RunEvent, RunStatus } from "../../actors/run_control.ts";
 import type { AskedMethod, Channel, LinkMessage } from "./channel.ts";
 
 /** Milliseconds that an order waits for the run's process to come. */
@@ -110,28 +110,8 @@ export class LinkedRun extends WatchedRun {
     return this.#ask("start");
   }
 
-  override pause(): Promise<RunStatus> {
-    return this.#ask("pause");
-  }
-
-  override resume(): Promise<RunStatus> {
-    return this.#ask("resume");
-  }
-
-  override stop(): Promise<RunStatus> {
-    return this.#ask("stop");
-  }
-
-  override checkpoint(): Promise<{ readonly step: number; readonly path: string }> {
-    return this.#ask("checkpoint");
-  }
-
-  override evaluate(): Promise<{ readonly step: number; readonly metrics: Readonly<Record<string, number>> }> {
-    return this.#ask("evaluate");
-  }
-
-  override tune(changes: TunableChanges): Promise<Tuning> {
-    return this.#ask("tune", changes);
+  protected override command<C extends CommandName>(name: C, argument?: CommandArgument<C>): Promise<CommandReply<C>> {
+    return this.#ask(name, argument);
   }
 
   override chat(request: ChatRequest, options: { signal?: AbortSignal; onPiece?: (piece: ChatPiece) => void } = {}): Promise<ChatReply> {

@@ -28,21 +28,21 @@ export function readRun(runPath: string): RunRecord {
 
 /** Reads the lines of the first step and of the last. It reads nothing else, because a long run's file is larger than memory. */
 function outerSteps(path: string): RunRecord["rollouts"] {
-  const first = stepOf([`${path}.1`, path], linesForward), last = stepOf([path, `${path}.1`], linesBackward).reverse();
+  const first = linesOfStep([`${path}.1`, path], linesForward), last = linesOfStep([path, `${path}.1`], linesBackward).reverse();
   return { first, last: last[0]?.step === first[0]?.step ? [] : last };
 }
 
 /** Returns the lines of the first step in several files. */
-function stepOf(paths: readonly string[], lines: (path: string) => Iterable<FileLine>): Fields[] {
-  const decoder = new TextDecoder(), found: Fields[] = [];
+function linesOfStep(paths: readonly string[], lines: (path: string) => Iterable<FileLine>): Fields[] {
+  const decoder = new TextDecoder(), step: Fields[] = [];
   for (const path of paths) {
     for (const { bytes } of lines(path)) {
       const fields = objectOf(decoder.decode(bytes));
-      if (fields && found.length > 0 && fields.step !== found[0]!.step) return found;
-      if (fields) found.push(fields);
+      if (fields && step.length > 0 && fields.step !== step[0]!.step) return step;
+      if (fields) step.push(fields);
     }
   }
-  return found;
+  return step;
 }
 
 function bytesOf(path: string): Uint8Array {

@@ -1,9 +1,9 @@
-import { type ConfigSource, loadConfig } from "../../actors/config/load.ts";
-import type { TunableChanges } from "../../actors/config/tunable.ts";
-import type { TrainerEvent, TrainerStatus } from "../../actors/messages.ts";
+import { type ConfigSource, type LoadedConfig, loadedConfig } from "../../actors/config/load.ts";
+import type { TrainerEvent } from "../../actors/messages.ts";
+import { callCommand, type CommandArgument, type CommandName, type CommandReply } from "../../actors/run_commands.ts";
 import { TrainingRun, type TrainingRunOptions } from "../../actors/training_run.ts";
 import { KedgeError } from "../../ffi/errors.ts";
-import type { ChatPiece, ChatReply, ChatRequest, RunState, RunStatus, Tuning } from "../../actors/run_control.ts";
+import type { ChatPiece, ChatReply, ChatRequest, RunState, RunStatus } from "../../actors/run_control.ts";
 import { Interpreter } from "./chat.ts";
 import { WatchedRun } from "./watched_run.ts";
 
@@ -31,32 +31,33 @@ interface Rest {
  * ```
  */
 export class RunController extends WatchedRun implements AsyncDisposable {
-  readonly #source: ConfigSource;
+  /** Loaded once: a file that is edited meanwhile changes no later start. */
+  readonly #loaded: LoadedConfig;
   readonly #options: Omit<TrainingRunOptions, "resume">;
   readonly #interpreter = new Interpreter();
   #resume: boolean;
   #run: TrainingRun | undefined;
   #opening: Promise<void> | undefined;
-  #ended: Promise<TrainerStatus> | undefined;
+  #ended: Promise<RunStatus> | undefined;
   #rest: Rest;
 
   /**
    * A run that waits for its start.
    *
-   * @param source As of `TrainingRun.open`, whose options these are; `resume` is of the first start.
+   * @param source As of `TrainingRun.open`, whose options these are. A file is read here, once; `resume` is of the first start.
    * @throws {RangeError} for a configuration that makes no sense.
    */
-  constructor(source: ConfigSource, { resume = true, ...options }: TrainingRunOptions = {}) {
-    const { config } = loadConfig(source);
+  constructor(source: ConfigSource | LoadedConfig, { resume = true, ...options }: TrainingRunOptions = {}) {
+    const loaded = loadedConfig(source), { config } = loaded;
     super(config);
-    this.#source = source;
+    this.#loaded = loaded;
     this.#options = options;
     this.#resume = resume;
     this.#rest = { state: "idle", step: this.lastStep, maxSteps: config.trainer.maxSteps };
   }
 
   /** How the last start came to its end; undefined before the first. */
-  get ended(): Promise<TrainerStatus> | undefined {
+  get ended(): Promise<RunStatus> | undefined {
     return this.#ended;
   }
 
@@ -64,7 +65,7 @@ export class RunController extends WatchedRun implements AsyncDisposable {
   protected override async askStatus(): Promise<RunStatus> {
     const { name } = this;
     try {
-      if (this.#run) return { name, ...await this.#run.status() };
+      if (this.#run) return await this.#run.status();
     } catch (error) {
       if (!(error instanceof KedgeError && error.code === "Actor")) throw error; // it ended meanwhile
     }
@@ -87,7 +88,7 @@ export class RunController extends WatchedRun implements AsyncDisposable {
 
   async #open(): Promise<void> {
     try {
-      const run = await TrainingRun.open(this.#source, {
+      const run = await TrainingRun.open(this.#loaded, {
         ...this.#options,
         resume: this.#resume,
         onEvent: (event) => {
@@ -109,7 +110,7 @@ export class RunController extends WatchedRun implements AsyncDisposable {
   }
 
   /** Trains, and notes how it ends. */
-  async #follow(run: TrainingRun): Promise<TrainerStatus> {
+  async #follow(run: TrainingRun): Promise<RunStatus> {
     let rest: Rest = this.#rest;
     try {
       const status = await run.start(), { state, step, maxSteps } = status;
@@ -134,9 +135,9 @@ export class RunController extends WatchedRun implements AsyncDisposable {
   #forward(event: TrainerEvent): void {
     switch (event.kind) {
       case "status":
-        // Its end is told when all that it held is free.
+        // The end of a run is told after it has freed all that it held: see #follow.
         if (!["done", "stopped", "failed"].includes(event.status.state)) {
-          this.emit({ kind: "status", data: { name: this.name, ...event.status } });
+          this.emit({ kind: "status", data: event.status });
         }
         break;
       case "metrics":
@@ -173,36 +174,12 @@ export class RunController extends WatchedRun implements AsyncDisposable {
     return this.#run;
   }
 
-  /** As of `RunControl`. */
-  override async pause(): Promise<RunStatus> {
-    return { name: this.name, ...await (await this.#under("pause")).pause() };
-  }
-
-  /** As of `RunControl`. */
-  override async resume(): Promise<RunStatus> {
-    return { name: this.name, ...await (await this.#under("resume")).resume() };
-  }
-
-  /** As of `RunControl`. */
-  override async stop(): Promise<RunStatus> {
+  /** As of `CommandedRun`. */
+  protected override async command<C extends CommandName>(name: C, argument?: CommandArgument<C>): Promise<CommandReply<C>> {
     await this.#opening?.catch(() => {});
-    if (!this.#run && (this.#rest.state === "stopped" || this.#rest.state === "done")) return await this.status();
-    return { name: this.name, ...await (await this.#under("stop")).stop() };
-  }
-
-  /** As of `RunControl`. */
-  override async checkpoint(): Promise<{ readonly step: number; readonly path: string }> {
-    return await (await this.#under("checkpoint")).checkpoint();
-  }
-
-  /** As of `RunControl`. */
-  override async evaluate(): Promise<{ readonly step: number; readonly metrics: Readonly<Record<string, number>> }> {
-    return await (await this.#under("evaluate")).evaluate();
-  }
-
-  /** As of `RunControl`. */
-  override async tune(changes: TunableChanges): Promise<Tuning> {
-    return await (await this.#under("tune")).tune(changes);
+    const isOver = !this.#run && (this.#rest.state === "stopped" || this.#rest.state === "done");
+    if (name === "stop" && isOver) return await this.status() as CommandReply<C>;
+    return await callCommand(await this.#under(name), name, argument as CommandArgument<C>);
   }
 
   /** As of `RunControl`. */

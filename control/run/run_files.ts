@@ -1,6 +1,7 @@
 import { Checkpoints } from "../../actors/run/checkpoints.ts";
 import type { CheckpointInfo, StepRollouts } from "../../actors/run_control.ts";
-import { type LinePlace, LineReader } from "../../actors/run/line_reader.ts";
+import { leadingStep } from "../../actors/run/file_bytes.ts";
+import { type LinePosition, LineReader } from "../../actors/run/line_reader.ts";
 
 /** Lines of metrics that are held, and characters of them; older ones stay in the file. */
 const HELD = 50_000, HELD_LENGTH = 32 * 2 ** 20;
@@ -23,14 +24,14 @@ export class RunFiles {
   readonly #rollouts: LineReader;
   #length = 0;
   #lines: { readonly step: number; readonly text: string; value?: Fields | undefined }[] = [];
-  readonly #places = new Map<number, LinePlace>();
-  /** The files that the places are in. */
+  readonly #positions = new Map<number, LinePosition>();
+  /** The files that the positions are in. */
   #kept: number[] = [];
   /** By step, the newest last. */
   readonly #samples = new Map<number, Promise<Fields[]>>();
   #checkpoints: CheckpointInfo[] | undefined;
   #isNew = true;
-  #looking: Promise<unknown> = Promise.resolve();
+  #reading: Promise<unknown> = Promise.resolve();
 
   /** @param run The run's directory; it need not be there yet. */
   constructor(run: string) {
@@ -38,8 +39,9 @@ export class RunFiles {
     const decoder = new TextDecoder();
     this.#metrics = new LineReader(`${run}/metrics.jsonl`, {
       take: (line) => {
-        const text = decoder.decode(line), step = stepOf(text);
+        const step = leadingStep(line);
         if (step === undefined) return;
+        const text = decoder.decode(line);
         this.#lines.push({ step, text });
         const old = this.#lines.at(-PARSED - 1);
         if (old) old.value = undefined;
@@ -53,18 +55,18 @@ export class RunFiles {
     });
     this.#rollouts = new LineReader(`${run}/rollouts.jsonl`, {
       take: (line, { file, offset, length }) => {
-        const step = stepOf(decoder.decode(line.subarray(0, 40)));
+        const step = leadingStep(line);
         if (step === undefined) return;
         // The lines of a step stand behind one another, in one file.
-        const known = this.#places.get(step), start = known?.file === file ? known.offset : offset;
-        this.#places.delete(step);
-        this.#places.set(step, { file, offset: start, length: offset + length - start });
+        const lines = this.#positions.get(step), start = lines?.file === file ? lines.offset : offset;
+        this.#positions.delete(step);
+        this.#positions.set(step, { file, offset: start, length: offset + length - start });
         this.#samples.delete(step);
         if (!this.#kept.includes(file)) this.#forget(file);
-        if (this.#places.size > KNOWN_STEPS) this.#places.delete(this.#places.keys().next().value!);
+        if (this.#positions.size > KNOWN_STEPS) this.#positions.delete(this.#positions.keys().next().value!);
       },
       restart: () => {
-        this.#places.clear();
+        this.#positions.clear();
         this.#samples.clear();
         this.#kept = [];
       },
@@ -81,9 +83,9 @@ export class RunFiles {
   /** A file has begun: those before the last one are gone. */
   #forget(file: number): void {
     this.#kept = [...this.#kept.slice(-1), file];
-    for (const [step, place] of this.#places) {
-      if (this.#kept.includes(place.file)) continue;
-      this.#places.delete(step);
+    for (const [step, position] of this.#positions) {
+      if (this.#kept.includes(position.file)) continue;
+      this.#positions.delete(step);
       this.#samples.delete(step);
     }
   }
@@ -95,17 +97,17 @@ export class RunFiles {
   }
 
   /** Reads what is new; whoever comes meanwhile waits for the same. */
-  #look(): Promise<unknown> {
-    if (!this.#isNew) return this.#looking;
+  #readNew(): Promise<unknown> {
+    if (!this.#isNew) return this.#reading;
     this.#isNew = false;
-    this.#looking = Promise.all([this.#metrics.look(), this.#rollouts.look()]);
-    this.#looking.catch(() => this.#isNew = true); // told to whoever waits
-    return this.#looking;
+    this.#reading = Promise.all([this.#metrics.readNew(), this.#rollouts.readNew()]);
+    this.#reading.catch(() => this.#isNew = true); // told to whoever waits
+    return this.#reading;
   }
 
   /** Lines of metrics.jsonl of steps above `since`: the newest, `limit` at most. */
   async metrics({ since, limit }: { since: number; limit: number }): Promise<Fields[]> {
-    await this.#look();
+    await this.#readNew();
     return this.#lines.filter(({ step }) => step > since).slice(-limit).map((line, i, all) => {
       if (line.value) return line.value;
       const value = JSON.parse(line.text) as Fields;
@@ -116,20 +118,20 @@ export class RunFiles {
 
   /** Answers of a step; of the last one where none is named. None where there is no such step. */
   async rollouts(wanted?: number): Promise<StepRollouts> {
-    await this.#look();
-    const steps = [...this.#places.keys()].sort((a, b) => a - b), step = wanted ?? steps.at(-1) ?? null;
+    await this.#readNew();
+    const steps = [...this.#positions.keys()].sort((a, b) => a - b), step = wanted ?? steps.at(-1) ?? null;
     return { step, steps, samples: step === null ? [] : await this.#samplesOf(step) };
   }
 
   #samplesOf(step: number): Promise<Fields[]> {
-    const known = this.#samples.get(step), place = this.#places.get(step);
-    if (known) return known;
-    if (!place) return Promise.resolve([]);
-    const read = this.#rollouts.line(place).then((bytes) => {
+    const held = this.#samples.get(step), position = this.#positions.get(step);
+    if (held) return held;
+    if (!position) return Promise.resolve([]);
+    const read = this.#rollouts.line(position).then((bytes) => {
       const samples = bytes && samplesOf(bytes, step);
       if (samples) return samples;
       this.#samples.delete(step);
-      if (this.#places.get(step) === place) this.#places.delete(step);
+      if (this.#positions.get(step) === position) this.#positions.delete(step);
       return [];
     });
     read.catch(() => this.#samples.delete(step));
@@ -158,10 +160,4 @@ function samplesOf(bytes: Uint8Array, step: number): Fields[] | undefined {
   } catch {
     return undefined;
   }
-}
-
-/** The step of a line, which begins with it; undefined for what is no line of a run. */
-function stepOf(text: string): number | undefined {
-  const step = /^\{"step":(\d+)[,}]/.exec(text)?.[1];
-  return step === undefined ? undefined : Number(step);
 }

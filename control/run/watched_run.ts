@@ -1,5 +1,5 @@
 import type { Config } from "../../actors/config/types.ts";
-import type { TunableChanges } from "../../actors/config/tunable.ts";
+import { CommandedRun } from "../../actors/run_commands.ts";
 import { Tunings } from "../../actors/run/tunings.ts";
 import type {
   ChatPiece,
@@ -10,7 +10,6 @@ import type {
   RunEvent,
   RunStatus,
   StepRollouts,
-  Tuning,
 } from "../../actors/run_control.ts";
 import { RunFiles } from "./run_files.ts";
 
@@ -31,7 +30,7 @@ const PATIENCE = 100;
  * assertEquals(await control.metrics({ since: -1, limit: 1 }), []);
  * ```
  */
-export abstract class WatchedRun implements RunControl {
+export abstract class WatchedRun extends CommandedRun implements RunControl {
   readonly #config: Config;
   readonly #files: RunFiles;
   readonly #listeners = new Set<(event: RunEvent) => void>();
@@ -45,6 +44,7 @@ export abstract class WatchedRun implements RunControl {
    * @param config Without what was tuned.
    */
   constructor(config: Config) {
+    super();
     this.#config = config;
     this.#files = new RunFiles(this.path);
   }
@@ -124,18 +124,6 @@ export abstract class WatchedRun implements RunControl {
 
   /** As of `RunControl`. */
   abstract start(): Promise<RunStatus>;
-  /** As of `RunControl`. */
-  abstract pause(): Promise<RunStatus>;
-  /** As of `RunControl`. */
-  abstract resume(): Promise<RunStatus>;
-  /** As of `RunControl`. */
-  abstract stop(): Promise<RunStatus>;
-  /** As of `RunControl`. */
-  abstract checkpoint(): Promise<{ readonly step: number; readonly path: string }>;
-  /** As of `RunControl`. */
-  abstract evaluate(): Promise<{ readonly step: number; readonly metrics: Readonly<Record<string, number>> }>;
-  /** As of `RunControl`. */
-  abstract tune(changes: TunableChanges): Promise<Tuning>;
   /** As of `RunControl`. */
   abstract chat(request: ChatRequest, options?: { signal?: AbortSignal; onPiece?: (piece: ChatPiece) => void }): Promise<ChatReply>;
 }

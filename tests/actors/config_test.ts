@@ -1,10 +1,14 @@
-import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertRejects, assertStringIncludes, assertThrows } from "@std/assert";
+import { RULES } from "../../actors/config/checks.ts";
 import { configJsonSchema, type JsonSchema, paths } from "../../actors/config/json_schema.ts";
 import { derived } from "../../actors/config/derived.ts";
 import { loadConfig } from "../../actors/config/load.ts";
 import { EASYR1, SYNONYMS } from "../../actors/config/other_names.ts";
 import { checkResume, MAY_CHANGE } from "../../actors/config/resume.ts";
 import { atrlOf, type ConfigInput, configSchema, connectivityOf } from "../../actors/config/schema.ts";
+import { TrainingRun } from "../../actors/training_run.ts";
+import { UsageError } from "../../cli/command.ts";
+import { train } from "../../cli/train.ts";
 import { KedgeError } from "../../ffi/errors.ts";
 import { parameterSpecs } from "../../model/parameters.ts";
 import { presetConfig, type PresetName } from "../../model/config/presets.ts";
@@ -63,21 +67,49 @@ Deno.test("AT-RL's options are passed to rl/, and the others to the measurement 
   assertEquals(Object.keys(config.atrl).sort(), [...Object.keys(atrlOf(config)), ...Object.keys(connectivityOf(config))].sort());
 });
 
-Deno.test("rules between keys name the key and the choice", () => {
-  refused({ algorithm: { loss: { kind: "gspo" } } }, "algorithm.credit: ", "gspo_token");
-  refused({ batch: { globalBatchSize: 6 } }, "batch.globalBatchSize: ", "choose 4");
-  refused({ algorithm: { advEstimator: "remax", onlineFiltering: {} }, rollout: { n: 1 } }, "algorithm.onlineFiltering: ", "rollout.n 2");
-  refused({ rollout: { n: 1 } }, "algorithm.advEstimator: ", '"remax"');
-  refused({ data: { task: "files" } }, "model.path: ", "data.trainFiles: ");
-  refused({ data: { trainFiles: ["a"] } }, 'choose "files"');
-  refused({ data: { board: { sides: 3 } } }, "data.board: ", "sides");
-  refused({ algorithm: { correction: { kind: "truncate" } } }, "algorithm.correction: ", '"recompute"');
-  refused({ algorithm: { kl: { kind: "k3", coefficient: 1, alpha: 0.5 } } }, "algorithm.kl: ");
-  refused({ algorithm: { overlong: { buffer: 49 } } }, "algorithm.overlong.buffer: ");
-  refused({ atrl: { wMin: 2 } }, "atrl: ", "wMax");
-  refused({ optim: { schedule: "cosine", warmupSteps: 61 } }, "optim.warmupSteps: ");
-  refused({ ...FILES, data: { ...FILES.data, format: "easyr1" }, sft: {} }, "sft: ", "data.demonstrationKey");
-  refused({ val: { n: 4 } }, "val.n: ");
+const EASYR1_ROWS: ConfigInput = { ...FILES, data: { ...FILES.data, format: "easyr1" }, sft: {} };
+/** Configurations that break one rule of actors/config/checks.ts each, in the order of the rules, and what is said of them. */
+const BROKEN: readonly (readonly [ConfigInput, ...parts: string[]])[] = [
+  [{ data: { task: "files", trainFiles: "a.jsonl" } }, "model.path: ", "set model.path"],
+  [{ model: { path: "m" }, data: { task: "files" } }, "data.trainFiles: ", "set data.trainFiles"],
+  [{ data: { trainFiles: ["a"] } }, "data.trainFiles: ", 'choose "files"'],
+  [{ data: { board: { sides: 3 } } }, "data.board: ", "sides"],
+  [{ data: { minPixels: 2000, maxPixels: 1000 } }, "data.minPixels: ", "above data.maxPixels 1000"],
+  [{ algorithm: { loss: { kind: "gspo" } } }, "algorithm.credit: ", "gspo_token"],
+  [{ rollout: { n: 1 } }, "algorithm.advEstimator: ", '"remax"'],
+  [{ algorithm: { advEstimator: "remax", onlineFiltering: {} }, rollout: { n: 1 } }, "algorithm.onlineFiltering: ", "rollout.n 2"],
+  [{ algorithm: { onlineFiltering: { filterLow: 0.9, filterHigh: 0.1 } } }, "algorithm.onlineFiltering: ", "filterLow 0.9"],
+  [{ algorithm: { loss: { kind: "cispo", clipRatioCap: 2, clipRatioLow: 0.1 } as never } }, "algorithm.loss: ", "clipRatioCap"],
+  [{ algorithm: { correction: { kind: "truncate" } } }, "algorithm.correction: ", '"recompute"'],
+  [{ algorithm: { oldLogprobs: "recompute", correction: { kind: "mask", low: 3, high: 2 } } }, "algorithm.correction: ", "low 3"],
+  [{ algorithm: { kl: { kind: "k3", coefficient: 1, alpha: 0.5 } } }, "algorithm.kl: ", "alpha"],
+  [{ algorithm: { kl: { kind: "full", coefficient: 1, importance: true } } }, "algorithm.kl: ", "importance"],
+  [{ algorithm: { kl: { kind: "full", where: "reward", coefficient: 1 } } }, "algorithm.kl: ", 'where "loss"', '"k1"'],
+  [{ algorithm: { overlong: { buffer: 49 } } }, "algorithm.overlong.buffer: "],
+  [{ atrl: { wMin: 2 } }, "atrl: ", "wMax"],
+  [{ optim: { schedule: "cosine", warmupSteps: 61 } }, "optim.warmupSteps: "],
+  [{ sft: { steps: 10, warmupSteps: 11 } }, "sft.warmupSteps: "],
+  [EASYR1_ROWS, "sft: ", "data.demonstrationKey"],
+  [{ batch: { globalBatchSize: 6 } }, "batch.globalBatchSize: ", "choose 4"],
+  [{ val: { n: 4 } }, "val.n: "],
+];
+
+Deno.test("each rule between keys is refused by --dry-run and by training alike, with the key and what to choose", async () => {
+  assertEquals(BROKEN.length, RULES.length, "a rule without a configuration that breaks it");
+  const folder = Deno.makeTempDirSync();
+  for (const [i, [input, ...parts]] of BROKEN.entries()) {
+    assertEquals(`${RULES[i]![0]}: `, parts[0]);
+    refused(input, ...parts);
+    const file = `${folder}/${i}.json`;
+    Deno.writeTextFileSync(file, JSON.stringify({ ...input, runDir: folder }));
+    // deno-lint-ignore no-await-in-loop -- one after the other
+    const dry = await assertRejects(() => train(["--config", file, "--dry-run"]), UsageError);
+    // deno-lint-ignore no-await-in-loop -- as above
+    const wet = await assertRejects(() => TrainingRun.open({ file }), RangeError);
+    assertEquals(dry.message, wet.message);
+    for (const part of parts) assertStringIncludes(dry.message, part);
+  }
+  Deno.removeSync(folder, { recursive: true });
 });
 
 Deno.test("what the rules permit is accepted", () => {

@@ -5,7 +5,7 @@ import { LONGEST } from "../../actors/run/line_pieces.ts";
 import { TensorBoard } from "../../actors/run/tensorboard.ts";
 import { Tunings } from "../../actors/run/tunings.ts";
 import { loadConfig } from "../../actors/config/load.ts";
-import { Feed, NOWHERE } from "../../actors/trackers/feed.ts";
+import { FEED_START, TrackerFeed } from "../../actors/trackers/feed.ts";
 import type { Tracker } from "../../actors/trackers/tracker.ts";
 import { readRun } from "../../control/report/read.ts";
 import { RunFiles } from "../../control/run/run_files.ts";
@@ -242,8 +242,8 @@ Deno.test("a tracker gets each line once, across a rotation and a truncated file
     [Symbol.asyncDispose]: () => Promise.resolve(),
   };
   const run = { name: "board", id: "a1b2c3d4", config: {}, started: 0 };
-  const options = { answersEvery: 0, place: NOWHERE, keep: () => {}, note: () => {}, interval: 1 };
-  const feed = new Feed(tracker, { run, folder }, options), followed = feed.follow();
+  const options = { answersEvery: 0, position: FEED_START, keep: () => {}, note: () => {}, interval: 1 };
+  const feed = new TrackerFeed(tracker, { run, folder }, options), followed = feed.follow();
   const add = (from: number, to: number, x: number) => {
     for (let step = from; step <= to; step++) lines.append({ step, x });
   };

@@ -1,7 +1,7 @@
 import "sharp";
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { crc32 } from "node:zlib";
-import { Feed, metricsOf, NOWHERE, type Place, tableOf } from "../../actors/trackers/feed.ts";
+import { FEED_START, type FeedPosition, metricsOf, tableOf, TrackerFeed } from "../../actors/trackers/feed.ts";
 import { MlflowRun } from "../../actors/trackers/mlflow.ts";
 import type { Ending, Metrics, TrackedRun, Tracker } from "../../actors/trackers/tracker.ts";
 import { WandbFolder } from "../../actors/trackers/wandb.ts";
@@ -199,17 +199,17 @@ const write = (path: string, ...lines: unknown[]) =>
 
 Deno.test("an unreachable tracker misses nothing, is noted once, and a resumed run sends it each line once", async () => {
   const folder = Deno.makeTempDirSync(), tracker = new Noted(), notes: string[] = [];
-  let place: Place = NOWHERE;
+  let position: FeedPosition = FEED_START;
   const follow = () => {
     const options = {
       answersEvery: 2,
-      place,
-      keep: (now: Place) => place = now,
+      position,
+      keep: (now: FeedPosition) => position = now,
       note: (text: string) => notes.push(text),
       interval: 5,
       longestPause: 10,
     };
-    const feed = new Feed(tracker, { run: RUN, folder }, options);
+    const feed = new TrackerFeed(tracker, { run: RUN, folder }, options);
     return { feed, followed: feed.follow() };
   };
   const metrics = `${folder}/metrics.jsonl`, rollouts = `${folder}/rollouts.jsonl`;

@@ -3,9 +3,11 @@
  * Takes the place of the training process. It ends as the first line of the file "lives" in the run's directory says, and removes that
  * line.
  */
+import { readRequest } from "../../cli/train/request.ts";
+import type { RunRequest } from "../../cli/train/run.ts";
 import { endWithOwner } from "../../ffi/end_with_owner.ts";
 
-const request = JSON.parse(Deno.args[0]!), folder = request.sets[0] as string;
+const request = readRequest<RunRequest>(), folder = request.loaded.base;
 const [life, ...rest] = Deno.readTextFileSync(`${folder}/lives`).split("\n"), [state, end] = life!.split(" ") as [string, string];
 Deno.writeTextFileSync(`${folder}/lives`, rest.join("\n"));
 const { resume, start, staysUp } = request;

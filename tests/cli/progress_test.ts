@@ -13,7 +13,7 @@ const made = (step: number, more: object = {}): TrainerEvent => ({
 });
 const status = (state: TrainerStatus["state"], step = 0): TrainerEvent => ({
   kind: "status",
-  status: { state, step, maxSteps: 60, pausing: state === "paused", accounts: {} },
+  status: { state, name: "board", step, maxSteps: 60, pausing: state === "paused", accounts: {} },
 });
 
 /** Makes a screen that shows a run's progress. The test controls its clock. */

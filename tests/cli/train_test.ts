@@ -2,6 +2,9 @@ import { assert, assertEquals, assertRejects } from "@std/assert";
 import { UsageError } from "../../cli/command.ts";
 import { train } from "../../cli/train.ts";
 import { FAILED } from "../../cli/train/ends.ts";
+import { writeRequest } from "../../cli/train/request.ts";
+import type { RunRequest } from "../../cli/train/run.ts";
+import { loadConfig } from "../../actors/config/load.ts";
 import "sharp";
 import { Checkpoints } from "../../actors/run/checkpoints.ts";
 import { LITTLE, littleConfig, littleRun, logged, withRunDir } from "../actors/little_run.ts";
@@ -27,14 +30,17 @@ const FLAGS = [
 
 /** Starts the training process without its supervisor. */
 function start(sets: readonly string[]): Deno.ChildProcess {
-  const request = JSON.stringify({ config: undefined, sets, resume: true });
-  return new Deno.Command("deno", {
-    args: ["run", ...FLAGS, `${ROOT}/cli/train/run.ts`, request],
+  const child = new Deno.Command("deno", {
+    args: ["run", ...FLAGS, `${ROOT}/cli/train/run.ts`],
     cwd: ROOT,
-    stdin: "null",
+    stdin: "piped",
     stdout: "null",
     stderr: "piped",
   }).spawn();
+  const input = child.stdin.getWriter();
+  writeRequest(input, { loaded: loadConfig({ sets }), resume: true } satisfies RunRequest);
+  input.close().catch(() => {});
+  return child;
 }
 
 /** A value that shows how far a run's writing has progressed. It changes when the run writes. */
@@ -126,14 +132,20 @@ Deno.test("train refuses unknown options and suggests the nearest name", async (
 Deno.test("after a crash in native code the supervisor starts another process, which continues the run", async () => {
   await withRunDir(async (folder) => {
     const sets = [...LITTLE, `runDir=${folder}`, "trainer.maxSteps=25", "trainer.saveFreq=1"], run = `${folder}/board`;
-    await using watcher = new CliProcess("cli/train.ts", sets.flatMap((set) => ["--set", set]), { run: "deno" });
+    const file = `${folder}/config.jsonc`, options = ["--config", file, ...sets.flatMap((set) => ["--set", set])];
+    Deno.writeTextFileSync(file, '{ "optim": { "weightDecay": 0.03 }, "seed": 5 }');
+    await using watcher = new CliProcess("cli/train.ts", options, { run: "deno" });
     const first = new Checkpoints(run, { saveLimit: 3, saveBest: true });
     await until(() => first.steps().some((step) => step >= 2));
-    const pid = Number(Deno.readTextFileSync(`${run}/lock`));
+    const pid = Number(Deno.readTextFileSync(`${run}/lock`)), config = Deno.readTextFileSync(`${run}/config.json`);
+    // Read again, the first of these would make another run of it, and the second none.
+    Deno.writeTextFileSync(file, '{ "optim": { "weightDecay": 0.5 }, "seed": 6, "no such key": 1 }');
     await send(pid, "SIGSEGV");
     assertEquals((await watcher.end()).code, 0, watcher.output);
     assert(watcher.output.includes("crashed with SIGSEGV"), watcher.output);
     assert(/Resumed from .*step-\d+/.test(watcher.output), watcher.output);
+    assertEquals(Deno.readTextFileSync(`${run}/config.json`), config, "the configuration is that of the beginning");
+    assertEquals([JSON.parse(config).optim.weightDecay, JSON.parse(config).seed], [0.03, 5]);
     assertEquals(first.steps().at(-1), 25);
     assertEquals(Deno.readTextFileSync(`${run}/lock`), "", "it was closed in order");
   });

@@ -17,7 +17,7 @@ async function watching(given: Given, then: (watcher: CliProcess, folder: string
   let result: { code: number; output: string; requests: Record<string, unknown>[] };
   await withRunDir(async (folder) => {
     Deno.writeTextFileSync(`${folder}/lives`, lives.join("\n"));
-    const asked = { config: undefined, sets: [folder], resume: true, ...request };
+    const asked = { loaded: { config: {}, base: folder }, resume: true, ...request };
     const watched = { path: folder, limits: { maxRestarts, restartWindowMinutes: 10 } };
     await using watcher = new CliProcess("tests/cli/watching.ts", [JSON.stringify(asked), JSON.stringify(watched)], options);
     await then(watcher, folder);
@@ -105,7 +105,7 @@ Deno.test("a run that was started by nohup survives a hang-up", async () => {
   // It does what nohup does: a shell that ignores the signal becomes the supervisor.
   await withRunDir(async (folder) => {
     Deno.writeTextFileSync(`${folder}/lives`, "open wait");
-    const asked = JSON.stringify({ config: undefined, sets: [folder], resume: true });
+    const asked = JSON.stringify({ loaded: { config: {}, base: folder }, resume: true });
     const watched = JSON.stringify({ path: folder, limits: { maxRestarts: 0, restartWindowMinutes: 1 } });
     const command = `trap '' HUP; exec deno run -A tests/cli/watching.ts '${asked}' '${watched}'`;
     const text = await evaluated(`

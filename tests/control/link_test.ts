@@ -4,7 +4,7 @@ import { loadConfig } from "../../actors/config/load.ts";
 import { KedgeError } from "../../ffi/errors.ts";
 import { Channel, lineOf, messageOf } from "../../control/link/channel.ts";
 import { LinkedRun } from "../../control/link/linked_run.ts";
-import { answerOver } from "../../control/link/run_port.ts";
+import { answerOver } from "../../control/link/channel.ts";
 import type { ChatPiece, ChatRequest, RunEvent } from "../../actors/run_control.ts";
 import { FakeRun } from "./http/fake_run.ts";
 

@@ -15,8 +15,8 @@ CpuDevice.open()[Symbol.dispose](); // a library that a test loads would count a
 const QUESTION: Omit<ChatRequest, "messages"> = { n: 1, temperature: 1, topP: 1, maxTokens: 8, stop: [], seed: 3, connectivity: false };
 
 /** Makes a controller for a small run, and records its events. */
-function controlled(folder: string, sets: readonly string[] = []) {
-  const control = new RunController({ sets: [...LITTLE, `runDir=${folder}`, ...sets] }), events: RunEvent[] = [];
+function controlled(folder: string, sets: readonly string[] = [], file?: string) {
+  const control = new RunController({ file, sets: [...LITTLE, `runDir=${folder}`, ...sets] }), events: RunEvent[] = [];
   const unlisten = control.listen((event) => events.push(event));
   const states = () => events.flatMap((event) => event.kind === "status" ? [event.data.state] : []);
   /** Waits for an event. */
@@ -34,9 +34,11 @@ function controlled(folder: string, sets: readonly string[] = []) {
 const isStep = (step: number) => (event: RunEvent) => event.kind === "metrics" && event.data["step"] === step && "actor/loss" in event.data;
 const isState = (state: RunState) => (event: RunEvent) => event.kind === "status" && event.data.state === state;
 
-Deno.test("a controller starts, stops and restarts a run, and reports events", async () => {
+Deno.test("a controller starts, stops and restarts a run with one configuration, and reports events", async () => {
   await withRunDir(async (folder) => {
-    const { control, events, states, until, unlisten } = controlled(folder);
+    const file = `${folder}/config.jsonc`;
+    Deno.writeTextFileSync(file, '{ "optim": { "weightDecay": 0.03 } }');
+    const { control, events, states, until, unlisten } = controlled(folder, [], file);
     await using _ = control;
     assertEquals((await control.status()).state, "idle");
     assertEquals([await control.metrics({ since: -1, limit: 9 }), await control.checkpoints(), (await control.rollouts()).step], [
@@ -66,9 +68,12 @@ Deno.test("a controller starts, stops and restarts a run, and reports events", a
     assert(step >= 1 && step < 4);
     assertEquals((await control.checkpoints()).map((one) => one.step), [0, step]);
 
+    const config = Deno.readTextFileSync(`${folder}/board/config.json`);
+    Deno.writeTextFileSync(file, '{ "optim": { "weightDecay": 0.5 }, "no such key": 1 }');
     const done = until(isState("done"));
     await control.start();
     await done;
+    assertEquals(Deno.readTextFileSync(`${folder}/board/config.json`), config, "a file that is edited meanwhile is not read again");
     assertEquals((await assertRejects(() => control.start(), KedgeError)).details["state"], "done");
     assertEquals(states().filter((state) => state !== "stopping"), [
       ...["starting", "warm-start", "running", "stopped"],

@@ -2,8 +2,7 @@ import { createRoute, z } from "@hono/zod-openapi";
 import { ApiError } from "../api_error.ts";
 import { json, refusals } from "./answers.ts";
 import type { App, RouteContext } from "./context.ts";
-import { modelsSchema } from "../schemas.ts";
-import { copy } from "./run.ts";
+import { modelsSchema, statusOf } from "../schemas.ts";
 
 const events = createRoute({
   method: "get",
@@ -54,7 +53,7 @@ export function addEvents(app: App, context: RouteContext): void {
     if (log.isFull) throw full();
     const headers = { "content-type": "text/event-stream; charset=utf-8", "x-accel-buffering": "no" };
     if (c.req.method === "HEAD") return c.body(null, 200, headers);
-    const since = log.last, status = copy(await control.status());
+    const since = log.last, status = statusOf(await control.status());
     if (log.isFull) throw full();
     return c.body(log.join(status, { since, lastId: c.req.header("last-event-id"), address: c.env?.address }), 200, headers);
   });

@@ -1,0 +1,267 @@
+// deno-lint-ignore-file no-await-in-loop -- one step after the other
+import { KedgeError } from "../../ffi/errors.ts";
+import { Tokenizer } from "../../model/processor/tokenizer.ts";
+import { Coefficient } from "../../rl/divergences/coefficient.ts";
+import { divergenceOf, scheduleOf } from "../config/for_actors.ts";
+import type { Config } from "../config/schema.ts";
+import { type TunableChanges, valueAt } from "../config/tunable.ts";
+import type { DataPrints } from "../messages.ts";
+import type { RunState, Tuning } from "../run_commands.ts";
+import type { Checkpoint, Checkpoints } from "../run/checkpoints.ts";
+import { Tunings } from "../run/tunings.ts";
+import type { ActorMemory } from "../runtime/actor_memory.ts";
+import { Batches } from "./batches.ts";
+import type { JobQueue } from "./job_queue.ts";
+import { BEGINNING, resumeData } from "./passes.ts";
+import type { RunLog } from "./run_log.ts";
+import type { Saved } from "./saved.ts";
+import type { Session } from "./session.ts";
+import { runStep, type StepResult } from "./step.ts";
+
+/** What a loop is made with. */
+export interface LoopOptions {
+  readonly memory: ActorMemory;
+  /** The configuration without tuned values. */
+  readonly config: Config;
+  /** The run's directory. */
+  readonly run: string;
+  readonly checkpoints: Checkpoints;
+  readonly log: RunLog;
+  /** What was asked for while a step was under way. */
+  readonly jobs: JobQueue;
+  /** Whether the run is to end after the step under way. */
+  readonly isStopping: () => boolean;
+}
+
+type Metrics = Record<string, number>;
+
+/**
+ * The steps of a run, one after the other, and what goes on from one to the next: the configuration in use, the coefficient of the divergence, the batches, the last
+ * evaluation. It writes checkpoints of all that.
+ */
+export class TrainingLoop implements Disposable {
+  readonly #options: LoopOptions;
+  readonly #tunings: Tunings;
+  /** The configuration in use at the step under way. */
+  #config: Config;
+  #session: Session | undefined;
+  /** Steps that are done. */
+  #step = 0;
+  /** The step under way; between two steps, the one before. */
+  #underWay = 0;
+  #last = Infinity;
+  /** The accuracy of the last evaluation, or of the checkpoint that the run goes on from. */
+  #score: number | undefined;
+  #evaluated: { readonly step: number; readonly metrics: Metrics } | undefined;
+  #batches: Batches | undefined;
+  #kl: Coefficient | undefined;
+  /** What the checkpoint holds that the run goes on from. */
+  #saved: Saved | undefined;
+  #data: DataPrints | undefined;
+  #origin = BEGINNING;
+  /** Whether the rows to train on have changed since the checkpoint. */
+  #isOtherData = false;
+
+  /** Begins at step 0. */
+  constructor(options: LoopOptions) {
+    this.#options = options;
+    this.#config = options.config;
+    this.#tunings = new Tunings(options.run, options.config);
+  }
+
+  /** Steps that are done. */
+  get step(): number {
+    return this.#step;
+  }
+
+  /** The run's last step; Infinity until the data are known. */
+  get last(): number {
+    return this.#last;
+  }
+
+  /** Goes on from a checkpoint; undefined: begins at step 0. */
+  restore(checkpoint: Checkpoint | undefined): void {
+    this[Symbol.dispose]();
+    const saved = this.#saved = checkpoint?.state as Saved | undefined, term = divergenceOf(this.#options.config);
+    this.#step = this.#underWay = saved?.step ?? 0;
+    this.#config = this.#tunings.config(this.#step);
+    this.#score = checkpoint?.score;
+    this.#kl = term && new Coefficient(term.coefficient, saved ? { value: saved.klCoefficient } : {});
+    [this.#data, this.#origin, this.#isOtherData] = [undefined, BEGINNING, false];
+  }
+
+  /**
+   * Takes up the actors, and says how their files of rows differ from those of the checkpoint.
+   *
+   * @throws {KedgeError} `BadCheckpoint` where they differ and may not.
+   */
+  async attach(session: Session): Promise<void> {
+    const { config, log } = this.#options, isFirst = this.#data === undefined;
+    this.#session = session;
+    this.#data = await session.loader.peer.request<"prints">(() => ({ type: "prints" }));
+    if (!this.#saved || !isFirst) return;
+    const { origin, isOther, notes } = resumeData(this.#saved, this.#data, config);
+    this.#origin = origin;
+    this.#isOtherData = isOther;
+    for (const words of notes) log.note(words);
+  }
+
+  /**
+   * Makes the steps until the last one, or until the run is to stop.
+   *
+   * @param files The tokenizer's folder.
+   * @throws {KedgeError} `Diverged` where too many updates in a row were skipped.
+   */
+  async run(files: string): Promise<void> {
+    const { memory, config, log, jobs, checkpoints, isStopping } = this.#options, session = this.#session!;
+    const tokenizer = Tokenizer.fromFolder(files), { maxSkipped } = config.trainer;
+    const batches = this.#batches = await this.#openBatches(tokenizer), last = this.#last = batches.last;
+    while (this.#step < last && !isStopping()) {
+      await jobs.rest();
+      if (isStopping()) break;
+      const step = this.#step + 1;
+      this.#applyTunings(step);
+      const { trainer, optim } = this.#config, lr = scheduleOf(optim, trainer.maxSteps)(this.#step), klCoefficient = this.#kl?.value ?? 0;
+      const result = await runStep({ memory, session, batches, tokenizer, config: this.#config, step, lr, klCoefficient });
+      this.#step = step;
+      await this.#record(result);
+      if (result.skippedInRow < maxSkipped) continue;
+      const words = `Cannot go on: ${result.skippedInRow} updates in a row had a gradient that is not finite`;
+      throw new KedgeError("Diverged", `${words}; the checkpoint of step ${step} holds the last good weights`, { step });
+    }
+    await jobs.runAll();
+    await batches.end();
+    if (isStopping() && !checkpoints.steps().includes(this.#step)) await this.save();
+    if (isStopping() && this.#step < last) log.note(`Stopped after step ${this.#step}: ${checkpoints.path(this.#step)}`);
+    this[Symbol.dispose]();
+  }
+
+  #openBatches(tokenizer: Tokenizer): Promise<Batches> {
+    const { memory, config, log } = this.#options, saved = this.#saved;
+    // Answers that wait for a step are of the rows as they were.
+    const drawn = saved && { draws: saved.draws, sampling: this.#isOtherData ? undefined : saved.sampling };
+    const options = { config, tokenizer, saved: drawn, origin: this.#origin, quarantine: log.quarantine };
+    return Batches.open(memory, this.#session!, options);
+  }
+
+  /** Writes down a step, evaluates and saves where that is due. */
+  async #record({ metrics, rollouts, skippedInRow, responses, reasons }: StepResult): Promise<void> {
+    const { log } = this.#options, step = this.#step, { trainer, logging } = this.#config;
+    this.#kl?.update(metrics["actor/kl_loss"] ?? metrics["actor/kl_penalty"] ?? NaN, responses);
+    if (reasons.length > 0) {
+      log.note(`Step ${step}: ${metrics["reward/failures"]} answers were not graded: ${reasons.slice(0, 3).join("; ")}`);
+    }
+    const isDue = (freq: number) => step === this.#last || (freq > 0 && step % freq === 0);
+    const evaluation = isDue(trainer.valFreq) ? await this.#evaluate() : {};
+    log.metrics({ step, ...metrics, ...evaluation, ...this.#accounts() });
+    if (logging.rollouts !== "none") log.rollouts(step, rollouts);
+    if (isDue(trainer.saveFreq) || skippedInRow >= this.#options.config.trainer.maxSkipped) await this.save();
+  }
+
+  /** Bytes of the actors that are at rest between two steps; the loader is at work on the next. */
+  #accounts(): Metrics {
+    const atRest = Object.entries(this.#session!.accounts()).filter(([name]) => name !== "loader");
+    return Object.fromEntries(atRest.map(([name, bytes]) => [`perf/account_bytes/${name}`, bytes]));
+  }
+
+  /** Takes up what was tuned for a step. */
+  #applyTunings(step: number): void {
+    this.#underWay = step;
+    const changes = this.#tunings.from(step), kl = changes["algorithm.kl.coefficient"];
+    this.#config = this.#tunings.config(step);
+    if (kl !== undefined && this.#kl) {
+      this.#kl = new Coefficient(divergenceOf(this.#options.config)!.coefficient, { value: kl as number });
+    }
+    if ("rollout.temperature" in changes) this.#batches?.dropWaiting();
+  }
+
+  /**
+   * Changes live-tunable fields from the step after the one under way.
+   *
+   * @param state Where the run is, for errors.
+   * @throws {KedgeError} `State` where there is no such step, or the change is of a divergence that the run began without.
+   */
+  tune(changes: TunableChanges, state: RunState): Tuning {
+    const { config, log } = this.#options, fromStep = Math.max(this.#step, this.#underWay) + 1, now = this.#tunings.config(fromStep);
+    if (fromStep > this.#last) throw new KedgeError("State", "Cannot tune: the run ends with the step under way", { state });
+    const path = "algorithm.kl.coefficient";
+    if (path in changes && !divergenceOf(config)) {
+      const words = `Cannot tune ${path}: this run began without a divergence, and has loaded no reference`;
+      throw new KedgeError("State", words, { state, path });
+    }
+    const value = (key: string) => key === path && this.#kl ? this.#kl.value : valueAt(now, key);
+    const changed = Object.entries(changes).map(([path, to]) => ({ path, from: value(path), to })).filter(({ from, to }) => from !== to);
+    const tuning = { changed, fromStep };
+    if (changed.length === 0) return tuning;
+    this.#tunings.add(fromStep, Object.fromEntries(changed.map(({ path, to }) => [path, to])));
+    log.emit({ kind: "tuned", tuning });
+    return tuning;
+  }
+
+  async #evaluate(): Promise<Metrics> {
+    const start = performance.now(), step = this.#step;
+    const { metrics } = await this.#session!.evaluator.peer.request<"evaluate">(() => ({ type: "evaluate", step }));
+    this.#score = metrics["val/accuracy"];
+    const all = { ...metrics, "timing_s/validation": (performance.now() - start) / 1000 };
+    this.#evaluated = { step, metrics: all };
+    return all;
+  }
+
+  /** Evaluates after the steps that are done, unless that was done already, and logs it. */
+  async evaluate(): Promise<{ readonly step: number; readonly metrics: Metrics }> {
+    if (this.#evaluated?.step === this.#step) return this.#evaluated;
+    const metrics = await this.#evaluate();
+    this.#options.log.metrics({ step: this.#step, ...metrics });
+    return { step: this.#step, metrics };
+  }
+
+  /** Evaluates before the first step. A start that was cut off may have done it already. */
+  async evaluateFirst(): Promise<void> {
+    const { log } = this.#options, accuracy = log.first("val/accuracy");
+    if (accuracy !== undefined) this.#score = accuracy;
+    else log.metrics({ step: 0, ...await this.#evaluate() });
+  }
+
+  /** Returns the checkpoint of the steps that are done, and writes it where it is not there yet. */
+  async checkpoint(): Promise<{ readonly step: number; readonly path: string }> {
+    const { checkpoints } = this.#options, step = this.#step;
+    return { step, path: checkpoints.steps().includes(step) ? checkpoints.path(step) : await this.save() };
+  }
+
+  /**
+   * Writes a checkpoint.
+   *
+   * @param within `warm`: steps of the warm start that are done, of a checkpoint within it.
+   * @returns Its path.
+   */
+  async save(within: { warm?: number } = {}): Promise<string> {
+    const { run, config, log } = this.#options, { saveLimit, saveBest } = this.#config.trainer, step = this.#step, { warm } = within;
+    const state: Omit<Saved, "optimizer"> = {
+      ...within,
+      config,
+      step,
+      klCoefficient: this.#kl?.value ?? 0,
+      ...this.#batches?.state() ?? { draws: 0, sampling: undefined },
+      data: this.#data!,
+      origin: this.#origin,
+    };
+    const { path } = await this.#session!.policy.peer.request<"save">(() => ({
+      type: "save",
+      run,
+      step: warm ?? step,
+      state,
+      saveLimit: warm === undefined ? saveLimit : 1,
+      saveBest,
+      kind: warm === undefined ? "step" : "warm",
+      ...(this.#score !== undefined && { score: this.#score }),
+    }));
+    if (warm === undefined) log.emit({ kind: "checkpoint", step });
+    return path;
+  }
+
+  /** Frees the answers that wait for a step. */
+  [Symbol.dispose](): void {
+    this.#batches?.[Symbol.dispose]();
+    this.#batches = undefined;
+  }
+}

@@ -1,0 +1,54 @@
+import type { Config } from "../config/schema.ts";
+import type { TrainerEvent } from "../messages.ts";
+import { type Line, Lines } from "../run/lines.ts";
+import { TensorBoard } from "../run/tensorboard.ts";
+
+/** The files that a run appends to, and the events that it emits. */
+export class RunLog {
+  /** Rows that could not be read. */
+  readonly quarantine: Lines;
+  /** Receives what happens. */
+  readonly emit: (event: TrainerEvent) => void;
+  readonly #metrics: Lines;
+  readonly #rollouts: Lines;
+  readonly #board: TensorBoard | undefined;
+
+  /** Opens no file yet. @param run The run's directory. */
+  constructor(run: string, { logging, emit }: { logging: Config["logging"]; emit: (event: TrainerEvent) => void }) {
+    const { maxFileBytes: maxBytes, tensorboard } = logging;
+    this.emit = emit;
+    this.#metrics = new Lines(`${run}/metrics.jsonl`, { maxBytes });
+    this.#rollouts = new Lines(`${run}/rollouts.jsonl`, { maxBytes });
+    this.quarantine = new Lines(`${run}/quarantine.jsonl`, { maxBytes });
+    this.#board = tensorboard ? new TensorBoard(run, { maxBytes }) : undefined;
+  }
+
+  /** Appends a line to metrics.jsonl, with the time. */
+  metrics(line: Line): void {
+    const stamped = { ...line, time: new Date().toISOString() };
+    this.#metrics.append(stamped);
+    this.#board?.scalars(line.step, line);
+    this.emit({ kind: "metrics", line: stamped });
+  }
+
+  /** Appends a step's answers to rollouts.jsonl. */
+  rollouts(step: number, lines: readonly Line[]): void {
+    this.#rollouts.append(...lines);
+    this.emit({ kind: "rollouts", step, samples: lines.length });
+  }
+
+  /** Tells people something. */
+  note(text: string): void {
+    this.emit({ kind: "note", text });
+  }
+
+  /** Returns the first value of a metric that was logged; undefined where there is none. */
+  first(name: string): number | undefined {
+    return this.#metrics.entries().find((line) => name in line)?.[name] as number | undefined;
+  }
+
+  /** Sets aside what was logged after a checkpoint, as of `Lines.discardAfter`. */
+  discardAfter(step: number, isLater: (line: Line) => boolean): void {
+    for (const lines of [this.#metrics, this.#rollouts, this.quarantine]) lines.discardAfter(step, isLater);
+  }
+}
