@@ -192,8 +192,8 @@ export class Progress implements Disposable {
     this.#draw();
   }
 
-  #bar(name: string, given: { step: number; total: number; facts: readonly string[]; often: number }): void {
-    const { often, ...counted } = given, { step, total } = counted, now = this.#out.now();
+  #bar(name: string, counts: { step: number; total: number; facts: readonly string[]; often: number }): void {
+    const { often, ...counted } = counts, { step, total } = counted, now = this.#out.now();
     if (this.#phase?.name !== name) this.#phase = { name, start: now, from: step };
     const { start, from } = this.#phase, left = step > from ? (now - start) / (step - from) * (total - step) / 1000 : undefined;
     const progress = { name, left, ...counted };

@@ -91,12 +91,12 @@ export async function trainRun(request: RunRequest): Promise<number> {
 }
 
 /** Runs from the start to the end. */
-async function train(control: RunController, given: { config: Config; progress: Progress; stopped: () => boolean }): Promise<number> {
+async function train(control: RunController, options: { config: Config; progress: Progress; stopped: () => boolean }): Promise<number> {
   await control.start();
   const { step, maxSteps } = await control.ended!;
-  report(control, given);
-  given.progress.end(`${step} of ${maxSteps} steps; checkpoints, metrics and answers are in ${control.path}/`);
-  return given.stopped() && step < maxSteps ? STOPPED : 0;
+  report(control, options);
+  options.progress.end(`${step} of ${maxSteps} steps; checkpoints, metrics and answers are in ${control.path}/`);
+  return options.stopped() && step < maxSteps ? STOPPED : 0;
 }
 
 function report(control: RunController, { config, progress }: { config: Config; progress: Progress }): void {

@@ -64,8 +64,8 @@ export class AnswerText {
   }
 
   #say(last: boolean): TextPiece {
-    const found = this.#stop.map((stop) => this.#text.indexOf(stop, this.#said)).filter((at) => at >= 0);
-    if (this.#end === undefined && found.length > 0) this.#end = Math.min(...found);
+    const ends = this.#stop.map((stop) => this.#text.indexOf(stop, this.#said)).filter((at) => at >= 0);
+    if (this.#end === undefined && ends.length > 0) this.#end = Math.min(...ends);
     const certain = this.#end ?? (last ? this.#text.length : this.#text.length - this.#doubtful());
     const text = this.#text.slice(this.#said, certain), tokens: ChatToken[] = [];
     this.#said = Math.max(this.#said, certain);

@@ -107,13 +107,13 @@ function attentionOf(device: Device, answers: HeldAnswers, config: Config): Chat
   const shares = sharesByBox(profile, answers), rectangles = shownRegions(answers.boxes);
   let at = 0;
   return lengths.map((length) => {
-    const own = <T>(all: ArrayLike<T>) => Array.from(all).slice(at, at + length);
+    const ofAnswer = <T>(all: ArrayLike<T>) => Array.from(all).slice(at, at + length);
     const attention = {
-      values: own(values),
-      anchors: own(flags).map((flag) => (flag & 1) === 1),
-      clusters: own(clusters),
-      weights: own(weights),
-      profiles: own(shares).map((row) => Array.from(row)),
+      values: ofAnswer(values),
+      anchors: ofAnswer(flags).map((flag) => (flag & 1) === 1),
+      clusters: ofAnswer(clusters),
+      weights: ofAnswer(weights),
+      profiles: ofAnswer(shares).map((row) => Array.from(row)),
       regions: rectangles,
     };
     at += length;

@@ -61,16 +61,16 @@ export function addRecords(app: App, { control }: RouteContext): void {
   });
   app.openapi(rollouts, async (c) => {
     const { step } = c.req.valid("query");
-    const found = await (step === undefined ? control.rollouts() : control.rollouts(Number(step))).catch((error) => {
+    const rollouts = await (step === undefined ? control.rollouts() : control.rollouts(Number(step))).catch((error) => {
       throw refusalOf(error, { outOfRange: 404 }) ?? error;
     });
-    if (step !== undefined && found.step !== Number(step)) {
+    if (step !== undefined && rollouts.step !== Number(step)) {
       throw new ApiError(404, `Cannot show step ${Number(step)}: its answers are not available`, { param: "step" });
     }
-    return c.json({ step: found.step, steps: [...found.steps], samples: [...found.samples] }, 200);
+    return c.json({ step: rollouts.step, steps: [...rollouts.steps], samples: [...rollouts.samples] }, 200);
   });
   app.openapi(checkpoints, async (c) => {
-    const found = await control.checkpoints();
-    return c.json({ checkpoints: found.map(({ step, score, best, path }) => ({ step, score, best, path })) }, 200);
+    const checkpoints = await control.checkpoints();
+    return c.json({ checkpoints: checkpoints.map(({ step, score, best, path }) => ({ step, score, best, path })) }, 200);
   });
 }

@@ -15,6 +15,7 @@ import type {
   TunedField,
   Tuning,
 } from "../../../actors/run_control.ts";
+import { CommandedRun, type CommandName, type CommandReply } from "../../../actors/run_commands.ts";
 import { KedgeError } from "../../../ffi/errors.ts";
 
 /** The answer of the fake policy, token by token. */
@@ -23,7 +24,7 @@ export const ANSWER = ["The", " red", " number", " is", " 4", "2", "."];
 const STEPS = [1, 2, 3, 5];
 
 /** A run in memory without a model. It has the states, answers and refusals of a real run. */
-export class FakeRun implements RunControl {
+export class FakeRun extends CommandedRun implements RunControl {
   /** The number of calls that change the run or ask its policy. */
   calls = 0;
   /** Milliseconds between two tokens. */
@@ -45,7 +46,12 @@ export class FakeRun implements RunControl {
   #step = 3;
 
   constructor(state: RunState = "idle") {
+    super();
     this.#state = state;
+  }
+
+  protected override command<C extends CommandName>(name: C): Promise<CommandReply<C>> {
+    return Promise.reject(new RangeError(`Cannot ${name}: this fake has no such command`));
   }
 
   get listeners(): number {
@@ -82,30 +88,30 @@ export class FakeRun implements RunControl {
     });
   }
 
-  pause(): Promise<RunStatus> {
+  override pause(): Promise<RunStatus> {
     return this.#move("pause", { from: ["running", "warm-start"], to: "paused", already: ["paused"] });
   }
 
-  resume(): Promise<RunStatus> {
+  override resume(): Promise<RunStatus> {
     return this.#move("resume", { from: ["paused"], to: "running", already: ["running"] });
   }
 
-  stop(): Promise<RunStatus> {
+  override stop(): Promise<RunStatus> {
     return this.#move("stop", { from: ["running", "paused", "warm-start"], to: "stopped", already: ["stopping", "stopped", "done"] });
   }
 
-  async checkpoint(): Promise<{ step: number; path: string }> {
+  override async checkpoint(): Promise<{ step: number; path: string }> {
     await this.#need("write a checkpoint", ["running", "paused"]);
     this.emit({ kind: "checkpoint", data: { step: this.#step } });
     return { step: this.#step, path: `runs/board/checkpoints/step-${this.#step}` };
   }
 
-  async evaluate(): Promise<{ step: number; metrics: Record<string, number> }> {
+  override async evaluate(): Promise<{ step: number; metrics: Record<string, number> }> {
     await this.#need("evaluate", ["running", "paused"]);
     return { step: this.#step, metrics: { "val/accuracy": 0.5, "val/odd": NaN } };
   }
 
-  async tune(changes: Readonly<Record<string, unknown>>): Promise<Tuning> {
+  override async tune(changes: Readonly<Record<string, unknown>>): Promise<Tuning> {
     this.calls++;
     await this.#mayFail();
     if ("algorithm.kl.coefficient" in changes) {
