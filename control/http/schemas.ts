@@ -79,12 +79,12 @@ export const checkpointsSchema = z.object({
 }).openapi("Checkpoints");
 
 /** The answer of POST /v1/checkpoint. */
-export const checkpointSchema = z.object({ step, path: z.string().describe("Its folder, on the machine of the run.") }).openapi(
+const checkpointSchema = z.object({ step, path: z.string().describe("Its folder, on the machine of the run.") }).openapi(
   "Checkpoint",
 );
 
 /** The answer of POST /v1/evaluate. */
-export const evaluationSchema = z.object({
+const evaluationSchema = z.object({
   step,
   metrics: z.record(z.string(), z.number().nullable()).describe(
     'Values by name, such as "val/accuracy"; null for a value that is not finite.',
