@@ -1,6 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
 import { cpSync } from "node:fs";
-import { dirname, join, relative } from "node:path";
+import { dirname } from "node:path";
 import { configJsonSchema, paths } from "../actors/config/json_schema.ts";
 import { loadConfig } from "../actors/config/load.ts";
 import { CpuDevice } from "../ffi/cpu_device.ts";
@@ -21,17 +21,6 @@ function blocks(text: string): { info: string; body: string }[] {
   return [...text.matchAll(/^```([^\n]*)\n([\s\S]*?)^```$/gm)].map(([, info, body]) => ({ info: info!.trim(), body: body! }));
 }
 
-const withoutBlocks = (text: string) => text.replace(/^```[^\n]*\n[\s\S]*?^```$/gm, "");
-const prose = (text: string) => withoutBlocks(text).replace(/`[^`\n]*`/g, "");
-
-/** The anchors of a page's headings, as GitHub makes them. */
-function anchors(text: string): string[] {
-  const titles = [...withoutBlocks(text).matchAll(/^#{1,6} (.*)$/gm)].map(([, title]) => title!);
-  return titles.map((title) =>
-    title.replace(/\[([^\]]*)\]\([^)]*\)/g, "$1").toLowerCase().replace(/[^\p{L}\p{N}\s_-]/gu, "").trim().replaceAll(" ", "-")
-  );
-}
-
 Deno.test("docs/config.md and docs/config.schema.json match the schema", () => {
   for (const [path, text] of Object.entries(generated())) {
     assert(read(path) === text, `${path} is stale: run "deno run --allow-read=. --allow-write=docs tools/generate_docs.ts"`);
@@ -49,23 +38,6 @@ Deno.test("docs/config.md has every key", () => {
     !path.startsWith("reward.") && !text.includes(`| \`${path}\` |`) && !text.includes(`## \`${path}\`\n`)
   );
   assertEquals(missing, []);
-});
-
-Deno.test("links lead to files and headings that are there", () => {
-  const faults: string[] = [];
-  let links = 0;
-  for (const page of DOCUMENTS) {
-    for (const [, target] of prose(read(page)).matchAll(/\]\(([^)\s]+)\)/g)) {
-      if (/^[a-z]+:/.test(target!)) continue;
-      const [path, anchor] = target!.split("#") as [string, string | undefined];
-      const file = path === "" ? page : relative(ROOT, join(ROOT, dirname(page), path));
-      links++;
-      if (!exists(`${ROOT}/${file}`)) faults.push(`${page}: ${target}: no such file`);
-      else if (anchor !== undefined && !anchors(read(file)).includes(anchor)) faults.push(`${page}: ${target}: no such heading`);
-    }
-  }
-  assertEquals(faults, []);
-  assert(links > 20, `only ${links} links were found`);
 });
 
 Deno.test("every task that a document names is in deno.json", () => {

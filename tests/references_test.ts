@@ -34,10 +34,20 @@ function there(name: string, from: string): boolean {
   return KNOWN.has(plain) || KNOWN.has(join(dirname(from), name)) || FILES.some((file) => file.endsWith(`/${plain}`));
 }
 
+const withoutBlocks = (markdown: string) => markdown.replace(/^```[^\n]*\n[\s\S]*?^```$/gm, "");
+
 /** Returns the anchors of a Markdown document, as GitHub makes them. */
 function anchors(markdown: string): Set<string> {
-  const titles = [...markdown.matchAll(/^#+ +(.*)$/gm)].map(([, title]) => title!);
-  return new Set(titles.map((title) => title.toLowerCase().replace(/[^\p{L}\p{N} _-]/gu, "").replaceAll(" ", "-")));
+  const titles = [...withoutBlocks(markdown).matchAll(/^#{1,6} +(.*)$/gm)].map(([, title]) =>
+    title!.replace(/\[([^\]]*)\]\([^)]*\)/g, "$1")
+  );
+  return new Set(titles.map((title) => title.toLowerCase().replace(/[^\p{L}\p{N} _-]/gu, "").trim().replaceAll(" ", "-")));
+}
+
+/** Returns the links of a Markdown document that lead to files or sections of the project. */
+function links(markdown: string): string[] {
+  const prose = withoutBlocks(markdown).replace(/`[^`\n]*`/g, "");
+  return [...prose.matchAll(/\]\(([^)\s]+)\)/g)].map(([, link]) => link!).filter((link) => !/^[a-z]+:/.test(link));
 }
 
 Deno.test("comments name files that are there", () => {
@@ -54,16 +64,14 @@ Deno.test("comments name files that are there", () => {
 const EXAMPLES = new Set<string>(["./my_reward.ts", "helper.ts"]);
 
 Deno.test("links of documents lead to files and sections that are there", () => {
-  const broken = FILES.filter((file) => file.endsWith(".md")).flatMap((file) =>
-    [...read(file).replace(/```[\s\S]*?```/g, "").matchAll(/\]\(([^)\s]+)\)/g)].map(([, link]) => link!)
-      .filter((link) => !/^[a-z]+:/.test(link))
-      .filter((link) => {
-        const [path, anchor] = link.split("#"), target = path ? join(dirname(file), path) : file;
-        if (!KNOWN.has(target) && !FILES.some((other) => other.startsWith(`${target.replace(/\/$/, "")}/`))) return true;
-        return anchor !== undefined && !anchors(read(target)).has(anchor);
-      }).map((link) => `${file}: ${link}`)
-  );
+  const all = FILES.filter((file) => file.endsWith(".md")).flatMap((file) => links(read(file)).map((link) => ({ file, link })));
+  const broken = all.filter(({ file, link }) => {
+    const [path, anchor] = link.split("#"), target = path ? join(dirname(file), path) : file;
+    if (!KNOWN.has(target)) return anchor !== undefined || !FILES.some((other) => other.startsWith(`${target.replace(/\/$/, "")}/`));
+    return anchor !== undefined && !anchors(read(target)).has(anchor);
+  });
   assertEquals(broken, []);
+  assertEquals(all.length > 50, true, "the list must be that of the documents");
 });
 
 Deno.test("sections of docs/method.md that comments name are there", () => {
@@ -97,4 +105,6 @@ Deno.test("the reference rules find what they are there to find", () => {
   assertEquals(there("rl/atrl/graph.ts", "mod.ts"), true);
   assertEquals(there("shared/ATRL.md", "mod.ts"), false);
   assertEquals([...anchors("# The method: AT-RL, exactly\n## 3. Weights: W(C_k)")], ["the-method-at-rl-exactly", "3-weights-wc_k"]);
+  assertEquals([...anchors("## [A file](a.md)\n```sh\n# no title\n```\n")], ["a-file"]);
+  assertEquals(links("[a](a.md#b), [w](https://w.example), `[c](c.md)`\n```ts\n[d](d.md)\n```\n"), ["a.md#b"]);
 });
