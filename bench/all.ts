@@ -4,18 +4,11 @@
  * @module
  */
 import { runCommand } from "../cli/command.ts";
+import { flagsOf, KERNELS } from "../cli/permissions.ts";
 import { nearest } from "../actors/config/nearest.ts";
 import { benchLine } from "./options.ts";
 
 const NAMES = ["gemm", "attention", "adamw", "partition", "atrl"] as const;
-const PERMISSIONS = [
-  "--no-prompt",
-  "--allow-ffi",
-  "--allow-read",
-  "--allow-write=.cache",
-  "--allow-run=c++,g++,nvcc",
-  "--allow-env=PATH,HOME,CUDA_HOME,CUDA_PATH,VIRTUAL_ENV,CONDA_PREFIX",
-];
 
 /** Runs the command. @returns The exit code of the first benchmark that fails, or 0. */
 async function bench(): Promise<number> {
@@ -33,7 +26,7 @@ async function bench(): Promise<number> {
     );
   }
   for (const name of line.rest.length > 0 ? line.rest : NAMES) {
-    const args = ["run", "--quiet", ...PERMISSIONS, new URL(`./${name}.ts`, import.meta.url).href];
+    const args = ["run", "--quiet", "--no-prompt", ...flagsOf(KERNELS), new URL(`./${name}.ts`, import.meta.url).href];
     // deno-lint-ignore no-await-in-loop -- they take turns, or they would measure each other
     const { code } = await new Deno.Command("deno", { args, stdin: "null" }).spawn().status;
     if (code !== 0) return code;

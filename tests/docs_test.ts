@@ -6,6 +6,7 @@ import { loadConfig } from "../actors/config/load.ts";
 import { CpuDevice } from "../ffi/cpu_device.ts";
 import { EASYR1 } from "../actors/config/other_names.ts";
 import { generated } from "../tools/generate_docs.ts";
+import { generatedTasks } from "../tools/generate_tasks.ts";
 import { exists } from "./files.ts";
 import { ROOT } from "./root.ts";
 
@@ -21,9 +22,9 @@ function blocks(text: string): { info: string; body: string }[] {
   return [...text.matchAll(/^```([^\n]*)\n([\s\S]*?)^```$/gm)].map(([, info, body]) => ({ info: info!.trim(), body: body! }));
 }
 
-Deno.test("docs/config.md and docs/config.schema.json match the schema", () => {
-  for (const [path, text] of Object.entries(generated())) {
-    assert(read(path) === text, `${path} is stale: run "deno run --allow-read=. --allow-write=docs tools/generate_docs.ts"`);
+Deno.test("the reference of the configuration, the tasks and the page of permissions match their sources", () => {
+  for (const [path, text] of Object.entries({ ...generated(), ...generatedTasks() })) {
+    assert(read(path) === text, `${path} is stale: run "deno task generate"`);
   }
 });
 

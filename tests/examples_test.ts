@@ -1,6 +1,7 @@
 /** Runs the examples as programs, each in a separate folder, and checks their output. */
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import "sharp";
+import { flagsOf, MODEL, together } from "../cli/permissions.ts";
 import { serveControl } from "../control/http/serve.ts";
 import { RunController } from "../control/run/run_controller.ts";
 import { newBoardModel } from "../data/board/mod.ts";
@@ -12,14 +13,7 @@ import { ROOT } from "./root.ts";
 
 CpuDevice.open()[Symbol.dispose](); // built, should it not be; and a library that a test loads counts as its leak
 
-const PERMISSIONS: readonly string[] = [
-  "--allow-ffi",
-  "--allow-read",
-  "--allow-write",
-  "--allow-run=c++,g++,deno",
-  "--allow-env=PATH,HOME,DENO_DIR,CUDA_HOME,CUDA_PATH,VIRTUAL_ENV,CONDA_PREFIX,npm_package_config_libvips,MALLOC_ARENA_MAX",
-  "--allow-sys=systemMemoryInfo",
-];
+const PERMISSIONS = flagsOf(together(MODEL, { write: true }));
 
 /** Runs a program of `examples/` in a new folder. @returns Its output. */
 async function example(name: string, args: readonly string[], prepare: (folder: string) => void = () => {}): Promise<string> {

@@ -1,5 +1,6 @@
 /** Tests the package as a registry serves it: only by modules over HTTP, in a separate folder. */
 import { assert, assertEquals, assertNotEquals, assertThrows } from "@std/assert";
+import { flagsOf, MODEL, type Permissions, together } from "../cli/permissions.ts";
 import { cacheFolder } from "../ffi/build.ts";
 import { CpuDevice } from "../ffi/cpu_device.ts";
 import { runDeno } from "./deno.ts";
@@ -71,6 +72,9 @@ console.log(JSON.stringify({
 `;
 const REWARD = "export default ({ response }) => response.length > 1 ? 1 : 0;\n";
 
+/** A program that trains a small model: no `nvcc`, and this machine alone. Its kernels' folder is in the project's cache. */
+const PACKAGE_USER: Permissions = { ...MODEL, write: undefined, run: ["c++", "g++", "deno"], net: ["127.0.0.1"] };
+
 Deno.test("bare specifiers become whole, and an unknown one is refused", () => {
   const imports = { "zod": "npm:zod@^4", "@std/assert": "jsr:@std/assert@^1" };
   const source =
@@ -110,19 +114,8 @@ Deno.test("the published package builds, trains, spawns actors and grades from H
       Deno.writeTextFileSync(`${folder}/project/${name}`, text.replaceAll("PACKAGE", url));
     }
     const { code, stdout, stderr } = await runDeno([
-      ...[
-        "run",
-        "--quiet",
-        "--no-prompt",
-        "--lock=deno.lock",
-        "--frozen=false",
-        `--allow-import=${served.host}`,
-        "--allow-net=127.0.0.1",
-        "--allow-ffi",
-        "--allow-read",
-      ],
-      ...[`--allow-write=${folder},${cacheFolder()}`, "--allow-run=c++,g++,deno", "--allow-sys=systemMemoryInfo"],
-      "--allow-env=PATH,HOME,DENO_DIR,CUDA_HOME,CUDA_PATH,VIRTUAL_ENV,CONDA_PREFIX,npm_package_config_libvips,MALLOC_ARENA_MAX",
+      ...["run", "--quiet", "--no-prompt", "--lock=deno.lock", "--frozen=false", `--allow-import=${served.host}`],
+      ...flagsOf(together(PACKAGE_USER, { write: [folder, cacheFolder()] })),
       "main.ts",
     ], { cwd: `${folder}/project`, env: { HOME: `${folder}/home`, DENO_DIR: `${folder}/deno` } });
     assertEquals([code, served.faults], [0, []], stderr);

@@ -10,8 +10,3 @@ export function findProgram(name: string): string | undefined {
   };
   return folders.map((folder) => `${folder}/${name}`).find(isFile);
 }
-
-/** Returns the programs that a run may start and that exist. Deno prints warnings about missing ones. */
-export function programs(): string {
-  return ["deno", ...["c++", "g++", "nvcc", "ffmpeg", "ffprobe"].filter((name) => findProgram(name) !== undefined)].join(",");
-}

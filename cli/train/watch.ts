@@ -5,11 +5,11 @@
  *
  * @module
  */
-import { HUB_ENVIRONMENT } from "../../data/hub/settings.ts";
 import { ENDING } from "../../ffi/end_with_owner.ts";
+import { flagsOf, together, TRAINING } from "../permissions.ts";
 import type { Endpoint } from "./endpoint.ts";
 import { endOf, STOPPED } from "./ends.ts";
-import { programs } from "./programs.ts";
+import { findProgram } from "./programs.ts";
 import { writeRequest } from "./request.ts";
 import type { RunRequest } from "./run.ts";
 
@@ -30,24 +30,12 @@ const ONCE = 500;
 /** Milliseconds between two checks whether `deno task` still runs. */
 const POLL = 500;
 
-/** Environment variables for MLflow's server and its credentials (docs/trackers.md). */
-const TRACKING = "MLFLOW_TRACKING_URI,MLFLOW_TRACKING_TOKEN,MLFLOW_TRACKING_USERNAME,MLFLOW_TRACKING_PASSWORD";
-
-/**
- * The permissions of the training process. It needs the network to fetch models and data of the hub, and to answer the serving process.
- */
-const flags = (linked: boolean): string[] => [
-  "--no-prompt",
-  "--allow-ffi",
-  "--allow-read",
-  "--allow-write",
-  "--allow-net",
-  `--allow-run=${programs()}`,
-  `--allow-env=PATH,HOME,DENO_DIR,CUDA_HOME,CUDA_PATH,VIRTUAL_ENV,CONDA_PREFIX,npm_package_config_libvips,MALLOC_ARENA_MAX,${HUB_ENVIRONMENT.join()},${TRACKING}${
-    linked ? ",KEDGE_LINK" : ""
-  }`,
-  "--allow-sys=systemMemoryInfo",
-];
+/** Returns the flags of the training process. @param linked Whether another process serves it. */
+function flags(linked: boolean): string[] {
+  // Deno prints warnings about programs that do not exist.
+  const run = (TRAINING.run as readonly string[]).filter((name) => name === "deno" || findProgram(name) !== undefined);
+  return ["--no-prompt", ...flagsOf(together({ ...TRAINING, run }, linked ? { env: ["KEDGE_LINK"] } : {}))];
+}
 
 /** Returns what a program prints, or undefined if it fails, does not exist, or may not be run. */
 async function printed(command: string, args: readonly string[]): Promise<string | undefined> {

@@ -1,18 +1,12 @@
 /** Makes a model for the tests of commands: tiny, with random weights and a token for each byte. */
+import { flagsOf, MODEL, together } from "../../cli/permissions.ts";
 import { newModelFolder } from "../../model/folder/new_model_folder.ts";
 import { littleTokenizer } from "../model/little_tokenizer.ts";
 
 const SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>"];
 
 /** The permissions of a command that runs a model. */
-export const MODEL_PERMISSIONS: readonly string[] = [
-  "--allow-ffi",
-  "--allow-read",
-  "--allow-write=.cache,/tmp",
-  "--allow-run=c++,g++,nvcc,deno",
-  "--allow-env=PATH,HOME,DENO_DIR,CUDA_HOME,CUDA_PATH,VIRTUAL_ENV,CONDA_PREFIX,npm_package_config_libvips,MALLOC_ARENA_MAX",
-  "--allow-sys=systemMemoryInfo",
-];
+export const MODEL_PERMISSIONS: readonly string[] = flagsOf(together(MODEL, { write: ["/tmp"] }));
 
 /** Calls a function with a new folder that contains the model under `model`, and removes the folder afterwards. */
 export async function withModel(body: (folder: string) => Promise<void>): Promise<void> {

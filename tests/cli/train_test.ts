@@ -10,6 +10,7 @@ import { Checkpoints } from "../../actors/run/checkpoints.ts";
 import { LITTLE, littleConfig, littleRun, logged, withRunDir } from "../actors/little_run.ts";
 import { afterDeath, CliProcess, family, send, until } from "../cli_process.ts";
 import { assertSameBytes, exists } from "../files.ts";
+import { flagsOf, MODEL, together } from "../../cli/permissions.ts";
 import { CpuDevice } from "../../ffi/cpu_device.ts";
 import { Random } from "../../tensor/random.ts";
 import { ROOT } from "../root.ts";
@@ -18,15 +19,7 @@ CpuDevice.open()[Symbol.dispose](); // a library that a test loads would count a
 
 const KILLS = Deno.args.includes("--slow") ? 40 : 2;
 
-const FLAGS = [
-  "--no-prompt",
-  "--allow-ffi",
-  "--allow-read",
-  "--allow-write",
-  "--allow-run=c++,g++,nvcc,deno",
-  "--allow-env=PATH,HOME,DENO_DIR,npm_package_config_libvips,MALLOC_ARENA_MAX,CUDA_HOME,CUDA_PATH,VIRTUAL_ENV,CONDA_PREFIX",
-  "--allow-sys=systemMemoryInfo",
-];
+const FLAGS = ["--no-prompt", ...flagsOf(together(MODEL, { write: true }))];
 
 /** Starts the training process without its supervisor. */
 function start(sets: readonly string[]): Deno.ChildProcess {
