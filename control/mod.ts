@@ -1,15 +1,21 @@
 /**
  * The control endpoint, through which a run is watched and steered over HTTP, and its dashboard.
  *
- * @example A run with a dashboard, from a program
- * ```ts ignore
+ * @example A run that waits for its start, with its dashboard
+ * ```ts
  * import { dashboardPage, RunController, serveControl } from "@kedge/kedge/control";
+ * import { assertEquals } from "@std/assert";
  *
- * await using control = new RunController({ file: "train.jsonc" });
- * await using server = serveControl(control, { page: dashboardPage() });
- * console.log(`${server.url}/#token=${server.token}`);
- * await control.start();
- * await control.ended;
+ * const runDir = Deno.makeTempDirSync();
+ * await using control = new RunController({ sets: [`runDir=${runDir}`, "device=cpu"] }); // or { file: "train.jsonc" }
+ * await using server = serveControl(control, { port: 0, page: dashboardPage() });
+ * const address = `${server.url}/#token=${server.token}`; // for a browser
+ * assertEquals(new URL(address).hostname, "127.0.0.1");
+ *
+ * // Programs ask with the token. `control.start()`, or POST /v1/start, starts the run; `control.ended` waits for its end.
+ * const answer = await fetch(`${server.url}/v1/status`, { headers: { authorization: `Bearer ${server.token}` } });
+ * assertEquals((await answer.json()).state, "idle");
+ * Deno.removeSync(runDir, { recursive: true });
  * ```
  *
  * @module

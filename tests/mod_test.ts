@@ -3,8 +3,9 @@ import { runChild } from "./child.ts";
 import { runDeno } from "./deno.ts";
 import { ROOT } from "./root.ts";
 
-/** The entry points that a program can import. */
-const ENTRIES = ["mod.ts", "control/mod.ts"];
+/** The entry points that a program can import, by their name in the package. */
+const EXPORTS = (JSON.parse(Deno.readTextFileSync(`${ROOT}/deno.json`)) as { exports: Record<string, string> }).exports;
+const ENTRIES = Object.values(EXPORTS).map((path) => path.slice(2));
 
 /** The part of `deno doc --json` about an export that is read here. */
 interface Documented {

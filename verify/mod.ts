@@ -14,6 +14,20 @@
  * 7. `plan.ts` combines the verdicts into parts of a reward and their weighted sum. `registry.ts` has the names that configurations use.
  *    The work runs in separate processes: `grader_pool.ts`, `grader_process.ts`, `grader_child.ts`.
  *
+ * @example Answers graded by a verifier, and by a weighted sum in processes of their own
+ * ```ts
+ * import { gradeMath, GraderPool, planReward } from "@kedge/kedge/rewards";
+ * import { assertEquals } from "@std/assert";
+ *
+ * assertEquals(gradeMath({ response: "So it is \\boxed{0.5}.", truth: "\\frac{1}{2}" }).score, 1);
+ *
+ * // "use" may also name a module of yours: "./my_reward.ts".
+ * const reward = { parts: { accuracy: { use: "math", weight: 0.9 }, format: { use: "format", weight: 0.1 } } };
+ * await using pool = new GraderPool(planReward(reward, import.meta.url), { workers: 1 });
+ * const [right, wrong] = await pool.grade([{ response: "\\boxed{4}", truth: "4" }, { response: "It is 5.", truth: "4" }]);
+ * assertEquals([right!.parts["accuracy"], wrong!.parts["accuracy"]], [1, 0]);
+ * ```
+ *
  * @module
  */
 export { choiceOf, type ChoiceOptions, gradeChoice } from "./choice.ts";

@@ -1,0 +1,103 @@
+/**
+ * Qwen2.5-VL: model folders, the processor that turns messages and pictures into prompts, the forward pass for training, and the engine that generates. The
+ * engine also measures how strongly each generated token attends to the pictures.
+ *
+ * @example Two answers to a question about a picture, and how strongly each token attends to it
+ * ```ts
+ * import { newBoardModel } from "@kedge/kedge/data";
+ * import { Engine, Processor, VisionLanguageModel } from "@kedge/kedge/model";
+ * import { openDevice } from "@kedge/kedge/tensor";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const folder = `${Deno.makeTempDirSync()}/model`;
+ * newBoardModel(folder, { seed: 1 }); // a tiny model with random weights; or a folder of yours
+ * using device = openDevice("cpu");
+ * using model = VisionLanguageModel.load(folder, { device });
+ * using engine = new Engine(model, { memoryBytes: 2 ** 27 });
+ * const processor = Processor.fromFolder(folder);
+ *
+ * const image = { data: new Uint8Array(56 * 56 * 3), width: 56, height: 56 }; // or the bytes of a PNG or JPEG file
+ * const prompt = await processor.prompt([
+ *   { role: "user", content: [{ type: "image", image }, { type: "text", text: "What is the red number?" }] },
+ * ]);
+ * const [answers] = await engine.generate([prompt], { n: 2, maxTokens: 4, seed: 1, connectivity: true });
+ * for (const { tokens, connectivity } of answers!) {
+ *   assertEquals(connectivity!.length, tokens.length);
+ *   assertEquals(typeof processor.decode(tokens), "string");
+ * }
+ * Deno.removeSync(folder, { recursive: true });
+ * ```
+ *
+ * @module
+ */
+// The model.
+export { type LayerObserver, type LogProbsOptions, VisionLanguageModel } from "./model.ts";
+export type { Expand, Expansion, ModelParts } from "./family.ts";
+export type { Checkpointing } from "./checkpointing.ts";
+export { type Group, PackedBatch, type PackedPrompt, type PackedResponse, type PackOptions } from "./packed_batch.ts";
+export { type Grid, type Pixels, type Prompt, type Visual, visualTokens } from "./prompt.ts";
+export {
+  configToJson,
+  type Json,
+  type ModelConfig,
+  parseConfig,
+  readConfig,
+  type SpecialTokens,
+  type TextConfig,
+  type VisionConfig,
+} from "./config/config.ts";
+export { type Preset, presetConfig, type PresetName, presets } from "./config/presets.ts";
+export { type ParameterPart, type ParameterSpec, parameterSpecs } from "./parameters.ts";
+export { loadParameters, openModelFolder, saveModel, type SaveModelOptions, type WeightType } from "./folder/checkpoint.ts";
+export { initialiseParameters, type InitialOptions, type InitialScheme } from "./folder/initialise.ts";
+export { newModelFolder } from "./folder/new_model_folder.ts";
+
+// How strongly tokens attend to the pictures.
+export { type Connectivity, ConnectivityAccumulator, type ConnectivityOptions } from "./connectivity.ts";
+export { chosenLayers, type RegionBox, type RegionMap, regionMap, type RegionOptions, type SinkEvidence, visualSinks } from "./regions.ts";
+
+// Generation.
+export { Engine, type EngineOptions, type GenerateOptions } from "./engine/engine.ts";
+export type { Completion, Finish, GenerationEvent, TokenEvent } from "./engine/completion.ts";
+export type { EngineLimits } from "./engine/limits.ts";
+export type { Request, SamplingOptions, Stop } from "./engine/request.ts";
+export type { EngineStats, Ticket } from "./engine/scheduler.ts";
+export { defaultSuppress, suppressionMask } from "./engine/suppression.ts";
+
+// From messages and pictures to prompts.
+export {
+  type Conversation,
+  type ConversationOptions,
+  type Dropped,
+  type Pictures,
+  Processor,
+  type ProcessorParts,
+  type PromptOptions,
+} from "./processor/processor.ts";
+export { type DecodeOptions, type EncodeOptions, Tokenizer, TokenStream } from "./processor/tokenizer.ts";
+export { ChatTemplate, defaultChatTemplate, type RenderOptions, type TemplateMessage } from "./processor/chat_template.ts";
+export {
+  type ImageSource,
+  type Marked,
+  markedParts,
+  type Message,
+  type MessagesSchema,
+  messagesSchema,
+  parseMessages,
+  type Part,
+  type PixelBounds,
+  type PixelData,
+  type Row,
+  type VideoSource,
+} from "./processor/messages.ts";
+export {
+  type Colours,
+  type ImageOptions,
+  ImageProcessor,
+  type ImageProcessorOptions,
+  type OpenedPicture,
+  smartResize,
+  type SmartResizeOptions,
+  type VideoOptions,
+  type VideoSettings,
+} from "./processor/image_processor.ts";

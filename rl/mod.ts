@@ -1,0 +1,85 @@
+/**
+ * The algorithm: advantages of rewards, AT-RL's weights of tokens by how they attend to the pictures, policy losses, divergences from a reference model,
+ * and dynamic sampling. docs/method.md defines AT-RL; docs/algorithms.md has every option with its formula.
+ *
+ * @example Advantages of four answers, weighted by AT-RL
+ * ```ts
+ * import { detectAtrl, estimateAdvantages, Responses } from "@kedge/kedge/rl";
+ * import { openDevice, Tensor } from "@kedge/kedge/tensor";
+ * import { assertEquals } from "@std/assert";
+ *
+ * // Two prompts with two answers each, of 3, 2, 2 and 1 tokens. GRPO gives every token of an answer its advantage.
+ * const lengths = [3, 2, 2, 1];
+ * const perToken = estimateAdvantages({ kind: "grpo" }, { rewards: [1, 0, 1, 1], groups: [0, 0, 1, 1], lengths });
+ * assertEquals([...perToken].map(Math.sign), [1, 1, 1, -1, -1, 0, 0, 0]);
+ *
+ * // How strongly each token attends to the picture, and to which of its two regions.
+ * using device = openDevice("cpu");
+ * using responses = Responses.of(device, lengths);
+ * using connectivity = Tensor.from(device, [0.9, 0.1, 0.2, 0.3, 0.8, 0.5, 0.1, 0.4]);
+ * using flat = Tensor.from(device, [0.8, 0.1, 0.1, 0.0, 0.1, 0.1, 0.2, 0.1, 0.1, 0.7, 0.4, 0.1, 0.1, 0.0, 0.2, 0.2]);
+ * using profile = flat.reshape([responses.tokens, 2]);
+ * using credit = detectAtrl(responses, { connectivity, profile, visual: [true, true, true, true] });
+ * using base = Tensor.from(device, Float32Array.from(perToken));
+ * using advantages = credit.advantages(base, { perToken: true });
+ * assertEquals(advantages.shape, [8]);
+ * ```
+ *
+ * @module
+ */
+// Advantages, losses, divergences, dynamic sampling.
+export type { RewardBatch } from "./advantages/batch.ts";
+export { estimateAdvantages, type Estimator } from "./advantages/estimator.ts";
+export { combineRewards } from "./advantages/reward_parts.ts";
+export { type Aggregation, aggregationWeights, type BatchSize, batchSize, maskTruncated, type TokenLayout } from "./losses/aggregation.ts";
+export {
+  type Correction,
+  CORRECTION_DEFAULTS,
+  type CorrectionBatch,
+  CorrectionMetrics,
+  type CorrectionReport,
+  importanceWeights,
+} from "./losses/correction.ts";
+export { PolicyMetrics, type PolicyReport } from "./losses/metrics.ts";
+export { POLICY_LOSS_DEFAULTS, type PolicyBatch, type PolicyLoss, policyLoss, type PolicyLossOptions } from "./losses/policy_loss.ts";
+export { Coefficient, type CoefficientConfig } from "./divergences/coefficient.ts";
+export {
+  type Divergence,
+  divergence,
+  DIVERGENCE_DEFAULTS,
+  type DivergenceBatch,
+  type DivergenceKind,
+  DivergenceMetrics,
+  divergenceValues,
+} from "./divergences/divergence.ts";
+export { divergenceRewards, type DivergenceTerm, needsReference } from "./divergences/term.ts";
+export { overlongReward, type OverlongShaping } from "./shaping.ts";
+export {
+  DYNAMIC_SAMPLING_DEFAULTS,
+  DynamicSampler,
+  type DynamicSamplerState,
+  type DynamicSampling,
+  type GroupCounts,
+  type GroupFate,
+} from "./sampling.ts";
+
+// Credit: which tokens earned a response's advantage.
+export { ATRL_DEFAULTS, ATRL_MODES, type AtrlMode, type AtrlOptions, atrlOptions, type PartitionMethod } from "./atrl/options.ts";
+export { Responses } from "./atrl/responses.ts";
+export { type HostGraph, TokenGraph } from "./atrl/graph.ts";
+export {
+  clusterBound,
+  clusterCount,
+  type Clusters,
+  type ClusterStats,
+  edgeCut,
+  partitionKway,
+  partitionMetis,
+  partitionNone,
+} from "./atrl/partition.ts";
+export { type ResponseKey, tokenWeights, weightedAdvantage, type WeightInputs } from "./atrl/weights.ts";
+export { AtrlCredit, type AtrlInputs, detectAtrl, type StepNumbers } from "./atrl/detect.ts";
+export { atrlReport, bimodality, type ReportInputs } from "./atrl/report.ts";
+export { checkCredit, CREDIT_METHODS, type CreditMethod, type TokenCredit } from "./credit/credit.ts";
+export { type BlackeningOptions, patchBlackening, sensitivity, trajectoryWeights, vppoCredit, type VppoOptions } from "./credit/vppo.ts";
+export { uniformCredit, WeightCredit } from "./credit/weight_credit.ts";
