@@ -48,7 +48,7 @@ export interface Question {
  *
  * @example
  * ```ts
- * import { TrainingRun } from "./training_run.ts";
+ * import { TrainingRun } from "@kedge/kedge/actors";
  * import { assertEquals } from "@std/assert";
  *
  * const runDir = Deno.makeTempDirSync();
@@ -193,7 +193,7 @@ export interface TrainResult extends RunStatus {
  *
  * @example
  * ```ts
- * import { train } from "./training_run.ts";
+ * import { train } from "@kedge/kedge/actors";
  * import { assertEquals } from "@std/assert";
  *
  * const runDir = Deno.makeTempDirSync();

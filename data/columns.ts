@@ -79,7 +79,7 @@ function badRow(raw: RawRow & { readonly id: string }, key: string, words: strin
  *
  * @example
  * ```ts
- * import { Columns } from "./columns.ts";
+ * import { Columns } from "@kedge/kedge/data";
  * import { assertEquals } from "@std/assert";
  *
  * const columns = new Columns({ promptKey: "question", formatPrompt: "boxed" });

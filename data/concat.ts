@@ -5,8 +5,7 @@ import type { DataFile, Dataset, Sample } from "./sample.ts";
  *
  * @example
  * ```ts
- * import { ConcatDataset } from "./concat.ts";
- * import type { Sample } from "./sample.ts";
+ * import { ConcatDataset, type Sample } from "@kedge/kedge/data";
  * import { assertEquals } from "@std/assert";
  *
  * const numbers = (name: string, size: number) => ({

@@ -30,7 +30,7 @@ const PIECE = 4 * 2 ** 20, TAIL = 8; // the end of a Parquet file: its footer, t
  * @example
  * ```ts
  * import { filePrints } from "./file_print.ts";
- * import { openDataset } from "./open.ts";
+ * import { openDataset } from "@kedge/kedge/data";
  * import { assertEquals } from "@std/assert";
  *
  * const path = Deno.makeTempFileSync({ suffix: ".jsonl" });

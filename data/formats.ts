@@ -17,7 +17,7 @@ import { valueAt } from "./row_path.ts";
  *
  * @example
  * ```ts
- * import { FORMAT_NAMES } from "./formats.ts";
+ * import { FORMAT_NAMES } from "@kedge/kedge/data";
  * import { assert } from "@std/assert";
  *
  * assert(FORMAT_NAMES.includes("verl"));

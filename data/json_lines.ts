@@ -35,7 +35,7 @@ function parseExactly(text: string): unknown {
  *
  * @example
  * ```ts
- * import { JsonLinesDataset } from "./json_lines.ts";
+ * import { JsonLinesDataset } from "@kedge/kedge/data";
  * import { assertEquals } from "@std/assert";
  *
  * const folder = Deno.makeTempDirSync();

@@ -32,8 +32,8 @@ export function isDataFile(spec: string): boolean {
  *
  * @example
  * ```ts
- * import { openDataset } from "./open.ts";
- * import { KedgeError } from "../ffi/errors.ts";
+ * import { openDataset } from "@kedge/kedge/data";
+ * import { KedgeError } from "@kedge/kedge/tensor";
  * import { assertRejects } from "@std/assert";
  *
  * await assertRejects(() => openDataset("rows.txt"), KedgeError, "rows.txt");

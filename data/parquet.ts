@@ -20,8 +20,8 @@ type Rows = readonly Readonly<Record<string, unknown>>[];
  *
  * @example
  * ```ts
- * import { KedgeError } from "../ffi/errors.ts";
- * import { ParquetDataset } from "./parquet.ts";
+ * import { ParquetDataset } from "@kedge/kedge/data";
+ * import { KedgeError } from "@kedge/kedge/tensor";
  * import { assertRejects } from "@std/assert";
  *
  *  // const dataset = await ParquetDataset.open("train.parquet", { promptKey: "question" });

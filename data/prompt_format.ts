@@ -44,7 +44,7 @@ export interface Surroundings {
  * @throws {RangeError} for a format that is neither a name nor a text with {content} exactly once.
  * @example
  * ```ts
- * import { surroundings } from "./prompt_format.ts";
+ * import { surroundings } from "@kedge/kedge/data";
  * import { assertEquals, assertThrows } from "@std/assert";
  *
  * assertEquals(surroundings("none"), { before: "", after: "" });
@@ -73,7 +73,7 @@ export function surroundings(format: PromptFormat, options: readonly string[] = 
  *
  * @example
  * ```ts
- * import { surround } from "./prompt_format.ts";
+ * import { surround } from "@kedge/kedge/data";
  * import { assertEquals } from "@std/assert";
  *
  * assertEquals(surround([{ type: "text", text: "1 + 1?" }], { before: "", after: " Say." }), [{ type: "text", text: "1 + 1? Say." }]);

@@ -22,8 +22,8 @@ export interface BadRow {
  * @throws {KedgeError} `BadData` for a bad row under "stop". Other errors are always thrown.
  * @example
  * ```ts
- * import { type BadRow, readSample } from "./quarantine.ts";
- * import { KedgeError } from "../ffi/errors.ts";
+ * import { type BadRow, readSample } from "@kedge/kedge/data";
+ * import { KedgeError } from "@kedge/kedge/tensor";
  * import { assertEquals } from "@std/assert";
  *
  * const broken = { name: "a.jsonl", size: 1, sample: () => Promise.reject(new KedgeError("BadData", "no answer")) };

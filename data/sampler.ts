@@ -14,7 +14,7 @@ export interface SamplerState {
  *
  * @example
  * ```ts
- * import { ShuffledSampler } from "./sampler.ts";
+ * import { ShuffledSampler } from "@kedge/kedge/data";
  * import { assertEquals } from "@std/assert";
  *
  * const sampler = new ShuffledSampler(5, { seed: 1 });

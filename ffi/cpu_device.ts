@@ -27,7 +27,7 @@ const SMALL_PRODUCT = 32 ** 3;
  *
  * @example
  * ```ts
- * import { CpuDevice } from "./cpu_device.ts";
+ * import { CpuDevice } from "@kedge/kedge/tensor";
  * import { assertEquals } from "@std/assert";
  *
  * using device = CpuDevice.open({ threads: 1 });

@@ -60,7 +60,7 @@ function openCudart(path: string | undefined, ordinal: number): Cudart {
  *
  * @example
  * ```ts
- * import { CudaDevice } from "./cuda_device.ts";
+ * import { CudaDevice } from "@kedge/kedge/tensor";
  * import { assertThrows } from "@std/assert";
  *
  * // Where there is a GPU: `using device = CudaDevice.open({ ordinal: 0 })`. What is missing is named:

@@ -16,7 +16,7 @@ export type KedgeErrorCode =
  *
  * @example
  * ```ts
- * import { KedgeError } from "./errors.ts";
+ * import { KedgeError } from "@kedge/kedge/tensor";
  * import { assertEquals } from "@std/assert";
  *
  * const error = new KedgeError("OutOfMemory", "Cannot allocate 2 GiB on cpu: 1 GiB is free", { asked: 2 ** 31 });

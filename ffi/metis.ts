@@ -138,7 +138,7 @@ let opened: Metis | undefined;
  * @example
  * ```ts
  * import { openMetis } from "./metis.ts";
- * import { KedgeError } from "./errors.ts";
+ * import { KedgeError } from "@kedge/kedge/tensor";
  * import { assert, assertEquals } from "@std/assert";
  *
  * try {

@@ -24,7 +24,7 @@ export type Device = DeviceInterface;
  *
  * @example
  * ```ts
- * import { openDevice } from "./open.ts";
+ * import { openDevice } from "@kedge/kedge/tensor";
  * import { assertEquals, assertThrows } from "@std/assert";
  *
  * using device = openDevice("cpu");

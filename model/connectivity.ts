@@ -50,12 +50,8 @@ export interface Connectivity {
  *
  * @example
  * ```ts
- * import { openDevice } from "../ffi/open.ts";
- * import { Tape } from "../tensor/tape.ts";
- * import { presetConfig } from "./config/presets.ts";
- * import { ConnectivityAccumulator } from "./connectivity.ts";
- * import { PackedBatch } from "./packed_batch.ts";
- * import { VisionLanguageModel } from "./model.ts";
+ * import { ConnectivityAccumulator, PackedBatch, presetConfig, VisionLanguageModel } from "@kedge/kedge/model";
+ * import { openDevice, Tape } from "@kedge/kedge/tensor";
  * import { assert, assertEquals } from "@std/assert";
  *
  * using device = openDevice("cpu");

@@ -41,13 +41,8 @@ export interface LogProbsOptions {
  *
  * @example
  * ```ts
- * import { openDevice } from "../ffi/open.ts";
- * import { dot } from "../tensor/ops/mod.ts";
- * import { Tape } from "../tensor/tape.ts";
- * import { Tensor } from "../tensor/tensor.ts";
- * import { PackedBatch } from "./packed_batch.ts";
- * import { presetConfig } from "./config/presets.ts";
- * import { VisionLanguageModel } from "./model.ts";
+ * import { PackedBatch, presetConfig, VisionLanguageModel } from "@kedge/kedge/model";
+ * import { dot, openDevice, Tape, Tensor } from "@kedge/kedge/tensor";
  * import { assert, assertEquals } from "@std/assert";
  *
  * using device = openDevice("cpu");

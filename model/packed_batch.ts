@@ -52,9 +52,8 @@ export interface PackedResponse {
  *
  * @example
  * ```ts
- * import { openDevice } from "../ffi/open.ts";
- * import { PackedBatch } from "./packed_batch.ts";
- * import type { ModelConfig } from "./config/config.ts";
+ * import { type ModelConfig, PackedBatch } from "@kedge/kedge/model";
+ * import { openDevice } from "@kedge/kedge/tensor";
  * import { assertEquals } from "@std/assert";
  *
  * using device = openDevice("cpu");

@@ -9,8 +9,7 @@ export type { ParameterPart, ParameterSpec } from "./parameter_list.ts";
  *
  * @example
  * ```ts
- * import { presetConfig } from "./config/presets.ts";
- * import { parameterSpecs } from "./parameters.ts";
+ * import { parameterSpecs, presetConfig } from "@kedge/kedge/model";
  * import { assertEquals } from "@std/assert";
  *
  * const tokens = { image: 90, video: 91, visionStart: 92, visionEnd: 93, eos: [94], bos: 94, pad: 94 };

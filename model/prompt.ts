@@ -50,7 +50,7 @@ export interface Prompt {
  *
  * @example
  * ```ts
- * import { visualTokens } from "./prompt.ts";
+ * import { visualTokens } from "@kedge/kedge/model";
  * import { assertEquals } from "@std/assert";
  *
  * assertEquals(visualTokens({ t: 1, h: 4, w: 6 }, 2), 6);

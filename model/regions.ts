@@ -45,8 +45,7 @@ export interface RegionMap {
  *
  * @example
  * ```ts
- * import { regionMap } from "./regions.ts";
- * import type { ModelConfig } from "./config/config.ts";
+ * import { type ModelConfig, regionMap } from "@kedge/kedge/model";
  * import { assertEquals } from "@std/assert";
  *
  * const config = { modelType: "qwen2_5_vl", tokens: { image: 90, video: 91 }, vision: { mergeSize: 2 } } as ModelConfig;
@@ -161,7 +160,7 @@ export const SINK_LIMITS = { rows: 8, tokens: 64 } as const;
  *
  * @example
  * ```ts
- * import { visualSinks } from "./regions.ts";
+ * import { visualSinks } from "@kedge/kedge/model";
  * import { assertEquals } from "@std/assert";
  *
  * const attention = new Float64Array(8 * 64).fill(0.001).map((x, i) => i % 64 === 5 ? 0.1 : x);
@@ -200,7 +199,7 @@ function quantile(sorted: Float64Array, p: number): number {
  *
  * @example
  * ```ts
- * import { chosenLayers } from "./regions.ts";
+ * import { chosenLayers } from "@kedge/kedge/model";
  * import { assertEquals } from "@std/assert";
  *
  * assertEquals(chosenLayers("last-half", 4), [false, false, true, true]);

@@ -42,7 +42,7 @@ const NONE: GroupCounts = { kept: 0, allWrong: 0, allRight: 0, notGraded: 0 };
  *
  * @example
  * ```ts
- * import { DynamicSampler } from "./sampling.ts";
+ * import { DynamicSampler } from "@kedge/kedge/rl";
  * import { assertEquals } from "@std/assert";
  *
  * const sampler = new DynamicSampler<string>(2);

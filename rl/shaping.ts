@@ -18,7 +18,7 @@ export interface OverlongShaping {
  *
  * @example
  * ```ts
- * import { overlongReward } from "./shaping.ts";
+ * import { overlongReward } from "@kedge/kedge/rl";
  * import { assertEquals } from "@std/assert";
  *
  * assertEquals(overlongReward(90, { maxLength: 100, buffer: 20 }), -0.5);

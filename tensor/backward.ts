@@ -48,11 +48,7 @@ export interface GradientTarget {
  *
  * @example
  * ```ts
- * import { openDevice } from "../ffi/open.ts";
- * import { sum } from "./ops/mod.ts";
- * import { Tape } from "./tape.ts";
- * import { Tensor } from "./tensor.ts";
- * import type { Value } from "./value.ts";
+ * import { openDevice, sum, Tape, Tensor, type Value } from "@kedge/kedge/tensor";
  * import { assertEquals } from "@std/assert";
  *
  * // An op of one's own: x^2.

@@ -39,10 +39,7 @@ export interface TensorReturn {
  *
  * @example
  * ```ts
- * import { openDevice } from "../ffi/open.ts";
- * import { Account } from "./handle.ts";
- * import { openOwner } from "./owner.ts";
- * import { Tensor } from "./tensor.ts";
+ * import { Account, openDevice, openOwner, Tensor } from "@kedge/kedge/tensor";
  * import { assertEquals } from "@std/assert";
  *
  * using here = openDevice("cpu");

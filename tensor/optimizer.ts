@@ -80,12 +80,7 @@ interface Slot {
  *
  * @example
  * ```ts
- * import { openDevice } from "../ffi/open.ts";
- * import { AdamW } from "./optimizer.ts";
- * import { Parameter } from "./parameter.ts";
- * import { Tape } from "./tape.ts";
- * import { Tensor } from "./tensor.ts";
- * import { sum } from "./ops/mod.ts";
+ * import { AdamW, openDevice, Parameter, sum, Tape, Tensor } from "@kedge/kedge/tensor";
  * import { assertAlmostEquals } from "@std/assert";
  *
  * using device = openDevice("cpu");

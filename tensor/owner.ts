@@ -22,8 +22,7 @@ export interface OwnerReport {
  *
  * @example
  * ```ts
- * import { openDevice } from "../ffi/open.ts";
- * import { openOwner, ownerReport } from "./owner.ts";
+ * import { openDevice, openOwner, ownerReport } from "@kedge/kedge/tensor";
  * import { assertEquals } from "@std/assert";
  *
  * using device = openDevice("cpu");
@@ -43,10 +42,7 @@ export function openOwner(device: Device): OwnerId {
  *
  * @example
  * ```ts
- * import { openDevice } from "../ffi/open.ts";
- * import { Account } from "./handle.ts";
- * import { openOwner, ownerReport } from "./owner.ts";
- * import { Tensor } from "./tensor.ts";
+ * import { Account, openDevice, openOwner, ownerReport, Tensor } from "@kedge/kedge/tensor";
  * import { assertEquals } from "@std/assert";
  *
  * using device = openDevice("cpu");
@@ -72,10 +68,7 @@ export function ownerReport(device: Device, owner: OwnerId): OwnerReport {
  *
  * @example
  * ```ts
- * import { openDevice } from "../ffi/open.ts";
- * import { Account } from "./handle.ts";
- * import { openOwner, reclaimOwner } from "./owner.ts";
- * import { Tensor } from "./tensor.ts";
+ * import { Account, openDevice, openOwner, reclaimOwner, Tensor } from "@kedge/kedge/tensor";
  * import { assertEquals } from "@std/assert";
  *
  * using here = openDevice("cpu");

@@ -13,11 +13,7 @@ export type Parameters = Readonly<Record<string, Parameter>>;
  *
  * @example
  * ```ts
- * import { openDevice } from "../ffi/open.ts";
- * import { Tensor } from "./tensor.ts";
- * import { Tape } from "./tape.ts";
- * import { Parameter } from "./parameter.ts";
- * import { dot } from "./ops/reduce.ts";
+ * import { dot, openDevice, Parameter, Tape, Tensor } from "@kedge/kedge/tensor";
  * import { assertEquals } from "@std/assert";
  *
  * using device = openDevice("cpu");

@@ -4,7 +4,7 @@
  *
  * @example
  * ```ts
- * import { Random } from "./random.ts";
+ * import { Random } from "@kedge/kedge/tensor";
  * import { assert, assertEquals } from "@std/assert";
  *
  * const random = new Random(7);

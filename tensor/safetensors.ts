@@ -37,8 +37,7 @@ function room(path: string, name: string, bytes: number): Uint8Array<ArrayBuffer
  *
  * @example
  * ```ts
- * import { SafetensorsFile } from "./safetensors.ts";
- * import { writeSafetensors } from "./safetensors_writer.ts";
+ * import { SafetensorsFile, writeSafetensors } from "@kedge/kedge/tensor";
  * import { assertEquals } from "@std/assert";
  *
  * const path = Deno.makeTempFileSync();
@@ -186,8 +185,7 @@ function list(names: readonly string[]): string {
  *
  * @example
  * ```ts
- * import { SafetensorsFolder } from "./safetensors.ts";
- * import { writeSharded } from "./safetensors_writer.ts";
+ * import { SafetensorsFolder, writeSharded } from "@kedge/kedge/tensor";
  * import { assertEquals } from "@std/assert";
  *
  * const folder = Deno.makeTempDirSync();

@@ -120,8 +120,7 @@ function writeTensors(path: string, tensors: readonly Sized[], metadata: Readonl
  *
  * @example
  * ```ts
- * import { SafetensorsFile } from "./safetensors.ts";
- * import { writeSafetensors } from "./safetensors_writer.ts";
+ * import { SafetensorsFile, writeSafetensors } from "@kedge/kedge/tensor";
  * import { assertEquals } from "@std/assert";
  *
  * const path = Deno.makeTempFileSync();
@@ -151,7 +150,7 @@ export function writeSafetensors(
  *
  * @example
  * ```ts
- * import { writeSharded } from "./safetensors_writer.ts";
+ * import { writeSharded } from "@kedge/kedge/tensor";
  * import { assertEquals } from "@std/assert";
  *
  * const folder = Deno.makeTempDirSync();

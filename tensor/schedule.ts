@@ -22,7 +22,7 @@ export interface DecayOptions extends ScheduleOptions {
  *
  * @example
  * ```ts
- * import { constantSchedule } from "./schedule.ts";
+ * import { constantSchedule } from "@kedge/kedge/tensor";
  * import { assertEquals } from "@std/assert";
  *
  * assertEquals([0, 1, 2, 3, 9].map(constantSchedule({ lr: 8, warmup: 4 })), [2, 4, 6, 8, 8]);
@@ -37,7 +37,7 @@ export function constantSchedule(options: ScheduleOptions): Schedule {
  *
  * @example
  * ```ts
- * import { linearSchedule } from "./schedule.ts";
+ * import { linearSchedule } from "@kedge/kedge/tensor";
  * import { assertEquals } from "@std/assert";
  *
  * assertEquals([0, 1, 2, 3, 4, 5, 6, 7].map(linearSchedule({ lr: 8, warmup: 2, total: 6 })), [4, 8, 8, 6, 4, 2, 0, 0]);
@@ -52,7 +52,7 @@ export function linearSchedule(options: DecayOptions): Schedule {
  *
  * @example
  * ```ts
- * import { cosineSchedule } from "./schedule.ts";
+ * import { cosineSchedule } from "@kedge/kedge/tensor";
  * import { assertAlmostEquals } from "@std/assert";
  *
  * const lr = cosineSchedule({ lr: 1, total: 4, minRatio: 0.2 });

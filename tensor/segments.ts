@@ -28,8 +28,7 @@ export interface PrefixGroup {
  *
  * @example
  * ```ts
- * import { openDevice } from "../ffi/open.ts";
- * import { Segments } from "./segments.ts";
+ * import { openDevice, Segments } from "@kedge/kedge/tensor";
  * import { assertEquals } from "@std/assert";
  *
  * using device = openDevice("cpu");

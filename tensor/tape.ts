@@ -21,10 +21,7 @@ export interface Seed {
  *
  * @example
  * ```ts
- * import { openDevice } from "../ffi/open.ts";
- * import { Tape } from "./tape.ts";
- * import { Tensor } from "./tensor.ts";
- * import { mul, sum } from "./ops/mod.ts";
+ * import { mul, openDevice, sum, Tape, Tensor } from "@kedge/kedge/tensor";
  * import { assertEquals } from "@std/assert";
  *
  * using device = openDevice("cpu");

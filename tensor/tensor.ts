@@ -32,8 +32,7 @@ export interface TensorOptions {
  *
  * @example
  * ```ts
- * import { openDevice } from "../ffi/open.ts";
- * import { Tensor } from "./tensor.ts";
+ * import { openDevice, Tensor } from "@kedge/kedge/tensor";
  * import { assertEquals } from "@std/assert";
  *
  * using device = openDevice("cpu");

@@ -34,11 +34,7 @@ export interface LoadOptions {
  *
  * @example
  * ```ts
- * import { openDevice } from "../ffi/open.ts";
- * import { SafetensorsFile } from "./safetensors.ts";
- * import { writeSafetensors } from "./safetensors_writer.ts";
- * import { Tensor } from "./tensor.ts";
- * import { loadTensor, tensorEntry } from "./tensor_files.ts";
+ * import { loadTensor, openDevice, SafetensorsFile, Tensor, tensorEntry, writeSafetensors } from "@kedge/kedge/tensor";
  * import { assertEquals } from "@std/assert";
  *
  * using device = openDevice("cpu");
@@ -131,9 +127,7 @@ function check(place: Place, { info, stored, dtype }: Found & { dtype: DType }):
  *
  * @example
  * ```ts
- * import { openDevice } from "../ffi/open.ts";
- * import { Tensor } from "./tensor.ts";
- * import { tensorEntry } from "./tensor_files.ts";
+ * import { openDevice, Tensor, tensorEntry } from "@kedge/kedge/tensor";
  * import { assertEquals } from "@std/assert";
  *
  * using device = openDevice("cpu");

@@ -78,10 +78,7 @@ interface ValueParts {
  *
  * @example
  * ```ts
- * import { openDevice } from "../ffi/open.ts";
- * import { sum } from "./ops/mod.ts";
- * import { Tape } from "./tape.ts";
- * import { Tensor } from "./tensor.ts";
+ * import { openDevice, sum, Tape, Tensor } from "@kedge/kedge/tensor";
  * import { assertEquals } from "@std/assert";
  *
  * using device = openDevice("cpu");

@@ -40,7 +40,7 @@ function plain(answer: string): string {
  * @returns undefined if the text names no choice or more than one.
  * @example
  * ```ts
- * import { choiceOf } from "./choice.ts";
+ * import { choiceOf } from "@kedge/kedge/rewards";
  * import { assertEquals } from "@std/assert";
  *
  * assertEquals(["B", "(b)", "option C.", "A or B", "E"].map((answer) => choiceOf(answer, { count: 4 })), [1, 1, 2, undefined, undefined]);
@@ -134,7 +134,7 @@ export interface ChoiceOptions {
  *
  * @example
  * ```ts
- * import { gradeChoice } from "./choice.ts";
+ * import { gradeChoice } from "@kedge/kedge/rewards";
  * import { assertEquals } from "@std/assert";
  *
  * const question = { truth: "B", options: ["$10^\\circ$", "$15^\\circ$", "$20^\\circ$"] };

@@ -47,7 +47,7 @@ const area = ([left, top, right, bottom]: Box): number => (right - left) * (bott
  *
  * @example
  * ```ts
- * import { intersectionOverUnion } from "./grounding.ts";
+ * import { intersectionOverUnion } from "@kedge/kedge/rewards";
  * import { assertEquals } from "@std/assert";
  *
  * assertEquals(intersectionOverUnion([0, 0, 2, 2], [1, 0, 3, 2]), 1 / 3);
@@ -89,7 +89,7 @@ function coordinateText(input: RewardInput): Extracted["answer"] {
  * @returns NaN if the truth holds no box.
  * @example
  * ```ts
- * import { gradeIou } from "./grounding.ts";
+ * import { gradeIou } from "@kedge/kedge/rewards";
  * import { assertEquals } from "@std/assert";
  *
  * const input = { response: '<answer>{"bbox_2d": [0, 0, 10, 10]}</answer>', truth: [0, 0, 10, 5] };
@@ -133,7 +133,7 @@ export interface PointOptions {
  * @returns NaN if the truth holds neither a box nor a point.
  * @example
  * ```ts
- * import { gradePoint } from "./grounding.ts";
+ * import { gradePoint } from "@kedge/kedge/rewards";
  * import { assertEquals } from "@std/assert";
  *
  * const response = "<answer>(5, 5)</answer>";

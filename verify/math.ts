@@ -17,7 +17,7 @@ import { type RewardInput, type Score, truthsOf } from "./reward.ts";
  * @returns NaN if no truth can be graded, for example an empty one.
  * @example
  * ```ts
- * import { gradeMath } from "./math.ts";
+ * import { gradeMath } from "@kedge/kedge/rewards";
  * import { assertEquals } from "@std/assert";
  *
  * const grade = (response: string) => gradeMath({ response, truth: "2\\sqrt{3}" }).score;

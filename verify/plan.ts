@@ -84,8 +84,7 @@ function functionsOf(module: RewardModule, url: string): { single?: RewardFuncti
  * @throws TypeError if a module exports no reward.
  * @example
  * ```ts
- * import { makeGrader } from "./plan.ts";
- * import { planReward } from "./registry.ts";
+ * import { makeGrader, planReward } from "@kedge/kedge/rewards";
  * import { assertEquals } from "@std/assert";
  *
  * const grader = makeGrader(planReward("math", import.meta.url), []);
@@ -144,7 +143,7 @@ export function makeGrader(plan: RewardPlan, modules: readonly RewardModule[]): 
  *
  * @example
  * ```ts
- * import { combine } from "./plan.ts";
+ * import { combine } from "@kedge/kedge/rewards";
  * import { assertEquals } from "@std/assert";
  *
  * const parts = [{ name: "accuracy", weight: 0.75 }, { name: "format", weight: 0.25 }];

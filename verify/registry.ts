@@ -103,7 +103,7 @@ const isModule = (use: string): boolean => /^(?:\.{1,2}\/|\/|file:|https:)/.test
  * @throws RangeError that names the field, for an unknown name, a wrong option, or a part that has parts.
  * @example
  * ```ts
- * import { planReward } from "./registry.ts";
+ * import { planReward } from "@kedge/kedge/rewards";
  * import { assertEquals, assertThrows } from "@std/assert";
  *
  * const plan = planReward({ parts: { accuracy: { use: "math", weight: 0.9 }, style: { use: "./style.ts", weight: 0.1 } } }, "file:///run/config.json");

@@ -45,7 +45,7 @@ export interface RewardModule {
  *
  * @example
  * ```ts
- * import { checkRewardValue, RewardShapeError } from "./reward_module.ts";
+ * import { checkRewardValue, RewardShapeError } from "@kedge/kedge/rewards";
  * import { assertThrows } from "@std/assert";
  *
  * assertThrows(() => checkRewardValue("good", "m.ts"), RewardShapeError, "Cannot use what m.ts returned");
@@ -71,7 +71,7 @@ function show(value: unknown): string {
  * @throws RewardShapeError if the value is neither a number nor an object of numbers with `overall`.
  * @example
  * ```ts
- * import { checkRewardValue } from "./reward_module.ts";
+ * import { checkRewardValue } from "@kedge/kedge/rewards";
  * import { assertEquals } from "@std/assert";
  *
  * assertEquals(checkRewardValue({ overall: 1, style: 0.5 }, "m.ts"), { overall: 1, parts: { style: 0.5 } });

@@ -33,7 +33,7 @@ function normalText(text: string, options: ExactOptions): string {
  *
  * @example
  * ```ts
- * import { gradeExact } from "./text.ts";
+ * import { gradeExact } from "@kedge/kedge/rewards";
  * import { assertEquals } from "@std/assert";
  *
  * assertEquals(gradeExact({ response: "<answer>New  York.</answer>", truth: ["NYC", "new york"] }).score, 1);
@@ -81,7 +81,7 @@ function numberIn(text: string): number {
  * @returns NaN if the truth is not a number.
  * @example
  * ```ts
- * import { gradeNumber } from "./text.ts";
+ * import { gradeNumber } from "@kedge/kedge/rewards";
  * import { assertEquals } from "@std/assert";
  *
  * const input = { response: "The answer is about 41.7 cm.", truth: 42 };
@@ -144,7 +144,7 @@ function answered(text: string, around: boolean): string | undefined {
  *
  * @example
  * ```ts
- * import { gradeFormat } from "./text.ts";
+ * import { gradeFormat } from "@kedge/kedge/rewards";
  * import { assertEquals } from "@std/assert";
  *
  * const format = (response: string) => gradeFormat({ response, truth: "" }, { style: "think_answer" }).score;
@@ -190,7 +190,7 @@ export interface LengthOptions {
  * @throws TypeError if the unit is tokens and the input has no number of tokens.
  * @example
  * ```ts
- * import { gradeLength } from "./text.ts";
+ * import { gradeLength } from "@kedge/kedge/rewards";
  * import { assertEquals } from "@std/assert";
  *
  * const score = (tokens: number) => gradeLength({ response: "", truth: "", tokens }, { max: 80, slack: 20 }).score;

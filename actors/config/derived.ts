@@ -65,8 +65,7 @@ export interface Derived {
  *
  * @example
  * ```ts
- * import { derived } from "./derived.ts";
- * import { configSchema } from "./schema.ts";
+ * import { configSchema, derived } from "@kedge/kedge/actors";
  * import { assertEquals } from "@std/assert";
  *
  * const { lines, numbers } = derived(configSchema.parse({}), undefined);

@@ -22,7 +22,7 @@ export interface JsonSchema {
  *
  * @example
  * ```ts
- * import { configJsonSchema } from "./json_schema.ts";
+ * import { configJsonSchema } from "@kedge/kedge/actors";
  * import { assertEquals } from "@std/assert";
  *
  * assertEquals(configJsonSchema().properties!.rollout!.properties!.n!.default, 8);

@@ -35,7 +35,7 @@ export interface LoadedConfig {
  *
  * @example
  * ```ts
- * import { loadConfig } from "./load.ts";
+ * import { loadConfig } from "@kedge/kedge/actors";
  * import { assertEquals, assertThrows } from "@std/assert";
  *
  * assertEquals(loadConfig({ sets: ["rollout.n=4", "atrl.mode=hard"] }).config.rollout.n, 4);

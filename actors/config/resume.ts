@@ -48,9 +48,8 @@ function differences(a: unknown, b: unknown, path = ""): { path: string; old: un
  *
  * @example
  * ```ts
- * import { checkResume } from "./resume.ts";
- * import { configSchema } from "./schema.ts";
- * import { KedgeError } from "../../ffi/errors.ts";
+ * import { checkResume, configSchema } from "@kedge/kedge/actors";
+ * import { KedgeError } from "@kedge/kedge/tensor";
  * import { assertThrows } from "@std/assert";
  *
  * const old = configSchema.parse({});
@@ -82,7 +81,7 @@ export function checkResume(old: Config, now: Config): void {
  * @example
  * ```ts
  * import { checkData } from "./resume.ts";
- * import { KedgeError } from "../../ffi/errors.ts";
+ * import { KedgeError } from "@kedge/kedge/tensor";
  * import { assertEquals, assertThrows } from "@std/assert";
  *
  * const print = { name: "a.jsonl", rows: 1, bytes: 34, hash: "x" }, old = { train: [print], val: [] };

@@ -61,7 +61,7 @@ export type TunableSchema = z.ZodType<TunableInput, TunableInput>;
  *
  * @example
  * ```ts
- * import { tunableSchema } from "./tunable.ts";
+ * import { tunableSchema } from "@kedge/kedge/actors";
  * import { assertEquals } from "@std/assert";
  *
  * assertEquals(tunableSchema.parse({ optim: { lr: 1e-5 } }), { optim: { lr: 1e-5 } });

@@ -8,11 +8,9 @@ import type { Generate } from "./evaluate.ts";
  *
  * @example
  * ```ts
- * import { engineGenerate } from "./engine_generate.ts";
- * import { openDevice } from "../../ffi/open.ts";
- * import { presetConfig } from "../../model/config/presets.ts";
- * import { Engine } from "../../model/engine/engine.ts";
- * import { VisionLanguageModel } from "../../model/model.ts";
+ * import { engineGenerate } from "@kedge/kedge/actors";
+ * import { Engine, presetConfig, VisionLanguageModel } from "@kedge/kedge/model";
+ * import { openDevice } from "@kedge/kedge/tensor";
  * import { assertEquals } from "@std/assert";
  *
  * using device = openDevice("cpu");

@@ -121,7 +121,7 @@ export function messagesText(messages: readonly Message[]): string {
  *
  * @example
  * ```ts
- * import { questionOf } from "./evaluate.ts";
+ * import { questionOf } from "@kedge/kedge/actors";
  * import { assertEquals } from "@std/assert";
  *
  * const sample = { id: "a:0", messages: [{ role: "user" as const, content: "1 + 1?" }], truth: "2", fields: { level: "easy" } };
@@ -146,7 +146,7 @@ export function questionOf<P>(sample: Sample, prompt: P): Question<P> {
  *
  * @example
  * ```ts
- * import { gradeAnswers } from "./evaluate.ts";
+ * import { gradeAnswers } from "@kedge/kedge/actors";
  * import { assertEquals } from "@std/assert";
  *
  * // In the place of a GraderPool.
@@ -214,7 +214,7 @@ async function* batches<T>(items: Iterable<T> | AsyncIterable<T>, size: number):
  *
  * @example
  * ```ts
- * import { evaluate } from "./evaluate.ts";
+ * import { evaluate } from "@kedge/kedge/actors";
  * import { assertEquals } from "@std/assert";
  *
  * const { overall } = await evaluate({

@@ -86,7 +86,7 @@ interface Problem {
  *
  * @example
  * ```ts
- * import { passAtK } from "./statistics.ts";
+ * import { passAtK } from "@kedge/kedge/actors";
  * import { assertAlmostEquals } from "@std/assert";
  *
  * assertAlmostEquals(passAtK({ n: 4, c: 1, k: 2 }), 1 - 3 / 6);
@@ -109,7 +109,7 @@ export function passAtK({ n, c, k }: { n: number; c: number; k: number }): numbe
  *
  * @example
  * ```ts
- * import { majorityAccuracy } from "./statistics.ts";
+ * import { majorityAccuracy } from "@kedge/kedge/actors";
  * import { assertEquals } from "@std/assert";
  *
  * assertEquals(majorityAccuracy([{ answer: "3", accuracy: 0 }, { answer: "2", accuracy: 1 }, { answer: " 2", accuracy: 1 }]), 1);
@@ -201,7 +201,7 @@ function keyOf(value: unknown): string | number | boolean | null {
  *
  * @example
  * ```ts
- * import { statistics } from "./statistics.ts";
+ * import { statistics } from "@kedge/kedge/actors";
  * import { assertEquals } from "@std/assert";
  *
  * const record = (id: string, sample: number, accuracy: number) => ({ id, sample, accuracy, reward: accuracy, answer: `${accuracy}`, fields: { level: id } });

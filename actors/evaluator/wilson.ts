@@ -6,7 +6,7 @@
  *
  * @example
  * ```ts
- * import { wilson } from "./wilson.ts";
+ * import { wilson } from "@kedge/kedge/actors";
  * import { assertAlmostEquals } from "@std/assert";
  *
  * const { low, high } = wilson(8, 10);

@@ -96,7 +96,7 @@ function readSeal(path: string, step: number): Seal {
  *
  * @example
  * ```ts
- * import { Checkpoints } from "./checkpoints.ts";
+ * import { Checkpoints } from "@kedge/kedge/actors";
  * import { assertEquals } from "@std/assert";
  *
  * const run = Deno.makeTempDirSync();

@@ -21,7 +21,7 @@ export interface LinesOptions {
  *
  * @example
  * ```ts
- * import { Lines } from "./lines.ts";
+ * import { Lines } from "@kedge/kedge/actors";
  * import { assertEquals } from "@std/assert";
  *
  * const folder = Deno.makeTempDirSync(), lines = new Lines(`${folder}/metrics.jsonl`);

@@ -49,7 +49,7 @@ const OWN = /^events\.out\.tfevents\.\d+\.kedge\.\d+$/;
  *
  * @example
  * ```ts
- * import { TensorBoard } from "./tensorboard.ts";
+ * import { TensorBoard } from "@kedge/kedge/actors";
  * import { assert } from "@std/assert";
  *
  * const folder = Deno.makeTempDirSync(), board = new TensorBoard(folder), before = Deno.statSync(board.path).size;

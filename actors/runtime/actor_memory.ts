@@ -11,10 +11,8 @@ import { Tensor } from "../../tensor/tensor.ts";
  *
  * @example
  * ```ts
- * import { CpuDevice } from "../../ffi/cpu_device.ts";
- * import { openOwner } from "../../tensor/owner.ts";
- * import { Tensor } from "../../tensor/tensor.ts";
- * import { ActorMemory } from "./actor_memory.ts";
+ * import { ActorMemory } from "@kedge/kedge/actors";
+ * import { CpuDevice, openOwner, Tensor } from "@kedge/kedge/tensor";
  * import { assertEquals } from "@std/assert";
  *
  * using device = CpuDevice.open();
@@ -75,10 +73,8 @@ export class ActorMemory implements Disposable {
  *
  * @example
  * ```ts
- * import { CpuDevice } from "../../ffi/cpu_device.ts";
- * import { openOwner } from "../../tensor/owner.ts";
- * import { Tensor } from "../../tensor/tensor.ts";
- * import { Carrier, ActorMemory } from "./actor_memory.ts";
+ * import { ActorMemory, Carrier } from "@kedge/kedge/actors";
+ * import { CpuDevice, openOwner, Tensor } from "@kedge/kedge/tensor";
  * import { assertEquals } from "@std/assert";
  *
  * using device = CpuDevice.open();

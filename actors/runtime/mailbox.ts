@@ -6,7 +6,7 @@ import { KedgeError } from "../../ffi/errors.ts";
  *
  * @example
  * ```ts
- * import { Mailbox } from "./mailbox.ts";
+ * import { Mailbox } from "@kedge/kedge/actors";
  * import { assertEquals } from "@std/assert";
  *
  * const mailbox = new Mailbox<number>(2);

@@ -27,10 +27,8 @@ export interface RequestOptions {
  *
  * @example
  * ```ts
- * import { CpuDevice } from "../../ffi/cpu_device.ts";
- * import { openOwner } from "../../tensor/owner.ts";
- * import { Peer } from "./peer.ts";
- * import { ActorMemory } from "./actor_memory.ts";
+ * import { ActorMemory, Peer } from "@kedge/kedge/actors";
+ * import { CpuDevice, openOwner } from "@kedge/kedge/tensor";
  * import { assertEquals, assertRejects } from "@std/assert";
  *
  * type Double = { readonly type: "double"; readonly x: number };

@@ -75,7 +75,7 @@ export function toPlain(error: unknown): PlainError {
  * @example
  * ```ts
  * import { fromPlain, toPlain } from "./protocol.ts";
- * import { KedgeError } from "../../ffi/errors.ts";
+ * import { KedgeError } from "@kedge/kedge/tensor";
  * import { assert, assertEquals } from "@std/assert";
  *
  * const error = fromPlain(structuredClone(toPlain(new KedgeError("BadData", "row 7", { row: 7 }))));

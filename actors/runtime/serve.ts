@@ -76,10 +76,8 @@ const worker = self as unknown as {
  *
  * @example
  * ```ts
- * import { CpuDevice } from "../../ffi/cpu_device.ts";
- * import { openOwner } from "../../tensor/owner.ts";
- * import { ActorMemory } from "./actor_memory.ts";
- * import { Actor } from "./spawn.ts";
+ * import { Actor, ActorMemory } from "@kedge/kedge/actors";
+ * import { CpuDevice, openOwner } from "@kedge/kedge/tensor";
  * import { assertEquals } from "@std/assert";
  *
  * // A worker's module: `serveActor(({ options }) => ({ handle: ({ x }) => options.factor * x }));`

@@ -35,16 +35,12 @@ const CLOSE_LIMIT = 10_000;
  *
  * @example
  * ```ts
- * import { CpuDevice } from "../../ffi/cpu_device.ts";
- * import type { TensorHandle } from "../../tensor/handle.ts";
- * import { openOwner } from "../../tensor/owner.ts";
- * import { Tensor } from "../../tensor/tensor.ts";
- * import { ActorMemory } from "./actor_memory.ts";
- * import { Actor } from "./spawn.ts";
+ * import { Actor, ActorMemory } from "@kedge/kedge/actors";
+ * import { CpuDevice, openOwner, Tensor, type TensorHandle } from "@kedge/kedge/tensor";
  * import { assertEquals } from "@std/assert";
  *
  * // A worker's module that reads a tensor which is lent to it.
- * const source = `import { serveActor } from "${import.meta.resolve("./serve.ts")}";
+ * const source = `import { serveActor } from "${import.meta.resolve("@kedge/kedge/actors")}";
  * serveActor(() => ({ handle: ({ x }, turn) => turn.borrow(x).toFloats().reduce((a, b) => a + b) }));`;
  *
  * using device = CpuDevice.open();

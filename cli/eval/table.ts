@@ -17,8 +17,8 @@ const cell = ({ value, low, high, method }: Estimate) => `${percent(value)} [${p
  *
  * @example
  * ```ts
- * import { statisticsTable } from "./table.ts";
- * import { statistics } from "../../actors/evaluator/statistics.ts";
+ * import { statisticsTable } from "@kedge/kedge";
+ * import { statistics } from "@kedge/kedge/actors";
  * import { assertStringIncludes } from "@std/assert";
  *
  * const found = statistics([{ id: "a", sample: 0, accuracy: 1, reward: 1, fields: {} }]);

@@ -37,7 +37,7 @@ const ICON = "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewB
  * and forbid framing.
  * @example
  * ```ts
- * import { dashboardPage } from "./page.ts";
+ * import { dashboardPage } from "@kedge/kedge/control";
  * import { assertStringIncludes } from "@std/assert";
  *
  * const { html, headers } = dashboardPage();

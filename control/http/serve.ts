@@ -63,8 +63,7 @@ async function unlessGone(answer: Promise<Response>, gone: AbortSignal): Promise
  * fails, and for an invalid token.
  * @example
  * ```ts
- * import { serveControl } from "./serve.ts";
- * import { RunController } from "../run/run_controller.ts";
+ * import { RunController, serveControl } from "@kedge/kedge/control";
  * import { assertEquals } from "@std/assert";
  *
  * await using control = new RunController({ sets: [`runDir=${Deno.makeTempDirSync()}`] });

@@ -16,7 +16,7 @@ import { readRun } from "./read.ts";
  * @throws {Deno.errors.NotFound} if there is no such folder.
  * @example
  * ```ts
- * import { writeReport } from "./report.ts";
+ * import { writeReport } from "@kedge/kedge/control";
  * import { assertStringIncludes } from "@std/assert";
  *
  * const run = Deno.makeTempDirSync();

@@ -21,8 +21,8 @@ interface Rest {
  *
  * @example
  * ```ts
- * import { RunController } from "./run_controller.ts";
- * import { KedgeError } from "../../ffi/errors.ts";
+ * import { RunController } from "@kedge/kedge/control";
+ * import { KedgeError } from "@kedge/kedge/tensor";
  * import { assertEquals, assertRejects } from "@std/assert";
  *
  * await using control = new RunController({ sets: [`runDir=${Deno.makeTempDirSync()}`] });

@@ -21,8 +21,7 @@ const PATIENCE = 100;
  *
  * @example
  * ```ts
- * import { RunController } from "./run_controller.ts";
- * import { WatchedRun } from "./watched_run.ts";
+ * import { RunController, WatchedRun } from "@kedge/kedge/control";
  * import { assertEquals } from "@std/assert";
  *
  * await using control = new RunController({ sets: [`runDir=${Deno.makeTempDirSync()}`] });

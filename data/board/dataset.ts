@@ -7,7 +7,7 @@ import { boardProblem, type BoardSplit } from "./problem.ts";
  *
  * @example
  * ```ts
- * import { BoardDataset } from "./dataset.ts";
+ * import { BoardDataset } from "@kedge/kedge/data";
  * import { assertEquals } from "@std/assert";
  *
  * const dataset = new BoardDataset({ side: 3 }, { seed: 1, split: "train" });

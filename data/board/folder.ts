@@ -73,8 +73,7 @@ function tokenizerJson(): Record<string, unknown> {
  *
  * @example
  * ```ts
- * import { boardVocabulary } from "./folder.ts";
- * import { WORDS } from "./language.ts";
+ * import { boardVocabulary, WORDS } from "@kedge/kedge/data";
  * import { assert } from "@std/assert";
  *
  * assert(boardVocabulary() > 256 + WORDS.length); // bytes, words, intermediate merges, and special tokens
@@ -91,8 +90,8 @@ export function boardVocabulary(): number {
  * @param folder The new folder.
  * @example
  * ```ts
- * import { newBoardModel } from "./folder.ts";
- * import { Tokenizer } from "../../model/processor/tokenizer.ts";
+ * import { newBoardModel } from "@kedge/kedge/data";
+ * import { Tokenizer } from "@kedge/kedge/model";
  * import { assertEquals } from "@std/assert";
  *
  * const folder = Deno.makeTempDirSync();

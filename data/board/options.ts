@@ -61,7 +61,7 @@ export const BOARD_DEFAULTS: Readonly<BoardOptions> = {
  *
  * @example
  * ```ts
- * import { boardOptions } from "./options.ts";
+ * import { boardOptions } from "@kedge/kedge/data";
  * import { assertEquals, assertThrows } from "@std/assert";
  *
  * assertEquals(boardOptions({ side: 4 }).digits, 4);

@@ -48,7 +48,7 @@ const SPLITS: readonly BoardSplit[] = ["train", "val", "warm"];
  *
  * @example
  * ```ts
- * import { boardProblem } from "./problem.ts";
+ * import { boardProblem } from "@kedge/kedge/data";
  * import { assertEquals } from "@std/assert";
  *
  * const problem = boardProblem({}, { seed: 1, split: "train", index: 7 });

@@ -42,7 +42,7 @@ const AT_ONCE = 4; // the number of simultaneous downloads
  * @returns undefined if the text is not such an id.
  * @example
  * ```ts
- * import { parseHubId } from "./dataset.ts";
+ * import { parseHubId } from "@kedge/kedge/data";
  * import { assertEquals } from "@std/assert";
  *
  * assertEquals(parseHubId("owner/name@train"), { repo: "owner/name", split: "train" });
@@ -90,7 +90,7 @@ export function filesOfSplit(paths: readonly string[], split: string | undefined
  * @throws {KedgeError} `BadData` if the hub cannot be reached or has no such data set, or if the data set has no rows that can be read.
  * @example
  * ```ts
- * import { downloadDataset } from "./dataset.ts";
+ * import { downloadDataset } from "@kedge/kedge/data";
  * import { assertEquals } from "@std/assert";
  *
  *  // A data set in the cache is used without asking the hub.

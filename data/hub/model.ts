@@ -44,7 +44,7 @@ const AT_ONCE = 4; // the number of simultaneous downloads
  * @returns undefined if the text is not such an id.
  * @example
  * ```ts
- * import { parseModelId } from "./model.ts";
+ * import { parseModelId } from "@kedge/kedge/data";
  * import { assertEquals } from "@std/assert";
  *
  * assertEquals(parseModelId("Qwen/Qwen2.5-VL-3B-Instruct"), { repo: "Qwen/Qwen2.5-VL-3B-Instruct", revision: "main" });
@@ -63,7 +63,7 @@ export function parseModelId(id: string): ModelId | undefined {
  * @returns undefined if the model is not on this machine.
  * @example
  * ```ts
- * import { findModel } from "./model.ts";
+ * import { findModel } from "@kedge/kedge/data";
  * import { assertEquals } from "@std/assert";
  *
  * const folder = Deno.makeTempDirSync();
@@ -89,8 +89,8 @@ export function findModel(path: string, options: ModelOptions = {}): FoundModel 
  * @throws {KedgeError} `BadData` if the hub cannot be reached or has no such model, or if a file arrives damaged.
  * @example
  * ```ts
- * import { fetchModel } from "./model.ts";
- * import { KedgeError } from "../../ffi/errors.ts";
+ * import { fetchModel } from "@kedge/kedge/data";
+ * import { KedgeError } from "@kedge/kedge/tensor";
  * import { assertEquals, assertRejects } from "@std/assert";
  *
  * const folder = Deno.makeTempDirSync(), options = { cacheDir: folder, offline: true };

@@ -46,7 +46,7 @@ export function presetOf(repo: string): PresetName | undefined {
  *
  * @example
  * ```ts
- * import { presetConfig } from "./presets.ts";
+ * import { presetConfig } from "@kedge/kedge/model";
  * import { assertEquals } from "@std/assert";
  *
  * const tokens = { image: 300, video: 301, visionStart: 302, visionEnd: 303, eos: [304], bos: 304, pad: 304 };

@@ -28,11 +28,8 @@ export interface GenerateOptions extends SamplingOptions {
  *
  * @example
  * ```ts
- * import { openDevice } from "../../ffi/open.ts";
- * import { initialiseParameters } from "../folder/initialise.ts";
- * import { presetConfig } from "../config/presets.ts";
- * import { VisionLanguageModel } from "../model.ts";
- * import { Engine } from "./engine.ts";
+ * import { Engine, initialiseParameters, presetConfig, VisionLanguageModel } from "@kedge/kedge/model";
+ * import { openDevice } from "@kedge/kedge/tensor";
  * import { assertEquals } from "@std/assert";
  *
  * using device = openDevice("cpu");

@@ -7,8 +7,7 @@ import type { ModelParts } from "../family.ts";
  *
  * @example
  * ```ts
- * import { presetConfig } from "../config/presets.ts";
- * import { defaultSuppress } from "./suppression.ts";
+ * import { defaultSuppress, presetConfig } from "@kedge/kedge/model";
  * import { assertEquals } from "@std/assert";
  *
  * const tokens = { image: 90, video: 91, visionStart: 92, visionEnd: 93, eos: [94], bos: 94, pad: 94 };
@@ -28,9 +27,14 @@ export function defaultSuppress(config: ModelConfig): number[] {
  *
  * @example
  * ```ts
+<<<<<<< HEAD
  * import { openDevice } from "../../ffi/open.ts";
  * import { suppressionMask } from "./suppression.ts";
  * import type { ModelParts } from "../family.ts";
+=======
+ * import { type ModelParts, suppressionMask } from "@kedge/kedge/model";
+ * import { openDevice } from "@kedge/kedge/tensor";
+>>>>>>> 6e90a79 (Examples import the package by its name, as a user would)
  * import { assertEquals } from "@std/assert";
  *
  * using device = openDevice("cpu");

@@ -128,10 +128,8 @@ function matchTensors(files: SafetensorsFolder, config: ModelConfig): Map<string
  *
  * @example
  * ```ts
- * import { openDevice } from "../../ffi/open.ts";
- * import { presetConfig } from "../config/presets.ts";
- * import { loadParameters, saveModel } from "./checkpoint.ts";
- * import { initialiseParameters } from "./initialise.ts";
+ * import { initialiseParameters, loadParameters, presetConfig, saveModel } from "@kedge/kedge/model";
+ * import { openDevice } from "@kedge/kedge/tensor";
  * import { assertEquals } from "@std/assert";
  *
  * using device = openDevice("cpu");
@@ -176,8 +174,8 @@ export function loadParameters(
  *
  * @example
  * ```ts
- * import { openDevice } from "../../ffi/open.ts";
- * import { openModelFolder } from "./checkpoint.ts";
+ * import { openModelFolder } from "@kedge/kedge/model";
+ * import { openDevice } from "@kedge/kedge/tensor";
  * import { assertThrows } from "@std/assert";
  *
  * using device = openDevice("cpu");
@@ -234,10 +232,8 @@ export interface SaveModelOptions {
  *
  * @example
  * ```ts
- * import { openDevice } from "../../ffi/open.ts";
- * import { openModelFolder, saveModel } from "./checkpoint.ts";
- * import { initialiseParameters } from "./initialise.ts";
- * import { presetConfig } from "../config/presets.ts";
+ * import { initialiseParameters, openModelFolder, presetConfig, saveModel } from "@kedge/kedge/model";
+ * import { openDevice } from "@kedge/kedge/tensor";
  * import { assertEquals } from "@std/assert";
  *
  * using device = openDevice("cpu");

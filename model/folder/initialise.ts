@@ -72,9 +72,8 @@ function* initialBytes(
  *
  * @example
  * ```ts
- * import { openDevice } from "../../ffi/open.ts";
- * import { initialiseParameters } from "./initialise.ts";
- * import { presetConfig } from "../config/presets.ts";
+ * import { initialiseParameters, presetConfig } from "@kedge/kedge/model";
+ * import { openDevice } from "@kedge/kedge/tensor";
  * import { assertEquals } from "@std/assert";
  *
  * using device = openDevice("cpu");

@@ -65,7 +65,7 @@ function hasTemplate(folder: string): boolean {
  *
  * @example
  * ```ts
- * import { newModelFolder } from "./new_model_folder.ts";
+ * import { newModelFolder } from "@kedge/kedge/model";
  * import { assertThrows } from "@std/assert";
  *
  * assertThrows(() => newModelFolder("new", { preset: "tiny", tokenizer: "no/such/folder" }), Error, "no/such/folder/tokenizer.json");

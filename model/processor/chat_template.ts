@@ -89,7 +89,7 @@ function fromFile(path: string): Found | undefined {
  *
  * @example
  * ```ts
- * import { ChatTemplate } from "./chat_template.ts";
+ * import { ChatTemplate } from "@kedge/kedge/model";
  * import { assertEquals } from "@std/assert";
  *
  * const template = new ChatTemplate("{% for message in messages %}[{{ message.content }}]{% endfor %}", "an example");
@@ -144,7 +144,7 @@ export class ChatTemplate {
    *
    * @example
    * ```ts
-   * import { ChatTemplate } from "./chat_template.ts";
+   * import { ChatTemplate } from "@kedge/kedge/model";
    * import { assertEquals } from "@std/assert";
    *
    * const text = ChatTemplate.default.render([{ role: "system", content: "Be brief." }, { role: "user", content: "Hi" }]);

@@ -51,7 +51,7 @@ const LONGEST_SIDE = 65_535;
  *
  * @example
  * ```ts
- * import { ImageProcessor } from "./image_processor.ts";
+ * import { ImageProcessor } from "@kedge/kedge/model";
  * import { assertEquals } from "@std/assert";
  *
  * const processor = new ImageProcessor({ minPixels: 56 * 56, maxPixels: 112 * 112 });
@@ -150,7 +150,7 @@ export class ImageProcessor {
    *
    * @example
    * ```ts
-   * import { ImageProcessor } from "./image_processor.ts";
+   * import { ImageProcessor } from "@kedge/kedge/model";
    * import { assertEquals } from "@std/assert";
    *
    * const { pixels, grid, visual } = await ImageProcessor.default.open({ data: new Uint8Array(56 * 112 * 3), width: 112, height: 56 });

@@ -111,7 +111,7 @@ export const messagesSchema: MessagesSchema = z.array(z.strictObject({
  *
  * @example
  * ```ts
- * import { parseMessages } from "./messages.ts";
+ * import { parseMessages } from "@kedge/kedge/model";
  * import { assertEquals, assertThrows } from "@std/assert";
  *
  * assertEquals(parseMessages([{ role: "user", content: "Hi" }]).length, 1);
@@ -154,7 +154,7 @@ export interface Marked {
  *
  * @example
  * ```ts
- * import { markedParts } from "./messages.ts";
+ * import { markedParts } from "@kedge/kedge/model";
  * import { assertEquals } from "@std/assert";
  *
  * const image = new Uint8Array([1]);

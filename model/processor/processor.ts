@@ -112,8 +112,7 @@ interface Encoded {
  *
  * @example
  * ```ts
- * import { Processor } from "./processor.ts";
- * import { Tokenizer } from "./tokenizer.ts";
+ * import { Processor, Tokenizer } from "@kedge/kedge/model";
  * import { assertEquals } from "@std/assert";
  *
  * // A tokenizer that knows bytes and the names of pictures' tokens; of a model, all comes with `Processor.fromFolder`.
@@ -179,8 +178,8 @@ export class Processor {
    *
    * @example
    * ```ts
-   * import { Processor } from "./processor.ts";
-   * import { KedgeError } from "../../ffi/errors.ts";
+   * import { Processor } from "@kedge/kedge/model";
+   * import { KedgeError } from "@kedge/kedge/tensor";
    * import { assertThrows } from "@std/assert";
    *
    * assertThrows(() => Processor.fromFolder("no/such/folder"), KedgeError, "no/such/folder/tokenizer.json");

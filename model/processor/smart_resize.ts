@@ -32,7 +32,7 @@ export function roundHalfEven(value: number): number {
  *
  * @example
  * ```ts
- * import { smartResize } from "./smart_resize.ts";
+ * import { smartResize } from "@kedge/kedge/model";
  * import { assertEquals } from "@std/assert";
  *
  * const size = smartResize(693, 1550, { factor: 28, minPixels: 12544, maxPixels: 50176 });

@@ -141,7 +141,7 @@ function read(folder: string): Parts {
  *
  * @example
  * ```ts
- * import { Tokenizer } from "./tokenizer.ts";
+ * import { Tokenizer } from "@kedge/kedge/model";
  * import { assertEquals } from "@std/assert";
  *
  * const printable = (byte: number) => (byte >= 0x21 && byte <= 0x7e) || (byte >= 0xa1 && byte <= 0xac) || byte >= 0xae;
@@ -193,8 +193,8 @@ export class Tokenizer {
    *
    * @example
    * ```ts
-   * import { Tokenizer } from "./tokenizer.ts";
-   * import { KedgeError } from "../../ffi/errors.ts";
+   * import { Tokenizer } from "@kedge/kedge/model";
+   * import { KedgeError } from "@kedge/kedge/tensor";
    * import { assertThrows } from "@std/assert";
    *
    * assertThrows(() => Tokenizer.fromFolder("no/such/folder"), KedgeError, "no/such/folder/tokenizer.json");
@@ -271,7 +271,7 @@ export class Tokenizer {
  *
  * @example
  * ```ts
- * import { TokenStream } from "./tokenizer.ts";
+ * import { TokenStream } from "@kedge/kedge/model";
  * import { assertEquals } from "@std/assert";
  *
  * const oneByteEach = { bytes: (id: number) => Uint8Array.of(id), isSpecial: () => false };

@@ -22,7 +22,7 @@ export type Estimator =
  *
  * @example Two answers to one prompt, one of them right
  * ```ts
- * import { estimateAdvantages } from "./estimator.ts";
+ * import { estimateAdvantages } from "@kedge/kedge/rl";
  * import { assertEquals } from "@std/assert";
  *
  * const batch = { rewards: [1, 0], groups: ["a", "a"], lengths: [2, 1] };

@@ -8,7 +8,7 @@
  *
  * @example
  * ```ts
- * import { combineRewards } from "./reward_parts.ts";
+ * import { combineRewards } from "@kedge/kedge/rl";
  * import { assertEquals } from "@std/assert";
  *
  * const total = combineRewards({ accuracy: [1, 0, NaN], format: [1, 1, NaN] }, { accuracy: 0.75, format: 0.25 });

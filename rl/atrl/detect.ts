@@ -38,10 +38,8 @@ export interface StepNumbers {
  *
  * @example
  * ```ts
- * import { openDevice } from "../../ffi/open.ts";
- * import { Tensor } from "../../tensor/tensor.ts";
- * import { detectAtrl } from "./detect.ts";
- * import { Responses } from "./responses.ts";
+ * import { detectAtrl, Responses } from "@kedge/kedge/rl";
+ * import { openDevice, Tensor } from "@kedge/kedge/tensor";
  * import { assertAlmostEquals, assertEquals } from "@std/assert";
  *
  * using device = openDevice("cpu");
@@ -146,10 +144,8 @@ export class AtrlCredit implements TokenCredit {
  *
  * @example Two tokens look at the picture; all of the others do not
  * ```ts
- * import { openDevice } from "../../ffi/open.ts";
- * import { Tensor } from "../../tensor/tensor.ts";
- * import { detectAtrl } from "./detect.ts";
- * import { Responses } from "./responses.ts";
+ * import { detectAtrl, Responses } from "@kedge/kedge/rl";
+ * import { openDevice, Tensor } from "@kedge/kedge/tensor";
  * import { assertEquals } from "@std/assert";
  *
  * using device = openDevice("cpu");

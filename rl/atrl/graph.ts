@@ -16,10 +16,8 @@ export interface HostGraph {
  *
  * @example
  * ```ts
- * import { openDevice } from "../../ffi/open.ts";
- * import { Tensor } from "../../tensor/tensor.ts";
- * import { TokenGraph } from "./graph.ts";
- * import { Responses } from "./responses.ts";
+ * import { Responses, TokenGraph } from "@kedge/kedge/rl";
+ * import { openDevice, Tensor } from "@kedge/kedge/tensor";
  * import { assertEquals } from "@std/assert";
  *
  * using device = openDevice("cpu");

@@ -59,7 +59,7 @@ export const ATRL_DEFAULTS: Readonly<AtrlOptions> = {
  *
  * @example
  * ```ts
- * import { atrlOptions } from "./options.ts";
+ * import { atrlOptions } from "@kedge/kedge/rl";
  * import { assertEquals, assertThrows } from "@std/assert";
  *
  * assertEquals(atrlOptions({ clusterSize: 12 }).anchorFraction, 150);

@@ -27,7 +27,7 @@ export interface ClusterStats {
  *
  * @example
  * ```ts
- * import { clusterCount } from "./partition.ts";
+ * import { clusterCount } from "@kedge/kedge/rl";
  * import { assertEquals } from "@std/assert";
  *
  * assertEquals([3, 12, 100, 10_000].map((tokens) => clusterCount(tokens, 6)), [1, 2, 17, 64]);
@@ -43,7 +43,7 @@ export function clusterCount(tokens: number, clusterSize: number): number {
  *
  * @example
  * ```ts
- * import { clusterBound } from "./partition.ts";
+ * import { clusterBound } from "@kedge/kedge/rl";
  * import { assertEquals } from "@std/assert";
  *
  * assertEquals(clusterBound(100, 17, 0.2), 7); // 1.2 * 6, rounded down
@@ -66,11 +66,8 @@ class OwnedClusters implements Clusters {
  *
  * @example
  * ```ts
- * import { openDevice } from "../../ffi/open.ts";
- * import { Tensor } from "../../tensor/tensor.ts";
- * import { TokenGraph } from "./graph.ts";
- * import { partitionKway } from "./partition.ts";
- * import { Responses } from "./responses.ts";
+ * import { partitionKway, Responses, TokenGraph } from "@kedge/kedge/rl";
+ * import { openDevice, Tensor } from "@kedge/kedge/tensor";
  * import { assertEquals } from "@std/assert";
  *
  * using device = openDevice("cpu");
@@ -106,7 +103,7 @@ export function partitionKway(graph: TokenGraph, options: Pick<AtrlOptions, "clu
  *
  * @example
  * ```ts
- * import { edgeCut } from "./partition.ts";
+ * import { edgeCut } from "@kedge/kedge/rl";
  * import { assertEquals } from "@std/assert";
  *
  * // 0 - 1 with weight 5, 1 - 2 with weight 3.
@@ -144,12 +141,8 @@ export function metisClusters(
  *
  * @example
  * ```ts
- * import { KedgeError } from "../../ffi/errors.ts";
- * import { openDevice } from "../../ffi/open.ts";
- * import { Tensor } from "../../tensor/tensor.ts";
- * import { TokenGraph } from "./graph.ts";
- * import { partitionMetis } from "./partition.ts";
- * import { Responses } from "./responses.ts";
+ * import { partitionMetis, Responses, TokenGraph } from "@kedge/kedge/rl";
+ * import { KedgeError, openDevice, Tensor } from "@kedge/kedge/tensor";
  * import { assertEquals } from "@std/assert";
  *
  * using device = openDevice("cpu");
@@ -183,9 +176,8 @@ export function partitionMetis(graph: TokenGraph, options: Pick<AtrlOptions, "cl
  *
  * @example
  * ```ts
- * import { openDevice } from "../../ffi/open.ts";
- * import { partitionNone } from "./partition.ts";
- * import { Responses } from "./responses.ts";
+ * import { partitionNone, Responses } from "@kedge/kedge/rl";
+ * import { openDevice } from "@kedge/kedge/tensor";
  * import { assertEquals } from "@std/assert";
  *
  * using device = openDevice("cpu");

@@ -34,7 +34,7 @@ export interface ReportInputs {
  *
  * @example
  * ```ts
- * import { bimodality } from "./report.ts";
+ * import { bimodality } from "@kedge/kedge/rl";
  * import { assert } from "@std/assert";
  *
  * assert(bimodality([0, 0, 0, 0, 0, 1, 1, 1, 1, 1]) > 5 / 9);
@@ -83,7 +83,7 @@ class Mean {
  *
  * @example
  * ```ts
- * import { atrlReport } from "./report.ts";
+ * import { atrlReport } from "@kedge/kedge/rl";
  * import { assertEquals } from "@std/assert";
  *
  * const report = atrlReport({ offsets: [0, 4], connectivity: [0.5, 0.1, 0.1, 0.1], weights: [2, 1, 1, 0], flags: [1, 0, 0, 0] });

@@ -7,8 +7,8 @@ import { Tensor } from "../../tensor/tensor.ts";
  *
  * @example
  * ```ts
- * import { openDevice } from "../../ffi/open.ts";
- * import { Responses } from "./responses.ts";
+ * import { Responses } from "@kedge/kedge/rl";
+ * import { openDevice } from "@kedge/kedge/tensor";
  * import { assertEquals } from "@std/assert";
  *
  * using device = openDevice("cpu");

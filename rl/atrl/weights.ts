@@ -29,11 +29,8 @@ export interface WeightInputs {
  *
  * @example
  * ```ts
- * import { openDevice } from "../../ffi/open.ts";
- * import { Tensor } from "../../tensor/tensor.ts";
- * import { atrlOptions } from "./options.ts";
- * import { Responses } from "./responses.ts";
- * import { tokenWeights } from "./weights.ts";
+ * import { atrlOptions, Responses, tokenWeights } from "@kedge/kedge/rl";
+ * import { openDevice, Tensor } from "@kedge/kedge/tensor";
  * import { assertEquals } from "@std/assert";
  *
  * using device = openDevice("cpu");
@@ -87,10 +84,8 @@ function keyWords(keys: readonly ResponseKey[]): Int32Array<ArrayBuffer> {
  *
  * @example
  * ```ts
- * import { openDevice } from "../../ffi/open.ts";
- * import { Tensor } from "../../tensor/tensor.ts";
- * import { Responses } from "./responses.ts";
- * import { weightedAdvantage } from "./weights.ts";
+ * import { Responses, weightedAdvantage } from "@kedge/kedge/rl";
+ * import { openDevice, Tensor } from "@kedge/kedge/tensor";
  * import { assertEquals } from "@std/assert";
  *
  * using device = openDevice("cpu");

@@ -30,7 +30,7 @@ export interface TokenCredit extends Disposable {
  *
  * @example
  * ```ts
- * import { checkCredit } from "./credit.ts";
+ * import { checkCredit } from "@kedge/kedge/rl";
  * import { assertThrows } from "@std/assert";
  *
  * checkCredit("atrl", "gspo_token");

@@ -25,7 +25,7 @@ export interface VppoOptions {
  *
  * @example
  * ```ts
- * import { sensitivity } from "./vppo.ts";
+ * import { sensitivity } from "@kedge/kedge/rl";
  * import { assertAlmostEquals, assertEquals } from "@std/assert";
  *
  * const s = sensitivity([-1, -1, -1], [-1, -2, -30]);
@@ -55,9 +55,8 @@ export function sensitivity(plain: ArrayLike<number>, spoilt: ArrayLike<number>)
  *
  * @example
  * ```ts
- * import { openDevice } from "../../ffi/open.ts";
- * import { Responses } from "../atrl/responses.ts";
- * import { vppoCredit } from "./vppo.ts";
+ * import { Responses, vppoCredit } from "@kedge/kedge/rl";
+ * import { openDevice } from "@kedge/kedge/tensor";
  * import { assertEquals } from "@std/assert";
  *
  * using device = openDevice("cpu");
@@ -116,7 +115,7 @@ export function vppoCredit(
  *
  * @example
  * ```ts
- * import { trajectoryWeights } from "./vppo.ts";
+ * import { trajectoryWeights } from "@kedge/kedge/rl";
  * import { assertAlmostEquals } from "@std/assert";
  *
  * const [least, most] = trajectoryWeights([1, 3], { present: [true, true], scalingMin: 0.9 });
@@ -150,7 +149,7 @@ export interface BlackeningOptions {
  *
  * @example
  * ```ts
- * import { patchBlackening } from "./vppo.ts";
+ * import { patchBlackening } from "@kedge/kedge/rl";
  * import { assertEquals } from "@std/assert";
  *
  * const white = new Uint8Array(28 * 28 * 3).fill(255);

@@ -8,10 +8,8 @@ import type { TokenCredit } from "./credit.ts";
  *
  * @example
  * ```ts
- * import { openDevice } from "../../ffi/open.ts";
- * import { Tensor } from "../../tensor/tensor.ts";
- * import { Responses } from "../atrl/responses.ts";
- * import { uniformCredit } from "./weight_credit.ts";
+ * import { Responses, uniformCredit } from "@kedge/kedge/rl";
+ * import { openDevice, Tensor } from "@kedge/kedge/tensor";
  * import { assertEquals } from "@std/assert";
  *
  * using device = openDevice("cpu");
@@ -30,10 +28,8 @@ export function uniformCredit(responses: Responses): TokenCredit {
  *
  * @example
  * ```ts
- * import { openDevice } from "../../ffi/open.ts";
- * import { Tensor } from "../../tensor/tensor.ts";
- * import { Responses } from "../atrl/responses.ts";
- * import { WeightCredit } from "./weight_credit.ts";
+ * import { Responses, WeightCredit } from "@kedge/kedge/rl";
+ * import { openDevice, Tensor } from "@kedge/kedge/tensor";
  * import { assertEquals } from "@std/assert";
  *
  * using device = openDevice("cpu");

@@ -11,7 +11,7 @@ export type CoefficientConfig =
  *
  * @example
  * ```ts
- * import { Coefficient } from "./coefficient.ts";
+ * import { Coefficient } from "@kedge/kedge/rl";
  * import { assertAlmostEquals } from "@std/assert";
  *
  * const beta = new Coefficient({ kind: "adaptive", coefficient: 0.1, target: 0.01, horizon: 1000 });

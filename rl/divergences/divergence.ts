@@ -84,9 +84,8 @@ export interface DivergenceBatch {
  *
  * @example
  * ```ts
- * import { openDevice } from "../../ffi/open.ts";
- * import { Tensor } from "../../tensor/tensor.ts";
- * import { DivergenceMetrics, divergenceValues } from "./divergence.ts";
+ * import { DivergenceMetrics, divergenceValues } from "@kedge/kedge/rl";
+ * import { openDevice, Tensor } from "@kedge/kedge/tensor";
  * import { assertEquals } from "@std/assert";
  *
  * using device = openDevice("cpu");
@@ -137,10 +136,8 @@ export class DivergenceMetrics implements Disposable {
  *
  * @example
  * ```ts
- * import { openDevice } from "../../ffi/open.ts";
- * import { Tape } from "../../tensor/tape.ts";
- * import { Tensor } from "../../tensor/tensor.ts";
- * import { divergence } from "./divergence.ts";
+ * import { divergence } from "@kedge/kedge/rl";
+ * import { openDevice, Tape, Tensor } from "@kedge/kedge/tensor";
  * import { assertEquals } from "@std/assert";
  *
  * using device = openDevice("cpu");
@@ -179,9 +176,8 @@ export function divergence(logprob: Value, batch: DivergenceBatch, options: Dive
  *
  * @example
  * ```ts
- * import { openDevice } from "../../ffi/open.ts";
- * import { Tensor } from "../../tensor/tensor.ts";
- * import { divergenceValues } from "./divergence.ts";
+ * import { divergenceValues } from "@kedge/kedge/rl";
+ * import { openDevice, Tensor } from "@kedge/kedge/tensor";
  * import { assertEquals } from "@std/assert";
  *
  * using device = openDevice("cpu");

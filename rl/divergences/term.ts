@@ -16,7 +16,7 @@ export type DivergenceTerm = (Divergence | { kind: "full" }) & { where: "loss" |
  *
  * @example
  * ```ts
- * import { needsReference } from "./term.ts";
+ * import { needsReference } from "@kedge/kedge/rl";
  * import { assertEquals } from "@std/assert";
  *
  * const term = (coefficient: number) => ({ kind: "k3", where: "loss", coefficient: { kind: "fixed", coefficient } } as const);
@@ -34,7 +34,7 @@ export function needsReference(term: DivergenceTerm | undefined): boolean {
  *
  * @example
  * ```ts
- * import { divergenceRewards } from "./term.ts";
+ * import { divergenceRewards } from "@kedge/kedge/rl";
  * import { assertEquals } from "@std/assert";
  *
  * assertEquals([...divergenceRewards([1, 0.5], 0.5)], [-0.5, -0.25]);

@@ -46,7 +46,7 @@ function counts({ lengths, mask }: TokenLayout): number[] {
  *
  * @example
  * ```ts
- * import { batchSize } from "./aggregation.ts";
+ * import { batchSize } from "@kedge/kedge/rl";
  * import { assertEquals } from "@std/assert";
  *
  * assertEquals(batchSize({ lengths: [2, 3, 1], mask: [1, 1, 1, 0, 1, 0] }), { tokens: 4, sequences: 2 });
@@ -66,7 +66,7 @@ export function batchSize(layout: TokenLayout): BatchSize {
  *
  * @example A mean over sequences, in two micro-batches
  * ```ts
- * import { aggregationWeights } from "./aggregation.ts";
+ * import { aggregationWeights } from "@kedge/kedge/rl";
  * import { assertEquals } from "@std/assert";
  *
  * const batch = { tokens: 5, sequences: 2 };
@@ -108,7 +108,7 @@ export function aggregationWeights(
  *
  * @example
  * ```ts
- * import { batchSize, maskTruncated } from "./aggregation.ts";
+ * import { batchSize, maskTruncated } from "@kedge/kedge/rl";
  * import { assertEquals } from "@std/assert";
  *
  * const layout = maskTruncated({ lengths: [2, 3] }, [false, true]);

@@ -66,9 +66,8 @@ export interface CorrectionReport {
  *
  * @example
  * ```ts
- * import { openDevice } from "../../ffi/open.ts";
- * import { Tensor } from "../../tensor/tensor.ts";
- * import { CorrectionMetrics, importanceWeights } from "./correction.ts";
+ * import { CorrectionMetrics, importanceWeights } from "@kedge/kedge/rl";
+ * import { openDevice, Tensor } from "@kedge/kedge/tensor";
  * import { assertEquals } from "@std/assert";
  *
  * using device = openDevice("cpu");
@@ -133,9 +132,8 @@ export class CorrectionMetrics implements Disposable {
  *
  * @example
  * ```ts
- * import { openDevice } from "../../ffi/open.ts";
- * import { Tensor } from "../../tensor/tensor.ts";
- * import { importanceWeights } from "./correction.ts";
+ * import { importanceWeights } from "@kedge/kedge/rl";
+ * import { openDevice, Tensor } from "@kedge/kedge/tensor";
  * import { assertEquals } from "@std/assert";
  *
  * using device = openDevice("cpu");

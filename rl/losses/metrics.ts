@@ -27,8 +27,8 @@ export interface PolicyReport {
  *
  * @example
  * ```ts
- * import { openDevice } from "../../ffi/open.ts";
- * import { PolicyMetrics } from "./metrics.ts";
+ * import { PolicyMetrics } from "@kedge/kedge/rl";
+ * import { openDevice } from "@kedge/kedge/tensor";
  * import { assertEquals } from "@std/assert";
  *
  * using device = openDevice("cpu");

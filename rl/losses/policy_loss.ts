@@ -70,11 +70,8 @@ export interface PolicyLossOptions {
  *
  * @example
  * ```ts
- * import { openDevice } from "../../ffi/open.ts";
- * import { Tape } from "../../tensor/tape.ts";
- * import { Tensor } from "../../tensor/tensor.ts";
- * import { aggregationWeights } from "./aggregation.ts";
- * import { policyLoss } from "./policy_loss.ts";
+ * import { aggregationWeights, policyLoss } from "@kedge/kedge/rl";
+ * import { openDevice, Tape, Tensor } from "@kedge/kedge/tensor";
  * import { assertEquals } from "@std/assert";
  *
  * using device = openDevice("cpu");

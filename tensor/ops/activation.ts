@@ -7,10 +7,7 @@ import { dense, emptyLike } from "./place.ts";
  *
  * @example
  * ```ts
- * import { openDevice } from "../../ffi/open.ts";
- * import { Tape } from "../tape.ts";
- * import { Tensor } from "../tensor.ts";
- * import { gelu } from "./activation.ts";
+ * import { gelu, openDevice, Tape, Tensor } from "@kedge/kedge/tensor";
  * import { assertAlmostEquals, assertEquals } from "@std/assert";
  *
  * using device = openDevice("cpu");
@@ -47,10 +44,7 @@ export function gelu(x: Value): Value {
  *
  * @example
  * ```ts
- * import { openDevice } from "../../ffi/open.ts";
- * import { Tape } from "../tape.ts";
- * import { Tensor } from "../tensor.ts";
- * import { swiglu } from "./activation.ts";
+ * import { openDevice, swiglu, Tape, Tensor } from "@kedge/kedge/tensor";
  * import { assertAlmostEquals } from "@std/assert";
  *
  * using device = openDevice("cpu");

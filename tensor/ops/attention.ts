@@ -37,11 +37,7 @@ export interface AttentionOptions {
  *
  * @example
  * ```ts
- * import { openDevice } from "../../ffi/open.ts";
- * import { Segments } from "../segments.ts";
- * import { Tape } from "../tape.ts";
- * import { Tensor } from "../tensor.ts";
- * import { attention } from "./attention.ts";
+ * import { attention, openDevice, Segments, Tape, Tensor } from "@kedge/kedge/tensor";
  * import { assertEquals } from "@std/assert";
  *
  * using device = openDevice("cpu");

@@ -8,10 +8,7 @@ import { checkAlike, dense, emptyLike } from "./place.ts";
  *
  * @example
  * ```ts
- * import { openDevice } from "../../ffi/open.ts";
- * import { Tape } from "../tape.ts";
- * import { Tensor } from "../tensor.ts";
- * import { add } from "./elementwise.ts";
+ * import { add, openDevice, Tape, Tensor } from "@kedge/kedge/tensor";
  * import { assertEquals } from "@std/assert";
  *
  * using device = openDevice("cpu");
@@ -43,10 +40,7 @@ export function add(a: Value, b: Value): Value {
  *
  * @example
  * ```ts
- * import { openDevice } from "../../ffi/open.ts";
- * import { Tape } from "../tape.ts";
- * import { Tensor } from "../tensor.ts";
- * import { mul } from "./elementwise.ts";
+ * import { mul, openDevice, Tape, Tensor } from "@kedge/kedge/tensor";
  * import { assertEquals } from "@std/assert";
  *
  * using device = openDevice("cpu");
@@ -82,10 +76,7 @@ export function mul(a: Value, b: Value): Value {
  *
  * @example
  * ```ts
- * import { openDevice } from "../../ffi/open.ts";
- * import { Tape } from "../tape.ts";
- * import { Tensor } from "../tensor.ts";
- * import { scale } from "./elementwise.ts";
+ * import { openDevice, scale, Tape, Tensor } from "@kedge/kedge/tensor";
  * import { assertEquals } from "@std/assert";
  *
  * using device = openDevice("cpu");
@@ -116,10 +107,7 @@ export function scale(x: Value, factor: number): Value {
  *
  * @example
  * ```ts
- * import { openDevice } from "../../ffi/open.ts";
- * import { Tape } from "../tape.ts";
- * import { Tensor } from "../tensor.ts";
- * import { cast } from "./elementwise.ts";
+ * import { cast, openDevice, Tape, Tensor } from "@kedge/kedge/tensor";
  * import { assertEquals } from "@std/assert";
  *
  * using device = openDevice("cpu");

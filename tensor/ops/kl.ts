@@ -29,10 +29,7 @@ export interface LinearKlOptions {
  *
  * @example
  * ```ts
- * import { openDevice } from "../../ffi/open.ts";
- * import { Tape } from "../tape.ts";
- * import { Tensor } from "../tensor.ts";
- * import { linearKl } from "./kl.ts";
+ * import { linearKl, openDevice, Tape, Tensor } from "@kedge/kedge/tensor";
  * import { assertAlmostEquals } from "@std/assert";
  *
  * using device = openDevice("cpu");

@@ -13,10 +13,7 @@ import { type Weight, weightOf } from "./weight.ts";
  *
  * @example
  * ```ts
- * import { openDevice } from "../../ffi/open.ts";
- * import { Tape } from "../tape.ts";
- * import { Tensor } from "../tensor.ts";
- * import { linear } from "./linear.ts";
+ * import { linear, openDevice, Tape, Tensor } from "@kedge/kedge/tensor";
  * import { assertEquals } from "@std/assert";
  *
  * using device = openDevice("cpu");
@@ -42,10 +39,7 @@ export function linear(x: Value, weight: Weight, options: { bias?: Weight | null
  *
  * @example
  * ```ts
- * import { openDevice } from "../../ffi/open.ts";
- * import { Tape } from "../tape.ts";
- * import { Tensor } from "../tensor.ts";
- * import { matmul } from "./linear.ts";
+ * import { matmul, openDevice, Tape, Tensor } from "@kedge/kedge/tensor";
  * import { assertEquals } from "@std/assert";
  *
  * using device = openDevice("cpu");

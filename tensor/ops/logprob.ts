@@ -31,10 +31,7 @@ export interface LogProb extends Readonly<Record<string, Value>> {
  *
  * @example
  * ```ts
- * import { openDevice } from "../../ffi/open.ts";
- * import { Tape } from "../tape.ts";
- * import { Tensor } from "../tensor.ts";
- * import { logProb } from "./logprob.ts";
+ * import { logProb, openDevice, Tape, Tensor } from "@kedge/kedge/tensor";
  * import { assertAlmostEquals } from "@std/assert";
  *
  * using device = openDevice("cpu");
@@ -84,10 +81,7 @@ export function logProb(logits: Value, options: LogProbOptions): LogProb {
  *
  * @example
  * ```ts
- * import { openDevice } from "../../ffi/open.ts";
- * import { Tape } from "../tape.ts";
- * import { Tensor } from "../tensor.ts";
- * import { linearLogProb } from "./logprob.ts";
+ * import { linearLogProb, openDevice, Tape, Tensor } from "@kedge/kedge/tensor";
  * import { assertAlmostEquals } from "@std/assert";
  *
  * using device = openDevice("cpu");

@@ -12,10 +12,7 @@ import { checkAlike, dense, emptyLike } from "./place.ts";
  *
  * @example
  * ```ts
- * import { openDevice } from "../../ffi/open.ts";
- * import { Tape } from "../tape.ts";
- * import { Tensor } from "../tensor.ts";
- * import { rmsnorm } from "./norm.ts";
+ * import { openDevice, rmsnorm, Tape, Tensor } from "@kedge/kedge/tensor";
  * import { assertEquals } from "@std/assert";
  *
  * using device = openDevice("cpu");
@@ -89,10 +86,7 @@ export interface AddRmsnorm extends Readonly<Record<string, Value>> {
  *
  * @example
  * ```ts
- * import { openDevice } from "../../ffi/open.ts";
- * import { Tape } from "../tape.ts";
- * import { Tensor } from "../tensor.ts";
- * import { addRmsnorm } from "./norm.ts";
+ * import { addRmsnorm, openDevice, Tape, Tensor } from "@kedge/kedge/tensor";
  * import { assertEquals } from "@std/assert";
  *
  * using device = openDevice("cpu");

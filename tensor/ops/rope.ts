@@ -8,8 +8,7 @@ import { emptyLike, inPlace } from "./place.ts";
  *
  * @example
  * ```ts
- * import { openDevice } from "../../ffi/open.ts";
- * import { RopeTable } from "./rope.ts";
+ * import { openDevice, RopeTable } from "@kedge/kedge/tensor";
  * import { assertEquals } from "@std/assert";
  *
  * using device = openDevice("cpu");
@@ -61,10 +60,7 @@ export class RopeTable implements Disposable {
  *
  * @example
  * ```ts
- * import { openDevice } from "../../ffi/open.ts";
- * import { Tape } from "../tape.ts";
- * import { Tensor } from "../tensor.ts";
- * import { rope, RopeTable } from "./rope.ts";
+ * import { openDevice, rope, RopeTable, Tape, Tensor } from "@kedge/kedge/tensor";
  * import { assertAlmostEquals } from "@std/assert";
  *
  * using device = openDevice("cpu");

@@ -13,10 +13,7 @@ import { inPlace } from "./place.ts";
  *
  * @example
  * ```ts
- * import { openDevice } from "../../ffi/open.ts";
- * import { Tape } from "../tape.ts";
- * import { Tensor } from "../tensor.ts";
- * import { gatherRows } from "./rows.ts";
+ * import { gatherRows, openDevice, Tape, Tensor } from "@kedge/kedge/tensor";
  * import { assertEquals } from "@std/assert";
  *
  * using device = openDevice("cpu");
@@ -56,10 +53,7 @@ export function gatherRows(table: Value, index: Tensor): Value {
  *
  * @example
  * ```ts
- * import { openDevice } from "../../ffi/open.ts";
- * import { Tape } from "../tape.ts";
- * import { Tensor } from "../tensor.ts";
- * import { scatterRows } from "./rows.ts";
+ * import { openDevice, scatterRows, Tape, Tensor } from "@kedge/kedge/tensor";
  * import { assertEquals } from "@std/assert";
  *
  * using device = openDevice("cpu");
@@ -118,10 +112,7 @@ export function scatterRows(base: Value, options: { rows: Value; index: Tensor; 
  *
  * @example
  * ```ts
- * import { openDevice } from "../../ffi/open.ts";
- * import { Tape } from "../tape.ts";
- * import { Tensor } from "../tensor.ts";
- * import { concatRows } from "./rows.ts";
+ * import { concatRows, openDevice, Tape, Tensor } from "@kedge/kedge/tensor";
  * import { assertEquals } from "@std/assert";
  *
  * using device = openDevice("cpu");

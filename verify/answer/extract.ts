@@ -172,7 +172,7 @@ export interface ExtractOptions {
  * @returns The answer, or undefined if none was found. It may be longer than a verifier grades.
  * @example
  * ```ts
- * import { extractAnswer } from "./extract.ts";
+ * import { extractAnswer } from "@kedge/kedge/rewards";
  * import { assertEquals } from "@std/assert";
  *
  * assertEquals(extractAnswer("So \\boxed{\\frac{1}{2}}."), { answer: "\\frac{1}{2}", source: "box" });
@@ -191,7 +191,7 @@ export function extractAnswer(response: string, options: ExtractOptions = {}): E
  *
  * @example
  * ```ts
- * import { extractAnswers } from "./extract.ts";
+ * import { extractAnswers } from "@kedge/kedge/rewards";
  * import { assertEquals } from "@std/assert";
  *
  * const found = [...extractAnswers("It is \\boxed{2}.\n\nThe answer is 3. That is all.")];

@@ -48,7 +48,7 @@ export interface Choices {
  *
  * @example
  * ```ts
- * import { choicesOf } from "./labels.ts";
+ * import { choicesOf } from "@kedge/kedge/rewards";
  * import { assertEquals } from "@std/assert";
  *
  * assertEquals(choicesOf(["A. 10", "B. 12"]), { texts: ["10", "12"], labels: ["A", "B"] });

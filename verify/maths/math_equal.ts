@@ -346,7 +346,7 @@ function readings(answer: string, letterUnits: LetterUnits): Answer[] {
  *
  * @example
  * ```ts
- * import { MathAnswer, MathTruth } from "./math_equal.ts";
+ * import { MathAnswer, MathTruth } from "@kedge/kedge/rewards";
  * import { assertEquals } from "@std/assert";
  *
  * const answer = new MathAnswer(" 0.5 ");
@@ -389,7 +389,7 @@ export class MathAnswer {
  *
  * @example
  * ```ts
- * import { MathTruth } from "./math_equal.ts";
+ * import { MathTruth } from "@kedge/kedge/rewards";
  * import { assertEquals } from "@std/assert";
  *
  * const truth = new MathTruth("\\frac{\\sqrt{2}}{2}");
@@ -431,7 +431,7 @@ export class MathTruth {
  * @param answers `truth` and `answer`, already extracted, in LaTeX, Unicode or plain text.
  * @example
  * ```ts
- * import { mathEqual } from "./math_equal.ts";
+ * import { mathEqual } from "@kedge/kedge/rewards";
  * import { assertEquals } from "@std/assert";
  *
  * assertEquals(mathEqual({ truth: "\\frac{3}{4}", answer: "0.75" }), true);

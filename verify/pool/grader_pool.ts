@@ -90,7 +90,7 @@ const CHUNK = 8;
  *
  * @example
  * ```ts
- * import { GraderPool, planReward } from "../mod.ts";
+ * import { GraderPool, planReward } from "@kedge/kedge/rewards";
  * import { assertEquals } from "@std/assert";
  *
  * await using pool = new GraderPool(planReward("math", import.meta.url), { workers: 1 });
