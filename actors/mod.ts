@@ -2,19 +2,22 @@
  * A whole run, and the parts that it is made of: the configuration, checkpoints, metrics, evaluation, and actors. An actor is a thread that owns tensors and
  * answers messages one after the other.
  *
- * @example A run that is cut to one step, with its metrics as they come
+ * @example A configuration, what it comes to, and answers evaluated. `train` of `@kedge/kedge` is a whole run.
  * ```ts
- * import { train } from "@kedge/kedge/actors";
+ * import { derived, evaluate, loadConfig } from "@kedge/kedge/actors";
  * import { assertEquals } from "@std/assert";
  *
- * const runDir = Deno.makeTempDirSync();
- * const short = ["sft.steps=1", "sft.batchSize=2", "sft.warmupSteps=1", "trainer.maxSteps=1", "data.rolloutBatchSize=2", "rollout.n=2", "val.limit=2"];
- * const steps: unknown[] = [];
- * const { state } = await train({ sets: [...short, `runDir=${runDir}`, "device=cpu", "data.maxResponseLength=4"] }, {
- *   onEvent: (event) => event.kind === "metrics" && steps.push(event.line["step"]),
+ * const { config } = loadConfig({ sets: ["rollout.n=4", "data.rolloutBatchSize=16"] }); // or { file: "train.jsonc" }
+ * assertEquals(derived(config, undefined).numbers.samples, 64); // with a model's sizes, also its memory
+ *
+ * // In the place of an engine (`engineGenerate`) and of a GraderPool: doubles, and a rule.
+ * const { overall, predictions } = await evaluate({
+ *   questions: [{ id: "a", prompt: 2, input: { truth: 4 } }, { id: "b", prompt: 3, input: { truth: 9 } }],
+ *   generate: (prompts) => Promise.resolve(prompts.map((x) => [{ text: `${x + x}`, tokens: 1, finish: "stop" }])),
+ *   pool: { grade: (inputs) => Promise.resolve(inputs.map(({ response, truth }) => ({ overall: response === `${truth}` ? 1 : 0, parts: {} }))) },
  * });
- * assertEquals([state, steps.at(-1)], ["done", 1]);
- * Deno.removeSync(runDir, { recursive: true });
+ * assertEquals(predictions.map(({ accuracy }) => accuracy), [1, 0]);
+ * assertEquals(overall.estimates["accuracy"]!.value, 0.5);
  * ```
  *
  * @module

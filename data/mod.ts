@@ -27,9 +27,9 @@ export { type Download, downloadDataset, type HubId, type HubOptions, parseHubId
 export { fetchModel, findModel, type FoundModel, type ModelId, type ModelOptions, parseModelId } from "./hub/model.ts";
 export type { HubAccess } from "./hub/settings.ts";
 export { type FileOptions, JsonLinesDataset } from "./json_lines.ts";
-export * from "./open.ts";
+export { openDataset, type OpenOptions } from "./open.ts";
 export * from "./parquet.ts";
-export * from "./prompt_format.ts";
+export { INSTRUCTIONS, type PromptFormat, surround, type Surroundings, surroundings } from "./prompt_format.ts";
 export type { AllowRemote } from "./remote.ts";
 export * from "./quarantine.ts";
 export * from "./sample.ts";

@@ -7,7 +7,7 @@
  *
  * @module
  */
-import { train } from "../mod.ts";
+import { train } from "@kedge/kedge";
 
 const stop = new AbortController(), interrupt = () => stop.abort();
 Deno.addSignalListener("SIGINT", interrupt);

@@ -22,7 +22,7 @@ import {
   Segments,
   swiglu,
   Tensor,
-} from "../mod.ts";
+} from "@kedge/kedge/tensor";
 import { descend, Weights } from "./weights.ts";
 
 const [VOCAB, DIM, HEADS, LENGTH, BATCH, STEPS] = [16, 64, 4, 16, 16, 500];

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import type { RewardInput, RewardValue } from "../verify/mod.ts";
+import type { RewardInput, RewardValue } from "@kedge/kedge/rewards";
 
 /** 1 for a response of at most `words` words (default 100), less in proportion beyond; its second part says how many there are. */
 export default function brevity(input: RewardInput, options: Readonly<Record<string, unknown>>): RewardValue {

@@ -7,7 +7,9 @@
  *
  * @module
  */
-import { detectAtrl, Engine, openDevice, Processor, Responses, Tensor, TokenStream, VisionLanguageModel } from "../mod.ts";
+import { Engine, Processor, TokenStream, VisionLanguageModel } from "@kedge/kedge/model";
+import { detectAtrl, Responses } from "@kedge/kedge/rl";
+import { openDevice, Tensor } from "@kedge/kedge/tensor";
 
 const [folder, picture, question, maxTokens = "64"] = Deno.args;
 if (folder === undefined || picture === undefined || question === undefined) {

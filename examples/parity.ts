@@ -5,7 +5,7 @@
  *
  * @module
  */
-import { AdamW, type Device, gelu, linear, logProb, openDevice, Random, Tensor } from "../mod.ts";
+import { AdamW, type Device, gelu, linear, logProb, openDevice, Random, Tensor } from "@kedge/kedge/tensor";
 import { descend, Weights } from "./weights.ts";
 
 /** Trains on all 16 cases. @returns The last loss: mean negative log-probability, in nats. */

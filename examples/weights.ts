@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { type Device, Parameter, type Random, scale, sum, Tape, Tensor, type Value } from "../mod.ts";
+import { type Device, Parameter, type Random, scale, sum, Tape, Tensor, type Value } from "@kedge/kedge/tensor";
 
 /** Parameters made as they are named; freed together. */
 export class Weights implements Disposable {

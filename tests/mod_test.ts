@@ -37,6 +37,37 @@ Deno.test("importing the library needs no permission", async () => {
   assertEquals([code, stderr], [0, ""]);
 });
 
+Deno.test("a script in another folder imports the entry points through the checkout's configuration", async () => {
+  const folder = Deno.makeTempDirSync();
+  try {
+    const names = Object.keys(EXPORTS).map((name) => `@kedge/kedge${name.slice(1)}`);
+    const source = `${names.map((name, i) => `import * as entry${i} from "${name}";`).join("\n")}
+      console.log([${names.map((_, i) => `entry${i}`)}].map((entry) => Object.keys(entry).length > 0).join());`;
+    Deno.writeTextFileSync(`${folder}/script.ts`, source);
+    const { stdout, stderr } = await runDeno(["run", "--no-prompt", `--config=${ROOT}/deno.json`, "script.ts"], { cwd: folder });
+    assertEquals([stdout, stderr], [`${names.map(() => true).join()}\n`, ""]);
+  } finally {
+    Deno.removeSync(folder, { recursive: true });
+  }
+});
+
+Deno.test("a name that has moved is what it is at its new place, and the front page does not list it", async () => {
+  const front = await import("../mod.ts") as Record<string, unknown>;
+  const places = Object.keys(EXPORTS).filter((name) => name !== "." && name !== "./control").map((name) => name.slice(2));
+  const listed = new Set((await exportsOf("mod.ts")).map(({ name }) => name));
+  let moved = 0;
+  for (const place of places) {
+    // deno-lint-ignore no-await-in-loop -- a few modules that are loaded already
+    const [old, entry] = await Promise.all([import(`../deprecated/${place}.ts`), import(`../${EXPORTS[`./${place}`]}`)]);
+    const text = Deno.readTextFileSync(`${ROOT}/deprecated/${place}.ts`);
+    const renamed = new Map([...text.matchAll(/const (\w+): typeof \w+\.(\w+)/g)].map(([, name, now]) => [name!, now!]));
+    assertEquals([...renamed.keys()].sort(), Object.keys(old).sort());
+    for (const [name, now] of renamed) assertEquals([name, front[name] === entry[now], listed.has(name)], [name, true, false]);
+    moved += renamed.size;
+  }
+  assertEquals([moved > 100, listed.size < 60], [true, true]);
+});
+
 Deno.test("every exported function and class has an example that asserts", async () => {
   const symbols = (await Promise.all(ENTRIES.map(exportsOf))).flat();
   assertEquals(withoutExample(symbols), []);

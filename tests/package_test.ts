@@ -12,8 +12,9 @@ CpuDevice.open()[Symbol.dispose](); // its objects are used below; and a library
 /** A kernel source that is served with an additional comment, so that its library differs from this checkout's. */
 const CHANGED = "kernels/cpu/bias.cpp";
 
-/** The source of a user's worker. PACKAGE is replaced by the package's address. */
-const WORKER = `import { serveActor, Tensor } from "PACKAGE";
+/** The source of a user's worker. */
+const WORKER = `import { serveActor } from "@kedge/kedge/actors";
+import { Tensor } from "@kedge/kedge/tensor";
 serveActor(({ memory }) => ({
   handle: ({ x }, turn) => turn.move(Tensor.from(memory.host, turn.borrow(x).toFloats().map((a) => 2 * a))),
 }));
@@ -42,7 +43,7 @@ const doubler = await spawn("doubler", new URL("./worker.ts", import.meta.url));
 const handle = await doubler.peer.request((carrier) => ({ type: "double", x: carrier.lend(mail) }));
 using doubled = memory.account("cpu").receive(handle);
 await doubler.close();
-const own = await spawn("anchor_detector", new URL("./actors/anchor_detector/worker.ts", "PACKAGE"));
+const own = await spawn("anchor_detector", new URL("./actors/anchor_detector/worker.ts", import.meta.resolve("@kedge/kedge")));
 await own.close();
 
 await using pool = new GraderPool(planReward({ parts: {
@@ -52,9 +53,8 @@ await using pool = new GraderPool(planReward({ parts: {
 const graded = await pool.grade([{ response: "\\\\boxed{0.5}", truth: "1/2" }, { response: "3", truth: "2" }]);
 
 const sets = ["device=cpu", "sft.steps=1", "sft.batchSize=2", "sft.warmupSteps=1", "data.rolloutBatchSize=2", "rollout.n=2", "val.limit=2"];
-const { state } = await kedge.train({ sets: [...sets, "data.maxResponseLength=6", "trainer.maxSteps=1"] });
+const { state } = await train({ sets: [...sets, "data.maxResponseLength=6", "trainer.maxSteps=1"] });
 
-const { dashboardPage, RunController, serveControl } = await import(new URL("./control/mod.ts", "PACKAGE").href);
 await using control = new RunController({ sets });
 await using server = serveControl(control, { port: 0, page: dashboardPage() });
 const page = await (await fetch(server.url)).text();
@@ -109,10 +109,12 @@ Deno.test("the published package builds, trains, spawns actors and grades from H
       cwd: folder,
     });
     assertEquals(linked.code, 0, linked.stderr);
-    const url = `http://${served.host}/mod.ts`;
-    for (const [name, text] of Object.entries({ "main.ts": PROGRAM, "worker.ts": WORKER, "reward.ts": REWARD })) {
-      Deno.writeTextFileSync(`${folder}/project/${name}`, text.replaceAll("PACKAGE", url));
-    }
+    const entries = Object.entries((JSON.parse(Deno.readTextFileSync(`${ROOT}/deno.json`)) as { exports: Record<string, string> }).exports);
+    const imports = Object.fromEntries(
+      entries.map(([name, path]) => [`@kedge/kedge${name.slice(1)}`, `http://${served.host}${path.slice(1)}`]),
+    );
+    const texts = { "main.ts": PROGRAM, "worker.ts": WORKER, "reward.ts": REWARD, "deno.json": JSON.stringify({ imports }) };
+    for (const [name, text] of Object.entries(texts)) Deno.writeTextFileSync(`${folder}/project/${name}`, text);
     const { code, stdout, stderr } = await runDeno([
       ...["run", "--quiet", "--no-prompt", "--lock=deno.lock", "--frozen=false", `--allow-import=${served.host}`],
       ...flagsOf(together(PACKAGE_USER, { write: [folder, cacheFolder()] })),

@@ -81,7 +81,7 @@ const worker = self as unknown as {
  * import { assertEquals } from "@std/assert";
  *
  * // A worker's module: `serveActor(({ options }) => ({ handle: ({ x }) => options.factor * x }));`
- * const source = `import { serveActor } from "${import.meta.resolve("./serve.ts")}";
+ * const source = `import { serveActor } from "${import.meta.resolve("@kedge/kedge/actors")}";
  * serveActor(({ options }) => ({ handle: ({ x }) => options.factor * x }));`;
  *
  * using device = CpuDevice.open();
