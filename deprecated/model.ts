@@ -130,6 +130,12 @@ export type EngineLimits = model.EngineLimits;
 export type EngineStats = model.EngineStats;
 /** @deprecated Import it from `@kedge/kedge/model`.
  * @ignore */
+export type Expand = model.Expand;
+/** @deprecated Import it from `@kedge/kedge/model`.
+ * @ignore */
+export type Expansion = model.Expansion;
+/** @deprecated Import it from `@kedge/kedge/model`.
+ * @ignore */
 export type Finish = model.Finish;
 /** @deprecated Import it from `@kedge/kedge/model`.
  * @ignore */

@@ -4,8 +4,8 @@
  *
  * @example
  * ```ts
- * import { type Address, plus } from "./address.ts";
- * import { openDevice } from "./open.ts";
+ * import { type Address, openDevice } from "@kedge/kedge/tensor";
+ * import { plus } from "./address.ts";
  * import { assertEquals } from "@std/assert";
  *
  * using device = openDevice("cpu");

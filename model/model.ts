@@ -217,7 +217,8 @@ export class VisionLanguageModel implements Disposable {
  *
  * @example
  * ```ts
- * import { Qwen25VL, VisionLanguageModel } from "./model.ts";
+ * import { VisionLanguageModel } from "@kedge/kedge/model";
+ * import { Qwen25VL } from "./model.ts";
  * import { assertEquals } from "@std/assert";
  *
  * assertEquals(Qwen25VL, VisionLanguageModel);

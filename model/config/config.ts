@@ -22,7 +22,7 @@ export type { Json } from "./folder_files.ts";
  *
  * @example
  * ```ts
- * import { parseConfig } from "../config/config.ts";
+ * import { parseConfig } from "@kedge/kedge/model";
  * import { assertEquals, assertThrows } from "@std/assert";
  *
  * const config = parseConfig({ model_type: "qwen2_5_vl", hidden_size: 3584, num_attention_heads: 28, num_key_value_heads: 4, vision_config: { hidden_size: 1280 } });
@@ -53,9 +53,7 @@ export function parseConfig(json: unknown, options: { path?: string; generation?
  *
  * @example
  * ```ts
- * import { configToJson } from "./config_writer.ts";
- * import { presetConfig } from "../config/presets.ts";
- * import { readConfig } from "./config_file.ts";
+ * import { configToJson, presetConfig, readConfig } from "@kedge/kedge/model";
  * import { assertEquals } from "@std/assert";
  *
  * const tokens = { image: 90, video: 91, visionStart: 92, visionEnd: 93, eos: [94], bos: 94, pad: 94 };
@@ -80,7 +78,7 @@ export function readConfig(folder: string): ModelConfig {
  *
  * @example
  * ```ts
- * import { configToJson, parseConfig } from "../config/config.ts";
+ * import { configToJson, parseConfig } from "@kedge/kedge/model";
  * import { assertEquals } from "@std/assert";
  *
  * const original = { model_type: "qwen2_5_vl", hidden_size: 3584, num_attention_heads: 28, num_key_value_heads: 4, vision_config: { hidden_size: 1280 } };

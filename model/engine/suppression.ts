@@ -27,14 +27,8 @@ export function defaultSuppress(config: ModelConfig): number[] {
  *
  * @example
  * ```ts
-<<<<<<< HEAD
- * import { openDevice } from "../../ffi/open.ts";
- * import { suppressionMask } from "./suppression.ts";
- * import type { ModelParts } from "../family.ts";
-=======
  * import { type ModelParts, suppressionMask } from "@kedge/kedge/model";
  * import { openDevice } from "@kedge/kedge/tensor";
->>>>>>> 6e90a79 (Examples import the package by its name, as a user would)
  * import { assertEquals } from "@std/assert";
  *
  * using device = openDevice("cpu");

@@ -75,33 +75,8 @@ function child(section: Json, key: string): Json {
   return (section[key] ??= {}) as Json;
 }
 
-<<<<<<< HEAD
 /** Changes the object of a file, which holds `before`, so that it holds `after`; its layout and its other keys stay. */
 export function change(json: Json, { before, after }: { before: ModelConfig; after: ModelConfig }): void {
-=======
-/**
- * The object of a config.json.
- *
- * @param options `original`: the object of the file that the config was read from; its layout and its other keys are kept, and only what differs is
- *   changed. Default: the hub's flat layout. The ids that end a response are generation_config.json's matter; here stands the first of them.
- * @throws {KedgeError} `BadCheckpoint` where `original` is no config that {@linkcode parseConfig} reads.
- *
- * @example
- * ```ts
- * import { configToJson, parseConfig } from "@kedge/kedge/model";
- * import { assertEquals } from "@std/assert";
- *
- * const original = { model_type: "qwen2_5_vl", hidden_size: 3584, num_attention_heads: 28, num_key_value_heads: 4, vision_config: { hidden_size: 1280 } };
- * const config = parseConfig(original);
- * assertEquals(configToJson(config, { original }), original);
- * assertEquals(configToJson(config)["rope_scaling"], { type: "mrope", mrope_section: [16, 24, 24] });
- * ```
- */
-export function configToJson(config: ModelConfig, options: { original?: Json } = {}): Json {
-  if (!options.original) return flat(config);
-  const json = structuredClone(options.original);
-  const before = parseConfig(json, { generation: { "eos_token_id": [...config.tokens.eos] } });
->>>>>>> 6e90a79 (Examples import the package by its name, as a user would)
   const nested = json["text_config"] as Json | undefined, text = nested || json;
   // Files of some versions hold the decoder's keys twice.
   const setText = (keys: readonly string[], value: unknown) => {

@@ -21,7 +21,7 @@ import { visualSpans } from "../visual_spans.ts";
  * @example
  * ```ts
  * import { promptPositions } from "./positions.ts";
- * import type { ModelConfig } from "../config/types.ts";
+ * import type { ModelConfig } from "@kedge/kedge/model";
  * import { assertEquals } from "@std/assert";
  *
  * const config = { tokens: { image: 90, video: 91 }, vision: { mergeSize: 2, tokensPerSecond: 2 } } as ModelConfig;
@@ -66,7 +66,7 @@ export function promptPositions(prompt: Prompt, config: ModelConfig): PromptPosi
  * @example
  * ```ts
  * import { textRope } from "./positions.ts";
- * import type { TextConfig } from "../config/types.ts";
+ * import type { TextConfig } from "@kedge/kedge/model";
  * import { assertEquals } from "@std/assert";
  *
  * const { axis, invFreq } = textRope({ headDim: 8, mropeSection: [2, 1, 1], ropeTheta: 10000 } as unknown as TextConfig);

@@ -27,7 +27,7 @@ export interface VisionLayout {
  * @example
  * ```ts
  * import { visionLayout } from "./vision_layout.ts";
- * import type { VisionConfig } from "../config/types.ts";
+ * import type { VisionConfig } from "@kedge/kedge/model";
  * import { assertEquals } from "@std/assert";
  *
  * // Windows of 2 x 2 merged tokens over a picture of 1 x 3.
