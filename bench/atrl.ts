@@ -161,7 +161,7 @@ function record(): void {
   const recorders = flat.map(() => new Recorder());
   for (let step = 0; step < response; step++) {
     for (const [i, recorder] of recorders.entries()) {
-      recorder.look({ numbers, mass: 2 * i, profile: 2 * flat.length + i * regions, regions });
+      recorder.addAttention({ numbers, mass: 2 * i, profile: 2 * flat.length + i * regions, regions });
     }
   }
   for (const recorder of recorders) recorder.finish("length", map);

@@ -3,7 +3,7 @@ import type { RegionMap } from "../regions.ts";
 /** Why a sequence ended: a stop token or text, its length, or the caller. */
 export type Finish = "stop" | "length" | "aborted";
 
-/** One answer. Arrays have an element a token. */
+/** One answer. Each array has one element for each token. */
 export interface Completion {
   /** Token ids, the stop token included. */
   readonly tokens: Int32Array<ArrayBuffer>;
@@ -15,7 +15,10 @@ export interface Completion {
   readonly entropies: Float32Array<ArrayBuffer>;
   /** Why it ended. */
   readonly finish: Finish;
-  /** Attention on visual tokens as a share of that on all but the sinks, in [0, 1]. NaN for a token that was cut off before its row was seen (row "self"). */
+  /**
+   * The share of each token's attention that falls on visual tokens, of all that does not fall on sinks, in [0, 1]. NaN for a token whose own row was never
+   * forwarded (row "self", and the sequence was aborted).
+   */
   readonly connectivity?: Float32Array<ArrayBuffer>;
   /** The same by region: [tokens, regions]. */
   readonly profile?: Float32Array<ArrayBuffer>;
@@ -23,27 +26,27 @@ export interface Completion {
   readonly regions?: RegionMap;
 }
 
-/** A token as it came. */
+/** A token that a sequence drew. */
 export interface TokenEvent {
-  /** Tells it from an end. */
+  /** Distinguishes it from an end. */
   readonly type: "token";
-  /** Which prompt of the call, and which of its samples. */
+  /** Index of the prompt in the call. */
   readonly prompt: number;
-  /** Which of the prompt's samples. */
+  /** Index of the sample among the prompt's. */
   readonly sample: number;
-  /** Its place in the response. */
+  /** Its index in the response. */
   readonly index: number;
   /** Its id. */
   readonly token: number;
-  /** As of {@linkcode Completion.logprobs}. */
+  /** Its log-probability: see {@linkcode Completion.logprobs}. */
   readonly logprob: number;
-  /** As of {@linkcode Completion.filteredLogprobs}. */
+  /** The same after the filters: see {@linkcode Completion.filteredLogprobs}. */
   readonly filteredLogprob: number;
-  /** As of {@linkcode Completion.entropies}. */
+  /** Entropy of its distribution: see {@linkcode Completion.entropies}. */
   readonly entropy: number;
 }
 
-/** What a stream yields: each token once, in the order of its sequence, and each sequence's end. */
+/** An item of a stream: each token once, in the order of its sequence, and the end of each sequence. */
 export type GenerationEvent = TokenEvent | {
   readonly type: "end";
   readonly prompt: number;
@@ -51,7 +54,7 @@ export type GenerationEvent = TokenEvent | {
   readonly completion: Completion;
 };
 
-/** A token's numbers as the kernel gave them. */
+/** A drawn token with its numbers, as the kernel gives them. */
 export interface Draw {
   readonly token: number;
   readonly logprob: number;
@@ -59,22 +62,22 @@ export interface Draw {
   readonly entropy: number;
 }
 
-/** Where among numbers a row's sums over the chosen layers stand: kedge_decode_attention's two masses, and its profile. */
-export interface Look {
+/** Attention of one row, summed over the chosen layers, as kedge_decode_attention gives it: where its two masses and its profile begin in `numbers`. */
+export interface RowAttention {
   readonly numbers: Float32Array;
   readonly mass: number;
   readonly profile: number;
   readonly regions: number;
 }
 
-/** A completion in the making. */
+/** Collects the tokens of a sequence into a completion. */
 export class Recorder {
   readonly tokens: number[] = [];
   readonly #logprobs: number[] = [];
   readonly #filtered: number[] = [];
   readonly #entropies: number[] = [];
   readonly #masses: number[] = [];
-  #profiles = new Float32Array(); // [looks and room for more, regions]
+  #profiles = new Float32Array(); // [rows and room for more, regions]
 
   /** Notes a token. */
   add({ token, logprob, filteredLogprob, entropy }: Draw): void {
@@ -84,8 +87,11 @@ export class Recorder {
     this.#entropies.push(entropy);
   }
 
-  /** Notes what the next token's row saw. It copies: a step makes one of these for every row, where small arrays would cost more than the numbers in them. */
-  look({ numbers, mass, profile, regions }: Look): void {
+  /**
+   * Notes the attention of the next token's row. The numbers are copied into arrays that grow: a small array for each row would cost more than the numbers
+   * in it.
+   */
+  addAttention({ numbers, mass, profile, regions }: RowAttention): void {
     const all = numbers[mass + 1]!, row = this.#masses.length, end = (row + 1) * regions;
     this.#masses.push(all > 0 ? numbers[mass]! / all : 0);
     if (end > this.#profiles.length) {
@@ -109,9 +115,9 @@ export class Recorder {
     };
     if (!regions) return plain;
     const connectivity = new Float32Array(length).fill(NaN), profile = new Float32Array(length * regions.regions).fill(NaN);
-    const looks = Math.min(length, this.#masses.length);
-    connectivity.set(this.#masses.slice(0, looks));
-    profile.set(this.#profiles.subarray(0, looks * regions.regions));
+    const rows = Math.min(length, this.#masses.length);
+    connectivity.set(this.#masses.slice(0, rows));
+    profile.set(this.#profiles.subarray(0, rows * regions.regions));
     return { ...plain, connectivity, profile, regions };
   }
 }

@@ -5,7 +5,7 @@ import type { ConnectivityOptions } from "../connectivity.ts";
 import { chosenLayers } from "../regions.ts";
 import type { ModelParts } from "../family.ts";
 import { Block } from "./block.ts";
-import type { Draw, Look } from "./completion.ts";
+import type { Draw, RowAttention } from "./completion.ts";
 import type { InferenceDecoder } from "./inference_decoder.ts";
 import { ATTENTION_SCRATCH, MAX_REGIONS } from "./limits.ts";
 import type { Sequence } from "./sequence.ts";
@@ -19,19 +19,19 @@ export function decodeSizes(sequences: number) {
     /** { own_start, own_len } of kedge_decode_attention. */
     own: 2 * sequences,
     groups: 4 * sequences,
-    /** Of each draw: its row among the final hidden states. */
+    /** The row of each draw in the final hidden states. */
     picks: sequences,
     temperature: sequences,
     topK: sequences,
     topP: sequences,
     minP: sequences,
     keys: 4 * sequences,
-    places: sequences,
+    indices: sequences,
   };
 }
 
 /** Rows [start, end) of a step that one attention call serves. */
-interface Call {
+interface AttentionCall {
   readonly start: number;
   readonly end: number;
   /** Entries [first, end) of the table `groups`. */
@@ -44,20 +44,20 @@ interface Call {
 }
 
 /** Draws [start, end) of a step that one kedge_sample call serves. */
-interface Run {
+interface SampleCall {
   readonly start: number;
   readonly end: number;
   /** Slot of the mask, -1 for none. */
   readonly mask: number;
 }
 
-/** What a step gave: of each sequence that drew its token, of each decoded row what it saw, which the next step overwrites. */
+/** The results of a step: a drawn token for each sequence that goes on, and the attention of each decoded row, which the next step overwrites. */
 interface Step {
   readonly draws: readonly { readonly sequence: Sequence; readonly draw: Draw }[];
-  readonly looks: readonly { readonly sequence: Sequence; readonly look: Look }[];
+  readonly attentions: readonly { readonly sequence: Sequence; readonly attention: RowAttention }[];
 }
 
-/** A token for every sequence. */
+/** Decodes one token of every sequence. */
 export class Decode {
   readonly #model: ModelParts;
   readonly #decoder: InferenceDecoder;
@@ -66,7 +66,7 @@ export class Decode {
   readonly #results: Float32Array<ArrayBuffer>;
   readonly #layers = new WeakMap<ConnectivityOptions, readonly boolean[]>();
 
-  /** A decode of at most so many sequences. */
+  /** @param limits `sequences`: most sequences of a step. */
   constructor(model: ModelParts, decoder: InferenceDecoder, { sequences }: { sequences: number }) {
     this.#model = model;
     this.#decoder = decoder;
@@ -76,16 +76,16 @@ export class Decode {
   }
 
   /**
-   * Runs the last token of each of `rows`, and draws a token for each that goes on and for each of `fresh`.
+   * Forwards the last token of each sequence in `rows`, then draws a token for each of them that goes on and for each sequence in `fresh`.
    *
-   * @param rows Sequences with a token at least, those of one `order` and of one prefix together.
-   * @param fresh Sequences without one, whose prompts are read.
+   * @param rows Sequences that have a token. Those with the same connectivity options stand together, and among them those of one prefix.
+   * @param fresh Sequences without a token, whose prompts are in the cache.
    */
   run(rows: readonly Sequence[], fresh: readonly Sequence[]): Step {
     const calls = this.#fillRows(rows);
     const drawing = [...rows.entries()].filter(([, { ended }]) => !ended).map(([row, sequence]) => ({ sequence, row }));
-    for (const sequence of fresh) drawing.push({ sequence, row: this.#sequences + sequence.prefix.place.slot });
-    drawing.sort((a, b) => a.sequence.prefix.place.mask - b.sequence.prefix.place.mask);
+    for (const sequence of fresh) drawing.push({ sequence, row: this.#sequences + sequence.prefix.slots.slot });
+    drawing.sort((a, b) => a.sequence.prefix.slots.mask - b.sequence.prefix.slots.mask);
     const runs = this.#fillDraws(drawing);
     this.#block.write(this.#model.device);
     if (rows.length > 0) this.#forward(rows.length, calls);
@@ -93,15 +93,15 @@ export class Decode {
     return this.#read(rows, drawing.map(({ sequence }) => sequence), calls);
   }
 
-  #fillRows(rows: readonly Sequence[]): Call[] {
+  #fillRows(rows: readonly Sequence[]): AttentionCall[] {
     const { ints } = this.#block;
-    const calls: Call[] = [];
+    const calls: AttentionCall[] = [];
     let start = 0, group = 0;
     while (start < rows.length) {
       const { job } = rows[start]!.prefix, options = job.plan.connectivity;
       const firstGroup = group;
       let end = start, maxPrefix = 0, maxOwn = 0, regions = 0;
-      while (end < rows.length && rows[end]!.prefix.job.look === job.look) {
+      while (end < rows.length && rows[end]!.prefix.job.connectivityKey === job.connectivityKey) {
         const { prefix, length: own, start: ownStart, recorder } = rows[end]!;
         const longest = [
           Math.max(maxPrefix, prefix.length),
@@ -116,7 +116,7 @@ export class Decode {
         ints.own[2 * end] = ownStart;
         ints.own[2 * end + 1] = own;
         if (end === start || rows[end - 1]!.prefix !== prefix) {
-          ints.groups.set([prefix.place.start, prefix.length, end - start, end - start], 4 * group++);
+          ints.groups.set([prefix.slots.start, prefix.length, end - start, end - start], 4 * group++);
         }
         end++;
         ints.groups[4 * (group - 1) + 3] = end - start;
@@ -135,7 +135,7 @@ export class Decode {
     return calls;
   }
 
-  /** Rows that a call may have, for its scratch on CUDA. */
+  /** Most rows of a call, so that its scratch on CUDA stays small. */
   #callRows(prefix: number, own: number, regions: number): number {
     if (this.#model.device.kind === "cpu") return Infinity;
     const { heads, headDim } = this.#model.config.text;
@@ -149,11 +149,11 @@ export class Decode {
     return layers;
   }
 
-  #fillDraws(drawing: readonly { sequence: Sequence; row: number }[]): Run[] {
+  #fillDraws(drawing: readonly { sequence: Sequence; row: number }[]): SampleCall[] {
     const { ints, floats } = this.#block;
-    const runs: Run[] = [];
+    const runs: SampleCall[] = [];
     for (const [i, { sequence, row }] of drawing.entries()) {
-      const { plan, place: { mask } } = sequence.prefix;
+      const { plan, slots: { mask } } = sequence.prefix;
       ints.picks[i] = row;
       floats.temperature[i] = plan.temperature;
       ints.topK[i] = plan.topK;
@@ -163,7 +163,7 @@ export class Decode {
       ints.keys[4 * i + 1] = plan.seed[1];
       ints.keys[4 * i + 2] = sequence.words[0];
       ints.keys[4 * i + 3] = sequence.words[1];
-      ints.places[i] = sequence.length;
+      ints.indices[i] = sequence.length;
       const last = runs.at(-1);
       if (last?.mask === mask) runs[runs.length - 1] = { ...last, end: i + 1 };
       else runs.push({ start: i, end: i + 1, mask });
@@ -171,18 +171,18 @@ export class Decode {
     return runs;
   }
 
-  /** Where the masses of a step's rows begin among the results, and their profiles. */
-  get #lookAt(): readonly [mass: number, profile: number] {
+  /** Where the masses of a step's rows begin in the results, and where their profiles do. */
+  get #attentionAt(): readonly [mass: number, profile: number] {
     return [4 * this.#sequences, 6 * this.#sequences];
   }
 
-  #forward(rows: number, calls: readonly Call[]): void {
+  #forward(rows: number, calls: readonly AttentionCall[]): void {
     const { device: { ops }, config: { text: { heads, kvHeads, headDim } } } = this.#model;
     const { qkv, mixed, results, final } = this.#decoder.buffers;
     const { region } = this.#decoder;
     const { tokens, positions, cacheRows, own, groups } = this.#block.at;
     const size = DTYPE_BYTES[qkv.dtype], scale = 1 / Math.sqrt(headDim);
-    const [massAt, profileAt] = this.#lookAt;
+    const [massAt, profileAt] = this.#attentionAt;
     const [mass, profile] = [plus(results.address, 4 * massAt), plus(results.address, 4 * profileAt)];
     if (calls.some(({ connectivity }) => connectivity)) {
       ops.fill(DTYPES.f32, mass, 2 * this.#sequences + rows * MAX_REGIONS, 0);
@@ -197,7 +197,7 @@ export class Decode {
       attend: (layer) => {
         const cache = this.#decoder.cache[layer]!;
         for (const { start, end, groups: [first, last], maxPrefix, maxOwn, regions, connectivity } of calls) {
-          const looks = connectivity?.layers[layer] ?? false;
+          const measured = connectivity?.layers[layer] ?? false;
           const shape: DecodeShape = {
             qStride: qkv.cols,
             kStride: cache.cols,
@@ -217,8 +217,8 @@ export class Decode {
             qkv.dtypeCode,
             shape,
             plus(mixed.address, start * mixed.cols * size),
-            looks ? plus(mass, 4 * 2 * start) : 0,
-            looks && regions > 0 ? plus(profile, 4 * start * MAX_REGIONS) : 0,
+            measured ? plus(mass, 4 * 2 * start) : 0,
+            measured && regions > 0 ? plus(profile, 4 * start * MAX_REGIONS) : 0,
             plus(qkv.address, start * qkv.cols * size),
             cache.address,
             plus(cache.address, kvHeads * headDim * size),
@@ -233,10 +233,10 @@ export class Decode {
     });
   }
 
-  #sample(count: number, runs: readonly Run[]): void {
+  #sample(count: number, runs: readonly SampleCall[]): void {
     const { device: { ops }, config: { text: { vocabSize } } } = this.#model;
     const { logits, masks, results } = this.#decoder.buffers;
-    const { picks, temperature, topK, topP, minP, keys, places } = this.#block.at;
+    const { picks, temperature, topK, topP, minP, keys, indices } = this.#block.at;
     const column = (i: number, row: number) => plus(results.address, 4 * (i * this.#sequences + row));
     this.#decoder.project(picks, count, (start, end) => {
       for (const run of runs) {
@@ -255,7 +255,7 @@ export class Decode {
           plus(topP, 4 * from),
           plus(minP, 4 * from),
           plus(keys, 16 * from),
-          plus(places, 4 * from),
+          plus(indices, 4 * from),
           run.mask < 0 ? 0 : plus(masks.address, run.mask * vocabSize),
           to - from,
           vocabSize,
@@ -265,10 +265,10 @@ export class Decode {
   }
 
   /** Reads what the step gave, in one piece. */
-  #read(rows: readonly Sequence[], drawing: readonly Sequence[], calls: readonly Call[]): Step {
-    const [mass, profile] = this.#lookAt;
-    const looking = calls.filter(({ connectivity }) => connectivity);
-    const used = looking.reduce(
+  #read(rows: readonly Sequence[], drawing: readonly Sequence[], calls: readonly AttentionCall[]): Step {
+    const [mass, profile] = this.#attentionAt;
+    const measured = calls.filter(({ connectivity }) => connectivity);
+    const used = measured.reduce(
       (most, { start, end, regions }) => Math.max(most, profile + start * MAX_REGIONS + (end - start) * regions),
       4 * this.#sequences,
     );
@@ -280,17 +280,17 @@ export class Decode {
       const draw = { token: tokens[i]!, logprob: at(1, i), filteredLogprob: at(2, i), entropy: at(3, i) };
       return { sequence, draw };
     });
-    const looks = looking.flatMap(({ start, end, regions }) =>
+    const attentions = measured.flatMap(({ start, end, regions }) =>
       rows.slice(start, end).map((sequence, i) => {
-        const look = {
+        const attention = {
           numbers,
           mass: mass + 2 * (start + i),
           profile: profile + start * MAX_REGIONS + i * regions,
           regions: sequence.prefix.regions!.regions,
         };
-        return { sequence, look };
+        return { sequence, attention };
       })
     );
-    return { draws, looks };
+    return { draws, attentions };
   }
 }

@@ -12,23 +12,23 @@ import type { ModelConfig } from "../config/config.ts";
 import { familyOf } from "../families.ts";
 import type { ModelParts } from "../family.ts";
 
-/** What bounds an engine; results depend on none of it. Given to another engine, it divides its memory in the same way. */
+/** Bounds of an engine. Results do not depend on them. Another engine with the same limits divides its memory in the same way. */
 export interface EngineLimits {
   /** Most bytes that the engine holds at any time, beside the weights. */
   readonly memoryBytes: number;
-  /** Tokens of which keys and values are kept. */
+  /** Tokens whose keys and values the cache holds. */
   readonly cacheTokens: number;
-  /** Set aside for the vision tower and what it gives; it grows, at the cache's cost, when a larger prompt comes. */
+  /** Bytes reserved for the vision tower and its output. They grow, at the cost of the cache, when a larger prompt comes. */
   readonly promptBytes: number;
   /** Sequences decoded at once. */
   readonly maxSequences: number;
-  /** Prompt tokens of a step. */
+  /** Most prompt tokens of a step. */
   readonly prefillTokens: number;
   /** Whether a CPU engine keeps a copy of the weights in the order in which its GEMM reads them. */
   readonly packed: boolean;
 }
 
-/** What a request needs of the cache and of memory. */
+/** Cache and memory that a request needs. */
 export interface Needs {
   /** Cached tokens of the prompt. */
   readonly prefix: number;
@@ -51,22 +51,22 @@ export const KEPT = 16;
 /** Regions of a profile for which there is room. */
 export const MAX_REGIONS = 256;
 
-/** What a buffer is. */
+/** Shape and type of a buffer. */
 interface Buffer {
   readonly shape: Shape;
   readonly dtype: DType;
 }
 
-/** Sizes that the static buffers depend on. */
+/** Sizes on which the static buffers depend. */
 export interface BufferSizes {
   /** Rows of a pass. */
   readonly rows: number;
   readonly sequences: number;
-  /** i32 elements of the block that goes up at each pass. */
+  /** i32 elements of the block that goes to the device at each pass. */
   readonly block: number;
 }
 
-/** The static buffers. */
+/** The static buffers, by name. */
 export function buffers(config: ModelConfig, dtype: DType, { rows, sequences, block }: BufferSizes) {
   const { hiddenSize, intermediateSize, layers, heads, kvHeads, headDim, vocabSize } = config.text;
   const chunk = logitRows(vocabSize, sequences);
@@ -99,7 +99,7 @@ export function buffers(config: ModelConfig, dtype: DType, { rows, sequences, bl
   };
 }
 
-/** Rows of logits at a time. */
+/** Rows of which logits exist at a time. */
 export function logitRows(vocab: number, sequences: number): number {
   return Math.max(1, Math.min(sequences, Math.floor(LOGIT_BYTES / (4 * vocab))));
 }
@@ -110,7 +110,7 @@ export function tokenBytes(config: ModelConfig, dtype: DType): number {
   return layers * 2 * kvHeads * headDim * DTYPE_BYTES[dtype] + 4 + 1;
 }
 
-/** Bytes of the block's tensors and alignment. */
+/** Bytes of the static buffers, with alignment. */
 export function bufferBytes(config: ModelConfig, dtype: DType, sizes: BufferSizes): number {
   let bytes = (config.text.layers + 1) * 512; // the cache's alignment
   for (const { shape, dtype: type } of Object.values(buffers(config, dtype, sizes))) {
@@ -189,13 +189,13 @@ export function packedBytes(model: ModelParts): number {
   return matrices(model).reduce((sum, { out, input }) => sum + host.gemmPackedBytes(out, input) + 64, 0);
 }
 
-/** What must be said of a request that does not fit. */
+/** The error for a request that does not fit. */
 export function tooSmall(needed: number, limits: { memoryBytes: number; cacheTokens?: number | undefined }, what: string): KedgeError {
   const { memoryBytes, cacheTokens } = limits;
-  const given = `the engine's memoryBytes is ${memoryBytes}` + (cacheTokens === undefined ? "" : `, its cacheTokens ${cacheTokens}`);
+  const limit = `the engine's memoryBytes is ${memoryBytes}` + (cacheTokens === undefined ? "" : `, its cacheTokens ${cacheTokens}`);
   return new KedgeError(
     "OutOfMemory",
-    `Cannot generate: ${what} needs ${needed} bytes, ${given}; raise that, or lower maxSequences, prefillTokens or maxTokens`,
+    `Cannot generate: ${what} needs ${needed} bytes, ${limit}; raise that, or lower maxSequences, prefillTokens or maxTokens`,
     { asked: needed, budget: memoryBytes },
   );
 }

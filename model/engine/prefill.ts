@@ -11,18 +11,18 @@ import type { InferenceDecoder } from "./inference_decoder.ts";
 import { ATTENTION_SCRATCH, KEPT, MAX_REGIONS, sinkRowBytes } from "./limits.ts";
 import type { Prefix } from "./sequence.ts";
 
-/** Rows [start, end) of a prompt, to be read in one pass with others. */
+/** Rows [start, end) of a prompt that a pass reads. */
 export interface Piece {
   readonly prefix: Prefix;
   readonly start: number;
   readonly end: number;
 }
 
-/** A piece, and where it lies in its pass. */
-interface Placed extends Piece {
+/** A piece with its rows in the pass. */
+interface PassPiece extends Piece {
   /** Its first row in the pass. */
   readonly at: number;
-  /** Of a piece that ends its prompt, where its connectivity is wanted: its place among the kept rows. */
+  /** Index among the kept rows, if the piece ends its prompt and connectivity is measured. */
   readonly kept: number | undefined;
   /** Entries [first, end) of the table `sinkSegments`. */
   readonly sinks: readonly [first: number, end: number];
@@ -34,11 +34,11 @@ export function prefillSizes(rows: number, sequences: number) {
     tokens: rows,
     positions: 3 * rows,
     cacheRows: rows,
-    /** Of each row: its place among the final hidden states, or -1. */
+    /** The index of each row in the final hidden states, or -1. */
     last: rows,
-    /** Of each visual embedding: the row that it replaces. */
+    /** The row that each visual embedding replaces. */
     visual: rows,
-    /** Of each row: its place among the kept ones, or -1. */
+    /** The index of each row among the kept ones, or -1. */
     kept: rows,
     iota: rows,
     segments: 8 * sequences,
@@ -54,7 +54,7 @@ export class Prefill {
   readonly #block: Block<keyof ReturnType<typeof prefillSizes>>;
   readonly #sequences: number;
 
-  /** A prefill of passes of at most `rows` rows. */
+  /** @param limits `rows`: most rows of a pass. */
   constructor(model: ModelParts, decoder: InferenceDecoder, { rows, sequences }: { rows: number; sequences: number }) {
     this.#model = model;
     this.#decoder = decoder;
@@ -73,13 +73,13 @@ export class Prefill {
     prefix.embeddings = value.tensor.view();
   }
 
-  /** Gets ready to measure connectivity: regions for the cached tokens; where visual sinks are wanted, each visual token is one for now. */
+  /** Prepares the measurement of connectivity: writes the regions of the cached tokens. To find visual sinks, each visual token is a region at first. */
   prepare(prefix: Prefix): void {
-    const { plan: { regions, sinkRows, visualRows }, length, place: { start } } = prefix;
+    const { plan: { regions, sinkRows, visualRows }, length, slots: { start } } = prefix;
     if (!regions) return;
     const { device } = this.#model;
     prefix.regions = regions;
-    if (regions.regions === 0) prefix.look = { numbers: new Float32Array(2), mass: 0, profile: 2, regions: 0 };
+    if (regions.regions === 0) prefix.lastRow = { numbers: new Float32Array(2), mass: 0, profile: 2, regions: 0 };
     let { region } = regions;
     if (sinkRows > 0) {
       const tensor = Tensor.zeros(device, [sinkRows * (2 + visualRows.length)]);
@@ -90,17 +90,17 @@ export class Prefill {
     device.write(plus(this.#decoder.region.address, 4 * start), region);
   }
 
-  /** Reads the pieces. */
-  run(pieces: readonly Piece[]): void {
-    const { placed, rows } = this.#fill(pieces);
+  /** Reads pieces of prompts into the cache, in one pass. */
+  run(read: readonly Piece[]): void {
+    const { pieces, rows } = this.#fill(read);
     const { device } = this.#model;
     const decoder = this.#decoder;
     this.#block.write(device);
     decoder.embed(this.#block.at.tokens, rows);
-    for (const piece of placed) this.#scatterVisuals(piece);
+    for (const piece of pieces) this.#scatterVisuals(piece);
     const { normed, final } = decoder.buffers;
     const { positions, cacheRows, last } = this.#block.at;
-    const observed = this.#observed(placed);
+    const observed = this.#observed(pieces);
     decoder.run({
       rows,
       positions,
@@ -108,26 +108,26 @@ export class Prefill {
       cacheRows,
       out: normed.address,
       attend: (layer) => {
-        this.#attend(layer, { placed, rows });
+        this.#attend(layer, { pieces, rows });
         observed(layer, rows);
       },
     });
     const { cols } = final;
     device.ops.scatterRows(final.dtypeCode, final.address, cols, normed.address, cols, last, rows, final.rows, cols);
-    for (const { prefix, end } of placed) prefix.done = end;
-    this.#look(placed);
+    for (const { prefix, end } of pieces) prefix.done = end;
+    this.#measureLastRows(pieces);
   }
 
-  /** Fills the block. */
-  #fill(pieces: readonly Piece[]): { placed: Placed[]; rows: number } {
+  /** Fills the block that goes to the device. */
+  #fill(read: readonly Piece[]): { pieces: PassPiece[]; rows: number } {
     const { ints } = this.#block;
-    const rows = pieces.reduce((sum, { start, end }) => sum + end - start, 0);
-    const placed: Placed[] = [];
+    const rows = read.reduce((sum, { start, end }) => sum + end - start, 0);
+    const pieces: PassPiece[] = [];
     let at = 0, kept = 0, sinks = 0;
-    for (const [i, piece] of pieces.entries()) {
+    for (const [i, piece] of read.entries()) {
       const { prefix, start, end } = piece;
       const { prompt, positions: { axes }, visualRows } = prefix.plan;
-      const cached = prefix.place.start, length = end - start;
+      const cached = prefix.slots.start, length = end - start;
       ints.tokens.set(prompt.tokens.subarray(start, end), at);
       for (const [axis, positions] of axes.entries()) ints.positions.set(positions.subarray(start, end), axis * rows + at);
       for (let r = 0; r < length; r++) ints.cacheRows[at + r] = cached + start + r;
@@ -138,8 +138,8 @@ export class Prefill {
       for (const row of visualRows) if (row >= start && row < end) ints.visual[next++] = at + row - start;
       let mine: number | undefined;
       if (end === prefix.length) {
-        ints.last[at + length - 1] = this.#sequences + prefix.place.slot;
-        if (prefix.look === undefined && prefix.regions) {
+        ints.last[at + length - 1] = this.#sequences + prefix.slots.slot;
+        if (prefix.lastRow === undefined && prefix.regions) {
           mine = kept++;
           ints.kept[at + length - 1] = mine;
           ints.keptSegments.set([0, 1, cached, end, -1, 0, 0, 0], 8 * mine);
@@ -152,14 +152,14 @@ export class Prefill {
           ints.sinkSegments.set([0, to - from, cached, to, -1, 0, 0, 0], 8 * sinks++);
         }
       }
-      placed.push({ ...piece, at, kept: mine, sinks: [firstSinks, sinks] });
+      pieces.push({ ...piece, at, kept: mine, sinks: [firstSinks, sinks] });
       at += length;
     }
-    return { placed, rows };
+    return { pieces, rows };
   }
 
-  /** Puts the visual embeddings of a piece over its placeholders. */
-  #scatterVisuals({ prefix, start, end, at }: Placed): void {
+  /** Replaces the placeholders of a piece by the visual embeddings. */
+  #scatterVisuals({ prefix, start, end, at }: PassPiece): void {
     const { embeddings, plan: { visualRows } } = prefix;
     if (!embeddings) return;
     const first = lowerBound(visualRows, start), count = lowerBound(visualRows, end) - first;
@@ -182,15 +182,15 @@ export class Prefill {
     prefix.embeddings = undefined;
   }
 
-  #attend(layer: number, { placed, rows }: { placed: readonly Placed[]; rows: number }): void {
+  #attend(layer: number, { pieces, rows }: { pieces: readonly PassPiece[]; rows: number }): void {
     const { kvHeads, headDim } = this.#model.config.text;
     const { qkv, mixed, lse } = this.#decoder.buffers;
     const cache = this.#decoder.cache[layer]!;
     const shape = this.#shape(layer, {
       qStride: qkv.cols,
-      segments: placed.length,
-      maxQ: placed.reduce((most, { start, end }) => Math.max(most, end - start), 0),
-      maxKv: placed.reduce((most, { end }) => Math.max(most, end), 0),
+      segments: pieces.length,
+      maxQ: pieces.reduce((most, { start, end }) => Math.max(most, end - start), 0),
+      maxKv: pieces.reduce((most, { end }) => Math.max(most, end), 0),
       rows,
     });
     const values = plus(cache.address, kvHeads * headDim * DTYPE_BYTES[cache.dtype]);
@@ -220,9 +220,9 @@ export class Prefill {
     };
   }
 
-  /** What is done after each layer's attention: the kept rows' queries are put aside, visual sinks' sums are added to. */
-  #observed(placed: readonly Placed[]): (layer: number, rows: number) => void {
-    const keeping = placed.some(({ kept }) => kept !== undefined), sinking = placed.filter(({ sinks: [first, end] }) => end > first);
+  /** Runs after each layer's attention: copies the queries of the kept rows, and adds to the sums for visual sinks. */
+  #observed(pieces: readonly PassPiece[]): (layer: number, rows: number) => void {
+    const keeping = pieces.some(({ kept }) => kept !== undefined), sinking = pieces.filter(({ sinks: [first, end] }) => end > first);
     const { heads, headDim } = this.#model.config.text;
     const { qkv, lse, keptQ, keptLse } = this.#decoder.buffers;
     const { ops } = this.#model.device;
@@ -239,7 +239,7 @@ export class Prefill {
   }
 
   /** Adds a layer's attention of a piece's rows on each visual token. */
-  #addSinks(layer: number, { prefix, start, end, at, sinks: [firstSegment] }: Placed): void {
+  #addSinks(layer: number, { prefix, start, end, at, sinks: [firstSegment] }: PassPiece): void {
     const { heads } = this.#model.config.text;
     const { qkv, lse } = this.#decoder.buffers;
     const size = DTYPE_BYTES[qkv.dtype], { tensor, first, rows } = prefix.sinks!;
@@ -263,7 +263,7 @@ export class Prefill {
     }
   }
 
-  /** Rows of a connectivity call over each visual token. */
+  /** Most rows of a connectivity call in which each visual token is a region. */
   #sinkRows(prefix: Prefix): number {
     if (this.#model.device.kind === "cpu") return Infinity;
     return Math.max(1, Math.floor(ATTENTION_SCRATCH / sinkRowBytes(prefix.plan.visualRows.length)));
@@ -302,16 +302,16 @@ export class Prefill {
     );
   }
 
-  /** Finds visual sinks of the prompts that are read, and what their last rows saw. */
-  #look(placed: readonly Placed[]): void {
-    const looking = placed.filter(({ kept }) => kept !== undefined);
-    if (looking.length === 0) return;
+  /** Finds the visual sinks of the prompts that are complete, and measures the attention of their last rows. */
+  #measureLastRows(pieces: readonly PassPiece[]): void {
+    const complete = pieces.filter(({ kept }) => kept !== undefined);
+    if (complete.length === 0) return;
     const { device, config: { text: { heads, layers, headDim } } } = this.#model;
     const { keptQ, keptLse, keptMass } = this.#decoder.buffers;
-    for (const { prefix } of looking) this.#settleSinks(prefix);
+    for (const { prefix } of complete) this.#settleSinks(prefix);
     keptMass.fill(0);
     const size = DTYPE_BYTES[keptQ.dtype];
-    for (const { prefix, kept } of looking) {
+    for (const { prefix, kept } of complete) {
       const options = prefix.plan.connectivity!;
       for (const [layer, chosen] of chosenLayers(options.layers ?? "all", layers).entries()) {
         if (!chosen) continue;
@@ -332,8 +332,8 @@ export class Prefill {
     }
     const numbers = new Float32Array(keptMass.size);
     device.read(numbers, keptMass.address);
-    for (const { prefix, kept } of looking) {
-      prefix.look = { numbers, mass: 2 * kept!, profile: 2 * KEPT + kept! * MAX_REGIONS, regions: prefix.regions!.regions };
+    for (const { prefix, kept } of complete) {
+      prefix.lastRow = { numbers, mass: 2 * kept!, profile: 2 * KEPT + kept! * MAX_REGIONS, regions: prefix.regions!.regions };
     }
   }
 
@@ -344,9 +344,9 @@ export class Prefill {
     const { config, config: { text: { layers, heads } }, device } = this.#model;
     const [rows, tokens] = [sinks.rows, visualRows.length];
     const attention = Float64Array.from(sinks.tensor.toFloats().subarray(2 * rows), (sum) => sum / (layers * heads));
-    const found = visualSinks({ attention, rows, tokens, factor: connectivity!.visualSinkFactor! });
-    prefix.regions = regionMap(prompt, config, { ...connectivity, visualSinks: found });
-    device.write(plus(this.#decoder.region.address, 4 * prefix.place.start), prefix.regions.region);
+    const sinkTokens = visualSinks({ attention, rows, tokens, factor: connectivity!.visualSinkFactor! });
+    prefix.regions = regionMap(prompt, config, { ...connectivity, visualSinks: sinkTokens });
+    device.write(plus(this.#decoder.region.address, 4 * prefix.slots.start), prefix.regions.region);
     sinks.tensor[Symbol.dispose]();
     prefix.sinks = undefined;
   }

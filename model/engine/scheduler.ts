@@ -7,23 +7,23 @@ import { type EngineLimits, KEPT, type Needs, promptBytes, tooSmall } from "./li
 import type { Piece } from "./prefill.ts";
 import { type Plan, planRequest, type Request, stops } from "./request.ts";
 import { Job, Prefix, Sequence } from "./sequence.ts";
-import { Division, Workplace } from "./workplace.ts";
+import { EngineMemory, MemoryPlan } from "./memory.ts";
 
-/** A request that was taken in. */
+/** A request that an engine has accepted. */
 export interface Ticket {
-  /** The completions, by sample. Rejects with what went wrong. */
+  /** The completions, by sample. Rejects with the error that ended the request. */
   readonly result: Promise<Completion[]>;
-  /** The completions as far as they are there. */
+  /** The completions so far, by sample. */
   readonly completions: readonly (Completion | undefined)[];
-  /** Whether it was answered. */
+  /** Whether the request is settled. */
   readonly done: boolean;
-  /** Ends it: samples under way, or not begun, are "aborted". Nothing where it is done. */
+  /** Ends the request: samples that are not complete end as "aborted". Does nothing once it is settled. */
   abort(): void;
 }
 
 /** Counts since an engine was made. */
 export interface EngineStats {
-  /** Steps taken. */
+  /** Steps. */
   steps: number;
   /** Prompt tokens read. */
   prefilledTokens: number;
@@ -39,7 +39,7 @@ export interface EngineStats {
   seconds: { vision: number; prefill: number; decode: number; total: number };
 }
 
-/** Who is in the batch, who waits, and what each step does. */
+/** Decides which sequences are in the batch and which requests wait, and runs the steps. */
 export class Scheduler implements Disposable {
   readonly stats: EngineStats = {
     steps: 0,
@@ -56,28 +56,28 @@ export class Scheduler implements Disposable {
   readonly #reading: Prefix[] = [];
   readonly #active: Sequence[] = [];
   #sorted = true;
-  #division: Division | undefined;
-  #workplace: Workplace | undefined;
+  #memoryPlan: MemoryPlan | undefined;
+  #memory: EngineMemory | undefined;
   #stepping = false;
   readonly #aborted: Job[] = [];
 
   constructor(model: ModelParts, options: EngineOptions) {
     this.#model = model;
     this.#options = options;
-    if (options.memoryBytes !== undefined) this.#division = this.#divide();
+    if (options.memoryBytes !== undefined) this.#memoryPlan = this.#planMemory();
   }
 
-  #divide(): Division {
+  #planMemory(): MemoryPlan {
     const { memoryBytes, cacheTokens, promptBytes, maxSequences, prefillTokens, packed } = this.#options;
-    const given = { memoryBytes, cacheTokens, promptBytes, maxSequences, prefillTokens, packed };
-    return new Division(this.#model, Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)));
+    const limits = { memoryBytes, cacheTokens, promptBytes, maxSequences, prefillTokens, packed };
+    return new MemoryPlan(this.#model, Object.fromEntries(Object.entries(limits).filter(([, value]) => value !== undefined)));
   }
 
   get limits(): EngineLimits {
-    return this.#workplace?.limits ?? (this.#division ??= this.#divide()).limits(this.#wanted);
+    return this.#memory?.limits ?? (this.#memoryPlan ??= this.#planMemory()).limits(this.#wanted);
   }
 
-  /** What would do for all that wait: bytes for the largest prompt, and tokens of the cache. */
+  /** Needs of all waiting requests: bytes of the largest prompt, and cached tokens. */
   get #wanted() {
     let promptBytes = this.#options.promptBytes ?? 0, tokens = 0;
     for (const { needs, plan } of this.#queue) {
@@ -90,10 +90,10 @@ export class Scheduler implements Disposable {
   submit(request: Request, ended: (sample: number, completion: Completion) => void = () => {}): Ticket {
     const plan = planRequest(request, { config: this.#model.config, decode: this.#options.decode !== undefined });
     const needs = this.#needs(plan);
-    const division = this.#division ??= this.#divide();
-    if (!division.fits(needs)) {
+    const memoryPlan = this.#memoryPlan ??= this.#planMemory();
+    if (!memoryPlan.fits(needs)) {
       const what = `a prompt of ${needs.prefix} tokens with ${plan.maxTokens} more`;
-      throw tooSmall(division.bytesFor(needs), { ...this.#options, memoryBytes: division.memoryBytes }, what);
+      throw tooSmall(memoryPlan.bytesFor(needs), { ...this.#options, memoryBytes: memoryPlan.memoryBytes }, what);
     }
     const { promise, resolve, reject } = Promise.withResolvers<Completion[]>();
     promise.catch(() => {}); // a ticket may be left unread
@@ -127,7 +127,7 @@ export class Scheduler implements Disposable {
     try {
       device.batchInvariant = before || (this.#options.deterministic ?? false);
       this.stats.steps++;
-      this.#ready();
+      this.#prepareMemory();
       this.#admit();
       this.#prefill();
       this.#decode();
@@ -146,77 +146,77 @@ export class Scheduler implements Disposable {
     return this.#queue.length === 0 && this.#active.length === 0;
   }
 
-  /** The jobs that have a place. */
+  /** The jobs that hold a part of the memory. */
   get #admitted(): Job[] {
     return [...new Set([...this.#active.map(({ prefix }) => prefix.job), ...this.#queue.filter(({ prefix }) => prefix)])];
   }
 
-  /** Has memory and fresh weights. */
-  #ready(): void {
+  /** Allocates memory where there is none, and takes the weights as they are now. */
+  #prepareMemory(): void {
     const working = this.#active.length > 0 || this.#queue[0]?.prefix !== undefined;
     if (!working) this.#grow();
-    const { projections } = this.#workplace!;
+    const { projections } = this.#memory!;
     if (working && projections.stale) {
       throw new RangeError("Cannot go on generating: the weights were changed while sequences were under way");
     }
     projections.refresh();
   }
 
-  /** Allocates, or allocates anew where a larger cache serves what waits. */
+  /** Allocates the memory, or allocates it anew if the waiting requests can use a larger cache. */
   #grow(): void {
-    const wanted = this.#wanted, now = this.#workplace?.limits;
-    const limits = this.#division!.limits({ ...wanted, promptBytes: Math.max(wanted.promptBytes, now?.promptBytes ?? 0) });
+    const wanted = this.#wanted, now = this.#memory?.limits;
+    const limits = this.#memoryPlan!.limits({ ...wanted, promptBytes: Math.max(wanted.promptBytes, now?.promptBytes ?? 0) });
     if (!now || limits.cacheTokens > now.cacheTokens) this.#allocate(limits);
   }
 
   #allocate(limits: EngineLimits): void {
-    this.#workplace?.[Symbol.dispose]();
-    this.#workplace = undefined;
-    this.#workplace = new Workplace(this.#model, limits, this.#division!);
+    this.#memory?.[Symbol.dispose]();
+    this.#memory = undefined;
+    this.#memory = new EngineMemory(this.#model, limits, this.#memoryPlan!);
   }
 
-  /** Lets in what fits, first come first served. */
+  /** Admits waiting requests as far as they fit, first come first served. */
   #admit(): void {
-    const workplace = this.#workplace!;
+    const memory = this.#memory!;
     while (this.#queue.length > 0) {
       const job = this.#queue[0]!;
       if (!job.prefix && !this.#fitsNow(job)) {
-        if (this.#admitted.length > 0) return; // the memory is divided anew once all are done
-        this.#redivide(job);
+        if (this.#admitted.length > 0) return; // the memory is allocated anew once they are done
+        this.#reallocate(job);
         if (this.#fitsNow(job)) continue;
-        this.#end(job, tooSmall(this.#division!.bytesFor(job.needs), this.#workplace!.limits, "the first prompt that waits"));
+        this.#end(job, tooSmall(this.#memoryPlan!.bytesFor(job.needs), this.#memory!.limits, "the first prompt that waits"));
         continue;
       }
       while (job.started < job.plan.n) {
-        if (this.#active.length >= workplace.limits.maxSequences || !this.#start(job)) return;
+        if (this.#active.length >= memory.limits.maxSequences || !this.#start(job)) return;
       }
       this.#queue.shift();
     }
   }
 
-  /** Whether a job could run alone in the memory as it is divided now. */
+  /** Whether a job could run alone in the memory as it is allocated now. */
   #fitsNow({ needs }: Job): boolean {
-    const { cacheTokens, promptBytes } = this.#workplace!.limits;
+    const { cacheTokens, promptBytes } = this.#memory!.limits;
     return needs.promptBytes <= promptBytes && needs.prefix + needs.own <= cacheTokens;
   }
 
-  #redivide({ needs }: Job): void {
+  #reallocate({ needs }: Job): void {
     const { tokens } = this.#wanted;
-    const wide = this.#division!.limits({ tokens, promptBytes: Math.max(needs.promptBytes, this.#workplace!.limits.promptBytes) });
+    const wide = this.#memoryPlan!.limits({ tokens, promptBytes: Math.max(needs.promptBytes, this.#memory!.limits.promptBytes) });
     const enough = wide.cacheTokens >= needs.prefix + needs.own;
-    this.#allocate(enough ? wide : this.#division!.limits({ tokens, promptBytes: needs.promptBytes }));
-    this.#workplace!.projections.refresh();
+    this.#allocate(enough ? wide : this.#memoryPlan!.limits({ tokens, promptBytes: needs.promptBytes }));
+    this.#memory!.projections.refresh();
   }
 
-  /** Starts a job's next sample, and its prompt with the first one; false where there is no room. */
+  /** Starts a job's next sample, and its prompt with the first one. @returns Whether there was room. */
   #start(job: Job): boolean {
-    const { ranges } = this.#workplace!;
-    const fresh = job.prefix ? undefined : this.#place(job);
+    const { ranges } = this.#memory!;
+    const fresh = job.prefix ? undefined : this.#allocatePrefix(job);
     const prefix = job.prefix ?? fresh;
     if (!prefix) return false;
-    const start = ranges.take(job.needs.own);
+    const start = ranges.allocate(job.needs.own);
     if (start === undefined) {
-      if (fresh) this.#leave(fresh);
+      if (fresh) this.#releasePrefix(fresh);
       return false;
     }
     if (fresh) {
@@ -226,43 +226,43 @@ export class Scheduler implements Disposable {
     this.#active.push(new Sequence(prefix, job.started++, start));
     this.#sorted = false;
     this.stats.peakSequences = Math.max(this.stats.peakSequences, this.#active.length);
-    if (job.plan.connectivity && job.needs.own > 0) this.#workplace!.clearRegions(start, job.needs.own);
+    if (job.plan.connectivity && job.needs.own > 0) this.#memory!.clearRegions(start, job.needs.own);
     return true;
   }
 
-  #place(job: Job): Prefix | undefined {
-    const workplace = this.#workplace!;
-    const start = workplace.ranges.take(job.needs.prefix);
+  #allocatePrefix(job: Job): Prefix | undefined {
+    const memory = this.#memory!;
+    const start = memory.ranges.allocate(job.needs.prefix);
     if (start === undefined) return undefined;
-    const mask = workplace.takeMask(job.plan.suppress);
+    const mask = memory.allocateMask(job.plan.suppress);
     if (mask === undefined) {
-      workplace.ranges.give(start, job.needs.prefix);
+      memory.ranges.release(start, job.needs.prefix);
       return undefined;
     }
-    return new Prefix(job, { slot: workplace.takeSlot(), start, mask });
+    return new Prefix(job, { slot: memory.allocateSlot(), start, mask });
   }
 
-  /** Gives a prompt's place back. */
-  #leave(prefix: Prefix): void {
-    const { ranges } = this.#workplace!, { start, slot, mask } = prefix.place;
-    ranges.give(start, prefix.length);
-    this.#workplace!.giveSlot(slot);
-    this.#workplace!.giveMask(mask);
+  /** Releases the part of the memory that a prompt holds. */
+  #releasePrefix(prefix: Prefix): void {
+    const { ranges } = this.#memory!, { start, slot, mask } = prefix.slots;
+    ranges.release(start, prefix.length);
+    this.#memory!.releaseSlot(slot);
+    this.#memory!.releaseMask(mask);
     prefix[Symbol.dispose]();
   }
 
-  /** Reads prompts, as many as a step takes. */
+  /** Reads prompts, at most `prefillTokens` of them in a step. */
   #prefill(): void {
     if (this.#reading.length === 0) return;
-    const { prefill, limits: { prefillTokens, promptBytes } } = this.#workplace!;
-    const room = promptBytes + this.#division!.embeddedBytes;
+    const { prefill, limits: { prefillTokens, promptBytes } } = this.#memory!;
+    const room = promptBytes + this.#memoryPlan!.embeddedBytes;
     const pieces: Piece[] = [];
     let rows = 0, kept = 0, held = 0;
     const start = performance.now();
     for (const prefix of [...this.#reading]) {
       const { job, plan } = prefix;
-      const looks = plan.connectivity !== undefined;
-      if (rows === prefillTokens || (looks && kept === KEPT) || (pieces.length > 0 && held + job.needs.promptBytes > room)) break;
+      const measured = plan.connectivity !== undefined;
+      if (rows === prefillTokens || (measured && kept === KEPT) || (pieces.length > 0 && held + job.needs.promptBytes > room)) break;
       if (prefix.done === 0) {
         try {
           prefill.prepare(prefix);
@@ -276,7 +276,7 @@ export class Scheduler implements Disposable {
       const end = Math.min(prefix.length, prefix.done + prefillTokens - rows);
       pieces.push({ prefix, start: prefix.done, end });
       rows += end - prefix.done;
-      kept += looks ? 1 : 0;
+      kept += measured ? 1 : 0;
       held += job.needs.held;
     }
     const encoded = performance.now();
@@ -287,36 +287,38 @@ export class Scheduler implements Disposable {
     this.stats.seconds.prefill += (performance.now() - encoded) / 1000;
   }
 
-  /** Gives each sequence that is ready a token. */
+  /** Decodes a token of each sequence whose prompt is in the cache. */
   #decode(): void {
     this.#sort();
     const ready = this.#active.filter(({ prefix }) => prefix.ready);
     if (ready.length === 0) return;
     const start = performance.now();
     const rows = ready.filter(({ length }) => length > 0), fresh = ready.filter(({ length }) => length === 0);
-    const { draws, looks } = this.#workplace!.decode.run(rows, fresh);
-    for (const { recorder, prefix } of fresh) if (prefix.look && prefix.plan.connectivity?.row !== "self") recorder.look(prefix.look);
-    for (const { sequence, look } of looks) sequence.recorder.look(look);
+    const { draws, attentions } = this.#memory!.decode.run(rows, fresh);
+    for (const { recorder, prefix } of fresh) {
+      if (prefix.lastRow && prefix.plan.connectivity?.row !== "self") recorder.addAttention(prefix.lastRow);
+    }
+    for (const { sequence, attention } of attentions) sequence.recorder.addAttention(attention);
     for (const sequence of rows) if (sequence.ended) this.#retire(sequence, sequence.ended);
     for (const { sequence, draw } of draws) this.#take(sequence, draw);
     this.stats.decodedRows += rows.length;
     this.stats.seconds.decode += (performance.now() - start) / 1000;
   }
 
-  /** Rows that share an attention call come together, and in them those of a prompt. */
+  /** Sorts the sequences, so that rows of one attention call stand together, and among them those of one prompt. */
   #sort(): void {
     if (this.#sorted) return;
     const order = (a: Sequence, b: Sequence) => {
       const [x, y] = [a.prefix, b.prefix];
       if (x === y) return a.sample - b.sample;
-      if (x.job.look !== y.job.look) return x.job.look < y.job.look ? -1 : 1;
-      return x.place.start - y.place.start;
+      if (x.job.connectivityKey !== y.job.connectivityKey) return x.job.connectivityKey < y.job.connectivityKey ? -1 : 1;
+      return x.slots.start - y.slots.start;
     };
     this.#active.sort(order);
     this.#sorted = true;
   }
 
-  /** Notes a drawn token, and ends the sequence where it is its last. */
+  /** Records a drawn token, and ends the sequence if the token is its last. */
   #take(sequence: Sequence, draw: Draw): void {
     const { prefix: { job, plan }, recorder, sample } = sequence;
     if (job.over) return; // another sample's token ended it
@@ -341,7 +343,7 @@ export class Scheduler implements Disposable {
     }
   }
 
-  /** Takes a finished sequence out of the batch. */
+  /** Removes a finished sequence from the batch. */
   #retire(sequence: Sequence, finish: Finish): void {
     const { prefix, prefix: { job }, recorder, sample } = sequence;
     this.#drop([sequence]);
@@ -352,29 +354,29 @@ export class Scheduler implements Disposable {
   #drop(sequences: readonly Sequence[]): void {
     for (const sequence of sequences) {
       this.#active.splice(this.#active.indexOf(sequence), 1);
-      this.#workplace!.ranges.give(sequence.start, sequence.prefix.job.needs.own);
+      this.#memory!.ranges.release(sequence.start, sequence.prefix.job.needs.own);
     }
   }
 
-  /** Gives up all that a job holds. */
+  /** Releases everything that a job holds. */
   #forget(job: Job): void {
     this.#drop(this.#active.filter(({ prefix }) => prefix.job === job));
     for (const list of [this.#queue, this.#reading] as unknown[][]) {
       const at = list.findIndex((each) => each === job || each === job.prefix);
       if (at >= 0) list.splice(at, 1);
     }
-    if (job.prefix) this.#leave(job.prefix);
+    if (job.prefix) this.#releasePrefix(job.prefix);
     job.prefix = undefined;
   }
 
-  /** Ends a job with an error. */
+  /** Settles a job with an error. */
   #end(job: Job, error: unknown): void {
     if (job.over) return;
     this.#forget(job);
     job.settle(error);
   }
 
-  /** Ends what a failed step touched: all that were in the batch; where none was, the one that was to enter. */
+  /** Ends the jobs that a failed step concerned: all in the batch, or, if there is none, the first that waits. */
   #fail(error: unknown): void {
     const admitted = this.#admitted;
     for (const job of admitted.length > 0 ? admitted : this.#queue.slice(0, 1)) this.#end(job, error);
@@ -398,15 +400,15 @@ export class Scheduler implements Disposable {
   release(): void {
     const { length } = this.#active;
     if (this.#admitted.length > 0) throw new RangeError(`Cannot release the engine's memory: ${length} sequences are under way`);
-    this.#workplace?.[Symbol.dispose]();
-    this.#workplace = undefined;
+    this.#memory?.[Symbol.dispose]();
+    this.#memory = undefined;
   }
 
   [Symbol.dispose](): void {
     if (this.#stepping) throw new RangeError("Cannot dispose of the engine: a step is under way");
     const error = new RangeError("Cannot go on generating: the engine was disposed of");
     for (const job of [...this.#admitted, ...this.#queue]) this.#end(job, error);
-    this.#workplace?.[Symbol.dispose]();
-    this.#workplace = undefined;
+    this.#memory?.[Symbol.dispose]();
+    this.#memory = undefined;
   }
 }

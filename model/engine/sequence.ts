@@ -1,11 +1,11 @@
 import type { Tensor } from "../../tensor/tensor.ts";
 import type { RegionMap } from "../regions.ts";
-import { type Completion, type Finish, type Look, Recorder } from "./completion.ts";
+import { type Completion, type Finish, Recorder, type RowAttention } from "./completion.ts";
 import { sequenceWords, type Words } from "./keys.ts";
 import type { Needs } from "./limits.ts";
 import type { Plan } from "./request.ts";
 
-/** What visual sinks are found from: attention of each row after the last visual token on each visual token, [rows, 2 + visual tokens]. */
+/** Sums from which visual sinks are found: attention of each row after the last visual token on each visual token, [rows, 2 + visual tokens]. */
 interface SinkSums {
   readonly tensor: Tensor;
   /** The prompt's first row that counts. */
@@ -15,18 +15,18 @@ interface SinkSums {
 
 /** A prompt in the cache, shared by its samples. */
 export class Prefix implements Disposable {
-  /** Rows that are in the cache. */
+  /** How many of its rows are in the cache. */
   done = 0;
-  /** What the vision tower gave, until all of it is embedded: [visual tokens, hidden]. */
+  /** Output of the vision tower, until all of it is embedded: [visual tokens, hidden]. */
   embeddings: Tensor | undefined;
   sinks: SinkSums | undefined;
   /** Set at prefill, where connectivity is asked for. */
   regions: RegionMap | undefined;
-  /** What the last row saw. */
-  look: Look | undefined;
+  /** Attention of the prompt's last row, which predicts the first token. */
+  lastRow: RowAttention | undefined;
 
-  /** @param slot Its row among the final hidden states; `start`: its first row in the cache; `mask`: its slot among the masks, -1 for none. */
-  constructor(readonly job: Job, readonly place: { readonly slot: number; readonly start: number; readonly mask: number }) {}
+  /** @param slots `slot`: its row among the final hidden states; `start`: its first row in the cache; `mask`: its slot among the masks, -1 for none. */
+  constructor(readonly job: Job, readonly slots: { readonly slot: number; readonly start: number; readonly mask: number }) {}
 
   get plan(): Plan {
     return this.job.plan;
@@ -42,7 +42,7 @@ export class Prefix implements Disposable {
     return this.done === this.length;
   }
 
-  /** Frees what it holds for reading. */
+  /** Frees the tensors that only the prefill needs. */
   [Symbol.dispose](): void {
     this.embeddings?.[Symbol.dispose]();
     this.sinks?.tensor[Symbol.dispose]();
@@ -50,7 +50,7 @@ export class Prefix implements Disposable {
   }
 }
 
-/** A sample in the making. */
+/** A sample that is being generated. */
 export class Sequence {
   readonly recorder = new Recorder();
   readonly words: Words;
@@ -68,20 +68,20 @@ export class Sequence {
   }
 }
 
-/** A request on its way. */
+/** A request that is not answered yet. */
 export class Job {
-  /** Samples that were given a place in the batch. */
+  /** Samples that have entered the batch. */
   started = 0;
   prefix: Prefix | undefined;
   readonly completions: (Completion | undefined)[];
   #left: number;
-  /** Names its connectivity options: rows that differ in it do not share an attention call. */
-  readonly look: string;
+  /** The connectivity options as text. Rows share an attention call only where it is the same. */
+  readonly connectivityKey: string;
   readonly #settled: (error?: unknown) => void;
-  /** Whether it was answered. */
+  /** Whether the request is settled. */
   over = false;
 
-  /** @param settled Called once: when all samples are there, or with the error that ended it. */
+  /** @param settled Called once: when all samples are complete, or with the error that ended the request. */
   constructor(
     readonly plan: Plan,
     readonly needs: Needs,
@@ -90,11 +90,11 @@ export class Job {
   ) {
     this.completions = new Array(plan.n).fill(undefined);
     this.#left = plan.n;
-    this.look = JSON.stringify(plan.connectivity) ?? "";
+    this.connectivityKey = JSON.stringify(plan.connectivity) ?? "";
     this.#settled = settled;
   }
 
-  /** Notes a finished sample. */
+  /** Records a finished sample. */
   complete(sample: number, completion: Completion): void {
     this.completions[sample] = completion;
     this.#left--;
@@ -102,7 +102,7 @@ export class Job {
     if (this.#left === 0) this.settle();
   }
 
-  /** Answers. */
+  /** Settles the request, once. */
   settle(error?: unknown): void {
     if (this.over) return;
     this.over = true;

@@ -9,28 +9,25 @@ import { InferenceDecoder } from "./inference_decoder.ts";
 import { bufferBytes, type EngineLimits, MASKS, type Needs, packedBytes, tokenBytes, workspaceBytes } from "./limits.ts";
 import { Prefill, prefillSizes } from "./prefill.ts";
 import { Projections } from "./projections.ts";
-import { Ranges } from "./ranges.ts";
+import { RangeAllocator } from "./range_allocator.ts";
 
-/** What a caller fixes of the limits. */
-type GivenLimits = Partial<EngineLimits>;
-
-/** How an engine divides its memory. */
-export class Division {
+/** How an engine divides its memory: between buffers of a fixed size, the cache, and what a prompt needs while it is read. */
+export class MemoryPlan {
   readonly #model: ModelParts;
-  readonly #given: GivenLimits;
+  readonly #fixed: Partial<EngineLimits>;
   readonly #dtype: DType;
-  /** What is held besides the cache and a prompt's bytes. */
+  /** Bytes that are held besides the cache and those of a prompt. */
   readonly fixedBytes: number;
-  /** Of that, for visual embeddings of further prompts of a step. */
+  /** The part of `fixedBytes` that is for visual embeddings of further prompts of a step. */
   readonly embeddedBytes: number;
   readonly memoryBytes: number;
   readonly maxSequences: number;
   readonly prefillTokens: number;
   readonly packed: boolean;
 
-  /** @param given `memoryBytes`: default 0.9 of what the device has free now. */
-  constructor(model: ModelParts, given: GivenLimits) {
-    for (const [name, value] of Object.entries(given)) {
+  /** @param fixed Limits that the caller sets. Default of `memoryBytes`: 0.9 of what the device has free now. */
+  constructor(model: ModelParts, fixed: Partial<EngineLimits>) {
+    for (const [name, value] of Object.entries(fixed)) {
       if (
         typeof value !== "boolean" && value !== undefined && !(Number.isSafeInteger(value) && value >= (name === "promptBytes" ? 0 : 1))
       ) {
@@ -38,17 +35,17 @@ export class Division {
       }
     }
     this.#model = model;
-    this.#given = given;
+    this.#fixed = fixed;
     this.#dtype = model.parameters.embedding!.tensor.dtype;
-    this.memoryBytes = given.memoryBytes ?? Math.floor(0.9 * model.device.memory().free);
-    this.maxSequences = given.maxSequences ?? 256;
-    this.prefillTokens = given.prefillTokens ?? 1024;
+    this.memoryBytes = fixed.memoryBytes ?? Math.floor(0.9 * model.device.memory().free);
+    this.maxSequences = fixed.maxSequences ?? 256;
+    this.prefillTokens = fixed.prefillTokens ?? 1024;
     const { config, device } = model;
     const embedded = this.embeddedBytes = this.prefillTokens * config.text.hiddenSize * DTYPE_BYTES[this.#dtype];
     const plain = bufferBytes(config, this.#dtype, this.sizes) + workspaceBytes(model, { sequences: this.maxSequences }) +
       embedded;
     const copy = device instanceof CpuDevice ? packedBytes(model) : 0;
-    this.packed = copy > 0 && (given.packed ?? plain + copy <= this.memoryBytes / 2);
+    this.packed = copy > 0 && (fixed.packed ?? plain + copy <= this.memoryBytes / 2);
     this.fixedBytes = plain + (this.packed ? copy : 0);
   }
 
@@ -65,66 +62,66 @@ export class Division {
     return tokenBytes(this.#model.config, this.#dtype);
   }
 
-  /** What the engine must be allowed for a request to run alone. */
+  /** The least `memoryBytes` with which a request can run alone. */
   bytesFor(needs: Needs): number {
     return this.fixedBytes + needs.promptBytes + (needs.prefix + needs.own) * this.tokenBytes;
   }
 
   /** Whether a request could run alone. */
   fits(needs: Needs): boolean {
-    return this.bytesFor(needs) <= this.memoryBytes && needs.prefix + needs.own <= (this.#given.cacheTokens ?? Infinity);
+    return this.bytesFor(needs) <= this.memoryBytes && needs.prefix + needs.own <= (this.#fixed.cacheTokens ?? Infinity);
   }
 
   /**
-   * The limits for what waits.
+   * The limits for the requests that wait.
    *
-   * @param wanted `promptBytes`: set aside for a prompt; `tokens`: that all which waits would take of the cache. Without a given `cacheTokens` the cache has
-   * twice as much, and 4096 tokens at least, as far as memory goes.
+   * @param wanted `promptBytes`: bytes for the largest prompt; `tokens`: cached tokens of all waiting requests. Where the caller does not set `cacheTokens`,
+   * the cache has room for twice as many, for 4096 at least, and for no more than the memory holds.
    */
   limits({ promptBytes, tokens }: { promptBytes: number; tokens: number }): EngineLimits {
     const { memoryBytes, maxSequences, prefillTokens, packed } = this;
     const left = Math.floor((memoryBytes - this.fixedBytes - promptBytes) / this.tokenBytes);
-    const cacheTokens = Math.max(0, Math.min(left, this.#given.cacheTokens ?? Math.max(4096, 2 * tokens), 2 ** 31 - 1));
+    const cacheTokens = Math.max(0, Math.min(left, this.#fixed.cacheTokens ?? Math.max(4096, 2 * tokens), 2 ** 31 - 1));
     return { memoryBytes, cacheTokens, promptBytes, maxSequences, prefillTokens, packed };
   }
 }
 
-/** What an engine holds while it works: the packed weights, the decoder's buffers with the cache, and who has which part of it. */
-export class Workplace implements Disposable {
+/** What an engine holds while it works: the packed weights, the decoder's buffers and its cache, and the allocators of their parts. */
+export class EngineMemory implements Disposable {
   readonly projections: Projections;
   readonly decoder: InferenceDecoder;
   readonly prefill: Prefill;
   readonly decode: Decode;
-  /** Of the cache's tokens. */
-  readonly ranges: Ranges;
+  /** Ranges of the cache's tokens. */
+  readonly ranges: RangeAllocator;
   readonly #slots: number[];
   readonly #masks: { key: string; users: number }[] = Array.from({ length: MASKS }, () => ({ key: "", users: 0 }));
   readonly #model: ModelParts;
 
-  /** Allocates. @throws {KedgeError} `OutOfMemory`, and then holds nothing. */
-  constructor(model: ModelParts, readonly limits: EngineLimits, division: Division) {
+  /** Allocates all of it. @throws {KedgeError} `OutOfMemory`, and then holds nothing. */
+  constructor(model: ModelParts, readonly limits: EngineLimits, plan: MemoryPlan) {
     const { cacheTokens, maxSequences: sequences, prefillTokens, packed } = limits;
     this.#model = model;
     this.projections = new Projections(model, { packed });
-    this.decoder = new InferenceDecoder(model, { ...division.sizes, cacheTokens, projections: this.projections });
+    this.decoder = new InferenceDecoder(model, { ...plan.sizes, cacheTokens, projections: this.projections });
     this.prefill = new Prefill(model, this.decoder, { rows: prefillTokens, sequences });
     this.decode = new Decode(model, this.decoder, { sequences });
-    this.ranges = new Ranges(cacheTokens);
+    this.ranges = new RangeAllocator(cacheTokens);
     this.#slots = Array.from({ length: sequences }, (_, i) => sequences - 1 - i);
   }
 
-  /** A place for a prompt's final hidden state. */
-  takeSlot(): number {
+  /** Allocates the row for a prompt's final hidden state. */
+  allocateSlot(): number {
     return this.#slots.pop()!;
   }
 
-  /** Takes a place back. */
-  giveSlot(slot: number): void {
+  /** Releases such a row. */
+  releaseSlot(slot: number): void {
     this.#slots.push(slot);
   }
 
-  /** The slot of a mask of these tokens, -1 for none; undefined where all are in use by others. */
-  takeMask(suppress: readonly number[]): number | undefined {
+  /** Allocates a mask of these tokens, shared with others of the same tokens. @returns Its slot, -1 for no tokens, undefined if every mask is in use. */
+  allocateMask(suppress: readonly number[]): number | undefined {
     if (suppress.length === 0) return -1;
     const key = suppress.join();
     let slot = this.#masks.findIndex((mask) => mask.key === key);
@@ -141,12 +138,12 @@ export class Workplace implements Disposable {
     return slot;
   }
 
-  /** Takes a mask back. */
-  giveMask(slot: number): void {
+  /** Releases a mask. */
+  releaseMask(slot: number): void {
     if (slot >= 0) this.#masks[slot]!.users--;
   }
 
-  /** Marks cached tokens as no visual ones. */
+  /** Marks cached tokens as not visual. */
   clearRegions(start: number, count: number): void {
     this.#model.device.ops.fill(DTYPES.i32, plus(this.decoder.region.address, 4 * start), count, -1);
   }

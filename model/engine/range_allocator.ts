@@ -1,36 +1,36 @@
 /**
- * Hands out contiguous ranges of [0, size), first fit: the lowest place that is long enough. Pure bookkeeping.
+ * Allocates contiguous ranges of [0, size), first fit: at the lowest start where the range fits. It owns no memory.
  *
  * @example
  * ```ts
- * import { Ranges } from "./ranges.ts";
+ * import { RangeAllocator } from "./range_allocator.ts";
  * import { assertEquals } from "@std/assert";
  *
- * const ranges = new Ranges(10);
- * assertEquals([ranges.take(4), ranges.take(6), ranges.take(1)], [0, 4, undefined]);
- * ranges.give(0, 4);
- * assertEquals([ranges.take(3), ranges.free], [0, 1]);
+ * const ranges = new RangeAllocator(10);
+ * assertEquals([ranges.allocate(4), ranges.allocate(6), ranges.allocate(1)], [0, 4, undefined]);
+ * ranges.release(0, 4);
+ * assertEquals([ranges.allocate(3), ranges.free], [0, 1]);
  * ```
  */
-export class Ranges {
+export class RangeAllocator {
   readonly #holes: { start: number; end: number }[]; // free, apart from one another, ascending
   #free: number;
 
-  /** All of it is free. */
+  /** At first, all of it is free. */
   constructor(readonly size: number) {
-    if (!Number.isSafeInteger(size) || size < 0) throw new RangeError(`Cannot hand out ranges of ${size}: not a size`);
+    if (!Number.isSafeInteger(size) || size < 0) throw new RangeError(`Cannot allocate ranges of ${size}: it is not a size`);
     this.#holes = size > 0 ? [{ start: 0, end: size }] : [];
     this.#free = size;
   }
 
-  /** What is free, in all pieces together. */
+  /** How much is free, in all pieces together. */
   get free(): number {
     return this.#free;
   }
 
-  /** The start of a range of this length, or undefined where no hole is long enough. An empty range starts at 0 and takes nothing. */
-  take(length: number): number | undefined {
-    if (!Number.isSafeInteger(length) || length < 0) throw new RangeError(`Cannot take a range of ${length}: not a length`);
+  /** Allocates a range of this length. @returns Its start, or undefined if no hole is long enough. An empty range starts at 0. */
+  allocate(length: number): number | undefined {
+    if (!Number.isSafeInteger(length) || length < 0) throw new RangeError(`Cannot allocate a range of ${length}: it is not a length`);
     if (length === 0) return 0;
     const i = this.#holes.findIndex(({ start, end }) => end - start >= length);
     if (i < 0) return undefined;
@@ -41,12 +41,12 @@ export class Ranges {
     return start;
   }
 
-  /** Takes back a range that `take` gave, or a part of one. @throws {RangeError} where any of it is free already. */
-  give(start: number, length: number): void {
+  /** Releases an allocated range, or a part of one. @throws {RangeError} if any of it is free already. */
+  release(start: number, length: number): void {
     if (length === 0) return;
     const end = start + length;
     if (!(Number.isSafeInteger(start) && length > 0 && start >= 0 && end <= this.size)) {
-      throw new RangeError(`Cannot give back [${start}, ${end}): there are ${this.size}`);
+      throw new RangeError(`Cannot release [${start}, ${end}): it is not within [0, ${this.size})`);
     }
     let i = this.#holes.findIndex((hole) => hole.end >= start);
     if (i < 0) i = this.#holes.length;
@@ -54,7 +54,7 @@ export class Ranges {
     const before = near?.end === start ? near : undefined;
     const after = this.#holes[before ? i + 1 : i];
     if (after && after.start < end) {
-      throw new RangeError(`Cannot give back [${start}, ${end}): [${after.start}, ${after.end}) is free already`);
+      throw new RangeError(`Cannot release [${start}, ${end}): [${after.start}, ${after.end}) is free already`);
     }
     if (before && after?.start === end) {
       before.end = after.end;
