@@ -5,6 +5,7 @@ import { type Segment, Segments } from "../tensor/segments.ts";
 import { Tensor } from "../tensor/tensor.ts";
 import type { ModelConfig } from "./config/config.ts";
 import { familyOf } from "./families.ts";
+import type { PromptPositions } from "./family.ts";
 import type { Prompt, Visual } from "./prompt.ts";
 
 /** A prompt and what was said to it. */
@@ -158,7 +159,7 @@ interface Layout {
   closing: boolean;
 }
 
-function lay(groups: readonly Group[], config: ModelConfig, { shared = true, closing = false }: PackOptions): Layout {
+function lay(groups: readonly Group[], config: ModelConfig, options: PackOptions): Layout {
   const layout: Layout = {
     tokens: [],
     positions: [[], [], []],
@@ -169,57 +170,77 @@ function lay(groups: readonly Group[], config: ModelConfig, { shared = true, clo
     target: [],
     prompts: [],
     responses: [],
-    closing,
+    closing: options.closing ?? false,
   };
   const family = familyOf(config);
   let encoded = 0; // merged tokens of the groups before
   for (const [group, { prompt, responses }] of groups.entries()) {
     check(prompt, responses, { group, vocab: config.text.vocabSize });
-    const { axes, next } = named(group, () => family.positions(prompt, config));
-    const places = family.visualSpans(prompt, config).flatMap(({ start, end }) => Array.from({ length: end - start }, (_, i) => start + i));
-    const segment = (start: number, parent: number) => {
-      const length = layout.tokens.length - start;
-      if (length > 0) layout.segments.push({ qStart: start, qLen: length, kvStart: start, kvLen: length, parent });
-    };
-    const placePrompt = () => {
-      const start = layout.tokens.length;
-      layout.prompts.push({ group, start });
-      for (const token of prompt.tokens) layout.tokens.push(token);
-      for (const [i, axis] of axes.entries()) for (const position of axis) layout.positions[i]!.push(position);
-      for (const [i, place] of places.entries()) {
-        layout.visualRows.push(start + place);
-        layout.visualSource.push(encoded + i);
-      }
-      return start;
-    };
-    const placeResponse = (response: Int32Array) => {
-      const [start, offset] = [layout.tokens.length, layout.target.length];
-      const before = layout.prompts.at(-1)!.start + prompt.tokens.length - 1;
-      layout.responses.push({ group, offset, length: response.length, start, before });
-      for (const [t, token] of response.entries()) {
-        layout.predict.push(t === 0 ? before : start + t - 1);
-        layout.target.push(token);
-        if (t === response.length - 1 && !closing) continue;
-        layout.tokens.push(token);
-        for (const axis of layout.positions) axis.push(next + t);
-      }
-      return start;
-    };
-    if (shared || responses.length === 0) {
-      const start = placePrompt();
-      segment(start, -1);
-      const parent = layout.segments.length - 1;
-      for (const response of responses) segment(placeResponse(response), parent);
-    } else {
-      for (const response of responses) {
-        const start = placePrompt();
-        placeResponse(response);
-        segment(start, -1);
-      }
-    }
-    encoded += places.length;
+    const positions = named(group, () => family.positions(prompt, config));
+    const visualTokens = family.visualSpans(prompt, config).flatMap(({ start, end }) =>
+      Array.from({ length: end - start }, (_, i) => start + i)
+    );
+    layGroup(layout, { group, prompt, responses, positions, visualTokens, encoded }, options.shared ?? true);
+    encoded += visualTokens.length;
   }
   return layout;
+}
+
+/** A group with what its rows need. */
+interface PlacedGroup extends Group {
+  readonly group: number;
+  readonly positions: PromptPositions;
+  /** Which tokens of the prompt are placeholders. */
+  readonly visualTokens: readonly number[];
+  /** Merged tokens of the groups before. */
+  readonly encoded: number;
+}
+
+/** Adds the rows of a group: its prompt once and the responses behind it, or, where it is not shared, the prompt before each. */
+function layGroup(layout: Layout, group: PlacedGroup, shared: boolean): void {
+  const segment = (start: number, parent: number) => {
+    const length = layout.tokens.length - start;
+    if (length > 0) layout.segments.push({ qStart: start, qLen: length, kvStart: start, kvLen: length, parent });
+  };
+  if (shared || group.responses.length === 0) {
+    segment(layPrompt(layout, group), -1);
+    const parent = layout.segments.length - 1;
+    for (const response of group.responses) segment(layResponse(layout, group, response), parent);
+    return;
+  }
+  for (const response of group.responses) {
+    const start = layPrompt(layout, group);
+    layResponse(layout, group, response);
+    segment(start, -1);
+  }
+}
+
+/** Adds a copy of a prompt. @returns Its first row. */
+function layPrompt(layout: Layout, { group, prompt, positions, visualTokens, encoded }: PlacedGroup): number {
+  const start = layout.tokens.length;
+  layout.prompts.push({ group, start });
+  for (const token of prompt.tokens) layout.tokens.push(token);
+  for (const [i, axis] of positions.axes.entries()) for (const position of axis) layout.positions[i]!.push(position);
+  for (const [i, token] of visualTokens.entries()) {
+    layout.visualRows.push(start + token);
+    layout.visualSource.push(encoded + i);
+  }
+  return start;
+}
+
+/** Adds a response to the last copy of its prompt. @returns Its first row. */
+function layResponse(layout: Layout, { group, prompt, positions }: PlacedGroup, response: Int32Array): number {
+  const [start, offset] = [layout.tokens.length, layout.target.length];
+  const before = layout.prompts.at(-1)!.start + prompt.tokens.length - 1;
+  layout.responses.push({ group, offset, length: response.length, start, before });
+  for (const [t, token] of response.entries()) {
+    layout.predict.push(t === 0 ? before : start + t - 1);
+    layout.target.push(token);
+    if (t === response.length - 1 && !layout.closing) continue;
+    layout.tokens.push(token);
+    for (const axis of layout.positions) axis.push(positions.next + t);
+  }
+  return start;
 }
 
 function check(prompt: Prompt, responses: readonly Int32Array[], { group, vocab }: { group: number; vocab: number }): void {

@@ -46,7 +46,7 @@ export interface Request extends SamplingOptions {
   onToken?: (event: Omit<TokenEvent, "prompt">) => void;
 }
 
-/** A request with nothing left open. */
+/** A request with its defaults filled in. */
 export interface Plan {
   readonly prompt: Prompt;
   readonly n: number;
@@ -60,12 +60,12 @@ export interface Plan {
   readonly stopTexts: readonly string[];
   readonly seed: Words;
   readonly key: string;
-  /** Ascending, each once. */
+  /** Suppressed tokens, ascending, each once. */
   readonly suppress: readonly number[];
   readonly connectivity: ConnectivityOptions | undefined;
-  /** Where connectivity is wanted: regions of the prompt's tokens, visual sinks not yet among them. */
+  /** Regions of the prompt's tokens, before visual sinks are found; undefined if no connectivity is measured. */
   readonly regions: RegionMap | undefined;
-  /** The last rows of the prompt from which visual sinks are to be found; 0: none are. */
+  /** How many of the prompt's last rows visual sinks are found from; 0 if none are. */
   readonly sinkRows: number;
   readonly positions: PromptPositions;
   /** The prompt's visual rows, ascending. */
@@ -73,77 +73,93 @@ export interface Plan {
   readonly onToken: Request["onToken"];
 }
 
-/**
- * Checks a request and fills in what it leaves open.
- *
- * @throws {RangeError} for what makes no sense; {KedgeError} `BadData` where placeholders and visuals do not fit.
- */
-export function planRequest(request: Request, { config, decode }: { config: ModelConfig; decode: boolean }): Plan {
-  const { n = 1, temperature = 1, topK = 0, topP = 1, minP = 0, maxTokens = 512, seed = 0 } = request;
-  // The caller may change his arrays while the request waits; pixels are too large to be copied.
-  const prompt = { tokens: request.prompt.tokens.slice(), visuals: [...request.prompt.visuals] };
-  const { vocabSize, maxPositions } = config.text;
-  const { image, video } = config.tokens;
-  const refuse = (state: string) => new RangeError(`Cannot generate: ${state}`);
-  const positive = (name: string, value: number) => {
+const refuse = (state: string) => new RangeError(`Cannot generate: ${state}`);
+
+/** @throws {RangeError} for an id outside the vocabulary. */
+function checkToken(what: string, id: number, vocabSize: number): void {
+  if (!Number.isInteger(id) || id < 0 || id >= vocabSize) throw refuse(`${what} ${id} is no token: the vocabulary has ${vocabSize}`);
+}
+
+/** How tokens are drawn, checked and complete. */
+function planSampling(request: Request): Pick<Plan, "n" | "temperature" | "topK" | "topP" | "minP" | "maxTokens"> {
+  const { n = 1, temperature = 1, topK = 0, topP = 1, minP = 0, maxTokens = 512 } = request;
+  for (const [name, value] of Object.entries({ n, maxTokens })) {
     if (!Number.isSafeInteger(value) || value < 1) throw refuse(`${name} is ${value}, not a positive integer`);
-  };
-  const token = (what: string, id: number) => {
-    if (!Number.isInteger(id) || id < 0 || id >= vocabSize) throw refuse(`${what} ${id} is no token: the vocabulary has ${vocabSize}`);
-  };
-  positive("n", n);
-  positive("maxTokens", maxTokens);
+  }
   if (!(temperature === 0 || (temperature >= 1e-6 && temperature <= 1e6))) {
     throw refuse(`temperature is ${temperature}, neither 0 nor in [1e-6, 1e6]`);
   }
   if (!Number.isSafeInteger(topK) || topK < 0) throw refuse(`topK is ${topK}, not an integer of 0 or more`);
   if (!(topP > 0 && topP <= 1)) throw refuse(`topP is ${topP}, not in (0, 1]`);
   if (!(minP >= 0 && minP < 1)) throw refuse(`minP is ${minP}, not in [0, 1)`);
-  const { length } = prompt.tokens;
-  if (length === 0) throw refuse("the prompt is empty");
-  for (let i = 0; i < length; i++) token(`prompt token ${i},`, prompt.tokens[i]!);
-  if (length + maxTokens > maxPositions) {
-    throw refuse(`${length} prompt tokens and maxTokens ${maxTokens} pass the model's ${maxPositions} positions`);
-  }
-  const stops = [...request.stop ?? config.tokens.eos];
+  // The least topP is f32's least normal number.
+  return { n, temperature, topK, topP: Math.max(topP, 2 ** -126), minP: Math.min(minP, 1 - 2 ** -24), maxTokens };
+}
+
+/** What ends a response, sorted by kind. */
+function planStops(
+  stops: readonly Stop[],
+  { vocabSize, decode }: { vocabSize: number; decode: boolean },
+): Pick<Plan, "stopTokens" | "stopSequences" | "stopTexts"> {
   for (const stop of stops) {
-    if (typeof stop === "number") token("stop token", stop);
+    if (typeof stop === "number") checkToken("stop token", stop, vocabSize);
     else if (stop.length === 0) throw refuse("a stop sequence is empty");
-    else if (typeof stop !== "string") stop.forEach((id) => token("stop token", id));
+    else if (typeof stop !== "string") stop.forEach((id) => checkToken("stop token", id, vocabSize));
     else if (!decode) throw refuse(`the stop text ${JSON.stringify(stop)} needs an engine with the option decode`);
   }
-  const suppress = [...new Set(request.suppress ?? defaultSuppress(config))].sort((a, b) => a - b);
-  suppress.forEach((id) => token("suppressed token", id));
-  if (suppress.length >= vocabSize) throw refuse(`all ${vocabSize} tokens are suppressed`);
-  const connectivity = request.connectivity === true ? {} : request.connectivity || undefined;
-  const { row = "predict", sinkRenorm = "pooled", visualSinkFactor = 0, profileRegions = 64, layers = "all" } = connectivity ?? {};
+  return {
+    stopTokens: new Set(stops.filter((stop) => typeof stop === "number")),
+    stopSequences: stops.filter((stop) => typeof stop !== "number" && typeof stop !== "string"),
+    stopTexts: stops.filter((stop) => typeof stop === "string"),
+  };
+}
+
+/** @throws {RangeError} for options out of range. */
+function checkConnectivity(options: ConnectivityOptions | undefined, layerCount: number): void {
+  const { row = "predict", sinkRenorm = "pooled", visualSinkFactor = 0, profileRegions = 64, layers = "all" } = options ?? {};
   if (!["predict", "self"].includes(row)) throw refuse(`connectivity's row is ${row}, neither "predict" nor "self"`);
   if (!["pooled", "row"].includes(sinkRenorm)) throw refuse(`sinkRenorm is ${sinkRenorm}, neither "pooled" nor "row"`);
   if (!(visualSinkFactor >= 0)) throw refuse(`visualSinkFactor is ${visualSinkFactor}, not 0 or more`);
   if (!(profileRegions <= MAX_REGIONS)) throw refuse(`profileRegions is ${profileRegions}, the engine takes ${MAX_REGIONS} at most`);
-  chosenLayers(layers, config.text.layers);
+  chosenLayers(layers, layerCount);
+}
+
+/**
+ * Checks a request and fills in its defaults.
+ *
+ * @throws {RangeError} for what makes no sense; {KedgeError} `BadData` where placeholders and visuals do not fit.
+ */
+export function planRequest(request: Request, { config, decode }: { config: ModelConfig; decode: boolean }): Plan {
+  // The caller may change his arrays while the request waits; pixels are too large to be copied.
+  const prompt = { tokens: request.prompt.tokens.slice(), visuals: [...request.prompt.visuals] };
+  const { text: { vocabSize, maxPositions, layers }, tokens: { image, video, eos } } = config, { length } = prompt.tokens;
+  const sampling = planSampling(request);
+  if (length === 0) throw refuse("the prompt is empty");
+  for (let i = 0; i < length; i++) checkToken(`prompt token ${i},`, prompt.tokens[i]!, vocabSize);
+  if (length + sampling.maxTokens > maxPositions) {
+    throw refuse(`${length} prompt tokens and maxTokens ${sampling.maxTokens} pass the model's ${maxPositions} positions`);
+  }
+  const ends = planStops([...request.stop ?? eos], { vocabSize, decode });
+  const suppress = [...new Set(request.suppress ?? defaultSuppress(config))].sort((a, b) => a - b);
+  suppress.forEach((id) => checkToken("suppressed token", id, vocabSize));
+  if (suppress.length >= vocabSize) throw refuse(`all ${vocabSize} tokens are suppressed`);
+  const connectivity = request.connectivity === true ? {} : request.connectivity || undefined;
+  checkConnectivity(connectivity, layers);
   const positions = familyOf(config).positions(prompt, config);
   const visualRows: number[] = [];
   for (const [i, id] of prompt.tokens.entries()) if (id === image || id === video) visualRows.push(i);
-  const after = length - 1 - (visualRows.at(-1) ?? length - 1);
-  const sinks = visualSinkFactor > 0 && after >= SINK_LIMITS.rows && visualRows.length >= SINK_LIMITS.tokens;
+  const after = length - 1 - (visualRows.at(-1) ?? length - 1), factor = connectivity?.visualSinkFactor ?? 0;
   return {
     prompt,
-    n,
-    temperature,
-    topK: topK >= vocabSize ? 0 : topK,
-    topP: Math.max(topP, 2 ** -126), // f32's least normal number
-    minP: Math.min(minP, 1 - 2 ** -24),
-    maxTokens,
-    stopTokens: new Set(stops.filter((stop) => typeof stop === "number")),
-    stopSequences: stops.filter((stop) => typeof stop !== "number" && typeof stop !== "string"),
-    stopTexts: stops.filter((stop) => typeof stop === "string"),
-    seed: seedWords(seed),
+    ...sampling,
+    topK: sampling.topK >= vocabSize ? 0 : sampling.topK,
+    ...ends,
+    seed: seedWords(request.seed ?? 0),
     key: request.key === undefined ? `content ${contentKey(prompt)}` : `key ${request.key}`,
     suppress,
     connectivity,
     regions: connectivity && regionMap(prompt, config, connectivity),
-    sinkRows: sinks ? after : 0,
+    sinkRows: factor > 0 && after >= SINK_LIMITS.rows && visualRows.length >= SINK_LIMITS.tokens ? after : 0,
     positions,
     visualRows: Int32Array.from(visualRows),
     onToken: request.onToken,

@@ -1,3 +1,4 @@
+import type { Backward } from "../backward.ts";
 import type { AttentionShape } from "../../ffi/generated/bindings.ts";
 import { describe, Tensor } from "../tensor.ts";
 import type { Segments } from "../segments.ts";
@@ -50,37 +51,11 @@ export interface AttentionOptions {
  * ```
  */
 export function attention(inputs: { q: Value; k: Value; v: Value }, options: AttentionOptions): Value {
-  const { q, k, v } = inputs;
-  const { segments, heads } = options;
-  const kvHeads = options.kvHeads ?? heads;
-  const headDim = q.cols / heads;
-  const scale = options.scale ?? 1 / Math.sqrt(headDim);
-  if (
-    k.cols !== kvHeads * headDim || v.cols !== k.cols || q.rows !== segments.qTokens || k.rows !== segments.kvTokens || v.rows !== k.rows
-  ) {
-    const sizes = `${segments.qTokens} and ${segments.kvTokens} tokens, ${heads} and ${kvHeads} heads`;
-    throw new RangeError(`Cannot attend: q ${describe(q)}, k ${describe(k)}, v ${describe(v)} do not fit ${sizes}`);
-  }
+  const { q, k, v } = inputs, { segments, heads } = options, shape = attentionShape(inputs, options);
   const { device, dtype, rows } = q;
   const [tq, tk, tv, table] = [q.tensor, k.tensor, v.tensor, segments.table];
   const out = q.tape.empty([rows, q.cols], dtype);
   using lse = Tensor.empty(device, [rows, heads]);
-  const shape: AttentionShape = {
-    qStride: tq.rowStride,
-    kStride: tk.rowStride,
-    vStride: tv.rowStride,
-    outStride: q.cols,
-    nSegments: segments.count,
-    maxQ: segments.maxQ,
-    maxKv: segments.maxKv,
-    qTokens: rows,
-    kvTokens: k.rows,
-    heads,
-    kvHeads,
-    headDim,
-    scale,
-    causal: Number(segments.causal),
-  };
   device.ops.attentionFwd(out.dtypeCode, shape, out.address, lse.address, tq.address, tk.address, tv.address, table.address);
   if (options.observe && !q.tape.replaying) options.observe({ q: tq, k: tk, lse, shape });
   const [result] = q.tape.record({
@@ -88,33 +63,55 @@ export function attention(inputs: { q: Value; k: Value; v: Value }, options: Att
     inputs: [q, k, v],
     outputs: [out],
     save: [tq, tk, tv, out, lse, table],
-    backward: (run) => {
-      const dy = run.upstream(0)!;
-      const [sq, sk, sv, so, sl, st] = Array.from({ length: 6 }, (_, i) => run.saved(i));
-      const [dq, dk, dv] = run.slots([q, k, v]);
-      const gradients = {
-        dqStride: dq!.stride,
-        dkStride: dk!.stride,
-        dvStride: dv!.stride,
-        doutStride: q.cols,
-        accumulate: Number(dq!.accumulate) | (Number(dk!.accumulate) << 1) | (Number(dv!.accumulate) << 2),
-      };
-      device.ops.attentionBwd(
-        dy.dtypeCode,
-        { ...shape, qStride: sq!.rowStride, kStride: sk!.rowStride, vStride: sv!.rowStride },
-        gradients,
-        dq!.address,
-        dk!.address,
-        dv!.address,
-        dy.address,
-        sq!.address,
-        sk!.address,
-        sv!.address,
-        so!.address,
-        sl!.address,
-        st!.address,
-      );
-    },
+    backward: (run) => attentionBackward(run, inputs, shape),
   });
   return result!;
+}
+
+/** The shape of a call. @throws {RangeError} where the inputs do not fit the segments and heads. */
+function attentionShape({ q, k, v }: { q: Value; k: Value; v: Value }, options: AttentionOptions): AttentionShape {
+  const { segments, heads, kvHeads = heads } = options, headDim = q.cols / heads;
+  if (
+    k.cols !== kvHeads * headDim || v.cols !== k.cols || q.rows !== segments.qTokens || k.rows !== segments.kvTokens || v.rows !== k.rows
+  ) {
+    const sizes = `${segments.qTokens} and ${segments.kvTokens} tokens, ${heads} and ${kvHeads} heads`;
+    throw new RangeError(`Cannot attend: q ${describe(q)}, k ${describe(k)}, v ${describe(v)} do not fit ${sizes}`);
+  }
+  return {
+    qStride: q.tensor.rowStride,
+    kStride: k.tensor.rowStride,
+    vStride: v.tensor.rowStride,
+    outStride: q.cols,
+    nSegments: segments.count,
+    maxQ: segments.maxQ,
+    maxKv: segments.maxKv,
+    qTokens: q.rows,
+    kvTokens: k.rows,
+    heads,
+    kvHeads,
+    headDim,
+    scale: options.scale ?? 1 / Math.sqrt(headDim),
+    causal: Number(segments.causal),
+  };
+}
+
+function attentionBackward(run: Backward, inputs: { q: Value; k: Value; v: Value }, shape: AttentionShape): void {
+  const { q, k, v } = inputs, dy = run.upstream(0)!;
+  const [sq, sk, sv, so, sl, st] = Array.from({ length: 6 }, (_, i) => run.saved(i));
+  const [dq, dk, dv] = run.slots([q, k, v]);
+  const gradients = {
+    dqStride: dq!.stride,
+    dkStride: dk!.stride,
+    dvStride: dv!.stride,
+    doutStride: q.cols,
+    accumulate: Number(dq!.accumulate) | (Number(dk!.accumulate) << 1) | (Number(dv!.accumulate) << 2),
+  };
+  const saved = { ...shape, qStride: sq!.rowStride, kStride: sk!.rowStride, vStride: sv!.rowStride };
+  q.device.ops.attentionBwd(
+    dy.dtypeCode,
+    saved,
+    gradients,
+    ...[dq!.address, dk!.address, dv!.address, dy.address] as const,
+    ...[sq!.address, sk!.address, sv!.address, so!.address, sl!.address, st!.address] as const,
+  );
 }

@@ -1,8 +1,7 @@
 import { type Address, plus } from "../../ffi/address.ts";
-import { DTYPE_BYTES } from "../../ffi/device.ts";
 import { describe, Tensor } from "../tensor.ts";
 import type { Value } from "../value.ts";
-import { project } from "./logprob.ts";
+import { chunkRows, project, projectBackward } from "./projection.ts";
 import { type Weight, weightOf } from "./weight.ts";
 
 /** Against what, and under which distributions. */
@@ -45,9 +44,7 @@ export interface LinearKlOptions {
 export function linearKl(hidden: Value, weight: Weight, options: LinearKlOptions): Value {
   const { reference, target, temperature = 1, suppress } = options, { device } = hidden;
   const w = weightOf(hidden, weight), [n, dim, vocab] = [hidden.rows, hidden.cols, w.rows];
-  if (w.cols !== dim || w.dtype !== hidden.dtype) {
-    throw new RangeError(`Cannot project ${describe(hidden)} by ${describe(w)}: sizes or types do not fit`);
-  }
+  const chunk = chunkRows(hidden, w, options.chunk);
   const { hidden: y, weight: v } = reference;
   if (y.rows !== n || v.rows !== vocab || y.cols !== v.cols || y.dtype !== v.dtype) {
     throw new RangeError(`Cannot compare ${n} rows over ${vocab} tokens with ${describe(y)} by ${describe(v)}: sizes or types do not fit`);
@@ -58,7 +55,6 @@ export function linearKl(hidden: Value, weight: Weight, options: LinearKlOptions
   if (suppress && (suppress.dtype !== "u8" || suppress.size !== vocab)) {
     throw new RangeError(`Cannot suppress by ${describe(suppress)}: it needs u8[${vocab}]`);
   }
-  const chunk = Math.max(1, Math.min(n, options.chunk ?? Math.max(16, Math.floor(2 ** 24 / vocab))));
   const kl = hidden.tape.empty([n], "f32");
   using lse = Tensor.empty(device, [n]);
   using shift = Tensor.empty(device, [n]);
@@ -97,24 +93,13 @@ export function linearKl(hidden: Value, weight: Weight, options: LinearKlOptions
       const [x, weights, y, v] = [run.saved(0), run.saved(1), run.saved(2), run.saved(3)];
       const skip = target ? run.saved(6).address : 0, mask = suppress ? run.saved(target ? 7 : 6).address : 0;
       const [mine, theirs] = [run.temporary([chunk, vocab]), run.temporary([chunk, vocab])];
-      const [dh, dw] = [run.slot(hidden), run.weightSlot(w)], { dtype } = hidden, bytes = DTYPE_BYTES[dtype];
+      const [dh, dw] = [run.slot(hidden), run.weightSlot(w)];
       each({ x, w: weights, y, v, mine, theirs }, (start, rows) => {
         const at = 4 * start,
           [l, s, d] = [run.saved(4), run.saved(5), run.upstream(0)!].map(({ address }) => plus(address, at)) as [Address, Address, Address];
         const logits = [mine.address, vocab, mine.address, vocab, theirs.address, vocab] as const;
         device.ops.klBwd(0, ...logits, l, s, d, skip && plus(skip, at), mask, rows, vocab, temperature);
-        using part = mine.slice(0, rows);
-        using dlogits = dtype === "f32" ? part.view() : part.cast(dtype);
-        const a = { dtype, a: dlogits.address, lda: vocab };
-        if (dh) {
-          const c = { c: plus(dh.address, start * dh.stride * bytes), ldc: dh.stride, beta: Number(dh.accumulate) };
-          device.gemm({ ...a, b: weights.address, ldb: weights.rowStride, ...c, m: rows, n: dim, k: vocab });
-        }
-        if (dw) {
-          const b = { b: plus(x.address, start * x.rowStride * bytes), ldb: x.rowStride };
-          const c = { c: dw.address, cDtype: dw.dtype, ldc: dw.stride, beta: Number(dw.accumulate || start > 0) };
-          device.gemm({ ...a, transA: true, ...b, ...c, m: vocab, n: dim, k: rows });
-        }
+        projectBackward(device, { logits: mine, start, rows, x, w: weights, dx: dh, dw });
       });
     },
   });

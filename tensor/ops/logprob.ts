@@ -1,9 +1,9 @@
 import { type Address, plus } from "../../ffi/address.ts";
 import type { Device } from "../../ffi/device.ts";
-import { DTYPE_BYTES } from "../../ffi/device.ts";
 import type { Backward } from "../backward.ts";
 import { describe, Tensor } from "../tensor.ts";
 import type { Value } from "../value.ts";
+import { chunkRows, project, projectBackward } from "./projection.ts";
 import { type Weight, weightOf } from "./weight.ts";
 
 /** Which token's log-probability, under which distribution. */
@@ -97,10 +97,7 @@ export function linearLogProb(hidden: Value, weight: Weight, options: LogProbOpt
   const { target, temperature = 1, suppress } = options;
   const [n, dim, vocab] = [hidden.rows, hidden.cols, w.rows];
   check(target, { n, vocab, suppress });
-  if (w.cols !== dim || w.dtype !== hidden.dtype) {
-    throw new RangeError(`Cannot project ${describe(hidden)} by ${describe(w)}: sizes or types do not fit`);
-  }
-  const chunk = Math.max(1, Math.min(n, options.chunk ?? Math.max(16, Math.floor(2 ** 24 / vocab))));
+  const chunk = chunkRows(hidden, w, options.chunk);
   const { device } = hidden;
   const [logprob, entropy] = [hidden.tape.empty([n], "f32"), hidden.tape.empty([n], "f32")];
   using lse = Tensor.empty(device, [n]);
@@ -127,8 +124,6 @@ export function linearLogProb(hidden: Value, weight: Weight, options: LogProbOpt
       const mask = suppress ? run.saved(5).address : 0;
       const logits = run.temporary([chunk, vocab]);
       const [dh, dw] = [run.slot(hidden), run.weightSlot(w)];
-      const { dtype } = hidden;
-      const bytes = DTYPE_BYTES[dtype];
       for (let start = 0; start < n; start += chunk) {
         const rows = Math.min(chunk, n - start);
         project({ ...forward, w: weights }, { x, start, rows, logits });
@@ -141,33 +136,11 @@ export function linearLogProb(hidden: Value, weight: Weight, options: LogProbOpt
         using dentropy = up.dentropy && range(up.dentropy);
         const into = { address: part.address, stride: vocab };
         backward(device, { logits: part, into, target: t, lse: l, entropy: e, dlogprob, dentropy, mask, temperature });
-        using dlogits = dtype === "f32" ? part.view() : part.cast(dtype);
-        const a = { dtype, a: dlogits.address, lda: vocab };
-        if (dh) {
-          const c = plus(dh.address, start * dh.stride * bytes);
-          const beta = Number(dh.accumulate);
-          device.gemm({ ...a, b: weights.address, ldb: weights.rowStride, c, ldc: dh.stride, m: rows, n: dim, k: vocab, beta });
-        }
-        if (dw) {
-          const b = plus(x.address, start * x.rowStride * bytes);
-          const beta = Number(dw.accumulate || start > 0);
-          const c = { c: dw.address, cDtype: dw.dtype, ldc: dw.stride };
-          device.gemm({ ...a, transA: true, b, ldb: x.rowStride, ...c, m: vocab, n: dim, k: rows, beta });
-        }
+        projectBackward(device, { logits, start, rows, x, w: weights, dx: dh, dw });
       }
     },
   });
   return { logprob: first!, entropy: second! };
-}
-
-/** For this folder. Logits f32 of rows [start, start + rows) of x. */
-export function project(
-  { device, vocab, dim, w }: { device: Device; vocab: number; dim: number; w: Tensor },
-  { x, start, rows, logits }: { x: Tensor; start: number; rows: number; logits: Tensor },
-): void {
-  const a = plus(x.address, start * x.rowStride * DTYPE_BYTES[x.dtype]);
-  const b = { b: w.address, ldb: w.rowStride, transB: true };
-  device.gemm({ dtype: x.dtype, cDtype: "f32", a, lda: x.rowStride, ...b, c: logits.address, ldc: vocab, m: rows, n: vocab, k: dim });
 }
 
 interface Upstream {

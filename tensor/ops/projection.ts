@@ -1,0 +1,58 @@
+/**
+ * Logits of hidden states, a chunk of rows at a time, and what their gradients give: for ops that never hold [rows, vocabulary] as a whole.
+ *
+ * @module
+ */
+import { plus } from "../../ffi/address.ts";
+import { type Device, DTYPE_BYTES } from "../../ffi/device.ts";
+import type { Slot } from "../gradient.ts";
+import { describe, type Tensor } from "../tensor.ts";
+import type { Value } from "../value.ts";
+
+/** Rows of a chunk, so that its logits have about 2^24 elements; `asked` goes before. @throws {RangeError} if the weight does not fit. */
+export function chunkRows(hidden: Value, weight: Value, asked: number | undefined): number {
+  if (weight.cols !== hidden.cols || weight.dtype !== hidden.dtype) {
+    throw new RangeError(`Cannot project ${describe(hidden)} by ${describe(weight)}: sizes or types do not fit`);
+  }
+  return Math.max(1, Math.min(hidden.rows, asked ?? Math.max(16, Math.floor(2 ** 24 / weight.rows))));
+}
+
+/** Writes the f32 logits of rows [start, start + rows) of x. */
+export function project(
+  { device, vocab, dim, w }: { device: Device; vocab: number; dim: number; w: Tensor },
+  { x, start, rows, logits }: { x: Tensor; start: number; rows: number; logits: Tensor },
+): void {
+  const a = plus(x.address, start * x.rowStride * DTYPE_BYTES[x.dtype]);
+  const b = { b: w.address, ldb: w.rowStride, transB: true };
+  device.gemm({ dtype: x.dtype, cDtype: "f32", a, lda: x.rowStride, ...b, c: logits.address, ldc: vocab, m: rows, n: vocab, k: dim });
+}
+
+/** From the gradient of such logits, f32 and as wide as the vocabulary, to those of hidden states and weight, as far as they are wanted. */
+export function projectBackward(
+  device: Device,
+  chunk: {
+    logits: Tensor;
+    start: number;
+    rows: number;
+    x: Tensor;
+    w: Tensor;
+    /** Where the gradient of x goes; undefined if it is not wanted. */
+    dx: Slot | undefined;
+    /** Where the gradient of w goes; undefined if it is not wanted. */
+    dw: Slot | undefined;
+  },
+): void {
+  const { logits, start, rows, x, w, dx, dw } = chunk, { dtype } = x, bytes = DTYPE_BYTES[dtype], vocab = w.rows, dim = w.cols;
+  using part = logits.slice(0, rows);
+  using dlogits = dtype === "f32" ? part.view() : part.cast(dtype);
+  const a = { dtype, a: dlogits.address, lda: vocab };
+  if (dx) {
+    const c = { c: plus(dx.address, start * dx.stride * bytes), ldc: dx.stride, beta: Number(dx.accumulate) };
+    device.gemm({ ...a, b: w.address, ldb: w.rowStride, ...c, m: rows, n: dim, k: vocab });
+  }
+  if (dw) {
+    const b = { b: plus(x.address, start * x.rowStride * bytes), ldb: x.rowStride };
+    const c = { c: dw.address, cDtype: dw.dtype, ldc: dw.stride, beta: Number(dw.accumulate || start > 0) };
+    device.gemm({ ...a, transA: true, ...b, ...c, m: vocab, n: dim, k: rows });
+  }
+}
