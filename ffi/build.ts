@@ -110,15 +110,15 @@ const digest = (...parts: readonly string[]): string => {
 
 /** The files that a compiler reads for `roots`: itself and, in turn, what it includes in quotes. */
 function included(roots: readonly string[], sources: Build["sources"]): Set<string> {
-  const found = new Set<string>(), pending = [...roots];
+  const reached = new Set<string>(), pending = [...roots];
   for (let path = pending.pop(); path !== undefined; path = pending.pop()) {
-    if (found.has(path)) continue;
+    if (reached.has(path)) continue;
     const text = sources[path];
     if (text === undefined) continue; // the compiler's own, or the compiler will say so
-    found.add(path);
+    reached.add(path);
     for (const [, name] of text.matchAll(/^\s*#\s*include\s*"([^"]+)"/gm)) pending.push(posix.join(posix.dirname(path), name!));
   }
-  return found;
+  return reached;
 }
 
 function exists(path: string): boolean {

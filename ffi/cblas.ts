@@ -10,7 +10,7 @@ import { loadLibrary } from "./load.ts";
 export interface Cblas {
   /** Such as "OpenBLAS". */
   readonly name: string;
-  /** What the loader was given. */
+  /** The name or path by which it was loaded. */
   readonly path: string;
   /** Row-major C = alpha op(A) op(B) + beta C, as of CBLAS; addresses are host addresses. */
   // deno-fmt-ignore
@@ -65,8 +65,8 @@ function load(path: string, name: string, threads: string): Cblas {
 export function openCblas(choice: string): Cblas | undefined {
   if (choice === "builtin") return undefined;
   if (choice !== "auto" && choice !== "system") {
-    const known = KNOWN.find(({ name }) => choice.toLowerCase().includes(name === "MKL" ? "mkl_rt" : name.toLowerCase()));
-    return load(choice, known?.name ?? "CBLAS", known?.threads ?? "openblas_set_num_threads");
+    const library = KNOWN.find(({ name }) => choice.toLowerCase().includes(name === "MKL" ? "mkl_rt" : name.toLowerCase()));
+    return load(choice, library?.name ?? "CBLAS", library?.threads ?? "openblas_set_num_threads");
   }
   for (const { name, files, threads, preferred } of KNOWN) {
     if (choice === "auto" && !preferred) continue;

@@ -37,7 +37,7 @@ export const CUBLAS_WORKSPACE_BYTES = 32 * 2 ** 20;
 
 /** A loaded cuBLAS. */
 export class Cublas {
-  /** What the loader was given. */
+  /** The name or path by which it was loaded. */
   readonly path: string;
   /** Such as "13.0.2". */
   readonly version: string;

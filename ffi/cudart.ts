@@ -60,7 +60,7 @@ export function versionText(version: number): string {
 
 /** A loaded CUDA runtime. Calls take numbers for addresses and answer a cudaError_t. */
 export class Cudart {
-  /** What the loader was given. */
+  /** The name or path by which it was loaded. */
   readonly path: string;
   readonly call: Readonly<Record<Exclude<keyof typeof CUDART_SYMBOLS, "cudaGetErrorName" | "cudaGetErrorString">, Call>>;
   /** CUDA version of the runtime, such as 13000. */

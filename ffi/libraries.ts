@@ -25,14 +25,14 @@ export function toolkitFolders(): string[] {
 function sitePackages(): string[] {
   const home = environment("HOME");
   const roots = [environment("VIRTUAL_ENV"), environment("CONDA_PREFIX"), home && join(home, ".local"), "/usr/local", "/usr"];
-  const found: string[] = [];
+  const folders: string[] = [];
   for (const root of roots) {
     if (!root) continue;
     for (const name of entries(join(root, "lib"))) {
-      if (/^python3/.test(name)) found.push(join(root, "lib", name, "site-packages"), join(root, "lib", name, "dist-packages"));
+      if (/^python3/.test(name)) folders.push(join(root, "lib", name, "site-packages"), join(root, "lib", name, "dist-packages"));
     }
   }
-  return found;
+  return folders;
 }
 
 /** Folders that may hold CUDA's libraries, apart from the loader's own, the likeliest first. */

@@ -28,7 +28,7 @@ interface MetisOptions {
 
 /** A loaded libmetis. */
 export interface Metis {
-  /** What the loader was given. */
+  /** The name or path by which it was loaded. */
   readonly path: string;
   /** Bits of its integers. */
   readonly bits: 32 | 64;

@@ -227,12 +227,12 @@ export function promptSinks(model: VisionLanguageModel, prompts: readonly Prompt
   const sums = profile.toFloats();
   let row = 0;
   for (const i of worth) {
-    const { tokens, rows: own } = sizes[i]!;
-    const attention = new Float64Array(own * tokens);
-    for (let r = 0; r < own; r++, row++) {
+    const { tokens, rows: promptRows } = sizes[i]!;
+    const attention = new Float64Array(promptRows * tokens);
+    for (let r = 0; r < promptRows; r++, row++) {
       for (let t = 0; t < tokens; t++) attention[r * tokens + t] = sums[row * width + t]! / (text.layers * text.heads);
     }
-    sinks[i] = visualSinks({ attention, rows: own, tokens, factor });
+    sinks[i] = visualSinks({ attention, rows: promptRows, tokens, factor });
   }
   return sinks;
 }

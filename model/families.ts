@@ -14,7 +14,7 @@ export type PresetName = Qwen25VLPreset;
 export function familyOf({ modelType }: Pick<ModelConfig, "modelType">): Family {
   const family = FAMILIES.find((family) => family.modelType === modelType);
   if (family) return family;
-  throw new RangeError(`Cannot use a model of type "${modelType}": Kedge knows ${FAMILIES.map((known) => known.modelType).join(", ")}`);
+  throw new RangeError(`Cannot use a model of type "${modelType}": Kedge knows ${FAMILIES.map(({ modelType }) => modelType).join(", ")}`);
 }
 
 /** The family whose processor a folder's files are for: that of its config.json; where there is none, or one of another model's, the first. */

@@ -83,8 +83,8 @@ export class VisionLanguageModel implements Disposable {
         faults.push(`${name} is ${describe(tensor)} on ${tensor.device.name}, not ${describe({ dtype: this.dtype, shape })}`);
       }
     }
-    const known = new Set(specs.map(({ name }) => name));
-    for (const name of Object.keys(parameters)) if (!known.has(name)) faults.push(`${name} is not of this model`);
+    const names = new Set(specs.map(({ name }) => name));
+    for (const name of Object.keys(parameters)) if (!names.has(name)) faults.push(`${name} is not of this model`);
     if (faults.length > 0) throw new RangeError(`Cannot make a model: ${faults.join("; ")}`);
   }
 
@@ -179,9 +179,9 @@ export class VisionLanguageModel implements Disposable {
         ...(checkpointing && { checkpointing }),
         ...(connectivity && { observe: (layer, seen) => connectivity.observe(layer, seen) }),
       });
-      const found = linearLogProb(normed, this.outputMatrix, { ...distribution, target });
-      if (!reference) return found;
-      return { ...found, kl: linearKl(normed, this.outputMatrix, { ...distribution, reference, target }) };
+      const result = linearLogProb(normed, this.outputMatrix, { ...distribution, target });
+      if (!reference) return result;
+      return { ...result, kl: linearKl(normed, this.outputMatrix, { ...distribution, reference, target }) };
     });
   }
 

@@ -79,9 +79,9 @@ export class Gradient {
     const { rows, cols, dtype } = this.layout;
     if (!this.#tensor) this.#tensor = Tensor.empty(this.device, [rows, cols], { dtype });
     else if (this.#tensor.storage.references > 1) {
-      const own = this.#tensor.copy();
+      const copy = this.#tensor.copy();
       this.#tensor.free();
-      this.#tensor = own;
+      this.#tensor = copy;
     }
     let missing = [region];
     for (const done of this.#written) missing = missing.flatMap((part) => subtract(part, done));

@@ -80,10 +80,10 @@ export class Account implements Disposable {
    */
   enter({ address, bytes }: { address: Address; bytes: number }): Entry {
     this.device.host.handleRegister(this.owner, address, bytes, this.device.ordinal, this.#pair);
-    return this.#own(this.#pair[0]!, this.#pair[1]!);
+    return this.#ownedEntry(this.#pair[0]!, this.#pair[1]!);
   }
 
-  #own(slot: number, generation: number): Entry {
+  #ownedEntry(slot: number, generation: number): Entry {
     return {
       slot,
       generation,
@@ -131,7 +131,7 @@ export class Account implements Disposable {
       this.device.freeEvent(event);
     }
     this.#held.add(key);
-    const storage = new Storage(this.device, bytes, { existing: { address, entry: this.#own(slot, generation), borrowed: false } });
+    const storage = new Storage(this.device, bytes, { existing: { address, entry: this.#ownedEntry(slot, generation), borrowed: false } });
     return new Tensor(storage, { shape: [...handle.shape], dtype: handle.dtype });
   }
 
@@ -143,19 +143,19 @@ export class Account implements Disposable {
     const { slot, generation } = this.#entryOf("lend", tensor);
     const { host } = this.device;
     const key = `${slot}/${generation}`;
-    const known = this.#lent.get(key);
-    const event = known?.event ?? this.device.recordEvent();
+    const lent = this.#lent.get(key);
+    const event = lent?.event ?? this.device.recordEvent();
     try {
-      if (!known && event !== 0) host.handleWritten(this.owner, slot, generation, event);
+      if (!lent && event !== 0) host.handleWritten(this.owner, slot, generation, event);
       host.handleLend(this.owner, to, slot, generation);
     } catch (error) {
-      if (!known && event !== 0) {
+      if (!lent && event !== 0) {
         host.handleWritten(this.owner, slot, generation, 0);
         this.device.freeEvent(event);
       }
       throw error;
     }
-    this.#lent.set(key, { lends: (known?.lends ?? 0) + 1, event });
+    this.#lent.set(key, { lends: (lent?.lends ?? 0) + 1, event });
     return { slot, generation, dtype: tensor.dtype, shape: [...tensor.shape], device: this.device.name };
   }
 

@@ -124,7 +124,7 @@ export class AdamW implements Disposable {
     } as const;
     this.#device = device;
     this.#options = { ...defaults, ...options, moments };
-    const all = groups.flatMap(({ parameters, ...own }) => parameters.map((parameter) => ({ parameter, ...own })));
+    const all = groups.flatMap(({ parameters, ...options }) => parameters.map((parameter) => ({ parameter, ...options })));
     const twin = all.find(({ parameter: { name } }, i) => all.findIndex((other) => other.parameter.name === name) < i);
     if (twin) throw new RangeError(`Cannot optimize two parameters named ${twin.parameter.name}`);
     this.#squares = Tensor.empty(device, [1], { dtype: "f64" });

@@ -18,8 +18,8 @@ export class Faults {
 
   /** A relation between keys, which is not looked at where one of them, or its section, is at fault already. */
   check(keys: readonly string[], holds: boolean, words: string): void {
-    const known = (key: string) => key.split(".").some((_, i, parts) => this.#keys.has(parts.slice(0, i + 1).join(".")));
-    if (!holds && !keys.some(known)) this.add(keys[0]!, words);
+    const faulty = (key: string) => key.split(".").some((_, i, parts) => this.#keys.has(parts.slice(0, i + 1).join(".")));
+    if (!holds && !keys.some(faulty)) this.add(keys[0]!, words);
   }
 }
 

@@ -27,13 +27,13 @@ export function parseTokens(top: Section, options: { vocabSize: number; generati
   }
   top.check("video_token_id image_token_id", marks.video !== marks.image, `is ${marks.video}, and so is image_token_id`);
   // Null says that there is none; a key that is not there takes the default.
-  const own = text.json["eos_token_id"] === null
+  const fromConfig = text.json["eos_token_id"] === null
     ? top.take(text === top ? [] : ["eos_token_id"], TOKENS, [])
     : text.take(["eos_token_id"], TOKENS, undefined) ?? top.take(["eos_token_id"], TOKENS, [151645]);
-  const said = generation.take(["eos_token_id"], TOKENS, undefined);
-  const eos = said ?? own;
+  const fromGeneration = generation.take(["eos_token_id"], TOKENS, undefined);
+  const eos = fromGeneration ?? fromConfig;
   const beyond = eos.filter((id) => id >= vocabSize);
-  const key = said ? "generation_config.json eos_token_id" : `${text.prefix}eos_token_id`;
+  const key = fromGeneration ? "generation_config.json eos_token_id" : `${text.prefix}eos_token_id`;
   top.faults.check([key, size], beyond.length === 0, `is ${beyond.join(", ")}, but ${size} is ${vocabSize}`);
   const id = (name: string) => text.take([name], INTEGER, undefined) ?? top.take([name], INTEGER, undefined);
   const bos = text.json["bos_token_id"] === null ? undefined : id("bos_token_id") ?? 151643;

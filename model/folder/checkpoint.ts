@@ -255,8 +255,8 @@ export function saveModel(
   options: SaveModelOptions = {},
 ): void {
   const { config, parameters } = model, specs = parameterSpecs(config), types = new Set<WeightType>();
-  const known = new Set(specs.map(({ name }) => name));
-  const surplus = Object.keys(parameters).filter((name) => !known.has(name));
+  const names = new Set(specs.map(({ name }) => name));
+  const surplus = Object.keys(parameters).filter((name) => !names.has(name));
   if (surplus.length > 0) throw new RangeError(`Cannot save to ${folder}: the config has no ${surplus.join(", ")}`);
   const entries = specs.flatMap(({ name, shape, parts }) => {
     const parameter = parameters[name];

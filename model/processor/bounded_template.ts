@@ -58,8 +58,8 @@ class CountingInterpreter extends Interpreter {
     if (typeof value === "string") return bounded(Math.floor(value.length / CHARACTERS));
     const children: Iterable<Value> | undefined = Array.isArray(value) ? value : value instanceof Map ? value.values() : undefined;
     if (children === undefined) return 0;
-    const key = value as object, known = this.#sizes.get(key);
-    if (known !== undefined) return known;
+    const key = value as object, cached = this.#sizes.get(key);
+    if (cached !== undefined) return cached;
     this.#sizes.set(key, 0); // a namespace may hold itself
     let size = 0;
     for (const child of children) size = bounded(size + 1 + this.#sizeOf(child));
@@ -86,7 +86,8 @@ interface Filtering extends Node {
 function checkWidth({ operand, filter }: Filtering, { node, value }: { node: Node | undefined; value: Value }): void {
   const name = filter.callee?.value;
   if (node === operand || (name !== "indent" && name !== "tojson")) return;
-  const given: unknown = value.value, arguments_ = given instanceof Map ? [...given.values()] : Array.isArray(given) ? given : [value];
+  const content: unknown = value.value,
+    arguments_ = content instanceof Map ? [...content.values()] : Array.isArray(content) ? content : [value];
   if (arguments_.some((each) => typeof each.value === "number" && each.value > WIDEST)) {
     throw new TemplateLimit(`${name} is asked for more than ${WIDEST} columns`);
   }

@@ -125,10 +125,10 @@ export class ChatTemplate {
    * @throws {KedgeError} `BadCheckpoint` where a file is broken or its template does not parse.
    */
   static fromFolder(folder: string): ChatTemplate {
-    const found = fromField(`${folder}/processor_config.json`) ?? fromField(`${folder}/chat_template.json`) ??
+    const template = fromField(`${folder}/processor_config.json`) ?? fromField(`${folder}/chat_template.json`) ??
       fromFile(`${folder}/chat_template.jinja`) ?? fromFile(`${folder}/additional_chat_templates/default.jinja`) ??
       fromField(`${folder}/tokenizer_config.json`);
-    return found ? new ChatTemplate(found.source, found.name) : ChatTemplate.default;
+    return template ? new ChatTemplate(template.source, template.name) : ChatTemplate.default;
   }
 
   /** `defaultChatTemplate`, parsed. */

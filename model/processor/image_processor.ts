@@ -192,8 +192,8 @@ export class ImageProcessor {
    * @throws {KedgeError} `BadData` for what cannot be read, is no video, or has frames of different sizes; `Unsupported` where there is no ffmpeg.
    */
   async video(source: VideoSource, options: VideoOptions = {}): Promise<Visual> {
-    const { sample, timeLimit, signal, name = "path" in source ? source.path : "the video", ...own } = options;
-    const settings: VideoSettings = { ...this.videoSettings, ...own };
+    const { sample, timeLimit, signal, name = "path" in source ? source.path : "the video", ...overrides } = options;
+    const settings: VideoSettings = { ...this.videoSettings, ...overrides };
     const { temporalPatchSize } = this;
     let frames: Frames | undefined;
     const fps = await readVideo(source, {

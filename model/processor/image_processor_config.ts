@@ -119,9 +119,9 @@ function read<T>({ path, json }: FileSection, fields: Fields<T>): Partial<T> {
 }
 
 /** Refuses a processor that belongs to none of the families. */
-function checkType(section: FileSection, key: string, known: (family: Family) => RegExp): void {
+function checkType(section: FileSection, key: string, accepted: (family: Family) => RegExp): void {
   const { type } = read<{ type: string }>(section, { type: [key, ...NAME] });
-  if (type === undefined || FAMILIES.some((family) => known(family).test(type))) return;
+  if (type === undefined || FAMILIES.some((family) => accepted(family).test(type))) return;
   throw badFile(section.path, [`${key} is ${JSON.stringify(type)}, which is not Qwen2-VL's`]);
 }
 

@@ -169,11 +169,11 @@ export function markedParts(text: string, options: Marked & PixelBounds & { row?
   const { images = [], videos = [], row, minPixels, maxPixels } = options;
   const bounds = fieldsSet({ minPixels, maxPixels });
   const pieces = text.split(/(<image>|<video>)/u);
-  for (const [marker, given] of [["<image>", images], ["<video>", videos]] as const) {
+  for (const [marker, sources] of [["<image>", images], ["<video>", videos]] as const) {
     const markers = pieces.filter((piece) => piece === marker).length;
-    if (markers === given.length) continue;
-    const words = `Cannot place the pictures${ofRow(row)}: the text has ${markers} ${marker} markers, and ${given.length} are given`;
-    throw new KedgeError("BadData", words, { row, markers, given: given.length });
+    if (markers === sources.length) continue;
+    const words = `Cannot place the pictures${ofRow(row)}: the text has ${markers} ${marker} markers, and ${sources.length} are given`;
+    throw new KedgeError("BadData", words, { row, markers, given: sources.length });
   }
   const left = { images: images.values(), videos: videos.values() };
   return pieces.flatMap((piece): Part[] => {

@@ -84,8 +84,8 @@ interface Plain {
   readonly pictures: readonly Picture[];
 }
 
-/** A visual of which only the size is known yet. */
-interface Planned {
+/** A visual whose size is known and whose pixels may not be decoded yet. */
+interface PendingVisual {
   readonly kind: Visual["kind"];
   readonly grid: Visual["grid"];
   /** Of the file; 0 where they are decoded already. */
@@ -93,17 +93,17 @@ interface Planned {
   readonly visual: () => Promise<Visual>;
 }
 
-/** A visual among tokens, with its markers: [start, end). */
-interface Place {
+/** Where a visual stands among tokens, its markers included: [start, end). */
+interface VisualRange {
   readonly start: number;
   readonly end: number;
-  readonly planned: Planned;
+  readonly pending: PendingVisual;
 }
 
 /** Tokens, the visuals among them, and where each segment ends. */
 interface Encoded {
   readonly tokens: Int32Array<ArrayBuffer>;
-  readonly places: readonly Place[];
+  readonly ranges: readonly VisualRange[];
   readonly ends: readonly number[];
 }
 
@@ -211,7 +211,7 @@ export class Processor {
     if (!(maxPromptTokens > 0)) throw new RangeError(`Cannot keep prompts within ${maxPromptTokens} tokens`);
     const plain = this.#plain(messages, options);
     const text = this.#render(plain, { row }), whole = await this.#encode([text], plain, row);
-    const pixels = whole.places.reduce((sum, { planned }) => sum + planned.pixels, 0);
+    const pixels = whole.ranges.reduce((sum, { pending }) => sum + pending.pixels, 0);
     if (pixels > mostPixels) {
       const words = `its pictures have ${pixels} pixels, and ${mostPixels} are allowed`;
       throw new KedgeError("BadData", `Cannot make the prompt${ofRow(row)}: ${words}`, { row, pixels, mostPixels });
@@ -304,9 +304,9 @@ export class Processor {
   }
 
   /** The pictures' sizes, each kind in its order. Images are decoded later, when the prompt is known to be short enough. */
-  async #planned(plain: Plain, row: Row | undefined): Promise<Record<"image" | "video", Planned[]>> {
-    const planned = await Promise.all(plain.pictures.map((part, i) =>
-      naming({ row, picture: i }, async (): Promise<Planned> => {
+  async #pendingVisuals(plain: Plain, row: Row | undefined): Promise<Record<"image" | "video", PendingVisual[]>> {
+    const pending = await Promise.all(plain.pictures.map((part, i) =>
+      naming({ row, picture: i }, async (): Promise<PendingVisual> => {
         const done = (visual: Visual) => ({ kind: visual.kind, grid: visual.grid, pixels: 0, visual: () => Promise.resolve(visual) });
         if (part.type === "image") {
           const { minPixels, maxPixels } = part, options = { ...this.#bounds, ...fieldsSet({ minPixels, maxPixels }) };
@@ -318,12 +318,12 @@ export class Processor {
         return done(await this.images.video(video, fieldsSet(settings)));
       })
     ));
-    return { image: planned.filter(({ kind }) => kind === "image"), video: planned.filter(({ kind }) => kind === "video") };
+    return { image: pending.filter(({ kind }) => kind === "image"), video: pending.filter(({ kind }) => kind === "video") };
   }
 
   /** A prompt with its pictures decoded. */
-  async #decoded({ tokens, places }: Omit<Encoded, "ends">): Promise<Prompt> {
-    return { tokens, visuals: await Promise.all(places.map(({ planned }) => planned.visual())) };
+  async #decoded({ tokens, ranges }: Omit<Encoded, "ends">): Promise<Prompt> {
+    return { tokens, visuals: await Promise.all(ranges.map(({ pending }) => pending.visual())) };
   }
 
   /** The tokens of text without placeholders of pictures. */
@@ -336,14 +336,14 @@ export class Processor {
     const parts = segments.map((segment) => this.tokenizer.split(segment));
     for (const [kind, name] of Object.entries(PLACEHOLDERS)) {
       const written = parts.reduce((count, pieces) => count + pieces.filter((piece) => piece === name).length, 0);
-      const given = plain.pictures.filter(({ type }) => type === kind).length;
-      if (written === given) continue;
-      const words = `the chat template of ${this.template.name} writes ${written} ${kind} placeholders, and the messages have ${given}`;
-      throw new KedgeError("BadData", `Cannot make the prompt${ofRow(row)}: ${words}`, { row, kind, written, given });
+      const expected = plain.pictures.filter(({ type }) => type === kind).length;
+      if (written === expected) continue;
+      const words = `the chat template of ${this.template.name} writes ${written} ${kind} placeholders, and the messages have ${expected}`;
+      throw new KedgeError("BadData", `Cannot make the prompt${ofRow(row)}: ${words}`, { row, kind, written, given: expected });
     }
-    const planned = await this.#planned(plain, row);
-    const left = { image: planned.image.values(), video: planned.video.values() };
-    const tokens: number[] = [], ends: number[] = [], places: Place[] = [];
+    const pending = await this.#pendingVisuals(plain, row);
+    const left = { image: pending.image.values(), video: pending.video.values() };
+    const tokens: number[] = [], ends: number[] = [], ranges: VisualRange[] = [];
     for (const pieces of parts) {
       for (const [i, piece] of pieces.entries()) {
         if (i % 2 === 0) {
@@ -351,28 +351,28 @@ export class Processor {
           continue;
         }
         const id = this.tokenizer.specialTokens.get(piece)!;
-        const planned = piece === IMAGE ? left.image.next().value : piece === VIDEO ? left.video.next().value : undefined;
-        if (!planned) {
+        const pending = piece === IMAGE ? left.image.next().value : piece === VIDEO ? left.video.next().value : undefined;
+        if (!pending) {
           tokens.push(id);
           continue;
         }
         const start = tokens.length;
-        for (const piece of this.#expand(planned, this.images.mergeSize)) {
+        for (const piece of this.#expand(pending, this.images.mergeSize)) {
           if ("text" in piece) { for (const written of this.tokenizer.encode(piece.text)) tokens.push(written); }
           else for (let n = piece.placeholders; n > 0; n--) tokens.push(id);
         }
-        places.push({ start, end: tokens.length, planned });
+        ranges.push({ start, end: tokens.length, pending });
       }
       ends.push(tokens.length);
     }
-    return { tokens: Int32Array.from(tokens), places: places.map((place) => this.#withMarkers(place, tokens)), ends };
+    return { tokens: Int32Array.from(tokens), ranges: ranges.map((range) => this.#withMarkers(range, tokens)), ends };
   }
 
-  /** A place with the markers around it. */
-  #withMarkers({ start, end, planned }: Place, tokens: readonly number[]): Place {
+  /** A visual's range, with the markers around it. */
+  #withMarkers({ start, end, pending }: VisualRange, tokens: readonly number[]): VisualRange {
     const before = tokens[start - 1] === this.tokenizer.specialTokens.get(VISION_START);
     const after = tokens[end] === this.tokenizer.specialTokens.get(VISION_END);
-    return { start: before ? start - 1 : start, end: after ? end + 1 : end, planned };
+    return { start: before ? start - 1 : start, end: after ? end + 1 : end, pending };
   }
 
   /** Tokens of the start of the answer, at the end of a prompt. */
@@ -402,18 +402,18 @@ function unsupported(template: ChatTemplate, words: string): KedgeError {
 
 /** A prompt cut to `max` tokens, of which the last `tail` stay; undefined where nothing else would be left. */
 function cut(
-  { tokens, places }: Encoded,
+  { tokens, ranges }: Encoded,
   options: { tail: number; max: number; side: "left" | "right" },
 ): Omit<Encoded, "ends"> | undefined {
   const { tail, max, side } = options, body = tokens.length - tail, room = max - tail;
   if (room <= 0) return undefined;
   let [from, to] = side === "left" ? [body - room, body] : [0, room];
-  const split = places.find(({ start, end }) => side === "left" ? start < from && from < end : start < to && to < end);
+  const split = ranges.find(({ start, end }) => side === "left" ? start < from && from < end : start < to && to < end);
   if (split && side === "left") from = split.end;
   if (split && side === "right") to = split.start;
   if (from >= to) return undefined;
   return {
     tokens: Int32Array.from([...tokens.subarray(from, to), ...tokens.subarray(body)]),
-    places: places.filter(({ start, end }) => from <= start && end <= to),
+    ranges: ranges.filter(({ start, end }) => from <= start && end <= to),
   };
 }

@@ -38,9 +38,9 @@ interface Parts {
 
 // The printable character that byte-level BPE writes for each byte: itself for ! to ~, ¡ to ¬ and ® to ÿ; the others count on from U+0100.
 const BYTE_OF: ReadonlyMap<string, number> = (() => {
-  const own = (byte: number) => (byte >= 0x21 && byte <= 0x7e) || (byte >= 0xa1 && byte <= 0xac) || byte >= 0xae;
+  const printable = (byte: number) => (byte >= 0x21 && byte <= 0x7e) || (byte >= 0xa1 && byte <= 0xac) || byte >= 0xae;
   let next = 0x100;
-  return new Map(Array.from({ length: 256 }, (_, byte) => [String.fromCharCode(own(byte) ? byte : next++), byte]));
+  return new Map(Array.from({ length: 256 }, (_, byte) => [String.fromCharCode(printable(byte) ? byte : next++), byte]));
 })();
 
 const UTF8 = new TextEncoder();
@@ -116,10 +116,10 @@ function read(folder: string): Parts {
   if (!isObject(json.decoder) || json.decoder.type !== "ByteLevel") throw bad("its decoder is not ByteLevel: only byte-level BPE is read");
 
   const entries = Array.isArray(json.added_tokens) ? [...json.added_tokens as unknown[]] : [];
-  const known = new Set(entries.map((entry) => isObject(entry) ? entry.content : undefined));
+  const listed = new Set(entries.map((entry) => isObject(entry) ? entry.content : undefined));
   // Tokens that a fine-tune added may stand in the config only.
   for (const [id, entry] of Object.entries(isObject(config.added_tokens_decoder) ? config.added_tokens_decoder : {})) {
-    if (isObject(entry) && !known.has(entry.content)) entries.push({ ...entry, id: Number(id) });
+    if (isObject(entry) && !listed.has(entry.content)) entries.push({ ...entry, id: Number(id) });
   }
   const named = namedTokens(config);
   const extra = Array.isArray(config.additional_special_tokens) ? config.additional_special_tokens : [];

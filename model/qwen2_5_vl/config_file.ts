@@ -76,11 +76,11 @@ function parseVision(top: Section, text: TextConfig): VisionConfig {
   const unit = patchSize * mergeSize;
   const window = `is ${windowSize}, no multiple of patch_size * spatial_merge_size, which is ${unit}`;
   section.check("window_size patch_size spatial_merge_size", windowSize % unit === 0, window);
-  const own = `${textSection(top).prefix}hidden_size`;
+  const widthKey = `${textSection(top).prefix}hidden_size`;
   top.faults.check(
-    [`${section.prefix}out_hidden_size`, own],
+    [`${section.prefix}out_hidden_size`, widthKey],
     outHiddenSize === text.hiddenSize,
-    `is ${outHiddenSize}, but ${own} is ${text.hiddenSize}`,
+    `is ${outHiddenSize}, but ${widthKey} is ${text.hiddenSize}`,
   );
   if ("in_channels" in section.json) section.only("in_chans", sizes.channels, `in_channels is ${sizes.channels}`);
   section.only("hidden_act", "silu", 'only "silu" is known');
