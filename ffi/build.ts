@@ -15,11 +15,11 @@ import { compileOnOrder, type CompileOrder } from "./build_worker.ts";
 export interface Build {
   /** File name without prefix and suffix, such as "kedge_cpu". */
   readonly name: string;
-  /** What the progress line calls it, such as "CPU kernels". */
+  /** Its name in the progress line, such as "CPU kernels". */
   readonly label: string;
   /** Compilers to try, in this order; names are looked up in PATH. */
   readonly compilers: readonly string[];
-  /** What to do where none of them is there. */
+  /** What the user should do if none of them is there. */
   readonly advice: string;
   /** Sources by relative path: every file is laid out under one folder, in which the compiler runs. */
   readonly sources: Readonly<Record<string, string>>;
@@ -44,7 +44,7 @@ export interface BuildOptions {
 /** A compiler that answered. */
 interface Compiler {
   readonly command: string;
-  /** What it said of itself and of the machine. */
+  /** The compiler's own description and that of the machine. */
   readonly identity: string;
 }
 

@@ -4,7 +4,7 @@
  *
  * @module
  */
-/** What the compile worker is told. */
+/** The message that starts the compile worker. */
 export interface CompileOrder {
   readonly signal: SharedArrayBuffer;
   readonly command: string;

@@ -175,14 +175,14 @@ export class CpuDevice implements Device {
 
   synchronize(): void {}
 
-  /** Of the process: what its CPU devices hold, and what they may. */
+  /** Memory of the process: what all its CPU devices hold, and their budget. */
   memory(): MemoryReport {
     this.host.hostMemory(this.#report);
     const [used, peak, , budget, allocations] = Array.from(this.#report, Number) as [number, number, number, number, number, number];
     return { used, peak, free: Math.max(0, budget - used), budget, allocations };
   }
 
-  /** Lets the peak begin anew. */
+  /** Resets the peak to what is used now. */
   resetPeak(): void {
     this.host.hostBudget(this.memory().budget, 1);
   }

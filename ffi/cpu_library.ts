@@ -29,7 +29,7 @@ const CXX_FLAGS: readonly string[] = [
   "-fvisibility=hidden",
 ];
 
-/** What every C++ library of Kedge shares: the compilers, the words where none is there, how it is linked. */
+/** Build settings of every C++ library of Kedge: the compilers, the message if there is none, the linker's options. */
 export const CXX = {
   compilers: ["c++", "g++"],
   advice: MAC

@@ -12,7 +12,7 @@ import { OpBinding } from "./op_binding.ts";
 export interface CudaOptions {
   /** Which device; default 0. */
   ordinal?: number;
-  /** Lets f32 products round their inputs to TF32 (10 bits), for speed; default false. */
+  /** Whether f32 products may round their inputs to TF32 (10 bits), for speed. Default false. */
   tf32?: boolean;
   /** Folder of the built kernels. */
   cache?: string;
@@ -253,7 +253,7 @@ export class CudaDevice implements Device {
     this.#check(this.#cudart.call.cudaStreamSynchronize(this.#stream), "finish the work on");
   }
 
-  /** Of the device's pool: what the process holds of it, and what is left. */
+  /** Memory of the device's pool: what the process holds, and what is free. */
   memory(): MemoryReport {
     this.#enter();
     const used = this.#poolAttribute(CUDA_POOL.used), peak = this.#poolAttribute(CUDA_POOL.usedHigh);
@@ -263,7 +263,7 @@ export class CudaDevice implements Device {
     return { used, peak, free, budget: used + free, allocations: this.#allocations };
   }
 
-  /** Lets the peak begin anew. */
+  /** Resets the peak to what is used now. */
   resetPeak(): void {
     this.#enter();
     this.#out[0] = 0n;

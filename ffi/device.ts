@@ -10,13 +10,13 @@ export const DTYPE_BYTES: Readonly<Record<DType, number>> = { f32: 4, bf16: 2, f
 
 /** Memory of one device as this process uses it, in bytes. */
 export interface MemoryReport {
-  /** Held by live allocations. */
+  /** Bytes of live allocations. */
   used: number;
   /** The highest `used` since the start or the last `resetPeak`. */
   peak: number;
-  /** What could still be allocated. */
+  /** Bytes that can still be allocated. */
   free: number;
-  /** What this process may use in all. */
+  /** Bytes that this process may use in all. */
   budget: number;
   /** Live allocations. */
   allocations: number;
@@ -64,7 +64,7 @@ export type DeviceEvent = number;
  * them. Everything is asynchronous on CUDA but `read`, `synchronize` and `write` (which returns once the source may change).
  */
 export interface Device extends Disposable {
-  /** What hardware it is. */
+  /** The kind of hardware. */
   readonly kind: "cpu" | "cuda";
   /** "cpu" or "cuda:0". */
   readonly name: string;
@@ -107,8 +107,8 @@ export interface Device extends Disposable {
   freeEvent(event: DeviceEvent): void;
   /** Waits for all work. @throws {KedgeError} `Device` with the driver's words, if any of it failed. */
   synchronize(): void;
-  /** What is allocated, and what may still be. */
+  /** The memory that is allocated, and that can still be. */
   memory(): MemoryReport;
-  /** Lets the peak of `memory` begin anew. */
+  /** Resets the peak of `memory` to what is used now. */
   resetPeak(): void;
 }

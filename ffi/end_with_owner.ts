@@ -1,4 +1,4 @@
-/** What a process does where the one that started it ends. */
+/** Ends a process when the one that started it ends. */
 interface OwnedOptions {
   /** Told what the owner writes, as it comes. */
   readonly onText?: (text: string) => void;

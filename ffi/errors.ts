@@ -1,4 +1,4 @@
-/** What a caller may want to catch. A caller's own mistake is a `RangeError` or `TypeError` instead. */
+/** Errors that a caller may want to catch. A mistake of the caller is a `RangeError` or `TypeError` instead. */
 export type KedgeErrorCode =
   | "Actor"
   | "BadCheckpoint"

@@ -48,7 +48,7 @@ function cudaLibraryFolders(): string[] {
   return [...toolkit, ...wheels].filter(visible);
 }
 
-/** What the loader may be given for a library, in the order to try: plain file names first, then paths that exist. */
+/** Names and paths under which to try to load a library, in order: plain file names first, then paths that exist. */
 export function candidates(stem: string, versions: readonly string[]): string[] {
   const names = versions.map((version) => `${stem}.so.${version}`);
   return [...names, ...cudaLibraryFolders().flatMap((folder) => names.map((name) => join(folder, name)).filter(visible))];

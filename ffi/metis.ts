@@ -12,7 +12,7 @@ interface MetisGraph {
   rows: ArrayLike<number>;
   /** The other end of each edge. */
   neighbour: ArrayLike<number>;
-  /** Of each edge, above 0; integers whose sum is a safe integer. */
+  /** The weight of each edge, above 0. The weights are integers whose sum is a safe integer. */
   weight: ArrayLike<number>;
 }
 
@@ -20,9 +20,9 @@ interface MetisGraph {
 interface MetisOptions {
   /** Clusters to make, 2 or more. */
   clusters: number;
-  /** A cluster may be this much larger than the mean, in per mille. METIS takes it for a wish. */
+  /** How much larger than the mean a cluster may be, in per mille. METIS does not guarantee it. */
   imbalance: number;
-  /** For equal results: an integer in [0, 2^31). */
+  /** Seed, an integer in [0, 2^31): equal seeds give equal results. */
   seed: number;
 }
 

@@ -3,7 +3,7 @@ import { Context, Status } from "./context.ts";
 import { KedgeError } from "./errors.ts";
 import { bindHost, bindOps, type Host, type hostSymbols, type Ops, type opSymbols, type Symbols } from "./generated/bindings.ts";
 
-/** Where an {@linkcode OpBinding} gets its workspace. */
+/** Allocates the workspace of an {@linkcode OpBinding}. */
 interface WorkspaceSource {
   /** @throws {KedgeError} `OutOfMemory`. */
   alloc(bytes: number): Address;

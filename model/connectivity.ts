@@ -19,7 +19,7 @@ import { chosenLayers, type RegionMap, regionMap, SINK_LIMITS, visualSinks } fro
 
 export * from "./regions.ts";
 
-/** How connectivity is measured. */
+/** Options of the measurement. */
 export interface ConnectivityOptions {
   /** Whose attention: of the row that predicts the token (default), or of the token's own row. */
   row?: "predict" | "self";
@@ -35,7 +35,7 @@ export interface ConnectivityOptions {
   profileRegions?: number;
 }
 
-/** Of one response of T tokens over R regions. */
+/** The connectivity of one response of T tokens over R regions. */
 export interface Connectivity {
   /** [T], in [0, 1]. */
   readonly connectivity: Float32Array<ArrayBuffer>;
@@ -69,7 +69,7 @@ export interface Connectivity {
  * ```
  */
 export class ConnectivityAccumulator implements Disposable {
-  /** By group. */
+  /** The regions of each group's prompt. */
   readonly maps: readonly RegionMap[];
   readonly #mass: Tensor;
   readonly #profile: Tensor;
@@ -80,7 +80,7 @@ export class ConnectivityAccumulator implements Disposable {
   readonly #width: number;
   readonly #seen = new Set<number>();
 
-  /** For `create`. */
+  /** Called by `create`. */
   private constructor(
     readonly batch: PackedBatch,
     parts: { maps: readonly RegionMap[]; chosen: readonly boolean[]; row: "predict" | "self"; readonly renorm: number },
@@ -136,7 +136,7 @@ export class ConnectivityAccumulator implements Disposable {
     return new ConnectivityAccumulator(batch, { maps, chosen, row, renorm: sinkRenorm === "row" ? 1 : 0 });
   }
 
-  /** Adds a layer; for the model. */
+  /** Adds the attention of a layer; the model calls it. */
   observe(layer: number, seen: AttentionSeen): void {
     if (this.#seen.has(layer)) throw new RangeError(`Cannot add layer ${layer} to connectivity: it was added; use another accumulator`);
     this.#seen.add(layer);

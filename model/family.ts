@@ -17,7 +17,7 @@ import type { Prompt, Visual } from "./prompt.ts";
 import type { Block } from "./transformer/block.ts";
 import type { VisualSpan } from "./visual_spans.ts";
 
-/** What a forward reads of a model. */
+/** The parts of a model that a forward reads. */
 export interface ModelParts {
   /** Its sizes. */
   readonly config: ModelConfig;
@@ -59,7 +59,7 @@ export interface Spelling {
   readonly embedding: string;
   /** Name of the output matrix, which tied models lack. */
   readonly head: string;
-  /** What stands before the number of a block of the decoder, and of the vision tower. */
+  /** The prefix of a block's number, in the decoder and in the vision tower. */
   readonly blocks: { readonly text: string; readonly vision: string };
 }
 
@@ -84,7 +84,7 @@ export interface Family {
   parameterSpecs(config: ModelConfig): ParameterSpec[];
   readonly spelling: Spelling;
 
-  /** Where the placeholders of a prompt's visuals are, in order. @throws {KedgeError} `BadData` where placeholders and visuals do not fit. */
+  /** Finds the placeholders of a prompt's visuals, in order. @throws {KedgeError} `BadData` if placeholders and visuals do not match. */
   visualSpans(prompt: Prompt, config: ModelConfig): VisualSpan[];
   /** Positions of a prompt's tokens. @throws as of `visualSpans`. */
   positions(prompt: Prompt, config: ModelConfig): PromptPositions;
@@ -97,7 +97,7 @@ export interface Family {
   /** An upper bound of the bytes that the tower holds where nothing is recorded, beside weights and workspace. `patches`: of all visuals together. */
   visionBytes(vision: VisionConfig, dtype: DType, patches: number): number;
 
-  /** From messages to prompts. */
+  /** How messages become prompts. */
   readonly processor: {
     readonly expand: Expand;
     /** The `image_processor_type` that its folders name, and the `video_processor_type`. */

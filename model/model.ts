@@ -15,7 +15,7 @@ import { parameterSpecs } from "./parameters.ts";
 import type { Visual } from "./prompt.ts";
 import { tapeBlock } from "./transformer/tape_block.ts";
 
-/** Sees queries, keys and log-sum-exp of each layer's attention; once, also where a checkpoint runs the layer again. */
+/** Called with queries, keys and log-sum-exp of each layer's attention, once, even if a checkpoint runs the layer again. */
 export type LayerObserver = (layer: number, seen: AttentionSeen) => void;
 
 /** Options of {@linkcode VisionLanguageModel.logProbs}. */
@@ -24,13 +24,13 @@ export interface LogProbsOptions {
   temperature?: number;
   /** u8 [vocab]: tokens with a nonzero mark are left out of the distribution. */
   suppress?: Tensor;
-  /** Default "off". */
+  /** What a forward keeps for the backward. Default "off". */
   checkpointing?: Checkpointing;
   /** Rows of which the logits exist at a time; default as of `linearLogProb`. */
   chunk?: number;
   /** Another model at the same rows: `predictions` [count, hidden] and its output matrix; asks for `kl`. */
   reference?: { hidden: Tensor; weight: Tensor };
-  /** Adds up the connectivity of this pass. */
+  /** Accumulates the connectivity of this pass. */
   connectivity?: { readonly observe: LayerObserver };
 }
 
@@ -116,7 +116,7 @@ export class VisionLanguageModel implements Disposable {
     saveModel(this, folder, options);
   }
 
-  /** Freezes the vision tower, or has it trained again. */
+  /** Freezes the vision tower, or trains it again. */
   freezeVision(frozen: boolean): void {
     for (const { name, vision } of parameterSpecs(this.config)) if (vision) this.parameters[name]!.requiresGrad = !frozen;
   }

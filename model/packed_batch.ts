@@ -8,9 +8,9 @@ import { familyOf } from "./families.ts";
 import type { PromptPositions } from "./family.ts";
 import type { Prompt, Visual } from "./prompt.ts";
 
-/** A prompt and what was said to it. */
+/** A prompt and its responses. */
 export interface Group {
-  /** What was asked. */
+  /** The prompt of all responses. */
   readonly prompt: Prompt;
   /** Generated tokens of each response, one at least. */
   readonly responses: readonly Int32Array<ArrayBuffer>[];
@@ -36,9 +36,9 @@ export interface PackedPrompt {
 export interface PackedResponse {
   /** Index of its group. */
   readonly group: number;
-  /** Where its tokens begin in `target` and in what the model gives back. */
+  /** The index of its first token in `target` and in the model's results. */
   readonly offset: number;
-  /** Its tokens. */
+  /** Number of its tokens. */
   readonly length: number;
   /** The row of its first token. */
   readonly start: number;
@@ -90,7 +90,7 @@ export class PackedBatch implements Disposable {
   readonly prompts: readonly PackedPrompt[];
   /** Every response, group after group. */
   readonly responses: readonly PackedResponse[];
-  /** Response tokens. */
+  /** Number of response tokens. */
   readonly count: number;
   /** Packed tokens: rows of the hidden states. */
   readonly rows: number;
@@ -255,7 +255,7 @@ function check(prompt: Prompt, responses: readonly Int32Array[], { group, vocab 
   }
 }
 
-/** Puts the group's index before the words of an error. */
+/** Adds the group's index to the message of an error. */
 function named<T>(group: number, run: () => T): T {
   try {
     return run();

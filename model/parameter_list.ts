@@ -22,15 +22,15 @@ export interface ParameterSpec {
   readonly name: string;
   /** [out, in], or [dim] of a bias or a norm. */
   readonly shape: Shape;
-  /** What it is made of, in the order of its rows. */
+  /** Its parts, in the order of its rows. */
   readonly parts: readonly ParameterPart[];
-  /** What an initialisation does with it. */
+  /** How it is initialised. */
   readonly kind: "embedding" | "matrix" | "bias" | "norm";
   /** Whether it belongs to the vision tower. */
   readonly vision: boolean;
 }
 
-/** A list of parameters in the making. */
+/** Builds a list of parameters. */
 export class ParameterList {
   readonly specs: ParameterSpec[] = [];
 

@@ -29,19 +29,19 @@ export type Pixels =
 export interface Visual {
   /** A picture, or frames of one after the other. */
   readonly kind: "image" | "video";
-  /** Its patches. */
+  /** Its grid of patches. */
   readonly grid: Grid;
-  /** What they show. */
+  /** Its pixels. */
   readonly pixels: Pixels;
-  /** Of a video: seconds between two time steps of the grid. */
+  /** Seconds between two time steps of a video's grid. */
   readonly secondsPerGrid?: number;
 }
 
-/** What the model reads before it answers. */
+/** The input of the model: tokens and visuals. */
 export interface Prompt {
   /** Token ids; every merged patch of a visual has one placeholder. */
   readonly tokens: Int32Array<ArrayBuffer>;
-  /** In the order of their placeholders. */
+  /** The visuals, in the order of their placeholders. */
   readonly visuals: readonly Visual[];
 }
 

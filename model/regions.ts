@@ -2,7 +2,7 @@ import type { ModelConfig } from "./config/config.ts";
 import { familyOf } from "./families.ts";
 import type { Prompt } from "./prompt.ts";
 
-/** Of the sinks and regions of a prompt. */
+/** Options of {@linkcode regionMap}. */
 export interface RegionOptions {
   /** First positions that count as sinks. Default 1. */
   sinkTokens?: number;
@@ -30,9 +30,9 @@ export interface RegionBox {
 export interface RegionMap {
   /** Regions; 0 for a prompt without visuals. */
   readonly regions: number;
-  /** By prompt token: 0 or more: the region of a visual token; -1: another token; -2: a sink. */
+  /** For each prompt token: the region of a visual token (0 or more), -1 for another token, -2 for a sink. */
   readonly region: Int32Array<ArrayBuffer>;
-  /** Where the regions lie, for drawing; one box each, but where a prompt has more visuals than regions. */
+  /** The boxes of the regions, for drawing. Each region has one, except where a prompt has more visuals than regions. */
   readonly boxes: readonly RegionBox[];
 }
 
@@ -137,11 +137,11 @@ function coarseness(sizes: readonly Size[], limit: number): { side: number; join
   return { side: longest, joined: frames, shared: Math.ceil(sizes.length / limit) };
 }
 
-/** Rows of attention after a prompt's last visual token. */
+/** Attention of the rows after a prompt's last visual token, from which visual sinks are found. */
 export interface SinkEvidence {
   /** [rows, visual tokens]: attention probabilities, averaged over all layers and heads. */
   readonly attention: ArrayLike<number>;
-  /** Rows that were seen. */
+  /** Number of rows. */
   readonly rows: number;
   /** Visual tokens of the prompt. */
   readonly tokens: number;
@@ -183,7 +183,7 @@ export function visualSinks(evidence: SinkEvidence): Int32Array<ArrayBuffer> {
   return Int32Array.from([...low.keys()].filter((token) => low[token]! > threshold));
 }
 
-/** Of rising numbers, linear between two of them. */
+/** The quantile of sorted numbers, linear between two of them. */
 function quantile(sorted: Float64Array, p: number): number {
   const at = p * (sorted.length - 1), below = Math.floor(at);
   return sorted[below]! + (at - below) * ((sorted[below + 1] ?? sorted[below]!) - sorted[below]!);

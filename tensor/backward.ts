@@ -3,13 +3,13 @@ import { addRows, type Gradient, overlaps, type Region, type Slot } from "./grad
 import type { Parameter } from "./parameter.ts";
 import { Tensor, type TensorOptions } from "./tensor.ts";
 
-/** What an op leaves for its backward. */
+/** The recording of an op, for its backward. */
 export interface Recording {
-  /** For messages. */
+  /** The op's name in messages. */
   readonly name: string;
-  /** What the backward reads. */
+  /** Tensors that the backward reads. */
   readonly saved: readonly Tensor[];
-  /** Of each of `saved`, when it was saved. */
+  /** The version of each saved tensor when it was saved. */
   readonly versions: readonly number[];
 }
 
@@ -78,14 +78,14 @@ export interface GradientTarget {
  * ```
  */
 export class Backward implements Disposable {
-  /** Where it runs. */
+  /** The device on which it runs. */
   readonly device: Device;
   readonly #op: Recording;
   readonly #upstream: (Tensor | undefined)[];
   readonly #temporaries: Tensor[] = [];
   readonly #after: (() => void)[] = [];
 
-  /** For the tape. Takes the gradients over. */
+  /** Called by the tape; takes over the gradients. */
   constructor(device: Device, op: Recording, upstream: (Tensor | undefined)[]) {
     this.device = device;
     this.#op = op;
@@ -119,7 +119,7 @@ export class Backward implements Disposable {
     return tensor;
   }
 
-  /** Where to write the gradient of an input, in the input's type; undefined where it needs none. */
+  /** Room for the gradient of an input, in the input's type; undefined if it needs none. */
   slot(value: GradientTarget, options: { add?: boolean } = {}): Slot | undefined {
     if (!value.requiresGrad) return undefined;
     const { parameter } = value.root;
@@ -142,7 +142,7 @@ export class Backward implements Disposable {
     });
   }
 
-  /** As `slot`, for a weight: f32 for a parameter, whatever its type. `add`: the kernel can only add. `f32`: the kernel can only write f32. */
+  /** Room for the gradient of a weight: f32 for a parameter, whatever its type. `add`: the kernel can only add. `f32`: it can only write f32. */
   weightSlot(value: GradientTarget, options: { add?: boolean; f32?: boolean } = {}): Slot | undefined {
     if (!value.requiresGrad) return undefined;
     const { parameter } = value.root;

@@ -10,9 +10,9 @@ export interface Region {
   readonly cols: number;
 }
 
-/** Where an op writes a gradient: row r starts at `address` + r * `stride` elements of `dtype`. */
+/** Room for a gradient: row r starts at `address` + r * `stride` elements of `dtype`. */
 export interface Slot {
-  /** Of row 0. */
+  /** Address of row 0. */
   readonly address: Address;
   /** Elements from row to row. */
   readonly stride: number;
@@ -66,7 +66,7 @@ export class Gradient {
   #tensor: Tensor | undefined;
   #written: Region[] = []; // disjoint
 
-  /** Of a value seen as a matrix. */
+  /** The gradient of a value, as a matrix. */
   constructor(readonly device: Device, readonly layout: { rows: number; cols: number; dtype: DType }) {}
 
   /** Whether anything has reached it. */

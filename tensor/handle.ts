@@ -21,11 +21,11 @@ export interface TensorHandle {
 
 /** The end of a lend, in the reply. */
 export interface TensorReturn {
-  /** As of the handle. */
+  /** See {@linkcode TensorHandle}. */
   readonly slot: number;
-  /** As of the handle. */
+  /** See {@linkcode TensorHandle}. */
   readonly generation: number;
-  /** After the borrower's last read. */
+  /** Event after the borrower's last read. */
   readonly event: DeviceEvent;
 }
 
@@ -68,7 +68,7 @@ export class Account implements Disposable {
     bindLedger(device, this);
   }
 
-  /** What the owner holds. */
+  /** The tensors that the owner holds. */
   report(): OwnerReport {
     return ownerReport(this.device, this.owner);
   }
@@ -191,7 +191,7 @@ export class Account implements Disposable {
     return { slot, generation, event };
   }
 
-  /** Notes the end of a lend: what this device does from now on waits for the borrower's last read. */
+  /** Ends a lend: later work of this device waits for the borrower's last read. */
   takeBack({ slot, generation, event }: TensorReturn): void {
     const key = `${slot}/${generation}`;
     const lent = this.#lent.get(key);
@@ -207,7 +207,7 @@ export class Account implements Disposable {
     this.device.freeEvent(lent.event);
   }
 
-  /** Blocks allocated from now on are not entered any more; what is entered stays, and the owner open. */
+  /** From now on, allocated blocks are not entered. What is entered stays, and the owner stays open. */
   [Symbol.dispose](): void {
     if (ledgerOf(this.device) === this) bindLedger(this.device, undefined);
   }

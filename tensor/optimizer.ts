@@ -30,21 +30,21 @@ export interface AdamWOptions {
   maxNorm?: number;
   /** Type of the two moments. Default "f32". */
   moments?: "f32" | "bf16";
-  /** Of bf16 moments, and of bf16 weights without a master. Default "nearest"; with bf16 moments or without masters "stochastic". */
+  /** Rounding of bf16 moments, and of bf16 weights without a master. Default "nearest"; "stochastic" with bf16 moments or without masters. */
   rounding?: Rounding;
   /** Whether bf16 weights get an f32 master. Default true. */
   master?: boolean;
   /** Whether moments and masters lie in page-locked host memory instead of the device's. Default false. */
   pinned?: boolean;
-  /** Of stochastic rounding. Default 0. */
+  /** Seed of stochastic rounding. Default 0. */
   seed?: number;
 }
 
-/** What a step did. */
+/** The result of a step. */
 export interface StepReport {
   /** The gradient's norm over all parameters, scaled, before clipping. */
   norm: number;
-  /** What the gradients were multiplied by. */
+  /** The factor by which the gradients were multiplied. */
   coefficient: number;
   /** Whether the norm was not finite, so that nothing was changed. */
   skipped: boolean;
@@ -56,7 +56,7 @@ export interface AdamWState {
   applied: number;
   /** Steps skipped for a norm that was not finite. */
   skipped: number;
-  /** Of those, the last ones in a row. */
+  /** How many of the last steps were skipped in a row. */
   skippedInRow: number;
   /** Updates of each parameter, by name: they decide the bias corrections. */
   steps: Record<string, number>;
@@ -231,7 +231,7 @@ export class AdamW implements Disposable {
     this.#pending = undefined;
   }
 
-  /** What the last step did; waits for it. Undefined before the first. */
+  /** The result of the last step, for which it waits. Undefined before the first. */
   report(): StepReport | undefined {
     this.#settle();
     return this.#last;

@@ -5,7 +5,7 @@ import { KedgeError } from "../ffi/errors.ts";
 /** An actor's number in the process-wide handle table; never used again. */
 export type OwnerId = number;
 
-/** What an owner holds. */
+/** The tensors of an owner. */
 export interface OwnerReport {
   /** Bytes of its own tensors. */
   bytes: number;

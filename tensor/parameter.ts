@@ -40,7 +40,7 @@ export class Parameter implements Disposable {
     this.requiresGrad = options.requiresGrad ?? true;
   }
 
-  /** Where it lives. */
+  /** The device that holds it. */
   get device(): Device {
     return this.tensor.device;
   }

@@ -250,12 +250,12 @@ export class SafetensorsFolder implements Disposable {
     return this.#files[0]?.metadata ?? new Map();
   }
 
-  /** As {@linkcode SafetensorsFile.read}. */
+  /** Reads a tensor: see {@linkcode SafetensorsFile.read}. */
   read(name: string, into?: Uint8Array): Uint8Array {
     return this.#find(name).read(name, into);
   }
 
-  /** As {@linkcode SafetensorsFile.readRange}. */
+  /** Reads a part of a tensor: see {@linkcode SafetensorsFile.readRange}. */
   readRange(name: string, range: { offset: number; into: Uint8Array }): void {
     this.#find(name).readRange(name, range);
   }

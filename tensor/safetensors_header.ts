@@ -24,7 +24,7 @@ export const SAFETENSORS_DTYPES = {
 /** An element type of the format. */
 export type SafetensorsDType = keyof typeof SAFETENSORS_DTYPES;
 
-/** What a header says of one tensor. */
+/** The entry of a header for one tensor. */
 export interface TensorInfo {
   /** Its element type. */
   readonly dtype: SafetensorsDType;

@@ -1,7 +1,7 @@
 /** The learning rate of a step, counted from 0: a pure function, so that a resumed run needs nothing but its step. */
 export type Schedule = (step: number) => number;
 
-/** What every schedule takes. */
+/** Options of every schedule. */
 export interface ScheduleOptions {
   /** The rate after the warm-up. */
   lr: number;
@@ -9,11 +9,11 @@ export interface ScheduleOptions {
   warmup?: number;
 }
 
-/** What a falling schedule takes. */
+/** Options of a falling schedule. */
 export interface DecayOptions extends ScheduleOptions {
   /** Steps in all; at and after this step the rate is `minRatio * lr`. */
   total: number;
-  /** Of `lr`; default 0. */
+  /** The lowest rate as a share of `lr`. Default 0. */
   minRatio?: number;
 }
 

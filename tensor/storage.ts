@@ -10,7 +10,7 @@ export interface Entry {
   leave(): boolean;
 }
 
-/** Whoever enters a device's blocks in the handle table: an `Account`. */
+/** Enters the blocks of a device in the handle table: an `Account` does. */
 interface Ledger {
   enter(block: { address: Address; bytes: number; device: Device }): Entry;
 }
@@ -28,7 +28,7 @@ export function ledgerOf(device: Device): Ledger | undefined {
   return ledgers.get(device);
 }
 
-/** What {@linkcode Storage} takes. */
+/** Options of {@linkcode Storage}. */
 interface StorageOptions {
   /** Page-locked host memory that the device can address. */
   pinned?: boolean;
@@ -70,12 +70,12 @@ export class Storage {
     }
   }
 
-  /** Its line in the handle table, where it has one. */
+  /** Its line in the handle table, if it has one. */
   get entry(): Entry | undefined {
     return this.#entry;
   }
 
-  /** Notes its line in the table, where it was entered later. */
+  /** Records its line in the table, if it was entered later. */
   register(entry: Entry): Entry {
     return this.#entry = entry;
   }

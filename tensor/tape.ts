@@ -7,9 +7,9 @@ import { type Op, type Recorder, Value, type ValueTree } from "./value.ts";
 
 /** A gradient to start a backward from. */
 export interface Seed {
-  /** Where it starts. */
+  /** The value from which the backward starts. */
   value: Value;
-  /** Of the value's shape and type; stays the caller's. */
+  /** Its gradient, of the same shape and type; it stays the caller's. */
   gradient: Tensor;
 }
 
@@ -216,7 +216,7 @@ export class Tape implements Recorder, Disposable {
     for (const [parameter, value] of this.#params) this.#flush(parameter, value);
   }
 
-  /** What reached a parameter outside the ops that know weights: in the parameter's type, to be added to its f32 gradient. */
+  /** Adds to a parameter's f32 gradient what ops without a weight input have computed in the parameter's type. */
   #flush(parameter: Parameter, value: Value): void {
     if (!value.requiresGrad) return;
     using gradient = value.pending.take();
@@ -305,7 +305,7 @@ export class Tape implements Recorder, Disposable {
 }
 
 interface Node extends Recording {
-  /** What it made. */
+  /** Its outputs. */
   readonly outputs: readonly Value[];
   /** Writes the inputs' gradients. */
   readonly backward: (run: Backward) => void;
@@ -315,7 +315,7 @@ interface Node extends Recording {
 
 interface Capture {
   readonly since: number;
-  /** What the checkpoint reads from outside, and the version at its first use. */
+  /** Values from outside that the checkpoint reads, with their versions at the first use. */
   readonly values: Map<Value, number>;
 }
 

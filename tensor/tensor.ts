@@ -53,7 +53,7 @@ export class Tensor implements Disposable {
   readonly #offset: number; // bytes
   #live = true;
 
-  /** For this folder: takes over one reference to the block. Use `empty`, `zeros`, `full`, `from`. */
+  /** Takes over one reference to the block. Outside this folder use `empty`, `zeros`, `full`, `from`. */
   constructor(storage: Storage, layout: { shape: Shape; dtype: DType; rowStride?: number; offset?: number }) {
     this.#storage = storage;
     this.dtype = layout.dtype;
@@ -102,7 +102,7 @@ export class Tensor implements Disposable {
     return tensor;
   }
 
-  /** Where it lives. */
+  /** The device that holds it. */
   get device(): Device {
     return this.#storage.device;
   }
@@ -351,7 +351,7 @@ export class Tensor implements Disposable {
     this[Symbol.dispose]();
   }
 
-  /** As `free`, but quiet where the tensor is spent already. */
+  /** Like `free`, but does nothing if the tensor is spent already. */
   [Symbol.dispose](): void {
     if (!this.#live) return;
     this.#storage.release(); // throws while lent, and the tensor stays

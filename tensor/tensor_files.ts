@@ -19,7 +19,7 @@ const FLOATS: ReadonlySet<DType> = new Set(["f32", "bf16", "f16"]);
 
 /** Options of {@linkcode loadTensor}. */
 export interface LoadOptions {
-  /** Where to. */
+  /** The device to load to. */
   device: Device;
   /** Default: the file's own type. Floats (F32, BF16, F16; F64 to f32) are rounded to nearest even. */
   dtype?: DType;

@@ -5,18 +5,18 @@ import { Gradient, type Region } from "./gradient.ts";
 import type { Parameter } from "./parameter.ts";
 import { describe, type Shape, type Tensor } from "./tensor.ts";
 
-/** What a scope may give back. */
+/** The possible results of a scope. */
 export type ValueTree = Value | readonly Value[] | Readonly<Record<string, Value>> | void;
 
-/** What an op hands to {@linkcode Recorder.record}. */
+/** An op for {@linkcode Recorder.record}. */
 export interface Op {
-  /** For messages. */
+  /** The op's name in messages. */
   name: string;
   /** Values that gradients may flow to. */
   inputs: readonly Value[];
   /** Taken over by the tape. */
   outputs: readonly Tensor[];
-  /** What the backward reads; the tape takes references of its own, if it records at all. */
+  /** Tensors that the backward reads; the tape keeps its own references to them if it records. */
   save?: readonly Tensor[];
   /** Writes the inputs' gradients. Called once at most, and not where no gradient reached any output. */
   backward: (run: Backward) => void;
@@ -24,7 +24,7 @@ export interface Op {
 
 /** A tape as its values and their ops see it. */
 export interface Recorder {
-  /** Where its values live. */
+  /** The device that holds its values. */
   readonly device: Device;
   /** Whether ops are being recorded. */
   readonly recording: boolean;
@@ -60,7 +60,7 @@ export interface Recorder {
   track(gradient: Gradient): Gradient;
 }
 
-/** What {@linkcode Value} is made of; for the tape. */
+/** Options of {@linkcode Value}, for the tape. */
 interface ValueParts {
   requiresGrad: boolean;
   /** The value that this one shows a part of, and which. */
@@ -143,7 +143,7 @@ export class Value implements Disposable {
     return this.#tensor;
   }
 
-  /** Where it lives. */
+  /** The device that holds it. */
   get device(): Device {
     return this.tape.device;
   }
@@ -163,7 +163,7 @@ export class Value implements Disposable {
     return this.region.rows * this.region.cols;
   }
 
-  /** Of a `Tape.input`, after the backward: its gradient, which stays the tape's; undefined where none reached it. */
+  /** The gradient of a `Tape.input` after the backward; it stays the tape's. Undefined if no gradient reached it. */
   get gradient(): Tensor | undefined {
     return this.#result;
   }
@@ -207,13 +207,13 @@ export class Value implements Disposable {
     return new Value(this.tape, this.tensor.view(), { requiresGrad: false, foreign: this.foreign });
   }
 
-  /** Lets it outlive the backward, until the tape ends. Returns itself. */
+  /** Keeps it beyond the backward, until the tape ends. @returns Itself. */
   keep(): this {
     this.#kept = true;
     return this;
   }
 
-  /** Frees it now; a backward that needs its numbers has a reference of its own. Quiet where it is freed already. */
+  /** Frees it now. A backward that needs its numbers has its own reference. Does nothing if it is freed already. */
   [Symbol.dispose](): void {
     if (this.#released) return;
     this.#released = true;

@@ -5,7 +5,7 @@
  */
 import { z } from "zod";
 
-/** What a key may hold. */
+/** The values that a key may hold. */
 export interface Kind<T> {
   /** Accepts it. */
   readonly schema: z.ZodType<T>;

@@ -6,7 +6,7 @@ export function show(value: unknown): string {
   return text.length > 60 ? `${text.slice(0, 60)}...` : text;
 }
 
-/** What is wrong with a file, and with which of its keys. */
+/** Collects what is wrong with a file, and at which keys. */
 export class Faults {
   readonly words: string[] = [];
   readonly #keys = new Set<string>();

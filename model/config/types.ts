@@ -62,9 +62,9 @@ export interface SpecialTokens {
   readonly image: number;
   /** Placeholder of a merged video patch. */
   readonly video: number;
-  /** Before a picture's placeholders. */
+  /** Marks the beginning of a picture, before its placeholders. */
   readonly visionStart: number;
-  /** After them. */
+  /** Marks the end of a picture, after its placeholders. */
   readonly visionEnd: number;
   /** Ids that end a response, by default: of generation_config.json, or of config.json. */
   readonly eos: readonly number[];
@@ -78,12 +78,12 @@ export interface SpecialTokens {
 export interface ModelConfig {
   /** The family, as config.json's `model_type` names it. */
   readonly modelType: string;
-  /** Of the decoder. */
+  /** Sizes of the decoder. */
   readonly text: TextConfig;
-  /** Of the vision tower. */
+  /** Sizes of the vision tower. */
   readonly vision: VisionConfig;
-  /** Ids with a meaning of their own. */
+  /** Ids of the special tokens. */
   readonly tokens: SpecialTokens;
-  /** Type of the weights, as the file says ("f32" where it says nothing). */
+  /** Type of the weights, as the file names it; "f32" if it names none. */
   readonly dtype: DType;
 }

@@ -4,9 +4,9 @@ import { type Address, plus } from "../../ffi/address.ts";
 /** The integers of a step, 32 bits each, laid out as arrays behind one another, which go to the device in one write. Floats go by their bits. */
 export class Block<Name extends string> {
   readonly ints: Readonly<Record<Name, Int32Array<ArrayBuffer>>>;
-  /** The same memory as floats. */
+  /** The arrays of the same memory, as floats. */
   readonly floats: Readonly<Record<Name, Float32Array<ArrayBuffer>>>;
-  /** Where each array lies on the device. */
+  /** The address of each array on the device. */
   readonly at: Readonly<Record<Name, Address>>;
   readonly #all: Int32Array<ArrayBuffer>;
   readonly #address: Address;

@@ -9,7 +9,7 @@ export interface Completion {
   readonly tokens: Int32Array<ArrayBuffer>;
   /** Log-probability of each token under the tempered distribution without the suppressed tokens, before top-k, top-p and min-p; greedy: at temperature 1. */
   readonly logprobs: Float32Array<ArrayBuffer>;
-  /** The same after the filters; greedy: 0. */
+  /** The log-probability of each token after the filters; greedy: 0. */
   readonly filteredLogprobs: Float32Array<ArrayBuffer>;
   /** Entropy of the distribution of `logprobs`, in nats. */
   readonly entropies: Float32Array<ArrayBuffer>;
@@ -20,9 +20,9 @@ export interface Completion {
    * forwarded (row "self", and the sequence was aborted).
    */
   readonly connectivity?: Float32Array<ArrayBuffer>;
-  /** The same by region: [tokens, regions]. */
+  /** Connectivity by region: [tokens, regions]. */
   readonly profile?: Float32Array<ArrayBuffer>;
-  /** What the regions are. */
+  /** The regions of the profile. */
   readonly regions?: RegionMap;
 }
 
@@ -40,7 +40,7 @@ export interface TokenEvent {
   readonly token: number;
   /** Its log-probability: see {@linkcode Completion.logprobs}. */
   readonly logprob: number;
-  /** The same after the filters: see {@linkcode Completion.filteredLogprobs}. */
+  /** Its log-probability after the filters: see {@linkcode Completion.filteredLogprobs}. */
   readonly filteredLogprob: number;
   /** Entropy of its distribution: see {@linkcode Completion.entropies}. */
   readonly entropy: number;
@@ -79,7 +79,7 @@ export class Recorder {
   readonly #masses: number[] = [];
   #profiles = new Float32Array(); // [rows and room for more, regions]
 
-  /** Notes a token. */
+  /** Records a token. */
   add({ token, logprob, filteredLogprob, entropy }: Draw): void {
     this.tokens.push(token);
     this.#logprobs.push(logprob);
@@ -103,7 +103,7 @@ export class Recorder {
     for (let r = 0, at = row * regions; r < regions; r++) this.#profiles[at + r] = numbers[profile + r]! / all;
   }
 
-  /** The completion as it stands. */
+  /** The completion of the tokens so far. */
   finish(finish: Finish, regions: RegionMap | undefined): Completion {
     const { length } = this.tokens;
     const plain = {

@@ -11,9 +11,9 @@ export type { EngineOptions } from "./engine_options.ts";
 
 /** Options of {@linkcode Engine.generate} and {@linkcode Engine.stream}. */
 export interface GenerateOptions extends SamplingOptions {
-  /** Names the draws of each prompt, in place of its content. */
+  /** Keys the random draws of each prompt, in place of its content. */
   keys?: readonly string[];
-  /** Stops within a step; sequences under way end as "aborted". */
+  /** Stops the call within a step; its sequences end as "aborted". */
   signal?: AbortSignal;
 }
 
@@ -48,7 +48,7 @@ export class Engine implements Disposable {
   #scheduled = false;
   #disposed = false;
 
-  /** An engine over a model's parameters, which stay the caller's. @throws {RangeError} for a limit that is no positive integer. */
+  /** An engine for a model, whose parameters stay the caller's. @throws {RangeError} for a limit that is not a positive integer. */
   constructor(model: ModelParts, options: EngineOptions = {}) {
     this.#scheduler = new Scheduler(model, options);
   }
@@ -61,7 +61,7 @@ export class Engine implements Disposable {
     return this.#scheduler.limits;
   }
 
-  /** What it has done so far. */
+  /** Counts of what it has done so far. */
   get stats(): Readonly<EngineStats> {
     return this.#scheduler.stats;
   }
@@ -110,7 +110,7 @@ export class Engine implements Disposable {
     }
   }
 
-  /** As `generate`, but gives each token as it comes. Leaving the loop gives the rest up. Tokens wait, without bound, for a reader that is slow. */
+  /** Like `generate`, but yields each token when it is drawn. Leaving the loop aborts the rest. Tokens queue, without bound, for a slow reader. */
   stream(prompts: readonly Prompt[], options: GenerateOptions = {}): AsyncIterable<GenerationEvent> {
     const { signal } = options;
     let tickets: Ticket[] = [], open = true;
@@ -160,7 +160,7 @@ export class Engine implements Disposable {
     return tickets;
   }
 
-  /** Steps while there is work, a step to a turn of the event loop, so that signals and other requests come through. */
+  /** Runs steps while there is work, one in each turn of the event loop, so that signals and other requests are seen. */
   #wake(): void {
     if (this.#scheduled) return;
     this.#scheduled = true;
@@ -170,12 +170,12 @@ export class Engine implements Disposable {
     });
   }
 
-  /** Gives the memory back; the next request takes it again. @throws {RangeError} while sequences are under way. */
+  /** Frees the memory; the next request allocates it again. @throws {RangeError} while sequences are under way. */
   release(): void {
     this.#scheduler.release();
   }
 
-  /** Ends what is under way with an error, and gives the memory back. */
+  /** Ends all requests with an error, and frees the memory. */
   [Symbol.dispose](): void {
     if (this.#disposed) return;
     this.#scheduler[Symbol.dispose]();

@@ -1,9 +1,9 @@
 import type { EngineLimits } from "./limits.ts";
 
-/** Options of `Engine`. Each of the limits may be given; the others follow from the device. */
+/** Options of `Engine`. Limits that are not set follow from the device. */
 export interface EngineOptions extends Partial<EngineLimits> {
-  /** On CUDA: whether a sequence has the same bits whatever else is in the batch, at the cost of speed. On the CPU it always has. Default false. */
+  /** Whether a sequence on CUDA has the same bits whatever else is in the batch, at the cost of speed. On the CPU it always does. Default false. */
   deterministic?: boolean;
-  /** The text of tokens, for stop texts. */
+  /** Returns the text of tokens; stop texts need it. */
   decode?: (tokens: readonly number[]) => string;
 }

@@ -9,7 +9,7 @@ import type { Projections } from "./projections.ts";
 
 type Buffers = { readonly [Name in keyof ReturnType<typeof buffers>]: Tensor };
 
-/** What a pass over the decoder reads. Everything lies on the device. */
+/** The inputs of a pass over the decoder. All of them are on the device. */
 interface Pass {
   readonly rows: number;
   /** i32 [axes, rows]. */
@@ -131,7 +131,7 @@ export class InferenceDecoder implements Disposable {
   }
 }
 
-/** A block's operations over the static buffers: each result has a buffer of its own, and what is addressed is that buffer. */
+/** The operations of a block over the static buffers. Each result has its own buffer, and is named by its address. */
 class EngineOperations implements BlockOperations<Address, Address> {
   /** The block that runs. */
   layer = 0;
@@ -139,7 +139,7 @@ class EngineOperations implements BlockOperations<Address, Address> {
   readonly #model: ModelParts;
   readonly #projections: Projections;
   readonly #pass: Pass;
-  /** What is yet to be added to the residual stream, 0 for nothing: the next norm adds it on the way. */
+  /** A branch that the next norm adds to the residual stream; 0 if there is none. */
   #branch: Address = 0;
 
   constructor(decoder: InferenceDecoder, parts: { model: ModelParts; projections: Projections; pass: Pass }) {

@@ -5,7 +5,7 @@ import { Tensor } from "../../tensor/tensor.ts";
 import type { ModelParts } from "../family.ts";
 import { matrices } from "./limits.ts";
 
-/** Where a product reads and writes. */
+/** The input and output of a product. */
 interface Product {
   /** [rows, in], of the weights' type. */
   readonly x: Address;
@@ -39,7 +39,7 @@ export class Projections implements Disposable {
     return this.#tensors.length !== versions.length || this.#tensors.some(({ storage }, i) => storage.version !== versions[i]);
   }
 
-  /** Takes the weights as they are now; packs them again if they were changed. */
+  /** Notes the weights' versions, and packs the weights again if they were changed. */
   refresh(): void {
     if (!this.stale) return;
     const { device, parameters } = this.#model;

@@ -9,7 +9,7 @@ import { MAX_REGIONS } from "./limits.ts";
 import { contentKey, seedWords, type Words } from "./keys.ts";
 import { defaultSuppress } from "./suppression.ts";
 
-/** What ends a response: a token, tokens one after the other, or a text (where the engine was given `decode`). */
+/** Something that ends a response: a token, a sequence of tokens, or a text (for an engine with the option `decode`). */
 export type Stop = number | readonly number[] | string;
 
 /** How to answer a prompt. */
@@ -38,9 +38,9 @@ export interface SamplingOptions {
 
 /** A prompt and how to answer it. */
 export interface Request extends SamplingOptions {
-  /** What is to be answered. */
+  /** The prompt to answer. */
   prompt: Prompt;
-  /** Names the draws, beside seed and sample, in place of the prompt's content: equal prompts with keys of their own get answers of their own. */
+  /** Keys the random draws, together with seed and sample, in place of the prompt's content. Equal prompts with different keys get different answers. */
   key?: string;
   /** Called with each token, during a step: it must not call the engine. */
   onToken?: (event: Omit<TokenEvent, "prompt">) => void;
@@ -80,7 +80,7 @@ function checkToken(what: string, id: number, vocabSize: number): void {
   if (!Number.isInteger(id) || id < 0 || id >= vocabSize) throw refuse(`${what} ${id} is no token: the vocabulary has ${vocabSize}`);
 }
 
-/** How tokens are drawn, checked and complete. */
+/** The sampling options of a request, checked and complete. */
 function planSampling(request: Request): Pick<Plan, "n" | "temperature" | "topK" | "topP" | "minP" | "maxTokens"> {
   const { n = 1, temperature = 1, topK = 0, topP = 1, minP = 0, maxTokens = 512 } = request;
   for (const [name, value] of Object.entries({ n, maxTokens })) {
@@ -96,7 +96,7 @@ function planSampling(request: Request): Pick<Plan, "n" | "temperature" | "topK"
   return { n, temperature, topK, topP: Math.max(topP, 2 ** -126), minP: Math.min(minP, 1 - 2 ** -24), maxTokens };
 }
 
-/** What ends a response, sorted by kind. */
+/** The stops of a request, checked and sorted by kind. */
 function planStops(
   stops: readonly Stop[],
   { vocabSize, decode }: { vocabSize: number; decode: boolean },

@@ -209,7 +209,7 @@ function partEntry(name: string, tensor: Tensor, part: { row: number; shape: Sha
   };
 }
 
-/** What {@linkcode saveModel} takes. */
+/** Options of {@linkcode saveModel}. */
 export interface SaveModelOptions {
   /** Type in the file; default: each parameter's own. For "f32" an optimizer's f32 master goes before a bf16 weight. */
   dtype?: WeightType;

@@ -91,7 +91,7 @@ function generationJson({ eos, bos, pad }: SpecialTokens, original: Json | undef
   return { ...rest, "eos_token_id": value };
 }
 
-/** What {@linkcode writeModelFolder} takes. */
+/** Options of {@linkcode writeModelFolder}. */
 interface ModelFolder {
   /** Its `dtype` is that of the entries. */
   readonly config: ModelConfig;

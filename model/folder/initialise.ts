@@ -19,7 +19,7 @@ import { type ParameterPart, type ParameterSpec, parameterSpecs } from "../param
  */
 export type InitialScheme = "hub" | "fan-in";
 
-/** What the functions here take. */
+/** Options of an initialisation. */
 export interface InitialOptions {
   /** A safe integer, 0 or more. Default 0. */
   seed?: number;

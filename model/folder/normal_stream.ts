@@ -7,10 +7,10 @@
  */
 
 const LAYERS = 256;
-/** Where the tail begins, and the area of every layer, under exp(-x^2 / 2). */
+/** The start of the tail, and the area of every layer, under exp(-x^2 / 2). */
 const TAIL = 3.6541528853610088, AREA = 0.00492867323399;
 
-/** Right edges of the layers, from the bottom up; the bottom's is that of a box of its area. */
+/** Right edges of the layers, from the bottom up. The bottom layer has that of a box of the same area. */
 const EDGE = new Float64Array(LAYERS + 1);
 /** exp(-x^2 / 2) there. */
 const HEIGHT = new Float64Array(LAYERS + 1);
@@ -35,7 +35,7 @@ function splitmix(seed: number): () => number {
   };
 }
 
-/** An endless row of normal numbers, by a seed and a name. */
+/** An endless sequence of normal numbers, which depends on a seed and a name. */
 export class NormalStream {
   readonly #state = new Int32Array(4);
 

@@ -5,7 +5,7 @@
  */
 import { Environment, Interpreter, Template } from "@huggingface/jinja";
 
-/** What a rendering may take at most. */
+/** Limits of a rendering. */
 export const TEMPLATE_LIMITS = {
   /** Characters of the template. */
   source: 2 ** 20,

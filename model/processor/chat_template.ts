@@ -13,7 +13,7 @@ import { ofRow, type Row } from "./messages.ts";
 export interface TemplateMessage {
   /** Whose turn it is. */
   readonly role: string;
-  /** What is said. */
+  /** The turn's text, or its parts. */
   readonly content:
     | string
     | readonly (
@@ -23,13 +23,13 @@ export interface TemplateMessage {
     )[];
 }
 
-/** What a rendering needs beside the messages. */
+/** Options of a rendering. */
 export interface RenderOptions {
   /** Whether the start of an answer stands at the end; default true. */
   readonly addGenerationPrompt?: boolean;
   /** Special tokens by role, as "eos_token" to "<|im_end|>". */
   readonly tokens?: ReadonlyMap<string, string>;
-  /** Where the messages stand, for errors. */
+  /** The row of the messages, for errors. */
   readonly row?: Row;
 }
 

@@ -13,7 +13,7 @@ export interface RawImage {
 
 /** Options of {@linkcode decodeImage}. */
 interface DecodeOptions {
-  /** What an error calls the picture, such as its path. Default "the picture". */
+  /** The picture's name in errors, such as its path. Default "the picture". */
   readonly name?: string;
 }
 
@@ -199,7 +199,7 @@ async function openGif(bytes: Uint8Array<ArrayBuffer>, name: string): Promise<Op
   return { width: canvas.width, height: canvas.height, decode };
 }
 
-/** Three equal colours from one; what has three already is given back. */
+/** Makes three equal colours from one. Pixels that have three are returned as they are. */
 function fromGrey(pixels: Uint8Array<ArrayBuffer>, n: number): Uint8Array<ArrayBuffer> {
   if (pixels.length === 3 * n) return pixels;
   const out = new Uint8Array(3 * n);

@@ -17,7 +17,7 @@ export type { VideoSettings } from "./video_sampling.ts";
 
 /** Options of {@linkcode ImageProcessor.image}. */
 export interface ImageOptions extends PixelBounds {
-  /** What an error calls the picture, such as its path. Default "the picture". */
+  /** The picture's name in errors, such as its path. Default "the picture". */
   readonly name?: string;
 }
 
@@ -27,7 +27,7 @@ const CLIP_MEAN: Colours = [0.48145466, 0.4578275, 0.40821073], CLIP_STD: Colour
 export interface OpenedPicture {
   /** Pixels of the file. */
   readonly pixels: number;
-  /** What the visual's grid will be. */
+  /** The grid that the visual will have. */
   readonly grid: Grid;
   /** Decodes and resizes it. @throws As of {@linkcode ImageProcessor.image}. */
   visual(): Promise<Visual>;
@@ -74,7 +74,7 @@ export class ImageProcessor {
   readonly mergeSize: number;
   /** Frames of a patch. */
   readonly temporalPatchSize: number;
-  /** Of videos. */
+  /** Settings for videos. */
   readonly videoSettings: VideoSettings;
   readonly #threads: number | undefined;
 
@@ -234,12 +234,12 @@ export class ImageProcessor {
   }
 }
 
-/** The same bytes for native code, which takes none that threads share. */
+/** The bytes in memory that no threads share, as native code needs them. */
 function unshared(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
   return bytes.buffer instanceof ArrayBuffer ? bytes as Uint8Array<ArrayBuffer> : Uint8Array.from(bytes);
 }
 
-/** The size that a picture is given. @throws {KedgeError} `BadData` for one that cannot be resized. */
+/** The size to which a picture is resized. @throws {KedgeError} `BadData` if it cannot be resized. */
 function resized(
   { width, height }: { width: number; height: number },
   options: Required<PixelBounds> & { factor: number; name: string },

@@ -78,7 +78,7 @@ function readJson(path: string): unknown {
   }
 }
 
-/** What a path of keys leads to; null counts as nothing. */
+/** The value at a path of keys; undefined if there is none or it is null. */
 function at(json: unknown, keys: string): unknown {
   let value = json;
   for (const key of keys.split(".")) {

@@ -20,7 +20,7 @@ export interface ImageProcessorOptions extends PixelBounds {
   readonly mergeSize?: number;
   /** Frames of a patch. Default 2. */
   readonly temporalPatchSize?: number;
-  /** Of videos. */
+  /** Settings for videos. */
   readonly video?: Partial<VideoSettings>;
   /** Threads that resize. Default: the cores that this process may use. Results do not depend on it. */
   readonly threads?: number;

@@ -25,9 +25,9 @@ export type VideoSource = { readonly frames: readonly ImageSource[]; readonly fp
 
 /** Bounds of a picture's pixels after resizing; those of the processor where not set. */
 export interface PixelBounds {
-  /** Fewest. */
+  /** The fewest pixels. */
   readonly minPixels?: number;
-  /** Most. */
+  /** The most pixels. */
   readonly maxPixels?: number;
 }
 
@@ -46,11 +46,11 @@ export type Part =
 export interface Message {
   /** Whose turn it is. */
   readonly role: "system" | "user" | "assistant";
-  /** What is said: a text, or pieces of text and pictures. */
+  /** A text, or pieces of text and pictures. */
   readonly content: string | readonly Part[];
 }
 
-/** Where data stands: a row's number, or its name. */
+/** Names a row of data: its number, or a name. */
 export type Row = number | string;
 
 /** " of row 7" for an error's words; nothing where the row has no name. */
@@ -137,11 +137,11 @@ function flatten(issue: z.core.$ZodIssue): string[] {
   return best.flatMap((inner) => flatten({ ...inner, path: [...issue.path, ...inner.path] }));
 }
 
-/** What stands at the markers of a text, in their order. */
+/** Images and videos for the markers of a text. */
 export interface Marked {
-  /** In the order of their markers. */
+  /** Those of the markers, in order. */
   readonly images?: readonly ImageSource[];
-  /** In the order of their markers. */
+  /** Those of the markers, in order. */
   readonly videos?: readonly VideoSource[];
 }
 

@@ -16,10 +16,10 @@ import type { Expand } from "../family.ts";
 import type { Prompt, Visual } from "../prompt.ts";
 import { type DecodeOptions, Tokenizer } from "./tokenizer.ts";
 
-/** What a processor asks of an image processor; with `open`, pictures of a prompt that is too long are not decoded. */
+/** The part of an image processor that a processor uses. With `open`, the pictures of a prompt that is too long are not decoded. */
 export type Pictures = Pick<ImageProcessor, "image" | "video" | "mergeSize"> & Partial<Pick<ImageProcessor, "open">>;
 
-/** What a processor is made of. */
+/** The parts of a processor. */
 export interface ProcessorParts extends PixelBounds {
   /** Text to tokens and back. */
   readonly tokenizer: Tokenizer;
@@ -33,9 +33,9 @@ export interface ProcessorParts extends PixelBounds {
 
 /** How messages are read. */
 export interface ConversationOptions {
-  /** Where the messages stand, for errors. */
+  /** The row of the messages, for errors. */
   readonly row?: Row;
-  /** What the name of a special token inside a message is: an error (default), or plain text. */
+  /** How the name of a special token inside a message is read: as an error (default), or as plain text. */
   readonly specialText?: "error" | "text";
 }
 
@@ -43,7 +43,7 @@ export interface ConversationOptions {
 export interface PromptOptions extends ConversationOptions {
   /** Longest prompt, in tokens; default: any. */
   readonly maxPromptTokens?: number;
-  /** What a longer one is: an error (default), or a `Dropped`. */
+  /** What happens to a longer prompt: an error (default), or a `Dropped` is returned. */
   readonly overlong?: "error" | "drop";
   /**
    * Cuts a longer prompt at its beginning or its end, but never inside a picture, whose placeholders and markers stay or go with it, and never
@@ -54,15 +54,15 @@ export interface PromptOptions extends ConversationOptions {
   readonly mostPixels?: number;
 }
 
-/** A prompt that was left out. */
+/** A prompt that was too long. */
 export interface Dropped {
   /** Why. */
   readonly dropped: string;
-  /** Its length in tokens. */
+  /** Its length, in tokens. */
   readonly tokens: number;
 }
 
-/** Messages with their answers. */
+/** A prompt that holds the answers too. */
 export interface Conversation extends Prompt {
   /** Tokens of the assistant's turns, [start, end): the answer and the special token that ends it. */
   readonly spans: readonly (readonly [start: number, end: number])[];
@@ -77,7 +77,7 @@ const PLACEHOLDERS = { image: IMAGE, video: VIDEO } as const;
 
 type Picture = Exclude<Part, { type: "text" }>;
 
-/** Messages as the template sees them, and what was taken out. */
+/** Messages as the template sees them, and the names and pictures that were taken out of them. */
 interface Plain {
   readonly messages: readonly TemplateMessage[];
   readonly names: readonly string[];
@@ -88,7 +88,7 @@ interface Plain {
 interface PendingVisual {
   readonly kind: Visual["kind"];
   readonly grid: Visual["grid"];
-  /** Of the file; 0 where they are decoded already. */
+  /** Pixels of the file, 0 if it is decoded already. */
   readonly pixels: number;
   readonly visual: () => Promise<Visual>;
 }
@@ -303,7 +303,7 @@ export class Processor {
     });
   }
 
-  /** The pictures' sizes, each kind in its order. Images are decoded later, when the prompt is known to be short enough. */
+  /** Reads the sizes of the pictures, in order for each kind. Images are decoded later, if the prompt is short enough. */
   async #pendingVisuals(plain: Plain, row: Row | undefined): Promise<Record<"image" | "video", PendingVisual[]>> {
     const pending = await Promise.all(plain.pictures.map((part, i) =>
       naming({ row, picture: i }, async (): Promise<PendingVisual> => {

@@ -2,20 +2,20 @@ import { KedgeError } from "../../ffi/errors.ts";
 
 /** Options of {@linkcode smartResize}. */
 export interface SmartResizeOptions {
-  /** What both sides become a multiple of: patch size times merge size. */
+  /** Both sides become a multiple of this: patch size times merge size. */
   readonly factor: number;
   /** Fewest pixels, greater than 0. */
   readonly minPixels: number;
   /** Most pixels. */
   readonly maxPixels: number;
-  /** What an error calls the picture. Default "the picture". */
+  /** The picture's name in errors. Default "the picture". */
   readonly name?: string;
 }
 
 /** Largest ratio of the longer to the shorter side. */
 const MOST_ASPECT = 200;
 
-/** To the nearest integer, halves to the even one: Python's `round`. */
+/** Rounds to the nearest integer, halves to the even one, as Python's `round` does. */
 export function roundHalfEven(value: number): number {
   const floor = Math.floor(value), rest = value - floor;
   return rest > 0.5 || (rest === 0.5 && floor % 2 !== 0) ? floor + 1 : floor;

@@ -13,7 +13,7 @@ import { readJson } from "../config/folder_files.ts";
 
 /** How `Tokenizer.encode` reads a text. */
 export interface EncodeOptions {
-  /** What the name of a special token in the text is: that token (default), or ordinary text. */
+  /** How the name of a special token in the text is read: as that token (default), or as ordinary text. */
   readonly special?: "token" | "text";
 }
 
@@ -302,7 +302,7 @@ export class TokenStream {
     return this.#utf8.decode(this.#tokenizer.bytes(id), { stream: true });
   }
 
-  /** What still waits: U+FFFD for a character that did not come to its end. The stream is then at its start again. */
+  /** Returns the text that is left: U+FFFD for an incomplete character. The stream begins anew. */
   end(): string {
     return this.#utf8.decode();
   }

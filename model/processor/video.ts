@@ -4,25 +4,25 @@ import type { OpenedImage, RawImage } from "./image_decode.ts";
 import type { ImageSource, VideoSource } from "./messages.ts";
 import { sampleFrames, type VideoLength, type VideoSettings } from "./video_sampling.ts";
 
-/** Options of `ImageProcessor.video`; the settings where not given are the processor's. */
+/** Options of `ImageProcessor.video`. Settings that are not set are the processor's. */
 export interface VideoOptions extends Partial<VideoSettings> {
-  /** Whether frames are sampled, or all are taken. Default: they are from a file, and a list is taken as it is, as in transformers. */
+  /** Whether frames are sampled; if not, all are taken. Default: sampled from a file, all of a list, as in transformers. */
   readonly sample?: boolean;
-  /** Seconds after which reading a file is given up. Default 300. */
+  /** Seconds after which the reading of a file fails. Default 300. */
   readonly timeLimit?: number;
   /** Stops the reading of a file. */
   readonly signal?: AbortSignal;
-  /** What an error calls the video. Default: its path, or "the video". */
+  /** The video's name in errors. Default: its path, or "the video". */
   readonly name?: string;
 }
 
-/** What {@linkcode readVideo} needs to know. */
+/** Options of {@linkcode readVideo}. */
 interface ReadVideoOptions extends VideoSettings, Pick<VideoOptions, "sample" | "timeLimit" | "signal"> {
   readonly name: string;
   readonly temporalPatchSize: number;
   /** Reads the header of a frame of a list. */
   readonly open: (source: ImageSource, name: string) => Promise<OpenedImage>;
-  /** Begins with nothing, for `count` frames. */
+  /** Called before the frames, with their number; called again if the file is read anew. */
   readonly begin: (count: number) => void;
   /** Takes the next frame. */
   readonly take: (frame: RawImage, place: number) => void;

@@ -45,7 +45,7 @@ export interface VideoLength {
 interface SampleOptions extends Pick<VideoSettings, "fps" | "numFrames" | "minFrames" | "maxFrames"> {
   /** The number of frames becomes a multiple of it. */
   readonly temporalPatchSize: number;
-  /** What an error calls the video. Default "the video". */
+  /** The video's name in errors. Default "the video". */
   readonly name?: string;
 }
 

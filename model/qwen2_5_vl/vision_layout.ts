@@ -1,7 +1,7 @@
 import type { VisionConfig } from "../config/types.ts";
 import { checkGrid, type Grid, visualTokens } from "../prompt.ts";
 
-/** In which order the vision tower takes the patches of packed pictures, and which of them see one another. */
+/** The order in which the vision tower takes the patches of packed pictures, and which patches attend to one another. */
 export interface VisionLayout {
   /** [merged tokens]: place i of the window order holds merged token order[i] of the raster order (pictures, time, rows, columns). */
   readonly order: Int32Array<ArrayBuffer>;

@@ -15,7 +15,7 @@ export interface BlockOperations<X, Rotated> {
   linear(x: X, weight: "qkv" | "out" | "gateUp" | "down"): X;
   /** Turns the queries and keys of each head by the positions of their tokens. */
   rotate(qkv: X): Rotated;
-  /** What each token's queries gather from the values that it sees: [tokens, heads * headDim]. */
+  /** Attention of each token over the tokens that it sees: [tokens, heads * headDim]. */
   attend(rotated: Rotated): X;
   /** SwiGLU of the two halves: silu(gate) * up. */
   gate(gateUp: X): X;

@@ -9,12 +9,12 @@ import type { Segments } from "../../tensor/segments.ts";
 import type { Value } from "../../tensor/value.ts";
 import type { Block, BlockOperations } from "./block.ts";
 
-/** What all blocks of a pass share. */
+/** What the blocks of a pass have in common. */
 export interface TapePass {
-  /** What a block does. */
+  /** The operations of a block, in order. */
   readonly block: Block;
   readonly parameters: Parameters;
-  /** What stands before a block's number in the names of its parameters: "layers" for "layers.0.norm1". */
+  /** The prefix of a block's parameters, as "layers" of "layers.0.norm1". */
   readonly prefix: string;
   readonly sizes: {
     readonly heads: number;
@@ -55,7 +55,7 @@ class TapeOperations implements BlockOperations<Value, Rotated> {
   readonly #layer: number;
   readonly #pass: TapePass & { readonly segments: Segments };
   #residual: Value;
-  /** What is yet to be added to the residual stream: the next norm adds it on the way. */
+  /** A branch that the next norm adds to the residual stream. */
   #branch: Value | undefined;
 
   constructor(x: Value, layer: number, pass: TapePass & { readonly segments: Segments }) {

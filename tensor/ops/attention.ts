@@ -4,7 +4,7 @@ import { describe, Tensor } from "../tensor.ts";
 import type { Segments } from "../segments.ts";
 import type { Value } from "../value.ts";
 
-/** What an observer of attention may read while it is called. */
+/** Inputs and results of attention, which an observer may read while it is called. */
 export interface AttentionSeen {
   /** [q tokens, heads * headDim]. */
   q: Tensor;
@@ -12,7 +12,7 @@ export interface AttentionSeen {
   k: Tensor;
   /** Natural logarithm of the sum of exp(scale q.k): f32 [q tokens, heads]. */
   lse: Tensor;
-  /** What the forward was called with: heads, scale, strides. */
+  /** The shape of the call: heads, scale, strides. */
   shape: AttentionShape;
 }
 

@@ -16,11 +16,11 @@ export interface LogProbOptions {
   suppress?: Tensor;
 }
 
-/** By row: f32 [n]. */
+/** Results for each row, f32 [n]. */
 export interface LogProb extends Readonly<Record<string, Value>> {
-  /** Of the target. */
+  /** Log-probability of the target. */
   logprob: Value;
-  /** Of the distribution, in nats. */
+  /** Entropy of the distribution, in nats. */
   entropy: Value;
 }
 

@@ -69,7 +69,7 @@ export function rmsnorm(x: Value, weight: Weight, options: { eps?: number } = {}
   return out!;
 }
 
-/** What {@linkcode addRmsnorm} gives. */
+/** Results of {@linkcode addRmsnorm}. */
 export interface AddRmsnorm extends Readonly<Record<string, Value>> {
   /** The normalised sum. */
   y: Value;

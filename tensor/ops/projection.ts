@@ -27,7 +27,7 @@ export function project(
   device.gemm({ dtype: x.dtype, cDtype: "f32", a, lda: x.rowStride, ...b, c: logits.address, ldc: vocab, m: rows, n: vocab, k: dim });
 }
 
-/** From the gradient of such logits, f32 and as wide as the vocabulary, to those of hidden states and weight, as far as they are wanted. */
+/** Computes the gradients of hidden states and weight from that of the logits, f32 [rows, vocab]. */
 export function projectBackward(
   device: Device,
   chunk: {
@@ -36,9 +36,9 @@ export function projectBackward(
     rows: number;
     x: Tensor;
     w: Tensor;
-    /** Where the gradient of x goes; undefined if it is not wanted. */
+    /** Room for the gradient of x; undefined if it needs none. */
     dx: Slot | undefined;
-    /** Where the gradient of w goes; undefined if it is not wanted. */
+    /** Room for the gradient of w; undefined if it needs none. */
     dw: Slot | undefined;
   },
 ): void {
