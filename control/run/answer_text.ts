@@ -1,15 +1,15 @@
 import { type Tokenizer, TokenStream } from "../../model/processor/tokenizer.ts";
 import type { ChatToken } from "../../actors/run_control.ts";
 
-/** Text that is certain, and the tokens that came with it. */
+/** Text that cannot change any more, and its tokens. */
 export interface TextPiece {
   readonly text: string;
   readonly tokens: readonly ChatToken[];
 }
 
 /**
- * The text of an answer out of its tokens: special tokens are left out, and a stop text ends it, which is no part of it. What may yet turn out to be the beginning of a
- * stop text is held back.
+ * Makes the text of an answer from its tokens. Special tokens are omitted. A stop text ends the answer and is not part of it. Text that may
+ * be the beginning of a stop text is held back.
  *
  * @example
  * ```ts
@@ -28,12 +28,12 @@ export class AnswerText {
   readonly #tokenizer: Pick<Tokenizer, "bytes" | "isSpecial" | "decode">;
   readonly #stop: readonly string[];
   readonly #stream: TokenStream;
-  /** Where the answer's text ends; undefined while it goes on. */
+  /** The end of the answer's text; undefined while it continues. */
   #end: number | undefined;
   #text = "";
-  #said = 0;
+  #returned = 0;
   #index = 0;
-  /** Tokens that were not said yet, with where their text begins. */
+  /** Tokens whose text was not returned yet, with the start of their text. */
   #waiting: { index: number; start: number; token: ChatToken }[] = [];
   readonly #kept: number[] = [];
 
@@ -43,33 +43,33 @@ export class AnswerText {
     this.#stream = new TokenStream(tokenizer, { skipSpecialTokens: true });
   }
 
-  /** Which of the tokens are part of what was said, by their index. */
+  /** The indices of the tokens whose text was returned. */
   get kept(): readonly number[] {
     return this.#kept;
   }
 
-  /** Takes a token. @returns What is certain by now. */
+  /** Adds a token. @returns The text that cannot change any more. */
   push({ token: id, logprob }: { token: number; logprob: number }): TextPiece {
     const index = this.#index++;
     if (this.#tokenizer.isSpecial(id) || this.#end !== undefined) return { text: "", tokens: [] };
     this.#waiting.push({ index, start: this.#text.length, token: { text: this.#tokenizer.decode([id]), logprob } });
     this.#text += this.#stream.push(id);
-    return this.#say(false);
+    return this.#take(false);
   }
 
-  /** The end of the tokens. @returns What was held back. */
+  /** Ends the answer. @returns The text that was held back. */
   end(): TextPiece {
     if (this.#end === undefined) this.#text += this.#stream.end();
-    return this.#say(true);
+    return this.#take(true);
   }
 
   #say(last: boolean): TextPiece {
     const ends = this.#stop.map((stop) => this.#text.indexOf(stop, this.#said)).filter((at) => at >= 0);
     if (this.#end === undefined && ends.length > 0) this.#end = Math.min(...ends);
     const certain = this.#end ?? (last ? this.#text.length : this.#text.length - this.#doubtful());
-    const text = this.#text.slice(this.#said, certain), tokens: ChatToken[] = [];
-    this.#said = Math.max(this.#said, certain);
-    // A token with no text of its own, as of half a character, belongs to what follows it.
+    const text = this.#text.slice(this.#returned, certain), tokens: ChatToken[] = [];
+    this.#returned = Math.max(this.#returned, certain);
+    // A token without text, such as half a character, belongs to the next one.
     while (this.#waiting.length > 0 && (this.#waiting[0]!.start < certain || (last && this.#end === undefined))) {
       const { index, token } = this.#waiting.shift()!;
       tokens.push(token);
@@ -78,7 +78,7 @@ export class AnswerText {
     return { text, tokens };
   }
 
-  /** Characters at the end that may be the beginning of a stop text. */
+  /** Returns the number of characters at the end that may be the beginning of a stop text. */
   #doubtful(): number {
     const most = this.#stop.reduce((longest, { length }) => Math.max(longest, length - 1), 0);
     for (let n = Math.min(most, this.#text.length); n > 0; n--) {

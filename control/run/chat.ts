@@ -1,5 +1,5 @@
 /**
- * A question to the policy of a run, and its answers in words.
+ * Asks the policy of a run a question, and decodes the answers.
  *
  * @module
  */
@@ -26,15 +26,15 @@ interface Kept {
   readonly maxPositions: number;
 }
 
-/** Asks the policies of runs; the processor of the last run's folder is kept. */
+/** Asks the policies of runs. It keeps the processor of the last run's folder. */
 export class Interpreter {
   #kept: Kept | undefined;
 
   /**
    * Asks a run's policy.
    *
-   * @param options `config`: as it is in use.
-   * @throws As of `RunControl.chat`.
+   * @param options `config`: the configuration in use.
+   * @throws The errors of `RunControl.chat`.
    */
   async ask(
     run: TrainingRun,
@@ -43,7 +43,7 @@ export class Interpreter {
   ): Promise<ChatReply> {
     const { config, signal, onPiece } = options, { n, temperature, topP, maxTokens, stop, seed } = request;
     const { processor, maxPositions } = this.#at(run.files), { tokenizer } = processor;
-    // Judged by the pictures' headers, before one is decoded.
+    // The length is checked by the pictures' headers, before any is decoded.
     const maxPromptTokens = Math.max(1, maxPositions - maxTokens);
     const prompt = await processor.prompt(bounded(request.messages, config), { maxPromptTokens, mostPixels: MOST_PIXELS });
     const streams = Array.from({ length: n }, () => new AnswerText(tokenizer, stop));
@@ -65,11 +65,11 @@ export class Interpreter {
       promptTokens: prompt.tokens.length,
       answers: tokens.map((ids, sample): ChatAnswer => {
         const whole = new AnswerText(tokenizer, stop),
-          said = [...ids].map((token, i) => whole.push({ token, logprob: logprobs[sample]![i]! }));
-        said.push(whole.end());
+          texts = [...ids].map((token, i) => whole.push({ token, logprob: logprobs[sample]![i]! }));
+        texts.push(whole.end());
         return {
-          text: said.map(({ text }) => text).join(""),
-          tokens: said.flatMap((piece) => piece.tokens),
+          text: texts.map(({ text }) => text).join(""),
+          tokens: texts.flatMap((piece) => piece.tokens),
           finish: held.finish[sample]!,
           ...(attention && { connectivity: only(attention[sample]!, whole.kept) }),
         };
@@ -83,7 +83,7 @@ export class Interpreter {
   }
 }
 
-/** Messages whose pictures have the bounds of the run's own. */
+/** Gives the pictures of messages the pixel bounds of the run's own. */
 function bounded(messages: readonly Message[], { data: { minPixels, maxPixels } }: Config): Message[] {
   const bounds = { ...(minPixels !== null && { minPixels }), ...(maxPixels !== null && { maxPixels }) };
   return messages.map((message) =>
@@ -93,7 +93,7 @@ function bounded(messages: readonly Message[], { data: { minPixels, maxPixels } 
   );
 }
 
-/** What the tokens of each answer looked at; undefined where the question has no picture. */
+/** Computes where the tokens of each answer attend; undefined if the question has no picture. */
 function attentionOf(device: Device, answers: HeldAnswers, config: Config): ChatConnectivity[] | undefined {
   const { lengths, regions } = answers, total = lengths.reduce((a, b) => a + b, 0);
   if (!answers.connectivity || !answers.profile || total === 0) return undefined;
@@ -121,7 +121,7 @@ function attentionOf(device: Device, answers: HeldAnswers, config: Config): Chat
   });
 }
 
-/** Of some of the tokens. */
+/** Selects the values of some tokens. */
 function only({ values, anchors, clusters, weights, profiles, regions }: ChatConnectivity, kept: readonly number[]): ChatConnectivity {
   const pick = <T>(all: readonly T[]) => all.length === 0 ? [] : kept.map((i) => all[i]!);
   return {
