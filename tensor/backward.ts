@@ -13,28 +13,28 @@ export interface Recording {
   readonly versions: readonly number[];
 }
 
-/** A value as a backward sees it: what a gradient may flow to. */
+/** A value as a backward sees it: a target for gradients. */
 export interface GradientTarget {
   /** Whether a backward computes its gradient. */
   readonly requiresGrad: boolean;
-  /** Element type. */
+  /** The element type. */
   readonly dtype: DType;
   /** The first axis. */
   readonly rows: number;
   /** The product of the other axes. */
   readonly cols: number;
-  /** The parameter that it stands for. */
+  /** The parameter that the value stands for. */
   readonly parameter: Parameter | undefined;
   /** The value whose gradient holds this one's. */
   readonly root: GradientTarget;
   /**
-   * Where it lies in the root.
+   * The value's rectangle in the root.
    *
    * @internal
    */
   readonly region: Region;
   /**
-   * The gradient in the making, of a root.
+   * For a root: the gradient that is being accumulated.
    *
    * @internal
    */
@@ -42,16 +42,15 @@ export interface GradientTarget {
 }
 
 /**
- * One op's turn in a backward: its outputs' gradients in, its inputs' gradients out. Everything made here is freed after the turn.
- *
- * An op asks for a slot right before the kernel that fills it, since the second use of a value adds to the first.
+ * The backward of one op: it receives the gradients of the outputs and writes those of the inputs. Everything it makes is freed afterwards.
+ * An op asks for a slot right before the kernel that fills it, because the second use of a value adds to the first.
  *
  * @example
  * ```ts
  * import { openDevice, sum, Tape, Tensor, type Value } from "@kedge/kedge/tensor";
  * import { assertEquals } from "@std/assert";
  *
- * // An op of one's own: x^2.
+ *  // An op of one's own: x^2.
  * function square(x: Value): Value {
  *   const { device, size } = x, y = x.tape.empty(x.shape, x.dtype);
  *   device.ops.mul(y.dtypeCode, y.address, x.tensor.address, x.tensor.address, size, 0);
@@ -97,22 +96,25 @@ export class Backward implements Disposable {
     }
   }
 
-  /** The i-th saved tensor. */
+  /** Returns the i-th saved tensor. */
   saved(i: number): Tensor {
     return this.#op.saved[i]!;
   }
 
-  /** The gradient of the i-th output, contiguous, of its shape; undefined where none reached it. It stays this turn's. */
+  /**
+   * Returns the gradient of the i-th output, contiguous and in its shape; undefined if none reached it. The gradient belongs to this
+   * backward.
+   */
   upstream(i: number): Tensor | undefined {
     return this.#upstream[i];
   }
 
-  /** Whether the gradient of the i-th output is nobody else's, so that it may be overwritten. */
+  /** Tells whether nobody else uses the gradient of the i-th output, so that it may be overwritten. */
   exclusive(i: number): boolean {
     return this.#upstream[i]?.storage.references === 1;
   }
 
-  /** A tensor that is freed after this turn. */
+  /** Makes a tensor that is freed after this backward. */
   temporary(shape: readonly number[], options: TensorOptions = {}): Tensor {
     const tensor = Tensor.empty(this.device, shape, options);
     this.#temporaries.push(tensor);
@@ -128,8 +130,8 @@ export class Backward implements Disposable {
   }
 
   /**
-   * Slots for a kernel that writes several gradients at once and needs all of them: an input that needs none, or whose gradient overlaps that of one
-   * before, gets a temporary, which is added when the kernel has run.
+   * Returns slots for a kernel that writes several gradients at once and needs all of them. An input that needs none, or whose gradient
+   * overlaps an earlier one, gets a temporary, which is added after the kernel has run.
    */
   slots(values: readonly GradientTarget[]): Slot[] {
     return values.map((value, i) => {
@@ -157,7 +159,7 @@ export class Backward implements Disposable {
     return { address: wide.address, stride: value.cols, dtype: "f32", accumulate: true };
   }
 
-  /** Gives an input a finished gradient; the tensor may go on being read, and is copied before anyone writes it. */
+  /** Gives an input a finished gradient. The tensor may still be read; it is copied before anyone writes to it. */
   hand(value: GradientTarget, gradient: Tensor): void {
     if (!value.requiresGrad) return;
     const { parameter } = value.root;
@@ -166,12 +168,12 @@ export class Backward implements Disposable {
     addRows(this.device, parameter.slot(value.region, { add: true }), matrix);
   }
 
-  /** Ends the turn. */
+  /** Ends the backward of the op. */
   finish(): void {
     for (const run of this.#after) run();
   }
 
-  /** Frees what was made in this turn. */
+  /** Frees what this backward made. */
   [Symbol.dispose](): void {
     for (const tensor of this.#temporaries) tensor[Symbol.dispose]();
     for (const tensor of this.#upstream) tensor?.[Symbol.dispose]();

@@ -14,20 +14,20 @@ export interface Region {
 export interface Slot {
   /** Address of row 0. */
   readonly address: Address;
-  /** Elements from row to row. */
+  /** The number of elements from row to row. */
   readonly stride: number;
-  /** Type of the elements. */
+  /** The type of the elements. */
   readonly dtype: DType;
-  /** Whether a gradient is there already, to be added to; else what is there is undefined. */
+  /** Whether the slot holds a gradient to add to. Otherwise its contents are undefined. */
   readonly accumulate: boolean;
 }
 
-/** Whether two rectangles share an element. */
+/** Tells whether two rectangles share an element. */
 export function overlaps(a: Region, b: Region): boolean {
   return a.row < b.row + b.rows && b.row < a.row + a.rows && a.col < b.col + b.cols && b.col < a.col + a.cols;
 }
 
-/** The parts of `region` that `hole` leaves. */
+/** Returns the parts of `region` outside `hole`. */
 function subtract(region: Region, hole: Region): Region[] {
   if (!overlaps(region, hole)) return [region];
   const [top, bottom] = [Math.max(region.row, hole.row), Math.min(region.row + region.rows, hole.row + hole.rows)];
@@ -45,7 +45,7 @@ function area(region: Region): number {
   return region.rows * region.cols;
 }
 
-/** Adds a matrix to what a slot of the same type holds. */
+/** Adds a matrix to the contents of a slot of the same type. */
 export function addRows(device: Device, slot: Slot, matrix: Tensor): void {
   if (matrix.dtype !== slot.dtype) throw new RangeError(`Cannot add a gradient ${describe(matrix)} to one of ${slot.dtype}`);
   const { rows, cols } = matrix;
@@ -58,23 +58,25 @@ export function addRows(device: Device, slot: Slot, matrix: Tensor): void {
 }
 
 /**
- * The gradient of one value while a backward runs. Its memory appears with the first use and is never cleared as a whole: rectangles that were
- * written are added to, others are written, and only what nothing wrote is filled with zeros in the end. So the parts of a fused matrix (q, k, v; gate,
- * up) are written by their ops in place. A gradient that passes through unchanged (a sum, a residual) is shared until someone must add to it.
+ * The gradient of one value during a backward.
+ *
+ * Its memory is allocated at the first use and never cleared as a whole. Rectangles that were written before are added to, others are
+ * written, and in the end only the rest is filled with zeros. The ops of the parts of a fused matrix (q, k, v; gate, up) therefore write in
+ * place. A gradient that passes through unchanged (a sum, a residual) is shared until someone must add to it.
  */
 export class Gradient {
   #tensor: Tensor | undefined;
-  #written: Region[] = []; // disjoint
+  #written: Region[] = []; // these rectangles are disjoint
 
   /** The gradient of a value, as a matrix. */
   constructor(readonly device: Device, readonly layout: { rows: number; cols: number; dtype: DType }) {}
 
-  /** Whether anything has reached it. */
+  /** Whether any gradient has arrived. */
   get any(): boolean {
     return this.#tensor !== undefined;
   }
 
-  /** Room for the gradient of a rectangle. `add`: the op can only add, so that what is not there yet is cleared. */
+  /** Returns where to write the gradient of a rectangle. `add`: the op can only add, so that missing parts are cleared. */
   slot(region: Region, options: { add?: boolean } = {}): Slot {
     const { rows, cols, dtype } = this.layout;
     if (!this.#tensor) this.#tensor = Tensor.empty(this.device, [rows, cols], { dtype });
@@ -97,7 +99,10 @@ export class Gradient {
     return { address, stride: cols, dtype, accumulate };
   }
 
-  /** Takes a finished gradient of a rectangle: as it is where it is the first of the whole, else copied or added. The caller keeps its own reference. */
+  /**
+   * Takes a finished gradient of a rectangle. The first gradient of the whole value is shared; others are copied or added. The caller keeps
+   * its own reference.
+   */
   hand(region: Region, tensor: Tensor): void {
     const { rows, cols, dtype } = this.layout;
     if (tensor.size !== area(region) || tensor.dtype !== dtype) {
@@ -115,7 +120,7 @@ export class Gradient {
     this.device.ops.copyRows(slot.address, slot.stride * bytes, matrix.address, matrix.rowStride * bytes, region.rows, region.cols * bytes);
   }
 
-  /** Gives up the whole gradient [rows, cols], zero where nothing reached it; undefined where nothing did at all. */
+  /** Hands over the whole gradient [rows, cols], with zeros where none arrived; undefined if none arrived at all. */
   take(): Tensor | undefined {
     if (!this.#tensor) return undefined;
     const { rows, cols } = this.layout;
@@ -128,7 +133,7 @@ export class Gradient {
     return tensor;
   }
 
-  /** Frees what is there. */
+  /** Frees the memory. */
   free(): void {
     this.#tensor?.[Symbol.dispose]();
     this.#tensor = undefined;
@@ -141,7 +146,7 @@ export class Gradient {
     const address = plus(this.#tensor!.address, (part.row * cols + part.col) * DTYPE_BYTES[dtype]);
     if (part.cols === cols || part.rows === 1) this.device.ops.fill(DTYPES[dtype], address, area(part), 0);
     else {
-      // An index of -1 gathers a row of zeros; the table is not read.
+      // The index -1 gathers a row of zeros and does not read the table.
       using none = Tensor.full(this.device, [part.rows], { dtype: "i32", value: -1 });
       this.device.ops.gatherRows(DTYPES[dtype], address, cols, none.address, part.cols, none.address, part.rows, 0, part.cols, 0);
     }

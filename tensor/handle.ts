@@ -5,21 +5,21 @@ import { type OwnerId, type OwnerReport, ownerReport } from "./owner.ts";
 import { bindLedger, type Entry, ledgerOf, Storage } from "./storage.ts";
 import { describe, product, type Shape, Tensor } from "./tensor.ts";
 
-/** A tensor in a message: plain data that structured cloning carries. */
+/** A tensor in a message: plain data for structured cloning. */
 export interface TensorHandle {
-  /** Its line in the handle table. */
+  /** The row in the handle table. */
   readonly slot: number;
-  /** Which tensor of that line; any other than the table's is stale. */
+  /** The generation of the row's tensor. A handle with another generation is stale. */
   readonly generation: number;
-  /** Element type. */
+  /** The element type. */
   readonly dtype: DType;
-  /** Sizes of the axes. */
+  /** The sizes of the axes. */
   readonly shape: Shape;
-  /** The name of the device, as "cuda:0". */
+  /** The name of the device, such as "cuda:0". */
   readonly device: string;
 }
 
-/** The end of a lend, in the reply. */
+/** The end of a lend, which the reply carries. */
 export interface TensorReturn {
   /** See {@linkcode TensorHandle}. */
   readonly slot: number;
@@ -30,12 +30,12 @@ export interface TensorReturn {
 }
 
 /**
- * An actor's side of the handle table. While it lives, every block allocated on its device in this thread is entered under its owner, so that nothing is
- * left when the actor dies, however it dies; pinned memory alone is not.
+ * An actor's side of the handle table. While it lives, every block that is allocated on its device in this thread is registered under its
+ * owner, except pinned memory. When the actor dies in any way, all of its blocks can be freed.
  *
- * Two rules: a message **moves** the tensors that it carries, and the sender's is spent; a request may **lend** tensors until its reply, and the
- * receiver may read them and must not keep them, nor the lender write them. Breaking one, or using a handle that was freed, moved or is a dead
- * owner's, is a KedgeError `Handle`.
+ * There are two rules. A message **moves** the tensors that it carries, and the sender can no longer use them. A request may **lend**
+ * tensors until its reply: the receiver may read them and must not keep them, and the lender must not write them. Breaking a rule, or using
+ * a handle that was freed, has moved or belongs to a dead owner, is a KedgeError `Handle`.
  *
  * @example
  * ```ts
@@ -60,9 +60,9 @@ export class Account implements Disposable {
   readonly #facts = new BigUint64Array(4);
 
   /**
-   * Opened on the actor's own thread.
+   * Makes an account, on the actor's own thread.
    *
-   * @param owner Of `openOwner`; the supervisor's, where there is one.
+   * @param owner The number from `openOwner`, which the supervisor calls if there is one.
    */
   constructor(readonly device: Device, readonly owner: OwnerId) {
     bindLedger(device, this);
@@ -74,7 +74,7 @@ export class Account implements Disposable {
   }
 
   /**
-   * For `Storage`: enters a block.
+   * For `Storage`: registers a block.
    *
    * @internal
    */
@@ -90,16 +90,17 @@ export class Account implements Disposable {
       leave: () => {
         this.device.host.handleRelease(this.owner, slot, generation, this.#facts);
         this.#held.delete(`${slot}/${generation}`);
-        this.device.waitEvent(Number(this.#facts[3])); // of a borrower whose reply is unread
+        this.device.waitEvent(Number(this.#facts[3])); // a borrower's last read, if its reply was not read yet
         return true;
       },
     };
   }
 
   /**
-   * Gives a tensor to another owner; it is spent here, with all its views.
-   * @returns What the message carries.
-   * @throws {KedgeError} `Handle` where it is spent, borrowed or lent, or the receiver is dead: then the tensor stays.
+   * Moves a tensor to another owner. The tensor and all of its views can then no longer be used here.
+   *
+   * @returns The handle for the message.
+   * @throws {KedgeError} `Handle` if the tensor is spent, borrowed or lent, or the receiver is dead. The tensor then stays.
    */
   move(tensor: Tensor, to: OwnerId): TensorHandle {
     const { slot, generation } = this.#entryOf("move", tensor);
@@ -116,7 +117,10 @@ export class Account implements Disposable {
     return { slot, generation: this.#pair[0]!, dtype: tensor.dtype, shape: [...tensor.shape], device: this.device.name };
   }
 
-  /** Takes up a tensor that was moved here. @throws {KedgeError} `Handle` for one that is stale, someone else's, or taken up already. */
+  /**
+   * Receives a tensor that was moved here. @throws {KedgeError} `Handle` if the handle is stale, belongs to another owner, or was received
+   * already.
+   */
   receive(handle: TensorHandle): Tensor {
     const { slot, generation } = handle;
     const { address, bytes, event, owner } = this.#resolve("receive", handle);
@@ -136,8 +140,9 @@ export class Account implements Disposable {
   }
 
   /**
-   * Lends a tensor for reading, to any number of owners at once. Until `takeBack` it can be neither freed nor moved, and must not be written.
-   * @returns What the request carries.
+   * Lends a tensor for reading, to any number of owners at once. Until `takeBack` it cannot be freed or moved, and must not be written.
+   *
+   * @returns The handle for the request.
    */
   lend(tensor: Tensor, to: OwnerId): TensorHandle {
     const { slot, generation } = this.#entryOf("lend", tensor);
@@ -159,7 +164,10 @@ export class Account implements Disposable {
     return { slot, generation, dtype: tensor.dtype, shape: [...tensor.shape], device: this.device.name };
   }
 
-  /** Takes up a tensor that was lent here, to be read. End it with `giveBack`; freeing it instead waits for the device first. */
+  /**
+   * Receives a tensor that was lent here, for reading. End the borrow with `giveBack`; freeing the tensor instead waits for the device
+   * first.
+   */
   borrow(handle: TensorHandle): Tensor {
     const { slot, generation } = handle;
     const { address, bytes, event, owner } = this.#resolve("borrow", handle);
@@ -173,7 +181,7 @@ export class Account implements Disposable {
     return new Tensor(storage, { shape: [...handle.shape], dtype: handle.dtype });
   }
 
-  /** Ends a borrow; the tensor is spent. @returns What the reply carries. */
+  /** Ends a borrow. The tensor can then no longer be used. @returns The data for the reply. */
   giveBack(tensor: Tensor): TensorReturn {
     const { address, storage } = tensor;
     if (!storage.borrowed) throw new KedgeError("Handle", `Cannot give back ${describe(tensor)}: it is not borrowed`);
@@ -212,7 +220,7 @@ export class Account implements Disposable {
     if (ledgerOf(this.device) === this) bindLedger(this.device, undefined);
   }
 
-  /** True where the owner died meanwhile and the block is now the caller's to free. */
+  /** Returns true if the owner has died meanwhile, so that the caller must free the block. */
   #return(slot: number, generation: number, event: DeviceEvent): boolean {
     this.device.host.handleReturn(this.owner, slot, generation, event, this.#facts);
     return this.#facts[0] !== 0n;

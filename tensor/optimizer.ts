@@ -2,39 +2,39 @@ import type { Device } from "../ffi/device.ts";
 import type { Parameter } from "./parameter.ts";
 import { Tensor, type TensorOptions } from "./tensor.ts";
 
-/** Parameters that are trained alike. */
+/** Parameters that are trained in the same way. */
 export interface AdamWGroup {
-  /** They stay the caller's. */
+  /** The parameters. They still belong to the caller. */
   parameters: readonly Parameter[];
-  /** Default that of the optimizer. Usually 0 for norms and biases. */
+  /** The weight decay. Default: that of the optimizer. It is usually 0 for norms and biases. */
   weightDecay?: number;
-  /** Factor on the learning rate. Default 1. */
+  /** The factor on the learning rate. Default: 1. */
   lrScale?: number;
 }
 
-/** How bf16 state is rounded; see `kedge_adamw`. */
+/** How bf16 state is rounded: see `kedge_adamw`. */
 export type Rounding = "nearest" | "stochastic" | "kahan";
 const ROUNDINGS: Readonly<Record<Rounding, number>> = { nearest: 0, stochastic: 1, kahan: 2 };
 
-/** Options of {@linkcode AdamW}. */
+/** Options for {@linkcode AdamW}. */
 export interface AdamWOptions {
-  /** Default 0.9. */
+  /** The decay of the first moment. Default: 0.9. */
   beta1?: number;
-  /** Default 0.999. */
+  /** The decay of the second moment. Default: 0.999. */
   beta2?: number;
-  /** Default 1e-8. */
+  /** The term that avoids a division by zero. Default: 1e-8. */
   eps?: number;
-  /** Default 0.01. */
+  /** The weight decay. Default: 0.01. */
   weightDecay?: number;
-  /** The gradient's norm over all parameters is brought down to this; 0 (default): it is left. */
+  /** The maximum norm of the gradient over all parameters. Larger gradients are scaled down. 0 (default) sets no limit. */
   maxNorm?: number;
-  /** Type of the two moments. Default "f32". */
+  /** The type of the two moments. Default: "f32". */
   moments?: "f32" | "bf16";
   /** Rounding of bf16 moments, and of bf16 weights without a master. Default "nearest"; "stochastic" with bf16 moments or without masters. */
   rounding?: Rounding;
-  /** Whether bf16 weights get an f32 master. Default true. */
+  /** Whether bf16 weights get an f32 master copy. Default: true. */
   master?: boolean;
-  /** Whether moments and masters lie in page-locked host memory instead of the device's. Default false. */
+  /** Whether moments and masters are in page-locked host memory instead of device memory. Default: false. */
   pinned?: boolean;
   /** Seed of stochastic rounding. Default 0. */
   seed?: number;
@@ -46,19 +46,19 @@ export interface StepReport {
   norm: number;
   /** The factor by which the gradients were multiplied. */
   coefficient: number;
-  /** Whether the norm was not finite, so that nothing was changed. */
+  /** Whether the norm was not finite, so that the step changed nothing. */
   skipped: boolean;
 }
 
 /** The counters of an optimizer, for a checkpoint. */
 export interface AdamWState {
-  /** Steps that changed something. */
+  /** The number of steps that changed the parameters. */
   applied: number;
-  /** Steps skipped for a norm that was not finite. */
+  /** The number of steps that were skipped because the norm was not finite. */
   skipped: number;
   /** How many of the last steps were skipped in a row. */
   skippedInRow: number;
-  /** Updates of each parameter, by name: they decide the bias corrections. */
+  /** The number of updates of each parameter, by name. They determine the bias corrections. */
   steps: Record<string, number>;
 }
 
@@ -75,8 +75,10 @@ interface Slot {
 }
 
 /**
- * AdamW with decoupled weight decay (Loshchilov & Hutter, arXiv 1711.05101), as torch.optim.AdamW. The global norm, the clipping and the refusal of
- * non-finite gradients happen on the device: a step waits for nothing. A parameter without a gradient is left alone, decay and moments too.
+ * AdamW with decoupled weight decay (Loshchilov & Hutter, arXiv 1711.05101), as in torch.optim.AdamW.
+ *
+ * The global norm, clipping and the check for non-finite gradients run on the device, so that a step waits for nothing. A parameter without
+ * a gradient is not changed, nor are its moments.
  *
  * @example
  * ```ts
@@ -107,7 +109,7 @@ export class AdamW implements Disposable {
   #skipped = 0;
   #skippedInRow = 0;
 
-  /** Allocates the state of every parameter. @throws {RangeError} where two parameters share a name. */
+  /** Allocates the state of every parameter. @throws {RangeError} if two parameters have the same name. */
   constructor(device: Device, groups: readonly AdamWGroup[], options: AdamWOptions = {}) {
     const moments = options.moments ?? "f32";
     const fallback = moments === "bf16" || options.master === false ? "stochastic" : "nearest";
@@ -166,8 +168,9 @@ export class AdamW implements Disposable {
   /**
    * Updates every parameter that has a gradient.
    *
-   * @param options `gradScale`: factor on the gradients before norm and clipping, such as 1 / tokens of the micro-batches added up; default 1.
-   * @throws {RangeError} where no parameter has a gradient.
+   * @param options `gradScale`: the factor on the gradients before norm and clipping, such as 1 / tokens of the accumulated micro-batches.
+   * Default: 1.
+   * @throws {RangeError} if no parameter has a gradient.
    */
   step(options: { lr: number; gradScale?: number }): void {
     this.#settle();
@@ -214,7 +217,7 @@ export class AdamW implements Disposable {
     this.#pending = slots;
   }
 
-  /** Takes note of what became of the last step: a skipped one is as if it had not been. */
+  /** Reads the result of the last step. A skipped step counts as if it had not happened. */
   #settle(): void {
     if (!this.#pending) return;
     const [norm, coefficient, nonfinite] = this.#clip.toFloats();
@@ -237,19 +240,19 @@ export class AdamW implements Disposable {
     return this.#last;
   }
 
-  /** Forgets all gradients. `free`: gives their memory back too. */
+  /** Discards all gradients. With `free` their memory is freed too. */
   zeroGrad(options: { free?: boolean } = {}): void {
     for (const { parameter } of this.#slots) parameter.zeroGrad(options);
   }
 
-  /** The counters; waits for the last step. */
+  /** Returns the counters, and waits for the last step. */
   state(): AdamWState {
     this.#settle();
     const steps = Object.fromEntries(this.#slots.map(({ parameter, steps }) => [parameter.name, steps]));
     return { applied: this.#applied, skipped: this.#skipped, skippedInRow: this.#skippedInRow, steps };
   }
 
-  /** Sets the counters to those of `state`; the numbers go into `tensors`. @throws {RangeError} where a parameter is missing. */
+  /** Sets the counters to those of `state`. Load the numbers into `tensors`. @throws {RangeError} if a parameter is missing. */
   restore(state: AdamWState): void {
     const missing = this.#slots.filter(({ parameter }) => !(parameter.name in state.steps)).map(({ parameter }) => parameter.name);
     if (missing.length > 0) throw new RangeError(`Cannot restore the optimizer: no steps for ${missing.join(", ")}`);
@@ -262,8 +265,8 @@ export class AdamW implements Disposable {
   }
 
   /**
-   * The optimizer's tensors by name, to be read or written in place: `<parameter>.m`, `.v`, and where they exist `.master`, `.m_lost`, `.v_lost`,
-   * `.p_lost`. They stay the optimizer's.
+   * Returns the optimizer's tensors by name, to be read or written in place: `<parameter>.m`, `.v`, and if they exist `.master`, `.m_lost`,
+   * `.v_lost`, `.p_lost`. They still belong to the optimizer.
    */
   tensors(): Record<string, Tensor> {
     const named: Record<string, Tensor> = {};
@@ -274,13 +277,13 @@ export class AdamW implements Disposable {
     return named;
   }
 
-  /** Frees the moments; the masters stay with their parameters. */
+  /** Frees the moments. The masters stay with their parameters. */
   [Symbol.dispose](): void {
     for (const tensor of [...this.#owned, this.#squares, this.#clip]) tensor[Symbol.dispose]();
   }
 }
 
-/** Sets a parameter's master to its weight, as after loading other weights. Does nothing without a master. */
+/** Sets a parameter's master to its weight, for example after loading other weights. It does nothing without a master. */
 export function refreshMaster(parameter: Parameter): void {
   const { master, tensor, device } = parameter;
   if (master) device.ops.cast(master.address, master.dtypeCode, tensor.address, tensor.dtypeCode, tensor.size);

@@ -2,23 +2,23 @@ import { addressOf } from "../ffi/address.ts";
 import type { Device } from "../ffi/device.ts";
 import { KedgeError } from "../ffi/errors.ts";
 
-/** An actor's number in the process-wide handle table; never used again. */
+/** The number of an actor in the process-wide handle table. It is never reused. */
 export type OwnerId = number;
 
 /** The tensors of an owner. */
 export interface OwnerReport {
-  /** Bytes of its own tensors. */
+  /** The bytes of its own tensors. */
   bytes: number;
-  /** Its own tensors. */
+  /** The number of its own tensors. */
   tensors: number;
-  /** Tensors lent to it. */
+  /** The number of tensors lent to it. */
   borrowed: number;
-  /** Tensors of its own that are lent to others. */
+  /** The number of its own tensors that are lent to others. */
   lent: number;
 }
 
 /**
- * Opens an account in the handle table; an actor's supervisor does, so that it can close it when the actor dies.
+ * Opens an account in the handle table. An actor's supervisor calls it, so that it can close the account when the actor dies.
  *
  * @example
  * ```ts
@@ -36,10 +36,9 @@ export function openOwner(device: Device): OwnerId {
 }
 
 /**
- * What an owner, living or dead, holds.
+ * Returns what an owner holds, alive or dead.
  *
- * @throws {KedgeError} `Handle` for one that was never opened.
- *
+ * @throws {KedgeError} `Handle` for an owner that was never opened.
  * @example
  * ```ts
  * import { Account, openDevice, openOwner, ownerReport, Tensor } from "@kedge/kedge/tensor";
@@ -59,13 +58,13 @@ export function ownerReport(device: Device, owner: OwnerId): OwnerReport {
 }
 
 /**
- * Closes the account of a dead actor and frees what it owned, also what lies unread in its mailbox, each on its own device after the last work noted
- * for it. Its thread must have ended. Tensors that it had lent to living actors go with their return; what it had borrowed is returned.
+ * Closes the account of a dead actor and frees what it owned, including what is unread in its mailbox. Each tensor is freed on its own
+ * device after the last work recorded for it. The actor's thread must have ended. Tensors that it had lent to living actors are freed when
+ * they are returned. Tensors that it had borrowed are returned.
  *
- * @param devices Of this thread: one for every device that the actor used.
- * @returns How many tensors were freed, and their bytes.
- * @throws {KedgeError} `Device` where none of `devices` is the one that a tensor lies on; the others are freed all the same.
- *
+ * @param devices Devices of this thread: one for each device that the actor used.
+ * @returns The number of tensors that were freed, and their bytes.
+ * @throws {KedgeError} `Device` if a tensor is on none of `devices`. The other tensors are freed all the same.
  * @example
  * ```ts
  * import { Account, openDevice, openOwner, reclaimOwner, Tensor } from "@kedge/kedge/tensor";

@@ -4,12 +4,14 @@ import { DTYPE_BYTES } from "../ffi/device.ts";
 import type { Region, Slot } from "./gradient.ts";
 import { Tensor } from "./tensor.ts";
 
-/** Parameters by name, as a model folder spells them. */
+/** Parameters by name, in the spelling of model folders. */
 export type Parameters = Readonly<Record<string, Parameter>>;
 
 /**
- * A weight: its tensor, and what training keeps beside it. The gradient is f32 whatever the weight's type, appears with the first backward, and adds
- * up over backwards until `zeroGrad`, which costs nothing: the next product writes instead of adding.
+ * A weight with its tensor and the data that training keeps for it.
+ *
+ * The gradient is f32 for any type of the weight. It is created by the first backward and accumulates over backwards until `zeroGrad`.
+ * `zeroGrad` costs nothing, because the next product writes instead of adding.
  *
  * @example
  * ```ts
@@ -29,12 +31,12 @@ export type Parameters = Readonly<Record<string, Parameter>>;
 export class Parameter implements Disposable {
   /** Whether a tape computes its gradient; false freezes it. */
   requiresGrad: boolean;
-  /** The f32 truth behind a bf16 weight, where an optimizer keeps one; freed with the parameter. */
+  /** The f32 master copy of a bf16 weight, if an optimizer keeps one. It is freed with the parameter. */
   master: Tensor | undefined;
   #grad: Tensor | undefined;
   #fresh = true;
 
-  /** Takes `tensor` over; it must be contiguous. */
+  /** Takes over `tensor`, which must be contiguous. */
   constructor(readonly name: string, readonly tensor: Tensor, options: { requiresGrad?: boolean } = {}) {
     if (!tensor.contiguous) throw new RangeError(`Cannot make parameter ${name}: its tensor is a view with gaps`);
     this.requiresGrad = options.requiresGrad ?? true;
@@ -45,13 +47,13 @@ export class Parameter implements Disposable {
     return this.tensor.device;
   }
 
-  /** The gradient since the last `zeroGrad`, f32 of the weight's shape; undefined where none came. It stays the parameter's. */
+  /** The gradient since the last `zeroGrad`, f32 in the weight's shape; undefined if there is none. It still belongs to the parameter. */
   get grad(): Tensor | undefined {
     return this.#fresh ? undefined : this.#grad;
   }
 
   /**
-   * For the tape: where to write the gradient of a part. `add`: the op can only add.
+   * For the tape: returns where to write the gradient of a part. `add`: the op can only add.
    *
    * @internal
    */
@@ -66,7 +68,7 @@ export class Parameter implements Disposable {
     return { address, stride: cols, dtype: "f32", accumulate };
   }
 
-  /** Forgets the gradient. `free`: gives its memory back too. */
+  /** Discards the gradient. With `free` its memory is freed too. */
   zeroGrad(options: { free?: boolean } = {}): void {
     this.#fresh = true;
     if (!options.free) return;

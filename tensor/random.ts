@@ -1,6 +1,7 @@
 /**
- * A small seeded generator of numbers on the host, for initial weights, data and tests: xoshiro128** (Blackman & Vigna, "Scrambled linear pseudorandom
- * number generators", ACM TOMS 2021), its state filled by splitmix32. The same seed gives the same numbers anywhere.
+ * A seeded random generator on the host, for initial weights, data and tests. It is xoshiro128** (Blackman & Vigna, "Scrambled linear
+ * pseudorandom number generators", ACM TOMS 2021), with its state filled by splitmix32. The same seed gives the same numbers on every
+ * machine.
  *
  * @example
  * ```ts
@@ -17,9 +18,9 @@ export class Random {
   readonly #state = new Uint32Array(4);
 
   /**
-   * A generator at its start.
+   * Makes a generator at its start.
    *
-   * @param seed A safe integer, 0 or more.
+   * @param seed A safe integer of at least 0.
    */
   constructor(readonly seed: number) {
     if (!Number.isSafeInteger(seed) || seed < 0) throw new RangeError(`Cannot seed with ${seed}: it is no safe integer of 0 or more`);
@@ -32,7 +33,7 @@ export class Random {
     }
   }
 
-  /** 32 random bits, as a number in [0, 2^32). */
+  /** Draws 32 random bits, as a number in [0, 2^32). */
   bits(): number {
     const s = this.#state;
     const x = Math.imul(s[1]!, 5), result = Math.imul((x << 7) | (x >>> 25), 9) >>> 0, t = s[1]! << 9;
@@ -45,17 +46,17 @@ export class Random {
     return result;
   }
 
-  /** Uniform in [0, 1), with 53 bits. */
+  /** Draws a uniform number in [0, 1), with 53 bits. */
   next(): number {
     return ((this.bits() >>> 5) * 2 ** 26 + (this.bits() >>> 6)) / 2 ** 53;
   }
 
-  /** A uniform integer in [low, high). */
+  /** Draws a uniform integer in [low, high). */
   integer(low: number, high: number): number {
     return low + Math.floor(this.next() * (high - low));
   }
 
-  /** `n` normal values with mean 0 and standard deviation `scale` (Box & Muller, 1958). */
+  /** Draws `n` normal values with mean 0 and standard deviation `scale` (Box & Muller, 1958). */
   normal(n: number, scale = 1): Float64Array<ArrayBuffer> {
     return Float64Array.from({ length: n }, () => scale * Math.sqrt(-2 * Math.log(1 - this.next())) * Math.cos(2 * Math.PI * this.next()));
   }

@@ -1,5 +1,5 @@
 /**
- * Reads safetensors files and folders, a tensor at a time: opening one reads and checks its header, and nothing else is held.
+ * Reads safetensors files and folders, one tensor at a time. Opening a file reads and checks only its header.
  *
  * @module
  */
@@ -12,7 +12,7 @@ function bad(path: string, words: string, cause?: unknown): KedgeError {
   return new KedgeError("BadCheckpoint", `Cannot read ${path}: ${words}`, { path }, { cause });
 }
 
-/** Fills `into` from a place of the file. */
+/** Fills `into` from an offset of the file. */
 function readAt(file: Deno.FsFile, path: string, at: number, into: Uint8Array): void {
   file.seekSync(at, Deno.SeekMode.Start);
   for (let filled = 0; filled < into.byteLength;) {
@@ -32,8 +32,8 @@ function room(path: string, name: string, bytes: number): Uint8Array<ArrayBuffer
 }
 
 /**
- * An open safetensors file. Its header has been checked in full: names, types, shapes, sizes, and that the tensors fill the file without a
- * hole or an overlap.
+ * An open safetensors file. Its header has been checked completely: names, types, shapes, sizes, and that the tensors fill the file without
+ * gaps or overlaps.
  *
  * @example
  * ```ts
@@ -80,7 +80,7 @@ export class SafetensorsFile implements Disposable {
    * Opens a file.
    *
    * @param path The file.
-   * @throws {KedgeError} `BadCheckpoint` where it cannot be opened or does not hold to the format.
+   * @throws {KedgeError} `BadCheckpoint` if the file cannot be opened or violates the format.
    */
   static open(path: string): SafetensorsFile {
     let file: Deno.FsFile;
@@ -98,11 +98,11 @@ export class SafetensorsFile implements Disposable {
   }
 
   /**
-   * The bytes of a tensor, little-endian, row-major.
+   * Returns the bytes of a tensor, little-endian and row-major.
    *
    * @param name The tensor.
-   * @param into Where they go, of the tensor's size; default: a new array.
-   * @throws {KedgeError} `BadCheckpoint` for a name that the file does not hold.
+   * @param into The destination, of the tensor's size. Default: a new array.
+   * @throws {KedgeError} `BadCheckpoint` if the file has no tensor of that name.
    */
   read(name: string, into?: Uint8Array): Uint8Array {
     const { bytes } = this.#find(name);
@@ -115,11 +115,11 @@ export class SafetensorsFile implements Disposable {
   }
 
   /**
-   * A part of a tensor: as many bytes as `into` holds.
+   * Reads a part of a tensor: as many bytes as `into` holds.
    *
    * @param name The tensor.
-   * @param range `offset`: where the part begins, in bytes; `into`: where it goes.
-   * @throws {KedgeError} `BadCheckpoint` for a name that the file does not hold.
+   * @param range `offset`: where the part begins, in bytes; `into`: the destination.
+   * @throws {KedgeError} `BadCheckpoint` if the file has no tensor of that name.
    */
   readRange(name: string, range: { offset: number; into: Uint8Array }): void {
     const info = this.#find(name), { offset, into } = range;
@@ -147,12 +147,12 @@ export class SafetensorsFile implements Disposable {
 const INDEX = "model.safetensors.index.json";
 const SINGLE = "model.safetensors";
 
-/** A plain file name: a shard lies in the folder of its index. */
+/** Tells whether a name is a plain file name. A shard must be in the folder of its index. */
 function isPlainName(name: string): boolean {
   return name !== "" && name !== "." && name !== ".." && !/[/\\\0]/.test(name);
 }
 
-/** The shard of each tensor, by an index. */
+/** Reads the shard of each tensor from an index. */
 function readIndex(path: string): Map<string, string> {
   let text: string, parsed: unknown;
   try {
@@ -181,7 +181,8 @@ function list(names: readonly string[]): string {
 }
 
 /**
- * A checkpoint folder: `model.safetensors`, or shards with `model.safetensors.index.json`. All its files are open, all headers checked.
+ * A checkpoint folder: `model.safetensors`, or shards with `model.safetensors.index.json`. All of its files are open, and all headers are
+ * checked.
  *
  * @example
  * ```ts
@@ -228,10 +229,10 @@ export class SafetensorsFolder implements Disposable {
   }
 
   /**
-   * Opens a folder. `model.safetensors` goes before an index, as in transformers.
+   * Opens a folder. `model.safetensors` takes precedence over an index, as in transformers.
    *
    * @param path The folder.
-   * @throws {KedgeError} `BadCheckpoint`; tensors that index and shards disagree on are listed together.
+   * @throws {KedgeError} `BadCheckpoint`. If the index and the shards disagree, the message lists all of the tensors.
    */
   static open(path: string): SafetensorsFolder {
     const names = new Set<string>();

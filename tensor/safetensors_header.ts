@@ -1,11 +1,11 @@
 /**
- * The header of a safetensors file: 8 bytes of its length (little-endian), JSON, then the tensors' bytes.
+ * Reads the header of a safetensors file: 8 bytes with its length (little-endian), JSON, then the tensors' bytes.
  * https://github.com/huggingface/safetensors#format
  *
  * @module
  */
 
-/** Bytes of one element, by the name that the format gives the type. */
+/** The bytes of one element, by the format's name of the type. */
 export const SAFETENSORS_DTYPES = {
   F64: 8,
   F32: 4,
@@ -21,22 +21,22 @@ export const SAFETENSORS_DTYPES = {
   U8: 1,
   BOOL: 1,
 } as const;
-/** An element type of the format. */
+/** The name of an element type of the format. */
 export type SafetensorsDType = keyof typeof SAFETENSORS_DTYPES;
 
 /** The entry of a header for one tensor. */
 export interface TensorInfo {
   /** Its element type. */
   readonly dtype: SafetensorsDType;
-  /** Its dimensions; none for a scalar. */
+  /** Its dimensions. A scalar has none. */
   readonly shape: readonly number[];
-  /** Its size. */
+  /** Its size in bytes. */
   readonly bytes: number;
-  /** Its place behind the header. */
+  /** Its offset after the header. */
   readonly offset: number;
 }
 
-/** A header that holds to the format. */
+/** A valid header. */
 interface Header {
   /** The tensors by name. */
   readonly tensors: ReadonlyMap<string, TensorInfo>;
@@ -44,10 +44,10 @@ interface Header {
   readonly metadata: ReadonlyMap<string, string>;
 }
 
-/** The longest header that is read, as in the reference implementation. */
+/** The longest header that is read. The reference implementation has the same limit. */
 export const MAX_HEADER_BYTES = 100_000_000;
 
-/** Bytes of a tensor; undefined where a dimension is no count, or the size no safe integer. */
+/** Returns the bytes of a tensor; undefined if a dimension is not a count, or the size is not a safe integer. */
 export function tensorBytes(dtype: SafetensorsDType, shape: readonly unknown[]): number | undefined {
   let bytes: number = SAFETENSORS_DTYPES[dtype];
   let empty = false;
@@ -55,13 +55,13 @@ export function tensorBytes(dtype: SafetensorsDType, shape: readonly unknown[]):
     if (typeof dimension !== "number" || !Number.isSafeInteger(dimension) || dimension < 0) return undefined;
     if (dimension === 0) empty = true;
     else bytes *= dimension;
-    // Checked also where a later dimension is 0: no product of a prefix may overflow a reader that multiplies in order.
+    // This also checks shapes with a later dimension 0, because a reader that multiplies in order must not overflow at any prefix.
     if (!Number.isSafeInteger(bytes)) return undefined;
   }
   return empty ? 0 : bytes;
 }
 
-/** The first key that an object of the (valid) JSON text holds twice, of which `JSON.parse` would keep the last. */
+/** Returns the first key that occurs twice in an object of the (valid) JSON text. `JSON.parse` would keep the last value. */
 export function duplicateKey(json: string): string | undefined {
   const keys: (Set<string> | undefined)[] = []; // one for each open object; undefined for an array
   for (let i = 0; i < json.length; i++) {
@@ -86,17 +86,17 @@ function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-/** A name as it may stand in a message. */
+/** Formats a name for a message. */
 export function quote(name: string): string {
   return JSON.stringify(name.length > 100 ? `${name.slice(0, 100)}...` : name);
 }
 
 /**
- * Reads a header and checks all that it says, before any data is touched.
+ * Parses a header and checks everything in it, before any data is read.
  *
  * @param bytes The JSON.
- * @param dataBytes How many bytes follow it in the file.
- * @throws {Error} With words for behind "Cannot read FILE: ".
+ * @param dataBytes The number of bytes that follow it in the file.
+ * @throws {Error} with a message that continues "Cannot read FILE: ".
  */
 export function parseHeader(bytes: Uint8Array, dataBytes: number): Header {
   if (bytes[0] !== 0x7b) throw new Error("its header does not begin with {");

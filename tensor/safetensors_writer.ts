@@ -1,5 +1,5 @@
 /**
- * Writes safetensors files and sharded folders, a tensor at a time, so that a checkpoint may be larger than the memory.
+ * Writes safetensors files and sharded folders, one tensor at a time, so that a checkpoint may be larger than the memory.
  *
  * @module
  */
@@ -7,13 +7,13 @@ import { quote, SAFETENSORS_DTYPES, type SafetensorsDType, tensorBytes } from ".
 
 /** A tensor to write. */
 export interface SafetensorsEntry {
-  /** Its name, once per file. */
+  /** Its name, which must be unique in a file. */
   readonly name: string;
   /** Its element type. */
   readonly dtype: SafetensorsDType;
-  /** Its dimensions; none for a scalar. */
+  /** Its dimensions. A scalar has none. */
   readonly shape: readonly number[];
-  /** The bytes, or what gives them (whole or in parts) when their turn comes; nothing is kept of them. */
+  /** The bytes, or a function that returns them (whole or in parts) when they are written. Nothing of them is kept. */
   readonly data: Uint8Array | (() => Uint8Array | Iterable<Uint8Array>);
 }
 
@@ -22,8 +22,8 @@ interface Sized {
   readonly bytes: number;
 }
 
-// Where the wider types go first, each tensor lies on a multiple of its element (the header is padded to 8), as readers that map the file
-// want it.
+// Wider types come first, so that each tensor begins at a multiple of its element size (the header is padded to 8). Readers that map the
+// file need that.
 function sized(entries: Iterable<SafetensorsEntry>): Sized[] {
   const seen = new Set<string>();
   const all = Array.from(entries, (entry) => {
@@ -64,14 +64,14 @@ function folderOf(path: string): string {
   return slash < 0 ? "." : slash === 0 ? "/" : path.slice(0, slash);
 }
 
-// A rename is on the disk only when its folder is. Windows opens no folders.
+// A rename is on the disk only when its folder is. Windows cannot open folders.
 function syncFolder(path: string): void {
   if (Deno.build.os === "windows") return;
   using folder = Deno.openSync(path, { read: true });
   folder.syncSync();
 }
 
-/** Writes a file beside its name, and renames it once all of it is on the disk. */
+/** Writes a file under a temporary name, and renames it when all of it is on the disk. */
 function writeAtomically(path: string, write: (file: Deno.FsFile) => void): void {
   const temporary = `${path}.${crypto.randomUUID()}.tmp`;
   try {
@@ -84,7 +84,7 @@ function writeAtomically(path: string, write: (file: Deno.FsFile) => void): void
   } catch (error) {
     try {
       Deno.removeSync(temporary);
-    } catch { // the first error is the one to report
+    } catch { // the first error is reported
     }
     throw error;
   }
@@ -111,13 +111,13 @@ function writeTensors(path: string, tensors: readonly Sized[], metadata: Readonl
 }
 
 /**
- * Writes one file: under its name stands either what stood there before or all of the new one, also after a crash.
+ * Writes one file. Its name refers either to the old file or to the complete new one, even after a crash.
  *
  * @param path The file.
- * @param entries The tensors. Their data is asked for one by one, in an order of the writer's choice (wider types first, else as given).
+ * @param entries The tensors. Their data is requested one by one, in an order that the writer chooses (wider types first, otherwise as
+ * given).
  * @param options `metadata`: strings for `__metadata__`.
- * @throws {RangeError} For a name that comes twice, or data that does not match its shape.
- *
+ * @throws {RangeError} for a name that occurs twice, or data that does not match its shape.
  * @example
  * ```ts
  * import { SafetensorsFile, writeSafetensors } from "@kedge/kedge/tensor";
@@ -139,15 +139,15 @@ export function writeSafetensors(
 }
 
 /**
- * Writes a checkpoint folder as transformers does: `model.safetensors`, or, where that would pass `maxShardBytes`,
- * `model-00001-of-0000N.safetensors` and an index, which is written last. The folder is made if need be.
+ * Writes a checkpoint folder as transformers does: `model.safetensors`, or, if that would exceed `maxShardBytes`,
+ * `model-00001-of-0000N.safetensors` and an index. The index is written last. The folder is created if necessary.
  *
- * @param folder The folder. It must not hold a checkpoint yet, since several files cannot be replaced at once: write beside and rename.
- * @param entries The tensors, as of {@linkcode writeSafetensors}. One that is larger than a shard gets a shard of its own.
- * @param options `maxShardBytes`: default 5e9. `metadata`: for each file; default `{ format: "pt" }`, which transformers asks for.
+ * @param folder The folder. It must not contain a checkpoint, because several files cannot be replaced at once. Write to another folder and
+ * rename it.
+ * @param entries The tensors: see {@linkcode writeSafetensors}. A tensor that is larger than a shard gets its own shard.
+ * @param options `maxShardBytes`: default 5e9. `metadata`: for each file; default `{ format: "pt" }`, which transformers requires.
  * @returns The names of the files.
- * @throws {RangeError} Where the folder holds a checkpoint, and as of {@linkcode writeSafetensors}.
- *
+ * @throws {RangeError} if the folder contains a checkpoint, and as {@linkcode writeSafetensors} does.
  * @example
  * ```ts
  * import { writeSharded } from "@kedge/kedge/tensor";

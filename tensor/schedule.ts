@@ -1,24 +1,27 @@
-/** The learning rate of a step, counted from 0: a pure function, so that a resumed run needs nothing but its step. */
+/** Returns the learning rate of a step, counted from 0. It is a pure function, so that a resumed run needs only its step. */
 export type Schedule = (step: number) => number;
 
 /** Options of every schedule. */
 export interface ScheduleOptions {
   /** The rate after the warm-up. */
   lr: number;
-  /** Steps of warm-up, default 0: step s < warmup has lr * (s + 1) / warmup, so that the first step moves and the last one has the full rate. */
+  /**
+   * The number of warm-up steps. Default: 0. Step s < warmup has lr * (s + 1) / warmup, so that the first step changes the weights and the
+   * last one has the full rate.
+   */
   warmup?: number;
 }
 
 /** Options of a falling schedule. */
 export interface DecayOptions extends ScheduleOptions {
-  /** Steps in all; at and after this step the rate is `minRatio * lr`. */
+  /** The total number of steps. From this step on the rate is `minRatio * lr`. */
   total: number;
   /** The lowest rate as a share of `lr`. Default 0. */
   minRatio?: number;
 }
 
 /**
- * Warm-up, then `lr`.
+ * Makes a schedule with a warm-up and then the constant rate `lr`.
  *
  * @example
  * ```ts
@@ -33,7 +36,8 @@ export function constantSchedule(options: ScheduleOptions): Schedule {
 }
 
 /**
- * Warm-up, then a straight line: step s >= warmup has lr * (minRatio + (1 - minRatio) * (1 - t)), t = (s - warmup) / (total - warmup), at most 1.
+ * Makes a schedule with a warm-up and then a straight line: step s >= warmup has lr * (minRatio + (1 - minRatio) * (1 - t)), t = (s -
+ * warmup) / (total - warmup), at most 1.
  *
  * @example
  * ```ts
@@ -48,7 +52,8 @@ export function linearSchedule(options: DecayOptions): Schedule {
 }
 
 /**
- * Warm-up, then half a cosine: as `linearSchedule` with (1 + cos(pi t)) / 2 for 1 - t. Loshchilov & Hutter, arXiv 1608.03983.
+ * Makes a schedule with a warm-up and then half a cosine, like `linearSchedule` with (1 + cos(pi t)) / 2 in place of 1 - t. Loshchilov &
+ * Hutter, arXiv 1608.03983.
  *
  * @example
  * ```ts

@@ -1,30 +1,31 @@
 import type { Device } from "../ffi/device.ts";
 import { Tensor } from "./tensor.ts";
 
-/** A run of tokens that attend to one another, and to a parent's keys first. */
+/** A run of tokens that attend to one another, and before that to the keys of a parent. */
 export interface Segment {
-  /** First query row. */
+  /** The first query row. */
   qStart: number;
-  /** Query rows. */
+  /** The number of query rows. */
   qLen: number;
-  /** First key of its own. */
+  /** The first key of its own. */
   kvStart: number;
-  /** Keys of its own. */
+  /** The number of keys of its own. */
   kvLen: number;
-  /** Index of the segment whose keys come first; -1 or left out: none. A parent has no parent itself. */
+  /** The index of the segment whose keys come first; -1 or absent for none. A parent has no parent itself. */
   parent?: number;
 }
 
-/** A prompt and what was said to it, packed behind one another: the prefix, then each suffix. */
+/** A prompt and its responses, packed one after the other: the prefix, then each suffix. */
 export interface PrefixGroup {
-  /** Tokens of the shared prefix; 0 for none. */
+  /** The number of tokens of the shared prefix; 0 for none. */
   prefix: number;
-  /** Tokens of each sequence after the prefix. */
+  /** The number of tokens of each sequence after the prefix. */
   suffixes: readonly number[];
 }
 
 /**
- * The segment table of attention: which tokens of a packed batch see which. Checked once, uploaded once, used by every layer.
+ * The segment table of attention: which tokens of a packed batch attend to which. It is checked once, uploaded once, and used by every
+ * layer.
  *
  * @example
  * ```ts
@@ -37,26 +38,26 @@ export interface PrefixGroup {
  * ```
  */
 export class Segments implements Disposable {
-  /** i32 [count, 8], as kedge.h says. */
+  /** i32 [count, 8], in the layout of kedge.h. */
   readonly table: Tensor;
-  /** Segments. */
+  /** The number of segments. */
   readonly count: number;
-  /** Query rows of the longest segment. */
+  /** The number of query rows of the longest segment. */
   readonly maxQ: number;
-  /** Own keys of the longest segment. */
+  /** The number of own keys of the longest segment. */
   readonly maxKv: number;
-  /** Rows of q. */
+  /** The number of rows of q. */
   readonly qTokens: number;
-  /** Rows of k and v. */
+  /** The number of rows of k and v. */
   readonly kvTokens: number;
-  /** Whether a token sees only its own past. */
+  /** Whether a token attends only to earlier tokens of its own segment. */
   readonly causal: boolean;
 
   /**
-   * From any table. The children of a segment must follow one another.
+   * Makes a table from any segments. The children of a segment must follow one another.
    *
-   * @param options `qTokens`, `kvTokens`: rows of the matrices; default what the segments cover.
-   * @throws {RangeError} that names the segment at fault.
+   * @param options `qTokens`, `kvTokens`: the number of rows of the matrices. Default: the rows that the segments cover.
+   * @throws {RangeError} that names the invalid segment.
    */
   constructor(device: Device, segments: readonly Segment[], options: { causal: boolean; qTokens?: number; kvTokens?: number }) {
     this.count = segments.length;
@@ -68,7 +69,7 @@ export class Segments implements Disposable {
     const rows = new Int32Array(8 * segments.length);
     for (const [i, { qStart, qLen, kvStart, kvLen, parent = -1 }] of segments.entries()) {
       rows.set([qStart, qLen, kvStart, kvLen, parent], 8 * i);
-      if (parent < 0 || parent >= segments.length) continue; // the check names a parent that is not there
+      if (parent < 0 || parent >= segments.length) continue; // the check reports a parent that does not exist
       if (rows[8 * parent + 6] === 0) rows[8 * parent + 5] = i;
       rows[8 * parent + 6] = i + 1;
     }
@@ -76,12 +77,12 @@ export class Segments implements Disposable {
     this.table = Tensor.from(device, rows, { shape: [segments.length, 8] });
   }
 
-  /** Sequences, pictures or windows behind one another, none of which sees another. */
+  /** Makes a table of consecutive sequences, pictures or windows that do not attend to one another. */
   static packed(device: Device, lengths: readonly number[], options: { causal: boolean }): Segments {
     return Segments.grouped(device, lengths.map((length) => ({ prefix: length, suffixes: [] })), options);
   }
 
-  /** Groups behind one another: of each, its prefix and then its suffixes, which see the prefix and themselves. */
+  /** Makes a table of consecutive groups. Each has a prefix and then suffixes, which attend to the prefix and to themselves. */
   static grouped(device: Device, groups: readonly PrefixGroup[], options: { causal: boolean }): Segments {
     const segments: Segment[] = [];
     let start = 0;

@@ -2,11 +2,11 @@ import type { Address } from "../ffi/address.ts";
 import type { Device } from "../ffi/device.ts";
 import { KedgeError } from "../ffi/errors.ts";
 
-/** A block's line in the process-wide handle table. */
+/** A block's row in the process-wide handle table. */
 export interface Entry {
   readonly slot: number;
   readonly generation: number;
-  /** Takes the line out, or ends the lend; true where the block is now to be freed by the caller. */
+  /** Removes the row, or ends the lend. Returns true if the caller must now free the block. */
   leave(): boolean;
 }
 
@@ -17,13 +17,15 @@ interface Ledger {
 
 const ledgers = new WeakMap<Device, Ledger>();
 
-/** Enters every block allocated on this device from now on in the ledger, so that none outlives its actor; undefined ends it. */
+/**
+ * Registers every block that is allocated on this device from now on in the ledger, so that none outlives its actor. Undefined ends it.
+ */
 export function bindLedger(device: Device, ledger: Ledger | undefined): void {
   if (ledger) ledgers.set(device, ledger);
   else ledgers.delete(device);
 }
 
-/** The ledger that the device's blocks are entered in. */
+/** Returns the ledger in which the device's blocks are registered. */
 export function ledgerOf(device: Device): Ledger | undefined {
   return ledgers.get(device);
 }
@@ -32,16 +34,16 @@ export function ledgerOf(device: Device): Ledger | undefined {
 interface StorageOptions {
   /** Page-locked host memory that the device can address. */
   pinned?: boolean;
-  /** A block that exists and its line in the table, instead of a new one. */
+  /** An existing block with its row in the table, instead of a new block. */
   existing?: { address: Address; entry: Entry; borrowed: boolean };
 }
 
 /**
- * One block of device memory, shared by a tensor and its views, and freed with the last of them. Only this folder and the handle table meet it;
- * everyone else holds a `Tensor`.
+ * One block of device memory. A tensor and its views share it, and the last of them frees it. Only this folder and the handle table use it;
+ * all other code uses a `Tensor`.
  */
 export class Storage {
-  /** Counts changes in place, so that a backward can tell that what it saved was overwritten. */
+  /** Counts changes in place, so that a backward can detect that a saved tensor was overwritten. */
   version = 0;
   readonly pinned: boolean;
   readonly borrowed: boolean;
@@ -58,10 +60,10 @@ export class Storage {
       this.#entry = options.existing.entry;
       return;
     }
-    // Whole words, so that any block can be cleared by one fill.
+    // The size is a whole number of words, so that one fill can clear any block.
     const size = Math.ceil(bytes / 4) * 4;
     this.#address = this.pinned ? device.allocPinned(size) : device.alloc(size);
-    if (this.pinned) return; // the table knows device memory only
+    if (this.pinned) return; // the table has only device memory
     try {
       this.#entry = ledgerOf(device)?.enter({ address: this.#address, bytes: size, device });
     } catch (error) {
@@ -80,17 +82,17 @@ export class Storage {
     return this.#entry = entry;
   }
 
-  /** How many tensors share it. */
+  /** The number of tensors that share it. */
   get references(): number {
     return this.#references;
   }
 
-  /** Why it can no longer be used; undefined while it can. */
+  /** The reason why it can no longer be used; undefined while it can. */
   get spent(): string | undefined {
     return this.#spent;
   }
 
-  /** @throws {KedgeError} `Handle` once spent. */
+  /** @throws {KedgeError} `Handle` if it is spent. */
   get address(): Address {
     if (this.#spent !== undefined) {
       throw new KedgeError("Handle", `Cannot use a tensor's memory on ${this.device.name}: it was ${this.#spent}`);
@@ -98,21 +100,21 @@ export class Storage {
     return this.#address;
   }
 
-  /** One more tensor shares it. */
+  /** Adds a reference. */
   retain(): this {
     void this.address;
     this.#references++;
     return this;
   }
 
-  /** One tensor less; the last one frees. Does nothing once spent. */
+  /** Drops a reference. The last one frees the block. It does nothing if the block is spent. */
   release(): void {
     if (this.#spent !== undefined) return;
     if (this.#references > 1) {
       this.#references--;
       return;
     }
-    const free = this.#entry ? this.#entry.leave() : true; // throws while lent: then nothing has changed
+    const free = this.#entry ? this.#entry.leave() : true; // throws while it is lent; nothing has changed then
     this.#references = 0;
     this.#spent = this.borrowed ? "returned to its owner" : "freed";
     if (!free) return;
@@ -120,7 +122,7 @@ export class Storage {
     else this.device.free(this.#address);
   }
 
-  /** The block now belongs to someone else, without being freed: every tensor that shared it is spent. */
+  /** Hands the block over to another owner without freeing it. No tensor that shared it can be used any more. */
   spend(what: string): void {
     void this.address;
     this.#spent = what;

@@ -5,7 +5,7 @@ import type { Parameter, Parameters } from "./parameter.ts";
 import { describe, type Shape, Tensor } from "./tensor.ts";
 import { type Op, type Recorder, Value, type ValueTree } from "./value.ts";
 
-/** A gradient to start a backward from. */
+/** A gradient from which a backward starts. */
 export interface Seed {
   /** The value from which the backward starts. */
   value: Value;
@@ -14,10 +14,10 @@ export interface Seed {
 }
 
 /**
- * Records differentiable ops and runs them backwards, once. It owns every value made on it: `using` frees all that is left. Without a gradient wanted
- * (`record: false`, `noGrad`, or no input that requires one) an op saves nothing.
+ * Records differentiable ops and runs them backwards, once.
  *
- * Parameter gradients are added to, over tapes too; one tape is one micro-batch.
+ * The tape owns every value made on it; `using` frees all that is left. If no gradient is needed (`record: false`, `noGrad`, or no input
+ * that requires one), an op saves nothing. Parameter gradients accumulate, also over several tapes. One tape is one micro-batch.
  *
  * @example
  * ```ts
@@ -49,9 +49,9 @@ export class Tape implements Recorder, Disposable {
   #spent = false;
 
   /**
-   * A tape with nothing on it.
+   * Makes an empty tape.
    *
-   * @param options `record: false` for inference: nothing is saved.
+   * @param options `record: false` is for inference: nothing is saved.
    */
   constructor(readonly device: Device, options: { record?: boolean } = {}) {
     this.#recording = options.record ?? true;
@@ -62,12 +62,12 @@ export class Tape implements Recorder, Disposable {
     return this.#recording;
   }
 
-  /** Whether a checkpoint is running for the second time: what has an effect outside should then do nothing. */
+  /** Whether a checkpoint is running for the second time. Code with effects outside the tape should then do nothing. */
   get replaying(): boolean {
     return this.#replays > 0;
   }
 
-  /** The parameter as a value; the same one each time. */
+  /** Returns the parameter as a value. Each call returns the same value. */
   param(parameter: Parameter): Value {
     let value = this.#params.get(parameter);
     if (!value) {
@@ -77,30 +77,30 @@ export class Tape implements Recorder, Disposable {
     return value;
   }
 
-  /** All of them, by name. */
+  /** Returns all parameters as values, by name. */
   params(parameters: Parameters): Record<string, Value> {
     return Object.fromEntries(Object.entries(parameters).map(([name, parameter]) => [name, this.param(parameter)]));
   }
 
-  /** A tensor that takes part without a gradient; it stays the caller's. */
+  /** Makes a value from a tensor without a gradient. The tensor still belongs to the caller. */
   constant(tensor: Tensor): Value {
     return new Value(this, tensor.view(), { requiresGrad: false, foreign: true });
   }
 
-  /** A tensor whose gradient is wanted: `value.gradient` after the backward. It stays the caller's. */
+  /** Makes a value from a tensor whose gradient is needed: `value.gradient` after the backward. The tensor still belongs to the caller. */
   input(tensor: Tensor): Value {
     const value = new Value(this, tensor.view(), { requiresGrad: true, foreign: true });
     this.#leaves.push(value);
     return value;
   }
 
-  /** Disposes of something with the tape: what checkpoints read again, such as segments, rotary tables, indices. */
+  /** Disposes of something together with the tape, such as segments, rotary tables and indices that checkpoints read again. */
   own<T extends Disposable>(thing: T): T {
     this.#owned.push(thing);
     return thing;
   }
 
-  /** Runs `fn` and frees every value that it made and does not return. Nothing changes for the backward. */
+  /** Runs `fn`, and frees every value that it made and does not return. The backward is not affected. */
   scope<T extends ValueTree>(fn: () => T): T {
     const inner = new Set<Value>();
     this.#scopes.push(inner);
@@ -115,7 +115,7 @@ export class Tape implements Recorder, Disposable {
     }
   }
 
-  /** Runs `fn` in a scope without recording: its results are constants. */
+  /** Runs `fn` in a scope without recording. Its results are constants. */
   noGrad<T extends ValueTree>(fn: () => T): T {
     const before = this.#recording;
     this.#recording = false;
@@ -127,8 +127,9 @@ export class Tape implements Recorder, Disposable {
   }
 
   /**
-   * Runs `fn` in a scope and keeps its results only; the backward runs it again to have what it needs. `fn` must do the same both times; it may read
-   * any value of this tape, and other things that live until the backward (see `own`). The gradients are those of the plain run, to the bit.
+   * Runs `fn` in a scope and keeps only its results. The backward runs it again to get what it needs. `fn` must do the same both times. It
+   * may read any value of this tape, and other objects that live until the backward (see `own`). The gradients equal those of the plain
+   * run, to the bit.
    */
   checkpoint<T extends ValueTree>(fn: () => T): T {
     if (!this.#recording) return this.scope(fn);
@@ -142,7 +143,7 @@ export class Tape implements Recorder, Disposable {
     }
     const inputs = [...capture.values.keys()];
     const versions = [...capture.values.values()];
-    // What comes from outside goes out as it is; only what was made here is made again.
+    // Values from outside are returned unchanged. Only values that were made inside are made again.
     const inside = (value: Value) => value.root.serial >= capture.since && !value.root.parameter;
     const made = flatten(plain).filter(inside);
     const outputs = this.record({
@@ -172,7 +173,7 @@ export class Tape implements Recorder, Disposable {
           const gradient = run.upstream(i);
           if (gradient) run.hand(value, gradient);
         }
-        run[Symbol.dispose](); // the seeds live on in the gradients that took them
+        run[Symbol.dispose](); // the seeds live on in the gradients that use them
         this.#recording = false;
         this.#run(start);
       });
@@ -183,10 +184,10 @@ export class Tape implements Recorder, Disposable {
   }
 
   /**
-   * Runs the recorded ops backwards from a loss of one element, or from given gradients. Frees what it passes: intermediate values, what was saved,
-   * gradients; the values given here stay. A tape runs backward once.
+   * Runs the recorded ops backwards from a loss of one element, or from given gradients. It frees what it has processed: intermediate
+   * values, saved tensors, gradients. The given values stay. A tape runs backward once.
    *
-   * @throws {RangeError} where it has run before, or nothing that requires a gradient leads to a given value.
+   * @throws {RangeError} if it has run before, or no given value depends on anything that requires a gradient.
    */
   backward(from: Value | readonly Seed[]): void {
     if (this.#spent) throw new RangeError("Cannot run backward: it has run, and what it needs is freed; record on another tape");
@@ -226,7 +227,7 @@ export class Tape implements Recorder, Disposable {
     this.device.ops.scaleAdd(0, slot.address, wide.address, wide.size, 1, 0, 1);
   }
 
-  /** Runs and drops the nodes from `start` on, last first. */
+  /** Runs and removes the nodes from `start` on, the last one first. */
   #run(start: number): void {
     while (this.#nodes.length > start) {
       const node = this.#nodes.pop()!;
@@ -244,14 +245,14 @@ export class Tape implements Recorder, Disposable {
     }
   }
 
-  /** For ops: memory for an output, which the tape frees should the op fail before it is recorded. */
+  /** For ops: allocates an output. The tape frees it if the op fails before it is recorded. */
   empty(shape: Shape, dtype: DType): Tensor {
     const tensor = Tensor.empty(this.device, shape, { dtype });
     this.#unfinished.add(tensor);
     return tensor;
   }
 
-  /** For ops: makes the outputs values, and remembers how to go back where any input requires a gradient. */
+  /** For ops: turns the outputs into values, and stores the backward if any input requires a gradient. */
   record(op: Op): Value[] {
     for (const input of op.inputs) this.touch(input);
     for (const output of op.outputs) this.#unfinished.delete(output);
@@ -263,7 +264,7 @@ export class Tape implements Recorder, Disposable {
     return outputs;
   }
 
-  /** For ops and views: notes that a value is read. @throws {RangeError} for a value of another tape. */
+  /** For ops and views: records that a value is read. @throws {RangeError} for a value of another tape. */
   touch(value: Value): void {
     if (value.tape !== this) throw new RangeError(`Cannot use value ${describe(value)} here: it is on another tape`);
     for (const { since, values } of this.#captures) {
@@ -271,19 +272,19 @@ export class Tape implements Recorder, Disposable {
     }
   }
 
-  /** For values: owns one, and numbers it. */
+  /** For values: takes ownership of a value, and numbers it. */
   adopt(value: Value): number {
     (value.parameter ? this.#scopes[0]! : this.#scopes.at(-1)!).add(value);
     return this.#serial++;
   }
 
-  /** For values: one was freed. */
+  /** For values: records that a value was freed. */
   forget(value: Value): void {
     for (let i = this.#scopes.length - 1; i >= 0; i--) if (this.#scopes[i]!.delete(value)) return;
   }
 
   /**
-   * For values: owns a gradient in the making.
+   * For values: takes ownership of a gradient that is being accumulated.
    *
    * @internal
    */
@@ -330,7 +331,7 @@ function flatten(tree: ValueTree | undefined): Value[] {
   return Object.values(tree);
 }
 
-/** The tree with some of its values replaced. */
+/** Returns the tree with some of its values replaced. */
 function rebuild<T extends ValueTree>(tree: T, replaced: ReadonlyMap<Value, Value>): T {
   const other = (value: Value) => replaced.get(value) ?? value;
   if (!tree) return tree;

@@ -3,7 +3,7 @@ import { type Device, type DType, DTYPE_BYTES, DTYPES } from "../ffi/device.ts";
 import { KedgeError } from "../ffi/errors.ts";
 import { Storage } from "./storage.ts";
 
-/** Sizes of a tensor's axes. */
+/** The sizes of a tensor's axes. */
 export type Shape = readonly number[];
 /** Numbers in host memory. */
 export type TensorArray =
@@ -14,21 +14,21 @@ export type TensorArray =
   | Uint16Array<ArrayBuffer>
   | Uint8Array<ArrayBuffer>;
 
-/** Options of the functions that allocate. */
+/** Options for the functions that allocate. */
 export interface TensorOptions {
-  /** Default "f32". */
+  /** The element type. Default: "f32". */
   dtype?: DType;
-  /** Page-locked host memory that the device can address, instead of device memory. */
+  /** Whether to allocate page-locked host memory that the device can address, instead of device memory. */
   pinned?: boolean;
 }
 
 /**
- * A row-major array in device memory. Rows (the first axis) may lie `rowStride` elements apart, so that a column range of a matrix, as of a fused
- * projection, is a tensor like any other.
+ * A row-major array in device memory. Rows (the first axis) may be `rowStride` elements apart, so that a column range of a matrix, such as
+ * a fused projection, is an ordinary tensor.
  *
- * Life: a tensor holds a reference to its block; `rows`, `columns`, `reshape` and `view` give further references and copy nothing; the block is freed
- * with the last. `using` and `[Symbol.dispose]` are quiet on a tensor that is spent already; `free()` is not. Any other use of a spent tensor (freed,
- * moved to another actor, or a view of such) is a KedgeError `Handle`.
+ * A tensor holds a reference to its block. `rows`, `columns`, `reshape` and `view` make further references and copy nothing. The last
+ * reference frees the block. `using` and `[Symbol.dispose]` do nothing if the tensor is spent already; `free()` throws. Any other use of a
+ * spent tensor (freed, moved to another actor, or a view of one) is a KedgeError `Handle`.
  *
  * @example
  * ```ts
@@ -43,11 +43,11 @@ export interface TensorOptions {
  * ```
  */
 export class Tensor implements Disposable {
-  /** Element type. */
+  /** The element type. */
   readonly dtype: DType;
-  /** Sizes of the axes; the last is contiguous. */
+  /** The sizes of the axes. The last axis is contiguous. */
   readonly shape: Shape;
-  /** Elements between the starts of two rows. */
+  /** The number of elements between the starts of two rows. */
   readonly rowStride: number;
   readonly #storage: Storage;
   readonly #offset: number; // bytes
@@ -62,7 +62,7 @@ export class Tensor implements Disposable {
     this.#offset = layout.offset ?? 0;
   }
 
-  /** A tensor with undefined contents. @throws {KedgeError} `OutOfMemory`. */
+  /** Makes a tensor with undefined contents. @throws {KedgeError} `OutOfMemory`. */
   static empty(device: Device, shape: Shape, options: TensorOptions = {}): Tensor {
     const dtype = options.dtype ?? "f32";
     checkShape(shape);
@@ -70,14 +70,14 @@ export class Tensor implements Disposable {
     return new Tensor(storage, { shape: [...shape], dtype });
   }
 
-  /** A tensor of zeros. */
+  /** Makes a tensor of zeros. */
   static zeros(device: Device, shape: Shape, options: TensorOptions = {}): Tensor {
     const tensor = Tensor.empty(device, shape, options);
     if (tensor.#storage.bytes > 0) device.ops.fill(DTYPES.i32, tensor.address, Math.ceil(tensor.#storage.bytes / 4), 0);
     return tensor;
   }
 
-  /** A tensor of one value. */
+  /** Makes a tensor with one value in all elements. */
   static full(device: Device, shape: Shape, options: TensorOptions & { value: number }): Tensor {
     const tensor = Tensor.empty(device, shape, options);
     tensor.fill(options.value);
@@ -85,11 +85,13 @@ export class Tensor implements Disposable {
   }
 
   /**
-   * Copies host numbers to the device. Without `dtype`, the array's own: Float32Array f32, Float64Array f64, Int32Array i32, BigInt64Array i64,
-   * Uint8Array u8; plain arrays f32. Floats may be given for "bf16" and "f16" (rounded to nearest even); a Uint16Array is their bits.
+   * Copies host numbers to the device.
    *
-   * @param options `shape`: default one axis of all of them.
-   * @throws {RangeError} where the shape does not hold as many; {TypeError} for a type that does not fit.
+   * Without `dtype`, the array determines it: Float32Array f32, Float64Array f64, Int32Array i32, BigInt64Array i64, Uint8Array u8; plain
+   * arrays f32. For "bf16" and "f16", floats are rounded to nearest even; a Uint16Array contains their bits.
+   *
+   * @param options `shape`: default a single axis.
+   * @throws {RangeError} if the shape does not match the number of elements; {TypeError} for a type that does not fit.
    */
   static from(device: Device, data: TensorArray | readonly number[], options: TensorOptions & { shape?: Shape } = {}): Tensor {
     const tensor = Tensor.empty(device, options.shape ?? [data.length], { ...options, dtype: options.dtype ?? nativeType(data) });
@@ -116,12 +118,12 @@ export class Tensor implements Disposable {
     return this.#storage;
   }
 
-  /** Whether it can still be used. */
+  /** Whether the tensor can still be used. */
   get live(): boolean {
     return this.#live && this.#storage.spent === undefined;
   }
 
-  /** The address of its first element. @throws {KedgeError} `Handle` where the tensor is spent. */
+  /** The address of its first element. @throws {KedgeError} `Handle` if the tensor is spent. */
   get address(): Address {
     if (!this.live) {
       throw new KedgeError(
@@ -132,27 +134,27 @@ export class Tensor implements Disposable {
     return plus(this.#storage.address, this.#offset);
   }
 
-  /** The first axis; 1 for a tensor without axes. */
+  /** The size of the first axis; 1 for a tensor without axes. */
   get rows(): number {
     return this.shape[0] ?? 1;
   }
 
-  /** Elements of a row: the product of all axes but the first. */
+  /** The number of elements of a row: the product of all axes except the first. */
   get cols(): number {
     return product(this.shape, 1);
   }
 
-  /** Elements. */
+  /** The number of elements. */
   get size(): number {
     return product(this.shape);
   }
 
-  /** Bytes of its elements. */
+  /** The number of bytes of its elements. */
   get byteLength(): number {
     return this.size * DTYPE_BYTES[this.dtype];
   }
 
-  /** Whether its elements lie behind one another without gaps. */
+  /** Whether there are no gaps between its rows. */
   get contiguous(): boolean {
     return this.rowStride === this.cols || this.rows <= 1;
   }
@@ -162,26 +164,27 @@ export class Tensor implements Disposable {
     return DTYPES[this.dtype];
   }
 
-  /** Another reference to the same elements. */
+  /** Returns another reference to the same elements. */
   view(): Tensor {
     return this.#view(this.shape, this.rowStride, 0);
   }
 
-  /** Rows [start, end) without a copy. */
+  /** Returns rows [start, end) without a copy. */
   slice(start: number, end: number): Tensor {
     checkRange("rows", start, end, this.rows);
     return this.#view([end - start, ...this.shape.slice(1)], this.rowStride, start * this.rowStride);
   }
 
-  /** Columns [start, end) of every row, seen as a matrix, without a copy: [rows, end - start]. */
+  /** Returns columns [start, end) of every row, seen as a matrix, without a copy: [rows, end - start]. */
   columns(start: number, end: number): Tensor {
     checkRange("columns", start, end, this.cols);
     return this.#view([this.rows, end - start], this.rowStride, start);
   }
 
   /**
-   * The same elements under another shape, without a copy.
-   * @throws {RangeError} where the count differs, or rows with gaps would be cut anew.
+   * Returns the same elements in another shape, without a copy.
+   *
+   * @throws {RangeError} if the number of elements differs, or rows with gaps would be split.
    */
   reshape(shape: Shape): Tensor {
     checkShape(shape);
@@ -199,15 +202,15 @@ export class Tensor implements Disposable {
     return new Tensor(this.#storage.retain(), { shape, dtype: this.dtype, rowStride, offset });
   }
 
-  /** A contiguous copy. */
+  /** Returns a contiguous copy. */
   copy(): Tensor {
-    void this.address; // before anything is allocated
+    void this.address; // checks that it is live, before anything is allocated
     const out = Tensor.empty(this.device, this.shape, { dtype: this.dtype });
     out.copyFrom(this);
     return out;
   }
 
-  /** A contiguous copy in another type; floats only, rounded to nearest even. */
+  /** Returns a contiguous copy in another type, for floats only, rounded to nearest even. */
   cast(dtype: DType): Tensor {
     if (dtype === this.dtype) return this.copy();
     if (!this.contiguous) {
@@ -253,7 +256,7 @@ export class Tensor implements Disposable {
     } else this.write(new Array<number>(this.size).fill(value));
   }
 
-  /** Overwrites the elements with host numbers, as `from` converts them. */
+  /** Overwrites the elements with host numbers. `from` describes the conversion. */
   write(data: TensorArray | readonly number[]): void {
     if (data.length !== this.size) {
       throw new RangeError(`Cannot write ${data.length} numbers into ${describe(this)}: it holds ${this.size}`);
@@ -290,7 +293,7 @@ export class Tensor implements Disposable {
     this.#storage.version++;
   }
 
-  /** Reads the elements' little-endian bytes, after all work before. */
+  /** Reads the elements' little-endian bytes, after all earlier work. */
   toBytes(): Uint8Array<ArrayBuffer> {
     if (!this.contiguous) {
       using dense = this.copy();
@@ -306,7 +309,7 @@ export class Tensor implements Disposable {
     return bytes;
   }
 
-  /** Reads the elements, after all work before: f32, bf16 and f16 as a Float32Array, the others as they are. */
+  /** Reads the elements, after all earlier work: f32, bf16 and f16 as a Float32Array, the others in their own type. */
   toArray():
     | Float32Array<ArrayBuffer>
     | Float64Array<ArrayBuffer>
@@ -332,20 +335,20 @@ export class Tensor implements Disposable {
     }
   }
 
-  /** The elements as floats. @throws {TypeError} for integers. */
+  /** Reads the elements as floats. @throws {TypeError} for integers. */
   toFloats(): Float32Array<ArrayBuffer> {
     const array = this.toArray();
     if (!(array instanceof Float32Array)) throw new TypeError(`Cannot read ${describe(this)} as 32-bit floats`);
     return array;
   }
 
-  /** The only element, after all work before. */
+  /** Reads the only element, after all earlier work. */
   item(): number {
     if (this.size !== 1) throw new RangeError(`Cannot read ${describe(this)} as one number: it holds ${this.size}`);
     return Number(this.toArray()[0]);
   }
 
-  /** Gives the reference up; the last one frees the block. @throws {KedgeError} `Handle` where it is spent already. */
+  /** Drops this reference. The last one frees the block. @throws {KedgeError} `Handle` if the tensor is spent already. */
   free(): void {
     void this.address;
     this[Symbol.dispose]();
@@ -354,7 +357,7 @@ export class Tensor implements Disposable {
   /** Like `free`, but does nothing if the tensor is spent already. */
   [Symbol.dispose](): void {
     if (!this.#live) return;
-    this.#storage.release(); // throws while lent, and the tensor stays
+    this.#storage.release(); // throws while it is lent, and the tensor stays
     this.#live = false;
   }
 
@@ -363,12 +366,12 @@ export class Tensor implements Disposable {
   }
 }
 
-/** dtype and shape, for messages. */
+/** Formats dtype and shape for messages. */
 export function describe(tensor: { dtype: DType; shape: Shape }): string {
   return `${tensor.dtype}[${tensor.shape.join(", ")}]`;
 }
 
-/** The product of the sizes from axis `from` on. */
+/** Returns the product of the sizes from axis `from` on. */
 export function product(shape: Shape, from = 0): number {
   let count = 1;
   for (let i = from; i < shape.length; i++) count *= shape[i]!;
@@ -398,7 +401,7 @@ function nativeType(data: TensorArray | readonly number[]): DType {
   return "f32";
 }
 
-/** The array itself where its type is that of `dtype`; a plain array or Float32Array converted; else undefined. */
+/** Returns the array itself if its type matches `dtype`, a converted plain array or Float32Array, or else undefined. */
 function typedArray(data: TensorArray | readonly number[], dtype: DType): TensorArray | undefined {
   if (!Array.isArray(data)) return nativeType(data as TensorArray) === dtype ? data as TensorArray : undefined;
   switch (dtype) {

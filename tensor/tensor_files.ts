@@ -1,5 +1,5 @@
 /**
- * Tensors from safetensors files and back, a chunk at a time, so that no tensor is ever whole in host memory.
+ * Copies tensors between safetensors files and the device, one chunk at a time, so that no tensor is ever whole in host memory.
  *
  * @module
  */
@@ -17,21 +17,20 @@ const FILE_DTYPES = { f32: "F32", bf16: "BF16", f16: "F16", i32: "I32", i64: "I6
 >;
 const FLOATS: ReadonlySet<DType> = new Set(["f32", "bf16", "f16"]);
 
-/** Options of {@linkcode loadTensor}. */
+/** Options for {@linkcode loadTensor}. */
 export interface LoadOptions {
   /** The device to load to. */
   device: Device;
-  /** Default: the file's own type. Floats (F32, BF16, F16; F64 to f32) are rounded to nearest even. */
+  /** The type on the device. Default: the file's own type. Floats (F32, BF16, F16; F64 to f32) are rounded to nearest even. */
   dtype?: DType;
-  /** Bytes of the file that are in host memory at a time; default 16 MiB. */
+  /** The number of bytes of the file that are in host memory at a time. Default: 16 MiB. */
   chunkBytes?: number;
 }
 
 /**
  * Reads a tensor of a file or folder into device memory.
  *
- * @throws {KedgeError} `BadCheckpoint` where the name is not there; `Unsupported` for a type that does not convert; `OutOfMemory`.
- *
+ * @throws {KedgeError} `BadCheckpoint` if there is no such name; `Unsupported` for a type that cannot be converted; `OutOfMemory`.
  * @example
  * ```ts
  * import { loadTensor, openDevice, SafetensorsFile, Tensor, tensorEntry, writeSafetensors } from "@kedge/kedge/tensor";
@@ -62,11 +61,11 @@ export function loadTensor(source: SafetensorsFile | SafetensorsFolder, name: st
 }
 
 /**
- * Reads a tensor of a file or folder into one that exists, whose type it takes, as {@linkcode loadTensor} does.
+ * Reads a tensor of a file or folder into an existing one and converts it to its type, as {@linkcode loadTensor} does.
  *
- * @param options `target`: contiguous, of as many elements; its shape may be another. `chunkBytes`: default 16 MiB.
- * @throws {RangeError} Where the target has another count of elements, has gaps, or is borrowed.
- * @throws {KedgeError} As of `loadTensor`; the target's elements are undefined then.
+ * @param options `target`: a contiguous tensor with as many elements, in any shape. `chunkBytes`: default 16 MiB.
+ * @throws {RangeError} if the target has another number of elements, has gaps, or is borrowed.
+ * @throws {KedgeError} as `loadTensor` does. The target's elements are then undefined.
  */
 export function loadInto(
   source: SafetensorsFile | SafetensorsFolder,
@@ -99,7 +98,7 @@ export function loadInto(
 
 interface Found {
   info: TensorInfo;
-  /** The type here that the file's is. */
+  /** Kedge's type for the file's type. */
   stored: DType;
 }
 
@@ -123,7 +122,7 @@ function check(place: Place, { info, stored, dtype }: Found & { dtype: DType }):
 }
 
 /**
- * A contiguous tensor as an entry for the writers; its elements are read when their turn comes.
+ * Makes an entry for the writers from a contiguous tensor. Its elements are read when they are written.
  *
  * @example
  * ```ts

@@ -12,48 +12,48 @@ export type ValueTree = Value | readonly Value[] | Readonly<Record<string, Value
 export interface Op {
   /** The op's name in messages. */
   name: string;
-  /** Values that gradients may flow to. */
+  /** The values that gradients may flow to. */
   inputs: readonly Value[];
-  /** Taken over by the tape. */
+  /** The results. The tape takes them over. */
   outputs: readonly Tensor[];
   /** Tensors that the backward reads; the tape keeps its own references to them if it records. */
   save?: readonly Tensor[];
-  /** Writes the inputs' gradients. Called once at most, and not where no gradient reached any output. */
+  /** Writes the inputs' gradients. It is called at most once, and only if a gradient reached an output. */
   backward: (run: Backward) => void;
 }
 
-/** A tape as its values and their ops see it. */
+/** The tape's interface for its values and their ops. */
 export interface Recorder {
   /** The device that holds its values. */
   readonly device: Device;
   /** Whether ops are being recorded. */
   readonly recording: boolean;
-  /** Whether a checkpoint is running for the second time: what has an effect outside should then do nothing. */
+  /** Whether a checkpoint is running for the second time. Code with effects outside the tape should then do nothing. */
   readonly replaying: boolean;
-  /** The parameter as a value; the same one each time. */
+  /** Returns the parameter as a value. Each call returns the same value. */
   param(parameter: Parameter): Value;
-  /** A tensor that takes part without a gradient; it stays the caller's. */
+  /** Makes a value from a tensor without a gradient. The tensor still belongs to the caller. */
   constant(tensor: Tensor): Value;
-  /** Runs `fn` and frees every value that it made and does not return. Nothing changes for the backward. */
+  /** Runs `fn`, and frees every value that it made and does not return. The backward is not affected. */
   scope<T extends ValueTree>(fn: () => T): T;
-  /** Runs `fn` in a scope without recording: its results are constants. */
+  /** Runs `fn` in a scope without recording. Its results are constants. */
   noGrad<T extends ValueTree>(fn: () => T): T;
-  /** Runs `fn` in a scope and keeps its results only; the backward runs it again to have what it needs. */
+  /** Runs `fn` in a scope and keeps only its results. The backward runs it again to get what it needs. */
   checkpoint<T extends ValueTree>(fn: () => T): T;
-  /** For ops: memory for an output, which the tape frees should the op fail before it is recorded. */
+  /** For ops: allocates an output. The tape frees it if the op fails before it is recorded. */
   empty(shape: Shape, dtype: DType): Tensor;
-  /** For ops: makes the outputs values, and remembers how to go back where any input requires a gradient. */
+  /** For ops: turns the outputs into values, and stores the backward if any input requires a gradient. */
   record(op: Op): Value[];
-  /** Disposes of something with the tape. */
+  /** Disposes of something together with the tape. */
   own<T extends Disposable>(thing: T): T;
-  /** For ops and views: notes that a value is read. @throws {RangeError} for a value of another tape. */
+  /** For ops and views: records that a value is read. @throws {RangeError} for a value of another tape. */
   touch(value: Value): void;
-  /** For values: owns one, and numbers it. */
+  /** For values: takes ownership of a value, and numbers it. */
   adopt(value: Value): number;
-  /** For values: one was freed. */
+  /** For values: records that a value was freed. */
   forget(value: Value): void;
   /**
-   * For values: owns a gradient in the making.
+   * For values: takes ownership of a gradient that is being accumulated.
    *
    * @internal
    */
@@ -63,18 +63,19 @@ export interface Recorder {
 /** Options of {@linkcode Value}, for the tape. */
 interface ValueParts {
   requiresGrad: boolean;
-  /** The value that this one shows a part of, and which. */
+  /** The value that this one shows a part of, and the part. */
   part?: { root: Value; region: Region };
   parameter?: Parameter;
-  /** Whether the memory is not the tape's. */
+  /** Whether the memory does not belong to the tape. */
   foreign?: boolean;
 }
 
 /**
- * A tensor on a tape. Views (`slice`, `columns`, `reshape`) share memory and gradient with what they show.
+ * A tensor on a tape. Views (`slice`, `columns`, `reshape`) share memory and gradient with the value that they show.
  *
- * Life: the tape owns it. Its memory goes with the end of the tape, of the `scope` or `noGrad` or `checkpoint` that made it, with its own `using`, or
- * in the backward as soon as it has passed, whichever is first; what the backward needs outlives all but the last. `keep()` lets it outlive the backward.
+ * The tape owns the value. Its memory is freed at the first of these: its own `using`; the end of the `scope`, `noGrad` or `checkpoint`
+ * that made it; the backward, when it has passed the value; the end of the tape. Memory that the backward needs lives until the backward
+ * has passed. `keep()` keeps the value alive after the backward.
  *
  * @example
  * ```ts
@@ -96,19 +97,19 @@ export class Value implements Disposable {
   readonly shape: Shape;
   /** Element type. */
   readonly dtype: DType;
-  /** For this folder: the value whose gradient holds this one's, and where. */
+  /** For this folder: the value whose gradient contains this one's. */
   readonly root: Value;
   /**
-   * For this folder.
+   * For this folder: the rectangle in the root.
    *
    * @internal
    */
   readonly region: Region;
-  /** The parameter that it stands for. */
+  /** The parameter that the value stands for. */
   readonly parameter: Parameter | undefined;
-  /** For ops: whether its memory is not the tape's, so that nothing may be written there. */
+  /** For ops: whether the memory does not belong to the tape, so that nothing may be written there. */
   readonly foreign: boolean;
-  /** For this folder: its place in the order of making. */
+  /** For this folder: its number in the order of creation. */
   readonly serial: number;
   readonly #tensor: Tensor;
   readonly #views: Value[] = [];
@@ -118,7 +119,7 @@ export class Value implements Disposable {
   #released = false;
   #kept = false;
 
-  /** For the tape, which takes `tensor` over. */
+  /** For the tape, which takes over `tensor`. */
   constructor(readonly tape: Recorder, tensor: Tensor, parts: ValueParts) {
     this.#tensor = tensor;
     this.shape = tensor.shape;
@@ -132,7 +133,7 @@ export class Value implements Disposable {
     if (this.root !== this) this.root.#views.push(this);
   }
 
-  /** Its numbers; they stay the tape's. @throws {KedgeError} `Handle` once freed. */
+  /** The value's numbers. They still belong to the tape. @throws {KedgeError} `Handle` if the value was freed. */
   get tensor(): Tensor {
     if (this.#released && this.#pins === 0) {
       throw new KedgeError(
@@ -148,7 +149,7 @@ export class Value implements Disposable {
     return this.tape.device;
   }
 
-  /** The first axis. */
+  /** The size of the first axis. */
   get rows(): number {
     return this.region.rows;
   }
@@ -158,7 +159,7 @@ export class Value implements Disposable {
     return this.region.cols;
   }
 
-  /** Elements. */
+  /** The number of elements. */
   get size(): number {
     return this.region.rows * this.region.cols;
   }
@@ -168,19 +169,19 @@ export class Value implements Disposable {
     return this.#result;
   }
 
-  /** Rows [start, end), sharing memory and gradient. */
+  /** Returns rows [start, end). They share memory and gradient. */
   slice(start: number, end: number): Value {
     const { row, col, cols } = this.region;
     return this.#view(this.tensor.slice(start, end), { row: row + start, rows: end - start, col, cols });
   }
 
-  /** Columns [start, end) of every row, sharing memory and gradient: [rows, end - start]. */
+  /** Returns columns [start, end) of every row: [rows, end - start]. They share memory and gradient. */
   columns(start: number, end: number): Value {
     const { row, rows, col } = this.region;
     return this.#view(this.tensor.columns(start, end), { row, rows, col: col + start, cols: end - start });
   }
 
-  /** The same elements under another shape. */
+  /** Returns the same elements in another shape. */
   reshape(shape: Shape): Value {
     const tensor = this.tensor.reshape(shape);
     if (tensor.rows === this.rows) return this.#view(tensor, this.region);
@@ -201,7 +202,7 @@ export class Value implements Disposable {
     });
   }
 
-  /** The same numbers as a constant: no gradient passes. */
+  /** Returns the same numbers as a constant, through which no gradient passes. */
   detach(): Value {
     this.tape.touch(this);
     return new Value(this.tape, this.tensor.view(), { requiresGrad: false, foreign: this.foreign });
@@ -221,26 +222,26 @@ export class Value implements Disposable {
     if (this.#pins === 0) this.#tensor[Symbol.dispose]();
   }
 
-  /** For the tape: the backward has passed the op that made it. */
+  /** For the tape: the backward has processed the op that made the value. */
   passed(): void {
     if (!this.#kept) this[Symbol.dispose]();
     for (const view of this.#views) if (!view.#kept) view[Symbol.dispose]();
     this.#views.length = 0;
   }
 
-  /** For the tape: a checkpoint will read it again. */
+  /** For the tape: a checkpoint will read the value again. */
   pin(): void {
     this.#pins++;
   }
 
-  /** For the tape: the checkpoint has read it. */
+  /** For the tape: the checkpoint has read the value. */
   unpin(): void {
     this.#pins--;
     if (this.#pins === 0 && this.#released) this.#tensor[Symbol.dispose]();
   }
 
   /**
-   * For the tape: the gradient in the making, of a root.
+   * For the tape, for a root: the gradient that is being accumulated.
    *
    * @internal
    */
@@ -249,7 +250,7 @@ export class Value implements Disposable {
     return this.#gradient ??= this.tape.track(new Gradient(this.device, { rows, cols, dtype: this.dtype }));
   }
 
-  /** For the tape: makes the pending gradient the result. */
+  /** For the tape: turns the accumulated gradient into the result. */
   settle(): void {
     using gradient = this.#gradient?.take();
     if (gradient) this.#result = this.tape.own(gradient.reshape(this.shape));

@@ -3,7 +3,7 @@ import type { Value } from "../value.ts";
 import { dense, emptyLike } from "./place.ts";
 
 /**
- * x Phi(x), exact. Hendrycks & Gimpel, arXiv 1606.08415.
+ * Computes x Phi(x), exactly. Hendrycks & Gimpel, arXiv 1606.08415.
  *
  * @example
  * ```ts
@@ -37,7 +37,7 @@ export function gelu(x: Value): Value {
 }
 
 /**
- * silu(gate) * up; both may be column ranges of one matrix. Shazeer, arXiv 2002.05202.
+ * Computes silu(gate) * up. Both may be column ranges of one matrix. Shazeer, arXiv 2002.05202.
  *
  * @param gate [rows, dim].
  * @param up [rows, dim].

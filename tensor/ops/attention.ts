@@ -10,30 +10,30 @@ export interface AttentionSeen {
   q: Tensor;
   /** [kv tokens, kvHeads * headDim]. */
   k: Tensor;
-  /** Natural logarithm of the sum of exp(scale q.k): f32 [q tokens, heads]. */
+  /** The natural logarithm of the sum of exp(scale q.k): f32 [q tokens, heads]. */
   lse: Tensor;
   /** The shape of the call: heads, scale, strides. */
   shape: AttentionShape;
 }
 
-/** Options of {@linkcode attention}. */
+/** Options for {@linkcode attention}. */
 export interface AttentionOptions {
-  /** Which tokens see which. */
+  /** Which tokens attend to which. */
   segments: Segments;
-  /** Query heads. */
+  /** The number of query heads. */
   heads: number;
-  /** Key heads, each read by heads / kvHeads query heads. Default `heads`. */
+  /** The number of key heads. heads / kvHeads query heads read each. Default: `heads`. */
   kvHeads?: number;
-  /** Factor on q.k. Default 1 / sqrt(headDim). */
+  /** The factor on q.k. Default: 1 / sqrt(headDim). */
   scale?: number;
-  /** Called once after the forward, not again where a checkpoint repeats it: connectivity reads q, k and the log-sum-exp here. */
+  /** Is called once after the forward, and not again when a checkpoint repeats it. Connectivity reads q, k and the log-sum-exp here. */
   observe?: (seen: AttentionSeen) => void;
 }
 
 /**
- * Attention over packed sequences with shared prefixes, without materialised probabilities. Dao, arXiv 2307.08691.
+ * Computes attention over packed sequences with shared prefixes. The probabilities are never stored. Dao, arXiv 2307.08691.
  *
- * @param inputs `q`: [q tokens, heads * headDim]; `k`, `v`: [kv tokens, kvHeads * headDim]; they may be column ranges of one matrix.
+ * @param inputs `q`: [q tokens, heads * headDim]; `k`, `v`: [kv tokens, kvHeads * headDim]. They may be column ranges of one matrix.
  * @returns [q tokens, heads * headDim].
  *
  * @example

@@ -4,12 +4,11 @@ import { type Weight, weightOf } from "./weight.ts";
 import { emptyLike, inPlace } from "./place.ts";
 
 /**
- * y[r, :] = x[r, :] + bias.
+ * Computes y[r, :] = x[r, :] + bias.
  *
  * @param x [rows, dim].
  * @param bias [dim].
- * @param options `inPlace`: y takes the memory of x, which then holds y's numbers too.
- *
+ * @param options `inPlace`: y uses the memory of x, which then holds the numbers of y.
  * @example
  * ```ts
  * import { addBias, openDevice, Tape, Tensor } from "@kedge/kedge/tensor";

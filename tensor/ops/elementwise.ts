@@ -4,7 +4,7 @@ import type { Value } from "../value.ts";
 import { checkAlike, dense, emptyLike } from "./place.ts";
 
 /**
- * a + b, of equal shapes.
+ * Computes a + b for equal shapes.
  *
  * @example
  * ```ts
@@ -36,7 +36,7 @@ export function add(a: Value, b: Value): Value {
 }
 
 /**
- * a * b by elements, of equal shapes.
+ * Computes a * b elementwise for equal shapes.
  *
  * @example
  * ```ts
@@ -72,7 +72,7 @@ export function mul(a: Value, b: Value): Value {
 }
 
 /**
- * factor * x.
+ * Computes factor * x.
  *
  * @example
  * ```ts
@@ -103,7 +103,7 @@ export function scale(x: Value, factor: number): Value {
 }
 
 /**
- * x in another floating type; the gradient comes back in the type of x.
+ * Converts x to another floating type. The gradient is converted back to the type of x.
  *
  * @example
  * ```ts

@@ -4,28 +4,29 @@ import type { Value } from "../value.ts";
 import { chunkRows, project, projectBackward } from "./projection.ts";
 import { type Weight, weightOf } from "./weight.ts";
 
-/** Against what, and under which distributions. */
+/** The reference and the distributions of {@linkcode linearKl}. */
 export interface LinearKlOptions {
-  /** Hidden states [n, refDim] and output matrix [vocab, refDim] of the reference, of one type. No gradient flows into them. */
+  /** The reference's hidden states [n, refDim] and output matrix [vocab, refDim], of one type. No gradient flows into them. */
   reference: { hidden: Tensor; weight: Tensor };
-  /** i32 [n]: -1 skips the row: its KL and the gradient by its hidden state are 0, whatever it holds. Default: none is skipped. */
+  /**
+   * i32 [n]. -1 skips the row: its KL and the gradient of its hidden state are 0, whatever the row contains. Default: no row is skipped.
+   */
   target?: Tensor;
-  /** Divides the logits of both. Default 1. */
+  /** Divides the logits of both. Default: 1. */
   temperature?: number;
-  /** u8 [vocab]: tokens with a nonzero mark are left out of both distributions. */
+  /** u8 [vocab]: tokens with a nonzero mark are removed from both distributions. */
   suppress?: Tensor;
-  /** Rows at a time; default what fits 64 MiB of logits, 16 at least. */
+  /** The number of rows at a time. Default: as many as fit into 64 MiB of logits, at least 16. */
   chunk?: number;
 }
 
 /**
- * KL(softmax(hidden weight^T / t) || softmax(reference / t)) over the whole vocabulary, in nats: f32 [n]. A few rows at a time, so that [n, vocab] never
- * exists; the backward computes the logits again.
+ * Computes KL(softmax(hidden weight^T / t) || softmax(reference / t)) over the whole vocabulary, in nats: f32 [n]. It works on a few rows
+ * at a time, so that [n, vocab] never exists. The backward recomputes the logits.
  *
  * @param hidden [n, dim].
  * @param weight [vocab, dim].
- * @throws {RangeError} where sizes or types do not fit.
- *
+ * @throws {RangeError} if sizes or types do not fit.
  * @example
  * ```ts
  * import { linearKl, openDevice, Tape, Tensor } from "@kedge/kedge/tensor";
@@ -58,7 +59,7 @@ export function linearKl(hidden: Value, weight: Weight, options: LinearKlOptions
   const kl = hidden.tape.empty([n], "f32");
   using lse = Tensor.empty(device, [n]);
   using shift = Tensor.empty(device, [n]);
-  // f(start, rows) with the logits of both in `mine` and `theirs`.
+  // Calls f(start, rows) with the logits of both in `mine` and `theirs`.
   const each = (
     tensors: { x: Tensor; w: Tensor; y: Tensor; v: Tensor; mine: Tensor; theirs: Tensor },
     f: (start: number, rows: number) => void,

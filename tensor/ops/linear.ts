@@ -4,7 +4,7 @@ import { addBias } from "./bias.ts";
 import { type Weight, weightOf } from "./weight.ts";
 
 /**
- * y = x W^T + bias, by the device's fastest GEMM.
+ * Computes y = x W^T + bias with the device's fastest GEMM.
  *
  * @param x [rows, in]; may be a column range.
  * @param weight [out, in].
@@ -28,12 +28,13 @@ export function linear(x: Value, weight: Weight, options: { bias?: Weight | null
   const product = matmul(x, weightOf(x, weight), { transB: true });
   if (!options.bias) return product;
   const y = addBias(product, options.bias, { inPlace: true });
-  product[Symbol.dispose](); // y shares its memory
+  product[Symbol.dispose](); // y shares the memory
   return y;
 }
 
 /**
- * alpha op(a) op(b): [m, k] x [k, n]. With `transA`, a is stored [k, m]; with `transB`, b is stored [n, k]. The gradient of a parameter adds up in f32.
+ * Computes alpha op(a) op(b): [m, k] x [k, n]. With `transA`, a is stored [k, m]; with `transB`, b is stored [n, k]. The gradient of a
+ * parameter is accumulated in f32.
  *
  * @returns [m, n], of the inputs' type.
  *
@@ -86,7 +87,7 @@ export function matmul(a: Value, b: Value, options: { transA?: boolean; transB?:
       const [sa, sb] = [run.saved(0), run.saved(1)];
       const wantedB = run.weightSlot(b);
       if (wantedB) {
-        // db = op(a)^T dy, or its transpose where b is stored transposed.
+        // db = op(a)^T dy, or its transpose if b is stored transposed.
         const c = { dtype, cDtype: wantedB.dtype, c: wantedB.address, ldc: wantedB.stride, alpha, beta: wantedB.accumulate ? 1 : 0 };
         const x = { address: sa.address, ld: sa.rowStride };
         if (transB) device.gemm({ ...c, ...dy, transA: true, b: x.address, ldb: x.ld, transB: transA, m: n, n: k, k: m });

@@ -6,13 +6,13 @@ import type { Value } from "../value.ts";
 import { chunkRows, project, projectBackward } from "./projection.ts";
 import { type Weight, weightOf } from "./weight.ts";
 
-/** Which token's log-probability, under which distribution. */
+/** The target tokens and the distribution. */
 export interface LogProbOptions {
-  /** i32 [n]; -1 skips the row: its results and gradients are 0. */
+  /** i32 [n]. -1 skips the row: its results and gradients are 0. */
   target: Tensor;
-  /** Divides the logits. Default 1. */
+  /** Divides the logits. Default: 1. */
   temperature?: number;
-  /** u8 [vocab]: tokens with a nonzero mark are left out of the distribution. */
+  /** u8 [vocab]: tokens with a nonzero mark are removed from the distribution. */
   suppress?: Tensor;
 }
 
@@ -25,7 +25,7 @@ export interface LogProb extends Readonly<Record<string, Value>> {
 }
 
 /**
- * Log-probability of the target and entropy of the distribution, from logits.
+ * Computes the log-probability of the target and the entropy of the distribution from logits.
  *
  * @param logits [n, vocab].
  *
@@ -61,7 +61,7 @@ export function logProb(logits: Value, options: LogProbOptions): LogProb {
       const up = seeds(run, n);
       const [x, tokens, sums, entropies] = [run.saved(0), run.saved(1), run.saved(2), run.saved(3)];
       const mask = suppress ? run.saved(4).address : 0;
-      // The kernel overwrites; a gradient that is there already gets a part of its own added.
+      // The kernel overwrites. If there is a gradient already, the new one is computed separately and added.
       const part = run.temporary([n, vocab], { dtype: logits.dtype });
       const into = { address: part.address, stride: vocab };
       backward(device, { logits: x, into, target: tokens, lse: sums, entropy: entropies, ...up, mask, temperature });
@@ -72,13 +72,12 @@ export function logProb(logits: Value, options: LogProbOptions): LogProb {
 }
 
 /**
- * Log-probability and entropy from hidden states and the output matrix, a few rows at a time, so that [n, vocab] never exists: the peak is the logits
- * of one chunk. The backward computes them again. Logits are f32 whatever the type of the inputs.
+ * Computes log-probability and entropy from hidden states and the output matrix. It works on a few rows at a time, so that [n, vocab] never
+ * exists and the peak is the logits of one chunk. The backward recomputes the logits. Logits are f32 for any type of the inputs.
  *
  * @param hidden [n, dim].
  * @param weight [vocab, dim].
- * @param options `chunk`: rows at a time; default what fits 64 MiB of logits, 16 at least.
- *
+ * @param options `chunk`: the number of rows at a time. Default: as many as fit into 64 MiB of logits, at least 16.
  * @example
  * ```ts
  * import { linearLogProb, openDevice, Tape, Tensor } from "@kedge/kedge/tensor";

@@ -1,5 +1,5 @@
 /**
- * The differentiable ops. Each takes values of one tape and records itself; what an op needs of its inputs it keeps alive itself.
+ * The differentiable ops. Each takes values of one tape and records itself. An op keeps alive what its backward needs of its inputs.
  *
  * @module
  */

@@ -4,12 +4,11 @@ import { type Weight, weightOf } from "./weight.ts";
 import { checkAlike, dense, emptyLike } from "./place.ts";
 
 /**
- * x / sqrt(mean(x^2) + eps) * weight, by rows. Zhang & Sennrich, arXiv 1910.07467.
+ * Computes x / sqrt(mean(x^2) + eps) * weight for each row. Zhang & Sennrich, arXiv 1910.07467.
  *
  * @param x [rows, dim].
  * @param weight [dim].
  * @param options `eps`: default 1e-6.
- *
  * @example
  * ```ts
  * import { openDevice, rmsnorm, Tape, Tensor } from "@kedge/kedge/tensor";
@@ -78,12 +77,11 @@ export interface AddRmsnorm extends Readonly<Record<string, Value>> {
 }
 
 /**
- * The residual sum and its norm in one pass: h = x + residual, y = rmsnorm(h).
+ * Computes the residual sum and its norm in one pass: h = x + residual, y = rmsnorm(h).
  *
  * @param x [rows, dim].
  * @param residual [rows, dim].
- * @param options `weight`: [dim]; `eps`: default 1e-6; `inPlace`: h takes the memory of x, which is of no use afterwards but as h.
- *
+ * @param options `weight`: [dim]; `eps`: default 1e-6; `inPlace`: h uses the memory of x, which then holds the numbers of h.
  * @example
  * ```ts
  * import { addRmsnorm, openDevice, Tape, Tensor } from "@kedge/kedge/tensor";
@@ -102,7 +100,7 @@ export function addRmsnorm(x: Value, residual: Value, options: { weight: Weight;
   const w = checked(input, options.weight);
   const { device, rows, cols } = x;
   const source = input.tensor;
-  // The memory of x is its last reader's to reuse only where no op has saved it.
+  // The memory of x may be reused only if no op has saved it.
   const h = options.inPlace && !input.foreign ? source.view() : emptyLike(input);
   if (h.address === source.address) h.storage.version++;
   const y = emptyLike(input);
@@ -133,7 +131,7 @@ export function addRmsnorm(x: Value, residual: Value, options: { weight: Weight;
         run.hand(rest, dh!);
         return;
       }
-      // One buffer is the gradient of x and of the residual alike, where they have none yet.
+      // One buffer is the gradient of both x and the residual, if they have none yet.
       const dx = dh && run.exclusive(1) ? dh : run.exclusive(0) ? dy : run.temporary(input.shape, { dtype: input.dtype });
       const [sum, weights, scales] = [run.saved(0), run.saved(1), run.saved(2)];
       const [into, beside] = [dw?.address ?? 0, dh?.address ?? 0];

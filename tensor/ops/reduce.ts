@@ -3,7 +3,7 @@ import type { Value } from "../value.ts";
 import { checkAlike, dense } from "./place.ts";
 
 /**
- * The sum of all elements: f32 [1], added up in f64.
+ * Sums all elements: f32 [1], accumulated in f64.
  *
  * @example
  * ```ts
@@ -36,7 +36,7 @@ export function sum(x: Value): Value {
 }
 
 /**
- * sum a[i] b[i]: f32 [1], added up in f64. With constant weights, the sum that a loss is.
+ * Computes the sum of a[i] b[i]: f32 [1], accumulated in f64. With constant weights this is the weighted sum of a loss.
  *
  * @example
  * ```ts

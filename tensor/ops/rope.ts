@@ -4,7 +4,7 @@ import type { Value } from "../value.ts";
 import { emptyLike, inPlace } from "./place.ts";
 
 /**
- * Cosines and sines of every token's angles: cos(positions[axis[i]][t] * invFreq[i]), i < half a head.
+ * The cosines and sines of every token's angles: cos(positions[axis[i]][t] * invFreq[i]), i < half a head.
  *
  * @example
  * ```ts
@@ -52,10 +52,10 @@ export class RopeTable implements Disposable {
 }
 
 /**
- * Turns each head's pairs (i, i + headDim / 2) by their token's angles. Su et al., arXiv 2104.09864.
+ * Rotates each head's pairs (i, i + headDim / 2) by their token's angles. Su et al., arXiv 2104.09864.
  *
- * @param x [tokens, heads * headDim]; may be a column range.
- * @param table Of as many tokens; headDim is twice its half.
+ * @param x [tokens, heads * headDim]. It may be a column range.
+ * @param table A table of as many tokens. headDim is twice its half.
  * @param options `inPlace`: writes into the memory of `x`.
  *
  * @example

@@ -5,7 +5,8 @@ import type { Value } from "../value.ts";
 import { inPlace } from "./place.ts";
 
 /**
- * out[i] = table[index[i]]; an index of -1 gives zeros. The embedding (with `tape.param(table)`) and any choice of rows; an index may repeat.
+ * Computes out[i] = table[index[i]]. The index -1 gives zeros. It serves for embeddings (with `tape.param(table)`) and for any selection of
+ * rows. An index may repeat.
  *
  * @param table [rows, dim].
  * @param index i32 [n].
@@ -46,7 +47,7 @@ export function gatherRows(table: Value, index: Tensor): Value {
 }
 
 /**
- * `base` with rows[i] written over row index[i] (-1: nowhere): visual embeddings over placeholders.
+ * Returns `base` with rows[i] written over row index[i] (-1: nowhere). It writes visual embeddings over placeholders.
  *
  * @param base [n, dim].
  * @param options `rows`: [m, dim]; `index`: i32 [m], distinct; `inPlace`: writes into the memory of `base`.
@@ -108,7 +109,7 @@ export function scatterRows(base: Value, options: { rows: Value; index: Tensor; 
 }
 
 /**
- * The rows of all, behind one another.
+ * Concatenates the rows of several values.
  *
  * @example
  * ```ts
