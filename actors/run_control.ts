@@ -1,5 +1,5 @@
 /**
- * What can be asked of a run from outside: the contract between the HTTP endpoint and whatever trains.
+ * The interface of a run for the outside, which connects the HTTP endpoint with a trainer.
  *
  * @module
  */

@@ -1,5 +1,5 @@
 /**
- * Lines of JSON between two processes of this machine: the one that trains and the one that serves it.
+ * Exchanges lines of JSON between two processes of this machine: the training process and the serving process.
  *
  * @module
  */
@@ -7,10 +7,10 @@ import { callCommand, type CommandName } from "../../actors/run_commands.ts";
 import { type PlainError, toPlain } from "../../actors/runtime/protocol.ts";
 import type { ChatPiece, ChatRequest, RunControl, RunEvent } from "../../actors/run_control.ts";
 
-/** What the serving process asks for. */
+/** The methods that the serving process can call. */
 export type AskedMethod = "status" | "start" | "chat" | CommandName;
 
-/** What goes over the line. */
+/** The messages of the connection. */
 export type LinkMessage =
   | { readonly kind: "hello"; readonly secret: string }
   | { readonly kind: "ask"; readonly id: number; readonly method: AskedMethod; readonly argument?: unknown }
@@ -22,29 +22,29 @@ export type LinkMessage =
 
 const BYTES = "base64 of bytes";
 
-/** A message as a line: bytes, as of pictures, as base64. */
+/** Encodes a message as a line. Bytes, such as those of pictures, become base64. */
 export function lineOf(message: LinkMessage): string {
   const plain = (_: string, value: unknown) => value instanceof Uint8Array ? { [BYTES]: value.toBase64() } : value;
   return `${JSON.stringify(message, plain)}\n`;
 }
 
-/** The message of a line. */
+/** Decodes the message of a line. */
 export function messageOf(line: string): LinkMessage {
   return JSON.parse(line, (_, value) => typeof value?.[BYTES] === "string" ? Uint8Array.fromBase64(value[BYTES]) : value);
 }
 
-/** One end of the line. */
+/** One end of the connection. */
 export class Channel implements Disposable {
   readonly #connection: Deno.Conn;
   #writing: Promise<unknown> = Promise.resolve();
   #closed = false;
 
-  /** @param connection It is the channel's own from here on. */
+  /** @param connection The connection. The channel owns it from now on. */
   constructor(connection: Deno.Conn) {
     this.#connection = connection;
   }
 
-  /** Sends a message, after those before it; quiet where the other end has gone, which `messages` tells. */
+  /** Sends a message after the earlier ones. If the other end has closed, it does nothing; `messages` then ends. */
   send(message: LinkMessage): void {
     const bytes = new TextEncoder().encode(lineOf(message));
     this.#writing = this.#writing.then(async () => {
@@ -53,7 +53,7 @@ export class Channel implements Disposable {
     }).catch(() => this[Symbol.dispose]());
   }
 
-  /** What comes, until either end closes. */
+  /** Yields the messages that arrive, until one end closes. */
   async *messages(): AsyncGenerator<LinkMessage> {
     const decoder = new TextDecoder(), buffer = new Uint8Array(64 * 1024);
     let text = "";
@@ -67,7 +67,7 @@ export class Channel implements Disposable {
     }
   }
 
-  /** Closes it. */
+  /** Closes the channel. */
   [Symbol.dispose](): void {
     if (this.#closed) return;
     this.#closed = true;
@@ -78,9 +78,9 @@ export class Channel implements Disposable {
 type Ask = Extract<LinkMessage, { kind: "ask" }>;
 
 /**
- * Lets the process at the other end ask a run, and tells it what happens, until the channel ends.
+ * Answers the requests of the process at the other end, and sends it the run's events, until the channel ends.
  *
- * @param secret What the other end knows this one by.
+ * @param secret The secret that identifies this process to the other one.
  */
 export async function answerOver(channel: Channel, { control, secret }: { control: RunControl; secret: string }): Promise<void> {
   const cancels = new Map<number, AbortController>();
@@ -112,7 +112,7 @@ export async function answerOver(channel: Channel, { control, secret }: { contro
     }
   } finally {
     unlisten();
-    for (const cancel of cancels.values()) cancel.abort(); // nobody waits for them any more
+    for (const cancel of cancels.values()) cancel.abort(); // their results are not needed any more
     channel[Symbol.dispose]();
   }
 }

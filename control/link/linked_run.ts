@@ -6,7 +6,7 @@ import { WatchedRun } from "../run/watched_run.ts";
 import type { ChatPiece, ChatReply, ChatRequest, RunEvent, RunStatus } from "../../actors/run_control.ts";
 import type { AskedMethod, Channel, LinkMessage } from "./channel.ts";
 
-/** Milliseconds that an order waits for the run's process to come. */
+/** Milliseconds that a request waits for the run's process to connect. */
 const ATTACH_TIME = 10_000;
 
 interface Pending {
@@ -16,7 +16,8 @@ interface Pending {
 }
 
 /**
- * A run of another process, which may die and come again: between its lives the run is "starting". What it has written down is read from its directory, here.
+ * A run in another process, which may crash and be restarted. Until it connects again, the run's state is "starting". The run's files are
+ * read from its directory by this process.
  */
 export class LinkedRun extends WatchedRun {
   readonly #pending = new Map<number, Pending>();
@@ -25,20 +26,23 @@ export class LinkedRun extends WatchedRun {
   #serial = 0;
   #last: RunStatus;
 
-  /** @param config Without what was tuned. */
+  /** @param config The configuration without later changes. */
   constructor(config: Config) {
     super(config);
     const { lastStep: step } = this;
     this.#last = { state: "starting", name: config.name, step, maxSteps: config.trainer.maxSteps, pausing: false, accounts: {} };
   }
 
-  /** Talks over a channel from now on, until it ends. The one before is closed. @param messages What comes over it, where some was read already. */
+  /**
+   * Uses a channel from now on, until it ends. The previous channel is closed. @param messages The channel's messages, if some were read
+   * already.
+   */
   async attach(channel: Channel, messages: AsyncIterable<LinkMessage> = channel.messages()): Promise<void> {
     this.#channel?.[Symbol.dispose]();
     this.#channel = channel;
     this.#arrival.resolve(channel);
     this.forget();
-    // Its answer comes with the others, below.
+    // The loop below receives its answer.
     this.status().then((data) => this.emit({ kind: "status", data }), () => {});
     for await (const message of messages) this.#take(message);
     channel[Symbol.dispose]();
@@ -85,7 +89,7 @@ export class LinkedRun extends WatchedRun {
     }
   }
 
-  /** The channel, when the run's process has come. @throws {KedgeError} `State` where it takes long. */
+  /** Returns the channel when the run's process has connected. @throws {KedgeError} `State` if that takes too long. */
   async #attached(method: AskedMethod): Promise<Channel> {
     let timer: ReturnType<typeof setTimeout> | undefined;
     const late = new Promise<undefined>((resolve) => timer = setTimeout(() => resolve(undefined), ATTACH_TIME));
@@ -101,7 +105,7 @@ export class LinkedRun extends WatchedRun {
     try {
       return this.#last = await this.#ask<RunStatus>("status");
     } catch (error) {
-      if (error instanceof KedgeError && error.code === "Actor") return lost; // it ended meanwhile
+      if (error instanceof KedgeError && error.code === "Actor") return lost; // it has ended meanwhile
       throw error;
     }
   }

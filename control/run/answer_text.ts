@@ -8,7 +8,7 @@ export interface TextPiece {
 }
 
 /**
- * Makes the text of an answer from its tokens. Special tokens are omitted. A stop text ends the answer and is not part of it. Text that may
+ * Makes the text of an answer from its tokens. Special tokens are omitted. A stop text stops the answer and is not part of it. Text that may
  * be the beginning of a stop text is held back.
  *
  * @example
@@ -63,9 +63,9 @@ export class AnswerText {
     return this.#take(true);
   }
 
-  #say(last: boolean): TextPiece {
-    const ends = this.#stop.map((stop) => this.#text.indexOf(stop, this.#said)).filter((at) => at >= 0);
-    if (this.#end === undefined && ends.length > 0) this.#end = Math.min(...ends);
+  #take(last: boolean): TextPiece {
+    const stops = this.#stop.map((stop) => this.#text.indexOf(stop, this.#returned)).filter((at) => at >= 0);
+    if (this.#end === undefined && stops.length > 0) this.#end = Math.min(...stops);
     const certain = this.#end ?? (last ? this.#text.length : this.#text.length - this.#doubtful());
     const text = this.#text.slice(this.#returned, certain), tokens: ChatToken[] = [];
     this.#returned = Math.max(this.#returned, certain);

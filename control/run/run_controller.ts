@@ -7,7 +7,7 @@ import type { ChatPiece, ChatReply, ChatRequest, RunState, RunStatus } from "../
 import { Interpreter } from "./chat.ts";
 import { WatchedRun } from "./watched_run.ts";
 
-/** How a run that is controlled ended, or why it is not under way. */
+/** How a controlled run ended, or why it is not active. */
 interface Rest {
   readonly state: RunState;
   readonly step: number;
@@ -16,8 +16,8 @@ interface Rest {
 }
 
 /**
- * A run of this process that is started, watched and steered from outside. It may be started again after it was stopped or has failed, and then goes on from its last
- * checkpoint.
+ * A run in this process that is started, watched and steered from outside. After it was stopped or has failed, it can be restarted from its
+ * last checkpoint.
  *
  * @example
  * ```ts
@@ -31,7 +31,7 @@ interface Rest {
  * ```
  */
 export class RunController extends WatchedRun implements AsyncDisposable {
-  /** Loaded once: a file that is edited meanwhile changes no later start. */
+  /** The configuration is loaded once, so that editing the file does not affect later starts. */
   readonly #loaded: LoadedConfig;
   readonly #options: Omit<TrainingRunOptions, "resume">;
   readonly #interpreter = new Interpreter();
@@ -42,10 +42,10 @@ export class RunController extends WatchedRun implements AsyncDisposable {
   #rest: Rest;
 
   /**
-   * A run that waits for its start.
+   * Makes a run that waits for its start.
    *
    * @param source As of `TrainingRun.open`, whose options these are. A file is read here, once; `resume` is of the first start.
-   * @throws {RangeError} for a configuration that makes no sense.
+   * @throws {RangeError} for an invalid configuration.
    */
   constructor(source: ConfigSource | LoadedConfig, { resume = true, ...options }: TrainingRunOptions = {}) {
     const loaded = loadedConfig(source), { config } = loaded;
@@ -56,24 +56,24 @@ export class RunController extends WatchedRun implements AsyncDisposable {
     this.#rest = { state: "idle", step: this.lastStep, maxSteps: config.trainer.maxSteps };
   }
 
-  /** How the last start came to its end; undefined before the first. */
+  /** Resolves with the status at the end of the last start; undefined before the first start. */
   get ended(): Promise<RunStatus> | undefined {
     return this.#ended;
   }
 
-  /** As of `WatchedRun`. */
+  /** See `WatchedRun`. */
   protected override async askStatus(): Promise<RunStatus> {
     const { name } = this;
     try {
       if (this.#run) return await this.#run.status();
     } catch (error) {
-      if (!(error instanceof KedgeError && error.code === "Actor")) throw error; // it ended meanwhile
+      if (!(error instanceof KedgeError && error.code === "Actor")) throw error; // it has ended meanwhile
     }
     if (this.#opening) return { ...this.#rest, name, state: "starting", pausing: false, accounts: {} };
     return { ...this.#rest, name, pausing: false, accounts: {} };
   }
 
-  /** As of `RunControl`. */
+  /** See `RunControl`. */
   override async start(): Promise<RunStatus> {
     if (!this.#run && !this.#opening) {
       if (this.#rest.state === "done") throw this.#refuse("start", "done");
@@ -99,7 +99,7 @@ export class RunController extends WatchedRun implements AsyncDisposable {
       this.#resume = true;
       this.#run = run;
       this.#ended = this.#follow(run);
-      this.#ended.catch(() => {}); // told by its status
+      this.#ended.catch(() => {}); // its status reports the error
     } catch (error) {
       this.#rest = { ...this.#rest, state: "failed", error: (error as Error).message };
       await this.#tell();
@@ -109,7 +109,7 @@ export class RunController extends WatchedRun implements AsyncDisposable {
     }
   }
 
-  /** Trains, and notes how it ends. */
+  /** Trains, and records how it ends. */
   async #follow(run: TrainingRun): Promise<RunStatus> {
     let rest: Rest = this.#rest;
     try {
@@ -135,7 +135,7 @@ export class RunController extends WatchedRun implements AsyncDisposable {
   #forward(event: TrainerEvent): void {
     switch (event.kind) {
       case "status":
-        // The end of a run is told after it has freed all that it held: see #follow.
+        // The end of a run is reported in #follow, after the run has freed its memory.
         if (!["done", "stopped", "failed"].includes(event.status.state)) {
           this.emit({ kind: "status", data: event.status });
         }
@@ -166,7 +166,7 @@ export class RunController extends WatchedRun implements AsyncDisposable {
     return new KedgeError("State", `Cannot ${action}: the run is ${state}`, { state });
   }
 
-  /** The run that is under way. @throws {KedgeError} `State` where there is none. */
+  /** Returns the active run. @throws {KedgeError} `State` if there is none. */
   async #under(action: string): Promise<TrainingRun> {
     await this.#opening?.catch(() => {});
     this.forget();
@@ -174,7 +174,7 @@ export class RunController extends WatchedRun implements AsyncDisposable {
     return this.#run;
   }
 
-  /** As of `CommandedRun`. */
+  /** See `CommandedRun`. */
   protected override async command<C extends CommandName>(name: C, argument?: CommandArgument<C>): Promise<CommandReply<C>> {
     await this.#opening?.catch(() => {});
     const isOver = !this.#run && (this.#rest.state === "stopped" || this.#rest.state === "done");
@@ -182,17 +182,17 @@ export class RunController extends WatchedRun implements AsyncDisposable {
     return await callCommand(await this.#under(name), name, argument as CommandArgument<C>);
   }
 
-  /** As of `RunControl`. */
+  /** See `RunControl`. */
   override async chat(
     request: ChatRequest,
     options: { signal?: AbortSignal; onPiece?: (piece: ChatPiece) => void } = {},
   ): Promise<ChatReply> {
     const run = await this.#under("answer"), { state } = await run.status();
-    if (state === "starting") throw this.#refuse("answer", state); // its folder may not be there yet
+    if (state === "starting") throw this.#refuse("answer", state); // its folder may not exist yet
     return await this.#interpreter.ask(run, request, { ...options, config: this.config() });
   }
 
-  /** Ends the run where it stands. To end it in order, stop it and wait for `ended` first. */
+  /** Ends the run at once. To end it in order, stop it and wait for `ended` first. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#opening?.catch(() => {});
     await this.#run?.[Symbol.asyncDispose]();

@@ -3,20 +3,20 @@ import type { CheckpointInfo, StepRollouts } from "../../actors/run_control.ts";
 import { leadingStep } from "../../actors/run/file_bytes.ts";
 import { type LinePosition, LineReader } from "../../actors/run/line_reader.ts";
 
-/** Lines of metrics that are held, and characters of them; older ones stay in the file. */
+/** The maximum lines of metrics, and their characters, that are held in memory. Older lines are only in the file. */
 const HELD = 50_000, HELD_LENGTH = 32 * 2 ** 20;
-/** Of those, the newest that are held as objects too, which take ten times as much. */
+/** The number of newest lines that are also held as objects, which take ten times as much memory. */
 const PARSED = 2000;
-/** Steps whose answers are held. */
+/** The number of steps whose answers are held. */
 const STEPS = 4;
-/** Steps whose answers can be asked for: the newest. */
+/** The number of newest steps whose answers can be requested. */
 const KNOWN_STEPS = 50_000;
 
 type Fields = Readonly<Record<string, unknown>>;
 
 /**
- * What a run has written down, read as it grows. Files are looked at when something was written to them, as {@linkcode RunFiles.changed} is told, so that however many
- * ask, the disk and the threads that read it are left alone.
+ * Reads a run's files as they grow. Files are read only after {@linkcode RunFiles.changed} was called, so that many requests do not cause
+ * many reads.
  */
 export class RunFiles {
   readonly #run: string;
@@ -25,15 +25,15 @@ export class RunFiles {
   #length = 0;
   #lines: { readonly step: number; readonly text: string; value?: Fields | undefined }[] = [];
   readonly #positions = new Map<number, LinePosition>();
-  /** The files that the positions are in. */
+  /** The numbers of the files that the positions refer to. */
   #kept: number[] = [];
-  /** By step, the newest last. */
+  /** The answers by step, the newest last. */
   readonly #samples = new Map<number, Promise<Fields[]>>();
   #checkpoints: CheckpointInfo[] | undefined;
   #isNew = true;
   #reading: Promise<unknown> = Promise.resolve();
 
-  /** @param run The run's directory; it need not be there yet. */
+  /** @param run The run's directory. It need not exist yet. */
   constructor(run: string) {
     this.#run = run;
     const decoder = new TextDecoder();
@@ -57,7 +57,7 @@ export class RunFiles {
       take: (line, { file, offset, length }) => {
         const step = leadingStep(line);
         if (step === undefined) return;
-        // The lines of a step stand behind one another, in one file.
+        // The lines of a step are adjacent, in one file.
         const lines = this.#positions.get(step), start = lines?.file === file ? lines.offset : offset;
         this.#positions.delete(step);
         this.#positions.set(step, { file, offset: start, length: offset + length - start });
@@ -73,14 +73,14 @@ export class RunFiles {
     });
   }
 
-  /** Lets go of the oldest lines. */
+  /** Drops the oldest lines. */
   #drop(): void {
     let from = 0;
     while (this.#lines.length - from > HELD || this.#length > HELD_LENGTH) this.#length -= this.#lines[from++]!.text.length;
     this.#lines = this.#lines.slice(from);
   }
 
-  /** A file has begun: those before the last one are gone. */
+  /** Notes that a new file has begun, so that all files before the previous one are gone. */
   #forget(file: number): void {
     this.#kept = [...this.#kept.slice(-1), file];
     for (const [step, position] of this.#positions) {
@@ -90,22 +90,22 @@ export class RunFiles {
     }
   }
 
-  /** Something was written. */
+  /** Notes that something was written. */
   changed(): void {
     this.#isNew = true;
     this.#checkpoints = undefined;
   }
 
-  /** Reads what is new; whoever comes meanwhile waits for the same. */
+  /** Reads new lines. Concurrent calls wait for the same read. */
   #readNew(): Promise<unknown> {
     if (!this.#isNew) return this.#reading;
     this.#isNew = false;
     this.#reading = Promise.all([this.#metrics.readNew(), this.#rollouts.readNew()]);
-    this.#reading.catch(() => this.#isNew = true); // told to whoever waits
+    this.#reading.catch(() => this.#isNew = true); // the waiting callers get the error
     return this.#reading;
   }
 
-  /** Lines of metrics.jsonl of steps above `since`: the newest, `limit` at most. */
+  /** Returns lines of metrics.jsonl for steps above `since`: the newest, at most `limit`. */
   async metrics({ since, limit }: { since: number; limit: number }): Promise<Fields[]> {
     await this.#readNew();
     return this.#lines.filter(({ step }) => step > since).slice(-limit).map((line, i, all) => {
@@ -116,7 +116,7 @@ export class RunFiles {
     });
   }
 
-  /** Answers of a step; of the last one where none is named. None where there is no such step. */
+  /** Returns the answers of a step, by default of the last one. There are none if there is no such step. */
   async rollouts(wanted?: number): Promise<StepRollouts> {
     await this.#readNew();
     const steps = [...this.#positions.keys()].sort((a, b) => a - b), step = wanted ?? steps.at(-1) ?? null;
@@ -140,7 +140,7 @@ export class RunFiles {
     return read;
   }
 
-  /** Checkpoints by rising step. */
+  /** Returns the checkpoints in ascending order of steps. */
   checkpoints(): CheckpointInfo[] {
     return this.#checkpoints ??= this.#readCheckpoints();
   }
@@ -152,7 +152,7 @@ export class RunFiles {
   }
 }
 
-/** The lines of a step; undefined where they are others: the file has made way for a newer one, or was cut meanwhile. */
+/** Parses the lines of a step; undefined if they belong to another step, because the file was rotated or truncated meanwhile. */
 function samplesOf(bytes: Uint8Array, step: number): Fields[] | undefined {
   try {
     const lines = new TextDecoder().decode(bytes).split("\n").map((text) => JSON.parse(text) as Fields);

@@ -13,11 +13,11 @@ import type {
 } from "../../actors/run_control.ts";
 import { RunFiles } from "./run_files.ts";
 
-/** Milliseconds for which a status is good where nothing has happened: however many ask, the run is seldom interrupted. */
+/** Milliseconds for which a status is reused if nothing has happened. Many requests then rarely interrupt the run. */
 const PATIENCE = 100;
 
 /**
- * What all runs that are controlled have in common, wherever they train: what their directory says, who listens, and the status that is remembered for a moment.
+ * The common part of all controlled runs, in whichever process they train: their files, their listeners, and a briefly cached status.
  *
  * @example
  * ```ts
@@ -34,13 +34,13 @@ export abstract class WatchedRun extends CommandedRun implements RunControl {
   readonly #files: RunFiles;
   readonly #listeners = new Set<(event: RunEvent) => void>();
   #tuningsRead: Tunings | undefined;
-  /** The status that was asked for last, where nothing has happened since. */
+  /** The last requested status, if nothing has happened since. */
   #asked: { readonly at: number; readonly status: Promise<RunStatus> } | undefined;
 
   /**
-   * A run by its configuration.
+   * Makes a run from its configuration.
    *
-   * @param config Without what was tuned.
+   * @param config The configuration without later changes.
    */
   constructor(config: Config) {
     super();
@@ -48,7 +48,7 @@ export abstract class WatchedRun extends CommandedRun implements RunControl {
     this.#files = new RunFiles(this.path);
   }
 
-  /** Asks how it stands. */
+  /** Requests the status. */
   protected abstract askStatus(): Promise<RunStatus>;
 
   /** The run's name. */
@@ -61,19 +61,19 @@ export abstract class WatchedRun extends CommandedRun implements RunControl {
     return `${this.#config.runDir}/${this.#config.name}`;
   }
 
-  /** The step of the last checkpoint; 0 where there is none. */
+  /** The step of the last checkpoint; 0 if there is none. */
   protected get lastStep(): number {
     return this.#files.checkpoints().at(-1)?.step ?? 0;
   }
 
-  /** What is remembered of the run is no longer so. */
+  /** Discards the cached status. */
   protected forget(): void {
     this.#asked = undefined;
     this.#tuningsRead = undefined;
     this.#files.changed();
   }
 
-  /** Tells all who listen. */
+  /** Sends an event to all listeners. */
   protected emit(event: RunEvent): void {
     this.forget();
     for (const listener of this.#listeners) listener(event);
@@ -83,46 +83,46 @@ export abstract class WatchedRun extends CommandedRun implements RunControl {
     return this.#tuningsRead ??= new Tunings(this.path, this.#config);
   }
 
-  /** As of `RunControl`. */
+  /** See `RunControl`. */
   config(): Config {
     return this.#tunings.config(Infinity);
   }
 
-  /** As of `RunControl`. */
+  /** See `RunControl`. */
   tuned(): Readonly<Record<string, unknown>> {
     return this.#tunings.at(Infinity);
   }
 
-  /** As of `RunControl`. */
+  /** See `RunControl`. */
   status(): Promise<RunStatus> {
     const now = performance.now();
     if (!this.#asked || now - this.#asked.at > PATIENCE) this.#asked = { at: now, status: this.askStatus() };
     return this.#asked.status;
   }
 
-  /** As of `RunControl`. */
+  /** See `RunControl`. */
   metrics(query: { since: number; limit: number }): Promise<readonly Readonly<Record<string, unknown>>[]> {
     return this.#files.metrics(query);
   }
 
-  /** As of `RunControl`. */
+  /** See `RunControl`. */
   rollouts(step?: number): Promise<StepRollouts> {
     return this.#files.rollouts(step);
   }
 
-  /** As of `RunControl`. */
+  /** See `RunControl`. */
   checkpoints(): Promise<readonly CheckpointInfo[]> {
     return Promise.resolve(this.#files.checkpoints());
   }
 
-  /** As of `RunControl`. */
+  /** See `RunControl`. */
   listen(listener: (event: RunEvent) => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
   }
 
-  /** As of `RunControl`. */
+  /** See `RunControl`. */
   abstract start(): Promise<RunStatus>;
-  /** As of `RunControl`. */
+  /** See `RunControl`. */
   abstract chat(request: ChatRequest, options?: { signal?: AbortSignal; onPiece?: (piece: ChatPiece) => void }): Promise<ChatReply>;
 }

@@ -125,7 +125,7 @@ Deno.test("errors name what a conversation must not contain", () =>
       [[user, { role: "assistant", content: "" }], "has an answer without words"],
       [[{ role: "user", content: [{ type: "audio", audio: "a.wav" }] }], 'has a part of the type "audio" in its turn 0'],
       [[user, { role: "assistant", content: [{ type: "image", image: "a.png" }] }], "holds a picture: answers are texts"],
-      [[{ role: "user", content: [{ type: "image" }] }], "the text has 1 place for images"],
+      [[{ role: "user", content: [{ type: "image" }] }], "the text has 1 marker for images"],
     ];
     Deno.writeTextFileSync(`${folder}/a.jsonl`, rows.map(([messages]) => `${JSON.stringify({ messages, answer: "1" })}\n`).join(""));
     const dataset = await openDataset(`${folder}/a.jsonl`);

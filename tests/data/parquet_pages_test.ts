@@ -77,10 +77,10 @@ const REFUSED: Readonly<Record<string, () => Promise<unknown>>> = {
   "a number of its dictionary has 255 bits": () => read([first(2, DICTIONARY, [...TWO, 255, 4, 0])]),
   "has 128 deltas in 4294967295 parts": () => read([first(2, DELTA, [...TWO, ...block(2 ** 32 - 1), 0, 0, 0, 0, 0, 0])]),
   "has 128 deltas in 0 parts": () => read([first(2, DELTA, [...TWO, ...block(0), 0, 0, 0, 0, 0, 0])]),
-  [`a text of it shares ${HUGE} bytes with 1 before`]: () =>
+  [`a text of it shares ${HUGE} of the 1 bytes before it`]: () =>
     read([first(2, SHARED, [...TWO, ...lengths(0, HUGE), ...lengths(1, 1), 65, 66])], { type: "BYTE_ARRAY" }),
   "it has 9 values, but at most 2 are possible": () => read([first(9, PLAIN, [...TWO, 7, 0, 0, 0])]),
-  "it has 2 values, -9 of them none": () => read([second({ 1: 2, 2: -9, 3: 2, 4: PLAIN, 5: 2, 6: 0 }, [3, 3, 8, 0, 0, 0])]),
+  "it has 2 values, -9 of them null": () => read([second({ 1: 2, 2: -9, 3: 2, 4: PLAIN, 5: 2, 6: 0 }, [3, 3, 8, 0, 0, 0])]),
   "its levels have -3 bytes": () => read([second({ 1: 2, 2: 0, 3: 2, 4: PLAIN, 5: -3, 6: 0 }, [3, 3, 8, 0, 0, 0])]),
   "its header has no number in field 5": () => read([second({ 1: 2, 2: 0, 3: 2, 4: PLAIN, 6: 0 }, [3, 3, 8, 0, 0, 0])]),
   "or 1073741824 decompressed": () => read([[...struct({ 1: 0, 2: HUGE, 3: 1, 5: struct({ 1: 2, 2: 0, 3: 3, 4: 3 }) }), 0]]),

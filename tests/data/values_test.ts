@@ -184,7 +184,7 @@ Deno.test("truths may be true, false and objects; whole numbers beyond 2^53 keep
     assertEquals([gradeMath, gradeExact].map((grade) => grade({ response: "\\boxed{12345678901234567890}", truth: whole! }).score), [1, 1]);
     assertEquals(["Yes", "true", "No"].map((answer) => gradeExact({ response: `The answer is ${answer}.`, truth: yes! }).score), [1, 1, 0]);
     const error = await assertRejects(async () => await Promise.resolve(gradeNumber({ response: "24", truth: object! })), RangeError);
-    assert(error.message.includes("an object with target, numbers: only reward modules take one"), error.message);
+    assert(error.message.includes("an object with target, numbers: only reward modules accept one"), error.message);
   }));
 
 Deno.test("pictures are fetched only from permitted hosts, within limits of size and time", async () => {

@@ -45,7 +45,7 @@ const models = createRoute({
   responses: { 200: json(modelsSchema, "The list."), ...refusals() },
 });
 
-/** Events, metrics for Prometheus, and the list of models. */
+/** Adds the routes for events, metrics for Prometheus, and the list of models. */
 export function addEvents(app: App, context: RouteContext): void {
   const { control, events: log, exposition } = context, created = Math.floor(Date.now() / 1000);
   app.openapi(events, async (c) => {
