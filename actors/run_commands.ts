@@ -1,27 +1,28 @@
 /**
- * The commands that a run takes while it trains. This is their one list: the trainer, the controller, the link between processes and the HTTP routes follow it.
+ * The commands that a run accepts during training. This is their only list: the trainer, the controller, the link between processes and the
+ * HTTP routes are derived from it.
  *
  * @module
  */
 import type { TunableChanges } from "./config/tunable.ts";
 
-/** Where a run is. "idle": not started by this process yet. "stopped": ended before its last step; it can be started again. */
+/** The states of a run. "idle": this process has not started it yet. "stopped": it ended before its last step and can be restarted. */
 export const RUN_STATES = ["idle", "starting", "warm-start", "running", "paused", "stopping", "stopped", "done", "failed"] as const;
 
 /** One of {@linkcode RUN_STATES}. */
 export type RunState = typeof RUN_STATES[number];
 
-/** How a run stands. */
+/** The status of a run. */
 export interface RunStatus {
-  /** Where it is. */
+  /** The run's state. */
   readonly state: RunState;
   /** The run's name. */
   readonly name: string;
-  /** Steps that are done. */
+  /** The number of completed steps. */
   readonly step: number;
-  /** Steps of the whole run. */
+  /** The number of steps of the whole run. */
   readonly maxSteps: number;
-  /** Whether it pauses before its next step; true from the request on, while `state` may still be "running". */
+  /** Whether it will pause before its next step. It is true from the request on, while `state` may still be "running". */
   readonly pausing: boolean;
   /** Bytes that each actor holds. */
   readonly accounts: Readonly<Record<string, number>>;
@@ -29,9 +30,9 @@ export interface RunStatus {
   readonly error?: string | undefined;
 }
 
-/** A live-tuned field. */
+/** A field that was changed during the run. */
 export interface TunedField {
-  /** The key, as "optim.lr". */
+  /** The key, such as "optim.lr". */
   readonly path: string;
   /** Its value before. */
   readonly from: unknown;
@@ -39,11 +40,11 @@ export interface TunedField {
   readonly to: unknown;
 }
 
-/** What a change of live-tunable fields came to. */
+/** The result of a change of fields. */
 export interface Tuning {
-  /** Fields that have another value now; those that had it already are left out. */
+  /** The fields whose values changed. Fields that had the value already are omitted. */
   readonly changed: readonly TunedField[];
-  /** The first step that is made with it. */
+  /** The first step that uses the new values. */
   readonly fromStep: number;
 }
 
@@ -51,19 +52,19 @@ export interface Tuning {
 export interface Commands {
   /** Pauses before the next step. @throws {KedgeError} `State` after the run's end. */
   pause(): Promise<RunStatus>;
-  /** Goes on after a pause. @throws {KedgeError} `State` after the run's end. */
+  /** Continues after a pause. @throws {KedgeError} `State` after the run's end. */
   resume(): Promise<RunStatus>;
-  /** Ends the run after the step under way, with a checkpoint. */
+  /** Ends the run after the current step, with a checkpoint. */
   stop(): Promise<RunStatus>;
-  /** Writes a checkpoint after the step under way. @throws {KedgeError} `State` before the first step and after the end. */
+  /** Writes a checkpoint after the current step. @throws {KedgeError} `State` before the first step and after the end. */
   checkpoint(): Promise<{ readonly step: number; readonly path: string }>;
-  /** Evaluates after the step under way. @throws {KedgeError} `State` before the first step and after the end. */
+  /** Evaluates after the current step. @throws {KedgeError} `State` before the first step and after the end. */
   evaluate(): Promise<{ readonly step: number; readonly metrics: Readonly<Record<string, number>> }>;
   /**
-   * Changes live-tunable fields from the step after the one under way.
+   * Changes fields from the next step on.
    *
-   * @param changes By path, as { "optim.lr": 1e-5 }, with values that `tunableSchema` takes. The caller checks them.
-   * @throws {KedgeError} `State` after the end, and for a field that this run cannot change, as a KL coefficient without a reference.
+   * @param changes New values by path, such as { "optim.lr": 1e-5 }. The caller checks them against `tunableSchema`.
+   * @throws {KedgeError} `State` after the end, and for a field that this run cannot change, such as a KL coefficient without a reference.
    */
   tune(changes: TunableChanges): Promise<Tuning>;
 }
@@ -71,44 +72,44 @@ export interface Commands {
 /** The name of a command. */
 export type CommandName = keyof Commands;
 
-/** What a command takes. */
+/** The argument of a command. */
 export type CommandArgument<C extends CommandName> = Parameters<Commands[C]>[0];
 
-/** What a command answers. */
+/** The reply of a command. */
 export type CommandReply<C extends CommandName> = Awaited<ReturnType<Commands[C]>>;
 
-/** A command in words, for whoever may ask for it. */
+/** The description of a command for users. */
 export interface CommandWords {
-  /** A title. */
+  /** The title. */
   readonly summary: string;
   /** When it takes effect, and when it answers. */
   readonly description: string;
-  /** Whether it takes an argument; then its route is one of its own. */
+  /** Whether it takes an argument. Its route is then written separately. */
   readonly takesArgument?: boolean;
 }
 
-/** All commands by name, in words. */
+/** The descriptions of all commands by name. */
 export const COMMANDS: Readonly<Record<CommandName, CommandWords>> = {
   pause: {
     summary: "Pause the run",
-    description: "The run finishes the step under way and waits before the next one. A second request changes nothing.",
+    description: "The run finishes the current step and waits before the next one. A second request changes nothing.",
   },
   resume: { summary: "Resume the run after a pause", description: "A second request changes nothing." },
   stop: {
     summary: "Stop the run",
-    description: "The run ends after the step under way, with a checkpoint. A second request changes nothing.",
+    description: "The run ends after the current step, with a checkpoint. A second request changes nothing.",
   },
   checkpoint: {
     summary: "Write a checkpoint",
-    description: "The run writes it after the step under way, and then answers.",
+    description: "The run writes it after the current step, and then answers.",
   },
   evaluate: {
     summary: "Evaluate on held-out data",
-    description: "The run evaluates after the step under way, and then answers. That may take minutes.",
+    description: "The run evaluates after the current step, and then answers. That may take minutes.",
   },
   tune: {
-    summary: "Change fields while the run goes on",
-    description: "The change takes effect with the step after the one under way. It is logged, and a resumed run makes it again.",
+    summary: "Change fields during the run",
+    description: "The change takes effect with the next step. It is logged, and a resumed run repeats it.",
     takesArgument: true,
   },
 };
@@ -118,7 +119,7 @@ export function callCommand<C extends CommandName>(run: Commands, name: C, argum
   return (run[name] as (argument: CommandArgument<C>) => Promise<CommandReply<C>>).call(run, argument);
 }
 
-/** A run whose commands all go one way. */
+/** A run that handles all of its commands in one method. */
 export abstract class CommandedRun implements Commands {
   /** Sends a command to the run. */
   protected abstract command<C extends CommandName>(name: C, argument?: CommandArgument<C>): Promise<CommandReply<C>>;
@@ -128,27 +129,27 @@ export abstract class CommandedRun implements Commands {
     return this.command("pause");
   }
 
-  /** Goes on after a pause. @throws {KedgeError} `State` after the run's end. */
+  /** Continues after a pause. @throws {KedgeError} `State` after the run's end. */
   resume(): Promise<RunStatus> {
     return this.command("resume");
   }
 
-  /** Ends the run after the step under way, with a checkpoint. */
+  /** Ends the run after the current step, with a checkpoint. */
   stop(): Promise<RunStatus> {
     return this.command("stop");
   }
 
-  /** Writes a checkpoint after the step under way. @throws {KedgeError} `State` before the first step and after the end. */
+  /** Writes a checkpoint after the current step. @throws {KedgeError} `State` before the first step and after the end. */
   checkpoint(): Promise<CommandReply<"checkpoint">> {
     return this.command("checkpoint");
   }
 
-  /** Evaluates after the step under way. @throws {KedgeError} `State` before the first step and after the end. */
+  /** Evaluates after the current step. @throws {KedgeError} `State` before the first step and after the end. */
   evaluate(): Promise<CommandReply<"evaluate">> {
     return this.command("evaluate");
   }
 
-  /** Changes live-tunable fields from the step after the one under way; see {@linkcode Commands.tune}. */
+  /** Changes fields from the next step on: see {@linkcode Commands.tune}. */
   tune(changes: TunableChanges): Promise<Tuning> {
     return this.command("tune", changes);
   }

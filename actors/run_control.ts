@@ -21,113 +21,113 @@ export {
   type Tuning,
 } from "./run_commands.ts";
 
-/** What happened, told to all who listen. */
+/** An event of a run, for all of its listeners. */
 export type RunEvent =
   | { readonly kind: "status"; readonly data: RunStatus }
   /** A line of metrics.jsonl. */
   | { readonly kind: "metrics"; readonly data: Readonly<Record<string, unknown>> }
-  /** A step's answers are there to be read. */
+  /** The answers of a step are available. */
   | { readonly kind: "rollouts"; readonly data: { readonly step: number; readonly samples: number } }
   | { readonly kind: "checkpoint"; readonly data: { readonly step: number } }
   | { readonly kind: "tuned"; readonly data: Tuning }
-  /** Words for people. */
+  /** A message for people. */
   | { readonly kind: "note"; readonly data: { readonly text: string } };
 
-/** A question to the policy as it is. */
+/** A question to the current policy. */
 export interface ChatRequest {
-  /** Pictures as bytes or data URLs: never as paths. */
+  /** The conversation. Pictures are bytes or data URLs, never paths. */
   readonly messages: readonly Message[];
-  /** Answers. */
+  /** The number of answers. */
   readonly n: number;
-  /** 0: greedy. */
+  /** The sampling temperature. 0 always takes the likeliest token. */
   readonly temperature: number;
-  /** Keeps the likeliest tokens up to this probability; 1: all. */
+  /** Samples only from the likeliest tokens up to this total probability. 1 keeps all. */
   readonly topP: number;
-  /** Longest answer, in tokens. */
+  /** The maximum length of an answer, in tokens. */
   readonly maxTokens: number;
-  /** Texts that end an answer; they are no part of it. */
+  /** Texts that end an answer. They are not part of it. */
   readonly stop: readonly string[];
-  /** Of the draws: equal questions with equal seeds get equal answers from equal weights. */
+  /** The seed of sampling. Equal questions with equal seeds get equal answers from equal weights. */
   readonly seed: number;
-  /** Whether connectivity, anchors and clusters are worked out. */
+  /** Whether to compute connectivity, anchors and clusters. */
   readonly connectivity: boolean;
 }
 
-/** Text of an answer as it comes. */
+/** A piece of an answer's text. */
 export interface ChatPiece {
-  /** Which answer. */
+  /** The index of the answer. */
   readonly sample: number;
-  /** Characters that are certain; may be "". */
+  /** Characters that cannot change any more; may be "". */
   readonly text: string;
-  /** The tokens that came since the last piece. */
+  /** The tokens since the last piece. */
   readonly tokens: readonly ChatToken[];
 }
 
 /** A token of an answer. */
 export interface ChatToken {
-  /** The token alone, decoded; "\ufffd" for part of a character. */
+  /** The token's own text; "\ufffd" for part of a character. */
   readonly text: string;
-  /** Natural logarithm of its probability. */
+  /** The natural logarithm of its probability. */
   readonly logprob: number;
 }
 
-/** A rectangle of a picture, in its pixels as the model saw it, as a share of width and height in [0, 1]. */
+/** A rectangle of a picture, as fractions of its width and height in [0, 1]. */
 export interface ChatRegion {
-  /** Which picture of the conversation. */
+  /** The index of the picture in the conversation. */
   readonly visual: number;
   /** Its left edge. */
   readonly left: number;
   /** Its upper edge. */
   readonly top: number;
-  /** From left to right. */
+  /** The distance from left to right. */
   readonly width: number;
-  /** From top to bottom. */
+  /** The distance from top to bottom. */
   readonly height: number;
 }
 
-/** What the tokens of an answer looked at. */
+/** Where the tokens of an answer attend. */
 export interface ChatConnectivity {
-  /** By token, [0, 1]. */
+  /** The connectivity of each token, in [0, 1]. */
   readonly values: readonly number[];
-  /** By token: whether it is an anchor. */
+  /** Whether each token is an anchor. */
   readonly anchors: readonly boolean[];
-  /** By token: its cluster. None where AT-RL makes none. */
+  /** The cluster of each token; empty if AT-RL makes no clusters. */
   readonly clusters: readonly number[];
-  /** By token: what AT-RL would multiply its advantage with. */
+  /** The factor that AT-RL would apply to each token's advantage. */
   readonly weights: readonly number[];
-  /** [tokens][regions]. */
+  /** The distribution of attention: [tokens][regions]. */
   readonly profiles: readonly (readonly number[])[];
-  /** What the regions are. */
+  /** The rectangles of the regions. */
   readonly regions: readonly ChatRegion[];
 }
 
-/** A whole answer. */
+/** A complete answer. */
 export interface ChatAnswer {
-  /** Without special tokens, and without the text that stopped it. */
+  /** The text, without special tokens and without the stop text. */
   readonly text: string;
-  /** Those of the text. */
+  /** The tokens of the text. */
   readonly tokens: readonly ChatToken[];
-  /** Why it ended: the model or a stop text; the longest length; given up. */
+  /** Why it ended: "stop" by the model or a stop text, "length" at the maximum length, "aborted" when it was cancelled. */
   readonly finish: "stop" | "length" | "aborted";
-  /** Where it was asked for, and the question has a picture. */
+  /** Where the tokens attend, if it was requested and the question has a picture. */
   readonly connectivity?: ChatConnectivity;
 }
 
-/** Answers to a question. */
+/** The answers to a question. */
 export interface ChatReply {
-  /** The step after whose update the policy answered. */
+  /** The step whose update made the weights that answered. */
   readonly step: number;
-  /** Tokens of the question. */
+  /** The number of tokens of the question. */
   readonly promptTokens: number;
-  /** One for each of `n`. */
+  /** One answer for each of `n`. */
   readonly answers: readonly ChatAnswer[];
 }
 
-/** A checkpoint that is there. */
+/** An existing checkpoint. */
 export interface CheckpointInfo {
   /** The step after which it was written. */
   readonly step: number;
-  /** Of its evaluation. */
+  /** The score of its evaluation; null if there was none. */
   readonly score: number | null;
   /** Whether its score is the highest. */
   readonly best: boolean;
@@ -135,42 +135,43 @@ export interface CheckpointInfo {
   readonly path: string;
 }
 
-/** Answers of one step, as rollouts.jsonl has them. */
+/** The answers of one step, as lines of rollouts.jsonl. */
 export interface StepRollouts {
-  /** Null where there are none yet. */
+  /** The step; null if there are no answers yet. */
   readonly step: number | null;
-  /** Steps whose answers are there, rising. */
+  /** The steps whose answers are available, in ascending order. */
   readonly steps: readonly number[];
   /** Lines of rollouts.jsonl. */
   readonly samples: readonly Readonly<Record<string, unknown>>[];
 }
 
 /**
- * A run, to be watched and steered. What it is asked in a state that does not allow it is refused with a KedgeError `State`, whose details have the `state`; asked
- * twice for the same, it does it once and answers twice.
+ * A run that can be watched and steered. A request that the state does not allow is refused with a KedgeError `State`, whose details have
+ * the `state`. A repeated request has the same effect as one request.
  */
 export interface RunControl extends Commands {
-  /** As it is in use: live-tuned fields have their new values. */
+  /** Returns the configuration in use, including changes during the run. */
   config(): Config;
-  /** Fields that were tuned, by path, with their values now. */
+  /** Returns the fields that were changed during the run, by path, with their current values. */
   tuned(): Readonly<Record<string, unknown>>;
-  /** How it stands. */
+  /** Returns the status. */
   status(): Promise<RunStatus>;
-  /** Starts it, or goes on from its last checkpoint; returns when it is under way. */
+  /** Starts the run, or resumes it from its last checkpoint. Returns when it is active. */
   start(): Promise<RunStatus>;
   /**
-   * Asks the policy between two of its steps.
+   * Asks the policy a question, which it answers between two steps.
    *
-   * @param options `signal` gives the answer up. `onPiece` is told as it comes.
-   * @throws {KedgeError} `State` where no policy is loaded, `BadData` for a picture that cannot be read, `OutOfMemory`; {RangeError} for what is too long.
+   * @param options `signal` cancels the answer. `onPiece` receives its pieces.
+   * @throws {KedgeError} `State` if no policy is loaded, `BadData` for a picture that cannot be read, `OutOfMemory`; {RangeError} for a
+   * question that is too long.
    */
   chat(request: ChatRequest, options?: { signal?: AbortSignal; onPiece?: (piece: ChatPiece) => void }): Promise<ChatReply>;
-  /** Lines of metrics.jsonl of steps above `since`; -1 for all. At most `limit` of them, the newest. */
+  /** Returns lines of metrics.jsonl for steps above `since` (-1: all steps): the newest, at most `limit`. */
   metrics(query: { since: number; limit: number }): Promise<readonly Readonly<Record<string, unknown>>[]>;
-  /** The answers of a step; of the last one where none is named. */
+  /** Returns the answers of a step, by default of the last one. */
   rollouts(step?: number): Promise<StepRollouts>;
-  /** Those that are there, by rising step. */
+  /** Returns the existing checkpoints, in ascending order of steps. */
   checkpoints(): Promise<readonly CheckpointInfo[]>;
-  /** Tells what happens from now on. @returns Ends it. */
+  /** Calls the listener for every event from now on. @returns A function that stops this. */
   listen(listener: (event: RunEvent) => void): () => void;
 }

@@ -44,7 +44,8 @@ export class RunController extends WatchedRun implements AsyncDisposable {
   /**
    * Makes a run that waits for its start.
    *
-   * @param source As of `TrainingRun.open`, whose options these are. A file is read here, once; `resume` is of the first start.
+   * @param source The configuration, as for `TrainingRun.open`, whose options these are. A file is read once, here. `resume` applies to the
+   * first start.
    * @throws {RangeError} for an invalid configuration.
    */
   constructor(source: ConfigSource | LoadedConfig, { resume = true, ...options }: TrainingRunOptions = {}) {

@@ -8,11 +8,11 @@ const events = createRoute({
   method: "get",
   path: "/v1/events",
   operationId: "events",
-  summary: "What happens, as it happens",
+  summary: "Events as they happen",
   description:
     "Server-sent events: `status`, `metrics`, `rollouts`, `checkpoint`, `tuned`, `note`, each with JSON as its data. The first is a `status`. " +
-    "`Last-Event-ID` goes on after that event; where it is too long ago, or of another process, there is a `reset`: fetch everything anew. " +
-    "A client that reads too slowly is cut off, and can come back; so is the oldest of an address that has too many. A comment comes every 15 s.",
+    "`Last-Event-ID` continues after that event. If it is too old, or from another process, a `reset` follows: fetch everything again. " +
+    "A client that reads too slowly is disconnected, and can reconnect. So is the oldest client of an address that has too many. A comment comes every 15 s.",
   tags: ["Events"],
   request: {
     headers: z.object({
@@ -39,8 +39,8 @@ const models = createRoute({
   method: "get",
   path: "/v1/models",
   operationId: "models",
-  summary: "The model that can be asked",
-  description: "OpenAI's list, with one model: the policy as it is.",
+  summary: "The available model",
+  description: "OpenAI's list, with one model: the current policy.",
   tags: ["Chat"],
   responses: { 200: json(modelsSchema, "The list."), ...refusals() },
 });
@@ -49,7 +49,7 @@ const models = createRoute({
 export function addEvents(app: App, context: RouteContext): void {
   const { control, events: log, exposition } = context, created = Math.floor(Date.now() / 1000);
   app.openapi(events, async (c) => {
-    const full = () => new ApiError(503, "Cannot send events: too many clients are there", { headers: { "retry-after": "5" } });
+    const full = () => new ApiError(503, "Cannot send events: too many clients are connected", { headers: { "retry-after": "5" } });
     if (log.isFull) throw full();
     const headers = { "content-type": "text/event-stream; charset=utf-8", "x-accel-buffering": "no" };
     if (c.req.method === "HEAD") return c.body(null, 200, headers);

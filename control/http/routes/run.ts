@@ -21,10 +21,10 @@ const status = createRoute({
 const START: CommandWords = {
   summary: "Start the run",
   description:
-    "Starts the run, or resumes it from its last checkpoint. It answers when the run is under way. A second request changes nothing.",
+    "Starts the run, or resumes it from its last checkpoint. It answers when the run is active. A second request changes nothing.",
 };
 
-/** Adds the run's status, and a route for each command that takes no argument. */
+/** Adds the route for the run's status, and a route for each command without an argument. */
 export function addRun(app: App, { control }: RouteContext): void {
   app.openapi(status, async (c) => c.json(statusOf(await control.status()), 200));
   const post = (name: string, { summary, description }: CommandWords, run: () => Promise<unknown>) => {
