@@ -218,6 +218,10 @@ export type DetectorMessage =
       readonly profile?: TensorHandle;
       readonly regions: number;
       readonly responses: number;
+      /** For a credit module of the user's. */
+      readonly logprobs?: TensorHandle;
+      /** As above. */
+      readonly entropies?: TensorHandle;
     }[];
     readonly options: Partial<AtrlOptions>;
     readonly keys: readonly { readonly prompt: number; readonly sample: number }[];

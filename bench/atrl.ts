@@ -22,7 +22,7 @@ import { detectAtrl } from "../rl/atrl/detect.ts";
 import { TokenGraph } from "../rl/atrl/graph.ts";
 import { ATRL_DEFAULTS } from "../rl/atrl/options.ts";
 import { partitionKway } from "../rl/atrl/partition.ts";
-import { Responses } from "../rl/atrl/responses.ts";
+import { Responses } from "../rl/credit/responses.ts";
 import { tokenWeights } from "../rl/atrl/weights.ts";
 import { Random } from "../tensor/random.ts";
 import { Tensor } from "../tensor/tensor.ts";

@@ -19,7 +19,7 @@ import { openMetis } from "../ffi/metis.ts";
 import { TokenGraph } from "../rl/atrl/graph.ts";
 import { ATRL_DEFAULTS } from "../rl/atrl/options.ts";
 import { clusterBound, clusterCount, edgeCut, metisClusters, partitionKway } from "../rl/atrl/partition.ts";
-import { Responses } from "../rl/atrl/responses.ts";
+import { Responses } from "../rl/credit/responses.ts";
 import { Random } from "../tensor/random.ts";
 import { Tensor } from "../tensor/tensor.ts";
 import { gaze } from "../tests/rl/gaze.ts";

@@ -41,13 +41,14 @@ export {
   importanceWeights,
 } from "./losses/correction.ts";
 export { PolicyMetrics, type PolicyReport } from "./losses/metrics.ts";
-export { POLICY_LOSS_DEFAULTS, type PolicyBatch, type PolicyLoss, policyLoss, type PolicyLossOptions } from "./losses/policy_loss.ts";
+export { type LossBounds, lossBounds, POLICY_LOSS_DEFAULTS, type PolicyBatch, type PolicyLoss, policyLoss, type PolicyLossOptions } from "./losses/policy_loss.ts";
 export { Coefficient, type CoefficientConfig } from "./divergences/coefficient.ts";
 export {
   type Divergence,
   divergence,
   DIVERGENCE_DEFAULTS,
   type DivergenceBatch,
+  divergenceClamp,
   type DivergenceKind,
   DivergenceMetrics,
   divergenceValues,
@@ -65,7 +66,7 @@ export {
 
 // Credit: which tokens earned a response's advantage.
 export { ATRL_DEFAULTS, ATRL_MODES, type AtrlMode, type AtrlOptions, atrlOptions, type PartitionMethod } from "./atrl/options.ts";
-export { Responses } from "./atrl/responses.ts";
+export { Responses } from "./credit/responses.ts";
 export { type HostGraph, TokenGraph } from "./atrl/graph.ts";
 export {
   clusterBound,
@@ -77,9 +78,27 @@ export {
   partitionMetis,
   partitionNone,
 } from "./atrl/partition.ts";
-export { type ResponseKey, tokenWeights, weightedAdvantage, type WeightInputs } from "./atrl/weights.ts";
+export { type ResponseKey, tokenWeights, type WeightInputs } from "./atrl/weights.ts";
+export { weightedAdvantage } from "./credit/advantage.ts";
 export { AtrlCredit, type AtrlInputs, detectAtrl, type StepNumbers } from "./atrl/detect.ts";
 export { atrlReport, bimodality, type ReportInputs } from "./atrl/report.ts";
 export { checkCredit, CREDIT_METHODS, type CreditMethod, type TokenCredit } from "./credit/credit.ts";
-export { type BlackeningOptions, patchBlackening, sensitivity, trajectoryWeights, vppoCredit, type VppoOptions } from "./credit/vppo.ts";
+export { type BlackeningOptions, patchBlackening } from "./credit/blacken.ts";
+export { sensitivity, trajectoryWeights, vppoCredit, type VppoOptions } from "./credit/vppo.ts";
 export { uniformCredit, WeightCredit } from "./credit/weight_credit.ts";
+
+// The definitions, in plain TypeScript, and users' modules that take their place.
+export {
+  anchors,
+  clustersByDensity,
+  type DenseCluster,
+  densestPrefix,
+  plainWeights,
+  type WeightInput,
+  type WeightOptions,
+} from "./credit/plain_weights.ts";
+export { type LossInput, type LossOutput, plainPolicyLoss } from "./losses/plain_loss.ts";
+export { type DivergenceEstimate, plainDivergence, plainFullKl } from "./divergences/plain_divergence.ts";
+export { type CreditFunction, type CreditInput, type CreditModule, moduleWeights } from "./credit/credit_module.ts";
+export { type LossFunction, type LossModule, modulePolicyLoss } from "./losses/loss_module.ts";
+export type { ModuleUse, UserFunction } from "./user_module.ts";

@@ -19,13 +19,13 @@ export interface DynamicSampling {
 /** The defaults of {@linkcode DynamicSampling}. */
 export const DYNAMIC_SAMPLING_DEFAULTS = { filterLow: 0.01, filterHigh: 0.99, maxTries: 20 } as const;
 
-/** What became of a group. */
+/** Whether a group was kept, or why not. */
 export type GroupFate = "kept" | "allWrong" | "allRight" | "notGraded";
 
-/** How many groups met which fate. */
+/** The number of groups by fate. */
 export type GroupCounts = Readonly<Record<GroupFate, number>>;
 
-/** What a checkpoint keeps; plain data where the groups are. */
+/** The state that a checkpoint keeps. It is plain data where the groups are. */
 export interface DynamicSamplerState<Group> {
   /** Groups that were not needed yet. */
   surplus: readonly Group[];
@@ -38,7 +38,7 @@ export interface DynamicSamplerState<Group> {
 const NONE: GroupCounts = { kept: 0, allWrong: 0, allRight: 0, notGraded: 0 };
 
 /**
- * Collects the groups of a step. Fill it (`add`) while it `needs` some, then `take` them; what is over stays for the next step, before anything new.
+ * Collects the groups of a step. Fill it (`add`) while it `needs` some, then `take` them; surplus groups are the first of the next step.
  *
  * @example
  * ```ts
@@ -88,13 +88,13 @@ export class DynamicSampler<Group> {
     return Math.max(0, this.#size - this.#groups.length);
   }
 
-  /** What a checkpoint keeps. */
+  /** The state that a checkpoint keeps. */
   get state(): DynamicSamplerState<Group> {
     return { surplus: [...this.#groups], tries: this.#tries, counts: { ...this.#counts } };
   }
 
   /**
-   * Takes the groups of one batch that are worth it, in order.
+   * Keeps the groups of one batch that pass the filter, in order.
    *
    * @param groups With the accuracy of each answer, in [0, 1]; NaN: not graded, which is not in the mean. It should be accuracy alone: a sum with a format
    * reward lets groups pass that teach nothing but format.
@@ -131,7 +131,7 @@ export class DynamicSampler<Group> {
   }
 
   /**
-   * The groups of the step, first come first, and what was seen for it; then starts on the next step with what is over.
+   * The groups of the step, first come first, and what was seen for it; then the next step starts with the surplus.
    *
    * @throws {RangeError} where groups are missing.
    */

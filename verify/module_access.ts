@@ -32,7 +32,7 @@ export interface AccessOptions {
 }
 
 /** Kedge's folder, whose code modules may import; undefined if Kedge was loaded from a host. */
-const KEDGE = import.meta.url.startsWith("file:") ? fileURLToPath(new URL("../..", import.meta.url)) : undefined;
+const KEDGE = import.meta.url.startsWith("file:") ? fileURLToPath(new URL("..", import.meta.url)) : undefined;
 
 /** Resolves links in a path where this process may read it; otherwise returns the path unchanged. */
 function real(path: string): string {

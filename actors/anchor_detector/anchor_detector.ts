@@ -1,19 +1,40 @@
 import { AtrlCredit, detectAtrl } from "../../rl/atrl/detect.ts";
-import { Responses } from "../../rl/atrl/responses.ts";
+import { Responses } from "../../rl/credit/responses.ts";
 import type { TokenCredit } from "../../rl/credit/credit.ts";
+import { type CreditFunction, type CreditInput, moduleWeights } from "../../rl/credit/credit_module.ts";
 import { sensitivity, vppoCredit } from "../../rl/credit/vppo.ts";
+import type { UserFunction } from "../../rl/user_module.ts";
+import type { TensorHandle } from "../../tensor/handle.ts";
 import { Tensor } from "../../tensor/tensor.ts";
+import { importUser, type UserModule } from "../config/user_modules.ts";
 import type { DetectorMessage, DetectorReplies } from "../messages.ts";
 import { type ActorMemory, hostTensor } from "../runtime/actor_memory.ts";
 import type { Behaviour, Start, Turn } from "../runtime/serve.ts";
 
+/** What an anchor detector is started with. */
+export interface DetectorOptions {
+  /** The module of `algorithm.credit`. */
+  readonly credit?: UserModule;
+}
+
+type DetectMessage = Extract<DetectorMessage, { type: "detect" }>;
+
 /** Finds the tokens that look at the picture, clusters them and weights them. Keeps the last step's findings until they are reported. */
 export class AnchorDetector implements Behaviour<DetectorMessage> {
   readonly #memory: ActorMemory;
+  /** The user's, whose weights go in the place of AT-RL's. */
+  readonly #user: UserFunction<CreditFunction> | undefined;
   #last: { responses: Responses; credit: AtrlCredit | TokenCredit; stack: DisposableStack; packSeconds: number } | undefined;
 
-  constructor({ memory }: Start<unknown>) {
+  private constructor({ memory }: Start<unknown>, user: UserFunction<CreditFunction> | undefined) {
     this.#memory = memory;
+    this.#user = user;
+  }
+
+  /** Starts one, and imports the user's module where one is named. */
+  static async open(start: Start<DetectorOptions>): Promise<AnchorDetector> {
+    const { credit } = start.options;
+    return new AnchorDetector(start, credit && await importUser<CreditFunction>(credit, "credit"));
   }
 
   handle(message: DetectorMessage, turn: Turn): DetectorReplies[DetectorMessage["type"]] {
@@ -27,7 +48,7 @@ export class AnchorDetector implements Behaviour<DetectorMessage> {
     }
   }
 
-  #detect(message: Extract<DetectorMessage, { type: "detect" }>, turn: Turn): DetectorReplies["detect"] {
+  #detect(message: DetectMessage, turn: Turn): DetectorReplies["detect"] {
     this.close();
     const start = performance.now(), { device } = this.#memory, { lengths, parts, options, keys } = message;
     using guard = new DisposableStack();
@@ -49,8 +70,13 @@ export class AnchorDetector implements Behaviour<DetectorMessage> {
     }
     using c = Tensor.from(device, connectivity);
     using p = Tensor.from(device, profile, { shape: [responses.tokens, width] });
-    const packSeconds = (performance.now() - start) / 1000;
+    let packSeconds = (performance.now() - start) / 1000;
     const credit = guard.use(detectAtrl(responses, { connectivity: c, profile: p, visual, keys }, options));
+    if (this.#user) {
+      const begin = performance.now(), cluster = credit.clusters!.cluster.toArray() as Int32Array;
+      credit.weights.write(moduleWeights(creditInputs(message, { responses, cluster, turn }), this.#user));
+      packSeconds += (performance.now() - begin) / 1000;
+    }
     const weights = credit.weights.copy();
     this.#last = { responses, credit, stack: guard.move(), packSeconds };
     return { weights: turn.move(weights) };
@@ -90,4 +116,30 @@ export class AnchorDetector implements Behaviour<DetectorMessage> {
     this.#last?.stack[Symbol.dispose]();
     this.#last = undefined;
   }
+}
+
+/** The numbers of each response, for a user's module. */
+function creditInputs(
+  { parts, keys }: DetectMessage,
+  { responses: { offsets }, cluster, turn }: { responses: Responses; cluster: Int32Array; turn: Turn },
+): CreditInput[] {
+  const read = (handle: TensorHandle | undefined) => handle ? turn.borrow(handle).toFloats() : new Float32Array();
+  let i = 0;
+  return parts.flatMap(({ connectivity, profile, logprobs, entropies, regions, responses: count }) => {
+    const group = { connectivity: read(connectivity), profile: read(profile), logprobs: read(logprobs), entropy: read(entropies) };
+    const begin = offsets[i]!;
+    return Array.from({ length: count }, (): CreditInput => {
+      const [from, to] = [offsets[i]! - begin, offsets[i + 1]! - begin], key = keys[i++]!;
+      return {
+        connectivity: group.connectivity.subarray(from, to),
+        profile: group.profile.subarray(from * regions, to * regions),
+        regions,
+        cluster: cluster.subarray(begin + from, begin + to),
+        visual: regions > 0,
+        key,
+        logprobs: group.logprobs.subarray(from, to),
+        entropy: group.entropy.subarray(from, to),
+      };
+    });
+  });
 }

@@ -1,5 +1,5 @@
 import type { DetectorMessage } from "../messages.ts";
 import { serveActor } from "../runtime/serve.ts";
-import { AnchorDetector } from "./anchor_detector.ts";
+import { AnchorDetector, type DetectorOptions } from "./anchor_detector.ts";
 
-serveActor<DetectorMessage, unknown>((start) => new AnchorDetector(start));
+serveActor<DetectorMessage, DetectorOptions>((start) => AnchorDetector.open(start));

@@ -9,7 +9,8 @@ import { CREDIT_METHODS } from "../../rl/credit/credit.ts";
 import { CORRECTION_DEFAULTS } from "../../rl/losses/correction.ts";
 import { POLICY_LOSS_DEFAULTS, type PolicyLoss } from "../../rl/losses/policy_loss.ts";
 import { DYNAMIC_SAMPLING_DEFAULTS } from "../../rl/sampling.ts";
-import type { AlgorithmInput, AlgorithmSection } from "./types.ts";
+import type { ModuleUse } from "../../rl/user_module.ts";
+import type { AlgorithmInput, AlgorithmSection, LossUse } from "./types.ts";
 
 const positiveInt = z.int().positive(),
   amount = z.number().nonnegative(),
@@ -52,8 +53,15 @@ const clips = (kind: "ppo" | "gspo" | "gspo_token") => {
     clipRatioDual: z.number().gt(1).nullable().default(clipRatioDual).describe("Bound of the ratio at negative advantages; null: none."),
   };
 };
+/** A path of a module that runs in the process that trains. Modules of other hosts are refused: they would have its permissions. */
+const modulePath = z.string().regex(
+  /^(?:\.{1,2}\/|\/|file:)/,
+  'expected a built-in one, or a module of your own: a path that begins with "./", "../" or "/", or a "file:" URL',
+);
+const moduleOptions = z.record(z.string(), z.unknown()).optional().describe("Handed to the module's function.");
+
 // A cast, since only checks.ts knows that a cap stands for both of cispo's bounds.
-const loss = z.discriminatedUnion("kind", [
+const builtInLoss = z.discriminatedUnion("kind", [
   z.strictObject({ kind: z.literal("ppo"), ...clips("ppo") }),
   z.strictObject({ kind: z.literal("gspo"), ...clips("gspo") }),
   z.strictObject({ kind: z.literal("gspo_token"), ...clips("gspo_token") }),
@@ -69,7 +77,17 @@ const loss = z.discriminatedUnion("kind", [
     tauNegative: positive.default(POLICY_LOSS_DEFAULTS.sapo.tauNegative).describe("Steepness at negative advantages."),
   }),
   z.strictObject({ kind: z.literal("reinforce") }),
-]) as unknown as z.ZodType<PolicyLoss, PolicyLoss>;
+  z.strictObject({ kind: z.literal("module"), use: modulePath.describe("Path of a module of your own."), options: moduleOptions }),
+]) as unknown as z.ZodType<PolicyLoss | LossUse, PolicyLoss | LossUse>;
+const loss = z.union([
+  modulePath.transform((use): PolicyLoss | LossUse => ({ kind: "module", use })).describe("A module of your own."),
+  builtInLoss,
+]);
+const credit = z.union([
+  z.enum(CREDIT_METHODS, { error: `expected ${CREDIT_METHODS.join(", ")}, or a module as "./credit.ts"` }),
+  modulePath.transform((use): ModuleUse => ({ use })).describe("A module of your own."),
+  z.strictObject({ use: modulePath.describe("Path of a module of your own."), options: moduleOptions }),
+]);
 
 const corrected = <K extends "truncate" | "mask">(kind: K) => {
   const { level, low, high } = CORRECTION_DEFAULTS[kind];
@@ -97,7 +115,7 @@ const coefficient = z.union([
 /** Of section `algorithm`. */
 export const algorithmSchema: z.ZodType<AlgorithmSection, AlgorithmInput | undefined> = z.strictObject({
   advEstimator: advEstimator.prefault({ kind: "grpo" }).describe("How rewards become advantages: a name, or {kind, ...options}."),
-  loss: loss.prefault({ kind: "ppo" }).describe("The policy loss and its bounds."),
+  loss: loss.prefault({ kind: "ppo" }).describe("The policy loss and its bounds, or a module of your own."),
   lossAvgMode: z.enum(["token", "seq", "seq_sum_norm"]).default("token").describe(
     "Mean over tokens, over responses of token means, or token sums by data.maxResponseLength.",
   ),
@@ -129,7 +147,9 @@ export const algorithmSchema: z.ZodType<AlgorithmSection, AlgorithmInput | undef
     factor: amount.default(1).describe("The punishment at the limit."),
   }).nullable().default(null).describe("Soft punishment near the length limit; null: none."),
   maskTruncated: z.boolean().default(false).describe("Whether answers that were cut off are left out of the loss."),
-  credit: z.enum(CREDIT_METHODS).default("atrl").describe("Which tokens earn the advantage: atrl (section atrl), vppo, or all alike."),
+  credit: credit.prefault("atrl").describe(
+    "Which tokens earn the advantage: atrl (section atrl), vppo, none (all alike), or what a module of your own says.",
+  ),
   vppo: z.strictObject({
     topFraction: z.number().gt(0).max(1).default(0.4).describe("Share of a response's tokens that learn."),
     scalingMin: z.number().gt(0).max(1).default(0.9).describe("Weight of the least perceptive response."),

@@ -8,12 +8,14 @@ import { type DivergenceTerm, needsReference } from "../../rl/divergences/term.t
 import type { PolicyLoss } from "../../rl/losses/policy_loss.ts";
 import { constantSchedule, cosineSchedule, linearSchedule, type Schedule } from "../../tensor/schedule.ts";
 import type { GraderPoolOptions } from "../../verify/pool/grader_pool.ts";
+import type { DetectorOptions } from "../anchor_detector/anchor_detector.ts";
 import type { CriticOptions } from "../critic/critic.ts";
 import type { EvaluatorOptions } from "../evaluator/evaluator.ts";
 import type { LoaderOptions } from "../loader/loader.ts";
 import type { LearnerOptions } from "../policy/learner.ts";
 import type { PolicyOptions } from "../policy/policy.ts";
 import type { Config } from "./types.ts";
+import { creditModule, lossModule } from "./user_modules.ts";
 
 /** Returns the divergence that a configuration asks for. It is undefined where there is none, or where its coefficient is 0. */
 export function divergenceOf({ algorithm: { kl } }: Config): DivergenceTerm | undefined {
@@ -31,11 +33,11 @@ export function scheduleOf(
 }
 
 /** Returns the options of the policy's updates. */
-function learnerOptions(config: Config): LearnerOptions {
-  const { algorithm, batch, optim, data, model, sft, seed } = config, term = divergenceOf(config);
+function learnerOptions(config: Config, base: string): LearnerOptions {
+  const { algorithm, batch, optim, data, model, sft, seed } = config, term = divergenceOf(config), module = lossModule(config, base);
   const { beta1, beta2, eps, weightDecay, maxGradNorm: maxNorm, moments } = optim;
   return {
-    loss: algorithm.loss as PolicyLoss,
+    loss: module ? { kind: "module", module } : algorithm.loss as PolicyLoss,
     aggregation: algorithm.lossAvgMode === "seq_sum_norm"
       ? { kind: "seq_sum_norm", length: data.maxResponseLength }
       : { kind: algorithm.lossAvgMode },
@@ -54,24 +56,31 @@ function learnerOptions(config: Config): LearnerOptions {
 /**
  * Returns the options of the policy.
  *
- * @param folders `model`: a checkpoint, or a new model. `files`: the folder of the tokenizer, template and image processor.
+ * @param from `model`: a checkpoint, or a new model. `files`: the folder of the tokenizer, template and image processor. `base`: what paths of modules are
+ *   relative to.
  */
-export function policyOptions(config: Config, { model, files }: { model: string; files: string }): PolicyOptions {
+export function policyOptions(config: Config, { model, files, base }: { model: string; files: string; base: string }): PolicyOptions {
   const { maxSequences, memoryBytes } = config.rollout;
   return {
     model,
     files,
     dtype: config.model.dtype,
     freezeVision: config.model.freezeVision,
-    learner: learnerOptions(config),
+    learner: learnerOptions(config, base),
     engine: { ...(maxSequences !== null && { maxSequences }), ...(memoryBytes !== null && { memoryBytes }) },
   };
 }
 
 /** Returns the options of the reference model: the policy's without an optimizer. */
-export function referenceOptions(config: Config, folders: { model: string; files: string }): PolicyOptions {
-  const { learner: _, ...frozen } = policyOptions(config, folders);
+export function referenceOptions(config: Config, from: { model: string; files: string; base: string }): PolicyOptions {
+  const { learner: _, ...frozen } = policyOptions(config, from);
   return frozen;
+}
+
+/** Returns the options of the anchor detector. `base`: what the path of a module is relative to. */
+export function detectorOptions(config: Config, base: string): DetectorOptions {
+  const credit = creditModule(config, base);
+  return credit ? { credit } : {};
 }
 
 function graderOptions({ grader: { timeLimit, workers, read, net, env } }: Config): GraderPoolOptions {

@@ -6,6 +6,7 @@ import type { CoefficientConfig } from "../../rl/divergences/coefficient.ts";
 import type { DivergenceKind } from "../../rl/divergences/divergence.ts";
 import type { Correction } from "../../rl/losses/correction.ts";
 import type { PolicyLoss } from "../../rl/losses/policy_loss.ts";
+import type { ModuleUse } from "../../rl/user_module.ts";
 import type { ParsedReward, RewardSpec } from "../../verify/registry.ts";
 import type { ConnectivityOptions } from "../../model/connectivity.ts";
 import type { PresetName } from "../../model/config/presets.ts";
@@ -117,12 +118,18 @@ export interface KlConfig {
   importance?: boolean | undefined;
 }
 
+/** `algorithm.loss` as a module of the user's own. */
+export interface LossUse extends ModuleUse {
+  /** Tells it from the built-in losses. */
+  kind: "module";
+}
+
 /** Section `algorithm`: from rewards to a loss. */
 export interface AlgorithmSection {
   /** How rewards become advantages: a name, or {kind, ...options}. */
   advEstimator: Estimator;
-  /** The policy loss and its bounds. */
-  loss: PolicyLoss;
+  /** The policy loss and its bounds, or a module of the user's own. */
+  loss: PolicyLoss | LossUse;
   /** Mean over tokens, over responses of token means, or token sums by data.maxResponseLength. */
   lossAvgMode: "token" | "seq" | "seq_sum_norm";
   /** Of the entropy bonus. */
@@ -141,8 +148,8 @@ export interface AlgorithmSection {
   overlong: { buffer: number; factor: number } | null;
   /** Whether answers that were cut off are left out of the loss. */
   maskTruncated: boolean;
-  /** Which tokens earn the advantage: atrl (section atrl), vppo, or all alike. */
-  credit: CreditMethod;
+  /** Which tokens earn the advantage: atrl (section atrl), vppo, none (all alike), or what a module of the user's own says. */
+  credit: CreditMethod | ModuleUse;
   /** Options of credit vppo. */
   vppo: { topFraction: number; scalingMin: number };
 }
@@ -330,9 +337,14 @@ export interface KlInput {
 
 /** Section `algorithm` as it may be written. */
 export interface AlgorithmInput
-  extends Partial<Omit<AlgorithmSection, "advEstimator" | "correction" | "kl" | "onlineFiltering" | "overlong" | "vppo">> {
+  extends
+    Partial<Omit<AlgorithmSection, "advEstimator" | "loss" | "correction" | "kl" | "onlineFiltering" | "overlong" | "credit" | "vppo">> {
   /** A name, or one with its options. */
   advEstimator?: Estimator["kind"] | Estimator;
+  /** A built-in loss, or a module by its path. */
+  loss?: PolicyLoss | LossUse | string;
+  /** A method's name, or a module by its path. */
+  credit?: CreditMethod | ModuleUse | (string & Record<never, never>);
   /** What is left out has its default; null: none. */
   correction?: Correction | null;
   /** Null: none. */

@@ -1,7 +1,7 @@
 import { estimateAdvantages, type Estimator } from "../../rl/advantages/estimator.ts";
 import type { RewardBatch } from "../../rl/advantages/batch.ts";
-import { Responses } from "../../rl/atrl/responses.ts";
-import { weightedAdvantage } from "../../rl/atrl/weights.ts";
+import { Responses } from "../../rl/credit/responses.ts";
+import { weightedAdvantage } from "../../rl/credit/advantage.ts";
 import { type Divergence, DivergenceMetrics, divergenceValues } from "../../rl/divergences/divergence.ts";
 import { divergenceRewards, type DivergenceTerm } from "../../rl/divergences/term.ts";
 import { GraderPool, type GraderPoolOptions } from "../../verify/pool/grader_pool.ts";

@@ -7,12 +7,15 @@ import type { VisionLanguageModel } from "../../model/model.ts";
 import { type Divergence, divergence, DivergenceMetrics } from "../../rl/divergences/divergence.ts";
 import { type Aggregation, aggregationWeights, batchSize, type TokenLayout } from "../../rl/losses/aggregation.ts";
 import { type Correction, CorrectionMetrics, importanceWeights } from "../../rl/losses/correction.ts";
+import { type LossFunction, modulePolicyLoss } from "../../rl/losses/loss_module.ts";
 import { PolicyMetrics } from "../../rl/losses/metrics.ts";
 import { type PolicyLoss, policyLoss } from "../../rl/losses/policy_loss.ts";
+import type { UserFunction } from "../../rl/user_module.ts";
 import { add, dot, scale } from "../../tensor/ops/mod.ts";
 import { AdamW, type AdamWOptions } from "../../tensor/optimizer.ts";
 import { Tape } from "../../tensor/tape.ts";
 import { Tensor } from "../../tensor/tensor.ts";
+import type { UserModule } from "../config/user_modules.ts";
 import { concatenated } from "../../tensor/packing.ts";
 import { microBatches } from "./micro_batches.ts";
 
@@ -28,7 +31,7 @@ export interface LearnerGroup {
 
 /** How an update is made; fixed for a run. */
 export interface LearnerOptions {
-  readonly loss: PolicyLoss;
+  readonly loss: PolicyLoss | { readonly kind: "module"; readonly module: UserModule };
   readonly aggregation: Aggregation;
   readonly oldLogprobs: "rollout" | "recompute";
   readonly correction: Correction | undefined;
@@ -79,7 +82,9 @@ export class Learner implements Disposable {
   #optimizer: AdamW;
   #fullKl = 0;
 
-  constructor(readonly model: VisionLanguageModel, readonly options: LearnerOptions) {
+  /** @param userLoss Of the module that the options name. */
+  constructor(readonly model: VisionLanguageModel, readonly options: LearnerOptions, readonly userLoss?: UserFunction<LossFunction>) {
+    if (options.loss.kind === "module" && !userLoss) throw new RangeError("Cannot train by a user's loss: its module was not imported");
     const { device } = model;
     this.#suppress = suppressionMask(model);
     this.#policyMetrics = new PolicyMetrics(device);
@@ -229,19 +234,18 @@ export class Learner implements Disposable {
     );
     using advantages = inputs.advantages.slice(token, end);
     const correction = recomputed && options.correction && { correction: factors };
-    let loss = policyLoss(logprob, { old, advantages, weights, offsets, ...correction }, {
-      loss: options.loss,
-      entropy,
-      entropyCoefficient: inputs.entropyCoefficient,
-      metrics: this.#policyMetrics,
-    });
+    const target = { old, advantages, weights, offsets, ...correction };
+    const bonus = { entropy, entropyCoefficient: inputs.entropyCoefficient, metrics: this.#policyMetrics };
+    let loss = options.loss.kind === "module"
+      ? modulePolicyLoss(logprob, target, this.userLoss!, bonus)
+      : policyLoss(logprob, target, { loss: options.loss, ...bonus });
     if (kl) {
       const mean = dot(kl, tape.constant(weights));
       this.#fullKl += mean.tensor.item();
       loss = add(loss, scale(mean, klCoefficient));
     } else if (options.divergence && options.divergence.kind !== "full" && reference && klCoefficient > 0) {
-      const target = { reference: up(reference.slice(token, end)), weights, old };
-      loss = add(loss, scale(divergence(logprob, target, { ...options.divergence, metrics: this.#divergenceMetrics }), klCoefficient));
+      const from = { reference: up(reference.slice(token, end)), weights, old };
+      loss = add(loss, scale(divergence(logprob, from, { ...options.divergence, metrics: this.#divergenceMetrics }), klCoefficient));
     }
     const value = loss.tensor.item();
     tape.backward(loss);

@@ -2,11 +2,14 @@ import type { Completion } from "../../model/engine/completion.ts";
 import { Engine } from "../../model/engine/engine.ts";
 import { Tokenizer } from "../../model/processor/tokenizer.ts";
 import { VisionLanguageModel } from "../../model/model.ts";
-import { patchBlackening } from "../../rl/credit/vppo.ts";
+import { patchBlackening } from "../../rl/credit/blacken.ts";
+import type { LossFunction } from "../../rl/losses/loss_module.ts";
+import type { UserFunction } from "../../rl/user_module.ts";
 import type { WeightType } from "../../model/folder/checkpoint.ts";
 import { SafetensorsFile } from "../../tensor/safetensors.ts";
 import { loadInto, tensorEntry } from "../../tensor/tensor_files.ts";
 import type { AdamWState } from "../../tensor/optimizer.ts";
+import { importUser } from "../config/user_modules.ts";
 import { Checkpoints } from "../run/checkpoints.ts";
 import type { GroupMessage, PolicyMessage, PolicyReplies, TokenPart } from "../messages.ts";
 import { answersMessage, heldPrompt, readGroup, readPrompt } from "../prompts.ts";
@@ -46,7 +49,8 @@ export class Policy implements Behaviour<PolicyMessage> {
   /** The step of the last update. */
   #updated: number | undefined;
 
-  constructor({ memory, options }: Start<PolicyOptions>) {
+  /** Loads the model. @param loss The user's, where the options name a module. */
+  constructor({ memory, options }: Start<PolicyOptions>, loss?: UserFunction<LossFunction>) {
     const { model, files, dtype, freezeVision, restore, engine = {} } = options;
     this.#memory = memory;
     this.#files = files;
@@ -59,8 +63,14 @@ export class Policy implements Behaviour<PolicyMessage> {
     let tokenizer: Tokenizer | undefined; // of stop texts: of those who talk to the policy
     const decode = (tokens: readonly number[]) => (tokenizer ??= Tokenizer.fromFolder(files)).decode(tokens);
     this.#engine = new Engine(this.#model, { ...engine, decode });
-    this.#learner = new Learner(this.#model, options.learner ?? FROZEN);
+    this.#learner = new Learner(this.#model, options.learner ?? FROZEN, loss);
     if (restore) this.#restore(restore);
+  }
+
+  /** Starts one, and imports the user's module of the loss where one is named. */
+  static async open(start: Start<PolicyOptions>): Promise<Policy> {
+    const loss = start.options.learner?.loss;
+    return new Policy(start, loss?.kind === "module" ? await importUser<LossFunction>(loss.module, "loss") : undefined);
   }
 
   #restore({ folder, optimizer, warm = false }: NonNullable<PolicyOptions["restore"]>): void {

@@ -13,7 +13,7 @@ export interface CreditInputs {
   readonly step: number;
 }
 
-/** Asks the anchor detector for every token's weight: by AT-RL, by VPPO, or 1 for all. @returns f32 [tokens] device, moved here. */
+/** Asks the anchor detector for every token's weight: by AT-RL, by VPPO, by the user's module, or 1 for all. @returns f32 [tokens] device, moved here. */
 export async function askCredit(
   memory: ActorMemory,
   { policy, detector }: Session,
@@ -21,6 +21,8 @@ export async function askCredit(
 ): Promise<{ weights: TensorHandle }> {
   const { config, indices, groups, step } = inputs, { algorithm } = config, lengths = groups.flatMap(({ answers }) => answers.lengths);
   if (algorithm.credit !== "vppo") {
+    const isModule = typeof algorithm.credit !== "string",
+      mode = isModule ? "soft" : algorithm.credit === "none" ? "off" : config.atrl.mode;
     return await detector.peer.request<"detect">((carrier) => ({
       type: "detect",
       lengths,
@@ -29,8 +31,9 @@ export async function askCredit(
         ...(answers.profile && { profile: carrier.lend(answers.profile) }),
         regions: answers.regions,
         responses: answers.lengths.length,
+        ...(isModule && { logprobs: carrier.lend(answers.logprobs), entropies: carrier.lend(answers.entropies) }),
       })),
-      options: { ...atrlOf(config), ...(algorithm.credit === "none" && { mode: "off" as const }) },
+      options: { ...atrlOf(config), mode }, // a module is given clusters, whatever the mode
       keys: groups.flatMap(({ answers }, i) => answers.lengths.map((_, sample) => ({ prompt: indices[i]!, sample }))),
     }));
   }

@@ -243,6 +243,7 @@ export class TrainingLoop implements Disposable {
       klCoefficient: this.#kl?.value ?? 0,
       ...this.#batches?.state() ?? { draws: 0, sampling: undefined },
       data: this.#data!,
+      modules: log.modules,
       origin: this.#origin,
     };
     const { path } = await this.#session!.policy.peer.request<"save">(() => ({

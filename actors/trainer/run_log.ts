@@ -1,4 +1,5 @@
 import type { Config } from "../config/schema.ts";
+import { moduleFields, type ModulePrints } from "../config/user_modules.ts";
 import type { TrainerEvent } from "../messages.ts";
 import { type Line, Lines } from "../run/lines.ts";
 import { TensorBoard } from "../run/tensorboard.ts";
@@ -7,6 +8,8 @@ import { TensorBoard } from "../run/tensorboard.ts";
 export class RunLog {
   /** Rows that could not be read. */
   readonly quarantine: Lines;
+  /** The users' modules that take part, which lines of steps name. */
+  modules: ModulePrints = {};
   /** Receives what happens. */
   readonly emit: (event: TrainerEvent) => void;
   readonly #metrics: Lines;
@@ -25,7 +28,7 @@ export class RunLog {
 
   /** Appends a line to metrics.jsonl, with the time. */
   metrics(line: Line): void {
-    const stamped = { ...line, time: new Date().toISOString() };
+    const stamped = { ...line, ...moduleFields(line, this.modules), time: new Date().toISOString() };
     this.#metrics.append(stamped);
     this.#board?.scalars(line.step, line);
     this.emit({ kind: "metrics", line: stamped });

@@ -1,6 +1,7 @@
 import { z } from "zod";
 import type { AdamWState } from "../../tensor/optimizer.ts";
 import type { Config } from "../config/schema.ts";
+import type { ModulePrints } from "../config/user_modules.ts";
 import type { Checkpoint, Checkpoints } from "../run/checkpoints.ts";
 import type { Collector } from "./collect.ts";
 import type { SavedData } from "./passes.ts";
@@ -15,6 +16,8 @@ export interface Saved extends SavedData, Record<string, unknown> {
   /** Of dynamic sampling. */
   readonly sampling: ReturnType<Collector["state"]> | undefined;
   readonly optimizer: AdamWState;
+  /** Users' modules as they were; checkpoints of earlier versions lack it. */
+  readonly modules?: ModulePrints;
   /** Steps of the warm start that are done, of a checkpoint within it. */
   readonly warm?: number;
 }
@@ -37,6 +40,7 @@ const schema = z.looseObject({
   sampling: z.looseObject({ surplus: z.array(group), tries: count, counts }).optional(),
   optimizer: z.object({ applied: count, skipped: count, skippedInRow: count, steps: counts }),
   warm: count.optional(),
+  modules: z.record(z.string(), z.string()).optional(),
   data: z.object({ train: files, val: files }).optional(),
   origin: z.object({ epoch: count, draws: count, step: count }).optional(),
 });

@@ -1,7 +1,15 @@
 import type { AdamWState } from "../../tensor/optimizer.ts";
 import type { DivergenceTerm } from "../../rl/divergences/term.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
-import { criticOptions, divergenceOf, evaluatorOptions, loaderOptions, policyOptions, referenceOptions } from "../config/for_actors.ts";
+import {
+  criticOptions,
+  detectorOptions,
+  divergenceOf,
+  evaluatorOptions,
+  loaderOptions,
+  policyOptions,
+  referenceOptions,
+} from "../config/for_actors.ts";
 import type { Config } from "../config/schema.ts";
 import type { LoaderEvent } from "../loader/loader.ts";
 import type {
@@ -29,7 +37,7 @@ export interface Beginning {
   readonly model: string;
   /** The folder of the tokenizer, template and image processor. */
   readonly files: string;
-  /** What paths of reward modules are relative to: a URL. */
+  /** What paths of users' modules are relative to: a URL. */
   readonly base: string;
   /** URLs of worker modules by actor's name, in place of the built-in ones. */
   readonly modules?: Readonly<Record<string, string>> | undefined;
@@ -139,11 +147,11 @@ async function startActors(
     spawn<PolicyMessage, PolicyReplies>(
       "policy",
       "policy",
-      { ...policyOptions(config, { model, files }), ...(restore && { restore }) } satisfies PolicyOptions,
+      { ...policyOptions(config, { model, files, base }), ...(restore && { restore }) } satisfies PolicyOptions,
       threads,
     ),
     spawn<CriticMessage, CriticReplies>("critic", "critic", criticOptions(config, base)),
-    spawn<DetectorMessage, DetectorReplies>("anchor_detector", "anchor_detector", {}),
+    spawn<DetectorMessage, DetectorReplies>("anchor_detector", "anchor_detector", detectorOptions(config, base)),
     spawn<EvaluatorMessage, EvaluatorReplies>("evaluator", "evaluator", evaluatorOptions(config, { files, base }), onCpu),
     spawn<LoaderMessage, LoaderReplies>("loader", "loader", loaderOptions(config, files), {
       ...onCpu,
@@ -157,7 +165,7 @@ async function startActors(
   const actor = await spawn<PolicyMessage, PolicyReplies>(
     "reference",
     "policy",
-    referenceOptions(config, { model: folder, files }),
+    referenceOptions(config, { model: folder, files, base }),
     threads,
   );
   const reference = { actor, term, matrix: term.kind === "full" ? await outputMatrix(memory, actor) : undefined };

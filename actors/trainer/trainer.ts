@@ -2,6 +2,7 @@
 import { KedgeError } from "../../ffi/errors.ts";
 import { divergenceOf } from "../config/for_actors.ts";
 import { checkResume } from "../config/resume.ts";
+import { moduleChanges, modulePrints } from "../config/user_modules.ts";
 import type { Config } from "../config/schema.ts";
 import type { TrainerMessage, TrainerReplies } from "../messages.ts";
 import { callCommand, type Commands, type RunState, type RunStatus } from "../run_commands.ts";
@@ -25,7 +26,7 @@ import { warmStart } from "./warm_start.ts";
 /** What a trainer is started with. */
 export interface TrainerOptions {
   readonly config: Config;
-  /** What paths of reward modules are relative to: a URL. */
+  /** What paths of users' modules are relative to: a URL. */
   readonly base: string;
   /** The run's directory. */
   readonly run: string;
@@ -176,6 +177,8 @@ export class Trainer implements Behaviour<TrainerMessage> {
     const checkpoint = resume ? newest([this.#checkpoints, this.#warm], (text) => this.#log.note(text)) : undefined;
     const saved = checkpoint?.state as Saved | undefined, warm = saved?.warm;
     if (saved) checkResume(saved.config, this.#config);
+    this.#log.modules = modulePrints(this.#config, this.#options.base);
+    for (const words of moduleChanges(saved?.modules ?? {}, this.#log.modules)) this.#log.note(words);
     const isLater = (line: Line) => warm !== undefined && !(line["sft_step"] as number <= warm);
     this.#log.discardAfter(saved?.step ?? -1, isLater);
     this.#loop.restore(checkpoint);

@@ -10,7 +10,7 @@ import type { Processor } from "../../model/processor/processor.ts";
 import { TokenStream } from "../../model/processor/tokenizer.ts";
 import type { VisionLanguageModel } from "../../model/model.ts";
 import { detectAtrl } from "../../rl/atrl/detect.ts";
-import { Responses } from "../../rl/atrl/responses.ts";
+import { Responses } from "../../rl/credit/responses.ts";
 import { Tensor } from "../../tensor/tensor.ts";
 
 /** A token of the answer. */

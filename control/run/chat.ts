@@ -15,7 +15,7 @@ import { MOST_PIXELS } from "../../model/processor/image_decode.ts";
 import type { Message } from "../../model/processor/messages.ts";
 import { Processor } from "../../model/processor/processor.ts";
 import { detectAtrl } from "../../rl/atrl/detect.ts";
-import { Responses } from "../../rl/atrl/responses.ts";
+import { Responses } from "../../rl/credit/responses.ts";
 import { Tensor } from "../../tensor/tensor.ts";
 import type { ChatAnswer, ChatConnectivity, ChatPiece, ChatReply, ChatRequest } from "../../actors/run_control.ts";
 import { AnswerText } from "./answer_text.ts";

@@ -1,40 +1,41 @@
 import type { Tensor } from "../../tensor/tensor.ts";
+import { weightedAdvantage } from "../credit/advantage.ts";
 import type { TokenCredit } from "../credit/credit.ts";
 import { TokenGraph } from "./graph.ts";
 import { type AtrlOptions, atrlOptions } from "./options.ts";
 import { type Clusters, partitionKway, partitionMetis, partitionNone } from "./partition.ts";
 import { atrlReport } from "./report.ts";
-import type { Responses } from "./responses.ts";
-import { type ResponseKey, tokenWeights, weightedAdvantage } from "./weights.ts";
+import type { Responses } from "../credit/responses.ts";
+import { type ResponseKey, tokenWeights } from "./weights.ts";
 
-/** What AT-RL looks at. */
+/** What AT-RL reads. */
 export interface AtrlInputs {
   /** f32[tokens], in [0, 1]: the share of a token's attention that falls on visual tokens. */
   connectivity: Tensor;
   /** f32[tokens, regions]: the same by region; clusters are made of it. May be absent where none are: in other modes than "soft", by method "none", of texts alone. */
   profile?: Tensor | undefined;
-  /** Of each response, whether its prompt has visual tokens. Those of a response whose prompt has none weigh 1. */
+  /** [responses]: whether the prompt has visual tokens. Without, the tokens of the response weigh 1. */
   visual: ArrayLike<boolean>;
-  /** Of each response, for mode "random". */
+  /** [responses]: names of the random draws, for mode "random". */
   keys?: readonly ResponseKey[] | undefined;
 }
 
-/** Numbers that only the rest of the step knows, for the report; see ReportInputs. */
+/** Numbers for the report that the rest of the step knows; see ReportInputs. */
 export interface StepNumbers {
-  /** f32[tokens]: as the loss sees them. */
+  /** f32[tokens]: the weighted advantages that the loss reads. */
   advantages?: Tensor | undefined;
   /** f32[tokens] */
   entropy?: Tensor | undefined;
   /** u8[tokens] */
   mask?: Tensor | undefined;
-  /** Spent on connectivity. */
+  /** The time spent on connectivity. */
   connectivitySeconds?: number | undefined;
-  /** Of the whole step. */
+  /** The time of the whole step. */
   stepSeconds?: number | undefined;
 }
 
 /**
- * What AT-RL found out about packed responses.
+ * The result of AT-RL for packed responses: weights, anchors and clusters.
  *
  * @example
  * ```ts
@@ -58,13 +59,13 @@ export class AtrlCredit implements TokenCredit {
   readonly weights: Tensor;
   /** u8[tokens]: bit 0, an anchor; bit 1, a token of a cluster in the densest prefix. */
   readonly flags: Tensor;
-  /** In mode "soft". */
+  /** The clusters, in mode "soft". */
   readonly clusters: Clusters | undefined;
   readonly #connectivity: Tensor;
   readonly #visual: ArrayLike<boolean>;
   #seconds: number;
 
-  /** For `detectAtrl`. */
+  /** Use `detectAtrl`. */
   constructor(readonly responses: Responses, readonly options: AtrlOptions, inputs: AtrlInputs) {
     const { connectivity, profile, visual, keys } = inputs, { offsets, count } = responses;
     const start = performance.now();
@@ -110,7 +111,7 @@ export class AtrlCredit implements TokenCredit {
     return out;
   }
 
-  /** The metrics of `atrlReport`. `timing_s/atrl` counts the host's time: on CUDA, that of the launches and of what waits for the device. */
+  /** The metrics of `atrlReport`. `timing_s/atrl` is the host's time: on CUDA, the time to launch kernels and to wait for the device. */
   report(step: StepNumbers = {}): Record<string, number> {
     const host = (tensor: Tensor | undefined) => tensor && Array.from(tensor.toArray(), Number);
     return atrlReport({

@@ -1,11 +1,11 @@
 import { Tensor } from "../../tensor/tensor.ts";
-import type { Responses } from "./responses.ts";
+import type { Responses } from "../credit/responses.ts";
 
 /** One response's graph on the host, its rows without gaps. */
 export interface HostGraph {
   /** [T + 1] */
   rows: Int32Array<ArrayBuffer>;
-  /** Counted from the response's first token. */
+  /** The other token of each edge, counted from the response's first token. */
   neighbour: Int32Array<ArrayBuffer>;
   /** Similarity * 2^20, rounded. */
   weight: Int32Array<ArrayBuffer>;
@@ -36,7 +36,7 @@ export class TokenGraph implements Disposable {
   readonly neighbour: Tensor;
   /** i32[capacity] */
   readonly weight: Tensor;
-  /** Edges that a response has at most. */
+  /** The largest possible number of edges of a response. */
   readonly maxEdges: number;
 
   /**

@@ -14,29 +14,29 @@ export interface AtrlOptions {
   mode: AtrlMode;
   /** How clusters are made. */
   method: PartitionMethod;
-  /** Edges that a token keeps, in [0, 32]. */
+  /** How many edges a token keeps, in [0, 32]. */
   neighbours: number;
-  /** Weight added between tokens that follow each other, in [0, 1000]. */
+  /** The weight that is added between neighbouring tokens, in [0, 1000]. */
   adjacency: number;
-  /** Tokens in a cluster, on average: an integer of 1 or more. */
+  /** The average number of tokens of a cluster: an integer of 1 or more. */
   clusterSize: number;
   /** A cluster holds at most (1 + imbalance) times its share, a multiple of 0.001 in [0, 1]. */
   imbalance: number;
-  /** Share of the tokens that are anchors, in per mille: an integer in [1, 1000]. */
+  /** The share of the tokens that are anchors, in per mille: an integer in [1, 1000]. */
   anchorFraction: number;
-  /** Weight of a cluster without connectivity, before it is normalised. */
+  /** The weight of a cluster without connectivity, before weights are normalised. */
   wMin: number;
-  /** Weight of a cluster that is all connectivity, before it is normalised. */
+  /** The weight of a cluster with the highest connectivity, before weights are normalised. */
   wMax: number;
-  /** Width of the step between the two, in units of the mean connectivity. */
+  /** The width of the step between wMin and wMax, in units of the mean connectivity. */
   temperature: number;
   /** "mean-one": a response's weights are divided by their mean, so that the update keeps its size. */
   normalise: "mean-one" | "none";
-  /** Of partitions and of mode "random": an integer in [0, 2^31). */
+  /** The seed of partitions and of mode "random": an integer in [0, 2^31). */
   seed: number;
 }
 
-/** What {@linkcode atrlOptions} fills in. */
+/** The defaults, which {@linkcode atrlOptions} fills in. */
 export const ATRL_DEFAULTS: Readonly<AtrlOptions> = {
   mode: "soft",
   method: "kway",

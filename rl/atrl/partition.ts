@@ -2,28 +2,28 @@ import { type Metis, openMetis } from "../../ffi/metis.ts";
 import { Tensor } from "../../tensor/tensor.ts";
 import type { HostGraph, TokenGraph } from "./graph.ts";
 import { type AtrlOptions, permille } from "./options.ts";
-import type { Responses } from "./responses.ts";
+import type { Responses } from "../credit/responses.ts";
 
 /** Clusters of packed responses. */
 export interface Clusters extends Disposable {
-  /** i32[tokens]: of each token, within its response, numbered by first token. */
+  /** i32[tokens]: the number of each token's cluster. A response's clusters are numbered from 0, by their first tokens. */
   readonly cluster: Tensor;
-  /** Of each response. */
+  /** One for each response. */
   readonly stats: readonly ClusterStats[];
 }
 
-/** What a partition of one response came to. */
+/** Figures of one response's partition. */
 export interface ClusterStats {
-  /** How many. */
+  /** The number of clusters. */
   clusters: number;
-  /** Sum of the integer weights between clusters; undefined where no graph was built. */
+  /** The sum of the integer weights between clusters; undefined where no graph was built. */
   cut: number | undefined;
-  /** Tokens of the largest cluster. */
+  /** The number of tokens of the largest cluster. */
   largest: number;
 }
 
 /**
- * clamp(round(T / clusterSize), 2, 64), halves up; one below 4 tokens.
+ * The number of clusters of a response of T tokens: clamp(round(T / clusterSize), 2, 64), halves rounded up; one where T < 4.
  *
  * @example
  * ```ts
@@ -39,7 +39,7 @@ export function clusterCount(tokens: number, clusterSize: number): number {
 }
 
 /**
- * Tokens that a cluster may hold: floor((1 + imbalance) * ceil(tokens / clusters)).
+ * The number of tokens that a cluster may hold: floor((1 + imbalance) * ceil(tokens / clusters)).
  *
  * @example
  * ```ts
@@ -62,7 +62,7 @@ class OwnedClusters implements Clusters {
 }
 
 /**
- * Partitions graphs with the kernel: every cluster within the bound, none empty.
+ * Partitions graphs with the kernel. Every cluster keeps the bound, and none is empty.
  *
  * @example
  * ```ts
@@ -99,7 +99,7 @@ export function partitionKway(graph: TokenGraph, options: Pick<AtrlOptions, "clu
 }
 
 /**
- * What a partition of a graph cuts.
+ * The sum of the weights of the edges that a partition of a graph cuts.
  *
  * @example
  * ```ts
@@ -119,7 +119,7 @@ export function edgeCut({ rows, neighbour, weight }: HostGraph, cluster: ArrayLi
   return twice / 2;
 }
 
-/** Clusters of one response with libmetis, numbered by first token; it may pass the bound and leave clusters empty. */
+/** Partitions one response's graph with libmetis, which may exceed the bound and leave clusters empty. Clusters are numbered by their first tokens. */
 export function metisClusters(
   metis: Metis,
   graph: HostGraph,
@@ -172,7 +172,7 @@ export function partitionMetis(graph: TokenGraph, options: Pick<AtrlOptions, "cl
 }
 
 /**
- * Every token its own cluster.
+ * Makes every token a cluster of its own.
  *
  * @example
  * ```ts

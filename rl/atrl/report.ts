@@ -1,28 +1,28 @@
 import type { ClusterStats } from "./partition.ts";
 
-/** Numbers of a step, on the host, that a report is made of; arrays are of packed responses, [tokens], unless they say otherwise. */
+/** Numbers of a step, on the host, that a report is made from. Arrays have one entry for each token of the packed responses, unless they say otherwise. */
 export interface ReportInputs {
-  /** [responses + 1]: where each begins, and the end. */
+  /** [responses + 1]: where each response begins, and where the last one ends. */
   offsets: ArrayLike<number>;
-  /** As of AtrlInputs. */
+  /** See AtrlInputs. */
   connectivity: ArrayLike<number>;
-  /** As of `tokenWeights`. */
+  /** See `tokenWeights`. */
   weights: ArrayLike<number>;
-  /** As of `tokenWeights`. */
+  /** See `tokenWeights`. */
   flags: ArrayLike<number>;
-  /** Of each response; default all. Responses without visual tokens are in no number. */
+  /** [responses]: whether the prompt has visual tokens; default all have. Responses without enter no number. */
   visual?: ArrayLike<boolean> | undefined;
-  /** Of each response, where clusters were made. */
+  /** [responses]: figures of the clusters, where clusters were made. */
   clusters?: readonly ClusterStats[] | undefined;
-  /** Tokens with 0 are in no number but those of clusters. */
+  /** Tokens with 0 enter no number but those of clusters. */
   mask?: ArrayLike<number> | undefined;
-  /** As the loss sees them: weighted. */
+  /** The weighted advantages that the loss reads. */
   advantages?: ArrayLike<number> | undefined;
-  /** Of the policy, in nats. */
+  /** The policy's entropy, in nats. */
   entropy?: ArrayLike<number> | undefined;
-  /** Time spent on connectivity, clusters, weights and advantages. */
+  /** The time spent on connectivity, clusters, weights and advantages. */
   seconds?: number | undefined;
-  /** Time of the whole step. */
+  /** The time of the whole step. */
   stepSeconds?: number | undefined;
 }
 
@@ -56,7 +56,7 @@ export function bimodality(values: ArrayLike<number>): number {
   return (skewness ** 2 + 1) / (kurtosis + 3 * (n - 1) ** 2 / ((n - 2) * (n - 3)));
 }
 
-/** A mean that is filled step by step. */
+/** A mean to which values are added one by one. */
 class Mean {
   sum = 0;
   count = 0;
@@ -66,20 +66,20 @@ class Mean {
     this.count++;
   }
 
-  /** NaN of nothing. */
+  /** The mean; NaN where nothing was added. */
   get value(): number {
     return this.sum / this.count;
   }
 }
 
 /**
- * What AT-RL says of a step, over all tokens of responses with visual tokens. A number that is not defined, such as a mean over no token, is left out.
+ * The metrics of AT-RL for a step, over all tokens of responses with visual tokens. A number that is not defined, such as a mean over no token, is left out.
  *
  * @returns `atrl/anchor_fraction`: share of tokens that are anchors; `atrl/connectivity_anchor`, `_rest`, `_ratio`: mean connectivity of anchors, of the others,
  *   and their ratio; `atrl/bimodality`: of the connectivity; `atrl/anchor_purity`: share of anchors among the tokens of the densest clusters;
  *   `atrl/advantage_share`: share of |advantage| on anchors; `atrl/weight_anchor`, `_rest`, `atrl/entropy_anchor`, `_rest`: means; of responses of at least four
  *   tokens, `atrl/clusters`: mean number; `atrl/edge_cut`: mean cut, in units of a similarity of 1; `atrl/imbalance`: the largest of largest cluster * clusters /
- *   tokens - 1; `timing_s/atrl`: what it took; `perf/atrl_overhead`: its share of the step.
+ *   tokens - 1; `timing_s/atrl`: the seconds it took; `perf/atrl_overhead`: its share of the step.
  *
  * @example
  * ```ts

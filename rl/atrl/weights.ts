@@ -1,29 +1,29 @@
 import { Tensor } from "../../tensor/tensor.ts";
 import { ATRL_MODES, type AtrlOptions } from "./options.ts";
-import type { Responses } from "./responses.ts";
+import type { Responses } from "../credit/responses.ts";
 
-/** What tells a response's random draws from another's. */
+/** Names the random draws of a response. */
 export interface ResponseKey {
   /** The prompt's id, below 2^53 or a bigint below 2^64. */
   prompt: number | bigint;
-  /** Which of the prompt's samples, below 2^32. */
+  /** The number of the sample among the prompt's samples, below 2^32. */
   sample: number;
 }
 
-/** What weights are made of. */
+/** What weights are computed from. */
 export interface WeightInputs {
   /** f32[tokens] */
   connectivity: Tensor;
   /** i32[tokens], for mode "soft". */
   cluster?: Tensor | undefined;
-  /** Of each response, whether its prompt has visual tokens; default all. Without, its weights are 1 in every mode. */
+  /** [responses]: whether the prompt has visual tokens; default all have. Without, the response's weights are 1 in every mode. */
   visual?: ArrayLike<boolean> | undefined;
-  /** Of each response, for mode "random". */
+  /** [responses]: names of the random draws, for mode "random". */
   keys?: readonly ResponseKey[] | undefined;
 }
 
 /**
- * Weights with mean 1 over each response, and what is an anchor (kedge.h, kedge_token_weights).
+ * The weights of tokens, and which tokens are anchors, by the kernel (kedge.h, kedge_token_weights). `rl/credit/plain_weights.ts` defines them: W(C_k).
  *
  * @returns `weights`: f32[tokens]; `flags`: u8[tokens], bit 0 for an anchor, bit 1 for a token of a cluster in the densest prefix.
  *
@@ -73,40 +73,4 @@ function keyWords(keys: readonly ResponseKey[]): Int32Array<ArrayBuffer> {
     }
     return [Number(id & 0xffffffffn) | 0, Number(id >> 32n) | 0, sample | 0];
   }));
-}
-
-/**
- * Weighted advantages, weight * A, and 0 outside the mask.
- *
- * @param responses The packing.
- * @param given `weights`: f32[tokens]; `advantage`: f32[count], or f32[tokens] with `perToken`; `mask`: u8[tokens], 0 for tokens that do not count.
- * @returns f32[tokens].
- *
- * @example
- * ```ts
- * import { Responses, weightedAdvantage } from "@kedge/kedge/rl";
- * import { openDevice, Tensor } from "@kedge/kedge/tensor";
- * import { assertEquals } from "@std/assert";
- *
- * using device = openDevice("cpu");
- * using responses = Responses.of(device, [2, 1]);
- * using weights = Tensor.from(device, [0.5, 1.5, 1]);
- * using advantage = Tensor.from(device, [2, -1]);
- * using advantages = weightedAdvantage(responses, { weights, advantage });
- * assertEquals([...advantages.toArray()], [1, 3, -1]);
- * ```
- */
-export function weightedAdvantage(
-  responses: Responses,
-  given: { weights: Tensor; advantage: Tensor; mask?: Tensor | undefined; perToken?: boolean },
-): Tensor {
-  const { weights, advantage, mask, perToken = false } = given, { device, tokens, count } = responses;
-  responses.check("weights", weights, { dtype: "f32" });
-  responses.check("advantages", advantage, { dtype: "f32", rows: perToken ? tokens : count });
-  if (mask) responses.check("the mask", mask, { dtype: "u8" });
-  using stack = new DisposableStack();
-  const out = stack.use(Tensor.empty(device, [tokens]));
-  device.ops.tokenAdvantage(out.address, weights.address, advantage.address, mask?.address ?? 0, ...responses.shape, perToken ? 1 : 0);
-  stack.move();
-  return out;
 }

@@ -1,13 +1,14 @@
 import type { Tensor } from "../../tensor/tensor.ts";
+import type { ModuleUse } from "../user_module.ts";
 
-/** Methods that say which tokens of a response earned its advantage. "none": all alike. */
+/** The built-in methods that say which tokens of a response earned its advantage. "none": all tokens alike. */
 export const CREDIT_METHODS = ["atrl", "vppo", "none"] as const;
 /** One of {@linkcode CREDIT_METHODS}. */
 export type CreditMethod = typeof CREDIT_METHODS[number];
 
-/** What a method came to for packed responses: a factor of the advantage for each token, whatever the method. */
+/** The result of a method for packed responses: a factor of the advantage for each token. */
 export interface TokenCredit extends Disposable {
-  /** Which method it is. */
+  /** The method. */
   readonly method: CreditMethod;
   /** f32[tokens] */
   readonly weights: Tensor;
@@ -19,7 +20,7 @@ export interface TokenCredit extends Disposable {
    * @returns f32[tokens].
    */
   advantages(advantage: Tensor, options?: { mask?: Tensor | undefined; perToken?: boolean }): Tensor;
-  /** Numbers of this step by metric name, such as "atrl/anchor_fraction". What is not defined is left out. */
+  /** The metrics of this step by name, such as "atrl/anchor_fraction". A metric that is not defined is left out. */
   report(): Record<string, number>;
 }
 
@@ -38,13 +39,14 @@ export interface TokenCredit extends Disposable {
  * assertThrows(() => checkCredit("atrl", "gspo"), RangeError, 'choose the loss "gspo_token"');
  * ```
  */
-export function checkCredit(method: CreditMethod, loss: string): void {
-  if (!CREDIT_METHODS.includes(method)) {
-    throw new RangeError(`Cannot assign credit by ${JSON.stringify(method)}: the methods are ${CREDIT_METHODS.join(", ")}`);
+export function checkCredit(method: CreditMethod | ModuleUse, loss: string): void {
+  const name = typeof method === "string" ? method : method.use;
+  if (typeof method === "string" && !CREDIT_METHODS.includes(method)) {
+    throw new RangeError(`Cannot assign credit by ${JSON.stringify(name)}: the methods are ${CREDIT_METHODS.join(", ")}`);
   }
-  if (method !== "none" && loss === "gspo") {
+  if (name !== "none" && loss === "gspo") {
     throw new RangeError(
-      `Cannot use credit "${method}" with the loss "gspo": one ratio for a whole response cancels weights of its tokens; choose the loss "gspo_token"`,
+      `Cannot use credit "${name}" with the loss "gspo": one ratio for a whole response cancels weights of its tokens; choose the loss "gspo_token"`,
     );
   }
 }

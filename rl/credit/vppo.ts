@@ -4,14 +4,13 @@
  *
  * @module
  */
-import { Random } from "../../tensor/random.ts";
-import type { Responses } from "../atrl/responses.ts";
+import type { Responses } from "./responses.ts";
 import type { TokenCredit } from "./credit.ts";
 import { WeightCredit } from "./weight_credit.ts";
 
-/** The choices of VPPO. */
+/** The options of VPPO. */
 export interface VppoOptions {
-  /** Share of a response's tokens that learn, in (0, 1]. Default 0.4. */
+  /** The share of a response's tokens that learn, in (0, 1]. Default 0.4. */
   topFraction?: number;
   /** The weight of the least perceptive response, in (0, 1]. Default 0.9. */
   scalingMin?: number;
@@ -130,56 +129,4 @@ export function trajectoryWeights(mean: readonly number[], options: { present: r
   const n = mean.map((s, i) => present[i] ? (s - low) / (high - low) : 0);
   const average = n.reduce((a, b) => a + b, 0) / known.length;
   return n.map((x, i) => present[i] ? scalingMin + x * (1 - scalingMin) / (average + 1e-8) : 1);
-}
-
-/** Options of {@linkcode patchBlackening}. */
-export interface BlackeningOptions {
-  /** [frames, height, width, 3] */
-  shape: readonly [number, number, number, number];
-  /** The same seed gives the same patches. */
-  seed: number;
-  /** Side of a patch in pixels; the last of a row or column may be smaller. Default 14. */
-  patch?: number;
-  /** That a patch turns black. Default 0.5. */
-  probability?: number;
-}
-
-/**
- * A copy of u8 pictures in which patches are black, each with a probability. Frames are drawn apart.
- *
- * @example
- * ```ts
- * import { patchBlackening } from "@kedge/kedge/rl";
- * import { assertEquals } from "@std/assert";
- *
- * const white = new Uint8Array(28 * 28 * 3).fill(255);
- * const spoilt = patchBlackening(white, { shape: [1, 28, 28, 3], seed: 1 });
- * const black = spoilt.filter((x) => x === 0).length;
- * assertEquals(black % (14 * 14 * 3), 0);
- * ```
- */
-export function patchBlackening(frames: Uint8Array<ArrayBuffer>, options: BlackeningOptions): Uint8Array<ArrayBuffer> {
-  const { shape: [count, height, width, channels], seed, patch = 14, probability = 0.5 } = options;
-  if (frames.length !== count * height * width * channels) {
-    throw new RangeError(
-      `Cannot blacken ${frames.length} bytes: the shape [${options.shape.join(", ")}] has ${count * height * width * channels}`,
-    );
-  }
-  if (!(Number.isInteger(patch) && patch >= 1 && probability >= 0 && probability <= 1)) {
-    throw new RangeError(`Cannot blacken patches of ${patch} pixels with probability ${probability}`);
-  }
-  const out = frames.slice(), random = new Random(seed);
-  for (let f = 0; f < count; f++) {
-    for (let y = 0; y < height; y += patch) {
-      for (let x = 0; x < width; x += patch) {
-        if (random.next() >= probability) continue;
-        const right = Math.min(width, x + patch);
-        for (let row = y; row < Math.min(height, y + patch); row++) {
-          const line = (f * height + row) * width;
-          out.fill(0, (line + x) * channels, (line + right) * channels);
-        }
-      }
-    }
-  }
-  return out;
 }

@@ -1,10 +1,10 @@
 import { Tensor } from "../../tensor/tensor.ts";
-import type { Responses } from "../atrl/responses.ts";
-import { weightedAdvantage } from "../atrl/weights.ts";
+import type { Responses } from "./responses.ts";
+import { weightedAdvantage } from "./advantage.ts";
 import type { TokenCredit } from "./credit.ts";
 
 /**
- * Every token alike: weights of 1.
+ * The credit that treats every token alike: weights of 1.
  *
  * @example
  * ```ts
@@ -24,7 +24,7 @@ export function uniformCredit(responses: Responses): TokenCredit {
 }
 
 /**
- * Credit whose weights were computed on the host.
+ * A credit whose weights were computed on the host.
  *
  * @example
  * ```ts
@@ -43,7 +43,7 @@ export class WeightCredit implements TokenCredit {
   readonly weights: Tensor;
   readonly #report: Record<string, number>;
 
-  /** Takes weights to the device. @param given `weights`: a factor of each token's advantage; `report`: what the method has to say. */
+  /** Takes weights to the device. @param given `weights`: a factor of each token's advantage; `report`: the method's metrics. */
   constructor(
     readonly method: TokenCredit["method"],
     readonly responses: Responses,

@@ -39,9 +39,9 @@ export type DivergenceKind =
   | "total_variation"
   | "alpha";
 
-/** A divergence. KL over the whole vocabulary is the op `linearKl`. */
+/** A divergence by its estimate at sampled tokens. KL over the whole vocabulary is the op `linearKl`. */
 export interface Divergence {
-  /** Which estimate. */
+  /** The estimate. */
   kind: DivergenceKind;
   /** Order of `alpha`: 1 is KL(policy, reference), 0 KL(reference, policy), 2 half of chi-square. Default 0.5. */
   alpha?: number;
@@ -68,6 +68,25 @@ const CODES: Readonly<Record<DivergenceKind, number>> = {
   "alpha": 10,
 };
 const WITHOUT_EXPONENTIAL: readonly DivergenceKind[] = ["k1", "abs", "k2", "k1+"];
+
+/**
+ * The bound of a divergence's value and slope, with the default of its kind; null: none.
+ *
+ * @throws {RangeError} unless it is above 0, or null.
+ *
+ * @example
+ * ```ts
+ * import { divergenceClamp } from "@kedge/kedge/rl";
+ * import { assertEquals } from "@std/assert";
+ *
+ * assertEquals([divergenceClamp({ kind: "k3" }), divergenceClamp({ kind: "k1" }), divergenceClamp({ kind: "k1", clamp: 5 })], [10, null, 5]);
+ * ```
+ */
+export function divergenceClamp({ kind, clamp }: Divergence): number | null {
+  const bound = clamp === undefined ? (WITHOUT_EXPONENTIAL.includes(kind) ? null : DIVERGENCE_DEFAULTS.clamp) : clamp;
+  if (bound !== null && !(bound > 0)) throw new RangeError(`Cannot clamp a divergence to ${bound}: it is above 0, or null`);
+  return bound;
+}
 
 /** What a divergence reads, n tokens. A token of weight 0 is masked: its other numbers are not read. */
 export interface DivergenceBatch {
@@ -101,18 +120,18 @@ export interface DivergenceBatch {
 export class DivergenceMetrics implements Disposable {
   readonly #sums: Tensor;
 
-  /** Sums of 0. */
+  /** Starts with sums of 0. */
   constructor(device: Device) {
     this.#sums = Tensor.zeros(device, [3], { dtype: "f64" });
   }
 
-  /** For the op: f64 [3], as kedge.h says. */
+  /** The address of the sums, for the op: f64 [3], see kedge.h. */
   get address(): Address {
     return this.#sums.address;
   }
 
   /**
-   * `loss`: as the loss is aggregated (EasyR1's actor/kl_loss); `mean` and `sum`: over the tokens. Then starts anew. Undefined where no token was counted.
+   * `loss`: as the loss is aggregated (EasyR1's actor/kl_loss); `mean` and `sum`: over the tokens. Sets the sums to 0. Undefined where no token was counted.
    *
    * @param updates Optimizer steps since the last read.
    */
@@ -217,8 +236,7 @@ function run({ loss, gradient, value, logprob, batch, options, metrics }: Call):
     }
   }
   const { kind, alpha = DIVERGENCE_DEFAULTS.alpha, importance = DIVERGENCE_DEFAULTS.importance } = options;
-  const clamp = options.clamp === undefined ? (WITHOUT_EXPONENTIAL.includes(kind) ? null : DIVERGENCE_DEFAULTS.clamp) : options.clamp;
-  if (clamp !== null && !(clamp > 0)) throw new RangeError(`Cannot clamp a divergence to ${clamp}: it is above 0, or null`);
+  const clamp = divergenceClamp(options);
   if (importance && !old) throw new RangeError("Cannot weight a divergence by policy / old: the old log-probs are missing");
   const outputs = [loss?.address ?? 0, gradient?.address ?? 0, value?.address ?? 0, metrics?.address ?? 0] as const;
   logprob.device.ops.divergence(

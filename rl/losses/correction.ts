@@ -12,7 +12,7 @@ import { describe, Tensor } from "../../tensor/tensor.ts";
  * `level`: w of each token; of the whole sequence, exp of the sum of its log-ratios; or of its mean log-ratio.
  */
 export interface Correction {
-  /** What becomes of a factor outside the bounds. */
+  /** What happens to a factor outside the bounds. */
   kind: "truncate" | "mask";
   /** Default "token". */
   level?: "token" | "sequence" | "sequence_mean";
@@ -35,7 +35,7 @@ const LEVELS = { token: 0, sequence: 1, "sequence_mean": 2 } as const;
 export interface CorrectionBatch {
   /** f32 [n]: under the policy that the loss calls old. */
   old: Tensor;
-  /** f32 [n]: as recorded while sampling. */
+  /** f32 [n]: recorded while sampling. */
   rollout: Tensor;
   /** f32 [n]: of `aggregationWeights`. */
   weights: Tensor;
@@ -43,11 +43,11 @@ export interface CorrectionBatch {
   offsets: Tensor;
 }
 
-/** How far rollout and training lie apart. */
+/** How far the log-probs of rollout and training differ. */
 export interface CorrectionReport {
   /** Mean |log old - log rollout|. */
   "actor/logprob_gap": number;
-  /** The largest. */
+  /** The largest |log old - log rollout|. */
   "actor/logprob_gap_max": number;
   /** Mean of log rollout - log old. */
   "actor/rollout_kl": number;
@@ -84,17 +84,17 @@ export interface CorrectionReport {
 export class CorrectionMetrics implements Disposable {
   readonly #sums: Tensor;
 
-  /** Sums of 0. */
+  /** Starts with sums of 0. */
   constructor(device: Device) {
     this.#sums = Tensor.zeros(device, [7], { dtype: "f64" });
   }
 
-  /** For the op: f64 [7], as kedge.h says. */
+  /** The address of the sums, for the op: f64 [7], see kedge.h. */
   get address(): Address {
     return this.#sums.address;
   }
 
-  /** The means, after all work before; then starts anew. Undefined where no token was counted. */
+  /** Waits for the work before, returns the means and sets the sums to 0. Undefined where no token was counted. */
   read(): CorrectionReport | undefined {
     const [n, sum, squares, outside, gap, largest, kl] = this.#sums.toArray() as unknown as [
       number,

@@ -2,25 +2,28 @@ import type { Address } from "../../ffi/address.ts";
 import type { Device } from "../../ffi/device.ts";
 import { Tensor } from "../../tensor/tensor.ts";
 
-/** What the policy loss tells of itself, under EasyR1's names where it has one. */
+/** The metrics of the policy loss, under EasyR1's names where it has one. */
 export interface PolicyReport {
   /** The policy loss, without bonus and divergence. */
   "actor/pg_loss": number;
-  /** Share of tokens where the clip acts (cispo: r above the bound). */
+  /** The share of tokens where the clip acts (cispo: r above the bound). */
   "actor/pg_clipfrac_higher": number;
-  /** Share of tokens where the dual clip acts (cispo: r below the bound). */
+  /** The share of tokens where the dual clip acts (cispo: r below the bound). */
   "actor/pg_clipfrac_lower": number;
-  /** Mean of log old - log policy. */
+  /** The mean of log old - log policy. */
   "actor/ppo_kl": number;
-  /** Mean of -log policy at the sampled tokens, as the loss is aggregated: a sampled stand-in of the entropy. */
+  /** The mean of -log policy at the sampled tokens, as the loss is aggregated: a sampled stand-in of the entropy. */
   "actor/entropy_loss": number;
-  /** Mean true entropy, in nats; only where entropies were given. */
+  /** The mean of the true entropy, in nats; only where entropies were given. */
   "actor/entropy"?: number;
-  /** Mean ratio. */
+  /** The mean ratio. */
   "actor/ratio_mean": number;
   /** The largest ratio. */
   "actor/ratio_max": number;
 }
+
+/** The slot of the sums that is a maximum. */
+const LARGEST_RATIO = 9;
 
 /**
  * Sums over the micro-batches of a step, on the device: read once, so that the device is waited for once.
@@ -40,23 +43,30 @@ export class PolicyMetrics implements Disposable {
   readonly #sums: Tensor;
   #entropy = false;
 
-  /** Sums of 0. */
+  /** Starts with sums of 0. */
   constructor(device: Device) {
     this.#sums = Tensor.zeros(device, [10], { dtype: "f64" });
   }
 
-  /** For the policy loss: f64 [10], as kedge.h says. */
+  /** The address of the sums, for the policy loss: f64 [10], see kedge.h. */
   get address(): Address {
     return this.#sums.address;
   }
 
-  /** For the policy loss: notes that entropies are among the sums. */
+  /** Notes that the policy loss adds entropies to the sums. */
   sawEntropy(): void {
     this.#entropy = true;
   }
 
+  /** Adds sums that were made on the host, in the order of kedge.h; `entropy`: whether entropies are among them. */
+  add(sums: Float64Array<ArrayBuffer>, entropy: boolean): void {
+    const now = this.#sums.toArray() as Float64Array<ArrayBuffer>;
+    this.#sums.write(now.map((sum, k) => k === LARGEST_RATIO ? Math.max(sum, sums[k]!) : sum + sums[k]!));
+    this.#entropy ||= entropy;
+  }
+
   /**
-   * The means, after all work before; then starts anew. Undefined where no token was counted.
+   * Waits for the work before, returns the means and sets the sums to 0. Undefined where no token was counted.
    *
    * @param updates Optimizer steps since the last read, each of which had weights of its own.
    */
@@ -74,7 +84,7 @@ export class PolicyMetrics implements Disposable {
       "actor/entropy_loss": s[5]! / updates,
       ...(entropy ? { "actor/entropy": s[6]! / tokens } : {}),
       "actor/ratio_mean": s[8]! / tokens,
-      "actor/ratio_max": s[9]!,
+      "actor/ratio_max": s[LARGEST_RATIO]!,
     };
   }
 

@@ -49,7 +49,7 @@ export interface PolicyBatch {
   correction?: Tensor;
 }
 
-/** The rest that a policy loss may take. */
+/** Further inputs of a policy loss. */
 export interface PolicyLossOptions {
   /** Which loss, with its bounds. */
   loss: PolicyLoss;
@@ -57,7 +57,7 @@ export interface PolicyLossOptions {
   entropy?: Value;
   /** The weighted sum of the entropies times this is taken off the loss. Default 0. */
   entropyCoefficient?: number;
-  /** What counts clipped tokens and the like. */
+  /** Receives the statistics of the tokens. */
   metrics?: PolicyMetrics;
 }
 
@@ -87,29 +87,47 @@ export interface PolicyLossOptions {
  * ```
  */
 export function policyLoss(logprob: Value, batch: PolicyBatch, options: PolicyLossOptions): Value {
-  const x = dense(logprob), entropy = options.entropy && dense(options.entropy);
-  const { device, size: n } = x;
+  const x = dense(logprob), entropy = options.entropy && dense(options.entropy), { device, size: n } = x;
   const { old, advantages, weights, offsets, correction } = batch;
-  const arrays = { logprob: x.tensor, old, advantages, weights, correction, entropy: entropy?.tensor };
-  for (const [name, tensor] of Object.entries(arrays)) {
-    if (tensor && (tensor.dtype !== "f32" || tensor.size !== n || !tensor.contiguous)) {
-      throw new RangeError(`Cannot take ${describe(tensor)} as ${name}: it needs f32[${n}]`);
-    }
-  }
-  if (offsets.dtype !== "i32" || offsets.size < 1) {
-    throw new RangeError(`Cannot take ${describe(offsets)} as offsets: it needs i32[sequences + 1]`);
-  }
-  const { low, high, dual, tauPositive, tauNegative } = bounds(options.loss), coefficient = options.entropyCoefficient ?? 0;
-  if (!Number.isFinite(coefficient)) throw new RangeError(`Cannot scale an entropy bonus by ${coefficient}`);
-  if (coefficient !== 0 && !entropy) throw new RangeError("Cannot give an entropy bonus: the entropies are missing");
+  const { low, high, dual, tauPositive, tauNegative, logRatioMax } = lossBounds(options.loss);
+  const coefficient = checkPolicyBatch(x, batch, { ...options, entropy });
   if (entropy) options.metrics?.sawEntropy();
   const loss = x.tape.empty([1], "f32");
   using gradient = Tensor.empty(device, [n]);
   device.ops.policyLoss(
     ...[loss.address, gradient.address, 0, options.metrics?.address ?? 0, x.tensor.address, old.address, advantages.address] as const,
     ...[weights.address, correction?.address ?? 0, entropy?.tensor.address ?? 0, offsets.address, n, offsets.size - 1] as const,
-    ...[CODES[options.loss.kind], low, high, dual, tauPositive, tauNegative, POLICY_LOSS_DEFAULTS.logRatioMax, coefficient] as const,
+    ...[CODES[options.loss.kind], low, high, dual, tauPositive, tauNegative, logRatioMax, coefficient] as const,
   );
+  return recordPolicyLoss(x, { loss, gradient, weights, entropy, coefficient });
+}
+
+/** Checks the shapes of a micro-batch. @returns The coefficient of the entropy bonus. @throws {RangeError} */
+export function checkPolicyBatch(
+  x: Value,
+  { old, advantages, weights, offsets, correction }: PolicyBatch,
+  { entropy, entropyCoefficient: coefficient = 0 }: { entropy?: Value | undefined; entropyCoefficient?: number | undefined },
+): number {
+  const arrays = { logprob: x.tensor, old, advantages, weights, correction, entropy: entropy?.tensor };
+  for (const [name, tensor] of Object.entries(arrays)) {
+    if (tensor && (tensor.dtype !== "f32" || tensor.size !== x.size || !tensor.contiguous)) {
+      throw new RangeError(`Cannot take ${describe(tensor)} as ${name}: it needs f32[${x.size}]`);
+    }
+  }
+  if (offsets.dtype !== "i32" || offsets.size < 1) {
+    throw new RangeError(`Cannot take ${describe(offsets)} as offsets: it needs i32[sequences + 1]`);
+  }
+  if (!Number.isFinite(coefficient)) throw new RangeError(`Cannot scale an entropy bonus by ${coefficient}`);
+  if (coefficient !== 0 && !entropy) throw new RangeError("Cannot give an entropy bonus: the entropies are missing");
+  return coefficient;
+}
+
+/** Puts a policy loss on the tape whose gradient is known: `gradient` by the log-probs, -coefficient * `weights` by the entropies. */
+export function recordPolicyLoss(
+  x: Value,
+  given: { loss: Tensor; gradient: Tensor; weights: Tensor; entropy: Value | undefined; coefficient: number },
+): Value {
+  const { loss, gradient, weights, entropy, coefficient } = given, { device, size: n } = x;
   const [out] = x.tape.record({
     name: "policyLoss",
     inputs: entropy ? [x, entropy] : [x],
@@ -127,9 +145,39 @@ export function policyLoss(logprob: Value, batch: PolicyBatch, options: PolicyLo
   return out!;
 }
 
-/** The kernel's numbers of a loss. @throws {RangeError} */
-function bounds(loss: PolicyLoss) {
-  const all = { low: 1, high: 1, dual: 0, tauPositive: 1, tauNegative: 1 };
+/** The numbers that a loss is computed with: its own, or their defaults. */
+export interface LossBounds {
+  /** Least ratio. */
+  readonly low: number;
+  /** Largest ratio. */
+  readonly high: number;
+  /** Bound of the ratio where the advantage is negative; 0: none. */
+  readonly dual: number;
+  /** Of `sapo`, at advantages of 0 or more. */
+  readonly tauPositive: number;
+  /** Of `sapo`, at negative advantages. */
+  readonly tauNegative: number;
+  /** Bound of |log r|. */
+  readonly logRatioMax: number;
+}
+
+/**
+ * The bounds of a loss, with the defaults of what is left out.
+ *
+ * @throws {RangeError} where they make no sense.
+ *
+ * @example
+ * ```ts
+ * import { lossBounds } from "@kedge/kedge/rl";
+ * import { assertEquals, assertThrows } from "@std/assert";
+ *
+ * const { low, high, dual } = lossBounds({ kind: "ppo" });
+ * assertEquals([low, high, dual], [0.8, 1.3, 3]);
+ * assertThrows(() => lossBounds({ kind: "ppo", clipRatioDual: 1 }), RangeError, "clipRatioDual 1");
+ * ```
+ */
+export function lossBounds(loss: PolicyLoss): LossBounds {
+  const all = { low: 1, high: 1, dual: 0, tauPositive: 1, tauNegative: 1, logRatioMax: POLICY_LOSS_DEFAULTS.logRatioMax };
   switch (loss.kind) {
     case "reinforce":
       return all;

@@ -13,7 +13,7 @@ import { Processor } from "../../model/processor/processor.ts";
 import { VisionLanguageModel } from "../../model/model.ts";
 import { estimateAdvantages } from "../../rl/advantages/estimator.ts";
 import { detectAtrl } from "../../rl/atrl/detect.ts";
-import { Responses } from "../../rl/atrl/responses.ts";
+import { Responses } from "../../rl/credit/responses.ts";
 import { aggregationWeights } from "../../rl/losses/aggregation.ts";
 import { policyLoss } from "../../rl/losses/policy_loss.ts";
 import { AdamW } from "../../tensor/optimizer.ts";

@@ -1,13 +1,13 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import { tokenWeights, type WeightOptions } from "../rl/atrl_reference.ts";
+import { ATRL_DEFAULTS, ATRL_MODES } from "../../rl/atrl/options.ts";
+import { anchors, clustersByDensity, densestPrefix, plainWeights, type WeightOptions } from "../../rl/credit/plain_weights.ts";
 import { assertDeterministic } from "./determinism.ts";
 import { type OpRun, opTest } from "./harness.ts";
 import { checksArrays, joinBytes } from "./matrix.ts";
 import { longest, offsetsOf } from "./responses_case.ts";
 
 const F32 = { dtypes: ["f32"] as const };
-const MODES = ["off", "soft", "hard", "low", "random"] as const;
-const DEFAULTS: WeightOptions = { mode: "soft", anchorPermille: 150, wMin: 0.2, wMax: 1, temperature: 0.1, normalise: true, seed: 7n };
+const DEFAULTS: WeightOptions = { ...ATRL_DEFAULTS, seed: 7 };
 
 interface Given {
   lengths: readonly number[];
@@ -42,8 +42,8 @@ function weights(run: OpRun, given: Given, o: WeightOptions, options: { flags?: 
   // deno-fmt-ignore
   run.device.ops.tokenWeights(
     weight, flags, run.input(given.connectivity).address, options.cluster === false ? 0 : run.integers(given.cluster),
-    given.visual ? run.integers(given.visual) : 0, run.integers(keys), run.integers(offsets), n, tokens, longest(offsets), MODES.indexOf(o.mode),
-    o.anchorPermille, o.wMin, o.wMax, o.temperature, o.normalise ? 1 : 0, Number(o.seed ?? 0n),
+    given.visual ? run.integers(given.visual) : 0, run.integers(keys), run.integers(offsets), n, tokens, longest(offsets), ATRL_MODES.indexOf(o.mode),
+    o.anchorFraction, o.wMin, o.wMax, o.temperature, o.normalise === "mean-one" ? 1 : 0, o.seed,
   );
   return { weight: run.read(weight, tokens), flags: flags ? run.read(flags, tokens, "u8") : new Float64Array(tokens), offsets };
 }
@@ -52,13 +52,15 @@ function check(run: OpRun, given: Given, o: WeightOptions, what: string): void {
   const { weight, flags, offsets } = weights(run, given, o);
   given.lengths.forEach((n, i) => {
     const [begin, end] = [offsets[i]!, offsets[i + 1]!];
-    const wanted = tokenWeights(given.connectivity.subarray(begin, end), given.cluster.subarray(begin, end), {
-      ...o,
-      visual: given.visual?.[i] !== 0,
-      key: key(i),
-    });
-    run.close(weight.subarray(begin, end), wanted.weight, { what: `${what}, ${o.mode}: response ${i} of ${n}`, scale: 1 });
-    const bits = Array.from({ length: n }, (_, t) => (wanted.anchor[t] ? 1 : 0) | (wanted.pure[t] ? 2 : 0));
+    const connectivity = given.connectivity.subarray(begin, end), cluster = given.cluster.subarray(begin, end);
+    const visual = given.visual?.[i] !== 0, wanted = plainWeights({ connectivity, cluster, visual, key: key(i) }, o);
+    const close = { what: `${what}, ${o.mode}: response ${i} of ${n}`, scale: 1 };
+    if (run.device.kind === "cpu") assertEquals(weight.subarray(begin, end), Float64Array.from(wanted, Math.fround), close.what);
+    else run.close(weight.subarray(begin, end), wanted, close);
+    const chosen = new Set(visual ? anchors(connectivity, o.anchorFraction) : []);
+    const densest = visual && n > 0 ? densestPrefix(clustersByDensity(connectivity, cluster), chosen.size) : [];
+    const inside = new Set(densest.flatMap(({ tokens }) => tokens));
+    const bits = Array.from({ length: n }, (_, t) => (chosen.has(t) ? 1 : 0) | (inside.has(t) ? 2 : 0));
     assertEquals([...flags.subarray(begin, end)], bits, `${what}, ${o.mode}: flags of response ${i} of ${n}`);
   });
 }
@@ -69,17 +71,18 @@ opTest("token weights equal the definition in every mode", (run) => {
   const lengths = run.small ? LENGTHS : [...LENGTHS, 333, 1000];
   for (const clusterSize of [1, 5, 40]) {
     const given = some(run, lengths, clusterSize);
-    for (const mode of MODES) {
-      for (const anchorPermille of [1, 150, 500, 1000]) {
-        check(run, given, { ...DEFAULTS, mode, anchorPermille, seed: BigInt(run.random.bits()) }, `size ${clusterSize}, ${anchorPermille}`);
+    for (const mode of ATRL_MODES) {
+      for (const anchorFraction of [1, 150, 500, 1000]) {
+        const seed = run.random.integer(0, 2 ** 31);
+        check(run, given, { ...DEFAULTS, mode, anchorFraction, seed }, `size ${clusterSize}, ${anchorFraction}`);
       }
     }
-    check(run, given, { ...DEFAULTS, normalise: false, wMin: 0, wMax: 3, temperature: 2 }, "not normalised");
+    check(run, given, { ...DEFAULTS, normalise: "none", wMin: 0, wMax: 3, temperature: 2 }, "not normalised");
   }
   // Every token is a cluster of one.
   const alone = some(run, lengths);
   alone.cluster = Int32Array.from(lengths.flatMap((n) => Array.from({ length: n }, (_, t) => t)));
-  for (const mode of MODES) check(run, alone, { ...DEFAULTS, mode }, "alone");
+  for (const mode of ATRL_MODES) check(run, alone, { ...DEFAULTS, mode }, "alone");
 }, F32);
 
 opTest("the weight is 1 everywhere where there is nothing to tell tokens apart", (run) => {
@@ -96,19 +99,19 @@ opTest("the weight is 1 everywhere where there is nothing to tell tokens apart",
     cluster: Int32Array.from([...halves, ...halves, ...halves, ...new Array<number>(12).fill(0), ...halves]),
     visual: Uint8Array.of(0, 1, 1, 1, 1),
   };
-  for (const normalise of [true, false]) {
+  for (const normalise of ["mean-one", "none"] as const) {
     assertEquals([...weights(run, given, { ...DEFAULTS, normalise }).weight], new Array(60).fill(1), `normalise ${normalise}`);
     check(run, given, { ...DEFAULTS, normalise }, "nothing to tell");
   }
   // A response without visual tokens is left as it is in every mode.
-  for (const mode of MODES) {
+  for (const mode of ATRL_MODES) {
     assertEquals([...weights(run, given, { ...DEFAULTS, mode }).weight.subarray(0, 12)], new Array(12).fill(1), mode);
   }
 }, F32);
 
 opTest("the mean weight is 1 in every mode, and hard leaves ceil(0.15 T) tokens", (run) => {
   const given = some(run, LENGTHS);
-  for (const mode of MODES) {
+  for (const mode of ATRL_MODES) {
     const { weight, flags, offsets } = weights(run, given, { ...DEFAULTS, mode });
     LENGTHS.forEach((n, i) => {
       const own = [...weight.subarray(offsets[i], offsets[i + 1])], anchors = Math.ceil(150 * n / 1000);
@@ -125,7 +128,7 @@ opTest("random weights hang on seed, prompt and sample alone", (run) => {
   const { weight } = weights(run, given, o), again = weights(run, some(run, [50, 50]), o).weight;
   assertEquals(again, weight);
   assert(weight.subarray(0, 50).some((w, t) => w !== weight[50 + t]), "two samples differ");
-  assert(weights(run, given, { ...o, seed: 8n }).weight.some((w, t) => w !== weight[t]), "two seeds differ");
+  assert(weights(run, given, { ...o, seed: 8 }).weight.some((w, t) => w !== weight[t]), "two seeds differ");
 }, F32);
 
 opTest("token weights without clusters or flags are the same where neither is needed", (run) => {
@@ -139,7 +142,7 @@ opTest("token weights without clusters or flags are the same where neither is ne
 
 opTest("token weights do not depend on the scale of the connectivity, and are deterministic", (run) => {
   const given = some(run, LENGTHS);
-  for (const mode of MODES) {
+  for (const mode of ATRL_MODES) {
     const o = { ...DEFAULTS, mode }, { weight, flags } = weights(run, given, o);
     const scaled = weights(run, { ...given, connectivity: given.connectivity.map((c) => c / 1024) }, o);
     assertEquals(scaled.weight, weight);
@@ -155,6 +158,8 @@ opTest("a NaN connectivity gives its response NaN and no other", (run) => {
   const given = some(run, [20, 20]), base = weights(run, given, DEFAULTS).weight;
   given.connectivity[3] = NaN;
   const { weight } = weights(run, given, DEFAULTS);
+  const own = { connectivity: given.connectivity.subarray(0, 20), cluster: given.cluster.subarray(0, 20), visual: true, key: key(0) };
+  assert(plainWeights(own, DEFAULTS).every(Number.isNaN));
   assert(weight.subarray(0, 20).every(Number.isNaN));
   assertEquals(weight.subarray(20), base.subarray(20));
 }, F32);
@@ -162,7 +167,7 @@ opTest("a NaN connectivity gives its response NaN and no other", (run) => {
 opTest("token weights refuse what is out of range", (run) => {
   const given = some(run, [20]);
   for (
-    const bad of [{ anchorPermille: 0 }, { anchorPermille: 1001 }, { temperature: 0 }, { wMin: -1 }, { wMin: 0, wMax: 0 }, { wMax: NaN }]
+    const bad of [{ anchorFraction: 0 }, { anchorFraction: 1001 }, { temperature: 0 }, { wMin: -1 }, { wMin: 0, wMax: 0 }, { wMax: NaN }]
   ) {
     assertThrows(() => weights(run, given, { ...DEFAULTS, ...bad }), RangeError);
   }

@@ -7,13 +7,14 @@ import { TokenGraph } from "../../rl/atrl/graph.ts";
 import { type AtrlOptions, atrlOptions } from "../../rl/atrl/options.ts";
 import { clusterBound, clusterCount } from "../../rl/atrl/partition.ts";
 import { atrlReport, bimodality } from "../../rl/atrl/report.ts";
-import { Responses } from "../../rl/atrl/responses.ts";
+import { Responses } from "../../rl/credit/responses.ts";
 import { tokenWeights as weightsOf } from "../../rl/atrl/weights.ts";
 import type { Device } from "../../ffi/device.ts";
 import type { Random } from "../../tensor/random.ts";
 import { Tensor } from "../../tensor/tensor.ts";
 import { assertClose, deviceTest } from "../tensor/device_test_case.ts";
-import { clusterBound as bound, clusterCount as countOf, edgeCut, graph, tokenWeights } from "./atrl_reference.ts";
+import { plainWeights } from "../../rl/credit/plain_weights.ts";
+import { clusterBound as bound, clusterCount as countOf, edgeCut, graph } from "./atrl_reference.ts";
 import { gaze } from "./gaze.ts";
 
 const metis = (() => {
@@ -67,13 +68,10 @@ deviceTest("weights and advantages are those of the definition, given the cluste
   for (const mode of ["off", "soft", "hard", "low", "random"] as const) {
     const options = { mode, seed: random.integer(0, 1000), clusterSize: 5, temperature: 0.2 };
     run(device, batch, options).forEach((found, i) => {
-      const n = batch[i]!.connectivity.length;
-      const wanted = tokenWeights(batch[i]!.connectivity, found.clusters ?? new Array(n).fill(0), {
-        ...{ mode, anchorPermille: 150, wMin: 0.2, wMax: 1, temperature: 0.2, normalise: true },
-        ...{ seed: BigInt(options.seed), key: { prompt: BigInt(i), sample: 1 } },
-      });
-      assertClose(found.weights, wanted.weight, { what: `${mode}, response ${i}`, tolerance: 1e-6 });
-      assertClose(found.advantages, wanted.weight.map((w) => w * (i - 2.5)), {
+      const response = { connectivity: batch[i]!.connectivity, cluster: found.clusters ?? [], visual: true, key: { prompt: i, sample: 1 } };
+      const wanted = plainWeights(response, atrlOptions(options));
+      assertClose(found.weights, wanted, { what: `${mode}, response ${i}`, tolerance: 1e-6 });
+      assertClose(found.advantages, wanted.map((w) => w * (i - 2.5)), {
         what: `${mode}, advantages of response ${i}`,
         tolerance: 1e-6,
       });

@@ -8,7 +8,7 @@ import type { VisionLanguageModel } from "../../model/model.ts";
 import { estimateAdvantages } from "../../rl/advantages/estimator.ts";
 import { type AtrlCredit, detectAtrl } from "../../rl/atrl/detect.ts";
 import { ATRL_MODES, type AtrlMode } from "../../rl/atrl/options.ts";
-import { Responses } from "../../rl/atrl/responses.ts";
+import { Responses } from "../../rl/credit/responses.ts";
 import { aggregationWeights } from "../../rl/losses/aggregation.ts";
 import { policyLoss } from "../../rl/losses/policy_loss.ts";
 import type { Random } from "../../tensor/random.ts";

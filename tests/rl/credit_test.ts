@@ -1,7 +1,8 @@
 import { assert, assertAlmostEquals, assertEquals, assertThrows } from "@std/assert";
-import { Responses } from "../../rl/atrl/responses.ts";
+import { Responses } from "../../rl/credit/responses.ts";
 import { checkCredit, type CreditMethod } from "../../rl/credit/credit.ts";
-import { patchBlackening, sensitivity, trajectoryWeights, vppoCredit } from "../../rl/credit/vppo.ts";
+import { patchBlackening } from "../../rl/credit/blacken.ts";
+import { sensitivity, trajectoryWeights, vppoCredit } from "../../rl/credit/vppo.ts";
 import { uniformCredit } from "../../rl/credit/weight_credit.ts";
 import { Random } from "../../tensor/random.ts";
 import { Tensor } from "../../tensor/tensor.ts";

@@ -62,7 +62,7 @@ function environment(names: readonly string[]): Record<string, string> | undefin
 
 const SERVE = import.meta.resolve("./grader_child.ts");
 /** Tells whether a module is one of Kedge's own. */
-const isOwn = (url: string) => url.startsWith(new URL(".", import.meta.url).href);
+const isOwn = (url: string) => url.startsWith(new URL("..", import.meta.url).href);
 
 /**
  * Returns the main module of a child.

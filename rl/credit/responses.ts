@@ -25,7 +25,7 @@ export class Responses implements Disposable {
     this.table = Tensor.from(device, offsets);
   }
 
-  /** Responses of these lengths. @throws {RangeError} for a length that is no count, or more tokens than 32 bits count. */
+  /** Packs responses of these lengths. @throws {RangeError} for a length that is not an integer of 0 or more, and for 2^31 tokens or more. */
   static of(device: Device, lengths: ArrayLike<number>): Responses {
     const offsets = new Int32Array(lengths.length + 1);
     let longest = 0, tokens = 0;
@@ -40,22 +40,22 @@ export class Responses implements Disposable {
     return new Responses(device, offsets, longest);
   }
 
-  /** How many. */
+  /** The number of responses. */
   get count(): number {
     return this.offsets.length - 1;
   }
 
-  /** Of all of them together. */
+  /** The number of tokens of all responses. */
   get tokens(): number {
     return this.offsets.at(-1)!;
   }
 
-  /** What the ops of AT-RL take in a row: offsets, n, tokens, max_tokens. */
+  /** The arguments that the ops of AT-RL take one after another: offsets, n, tokens, max_tokens. */
   get shape(): [Address, number, number, number] {
     return [this.table.address, this.count, this.tokens, this.longest];
   }
 
-  /** Fails unless a tensor has `dtype` and a row, of `width` elements where given, for each token. */
+  /** Fails unless a tensor has `dtype` and one row for each token; with `width`, rows of that many elements. */
   check(name: string, tensor: Tensor, options: { dtype: "f32" | "i32" | "u8"; rows?: number; width?: number }): void {
     const { dtype, rows = this.tokens, width } = options;
     const fits = tensor.dtype === dtype && tensor.rows === rows && tensor.contiguous &&

@@ -1,0 +1,60 @@
+/**
+ * Modules of users that stand in the place of a part of the algorithm: how a configuration names them, and what of them is called.
+ *
+ * @module
+ */
+
+/** A user's module, as a configuration names it. */
+export interface ModuleUse {
+  /** A path that begins with "./", "../" or "/", or a "file:" URL. */
+  use: string;
+  /** The second argument of the module's function. */
+  options?: Record<string, unknown> | undefined;
+}
+
+/** A user's function, and what is said of it in errors. */
+export interface UserFunction<F> {
+  /** What is called. */
+  readonly call: F;
+  /** Its second argument. */
+  readonly options: Readonly<Record<string, unknown>>;
+  /** The URL of its module. */
+  readonly source: string;
+}
+
+/**
+ * The function that a module exports.
+ *
+ * @param module As `import` gives it.
+ * @param about `name`: the export that is looked for, before `default`; `source`: the module's URL; `key`: the configuration's key that names it.
+ * @throws {TypeError} where it exports neither.
+ *
+ * @example
+ * ```ts
+ * import { exportedFunction } from "./user_module.ts";
+ * import { assertEquals, assertThrows } from "@std/assert";
+ *
+ * const about = { name: "credit", source: "file:///mine.ts", key: "algorithm.credit" };
+ * assertEquals((exportedFunction({ default: () => 7 }, about) as () => number)(), 7);
+ * assertThrows(() => exportedFunction({ weights: 1 }, about), TypeError, "Cannot use file:///mine.ts as algorithm.credit");
+ * ```
+ */
+export function exportedFunction(
+  module: Readonly<Record<string, unknown>>,
+  { name, source, key }: { name: string; source: string; key: string },
+): unknown {
+  const found = module[name] ?? module["default"];
+  if (typeof found === "function") return found;
+  throw new TypeError(`Cannot use ${source} as ${key}: it exports no function "${name}" or "default"`);
+}
+
+/** Words for a value that is not what it should be. */
+export function shown(value: unknown): string {
+  if (value instanceof Promise) return "a promise, and the function may not be async";
+  return typeof value === "number" ? String(value) : value === null ? "null" : typeof value === "object" ? "an object" : typeof value;
+}
+
+/** Numbers of an array or typed array; undefined where it is neither. */
+export function numbersOf(value: unknown): ArrayLike<unknown> | undefined {
+  return Array.isArray(value) || (ArrayBuffer.isView(value) && !(value instanceof DataView)) ? value as ArrayLike<unknown> : undefined;
+}
