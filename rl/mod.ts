@@ -41,7 +41,15 @@ export {
   importanceWeights,
 } from "./losses/correction.ts";
 export { PolicyMetrics, type PolicyReport } from "./losses/metrics.ts";
-export { type LossBounds, lossBounds, POLICY_LOSS_DEFAULTS, type PolicyBatch, type PolicyLoss, policyLoss, type PolicyLossOptions } from "./losses/policy_loss.ts";
+export {
+  type LossBounds,
+  lossBounds,
+  POLICY_LOSS_DEFAULTS,
+  type PolicyBatch,
+  type PolicyLoss,
+  policyLoss,
+  type PolicyLossOptions,
+} from "./losses/policy_loss.ts";
 export { Coefficient, type CoefficientConfig } from "./divergences/coefficient.ts";
 export {
   type Divergence,
