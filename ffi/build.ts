@@ -53,7 +53,7 @@ const SUFFIX = Deno.build.os === "darwin" ? "dylib" : "so";
 /**
  * The folder of the cache: `.cache` in the package's own folder where that is on disk and may be written, else the user's cache folder.
  *
- * @throws {KedgeError} `Build` where neither can be used.
+ * @throws {KedgeError} `Build` if neither can be used.
  */
 export function cacheFolder(): string {
   const candidates: string[] = [];
@@ -85,7 +85,7 @@ export function compilerEnvironment(temporary: string): Record<string, string> {
   return { PATH, TMPDIR: temporary, HOME: temporary, LC_ALL: "C" };
 }
 
-/** The first compiler that answers, or why none does. */
+/** The first compiler that runs, or the reasons why none does. */
 export function findCompiler(build: Pick<Build, "compilers" | "identify">): Compiler | { readonly missing: string } {
   const missing: string[] = [];
   for (const command of build.compilers) {
@@ -158,7 +158,7 @@ export function buildLibrary(build: Build, options: BuildOptions = {}): string {
   const lock = Deno.openSync(`${folder}.lock`, { create: true, write: true });
   try {
     try {
-      lock.lockSync(true); // the system drops it where its holder dies
+      lock.lockSync(true); // the system releases it when its holder dies
     } catch {
       // A file system without locks: the work may be done twice, and the first rename wins.
     }

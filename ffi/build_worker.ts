@@ -33,7 +33,7 @@ export function compileOnOrder(): void {
     return success ? undefined : `${order.command} gave ${code} for "${args.join(" ")}":\n${new TextDecoder().decode(stderr).trim()}`;
   }
 
-  /** Compiles what is not there yet, `jobs` at a time, then links. Gives the first failure's words. */
+  /** Compiles the objects that are missing, `jobs` at a time, and links them. @returns The message of the first failure. */
   async function build(order: CompileOrder): Promise<string | undefined> {
     const queue = order.units.values();
     let failure: string | undefined;

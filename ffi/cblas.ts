@@ -16,7 +16,7 @@ export interface Cblas {
   // deno-fmt-ignore
   readonly sgemm: (order: number, transA: number, transB: number, m: number, n: number, k: number, alpha: number, a: Address, lda: number,
     b: Address, ldb: number, beta: number, c: Address, ldc: number) => void;
-  /** Sets the threads of the whole process's library; undefined where it cannot be told. */
+  /** Sets the library's threads, for the whole process; undefined if the library has no such function. */
   readonly setThreads?: (threads: number) => void;
 }
 

@@ -192,7 +192,7 @@ export class CpuDevice implements Device {
     this.host.hostBudget(bytes, 0);
   }
 
-  /** Gives up what the ops hold; allocations live on. */
+  /** Frees the workspace of the ops. Allocations stay. */
   [Symbol.dispose](): void {
     if (this.#closed) return;
     this.#closed = true;

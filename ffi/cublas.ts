@@ -67,7 +67,7 @@ export class Cublas {
       try {
         return new Cublas(path);
       } catch {
-        continue; // not there
+        continue; // not installed
       }
     }
     return undefined;

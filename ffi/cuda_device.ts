@@ -135,7 +135,7 @@ export class CudaDevice implements Device {
   /**
    * Opens a device on a stream of its own, building the kernels on first use.
    *
-   * @throws {KedgeError} `Device` where there is no such device or no runtime; `Build` with the compiler's words; `Unsupported` for one too old.
+   * @throws {KedgeError} `Device` if there is no such device or no runtime; `Build` with the compiler's words; `Unsupported` for one too old.
    */
   static open(options: CudaOptions = {}): CudaDevice {
     const { ordinal = 0, tf32 = false, libraries = {} } = options;
@@ -270,7 +270,7 @@ export class CudaDevice implements Device {
     this.#check(this.#cudart.call.cudaMemPoolSetAttribute(this.#pool, CUDA_POOL.usedHigh, this.#out), "reset the peak of");
   }
 
-  /** Waits for all work and gives up the stream and what belongs to it; allocations live on. */
+  /** Waits for all work, and frees the stream and its workspaces. Allocations stay. */
   [Symbol.dispose](): void {
     if (this.#closed) return;
     try {

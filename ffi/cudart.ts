@@ -39,7 +39,7 @@ export const CUDART_SYMBOLS = {
   copyOut: { name: "cudaMemcpyAsync", parameters: ["buffer", "u64", "u64", "i32", "u64"], result: "i32" },
 } as const satisfies Deno.ForeignLibraryInterface;
 
-/** cudaError_t values that are told apart. */
+/** Values of cudaError_t that are handled. */
 export const CUDA_ERROR = { memoryAllocation: 2, insufficientDriver: 35, noDevice: 100 } as const;
 /** cudaDeviceAttr values. */
 export const CUDA_ATTRIBUTE = { multiprocessors: 16, major: 75, minor: 76, memoryPools: 115 } as const;
@@ -96,7 +96,7 @@ export class Cudart {
   }
 
   /**
-   * The first runtime that sees a device; else the first that loads, else undefined. A runtime newer than the driver is passed over.
+   * The first runtime that sees a device; else the first that loads, else undefined. A runtime newer than the driver is ignored.
    */
   static find(): Cudart | undefined {
     let loaded: Cudart | undefined;
@@ -107,7 +107,7 @@ export class Cudart {
         if (cudart.deviceCount > 0) return cudart;
         loaded ??= cudart;
       } catch {
-        continue; // not there
+        continue; // not installed
       }
     }
     return loaded;

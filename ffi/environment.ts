@@ -1,16 +1,16 @@
 /**
- * What the process is told by its environment, without asking anybody: an ungranted variable counts as unset.
+ * Reads environment variables without a prompt: one that may not be read counts as unset.
  *
  * @module
  */
 
-/** The variable's value; undefined where it is unset, empty or not granted. */
+/** The variable's value; undefined if it is unset, empty or not granted. */
 export function environment(name: string): string | undefined {
   if (Deno.permissions.querySync({ name: "env", variable: name }).state !== "granted") return undefined;
   return Deno.env.get(name) || undefined;
 }
 
-/** Whether the path is there and may be seen; never prompts. */
+/** Whether the path exists and may be read. It never prompts. */
 export function visible(path: string): boolean {
   if (Deno.permissions.querySync({ name: "read", path }).state !== "granted") return false;
   try {

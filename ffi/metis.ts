@@ -35,7 +35,7 @@ export interface Metis {
   /**
    * Partitions a graph with METIS_PartGraphKway, minimising the edge cut. Weights whose sum would overflow its integers are given with fewer bits.
    * @returns [n]: the cluster of each vertex, as METIS numbers them.
-   * @throws {KedgeError} `Unsupported` where METIS refuses.
+   * @throws {KedgeError} `Unsupported` if METIS refuses.
    */
   partition(graph: MetisGraph, options: MetisOptions): Int32Array<ArrayBuffer>;
 }
@@ -133,7 +133,7 @@ let opened: Metis | undefined;
 /**
  * The system's libmetis, of version 5, with integers of 32 or 64 bits.
  *
- * @throws {KedgeError} `Unsupported` where there is none; the message says how to install it.
+ * @throws {KedgeError} `Unsupported` if there is none; the message says how to install it.
  *
  * @example
  * ```ts

@@ -18,7 +18,7 @@ export type Device = DeviceInterface;
  * Opens a device.
  *
  * @param name "cuda:0", "cuda" (the same), "cpu", or "auto" (default): the first CUDA device if the driver lists one, else the CPU.
- * @throws {KedgeError} `Device` where it is not there, `Build` with the compiler's words; with "auto" too: a device that is there and does not open is
+ * @throws {KedgeError} `Device` if it is not there, `Build` with the compiler's words; with "auto" too: a device that is there and does not open is
  *   not passed over in silence.
  * @throws {RangeError} For another name.
  *

@@ -17,7 +17,7 @@ export function familyOf({ modelType }: Pick<ModelConfig, "modelType">): Family 
   throw new RangeError(`Cannot use a model of type "${modelType}": Kedge knows ${FAMILIES.map(({ modelType }) => modelType).join(", ")}`);
 }
 
-/** The family whose processor a folder's files are for: that of its config.json; where there is none, or one of another model's, the first. */
+/** The family of a folder's processor files, by its config.json. Without a config.json, or with one of another kind of model, it is the first family. */
 export function familyOfFolder(folder: string): Family {
   const type = readJson(`${folder}/config.json`)?.["model_type"];
   return FAMILIES.find(({ modelType }) => modelType === type) ?? FAMILIES[0]!;

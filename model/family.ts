@@ -45,10 +45,10 @@ export interface PromptPositions {
   readonly next: number;
 }
 
-/** A piece of what stands in a prompt for a visual: so many placeholders, or text, in which special tokens go by their names. */
+/** A piece of the text that represents a visual in a prompt: a number of placeholders, or text in which special tokens are written by name. */
 export type Expansion = { readonly placeholders: number } | { readonly text: string };
 
-/** Writes what stands in a prompt in the place of a visual's one placeholder in the template's text. */
+/** Returns the pieces that replace a visual's single placeholder in the text of the template. */
 export type Expand = (visual: Pick<Visual, "kind" | "grid">, mergeSize: number) => readonly Expansion[];
 
 /** How tensors are spelled in a model folder. */
@@ -86,7 +86,7 @@ export interface Family {
 
   /** Finds the placeholders of a prompt's visuals, in order. @throws {KedgeError} `BadData` if placeholders and visuals do not match. */
   visualSpans(prompt: Prompt, config: ModelConfig): VisualSpan[];
-  /** Positions of a prompt's tokens. @throws as of `visualSpans`. */
+  /** Positions of a prompt's tokens. @throws The errors of `visualSpans`. */
   positions(prompt: Prompt, config: ModelConfig): PromptPositions;
   /** Which axis of the positions turns each frequency of half a head, and the frequencies. */
   rope(text: TextConfig): { axis: number[]; invFreq: Float64Array<ArrayBuffer> };

@@ -26,7 +26,7 @@ export interface LogProbsOptions {
   suppress?: Tensor;
   /** What a forward keeps for the backward. Default "off". */
   checkpointing?: Checkpointing;
-  /** Rows of which the logits exist at a time; default as of `linearLogProb`. */
+  /** Rows of logits that are computed at a time. Default: that of `linearLogProb`. */
   chunk?: number;
   /** Another model at the same rows: `predictions` [count, hidden] and its output matrix; asks for `kl`. */
   reference?: { hidden: Tensor; weight: Tensor };
@@ -110,7 +110,7 @@ export class VisionLanguageModel implements Disposable {
    * Saves the model as a folder that transformers loads.
    *
    * @param folder A new one, or an empty one.
-   * @throws {RangeError} where the folder holds something.
+   * @throws {RangeError} if the folder holds something.
    */
   save(folder: string, options: SaveModelOptions = {}): void {
     saveModel(this, folder, options);
@@ -199,7 +199,7 @@ export class VisionLanguageModel implements Disposable {
     return rmsnorm(hidden, this.parameters.norm!, { eps: this.config.text.rmsNormEps });
   }
 
-  /** [vocab, hidden]: the embedding, where they are tied. */
+  /** The output matrix, [vocab, hidden]: the embedding, if the model is tied. */
   get outputMatrix(): Parameter {
     return this.parameters[this.config.text.tied ? "embedding" : "head"]!;
   }

@@ -78,7 +78,7 @@ export class PackedBatch implements Disposable {
   readonly visuals: readonly Visual[];
   /** i32: the rows that are placeholders. */
   readonly visualRows: Tensor;
-  /** i32, as many: which merged token of `visuals` comes there; undefined where each comes once, in order. */
+  /** i32, as many: which merged token of `visuals` comes there; undefined if each comes once, in order. */
   readonly visualSource: Tensor | undefined;
   /** i32 [count]: the row that predicts each response token. */
   readonly predict: Tensor;
@@ -196,7 +196,7 @@ interface PlacedGroup extends Group {
   readonly encoded: number;
 }
 
-/** Adds the rows of a group: its prompt once and the responses behind it, or, where it is not shared, the prompt before each. */
+/** Adds the rows of a group: its prompt once and then the responses, or, if the prompt is not shared, a copy of it before each response. */
 function layGroup(layout: Layout, group: PlacedGroup, shared: boolean): void {
   const segment = (start: number, parent: number) => {
     const length = layout.tokens.length - start;

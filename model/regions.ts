@@ -41,7 +41,7 @@ export interface RegionMap {
  * images and frames. Where one region a frame is still too many, j consecutive frames of a visual are one, j the smallest integer that suffices; where one a
  * visual is too many, consecutive visuals share one, as few as suffice.
  *
- * @throws {RangeError} for options out of range; {KedgeError} `BadData` where placeholders and visuals do not fit.
+ * @throws {RangeError} for options out of range; {KedgeError} `BadData` if placeholders and visuals do not fit.
  *
  * @example
  * ```ts
@@ -149,7 +149,7 @@ export interface SinkEvidence {
   readonly factor: number;
 }
 
-/** Fewest rows and visual tokens from which sinks are told. */
+/** The fewest rows and visual tokens from which sinks can be found. */
 export const SINK_LIMITS = { rows: 8, tokens: 64 } as const;
 
 /**

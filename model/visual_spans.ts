@@ -16,9 +16,9 @@ export interface VisualSpan {
 }
 
 /**
- * Finds the placeholders of each visual, in order, where those of a visual stand in one run.
+ * Finds the placeholders of each visual, in order. Those of a visual are one run of tokens.
  *
- * @throws {KedgeError} `BadData` where placeholders and visuals do not fit, naming which and how many; {RangeError} for an impossible grid.
+ * @throws {KedgeError} `BadData` if placeholders and visuals do not fit, naming which and how many; {RangeError} for an impossible grid.
  */
 export function visualSpans(prompt: Prompt, config: ModelConfig): VisualSpan[] {
   const { tokens, visuals } = prompt;

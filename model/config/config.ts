@@ -13,7 +13,7 @@ export type { ModelConfig, SpecialTokens, TextConfig, VisionConfig } from "./typ
 export type { Json } from "./folder_files.ts";
 
 /**
- * Reads the object of a config.json, in either layout. Unknown keys are passed over; absent ones take transformers' defaults.
+ * Reads the object of a config.json, in either layout. Unknown keys are ignored; absent ones take transformers' defaults.
  *
  * @param json What the file holds.
  * @param options `path`: names the file in messages, default "config.json". `generation`: the object of generation_config.json; its `eos_token_id` goes
@@ -49,7 +49,7 @@ export function parseConfig(json: unknown, options: { path?: string; generation?
 /**
  * Reads a model folder's config.json and, where it is there, generation_config.json.
  *
- * @throws {KedgeError} `BadCheckpoint`, as of {@linkcode parseConfig}, or where there is no config.json.
+ * @throws {KedgeError} `BadCheckpoint`, see {@linkcode parseConfig}, or if there is no config.json.
  *
  * @example
  * ```ts
@@ -73,8 +73,8 @@ export function readConfig(folder: string): ModelConfig {
  * The object of a config.json.
  *
  * @param options `original`: the object of the file that the config was read from; its layout and its other keys are kept, and only what differs is
- *   changed. Default: the hub's flat layout. The ids that end a response are generation_config.json's matter; here stands the first of them.
- * @throws {KedgeError} `BadCheckpoint` where `original` is no config that {@linkcode parseConfig} reads.
+ *   changed. Default: the hub's flat layout. The ids that end a response are written to generation_config.json; this file has the first of them.
+ * @throws {KedgeError} `BadCheckpoint` if `original` is no config that {@linkcode parseConfig} reads.
  *
  * @example
  * ```ts

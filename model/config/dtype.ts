@@ -6,7 +6,7 @@ import { type Section, textSection } from "./section.ts";
 const DTYPES_BY_NAME: Readonly<Record<string, DType>> = { float32: "f32", bfloat16: "bf16", float16: "f16" };
 const NAMES: Readonly<Partial<Record<DType, string>>> = { f32: "float32", bf16: "bfloat16", f16: "float16" };
 
-/** The type of the weights that a config names; "f32" where it names none. */
+/** The type of the weights that a config names; "f32" if it names none. */
 export function parseDtype(top: Section): DType {
   const keys = ["dtype", "torch_dtype"], text = textSection(top);
   const said = top.take(keys, NAME, undefined) ?? text.take(keys, NAME, undefined);

@@ -50,7 +50,7 @@ export const side = (most: number): Kind<number> => {
 
 /** A number of the decoder or of the vision tower. */
 export interface Field {
-  /** Its keys; the first goes before the others. */
+  /** Its keys; the first one that is set counts. */
   readonly keys: readonly [string, ...string[]];
   readonly kind: Kind<number>;
   readonly fallback: number;

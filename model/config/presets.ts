@@ -42,7 +42,7 @@ export function presetOf(repo: string): PresetName | undefined {
  * The config of a preset with a tokenizer's ids.
  *
  * @param options `vocabSize`: one more than the tokenizer's highest id. `dtype`: default the preset's.
- * @throws {RangeError} Where the tokenizer has more tokens than the preset's embedding has rows.
+ * @throws {RangeError} if the tokenizer has more tokens than the preset's embedding has rows.
  *
  * @example
  * ```ts

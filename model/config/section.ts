@@ -1,6 +1,6 @@
 import { type Field, type Kind, SECTION } from "./kinds.ts";
 
-/** A value for a message, cut where it is long. */
+/** A value as text for a message, cut if it is long. */
 export function show(value: unknown): string {
   const text = JSON.stringify(value) ?? "undefined";
   return text.length > 60 ? `${text.slice(0, 60)}...` : text;
@@ -16,7 +16,7 @@ export class Faults {
     this.#keys.add(key);
   }
 
-  /** A relation between keys, which is not looked at where one of them, or its section, is at fault already. */
+  /** Checks a relation between keys, unless one of them, or its section, is at fault already. */
   check(keys: readonly string[], holds: boolean, words: string): void {
     const faulty = (key: string) => key.split(".").some((_, i, parts) => this.#keys.has(parts.slice(0, i + 1).join(".")));
     if (!holds && !keys.some(faulty)) this.add(keys[0]!, words);
@@ -27,7 +27,7 @@ export class Faults {
 export class Section {
   constructor(readonly json: Record<string, unknown>, readonly prefix: string, readonly faults: Faults) {}
 
-  /** The first of the keys that is there; null counts as not there. A value that is not of its kind is a fault, and the fallback stands in. */
+  /** The value of the first key that is set; null counts as not set. A value of the wrong kind is a fault, and the fallback is returned. */
   take<T, F>(keys: readonly string[], kind: Kind<T>, fallback: F): T | F {
     for (const key of keys) {
       const value = this.json[key];
@@ -49,12 +49,12 @@ export class Section {
     return new Section(this.take([key], SECTION, {}), `${this.prefix}${key}.`, this.faults);
   }
 
-  /** A relation between keys of this section. */
+  /** Checks a relation between keys of this section. */
   check(keys: string, holds: boolean, words: string): void {
     this.faults.check(keys.split(" ").map((key) => this.prefix + key), holds, words);
   }
 
-  /** Keys that change what a model computes in ways that Kedge does not know. */
+  /** Refuses values of a key that change what a model computes in ways that Kedge does not implement. */
   only(key: string, allowed: unknown, words: string): void {
     const value = this.json[key];
     if (value !== undefined && value !== null && value !== allowed) this.faults.add(this.prefix + key, `is ${show(value)}: ${words}`);

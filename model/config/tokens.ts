@@ -14,7 +14,7 @@ export const TOKEN_FIELDS = {
 /**
  * The special tokens of a config.
  *
- * @param options `generation`: the object of generation_config.json, whose `eos_token_id` goes before the config's.
+ * @param options `generation`: the object of generation_config.json, whose `eos_token_id` takes precedence over the config's.
  */
 export function parseTokens(top: Section, options: { vocabSize: number; generation: Json | undefined }): SpecialTokens {
   const text = textSection(top), { vocabSize } = options;
@@ -26,7 +26,7 @@ export function parseTokens(top: Section, options: { vocabSize: number; generati
     top.faults.check([key, size], id < vocabSize, `is ${id}, but ${size} is ${vocabSize}`);
   }
   top.check("video_token_id image_token_id", marks.video !== marks.image, `is ${marks.video}, and so is image_token_id`);
-  // Null says that there is none; a key that is not there takes the default.
+  // Null means that there is none; a key that is not set has the default.
   const fromConfig = text.json["eos_token_id"] === null
     ? top.take(text === top ? [] : ["eos_token_id"], TOKENS, [])
     : text.take(["eos_token_id"], TOKENS, undefined) ?? top.take(["eos_token_id"], TOKENS, [151645]);

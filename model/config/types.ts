@@ -68,13 +68,13 @@ export interface SpecialTokens {
   readonly visionEnd: number;
   /** Ids that end a response, by default: of generation_config.json, or of config.json. */
   readonly eos: readonly number[];
-  /** First token of a text; undefined where there is none. */
+  /** First token of a text; undefined if there is none. */
   readonly bos: number | undefined;
-  /** Filler of padded batches, which Kedge does not make; undefined where there is none. */
+  /** Filler of padded batches, which Kedge does not make; undefined if there is none. */
   readonly pad: number | undefined;
 }
 
-/** A model's config.json, whichever layout it had. */
+/** The config of a model, from a config.json of any layout. */
 export interface ModelConfig {
   /** The family, as config.json's `model_type` names it. */
   readonly modelType: string;

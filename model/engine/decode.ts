@@ -38,7 +38,7 @@ interface AttentionCall {
   readonly groups: readonly [first: number, end: number];
   readonly maxPrefix: number;
   readonly maxOwn: number;
-  /** Most regions of a row; 0 where no connectivity is wanted. */
+  /** The most regions of a row; 0 if no connectivity is measured. */
   readonly regions: number;
   readonly connectivity: { readonly layers: readonly boolean[]; readonly renorm: 0 | 1 } | undefined;
 }

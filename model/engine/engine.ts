@@ -69,7 +69,7 @@ export class Engine implements Disposable {
   /**
    * Takes a request in. It is worked on by `step`, or along with any `generate` or `stream` under way.
    *
-   * @throws {RangeError} for what makes no sense; {KedgeError} `BadData` where placeholders and visuals do not fit; `OutOfMemory` for what can never fit,
+   * @throws {RangeError} for what makes no sense; {KedgeError} `BadData` if placeholders and visuals do not fit; `OutOfMemory` for what can never fit,
    * with the bytes that it needs.
    */
   submit(request: Request): Ticket {

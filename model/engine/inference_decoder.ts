@@ -163,7 +163,7 @@ class EngineOperations implements BlockOperations<Address, Address> {
     return y;
   }
 
-  /** Turns queries and keys where they are, and puts keys and values into the cache. */
+  /** Rotates queries and keys in place, and writes keys and values into the cache. */
   rotate(qkv: Address): Address {
     const { device: { ops }, config: { text: { heads, kvHeads, headDim } } } = this.#model;
     const { buffers: { qkv: { cols, dtype, dtypeCode }, cos, sin }, cache } = this.#decoder, { rows, cacheRows } = this.#pass;

@@ -127,7 +127,7 @@ function checkConnectivity(options: ConnectivityOptions | undefined, layerCount:
 /**
  * Checks a request and fills in its defaults.
  *
- * @throws {RangeError} for what makes no sense; {KedgeError} `BadData` where placeholders and visuals do not fit.
+ * @throws {RangeError} for what makes no sense; {KedgeError} `BadData` if placeholders and visuals do not fit.
  */
 export function planRequest(request: Request, { config, decode }: { config: ModelConfig; decode: boolean }): Plan {
   // The caller may change his arrays while the request waits; pixels are too large to be copied.

@@ -151,7 +151,7 @@ export class Scheduler implements Disposable {
     return [...new Set([...this.#active.map(({ prefix }) => prefix.job), ...this.#queue.filter(({ prefix }) => prefix)])];
   }
 
-  /** Allocates memory where there is none, and takes the weights as they are now. */
+  /** Allocates memory if there is none, and packs the weights again if they were changed. */
   #prepareMemory(): void {
     const working = this.#active.length > 0 || this.#queue[0]?.prefix !== undefined;
     if (!working) this.#grow();

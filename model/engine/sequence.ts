@@ -75,7 +75,7 @@ export class Job {
   prefix: Prefix | undefined;
   readonly completions: (Completion | undefined)[];
   #left: number;
-  /** The connectivity options as text. Rows share an attention call only where it is the same. */
+  /** The connectivity options as text. Rows share an attention call only if it is the same. */
   readonly connectivityKey: string;
   readonly #settled: (error?: unknown) => void;
   /** Whether the request is settled. */

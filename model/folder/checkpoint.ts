@@ -153,7 +153,7 @@ export function loadParameters(
   const names = matchTensors(files, config), specs = parameterSpecs(config);
   const parameters: Record<string, Parameter> = {};
   try {
-    // All memory first: where there is too little, nobody waits for the reading.
+    // Allocate everything first: if there is too little memory, the error comes before the reading.
     for (const { name, shape } of specs) parameters[name] = new Parameter(name, Tensor.empty(device, shape, { dtype }));
     for (const { name, parts } of specs) {
       let row = 0;
@@ -211,7 +211,7 @@ function partEntry(name: string, tensor: Tensor, part: { row: number; shape: Sha
 
 /** Options of {@linkcode saveModel}. */
 export interface SaveModelOptions {
-  /** Type in the file; default: each parameter's own. For "f32" an optimizer's f32 master goes before a bf16 weight. */
+  /** Type in the file; default: each parameter's own. For "f32" an optimizer's f32 master takes precedence over a bf16 weight. */
   dtype?: WeightType;
   /** Default 5e9. */
   maxShardBytes?: number;
@@ -228,7 +228,7 @@ export interface SaveModelOptions {
  *
  * @param model `parameters` by Kedge's names. With tied embeddings there is no output matrix in the file.
  * @param folder A new folder, or an empty one.
- * @throws {RangeError} Where the folder holds something, or the parameters are not those of the config.
+ * @throws {RangeError} if the folder holds something, or the parameters are not those of the config.
  *
  * @example
  * ```ts

@@ -52,7 +52,7 @@ function entriesOf(folder: string): string[] | undefined {
  *
  * @param path The folder. It may be there only if it is empty.
  * @param write Writes the files into the folder that it is given, and syncs them.
- * @throws {RangeError} Where the folder holds something.
+ * @throws {RangeError} if the folder holds something.
  */
 export function writeFolder(path: string, write: (temporary: string) => void): void {
   const target = resolve(path), there = entriesOf(target);
@@ -86,7 +86,7 @@ function generationJson({ eos, bos, pad }: SpecialTokens, original: Json | undef
   }
   const same = JSON.stringify([original["eos_token_id"]].flat()) === JSON.stringify(eos);
   if (same) return original;
-  // Where this key stands, transformers takes the ids of config.json instead.
+  // With this key, transformers takes the ids of config.json instead.
   const { "_from_model_config": _, ...rest } = original;
   return { ...rest, "eos_token_id": value };
 }
@@ -103,15 +103,15 @@ interface ModelFolder {
   readonly from?: string;
   /** Whether config.json and generation_config.json keep the layout and the other keys that they have in `from`. Default true. */
   readonly keepConfig?: boolean;
-  /** Further files by name, as text; one of a name that `from` holds is passed over. */
+  /** Further files by name, as text. A file that `from` has too is ignored. */
   readonly files?: Readonly<Record<string, string>>;
 }
 
 /**
  * Writes a model folder as the hub has them, all of it or nothing ({@linkcode writeFolder}).
  *
- * @throws {RangeError} Where the folder holds something.
- * @throws {KedgeError} `BadCheckpoint` where a config of `from` is unreadable. A config.json of another kind of model is passed over.
+ * @throws {RangeError} if the folder holds something.
+ * @throws {KedgeError} `BadCheckpoint` if a config of `from` is unreadable. A config.json of another kind of model is ignored.
  */
 export function writeModelFolder(folder: string, model: ModelFolder): void {
   const { config, from, maxShardBytes } = model;

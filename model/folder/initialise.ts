@@ -66,7 +66,7 @@ function* initialBytes(
 /**
  * Makes the parameters of a new model.
  *
- * @param options `dtype`: default as of `loadParameters`.
+ * @param options `dtype`: default: that of `loadParameters`.
  * @returns The parameters by Kedge's names; the caller disposes of them.
  * @throws {KedgeError} `OutOfMemory`; nothing is left allocated then.
  *

@@ -46,7 +46,7 @@ function tokenizerConfig(tokenizer: Tokenizer): Record<string, unknown> {
   };
 }
 
-/** Whether a folder brings a chat template, in any of the places where one may be. */
+/** Whether a folder has a chat template, in any of the files that may hold one. */
 function hasTemplate(folder: string): boolean {
   const files = Array.from(Deno.readDirSync(folder), ({ name }) => name);
   return files.includes("chat_template.jinja") || files.includes("chat_template.json") ||
@@ -60,8 +60,8 @@ function hasTemplate(folder: string): boolean {
  * @param folder A new folder, or an empty one.
  * @param options `tokenizer`: folder that holds at least tokenizer.json. `dtype`: default the preset's.
  * @returns The config.
- * @throws {KedgeError} `BadCheckpoint` where the tokenizer is unreadable or lacks a special token.
- * @throws {RangeError} Where the folder holds something, or the tokenizer is larger than the preset's embedding.
+ * @throws {KedgeError} `BadCheckpoint` if the tokenizer is unreadable or lacks a special token.
+ * @throws {RangeError} if the folder holds something, or the tokenizer is larger than the preset's embedding.
  *
  * @example
  * ```ts

@@ -53,7 +53,7 @@ class CountingInterpreter extends Interpreter {
     if (this.#left < 0) throw new TemplateLimit(`it takes more than ${TEMPLATE_LIMITS.steps} steps; does a loop of it never end?`);
   }
 
-  /** The size of a value as it would be written out: what stands in it twice counts twice. */
+  /** The size of a value as it would be written out. A part that occurs twice counts twice. */
   #sizeOf({ type, value }: Value): number {
     if (typeof value === "string") return bounded(Math.floor(value.length / CHARACTERS));
     const children: Iterable<Value> | undefined = Array.isArray(value) ? value : value instanceof Map ? value.values() : undefined;
@@ -120,7 +120,7 @@ const GLOBALS: Readonly<Record<string, unknown>> = {
  * The text that a parsed template makes of its variables, as `Template.render` has it.
  *
  * @throws {TemplateLimit} For a template that does more than {@linkcode TEMPLATE_LIMITS} let it.
- * @throws {Error} Where the template fails, or raises an exception.
+ * @throws {Error} if the template fails, or raises an exception.
  */
 export function renderBounded({ parsed }: Template, variables: Readonly<Record<string, unknown>>): string {
   const environment = new Environment();

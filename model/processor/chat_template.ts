@@ -25,7 +25,7 @@ export interface TemplateMessage {
 
 /** Options of a rendering. */
 export interface RenderOptions {
-  /** Whether the start of an answer stands at the end; default true. */
+  /** Whether the text ends with the start of an answer. Default true. */
   readonly addGenerationPrompt?: boolean;
   /** Special tokens by role, as "eos_token" to "<|im_end|>". */
   readonly tokens?: ReadonlyMap<string, string>;
@@ -68,7 +68,7 @@ interface Found {
   readonly name: string;
 }
 
-/** The template in a field that holds one, or a list of { name, template } of which one is "default"; undefined where the field is not set. */
+/** The template in a field that holds one, or a list of { name, template } of which one is "default"; undefined if the field is not set. */
 function fromField(path: string): Found | undefined {
   const field = readJson(path)?.chat_template;
   if (field === undefined || field === null) return undefined;
@@ -104,7 +104,7 @@ export class ChatTemplate {
    *
    * @param source Jinja, as the hub's templates are written.
    * @param name Where it comes from, for errors.
-   * @throws {KedgeError} `BadCheckpoint` where it does not parse, or has more than 2^20 characters.
+   * @throws {KedgeError} `BadCheckpoint` if it does not parse, or has more than 2^20 characters.
    */
   constructor(readonly source: string, readonly name: string) {
     try {
@@ -122,7 +122,7 @@ export class ChatTemplate {
    * tokenizer_config.json; else `defaultChatTemplate`.
    *
    * @param folder The model folder.
-   * @throws {KedgeError} `BadCheckpoint` where a file is broken or its template does not parse.
+   * @throws {KedgeError} `BadCheckpoint` if a file is broken or its template does not parse.
    */
   static fromFolder(folder: string): ChatTemplate {
     const template = fromField(`${folder}/processor_config.json`) ?? fromField(`${folder}/chat_template.json`) ??
@@ -139,7 +139,7 @@ export class ChatTemplate {
    *
    * @param messages At least one.
    * @param options Whether an answer is to follow, special tokens, words for errors.
-   * @throws {KedgeError} `BadData` where the template refuses the messages, fails on them, or does more than `TEMPLATE_LIMITS` let it: a loop that never
+   * @throws {KedgeError} `BadData` if the template refuses the messages, fails on them, or does more than `TEMPLATE_LIMITS` let it: a loop that never
    *   ends is an error after a second or so.
    *
    * @example

@@ -27,7 +27,7 @@ function badVideo(path: string, why: string, advice = "Replace or remove it"): K
   return new KedgeError("BadData", `Cannot read the video ${path}: ${why}. ${advice}.`, { path });
 }
 
-/** Runs a program to its end, handing over what it writes; throws where it fails, is late, or is aborted. */
+/** Runs a program to its end and hands over its output. Throws if it fails, takes too long, or is aborted. */
 async function run(
   command: "ffmpeg" | "ffprobe",
   { path, args, sink, options }: { path: string; args: readonly string[]; sink: (bytes: Uint8Array) => void; options: FfmpegOptions },
@@ -111,7 +111,7 @@ type Fields = Readonly<Record<string, string>>;
  * The length of a video, by the packets of its first video stream that is no cover picture; packets that the container says are not shown do not count. The rate
  * is their number over the time from the first to the end of the last, as in torchcodec, since what containers say is wrong for uneven frames.
  *
- * @throws {KedgeError} `Unsupported` where ffprobe is not there or may not be run; `BadData` for a file that is no video or takes too long.
+ * @throws {KedgeError} `Unsupported` if ffprobe is not there or may not be run; `BadData` for a file that is no video or takes too long.
  */
 export async function probeVideo(path: string, options: FfmpegOptions): Promise<VideoLength> {
   checkFile(path);
@@ -129,7 +129,7 @@ export async function probeVideo(path: string, options: FfmpegOptions): Promise<
   return { total: shown.length, fps };
 }
 
-/** Packets over seconds; undefined where the packets have no times. */
+/** Packets over seconds; undefined if the packets have no times. */
 function measuredRate(packets: readonly Fields[]): number | undefined {
   let first = Infinity, last = -Infinity, duration = NaN;
   for (const packet of packets) {
@@ -179,7 +179,7 @@ function rate(text: string | undefined): number {
  *
  * @param take Called with each and its place among them. The pixels are its own.
  * @returns How many there were: fewer than `count` where the video ends before.
- * @throws {KedgeError} As of {@linkcode probeVideo}.
+ * @throws {KedgeError} The errors of {@linkcode probeVideo}.
  */
 export async function decodeFrames(
   path: string,

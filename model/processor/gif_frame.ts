@@ -38,7 +38,7 @@ export function firstGifFrame(bytes: Uint8Array<ArrayBuffer>): GifFrame | string
     if (at >= bytes.length) return CUT;
     const kind = bytes[at++];
     if (kind === 0x3b) return "it has no frame";
-    if (kind !== 0x21) continue; // what stands between the blocks is skipped
+    if (kind !== 0x21) continue; // other bytes between the blocks are skipped
     if (bytes[at++] === 0xf9 && bytes[at]! >= 4 && bytes[at + 1]! & 1) transparent = bytes[at + 4]!;
     skip();
   }

@@ -23,7 +23,7 @@ export interface OpenedImage {
   readonly width: number;
   /** Rows of the upright picture. */
   readonly height: number;
-  /** Decodes it. @throws {KedgeError} As of {@linkcode decodeImage}. */
+  /** Decodes it. @throws {KedgeError} The errors of {@linkcode decodeImage}. */
   decode(): Promise<RawImage>;
 }
 
@@ -73,7 +73,7 @@ export async function decodeImage(bytes: Uint8Array<ArrayBuffer>, options: Decod
  * Reads a picture's header, which costs next to nothing whatever it says, and none of its pixels.
  *
  * @param bytes The file; not to be changed before it is decoded.
- * @throws {KedgeError} As of {@linkcode decodeImage}.
+ * @throws {KedgeError} The errors of {@linkcode decodeImage}.
  *
  * @example
  * ```ts

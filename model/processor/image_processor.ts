@@ -29,7 +29,7 @@ export interface OpenedPicture {
   readonly pixels: number;
   /** The grid that the visual will have. */
   readonly grid: Grid;
-  /** Decodes and resizes it. @throws As of {@linkcode ImageProcessor.image}. */
+  /** Decodes and resizes it. @throws The errors of {@linkcode ImageProcessor.image}. */
   visual(): Promise<Visual>;
 }
 
@@ -144,9 +144,9 @@ export class ImageProcessor {
   /**
    * Reads a picture's header, and no pixels: how large it will be.
    *
-   * @param source As of {@linkcode image}; not to be changed before it is decoded.
-   * @param options As of {@linkcode image}.
-   * @throws As of {@linkcode image}.
+   * @param source See {@linkcode image}; not to be changed before it is decoded.
+   * @param options See {@linkcode image}.
+   * @throws The errors of {@linkcode image}.
    *
    * @example
    * ```ts
@@ -188,8 +188,8 @@ export class ImageProcessor {
    * @param source Frames with their rate, or the path of a file that ffmpeg can read (needs `--allow-run=ffmpeg,ffprobe`).
    * @param options Settings, where they are not the processor's.
    * @returns Frames u8 [count, height, width, 3], their grid, and the seconds between two of its steps. An incomplete last step repeats its last frame.
-   * @throws {RangeError} As of {@linkcode image}, and for settings that are not positive.
-   * @throws {KedgeError} `BadData` for what cannot be read, is no video, or has frames of different sizes; `Unsupported` where there is no ffmpeg.
+   * @throws {RangeError} The errors of {@linkcode image}, and for settings that are not positive.
+   * @throws {KedgeError} `BadData` for what cannot be read, is no video, or has frames of different sizes; `Unsupported` if there is no ffmpeg.
    */
   async video(source: VideoSource, options: VideoOptions = {}): Promise<Visual> {
     const { sample, timeLimit, signal, name = "path" in source ? source.path : "the video", ...overrides } = options;

@@ -15,7 +15,7 @@ import type { ImageProcessorOptions } from "./image_processor_options.ts";
 import type { PixelBounds } from "./messages.ts";
 import type { VideoSettings } from "./video_sampling.ts";
 
-/** A key that may be there, what it must be, and the words for that. Several keys: the first that is there counts; "a.b" is b of the object a. */
+/** Optional keys, separated by spaces, of which the first that is set counts; "a.b" is b of the object a. Then the schema of the value, and words for it. */
 type Field<T> = readonly [keys: string, schema: z.ZodType<T>, words: string];
 type Fields<T> = { readonly [K in keyof T]-?: Field<NonNullable<T[K]>> };
 
@@ -88,7 +88,7 @@ function at(json: unknown, keys: string): unknown {
   return value ?? undefined;
 }
 
-/** The first file that is there, or the part of processor_config.json that goes before them all. */
+/** The part of processor_config.json, or, if it has none, the first of the files that exists. */
 function find(folder: string, { part, files }: { part: string; files: readonly string[] }): FileSection | undefined {
   const path = join(folder, "processor_config.json"), nested = at(readJson(path), part);
   if (nested !== undefined) return { path: `${path} (${part})`, json: nested };
@@ -99,7 +99,7 @@ function find(folder: string, { part, files }: { part: string; files: readonly s
   return undefined;
 }
 
-/** The fields that are there. */
+/** The fields that are set. */
 function read<T>({ path, json }: FileSection, fields: Fields<T>): Partial<T> {
   if (json === null || typeof json !== "object" || Array.isArray(json)) throw badFile(path, ["it is not an object"]);
   const faults: string[] = [], values: [string, unknown][] = [];

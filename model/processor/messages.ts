@@ -31,7 +31,7 @@ export interface PixelBounds {
   readonly maxPixels?: number;
 }
 
-/** The fields that are set: without those that are there and undefined. */
+/** The fields that are set, without those that are undefined. */
 export function fieldsSet<T extends object>(fields: T): Partial<T> {
   return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as Partial<T>;
 }
@@ -53,7 +53,7 @@ export interface Message {
 /** Names a row of data: its number, or a name. */
 export type Row = number | string;
 
-/** " of row 7" for an error's words; nothing where the row has no name. */
+/** " of row 7" for an error's message; empty if the row has no name. */
 export function ofRow(row: Row | undefined): string {
   return row === undefined ? "" : ` of row ${row}`;
 }
@@ -87,7 +87,7 @@ const part: z.ZodType<Part> = z.discriminatedUnion("type", [
 ]);
 
 /**
- * What zod makes of it. It has no page of its own, since it would need one for each of zod's types.
+ * The type that zod infers. It is not documented, since its page would need one for each of zod's types.
  *
  * @ignore
  */

@@ -1,5 +1,5 @@
 /**
- * Pixels that are decoded at a time in a thread: whoever would exceed them waits for who came before. One picture alone may be of any size.
+ * Pixels that are decoded at a time in a thread: a picture that would exceed them waits for those before it. One picture alone may be of any size.
  *
  * @example
  * ```ts

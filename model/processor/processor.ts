@@ -27,7 +27,7 @@ export interface ProcessorParts extends PixelBounds {
   readonly template?: ChatTemplate;
   /** Default: `ImageProcessor.default`. */
   readonly images?: Pictures;
-  /** Writes what stands in a prompt for a visual. Default: one placeholder for each of its merged patches. */
+  /** Replaces a visual's placeholder. Default: one placeholder for each of its merged patches. */
   readonly expand?: Expand;
 }
 
@@ -93,7 +93,7 @@ interface PendingVisual {
   readonly visual: () => Promise<Visual>;
 }
 
-/** Where a visual stands among tokens, its markers included: [start, end). */
+/** The tokens of a visual, its markers included: [start, end). */
 interface VisualRange {
   readonly start: number;
   readonly end: number;
@@ -154,7 +154,7 @@ export class Processor {
    * A processor of its parts.
    *
    * @param parts The parts; bounds for images (not videos) that have none of their own.
-   * @throws {KedgeError} `BadCheckpoint` where the tokenizer lacks the tokens around pictures.
+   * @throws {KedgeError} `BadCheckpoint` if the tokenizer lacks the tokens around pictures.
    */
   constructor(parts: ProcessorParts) {
     const { tokenizer, template = ChatTemplate.default, images = ImageProcessor.default, minPixels, maxPixels } = parts;
@@ -174,7 +174,7 @@ export class Processor {
    *
    * @param folder The folder.
    * @param options Bounds for images (not videos) that have none of their own; default: the folder's.
-   * @throws {KedgeError} `BadCheckpoint` where a file is missing or broken.
+   * @throws {KedgeError} `BadCheckpoint` if a file is missing or broken.
    *
    * @example
    * ```ts
@@ -231,7 +231,7 @@ export class Processor {
    *
    * @param messages Turns, of which some are the assistant's.
    * @param options Words for errors.
-   * @throws {KedgeError} As of `prompt`; `Unsupported` for a template that writes an earlier turn otherwise once a later one follows.
+   * @throws {KedgeError} The errors of `prompt`; `Unsupported` for a template that writes an earlier turn otherwise once a later one follows.
    */
   async conversation(messages: readonly Message[], options: ConversationOptions = {}): Promise<Conversation> {
     const { row } = options, plain = this.#plain(messages, options);
@@ -331,7 +331,7 @@ export class Processor {
     return this.tokenizer.encode(text.replaceAll(STAND_IN, (_, index: string) => names[Number(index)]!), { special: "text" });
   }
 
-  /** Rendered text, in segments that are encoded apart, with every placeholder as often as its visual has tokens. */
+  /** Encodes rendered text, each segment on its own, and expands the placeholders of visuals. */
   async #encode(segments: readonly string[], plain: Plain, row: Row | undefined): Promise<Encoded> {
     const parts = segments.map((segment) => this.tokenizer.split(segment));
     for (const [kind, name] of Object.entries(PLACEHOLDERS)) {
@@ -400,7 +400,7 @@ function unsupported(template: ChatTemplate, words: string): KedgeError {
   return new KedgeError("Unsupported", `Cannot use the chat template of ${template.name} here: ${words}`, { path: template.name });
 }
 
-/** A prompt cut to `max` tokens, of which the last `tail` stay; undefined where nothing else would be left. */
+/** A prompt cut to `max` tokens, of which the last `tail` stay; undefined if nothing else would be left. */
 function cut(
   { tokens, ranges }: Encoded,
   options: { tail: number; max: number; side: "left" | "right" },

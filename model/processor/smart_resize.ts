@@ -28,7 +28,7 @@ export function roundHalfEven(value: number): number {
  * @param height Rows, positive.
  * @param width Columns, positive.
  * @throws {RangeError} For a size, factor or bound that is not positive, or bounds in the wrong order.
- * @throws {KedgeError} `BadData` where one side is more than 200 times the other.
+ * @throws {KedgeError} `BadData` if one side is more than 200 times the other.
  *
  * @example
  * ```ts

@@ -117,7 +117,7 @@ function read(folder: string): Parts {
 
   const entries = Array.isArray(json.added_tokens) ? [...json.added_tokens as unknown[]] : [];
   const listed = new Set(entries.map((entry) => isObject(entry) ? entry.content : undefined));
-  // Tokens that a fine-tune added may stand in the config only.
+  // Tokens that were added for a fine-tuned model may be in the config only.
   for (const [id, entry] of Object.entries(isObject(config.added_tokens_decoder) ? config.added_tokens_decoder : {})) {
     if (isObject(entry) && !listed.has(entry.content)) entries.push({ ...entry, id: Number(id) });
   }
@@ -189,7 +189,7 @@ export class Tokenizer {
    * Reads `tokenizer.json` and, where it is there, `tokenizer_config.json`.
    *
    * @param folder The model folder.
-   * @throws {KedgeError} `BadCheckpoint` where a file is missing or broken, or is no byte-level BPE.
+   * @throws {KedgeError} `BadCheckpoint` if a file is missing or broken, or is no byte-level BPE.
    *
    * @example
    * ```ts
@@ -248,7 +248,7 @@ export class Tokenizer {
     return Array.from(tokens, (id) => stream.push(id)).join("") + stream.end();
   }
 
-  /** The UTF-8 bytes of a token, which may begin or end inside a character; none for an id without a token. */
+  /** The UTF-8 bytes of a token, which may begin or end inside a character. They are empty for an id without a token. */
   bytes(id: number): Uint8Array {
     const added = this.#added.get(id);
     return added ? UTF8.encode(added.content) : bytesOf(this.#bpe.id_to_token(id) ?? "");
@@ -259,7 +259,7 @@ export class Tokenizer {
     return this.#added.get(id)?.special === true;
   }
 
-  /** The id of a token as tokenizer.json spells it; undefined where there is none. */
+  /** The id of a token, by its spelling in tokenizer.json; undefined if there is none. */
   idOf(token: string): number | undefined {
     return this.#specialIds.get(token) ?? this.#bpe.token_to_id(token);
   }

@@ -57,7 +57,7 @@ interface SampleOptions extends Pick<VideoSettings, "fps" | "numFrames" | "minFr
  * (The public code computes k (total / n), which in one case of twenty-five gives an index too many, past the end, and fails; the others are these.)
  *
  * @throws {RangeError} For settings or lengths that are not positive.
- * @throws {KedgeError} `BadData` where `numFrames` is more than the video has.
+ * @throws {KedgeError} `BadData` if `numFrames` is more than the video has.
  *
  * @example
  * ```ts

@@ -1,5 +1,5 @@
 /**
- * Which key of config.json each size is, and what it is where the key is not there: the defaults of transformers' Qwen2_5_VLConfig (5.17).
+ * The key of each size in config.json, and its default: that of transformers' Qwen2_5_VLConfig (5.17).
  *
  * @module
  */

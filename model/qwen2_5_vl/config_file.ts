@@ -92,7 +92,7 @@ function parseVision(top: Section, text: TextConfig): VisionConfig {
   return { ...sizes, fullAttentionBlocks: blocks };
 }
 
-/** The config that a file holds. Unknown keys are passed over; absent ones take transformers' defaults. Faults go to the section's list. */
+/** Reads the config of a file. Unknown keys are ignored; absent ones have transformers' defaults. Faults are added to the section's list. */
 export function parse(top: Section, generation: Json | undefined): Omit<ModelConfig, "modelType"> {
   const text = parseText(top), vision = parseVision(top, text);
   const tokens = parseTokens(top, { vocabSize: text.vocabSize, generation });

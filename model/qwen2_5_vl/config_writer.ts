@@ -65,7 +65,7 @@ export function write({ text, vision, tokens, dtype }: ModelConfig): Json {
   };
 }
 
-/** The value under each of the keys that is there, or under the first. */
+/** Sets each of the keys that the section has, or the first key if it has none. */
 function set(section: Json, keys: readonly string[], value: unknown): void {
   const present = keys.filter((key) => key in section);
   for (const key of present.length > 0 ? present : keys.slice(0, 1)) section[key] = value;

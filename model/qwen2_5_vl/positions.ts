@@ -16,7 +16,7 @@ import { visualSpans } from "../visual_spans.ts";
  * p + max(rows, columns) of its merged grid, however far its time went. So does transformers 5.17; older releases of it kept fractions of seconds, and
  * went on after the last time where that was further.
  *
- * @throws {KedgeError} `BadData` where placeholders and visuals do not fit; {RangeError} for an impossible grid or time.
+ * @throws {KedgeError} `BadData` if placeholders and visuals do not fit; {RangeError} for an impossible grid or time.
  *
  * @example
  * ```ts

@@ -22,7 +22,7 @@ import { type VisionLayout, visionLayout } from "./vision_layout.ts";
 const [EPS, ROPE_THETA] = [1e-6, 10_000]; // of the published model; its config has neither
 
 /**
- * Embeds pictures and videos, all packed in one pass. Where no parameter of the tower wants a gradient, nothing is recorded.
+ * Embeds pictures and videos, all packed in one pass. If no parameter of the tower needs a gradient, nothing is recorded.
  *
  * @param visuals One at least.
  * @returns [merged tokens, hidden], in the order of the visuals and of their placeholders.

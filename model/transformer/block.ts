@@ -13,7 +13,7 @@ export interface BlockOperations<X, Rotated> {
   norm(weight: "norm1" | "norm2"): X;
   /** x W^T, and the bias where the block has one of this name. */
   linear(x: X, weight: "qkv" | "out" | "gateUp" | "down"): X;
-  /** Turns the queries and keys of each head by the positions of their tokens. */
+  /** Rotates the queries and keys of each head by the positions of their tokens. */
   rotate(qkv: X): Rotated;
   /** Attention of each token over the tokens that it sees: [tokens, heads * headDim]. */
   attend(rotated: Rotated): X;

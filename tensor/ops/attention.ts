@@ -68,7 +68,7 @@ export function attention(inputs: { q: Value; k: Value; v: Value }, options: Att
   return result!;
 }
 
-/** The shape of a call. @throws {RangeError} where the inputs do not fit the segments and heads. */
+/** The shape of a call. @throws {RangeError} if the inputs do not fit the segments and heads. */
 function attentionShape({ q, k, v }: { q: Value; k: Value; v: Value }, options: AttentionOptions): AttentionShape {
   const { segments, heads, kvHeads = heads } = options, headDim = q.cols / heads;
   if (

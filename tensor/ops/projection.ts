@@ -9,7 +9,7 @@ import type { Slot } from "../gradient.ts";
 import { describe, type Tensor } from "../tensor.ts";
 import type { Value } from "../value.ts";
 
-/** Rows of a chunk, so that its logits have about 2^24 elements; `asked` goes before. @throws {RangeError} if the weight does not fit. */
+/** Rows of a chunk: `asked`, or as many as have some 2^24 logits. @throws {RangeError} if the weight does not fit. */
 export function chunkRows(hidden: Value, weight: Value, asked: number | undefined): number {
   if (weight.cols !== hidden.cols || weight.dtype !== hidden.dtype) {
     throw new RangeError(`Cannot project ${describe(hidden)} by ${describe(weight)}: sizes or types do not fit`);
