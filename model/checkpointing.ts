@@ -2,7 +2,7 @@ import type { Tape } from "../tensor/tape.ts";
 import type { Value } from "../tensor/value.ts";
 
 /**
- * What a recorded forward keeps for the backward. "off": everything. "blocks": the input of each block, which is run again in the backward. "full": the
+ * What a recorded forward keeps for the backward. "off": everything. "blocks": the input of each block; the backward runs the block again. "full": the
  * input of each group of about sqrt(blocks) blocks; a group is run again, keeping its blocks' inputs, and then each block. (Chen et al., arXiv
  * 1604.06174.) The gradients are the same to the bit.
  */

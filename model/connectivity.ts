@@ -1,6 +1,6 @@
 /**
  * Connectivity of response tokens with the prompt's pictures, measured beside a training forward: the share of a token's attention that falls on visual tokens,
- * sinks left out, and its profile over regions of the pictures. Jiao et al., arXiv 2602.11455.
+ * without sinks, and its profile over regions of the pictures. Jiao et al., arXiv 2602.11455.
  *
  * With m and n the sums of attention probabilities over visual tokens and over all tokens, sinks in neither, for each chosen layer and query head: "pooled" gives
  * sum m / sum n, "row" the mean of m / max(n, 0.01). The profile is the same with m over one region.
@@ -152,7 +152,7 @@ export class ConnectivityAccumulator implements Disposable {
   }
 
   /**
-   * By response, in the order of `batch.responses`.
+   * The connectivity of each response, in the order of `batch.responses`.
    *
    * @throws {RangeError} before the forward has run; {KedgeError} `Diverged` for a sum that is not finite.
    */

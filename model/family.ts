@@ -23,7 +23,7 @@ export interface ModelParts {
   readonly config: ModelConfig;
   /** Its weights. */
   readonly parameters: Parameters;
-  /** Where it runs. */
+  /** The device that it runs on. */
   readonly device: Device;
 }
 

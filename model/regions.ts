@@ -37,9 +37,9 @@ export interface RegionMap {
 }
 
 /**
- * Cuts the visuals of a prompt into regions: squares of f x f merged tokens, f the smallest integer that gives at most `profileRegions` of them over all
- * images and frames. Where one region a frame is still too many, j consecutive frames of a visual are one, j the smallest integer that suffices; where one a
- * visual is too many, consecutive visuals share one, as few as suffice.
+ * Cuts the visuals of a prompt into regions. A region is a square of f x f merged tokens, with the smallest integer f that gives at most `profileRegions`
+ * regions over all images and frames. If one region for each frame is still too many, j consecutive frames of a visual share one, with the smallest integer j
+ * that suffices. If one region for each visual is too many, consecutive visuals share one, as few as suffice.
  *
  * @throws {RangeError} for options out of range; {KedgeError} `BadData` if placeholders and visuals do not fit.
  *
@@ -153,10 +153,10 @@ export interface SinkEvidence {
 export const SINK_LIMITS = { rows: 8, tokens: 64 } as const;
 
 /**
- * Visual tokens that every row looks at: those of which the 10th percentile over the rows (linear between order statistics) exceeds `factor` times the median of
- * these percentiles. A percentile and no mean, so that evidence that one row looks at hard is no sink.
+ * Finds visual tokens that every row attends to. A token is one if the 10th percentile of its attention over the rows (linear between order statistics)
+ * exceeds `factor` times the median of these percentiles. With a mean instead of a percentile, a token that one row attends to strongly would be a sink.
  *
- * @returns Their indices among the visual tokens, rising; none below 8 rows or 64 tokens, or with factor 0.
+ * @returns Their indices among the visual tokens, in rising order. There are none below 8 rows or 64 tokens, or with factor 0.
  *
  * @example
  * ```ts

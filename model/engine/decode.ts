@@ -171,7 +171,7 @@ export class Decode {
     return runs;
   }
 
-  /** Where the masses of a step's rows begin in the results, and where their profiles do. */
+  /** Offsets in the results at which the masses of a step's rows begin, and their profiles. */
   get #attentionAt(): readonly [mass: number, profile: number] {
     return [4 * this.#sequences, 6 * this.#sequences];
   }

@@ -18,13 +18,13 @@ export interface GenerateOptions extends SamplingOptions {
 }
 
 /**
- * Generates: any number of requests at once, from one batch that finished sequences leave and waiting ones enter at each step, within a bound on memory.
- * The samples of a prompt share its reading and its cache.
+ * Generates answers to any number of requests at once, within a bound on memory. At each step, finished sequences leave the batch and waiting ones enter.
+ * The samples of a prompt share its prefill and its cache.
  *
  * A sequence depends on the weights, the prompt (or its key), the seed and the sample's index only, not on what else runs: on the CPU to the bit, on CUDA
  * to the bit with `deterministic`.
  *
- * Memory is taken at the first step and given back by `release` or at the end. The weights must not change while sequences are under way.
+ * Memory is allocated at the first step, and freed by `release` or at the end. The weights must not change while sequences are under way.
  *
  * @example
  * ```ts
@@ -54,8 +54,8 @@ export class Engine implements Disposable {
   }
 
   /**
-   * What it may use, and how it divides that. `memoryBytes` is resolved once, at the first use, from what the device has free then; the cache grows within
-   * it, between requests, where more wait.
+   * Its bounds. `memoryBytes` is set at the first use, from what the device has free then. Between requests the cache grows within it, if more requests
+   * wait.
    */
   get limits(): EngineLimits {
     return this.#scheduler.limits;
@@ -67,7 +67,7 @@ export class Engine implements Disposable {
   }
 
   /**
-   * Takes a request in. It is worked on by `step`, or along with any `generate` or `stream` under way.
+   * Accepts a request. Calls of `step` work on it, and so does any `generate` or `stream` under way.
    *
    * @throws {RangeError} for what makes no sense; {KedgeError} `BadData` if placeholders and visuals do not fit; `OutOfMemory` for what can never fit,
    * with the bytes that it needs.
@@ -78,8 +78,8 @@ export class Engine implements Disposable {
   }
 
   /**
-   * Lets waiting requests in, reads prompts (`prefillTokens` at most), and gives each sequence under way a token. An error in it ends the requests that
-   * it touches, through their tickets.
+   * Admits waiting requests, reads prompts (at most `prefillTokens` tokens), and decodes a token of each sequence. An error ends the requests that
+   * it concerns; their tickets reject.
    *
    * @returns Whether there is more to do.
    */

@@ -16,7 +16,7 @@ export class RangeAllocator {
   readonly #holes: { start: number; end: number }[]; // free, apart from one another, ascending
   #free: number;
 
-  /** At first, all of it is free. */
+  /** An allocator whose whole size is free. */
   constructor(readonly size: number) {
     if (!Number.isSafeInteger(size) || size < 0) throw new RangeError(`Cannot allocate ranges of ${size}: it is not a size`);
     this.#holes = size > 0 ? [{ start: 0, end: size }] : [];
