@@ -1,18 +1,18 @@
 /**
- * Dynamic sampling: a group all of whose answers are right, or wrong, teaches nothing; others are drawn until a step has enough groups. Yu et al., "DAPO",
- * arXiv 2503.14476.
+ * Dynamic sampling. A group whose answers are all right or all wrong gives no signal, so that further groups are sampled until a step has
+ * enough. Yu et al., "DAPO", arXiv 2503.14476.
  *
  * @module
  */
 import { KedgeError } from "../ffi/errors.ts";
 
-/** Which groups are kept, and how long to try. */
+/** Which groups are kept, and how many batches to try. */
 export interface DynamicSampling {
-  /** Groups whose mean accuracy is above this ... Default 0.01. */
+  /** Groups are kept if their mean accuracy is above this. Default: 0.01. */
   filterLow?: number;
-  /** ... and below this are kept. Default 0.99. */
+  /** Groups are kept if their mean accuracy is below this. Default: 0.99. */
   filterHigh?: number;
-  /** Batches that are drawn for one step before giving up; -1: no limit. Default 20. */
+  /** The maximum number of batches that are sampled for one step; -1: no limit. Default: 20. */
   maxTries?: number;
 }
 
@@ -29,9 +29,9 @@ export type GroupCounts = Readonly<Record<GroupFate, number>>;
 export interface DynamicSamplerState<Group> {
   /** Groups that were not needed yet. */
   surplus: readonly Group[];
-  /** Calls of `add` for the step under way. */
+  /** The number of calls of `add` for the current step. */
   tries: number;
-  /** Of the step under way. */
+  /** The counts of the current step. */
   counts: GroupCounts;
 }
 
@@ -61,10 +61,10 @@ export class DynamicSampler<Group> {
   #counts: Record<GroupFate, number> = { ...NONE };
 
   /**
-   * A sampler at the start of a step.
+   * Makes a sampler at the start of a step.
    *
-   * @param size Groups of a step.
-   * @param options `state`: of a sampler of an earlier run.
+   * @param size The number of groups of a step.
+   * @param options `state`: the state of an earlier sampler.
    * @throws {RangeError} for a size below 1 or bounds out of order.
    */
   constructor(size: number, options: DynamicSampling & { state?: DynamicSamplerState<Group> } = {}) {
@@ -83,7 +83,7 @@ export class DynamicSampler<Group> {
     }
   }
 
-  /** Groups that are missing for the step. */
+  /** The number of groups that the step still needs. */
   get needs(): number {
     return Math.max(0, this.#size - this.#groups.length);
   }
@@ -96,10 +96,11 @@ export class DynamicSampler<Group> {
   /**
    * Keeps the groups of one batch that pass the filter, in order.
    *
-   * @param groups With the accuracy of each answer, in [0, 1]; NaN: not graded, which is not in the mean. It should be accuracy alone: a sum with a format
-   * reward lets groups pass that teach nothing but format.
-   * @returns What became of each.
-   * @throws {KedgeError} `BadData` where groups are missing after `maxTries` batches; the message and `details` count what was seen. What was kept stays.
+   * @param groups The groups with the accuracy of each answer, in [0, 1]. NaN means not graded and is not in the mean. Use the accuracy
+   * alone: with a format reward in the sum, groups pass that differ only in format.
+   * @returns What happened to each group.
+   * @throws {KedgeError} `BadData` if groups are missing after `maxTries` batches. The message and `details` count the groups. Kept groups
+   * stay.
    */
   add(groups: readonly { group: Group; accuracies: ArrayLike<number> }[]): GroupFate[] {
     const fates = groups.map(({ group, accuracies }) => {
@@ -133,7 +134,7 @@ export class DynamicSampler<Group> {
   /**
    * The groups of the step, first come first, and what was seen for it; then the next step starts with the surplus.
    *
-   * @throws {RangeError} where groups are missing.
+   * @throws {RangeError} if groups are missing.
    */
   take(): { groups: Group[]; tries: number; counts: GroupCounts } {
     if (this.needs > 0) throw new RangeError(`Cannot take a step of ${this.#size} groups: ${this.needs} are missing`);

@@ -1,18 +1,18 @@
 /**
- * Soft punishment of responses near the length limit; with length L, limit M, buffer C: 0 for L <= M - C, ((M - C) - L) / C up to M, -1 beyond; times
- * `factor`. Added to the reward. Yu et al., "DAPO", arXiv 2503.14476, equation 13.
+ * A soft penalty for responses near the length limit. For length L, limit M and buffer C it is 0 for L <= M - C, ((M - C) - L) / C up to M,
+ * and -1 beyond, times `factor`. It is added to the reward. Yu et al., "DAPO", arXiv 2503.14476, equation 13.
  */
 export interface OverlongShaping {
   /** M, in tokens. */
   maxLength: number;
-  /** C, in tokens: the last stretch, in which the punishment grows. */
+  /** C, in tokens: the last stretch, in which the penalty grows. */
   buffer: number;
-  /** Default 1. */
+  /** The factor. Default: 1. */
   factor?: number;
 }
 
 /**
- * The punishment of a response of `length` tokens, 0 or less.
+ * Returns the penalty of a response of `length` tokens, 0 or less.
  *
  * @throws {RangeError} unless 0 < buffer <= maxLength and factor >= 0.
  *

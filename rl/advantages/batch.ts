@@ -1,28 +1,28 @@
 /**
- * What the estimators read, and what they share: groups, exact zeros, whitening. Everything here is float64.
+ * The input of the estimators, and what they share: groups, exact zeros, whitening. All computations are in float64.
  *
  * @module
  */
 
-/** Rewards of a batch of responses. */
+/** The rewards of a batch of responses. */
 export interface RewardBatch {
-  /** By response; NaN: not graded, which leaves the statistics and gives an advantage of 0. */
+  /** The reward of each response. NaN means not graded: the response enters no statistic and its advantage is 0. */
   rewards: ArrayLike<number>;
-  /** By response: the prompt that it answers. Every estimator needs it but reinforce_plus_plus and remax. */
+  /** The prompt that each response answers. Every estimator except reinforce_plus_plus and remax needs it. */
   groups?: ArrayLike<string | number>;
-  /** Tokens of each response, packed behind one another. */
+  /** The number of tokens of each response. Tokens are packed one response after the other. */
   lengths: ArrayLike<number>;
-  /** Packed [tokens]: further rewards by token, such as -beta * KL. They count into a response's reward, too. */
+  /** Packed [tokens]: additional rewards of tokens, such as -beta * KL. They also count in a response's reward. */
   tokenRewards?: ArrayLike<number>;
-  /** Packed [tokens]: 0 for tokens that the policy did not write, such as a tool's answer. Default: all count. */
+  /** Packed [tokens]: 0 for tokens that the policy did not write, such as a tool's answer. Default: all tokens count. */
   mask?: ArrayLike<number>;
-  /** By response: the reward of the greedy answer to its prompt; for remax. */
+  /** For remax: the reward of the greedy answer to each response's prompt. */
   baselines?: ArrayLike<number>;
-  /** By name and response: the parts of the reward; for gdpo. */
+  /** For gdpo: the parts of the reward, by name and response. */
   parts?: Readonly<Record<string, ArrayLike<number>>>;
 }
 
-/** @throws {RangeError} where lengths differ, a reward is infinite, or groups are missing that the estimator compares in. */
+/** @throws {RangeError} if lengths differ, a reward is infinite, or the estimator needs groups that are missing. */
 export function checkBatch(kind: string, batch: RewardBatch): void {
   const { rewards, lengths } = batch, n = rewards.length;
   let tokens = 0;
@@ -45,7 +45,7 @@ export function checkBatch(kind: string, batch: RewardBatch): void {
   }
 }
 
-/** Sums of everything that a response earned: its reward and those of its tokens that count. [responses]. */
+/** Sums what each response earned: its reward and the rewards of its tokens that count. [responses]. */
 function totalRewards(batch: RewardBatch): Float64Array {
   const { rewards, lengths, tokenRewards, mask } = batch;
   let at = 0;
@@ -56,7 +56,7 @@ function totalRewards(batch: RewardBatch): Float64Array {
   });
 }
 
-/** The mean, and the standard deviation with n - 1, in two passes; 0 for one value. */
+/** Returns the mean, and the standard deviation with n - 1, computed in two passes. The deviation of one value is 0. */
 export function moments(values: ArrayLike<number>): { mean: number; std: number } {
   const n = values.length;
   let sum = 0, squares = 0;
@@ -67,10 +67,10 @@ export function moments(values: ArrayLike<number>): { mean: number; std: number 
 }
 
 /**
- * Applies `f` to the graded rewards of every group. Exactly 0 for what is not graded, for a group of one (it has nothing to be compared with) and for a
- * group whose rewards are all equal.
+ * Applies `f` to the graded rewards of every group. The result is exactly 0 for responses that are not graded, for a group of one, which
+ * cannot be compared, and for a group whose rewards are all equal.
  *
- * @param f The advantages of a group's rewards, in their order; `index` says which responses they are of.
+ * @param f Returns the advantages of a group's rewards, in their order. `index` contains the indices of the responses.
  */
 export function byGroup(batch: RewardBatch, f: (rewards: Float64Array, index: readonly number[]) => ArrayLike<number>): Float64Array {
   const rewards = totalRewards(batch), advantages = new Float64Array(rewards.length);
@@ -89,7 +89,7 @@ export function byGroup(batch: RewardBatch, f: (rewards: Float64Array, index: re
   return advantages;
 }
 
-/** Every response's number at each of its tokens that count; 0 at the others. [tokens]. */
+/** Copies every response's number to each of its tokens that count. Other tokens get 0. [tokens]. */
 export function spread(values: ArrayLike<number>, { lengths, mask }: RewardBatch): Float64Array {
   const out = new Float64Array(Array.from(lengths).reduce((a, b) => a + b, 0));
   let at = 0;
@@ -99,7 +99,10 @@ export function spread(values: ArrayLike<number>, { lengths, mask }: RewardBatch
   return out;
 }
 
-/** Rewards by token: what its tokens earned, and the response's own reward at the last token that counts. NaN for all of a response that is not graded. [tokens]. */
+/**
+ * Returns rewards by token: those of the tokens, and the response's own reward at its last token that counts. All are NaN for a response
+ * that is not graded. [tokens].
+ */
 export function rewardsByToken(batch: RewardBatch): Float64Array {
   const { rewards, lengths, mask, tokenRewards } = batch;
   const out = spread(rewards, { ...batch, rewards });
@@ -117,7 +120,10 @@ export function rewardsByToken(batch: RewardBatch): Float64Array {
   return out;
 }
 
-/** (x - mean) / sqrt(var + 1e-8) over the tokens that count and are graded, var with n - 1; 0 at the others, and everywhere where all are equal. */
+/**
+ * Computes (x - mean) / sqrt(var + 1e-8) over the tokens that count and are graded, var with n - 1. Other tokens get 0, and so do all
+ * tokens if the values are equal.
+ */
 export function whiten(values: Float64Array, { mask }: RewardBatch): Float64Array {
   const counts = (i: number) => mask?.[i] !== 0 && !Number.isNaN(values[i]);
   const kept = values.filter((_, i) => counts(i));

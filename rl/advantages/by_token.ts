@@ -1,13 +1,16 @@
 /**
- * Estimators whose advantages differ by token, or whose statistics run over the tokens of the batch. The results are packed [tokens]; a response that is
- * not graded (NaN) has advantage 0 and is in no statistic.
+ * Estimators whose advantages differ by token, or whose statistics run over the tokens of the batch. Results are packed [tokens]. A
+ * response that is not graded (NaN) has advantage 0 and enters no statistic.
  *
  * @module
  */
 import { grpo } from "./group_relative.ts";
 import { byGroup, moments, type RewardBatch, rewardsByToken, spread, whiten } from "./batch.ts";
 
-/** G_t = r_t + gamma G_{t+1}, backwards over each response. Tokens that do not count have 0 and are passed over without a discount. [tokens]. */
+/**
+ * Computes G_t = r_t + gamma G_{t+1}, backwards over each response. Tokens that do not count have 0 and are skipped without a discount.
+ * [tokens].
+ */
 export function returns(batch: RewardBatch, { gamma = 1 }: { gamma?: number } = {}): Float64Array {
   const out = rewardsByToken(batch);
   let end = 0;
@@ -20,12 +23,12 @@ export function returns(batch: RewardBatch, { gamma = 1 }: { gamma?: number } = 
   return out;
 }
 
-/** The returns, whitened over all tokens of the batch. Hu et al., "REINFORCE++", arXiv 2501.03262. [tokens]. */
+/** Computes the returns, whitened over all tokens of the batch. Hu et al., "REINFORCE++", arXiv 2501.03262. [tokens]. */
 export function reinforcePlusPlus(batch: RewardBatch, options: { gamma?: number } = {}): Float64Array {
   return whiten(returns(batch, options), batch);
 }
 
-/** R - mean of the group at every token, whitened over all tokens of the batch. arXiv 2501.03262. [tokens]. */
+/** Computes R minus the group's mean at every token, whitened over all tokens of the batch. arXiv 2501.03262. [tokens]. */
 export function reinforcePlusPlusBaseline(batch: RewardBatch): Float64Array {
   const centred = byGroup(batch, (rewards) => {
     const { mean } = moments(rewards);
@@ -35,7 +38,7 @@ export function reinforcePlusPlusBaseline(batch: RewardBatch): Float64Array {
 }
 
 /**
- * A_t = (rewards from t on) - the reward of the greedy answer. Li et al., "ReMax", arXiv 2310.10505. [tokens].
+ * Computes A_t = (rewards from t on) - the reward of the greedy answer. Li et al., "ReMax", arXiv 2310.10505. [tokens].
  *
  * @throws {RangeError} without `baselines`.
  */
@@ -47,10 +50,10 @@ export function remax(batch: RewardBatch): Float64Array {
 }
 
 /**
- * Each part of the reward normalised in its groups as by grpo, summed with the weights (default 1), whitened over all tokens of the batch: parts of
- * different size count alike. Liu et al., "GDPO", arXiv 2601.05242. [tokens].
+ * Normalises each part of the reward in its groups as grpo does, sums the parts with their weights (default 1), and whitens the sum over
+ * all tokens of the batch. Parts of different size thus count alike. Liu et al., "GDPO", arXiv 2601.05242. [tokens].
  *
- * @throws {RangeError} without `parts`, or with a weight of a part that is not there.
+ * @throws {RangeError} without `parts`, or with a weight of a part that does not exist.
  */
 export function gdpo(
   batch: RewardBatch,
@@ -68,7 +71,7 @@ export function gdpo(
   return whiten(spread(ungraded(batch, sum), batch), batch);
 }
 
-/** NaN where the reward is. */
+/** Sets values to NaN where the reward is NaN. */
 function ungraded(batch: RewardBatch, values: Float64Array): Float64Array {
   return values.map((x, i) => Number.isNaN(batch.rewards[i]) ? NaN : x);
 }

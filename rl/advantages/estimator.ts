@@ -2,7 +2,7 @@ import { checkBatch, type RewardBatch, spread } from "./batch.ts";
 import { gdpo, reinforcePlusPlus, reinforcePlusPlusBaseline, remax } from "./by_token.ts";
 import { drGrpo, gpg, grpo, grpoPassK, opo, rloo } from "./group_relative.ts";
 
-/** How rewards become advantages. */
+/** The estimators that turn rewards into advantages. */
 export type Estimator =
   | { kind: "grpo"; epsilon?: number }
   | { kind: "dr_grpo" }
@@ -16,10 +16,10 @@ export type Estimator =
   | { kind: "gdpo"; weights?: Readonly<Record<string, number>>; epsilon?: number };
 
 /**
- * Advantages of every token, packed [tokens]; 0 where the mask is, and for a response that is not graded. No value network is among the estimators.
+ * Computes the advantages of every token, packed [tokens]. They are 0 where the mask is 0, and for a response that is not graded. No
+ * estimator uses a value network.
  *
- * @throws {RangeError} where the batch's arrays do not fit, or lack what the estimator needs.
- *
+ * @throws {RangeError} if the batch's arrays do not match, or lack what the estimator needs.
  * @example Two answers to one prompt, one of them right
  * ```ts
  * import { estimateAdvantages } from "@kedge/kedge/rl";

@@ -1,13 +1,12 @@
 /**
- * Estimators that compare a response with the others to its prompt. R: rewards of a group, n of them; the result is by response.
- *
- * A group of one, a group of equal rewards and a response that is not graded (NaN) have advantage exactly 0.
+ * Estimators that compare a response with the others to its prompt. R are the n rewards of a group; the result is one number per response.
+ * The advantage is exactly 0 in a group of one, in a group of equal rewards, and for a response that is not graded (NaN).
  *
  * @module
  */
 import { byGroup, moments, type RewardBatch } from "./batch.ts";
 
-/** A = (R - mean) / (std + epsilon), std with n - 1. Shao et al., arXiv 2402.03300. */
+/** Computes A = (R - mean) / (std + epsilon), std with n - 1. Shao et al., arXiv 2402.03300. */
 export function grpo(batch: RewardBatch, { epsilon = 1e-6 }: { epsilon?: number } = {}): Float64Array {
   return byGroup(batch, (rewards) => {
     const { mean, std } = moments(rewards);
@@ -15,7 +14,9 @@ export function grpo(batch: RewardBatch, { epsilon = 1e-6 }: { epsilon?: number 
   });
 }
 
-/** A = R - mean. Goes with the aggregation `seq_sum_norm`. Liu et al., "Understanding R1-Zero-like training", arXiv 2503.20783. */
+/**
+ * Computes A = R - mean, for use with the aggregation `seq_sum_norm`. Liu et al., "Understanding R1-Zero-like training", arXiv 2503.20783.
+ */
 export function drGrpo(batch: RewardBatch): Float64Array {
   return byGroup(batch, (rewards) => {
     const { mean } = moments(rewards);
@@ -23,7 +24,7 @@ export function drGrpo(batch: RewardBatch): Float64Array {
   });
 }
 
-/** A = R - mean of the others = n / (n - 1) * (R - mean). Ahmadian et al., arXiv 2402.14740. */
+/** Computes A = R - mean of the others = n / (n - 1) * (R - mean). Ahmadian et al., arXiv 2402.14740. */
 export function rloo(batch: RewardBatch): Float64Array {
   return byGroup(batch, (rewards) => {
     const { mean } = moments(rewards), n = rewards.length;
@@ -31,7 +32,7 @@ export function rloo(batch: RewardBatch): Float64Array {
   });
 }
 
-/** Only the best response has an advantage: (best - second best) / (std + epsilon). Tang et al., arXiv 2503.19595 (pass@k). */
+/** Gives only the best response an advantage: (best - second best) / (std + epsilon). Tang et al., arXiv 2503.19595 (pass@k). */
 export function grpoPassK(batch: RewardBatch, { epsilon = 1e-6 }: { epsilon?: number } = {}): Float64Array {
   return byGroup(batch, (rewards) => {
     const best = rewards.indexOf(Math.max(...rewards)), second = Math.max(...rewards.filter((_, i) => i !== best));
@@ -40,7 +41,10 @@ export function grpoPassK(batch: RewardBatch, { epsilon = 1e-6 }: { epsilon?: nu
   });
 }
 
-/** A = R - sum(l R) / sum(l) with l the lengths in tokens. Hao et al., "On-policy RL with optimal reward baseline", arXiv 2505.23585. */
+/**
+ * Computes A = R - sum(l R) / sum(l), where l are the lengths in tokens. Hao et al., "On-policy RL with optimal reward baseline", arXiv
+ * 2505.23585.
+ */
 export function opo(batch: RewardBatch): Float64Array {
   return byGroup(batch, (rewards, index) => {
     const lengths = index.map((i) => batch.lengths[i]!), tokens = lengths.reduce((a, b) => a + b, 0);
@@ -50,8 +54,9 @@ export function opo(batch: RewardBatch): Float64Array {
 }
 
 /**
- * A = alpha (R - mean), alpha = B / M over the batch of B graded responses. M: `"nonzero"` (default) those whose reward is not 0; `"valid"` those in groups
- * whose rewards differ. Chu et al., "GPG", arXiv 2504.02546. Goes with the loss `reinforce`.
+ * Computes A = alpha (R - mean), alpha = B / M over the batch of B graded responses. M counts, for `"nonzero"` (default), those whose
+ * reward is not 0; for `"valid"`, those in groups whose rewards differ. Chu et al., "GPG", arXiv 2504.02546. Use it with the loss
+ * `reinforce`.
  */
 export function gpg(batch: RewardBatch, { count = "nonzero" }: { count?: "nonzero" | "valid" } = {}): Float64Array {
   let valid = 0;

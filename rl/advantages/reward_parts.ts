@@ -1,11 +1,10 @@
 /**
- * The weighted sum of a reward's named parts, by response. A part that is NaN for a response does not apply to it and is left out of its sum; a response
- * to which none applies is not graded: NaN.
+ * Computes the weighted sum of a reward's named parts, for each response. A part that is NaN for a response does not apply to it and is
+ * omitted from its sum. A response to which no part applies is not graded: NaN.
  *
- * @param parts By name: numbers by response.
- * @param weights By name; default 1. A part of weight 0 is only reported.
- * @throws {RangeError} for a weight of no part, or parts of different lengths.
- *
+ * @param parts The parts by name: one number per response.
+ * @param weights The weights by name. Default: 1. A part of weight 0 is only reported.
+ * @throws {RangeError} for a weight without a part, or parts of different lengths.
  * @example
  * ```ts
  * import { combineRewards } from "@kedge/kedge/rl";
