@@ -1,5 +1,5 @@
 /**
- * A way of credit of one's own: `algorithm: { credit: "./custom_credit.ts" }`, or `credit: { use: "./custom_credit.ts", options: { floor: 0.2 } }`.
+ * A credit of your own: `algorithm: { credit: "./custom_credit.ts" }`, or `credit: { use: "./custom_credit.ts", options: { floor: 0.2 } }`.
  * It is called for each response, in the process that trains, with all of that process's permissions.
  *
  * @module

@@ -1,5 +1,5 @@
 /**
- * A policy loss of one's own: `algorithm: { loss: "./custom_loss.ts" }`, or `loss: { kind: "module", use: "./custom_loss.ts", options: { cap: 1 } }`.
+ * A policy loss of your own: `algorithm: { loss: "./custom_loss.ts" }`, or `loss: { kind: "module", use: "./custom_loss.ts", options: { cap: 1 } }`.
  * It is called for each response, in the process that trains, with all of that process's permissions.
  *
  * Tapered off-policy REINFORCE (Le Roux et al., arXiv 2503.14286): -A log pi for good answers; for bad ones -A sg[min(r, cap)] log pi, so that an

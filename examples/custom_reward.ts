@@ -1,5 +1,5 @@
 /**
- * A reward of one's own: `reward: { parts: { accuracy: { use: "math", weight: 0.9 }, brevity: { use: "./custom_reward.ts", weight: 0.1, options: { words: 200 } } } }`, or
+ * A reward of your own: `reward: { parts: { accuracy: { use: "math", weight: 0.9 }, brevity: { use: "./custom_reward.ts", weight: 0.1, options: { words: 200 } } } }`, or
  * `reward: "./custom_reward.ts"` alone. It runs in a child process without permissions.
  *
  * @module

@@ -1,8 +1,8 @@
 // deno-lint-ignore-file no-console -- an example
 /**
- * Drives a run over HTTP: starts it, watches its rewards as they come, lowers the learning rate on the way, asks the policy what it says now, and stops the run.
+ * Drives a run over HTTP: starts it, watches its rewards, lowers the learning rate, asks the policy a question, and stops the run.
  *
- *   deno task serve                                                          # in one terminal; says the address and the token
+ *   deno task serve                                                          # in one terminal; prints the address and the token
  *   deno run --allow-net=127.0.0.1 examples/http_drive.ts http://127.0.0.1:8787 TOKEN
  *
  * @module
@@ -10,7 +10,7 @@
 const [base = "http://127.0.0.1:8787", token = "", steps = "20"] = Deno.args;
 const headers = { authorization: `Bearer ${token}`, "content-type": "application/json" };
 
-/** Asks the endpoint. */
+/** Sends a request to the endpoint. */
 async function ask(method: string, path: string, body?: unknown) {
   const response = await fetch(`${base}${path}`, { method, headers, ...(body !== undefined && { body: JSON.stringify(body) }) });
   const answer = await response.json();
@@ -34,7 +34,7 @@ async function* events(): AsyncGenerator<{ event: string; data: Record<string, u
   }
 }
 
-const watched = events(); // from before the start on
+const watched = events(); // opened before the start, so that no event is missed
 console.log("run", (await ask("POST", "/v1/start")).name);
 for await (const { event, data } of watched) {
   if (event === "status" && data["state"] === "failed") throw new Error(String(data["error"]));

@@ -1,19 +1,19 @@
 /**
- * What the small examples share: random initial weights, and one pass backwards through a mean loss.
+ * Functions that the small examples share: random initial weights, and one backward pass from a mean loss.
  *
  * @module
  */
 import { type Device, Parameter, type Random, scale, sum, Tape, Tensor, type Value } from "@kedge/kedge/tensor";
 
-/** Parameters made as they are named; freed together. */
+/** Random parameters by name, which are freed together. */
 export class Weights implements Disposable {
-  /** By name. */
+  /** The parameters by name. */
   readonly params: Record<string, Parameter> = {};
 
-  /** On a device, from a generator. */
+  /** Makes parameters on a device, with the numbers of a generator. */
   constructor(readonly device: Device, readonly random: Random) {}
 
-  /** Adds a normal one of that standard deviation. */
+  /** Adds a parameter with normal numbers of a standard deviation. */
   normal(name: string, shape: readonly number[], deviation: number): void {
     const numbers = Float32Array.from(this.random.normal(shape.reduce((a, b) => a * b, 1), deviation));
     this.params[name] = new Parameter(name, Tensor.from(this.device, numbers, { shape }));
