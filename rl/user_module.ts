@@ -43,8 +43,8 @@ export function exportedFunction(
   module: Readonly<Record<string, unknown>>,
   { name, source, key }: { name: string; source: string; key: string },
 ): unknown {
-  const found = module[name] ?? module["default"];
-  if (typeof found === "function") return found;
+  const exported = module[name] ?? module["default"];
+  if (typeof exported === "function") return exported;
   throw new TypeError(`Cannot use ${source} as ${key}: it exports no function "${name}" or "default"`);
 }
 

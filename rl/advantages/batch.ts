@@ -81,9 +81,9 @@ export function byGroup(batch: RewardBatch, f: (rewards: Float64Array, index: re
     groups.get(key)?.push(i) ?? groups.set(key, [i]);
   }
   for (const index of groups.values()) {
-    const own = Float64Array.from(index, (i) => rewards[i]!);
-    if (own.every((r) => r === own[0])) continue;
-    const result = f(own, index);
+    const graded = Float64Array.from(index, (i) => rewards[i]!);
+    if (graded.every((r) => r === graded[0])) continue;
+    const result = f(graded, index);
     for (const [k, i] of index.entries()) advantages[i] = result[k]!;
   }
   return advantages;
@@ -113,8 +113,8 @@ export function rewardsByToken(batch: RewardBatch): Float64Array {
     while (last >= at && mask?.[last] === 0) last--;
     for (; at < end; at++) {
       if (mask?.[at] === 0) continue;
-      const own = at === last ? rewards[i]! : Number.isNaN(rewards[i]) ? NaN : 0;
-      out[at] = own + (tokenRewards?.[at] ?? 0);
+      const reward = at === last ? rewards[i]! : Number.isNaN(rewards[i]) ? NaN : 0;
+      out[at] = reward + (tokenRewards?.[at] ?? 0);
     }
   }
   return out;

@@ -65,8 +65,8 @@ export function gdpo(
   if (unknown.length > 0) throw new RangeError(`Cannot take gdpo advantages: the batch has no part "${unknown[0]}", which has a weight`);
   const sum = new Float64Array(batch.rewards.length);
   for (const [name, rewards] of parts) {
-    const own = grpo({ ...batch, rewards, tokenRewards: undefined }, { epsilon });
-    for (let i = 0; i < sum.length; i++) sum[i]! += (weights[name] ?? 1) * own[i]!;
+    const normalised = grpo({ ...batch, rewards, tokenRewards: undefined }, { epsilon });
+    for (let i = 0; i < sum.length; i++) sum[i]! += (weights[name] ?? 1) * normalised[i]!;
   }
   return whiten(spread(ungraded(batch, sum), batch), batch);
 }

@@ -162,11 +162,11 @@ export function metisClusters(
  */
 export function partitionMetis(graph: TokenGraph, options: Pick<AtrlOptions, "clusterSize" | "imbalance" | "seed">): Clusters {
   const metis = openMetis(), { responses } = graph, all = new Int32Array(responses.tokens);
-  const stats = graph.read().map((own, i) => {
-    const cluster = metisClusters(metis, own, options), sizes: number[] = [];
+  const stats = graph.read().map((host, i) => {
+    const cluster = metisClusters(metis, host, options), sizes: number[] = [];
     for (const c of cluster) sizes[c] = (sizes[c] ?? 0) + 1;
     all.set(cluster, responses.offsets[i]!);
-    return { clusters: sizes.length, cut: edgeCut(own, cluster), largest: Math.max(0, ...sizes) };
+    return { clusters: sizes.length, cut: edgeCut(host, cluster), largest: Math.max(0, ...sizes) };
   });
   return new OwnedClusters(Tensor.from(responses.device, all), stats);
 }

@@ -113,8 +113,8 @@ export function atrlReport(inputs: ReportInputs): Record<string, number> {
     if (!stats || n < 4) continue;
     number.add(stats.clusters);
     if (stats.cut !== undefined) cut.add(stats.cut / 2 ** 20);
-    const own = stats.largest * stats.clusters / n - 1;
-    imbalance = Number.isNaN(imbalance) ? own : Math.max(imbalance, own);
+    const excess = stats.largest * stats.clusters / n - 1;
+    imbalance = Number.isNaN(imbalance) ? excess : Math.max(imbalance, excess);
   }
   const all: Record<string, number> = {
     "atrl/anchor_fraction": share.value,

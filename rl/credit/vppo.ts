@@ -77,24 +77,26 @@ export function vppoCredit(
       throw new RangeError(`Cannot weight by VPPO: ${name} has ${list.length} entries for ${tokens} tokens`);
     }
   }
-  const members = Array.from({ length: count }, (_, i) => {
-    const own: number[] = [];
-    for (let t = offsets[i]!; t < offsets[i + 1]!; t++) if (!mask || mask[t]) own.push(t);
-    return own;
+  const countedTokens = Array.from({ length: count }, (_, i) => {
+    const counted: number[] = [];
+    for (let t = offsets[i]!; t < offsets[i + 1]!; t++) if (!mask || mask[t]) counted.push(t);
+    return counted;
   });
-  const mean = members.map((own) => own.reduce((sum, t) => sum + s[t]!, 0) / Math.max(1, own.length));
-  const alpha = trajectoryWeights(mean, { present: members.map((own) => own.length > 0), scalingMin });
+  const mean = countedTokens.map((counted) => counted.reduce((sum, t) => sum + s[t]!, 0) / Math.max(1, counted.length));
+  const alpha = trajectoryWeights(mean, { present: countedTokens.map((counted) => counted.length > 0), scalingMin });
   const weights = new Float32Array(tokens);
   let kept = 0, keptSum = 0, all = 0, allSum = 0;
-  members.forEach((own, i) => {
-    const equal = own.every((t) => s[t] === s[own[0]!]);
-    const top = equal ? own : own.toSorted((a, b) => s[b]! - s[a]! || a - b).slice(0, Math.ceil(topFraction * own.length - 1e-9));
+  countedTokens.forEach((counted, i) => {
+    const equal = counted.every((t) => s[t] === s[counted[0]!]);
+    const top = equal
+      ? counted
+      : counted.toSorted((a, b) => s[b]! - s[a]! || a - b).slice(0, Math.ceil(topFraction * counted.length - 1e-9));
     for (const t of top) weights[t] = alpha[i]!, keptSum += s[t]!;
-    for (const t of own) allSum += s[t]!;
+    for (const t of counted) allSum += s[t]!;
     kept += top.length;
-    all += own.length;
+    all += counted.length;
   });
-  const present = mean.filter((_, i) => members[i]!.length > 0);
+  const present = mean.filter((_, i) => countedTokens[i]!.length > 0);
   const report: Record<string, number> = {
     "vppo/token_fraction": kept / all,
     "vppo/sensitivity_selected": keptSum / kept,
@@ -123,10 +125,10 @@ export function vppoCredit(
  * ```
  */
 export function trajectoryWeights(mean: readonly number[], options: { present: readonly boolean[]; scalingMin: number }): number[] {
-  const { present, scalingMin } = options, known = mean.filter((_, i) => present[i]);
-  const low = Math.min(...known), high = Math.max(...known);
-  if (known.length < 2 || !(high - low > 1e-6)) return mean.map(() => 1);
+  const { present, scalingMin } = options, means = mean.filter((_, i) => present[i]);
+  const low = Math.min(...means), high = Math.max(...means);
+  if (means.length < 2 || !(high - low > 1e-6)) return mean.map(() => 1);
   const n = mean.map((s, i) => present[i] ? (s - low) / (high - low) : 0);
-  const average = n.reduce((a, b) => a + b, 0) / known.length;
+  const average = n.reduce((a, b) => a + b, 0) / means.length;
   return n.map((x, i) => present[i] ? scalingMin + x * (1 - scalingMin) / (average + 1e-8) : 1);
 }

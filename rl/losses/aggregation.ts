@@ -79,10 +79,10 @@ export function aggregationWeights(
   layout: TokenLayout,
   batch: BatchSize = batchSize(layout),
 ): Float32Array<ArrayBuffer> {
-  const active = counts(layout), own = batchSize(layout);
-  if (own.tokens > batch.tokens || own.sequences > batch.sequences) {
+  const active = counts(layout), part = batchSize(layout);
+  if (part.tokens > batch.tokens || part.sequences > batch.sequences) {
     throw new RangeError(
-      `Cannot weight ${own.tokens} tokens in ${own.sequences} sequences: the whole batch is said to have ${batch.tokens} in ${batch.sequences}`,
+      `Cannot weight ${part.tokens} tokens in ${part.sequences} sequences: the whole batch is said to have ${batch.tokens} in ${batch.sequences}`,
     );
   }
   if (aggregation.kind === "seq_sum_norm" && !(aggregation.length > 0)) {

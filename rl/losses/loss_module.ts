@@ -74,9 +74,9 @@ export function modulePolicyLoss(
     if (!mask.includes(1)) continue;
     const weights = Float64Array.from(shares, (w, t) => w * (host.correction?.[from + t] ?? 1));
     const response = { logprobs: part(host.logprobs), old: part(host.old), advantages: part(host.advantages), mask, weights };
-    const own = checked(by.call(response, by.options), response, { source: by.source, response: s });
-    total += own.loss;
-    for (let t = 0; t < to - from; t++) gradient[from + t] = mask[t] ? own.gradient[t]! : 0;
+    const output = checked(by.call(response, by.options), response, { source: by.source, response: s });
+    total += output.loss;
+    for (let t = 0; t < to - from; t++) gradient[from + t] = mask[t] ? output.gradient[t]! : 0;
   }
   const sums = statistics(host, total);
   rest.metrics?.add(sums, entropy !== undefined);
