@@ -112,7 +112,10 @@ allows what this table says, and nobody is asked for more while it runs. An empt
 the kind. \`any\`: everything of the kind. Paths are relative to the checkout.
 
 \`deno task train\`, \`serve\` and \`sft\` start the process that trains, and watch it. That process has
-the permissions of the second row. The environment's variables are named by what they are for:
+the permissions of the second row. Modules of your own for the credit and the loss run in it and have
+them too; reward modules run in processes with [less](algorithms.md#rewards).
+
+The environment's variables are named by what they are for:
 
 ${Object.entries(ENVIRONMENT).map(([name, variables]) => `- ${name}: ${variables.map(quoted).join(", ")}`).join("\n")}
 `;
