@@ -7,7 +7,8 @@ import { type OwnerId, type OwnerReport, ownerReport } from "../../tensor/owner.
 import { Tensor } from "../../tensor/tensor.ts";
 
 /**
- * Devices of one actor on its own thread, and its accounts on them: the compute device, and host memory, which on the CPU is the same.
+ * The devices of one actor on its own thread, and the tensors that the actor owns there. There is a compute device and host memory; on the CPU they are the same
+ * device.
  *
  * @example
  * ```ts
@@ -22,7 +23,7 @@ import { Tensor } from "../../tensor/tensor.ts";
  * ```
  */
 export class ActorMemory implements Disposable {
-  /** Where it computes. */
+  /** The device that the actor computes on. */
   readonly device: Device;
   /** Host memory, for what people and JavaScript read: token ids, pixels, log-probs. */
   readonly host: Device;
@@ -31,8 +32,8 @@ export class ActorMemory implements Disposable {
   /**
    * Opens the devices.
    *
-   * @param owner Opened by the supervisor.
-   * @param options `device`: as of `openDevice`. `threads`: of CPU ops; default all cores.
+   * @param owner The actor's number in the handle table, which the supervisor opened.
+   * @param options `device`: a name that `openDevice` takes. `threads`: the threads of CPU ops; default all cores.
    */
   constructor(readonly owner: OwnerId, options: { device: string; threads?: number | undefined }) {
     const threads = options.threads === undefined ? {} : { threads: options.threads };
@@ -41,7 +42,7 @@ export class ActorMemory implements Disposable {
     this.#accounts = new Map([...new Set([this.device, this.host])].map((device) => [device.name, new Account(device, owner)]));
   }
 
-  /** The account on a device. */
+  /** Returns the actor's account on a device. @throws {KedgeError} `Handle` for a device that the actor does not use. */
   account(device: string): Account {
     const account = this.#accounts.get(device);
     if (!account) {
@@ -55,12 +56,12 @@ export class ActorMemory implements Disposable {
     return this.account(handle.device).receive(handle);
   }
 
-  /** What it holds. */
+  /** Returns how many bytes and tensors the actor holds. */
   report(): OwnerReport {
     return ownerReport(this.host, this.owner);
   }
 
-  /** Closes the devices; what the owner holds stays until it is reclaimed. */
+  /** Closes the devices. The actor's tensors stay until the supervisor reclaims them. */
   [Symbol.dispose](): void {
     for (const account of this.#accounts.values()) account[Symbol.dispose]();
     if (this.host !== this.device) this.host[Symbol.dispose]();
@@ -69,7 +70,7 @@ export class ActorMemory implements Disposable {
 }
 
 /**
- * Puts tensors into a message to one receiver.
+ * Puts tensors into a message for one receiver.
  *
  * @example
  * ```ts
@@ -89,29 +90,29 @@ export class ActorMemory implements Disposable {
 export class Carrier {
   readonly #lent = new Map<Tensor, TensorHandle>();
 
-  /** For a message. @param to Who is to have the tensors. */
+  /** Makes a carrier for one message. @param to The receiver of the tensors. */
   constructor(readonly memory: ActorMemory, readonly to: OwnerId) {}
 
-  /** What is lent with the message. */
+  /** The tensors that are lent with the message. */
   get lent(): TensorHandle[] {
     return [...this.#lent.values()];
   }
 
-  /** Gives a tensor away with the message; it is spent here. */
+  /** Moves a tensor with the message. The sender can no longer use it. */
   move(tensor: Tensor): TensorHandle {
     return this.memory.account(tensor.device.name).move(tensor, this.to);
   }
 
-  /** Lends a tensor until the reply; once, however often the message names it. */
+  /** Lends a tensor until the reply. A tensor that the message names twice is lent once. */
   lend(tensor: Tensor): TensorHandle {
-    const before = this.#lent.get(tensor);
-    if (before) return before;
+    const lent = this.#lent.get(tensor);
+    if (lent) return lent;
     const handle = this.memory.account(tensor.device.name).lend(tensor, this.to);
     this.#lent.set(tensor, handle);
     return handle;
   }
 
-  /** Ends the lends: of the reply. */
+  /** Takes back the tensors that came with the reply. */
   takeBack(returns: readonly TensorReturn[]): void {
     for (const back of returns) {
       const lent = this.lent.find((handle) => same(handle, back));
@@ -120,12 +121,12 @@ export class Carrier {
   }
 }
 
-/** Takes tensors out of a request, and gives back at its end what was lent. */
+/** The tensors of one request, on the receiver's side. Lent tensors are given back at the end of the request. */
 export class RequestTensors {
   readonly #borrowed = new Map<TensorHandle, Tensor>();
   readonly #lent: readonly TensorHandle[];
 
-  /** @param lent All that the request lends, so that it goes back also where nobody looked at it. */
+  /** @param lent All tensors that the request lends. They are given back even if the handler did not borrow them. */
   constructor(readonly memory: ActorMemory, lent: readonly TensorHandle[]) {
     this.#lent = lent;
   }
@@ -135,7 +136,7 @@ export class RequestTensors {
     return this.memory.receive(handle);
   }
 
-  /** Takes up a tensor that was lent, to be read until the reply; the same one each time. */
+  /** Takes up a tensor that was lent. It may be read until the reply. Each call returns the same tensor. */
   borrow(handle: TensorHandle): Tensor {
     const lent = this.#lent.find((other) => same(other, handle));
     if (!lent) throw new KedgeError("Handle", `Cannot borrow tensor ${handle.slot}/${handle.generation}: the request does not lend it`);
@@ -144,8 +145,8 @@ export class RequestTensors {
     return tensor;
   }
 
-  /** Ends all lends. @returns What the reply carries. */
-  clear(): TensorReturn[] {
+  /** Gives back all that was lent. @returns What the reply carries. */
+  giveBack(): TensorReturn[] {
     return this.#lent.map((handle) => this.memory.account(handle.device).giveBack(this.borrow(handle)));
   }
 }
@@ -154,7 +155,7 @@ function same(a: { slot: number; generation: number }, b: { slot: number; genera
   return a.slot === b.slot && a.generation === b.generation;
 }
 
-/** Numbers in host memory, as a tensor. */
+/** Copies numbers into a tensor of host memory. */
 export function hostTensor(
   memory: ActorMemory,
   numbers: Float32Array<ArrayBuffer> | Int32Array<ArrayBuffer> | Uint8Array<ArrayBuffer>,

@@ -1,51 +1,52 @@
 /**
- * The actor's own side: its thread, its mailbox, its loop.
+ * The actor's side of its thread: it takes orders of the supervisor and answers the requests of other actors.
  *
  * @module
  */
 import type { OwnerId } from "../../tensor/owner.ts";
 import type { TensorHandle } from "../../tensor/handle.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
+import { ActorMemory, Carrier, RequestTensors } from "./actor_memory.ts";
 import { Mailbox } from "./mailbox.ts";
 import { Peer } from "./peer.ts";
-import { ActorMemory, Carrier, RequestTensors } from "./actor_memory.ts";
 import { type Envelope, type Message, type Notice, type Order, toPlain } from "./protocol.ts";
 
-/** What a handler is given beside its message. */
+/** The request that a handler answers: its tensors, its parts, its cancelling. */
 export interface Turn {
   /** Takes up a tensor that was moved here. */
   receive(handle: TensorHandle): Tensor;
-  /** Takes up a tensor that was lent; it goes back with the reply. */
+  /** Takes up a tensor that was lent. It goes back with the reply. */
   borrow(handle: TensorHandle): Tensor;
-  /** Moves a tensor to the one who asked, in the reply. */
+  /** Moves a tensor to the sender of the request, in the reply. */
   move(tensor: Tensor): TensorHandle;
-  /** Tells the one who asked a part of the answer, before the reply. */
+  /** Sends a part of the answer before the reply. */
   tell(part: unknown): void;
-  /** Whether the request was cancelled: a shared flag, true at once. */
+  /** Returns whether the request was cancelled. A shared flag makes it true at once. */
   cancelled(): boolean;
 }
 
-/** What an actor is made of. */
+/** An actor's behaviour. */
 export interface Behaviour<M extends Message> {
-  /** Answers a message. What it throws is the answer then, and the actor lives on. */
+  /** Answers a message. An error that it throws is sent as the answer, and the actor goes on. */
   handle(message: M, turn: Turn): unknown;
-  /** Another actor that it may ask from now on. */
+  /** Receives another actor that this one may ask from now on. */
   connect?(name: string, peer: (memory: ActorMemory) => Peer<Message, Record<string, unknown>>): void;
-  /** Frees what it holds, before its thread ends. */
+  /** Frees what the actor holds, before its thread ends. */
   close?(): void | Promise<void>;
 }
 
 /** What an actor is started with. */
 export interface Start<O> {
-  /** Its devices and accounts. */
+  /** The actor's devices, and its tensors there. */
   readonly memory: ActorMemory;
-  /** As of `SpawnOptions`. */
+  /** The options of `SpawnOptions`. */
   readonly options: O;
-  /** Tells all who are connected. */
+  /** Sends an event to all connected actors. */
   readonly emit: (event: unknown) => void;
 }
 
-interface Letter {
+/** A request that waits for its answer. */
+interface QueuedRequest {
   readonly port: MessagePort;
   readonly from: OwnerId;
   readonly id: number;
@@ -55,11 +56,11 @@ interface Letter {
   cancelled: boolean;
 }
 
-/** How an actor reads its mail. */
+/** How an actor reads its mailbox. */
 export interface ServeOptions {
-  /** Messages that may wait. Default 64. */
+  /** The most messages that may wait. Default 64. */
   capacity?: number;
-  /** Whether a message is answered while an earlier one still is; default one after the other. */
+  /** Whether a message is answered while an earlier one still is. Default: one after the other. */
   concurrent?: boolean;
 }
 
@@ -72,7 +73,7 @@ const worker = self as unknown as {
 /**
  * Makes this worker an actor. Call it once, at the top of the worker's module.
  *
- * @param make Makes the actor, once, on its own thread.
+ * @param make Makes the actor. It is called once, on the actor's own thread.
  *
  * @example
  * ```ts
@@ -101,110 +102,127 @@ export function serveActor<M extends Message, O>(
   make: (start: Start<O>) => Behaviour<M> | Promise<Behaviour<M>>,
   options: ServeOptions = {},
 ): void {
-  const mailbox = new Mailbox<Letter>(options.capacity ?? 64), ports = new Set<MessagePort>();
-  const waiting = new Map<MessagePort, Map<number, Letter>>();
-  let memory: ActorMemory | undefined, behaviour: Behaviour<M> | undefined;
-  const later: Order[] = [];
+  const server = new ActorServer(make, options);
+  worker.onmessage = ({ data }) => void server.take(data);
+}
 
-  const answer = async (letter: Letter) => {
-    const { port, id, body, from, flag } = letter, tensors = new RequestTensors(memory!, letter.lent), carrier = new Carrier(memory!, from);
+/** An actor at work on its thread. */
+class ActorServer<M extends Message, O> {
+  readonly #make: (start: Start<O>) => Behaviour<M> | Promise<Behaviour<M>>;
+  readonly #isConcurrent: boolean;
+  readonly #mailbox: Mailbox<QueuedRequest>;
+  readonly #ports = new Set<MessagePort>();
+  /** Requests that wait for their answers, by port and id. */
+  readonly #queued = new Map<MessagePort, Map<number, QueuedRequest>>();
+  /** Orders that came before the actor was made. */
+  readonly #early: Order[] = [];
+  #memory: ActorMemory | undefined;
+  #behaviour: Behaviour<M> | undefined;
+
+  constructor(
+    make: (start: Start<O>) => Behaviour<M> | Promise<Behaviour<M>>,
+    { capacity = 64, concurrent = false }: ServeOptions,
+  ) {
+    this.#make = make;
+    this.#isConcurrent = concurrent;
+    this.#mailbox = new Mailbox(capacity);
+  }
+
+  /** Takes an order of the supervisor. */
+  async take(order: Order): Promise<void> {
+    if (order.kind === "start") return await this.#start(order);
+    if (!this.#behaviour) this.#early.push(order);
+    else await this.#obey(order);
+  }
+
+  async #start({ owner, device, threads, options }: Extract<Order, { kind: "start" }>): Promise<void> {
+    try {
+      const memory = this.#memory = new ActorMemory(owner, { device, threads });
+      const emit = (body: unknown) => this.#ports.forEach((port) => port.postMessage({ kind: "event", body } satisfies Envelope));
+      this.#behaviour = await this.#make({ memory, options: options as O, emit });
+      void this.#readMailbox();
+      worker.postMessage({ kind: "ready" });
+      // deno-lint-ignore no-await-in-loop -- in order
+      for (const order of this.#early.splice(0)) await this.#obey(order);
+    } catch (error) {
+      worker.postMessage({ kind: "failed", error: toPlain(error) });
+    }
+  }
+
+  async #obey(order: Order): Promise<void> {
+    if (order.kind === "close") return await this.#close();
+    if (order.kind !== "connect") return;
+    const { name, port, owner } = order;
+    if (name === undefined) return this.#listen(port, owner);
+    this.#behaviour!.connect?.(name, (memory) => new Peer(name, port, owner, memory));
+    worker.postMessage({ kind: "connected", name });
+  }
+
+  async #close(): Promise<void> {
+    this.#mailbox.close("the actor is closing");
+    let error: unknown;
+    try {
+      await this.#behaviour!.close?.();
+      this.#memory![Symbol.dispose]();
+    } catch (caught) {
+      error = caught;
+    }
+    worker.postMessage({ kind: "closed", error: error === undefined ? undefined : toPlain(error) });
+    for (const port of this.#ports) port.close();
+    worker.close();
+  }
+
+  /** Puts the requests of another actor into the mailbox. */
+  #listen(port: MessagePort, from: OwnerId): void {
+    const requests = new Map<number, QueuedRequest>();
+    this.#ports.add(port);
+    this.#queued.set(port, requests);
+    port.onmessage = ({ data }: MessageEvent<Envelope>) => {
+      if (data.kind === "cancel") {
+        const request = requests.get(data.id);
+        if (request) request.cancelled = true;
+      }
+      if (data.kind !== "request") return;
+      const { id, body, lent } = data, flag = data.flag && new Int32Array(data.flag);
+      const request = { port, from, id, body, lent, flag, cancelled: false };
+      requests.set(id, request);
+      if (this.#mailbox.put(request)) return;
+      requests.delete(id);
+      const { closed, capacity } = this.#mailbox;
+      const error = toPlain(new Error(`Cannot take the message "${body.type}": ${closed ?? `${capacity} wait already`}`));
+      port.postMessage({ kind: "failure", id, error, returns: [] } satisfies Envelope);
+    };
+  }
+
+  async #readMailbox(): Promise<void> {
+    for (;;) {
+      // deno-lint-ignore no-await-in-loop -- one message after the other
+      const request = await this.#mailbox.take();
+      if (!request) return;
+      const answered = this.#answer(request);
+      // deno-lint-ignore no-await-in-loop -- as above
+      if (!this.#isConcurrent) await answered;
+    }
+  }
+
+  async #answer(request: QueuedRequest): Promise<void> {
+    const { port, id, body, from, flag } = request, memory = this.#memory!;
+    const tensors = new RequestTensors(memory, request.lent), carrier = new Carrier(memory, from);
     const turn: Turn = {
       receive: (handle) => tensors.receive(handle),
       borrow: (handle) => tensors.borrow(handle),
       move: (tensor) => carrier.move(tensor),
       tell: (part) => port.postMessage({ kind: "part", id, body: part } satisfies Envelope),
-      cancelled: () => letter.cancelled || (flag !== undefined && Atomics.load(flag, 0) !== 0),
+      cancelled: () => request.cancelled || (flag !== undefined && Atomics.load(flag, 0) !== 0),
     };
     let reply: Envelope;
     try {
-      const result = await behaviour!.handle(body as M, turn);
-      reply = { kind: "reply", id, body: result, returns: tensors.clear() };
+      const result = await this.#behaviour!.handle(body as M, turn);
+      reply = { kind: "reply", id, body: result, returns: tensors.giveBack() };
     } catch (error) {
-      reply = { kind: "failure", id, error: toPlain(error), returns: tensors.clear() };
+      reply = { kind: "failure", id, error: toPlain(error), returns: tensors.giveBack() };
     }
-    waiting.get(port)?.delete(id);
+    this.#queued.get(port)?.delete(id);
     port.postMessage(reply);
-  };
-
-  const read = async () => {
-    for (;;) {
-      // deno-lint-ignore no-await-in-loop -- one message after the other
-      const letter = await mailbox.take();
-      if (!letter) return;
-      const answered = answer(letter);
-      // deno-lint-ignore no-await-in-loop -- as above
-      if (!options.concurrent) await answered;
-    }
-  };
-
-  const connect = (port: MessagePort, from: OwnerId) => {
-    ports.add(port);
-    const letters = new Map<number, Letter>();
-    waiting.set(port, letters);
-    port.onmessage = ({ data }: MessageEvent<Envelope>) => {
-      if (data.kind === "cancel") {
-        const letter = letters.get(data.id);
-        if (letter) letter.cancelled = true;
-      }
-      if (data.kind !== "request") return;
-      const letter = {
-        port,
-        from,
-        id: data.id,
-        body: data.body,
-        lent: data.lent,
-        flag: data.flag && new Int32Array(data.flag),
-        cancelled: false,
-      };
-      letters.set(data.id, letter);
-      if (mailbox.put(letter)) return;
-      letters.delete(data.id);
-      const error = toPlain(
-        new Error(`Cannot take the message "${data.body.type}": ${mailbox.closed ?? `${mailbox.capacity} wait already`}`),
-      );
-      port.postMessage({ kind: "failure", id: data.id, error, returns: [] } satisfies Envelope);
-    };
-  };
-
-  const order = async (order: Order) => {
-    if (order.kind === "start") {
-      try {
-        memory = new ActorMemory(order.owner, order);
-        const emit = (body: unknown) => ports.forEach((port) => port.postMessage({ kind: "event", body } satisfies Envelope));
-        behaviour = await make({ memory, options: order.options as O, emit });
-        void read();
-        worker.postMessage({ kind: "ready" });
-        // deno-lint-ignore no-await-in-loop -- in order
-        for (const early of later.splice(0)) await obey(early);
-      } catch (error) {
-        worker.postMessage({ kind: "failed", error: toPlain(error) });
-      }
-    } else if (!behaviour) later.push(order);
-    else await obey(order);
-  };
-
-  const obey = async (order: Order) => {
-    if (order.kind === "connect") {
-      const { name, port, owner } = order;
-      if (name === undefined) connect(port, owner);
-      else {
-        behaviour!.connect?.(name, (memory) => new Peer(name, port, owner, memory));
-        worker.postMessage({ kind: "connected", name });
-      }
-    } else if (order.kind === "close") {
-      mailbox.close("the actor is closing");
-      let error: unknown;
-      try {
-        await behaviour!.close?.();
-        memory![Symbol.dispose]();
-      } catch (caught) {
-        error = caught;
-      }
-      worker.postMessage({ kind: "closed", error: error === undefined ? undefined : toPlain(error) });
-      for (const port of ports) port.close();
-      worker.close();
-    }
-  };
-
-  worker.onmessage = ({ data }) => void order(data);
+  }
 }

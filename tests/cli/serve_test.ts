@@ -25,7 +25,7 @@ const ADDRESS = /Control: (http:\/\/127\.0\.0\.1:\d+)\/(?:#token=(\S+))?/;
 
 Deno.test("serve waits for a start, makes a token and prints it once, and a run is controlled over HTTP to its end", async () => {
   await withRunDir(async (folder) => {
-    await using served = new CliProcess("cli/serve.ts", [":0", ...sets(folder, "trainer.maxSteps=400", "trainer.saveFreq=0")]);
+    await using served = new CliProcess("cli/serve.ts", [":0", ...sets(folder, "trainer.maxSteps=100000", "trainer.saveFreq=0")]);
     const [, base, token] = await served.says(ADDRESS);
     assert(token!.length >= 43, "256 bits");
     assertEquals((await ask(base!, { path: "/healthz" })).status, 200);
