@@ -1,5 +1,5 @@
 /**
- * The messages of every actor, and their replies. Tensors are handles; a comment says whether a message lends or moves them.
+ * The messages of every actor, and their replies. Tensors are sent as handles; a comment says whether a message lends or moves them.
  *
  * @module
  */
@@ -28,18 +28,18 @@ export interface VisualMessage {
 
 /** A prompt as the model reads it. */
 export interface PromptMessage {
-  /** Names its random draws: the row's id. */
+  /** The key of its random draws: the row's id. */
   readonly key: string;
   /** i32 [tokens], host. */
   readonly tokens: TensorHandle;
   readonly visuals: readonly VisualMessage[];
 }
 
-/** The answers to one prompt, packed behind one another; all in host memory. */
+/** The answers to one prompt. Their tokens are packed one after the other, in host memory. */
 export interface AnswersMessage {
-  /** Tokens of each answer. */
+  /** The number of tokens of each answer. */
   readonly lengths: readonly number[];
-  /** Why each ended. */
+  /** Why each answer ended. */
   readonly finish: readonly Finish[];
   /** i32 [tokens] */
   readonly tokens: TensorHandle;
@@ -57,9 +57,9 @@ export interface AnswersMessage {
   readonly boxes: readonly RegionBox[];
 }
 
-/** How answers are drawn. */
+/** How answers are sampled. */
 export interface SamplingMessage {
-  /** Answers to a prompt. */
+  /** The number of answers to a prompt. */
   readonly n: number;
   /** Divides the logits; 0 takes the likeliest token. */
   readonly temperature: number;
@@ -69,17 +69,17 @@ export interface SamplingMessage {
   readonly topP?: number;
   /** Keeps tokens of at least this share of the likeliest one's probability. Default 0: all. */
   readonly minP?: number;
-  /** Longest answer. */
+  /** The most tokens of an answer. */
   readonly maxTokens: number;
-  /** Of the draws, beside the prompt's key. */
+  /** The seed. Together with the prompt's key it determines the random draws. */
   readonly seed: number;
   /** How connectivity is measured; undefined: it is not. */
   readonly connectivity?: ConnectivityOptions;
 }
 
-/** How answers to a question from outside are drawn. */
+/** How answers to a chat are sampled. */
 export interface ChatSamplingMessage extends SamplingMessage {
-  /** Texts that end an answer, beside the model's own end. */
+  /** Texts that end an answer, besides the model's own end. */
   readonly stop: readonly string[];
 }
 
@@ -93,7 +93,7 @@ export interface TokenPart {
   readonly logprob: number;
 }
 
-/** A prompt and tokens that answered it, for a forward pass; lent. */
+/** A prompt and its answers, for a forward pass. All tensors are lent. */
 export interface GroupMessage {
   readonly prompt: PromptMessage;
   readonly lengths: readonly number[];
@@ -101,7 +101,7 @@ export interface GroupMessage {
   readonly tokens: TensorHandle;
   /** f32 [tokens], host: as sampled. */
   readonly logprobs: TensorHandle;
-  /** By response: whether it counts; of those cut off, say. */
+  /** For each response, whether it counts in the loss. */
   readonly counts: readonly boolean[];
 }
 
@@ -109,7 +109,7 @@ export interface GroupMessage {
 export type PolicyMessage =
   /** Prompts are lent; the answers come moved. */
   | { readonly type: "rollout"; readonly prompts: readonly PromptMessage[]; readonly sampling: SamplingMessage }
-  /** Groups are lent; f32 [tokens] host comes moved. `blacken`: seed of spoilt pictures (VPPO). */
+  /** Groups are lent; f32 [tokens] host comes moved. `blacken`: the seed by which patches of the pictures are blackened (VPPO). */
   | { readonly type: "logprobs"; readonly groups: readonly GroupMessage[]; readonly temperature: number; readonly blacken?: number }
   /** The prompt is lent; the answers come moved, and their tokens before them as {@linkcode TokenPart}. */
   | { readonly type: "generate"; readonly prompt: PromptMessage; readonly sampling: ChatSamplingMessage }
@@ -123,10 +123,10 @@ export type PolicyMessage =
     readonly groups: readonly GroupMessage[];
     readonly advantages: TensorHandle;
     readonly reference?: TensorHandle;
-    /** Of divergence "full": [tokens, hidden] and [vocab, hidden] device. */
+    /** For divergence "full": [tokens, hidden] and [vocab, hidden] device. */
     readonly referenceStates?: { readonly hidden: TensorHandle; readonly weight: TensorHandle };
     readonly klCoefficient: number;
-    /** That the answers were sampled at. */
+    /** The temperature that the answers were sampled at. */
     readonly temperature: number;
     readonly entropyCoefficient: number;
     readonly step: number;
@@ -144,12 +144,12 @@ export type PolicyMessage =
     readonly score?: number;
     readonly saveLimit: number;
     readonly saveBest: boolean;
-    /** Of a checkpoint within the warm start, whose steps are its own. Default "step". */
+    /** "warm": a checkpoint within the warm start, which counts its own steps. Default "step". */
     readonly kind?: "step" | "warm";
   }
   | { readonly type: "stats" };
 
-/** Of `policy`, by message. */
+/** The replies of `policy`, by message. */
 export type PolicyReplies = {
   rollout: { readonly answers: readonly AnswersMessage[]; readonly seconds: Readonly<Record<string, number>> };
   /** `updated`: the step of its last update; undefined where there was none since it was loaded. */
@@ -197,11 +197,11 @@ export interface RewardMessage {
   readonly overall: number;
   readonly parts: Readonly<Record<string, number>>;
   readonly answer?: string;
-  /** Why it is 0 although nothing was graded. */
+  /** Why the sample was not graded, in which case its reward is 0. */
   readonly reason?: string;
 }
 
-/** Of `critic`, by message. */
+/** The replies of `critic`, by message. */
 export type CriticReplies = {
   score: { readonly rewards: readonly RewardMessage[] };
   advantages: { readonly advantages: TensorHandle; readonly metrics: Readonly<Record<string, number>> };
@@ -226,7 +226,7 @@ export type DetectorMessage =
     readonly options: Partial<AtrlOptions>;
     readonly keys: readonly { readonly prompt: number; readonly sample: number }[];
   }
-  /** VPPO instead. `plain`, `spoilt`: f32 [tokens] host, log-probs with and without the picture; lent. The weights come as of `detect`. */
+  /** The same for VPPO. `plain`, `spoilt`: f32 [tokens] host, log-probs with and without the picture; lent. The weights come as of `detect`. */
   | {
     readonly type: "vppo";
     readonly lengths: readonly number[];
@@ -234,18 +234,18 @@ export type DetectorMessage =
     readonly spoilt: TensorHandle;
     readonly options: VppoOptions;
   }
-  /** Of the last `detect` or `vppo`. `advantages` f32 [tokens] device, `entropies` f32 [tokens] host: lent. */
+  /** The report on the last `detect` or `vppo`. `advantages` f32 [tokens] device, `entropies` f32 [tokens] host: lent. */
   | { readonly type: "report"; readonly advantages: TensorHandle; readonly entropies: TensorHandle; readonly stepSeconds: number };
 
-/** Of `anchor_detector`, by message. */
+/** The replies of `anchor_detector`, by message. */
 export type DetectorReplies = {
   detect: { readonly weights: TensorHandle };
   vppo: { readonly weights: TensorHandle };
   report: {
     readonly metrics: Readonly<Record<string, number>>;
-    /** By token: u8 host: bit 0, an anchor. Moved; not of VPPO. */
+    /** For each token, u8 host: bit 0 marks an anchor. Moved; absent for VPPO. */
     readonly flags?: TensorHandle;
-    /** By token: i32 host. Moved; only where clusters were made. */
+    /** For each token its cluster, i32 host. Moved; absent if no clusters were made. */
     readonly clusters?: TensorHandle;
   };
 };
@@ -253,23 +253,23 @@ export type DetectorReplies = {
 /** What `evaluator` answers. */
 export type EvaluatorMessage = { readonly type: "evaluate"; readonly step: number };
 
-/** Of `evaluator`, by message. */
+/** The replies of `evaluator`, by message. */
 export type EvaluatorReplies = { evaluate: { readonly metrics: Readonly<Record<string, number>> } };
 
-/** A row that is ready to be asked; its prompt is moved. */
+/** A row whose prompt is prepared. The prompt is moved. */
 export interface ReadyRow {
   readonly id: string;
   readonly index: number;
   readonly prompt: PromptMessage;
   readonly text: string;
   readonly input: Omit<RewardInput, "response">;
-  /** Of supervised data: i32 host, moved. */
+  /** The answer of supervised data: i32 host, moved. */
   readonly answer?: TensorHandle;
-  /** For reports: a data URL of the first picture, where it was asked for. */
+  /** A data URL of the first picture for reports, if it was requested. */
   readonly image?: string | undefined;
 }
 
-/** Which rows. "warm": of supervised training. */
+/** A part of the data. "warm": the rows of the supervised warm start. */
 export type Split = "train" | "val" | "warm";
 
 /** What `loader` answers. */
@@ -278,19 +278,19 @@ export type LoaderMessage =
     readonly type: "load";
     readonly split: Split;
     readonly indices: readonly number[];
-    /** Rows of which a picture is wanted for reports. Default 0. */
+    /** For how many rows, from the first one, a picture is wanted for reports. Default 0. */
     readonly images?: number;
   }
   | { readonly type: "sizes" }
   | { readonly type: "prints" };
 
-/** What a run's data are, by their files; none of the built-in task's, which are generated. */
+/** The prints of a run's data files. The built-in task has none, because its rows are generated. */
 export interface DataPrints {
   readonly train: readonly FilePrint[];
   readonly val: readonly FilePrint[];
 }
 
-/** Of `loader`, by message. */
+/** The replies of `loader`, by message. */
 export type LoaderReplies = {
   /** `bad`: rows that cannot be read; `overlong`: ids of those whose prompts are too long. */
   load: {
@@ -299,7 +299,7 @@ export type LoaderReplies = {
     readonly overlong: readonly string[];
   };
   sizes: Readonly<Record<Split, number>>;
-  /** Of the files of rows. */
+  /** The prints of the files of rows. */
   prints: DataPrints;
 };
 
@@ -308,13 +308,13 @@ export type CommandMessage = {
   readonly [C in CommandName]: { readonly type: C; readonly argument?: CommandArgument<C> | undefined };
 }[CommandName];
 
-/** What `trainer` answers. What it is asked in a state that does not allow it is refused with a KedgeError `State`. */
+/** What `trainer` answers. A message that the run's state does not allow is refused with a KedgeError `State`. */
 export type TrainerMessage =
   | CommandMessage
   /** Trains; the reply comes at the end. */
   | { readonly type: "start" }
   | { readonly type: "status" }
-  /** Asks the policy between two of its messages: the prompt comes moved, the answers go moved, and their tokens before them as {@linkcode TokenPart}. */
+  /** Asks the policy between two messages of the run. The prompt and the answers are moved; before the reply the tokens are sent as {@linkcode TokenPart}. */
   | { readonly type: "generate"; readonly prompt: PromptMessage; readonly sampling: ChatSamplingMessage };
 
 /** How a run stands. */
@@ -332,12 +332,12 @@ export type TrainerReplies =
     readonly generate: { readonly step: number; readonly answers: AnswersMessage };
   };
 
-/** What `trainer` tells. */
+/** The events that `trainer` emits. */
 export type TrainerEvent =
   | { readonly kind: "status"; readonly status: RunStatus }
   /** A line of metrics.jsonl. */
   | { readonly kind: "metrics"; readonly line: Readonly<Record<string, unknown>> }
-  /** A step's answers are in rollouts.jsonl. */
+  /** A step's answers have been written to rollouts.jsonl. */
   | { readonly kind: "rollouts"; readonly step: number; readonly samples: number }
   | { readonly kind: "checkpoint"; readonly step: number }
   | { readonly kind: "tuned"; readonly tuning: Tuning }

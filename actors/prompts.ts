@@ -1,5 +1,5 @@
 /**
- * Prompts and answers between host arrays and the handles of messages.
+ * Prompts and answers as host arrays, as tensors, and as the handles of messages.
  *
  * @module
  */
@@ -12,14 +12,14 @@ import type { LearnerGroup } from "./policy/learner.ts";
 import { concatenated, pieces } from "../tensor/packing.ts";
 import { type ActorMemory, hostTensor } from "./runtime/actor_memory.ts";
 
-/** A prompt in tensors of host memory, as its holder keeps it. */
+/** A prompt in tensors of host memory. */
 export interface HeldPrompt extends Disposable {
   readonly key: string;
   readonly tokens: Tensor;
   readonly visuals: readonly (Omit<PromptMessage["visuals"][number], "frames"> & { readonly frames: Tensor })[];
 }
 
-/** Copies a prompt into tensors. Its pixels must be frames, as a processor gives them. */
+/** Copies a prompt into tensors. Its pixels must be frames, as a processor makes them. @throws {RangeError} if they are patches. */
 export function holdPrompt(memory: ActorMemory, key: string, prompt: Prompt): HeldPrompt {
   const visuals = prompt.visuals.map(({ kind, grid, pixels, secondsPerGrid }) => {
     if (!("frames" in pixels)) throw new RangeError("Cannot hold a prompt whose pictures are patches: it takes frames");
@@ -40,7 +40,7 @@ function held(key: string, tokens: Tensor, visuals: HeldPrompt["visuals"]): Held
   };
 }
 
-/** The message of a prompt, its tensors put in by `carry`. */
+/** Returns the message of a prompt. `carry` moves or lends its tensors. */
 export function promptMessage(prompt: HeldPrompt, carry: (tensor: Tensor) => TensorHandle): PromptMessage {
   return {
     key: prompt.key,
@@ -49,12 +49,12 @@ export function promptMessage(prompt: HeldPrompt, carry: (tensor: Tensor) => Ten
   };
 }
 
-/** A prompt out of a message, its tensors taken up by `take`. */
+/** Returns the prompt of a message. `take` receives or borrows its tensors. */
 export function heldPrompt(message: PromptMessage, take: (handle: TensorHandle) => Tensor): HeldPrompt {
   return held(message.key, take(message.tokens), message.visuals.map((visual) => ({ ...visual, frames: take(visual.frames) })));
 }
 
-/** The host's copy, for the model. */
+/** Copies a prompt to host arrays, for the model. */
 export function readPrompt(prompt: HeldPrompt): Prompt {
   return {
     tokens: prompt.tokens.toArray() as Int32Array<ArrayBuffer>,
@@ -81,7 +81,7 @@ export interface HeldAnswers extends Disposable, Omit<AnswersMessage, "tokens" |
   readonly profile?: Tensor;
 }
 
-/** The message of what an engine gave for one prompt; the tensors are made here and moved by `move`. */
+/** Returns the message of an engine's answers to one prompt. It makes the tensors, and `move` moves them. */
 export function answersMessage(
   memory: ActorMemory,
   completions: readonly Completion[],
@@ -105,7 +105,7 @@ export function answersMessage(
   };
 }
 
-/** Takes up answers that were moved here. */
+/** Returns the answers of a message. `take` receives their tensors. */
 export function heldAnswers(message: AnswersMessage, take: (handle: TensorHandle) => Tensor): HeldAnswers {
   const { tokens, logprobs, entropies, connectivity, profile, ...plain } = message;
   const tensors = {
@@ -124,12 +124,12 @@ export function heldAnswers(message: AnswersMessage, take: (handle: TensorHandle
   };
 }
 
-/** A prompt's message with its handles passed on. */
+/** Returns a prompt's message with other handles: `on` passes each one on. */
 export function passPrompt(prompt: PromptMessage, on: (handle: TensorHandle) => TensorHandle): PromptMessage {
   return { ...prompt, tokens: on(prompt.tokens), visuals: prompt.visuals.map((visual) => ({ ...visual, frames: on(visual.frames) })) };
 }
 
-/** Answers' message with its handles passed on. */
+/** Returns the message of answers with other handles: `on` passes each one on. */
 export function passAnswers(message: AnswersMessage, on: (handle: TensorHandle) => TensorHandle): AnswersMessage {
   const { tokens, logprobs, entropies, connectivity, profile, ...plain } = message;
   return {
@@ -142,7 +142,7 @@ export function passAnswers(message: AnswersMessage, on: (handle: TensorHandle) 
   };
 }
 
-/** The message of a prompt with its answers, for a forward pass. */
+/** Returns the message of a prompt with its answers, for a forward pass. */
 export function groupMessage(
   group: { prompt: HeldPrompt; answers: HeldAnswers; counts: readonly boolean[] },
   carry: (tensor: Tensor) => TensorHandle,
@@ -151,7 +151,7 @@ export function groupMessage(
   return { prompt: promptMessage(prompt, carry), lengths, tokens: carry(tokens), logprobs: carry(logprobs), counts };
 }
 
-/** A group out of a message, on the host. */
+/** Copies the group of a message to host arrays. */
 export function readGroup(message: GroupMessage, take: (handle: TensorHandle) => Tensor): LearnerGroup {
   const tokens = take(message.tokens).toArray() as Int32Array<ArrayBuffer>, logprobs = take(message.logprobs).toFloats();
   return {

@@ -1,5 +1,5 @@
 /**
- * A whole run, in this process: what `deno task train` does, for programs.
+ * A whole run in this process. Programs do with it what `deno task train` does.
  *
  * @module
  */
@@ -22,29 +22,28 @@ import type { TrainerOptions } from "./trainer/trainer.ts";
 
 /** How a run is opened. */
 export interface TrainingRunOptions {
-  /** Whether it goes on from the run's last checkpoint, where there is one. Default true; false removes the run's checkpoints. */
+  /** Whether the run resumes from its last checkpoint, if it has one. Default true; false removes the run's checkpoints. */
   readonly resume?: boolean;
-  /** Ends after the supervised warm start. Default false. */
+  /** Whether the run ends after the supervised warm start. Default false. */
   readonly warmStartOnly?: boolean;
-  /** Is told what happens. */
+  /** Receives the events of the run. */
   readonly onEvent?: (event: TrainerEvent) => void;
-  /** Worker modules by actor's name ("policy", "critic", "anchor_detector", "evaluator", "loader"), in place of the built-in ones: URLs. */
+  /** URLs of worker modules by actor's name ("policy", "critic", "anchor_detector", "evaluator", "loader"), in place of the built-in ones. */
   readonly modules?: Readonly<Record<string, string>>;
 }
 
 /** A question to the policy. */
 export interface Question {
-  /** As a processor gives it, its pixels frames. */
+  /** The prompt, as a processor makes it: its pixels are frames. */
   readonly prompt: Prompt;
-  /** How answers are drawn. */
+  /** How answers are sampled. */
   readonly sampling: ChatSamplingMessage;
-  /** Names the random draws, beside the seed. */
+  /** The key of the random draws. Together with the seed it determines them. */
   readonly key: string;
 }
 
 /**
- * A run that was opened: its directory is this process's alone, its trainer waits for {@linkcode TrainingRun.start}. It trains once; to go on after its end, open
- * another.
+ * An open run. No other process can use its directory. The trainer waits for {@linkcode TrainingRun.start}. A run trains once; open another to continue after its end.
  *
  * @example
  * ```ts
@@ -70,11 +69,11 @@ export class TrainingRun extends CommandedRun implements AsyncDisposable {
   #trackers: Trackers | undefined;
 
   private constructor(
-    /** Its configuration, everything filled in. */
+    /** The configuration, with every key filled in. */
     readonly config: Config,
-    /** Its directory. */
+    /** The run's directory. */
     readonly path: string,
-    /** Where its tensors in this thread are. */
+    /** The devices and tensors of this thread. */
     readonly memory: ActorMemory,
     parts: { opener: CpuDevice; lock: Disposable; trainer: Actor<TrainerMessage, TrainerReplies>; note: (text: string) => void },
   ) {
@@ -86,9 +85,9 @@ export class TrainingRun extends CommandedRun implements AsyncDisposable {
   }
 
   /**
-   * Opens a run: makes its directory, keeps others out of it, writes config.json, starts the trainer's thread.
+   * Opens a run: makes and locks its directory, writes config.json, and starts the trainer's thread.
    *
-   * @throws {RangeError} for a configuration that makes no sense, where another process trains there, or where what is there is no run's.
+   * @throws {RangeError} if the configuration is wrong, if another process uses the directory, or if the directory is not a run's.
    */
   static async open(source: ConfigSource | LoadedConfig = {}, options: TrainingRunOptions = {}): Promise<TrainingRun> {
     const { config, base } = loadedConfig(source), { resume = true, warmStartOnly = false, onEvent, modules } = options;
@@ -108,12 +107,12 @@ export class TrainingRun extends CommandedRun implements AsyncDisposable {
     return new TrainingRun(config, path, memory, { opener, lock, trainer, note: (text) => onEvent?.({ kind: "note", text }) });
   }
 
-  /** Folder of the tokenizer, the chat template and the image processor; of the built-in task's model, made when the run begins. */
+  /** The folder of the tokenizer, the chat template and the image processor. For the built-in task it is made when the run begins. */
   get files(): string {
     return this.config.model.path === null ? `${this.path}/initial` : modelFolder(this.path, this.config.model.path);
   }
 
-  /** Trains. @returns How it stands at its end, "done" or "stopped"; the same for every call. @throws What ended it before. */
+  /** Trains. @returns The status at the end, "done" or "stopped". Further calls return the same. @throws The error that ended the run. */
   start(): Promise<RunStatus> {
     return this.#started ??= this.#train();
   }
@@ -127,7 +126,7 @@ export class TrainingRun extends CommandedRun implements AsyncDisposable {
     return status;
   }
 
-  /** How it stands. */
+  /** Returns how the run stands. */
   status(): Promise<RunStatus> {
     return this.#trainer.peer.request<"status">(() => ({ type: "status" }));
   }
@@ -138,11 +137,11 @@ export class TrainingRun extends CommandedRun implements AsyncDisposable {
   }
 
   /**
-   * Asks the policy as it is, between two of its messages from the run: no number of the run depends on it.
+   * Asks the current policy, between two messages of the run. The numbers of the run do not depend on it.
    *
-   * @param options `signal` gives the answer up; what there is comes back. `onToken` is told as it comes.
-   * @returns The answers, the caller's to dispose of, and the step after whose update they were given.
-   * @throws {KedgeError} `State` where no policy is loaded. {RangeError} for what makes no sense. {KedgeError} `OutOfMemory`.
+   * @param options `signal` cancels the answer; the tokens so far are returned. `onToken` receives each token as it comes.
+   * @returns The answers, which the caller disposes of, and the step whose update came before them.
+   * @throws {KedgeError} `State` if no policy is loaded, `OutOfMemory`; {RangeError} for a wrong request.
    */
   async generate(
     { prompt, sampling, key }: Question,
@@ -156,16 +155,16 @@ export class TrainingRun extends CommandedRun implements AsyncDisposable {
     return { step, answers: heldAnswers(answers, (handle) => this.memory.receive(handle)) };
   }
 
-  /** Ends its threads, also in the middle of a step, and gives its directory free. */
+  /** Ends the run's threads, even in the middle of a step, and unlocks its directory. */
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#started?.catch(() => {}); // the one who started it was told
+    this.#started?.catch(() => {}); // the caller of start() has the error
     await this.#trainer.close();
     await this.#trackers?.[Symbol.asyncDispose]();
     for (const thing of [this.memory, this.#opener, this.#lock]) thing[Symbol.dispose]();
   }
 }
 
-/** Takes the run's directory, and writes its config.json. */
+/** Locks the run's directory, and writes config.json. */
 function openFolder(config: Config, anew: boolean): RunFolder {
   let folder: RunFolder | undefined;
   try {
@@ -178,18 +177,18 @@ function openFolder(config: Config, anew: boolean): RunFolder {
   }
 }
 
-/** How a run ended. */
+/** The status of a run at its end. */
 export interface TrainResult extends RunStatus {
-  /** Its directory. */
+  /** The run's directory. */
   readonly run: string;
 }
 
 /**
- * Trains, from a configuration to the end of the run, as `deno task train` does.
+ * Trains from a configuration to the end of the run, as `deno task train` does.
  *
  * @param source A file and "a.b=value" settings, or what `loadConfig` made of them. Default: the built-in task.
- * @param options `signal` ends it after the step under way, with a checkpoint.
- * @throws What ended the run before: {KedgeError} `BadData`, `Diverged`, `OutOfMemory`, ...; {RangeError} for a configuration that makes no sense.
+ * @param options `signal` stops the run after the step under way, with a checkpoint.
+ * @throws The error that ended the run: {KedgeError} `BadData`, `Diverged`, `OutOfMemory`, ...; {RangeError} for a wrong configuration.
  *
  * @example
  * ```ts

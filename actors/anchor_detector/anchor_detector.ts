@@ -13,13 +13,13 @@ import type { Behaviour, Start, Turn } from "../runtime/serve.ts";
 
 /** What an anchor detector is started with. */
 export interface DetectorOptions {
-  /** The module of `algorithm.credit`. */
+  /** The user's module of `algorithm.credit`. */
   readonly credit?: UserModule;
 }
 
 type DetectMessage = Extract<DetectorMessage, { type: "detect" }>;
 
-/** Finds the tokens that look at the picture, clusters them and weights them. Keeps the last step's findings until they are reported. */
+/** Finds the tokens that attend to the picture, clusters them, and computes their weights. It keeps the last step's result until its report. */
 export class AnchorDetector implements Behaviour<DetectorMessage> {
   readonly #memory: ActorMemory;
   /** The user's, whose weights go in the place of AT-RL's. */
@@ -61,7 +61,7 @@ export class AnchorDetector implements Behaviour<DetectorMessage> {
       for (let i = 0; i < part.responses; i++) visual.push(part.regions > 0);
       const values = turn.borrow(part.connectivity).toFloats();
       connectivity.set(values, at);
-      // Profiles of prompts with fewer regions end in zeros.
+      // The profiles of prompts with fewer regions are padded with zeros.
       const rows = part.profile && turn.borrow(part.profile).toFloats();
       for (let t = 0; rows && t < values.length; t++) {
         profile.set(rows.subarray(t * part.regions, (t + 1) * part.regions), (at + t) * width);

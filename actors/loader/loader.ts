@@ -12,20 +12,20 @@ import type { Behaviour, Start, Turn } from "../runtime/serve.ts";
 
 /** What a loader is started with. */
 export interface LoaderOptions {
-  /** Folder of the tokenizer, template and image processor. */
+  /** The folder of the tokenizer, template and image processor. */
   readonly model: string;
-  /** Of the built-in task. */
+  /** The options of the built-in task. */
   readonly board: Partial<BoardOptions>;
-  /** Files or hub ids instead of the built-in task. */
+  /** Files or hub ids, in place of the built-in task. */
   readonly files?: { readonly train: readonly string[]; readonly val: readonly string[]; readonly columns: Omit<OpenOptions, "onNote"> };
   readonly seed: number;
   readonly maxPromptLength: number;
   readonly overlongPrompts: "drop" | "error";
 }
 
-/** What a loader tells without being asked. */
+/** An event that a loader emits. */
 export interface LoaderEvent {
-  /** What a user should know of the rows. */
+  /** Something about the rows that a user should know. */
   readonly note: string;
 }
 
@@ -35,7 +35,7 @@ const NO_ROWS: Dataset = {
   sample: (index) => Promise.reject(new RangeError(`Cannot read row ${index}: there are none`)),
 };
 
-/** Makes rows ready ahead of need: draws or reads them, resizes their pictures, encodes their text. */
+/** Prepares rows: draws or reads them, resizes their pictures, and encodes their text. */
 export class Loader implements Behaviour<LoaderMessage> {
   readonly #memory: ActorMemory;
   readonly #options: LoaderOptions;
@@ -108,14 +108,14 @@ export class Loader implements Behaviour<LoaderMessage> {
   }
 }
 
-/** What was asked, as it stands in the messages, without its pictures. */
+/** Returns the question's text, without its pictures. */
 function textOf({ messages }: Sample): string {
   return messages.map(({ content }) =>
     typeof content === "string" ? content : content.map((part) => part.type === "text" ? part.text : "").join("")
   ).join("\n");
 }
 
-/** A PNG of a visual's first frame, as the model sees it. */
+/** Returns a PNG of a visual's first frame, as the model sees it. */
 async function dataUrl(visual: { grid: { h: number; w: number }; pixels: unknown } | undefined): Promise<string | undefined> {
   const pixels = visual?.pixels as { frames?: Uint8Array; count: number } | undefined;
   if (!pixels?.frames) return undefined;

@@ -23,56 +23,56 @@ import { microBatches } from "./micro_batches.ts";
 export interface LearnerGroup {
   readonly prompt: Prompt;
   readonly responses: readonly Int32Array<ArrayBuffer>[];
-  /** By response, as sampled. */
+  /** The log-probs of each response's tokens, as sampled. */
   readonly logprobs: readonly Float32Array<ArrayBuffer>[];
-  /** By response: whether it counts. */
+  /** For each response, whether it counts. */
   readonly counts: readonly boolean[];
 }
 
-/** How an update is made; fixed for a run. */
+/** How updates are made. It stays the same for the whole run. */
 export interface LearnerOptions {
   readonly loss: PolicyLoss | { readonly kind: "module"; readonly module: UserModule };
   readonly aggregation: Aggregation;
   readonly oldLogprobs: "rollout" | "recompute";
   readonly correction: Correction | undefined;
-  /** In the loss; its coefficient comes with each update. */
+  /** The divergence in the loss. Its coefficient comes with each update. */
   readonly divergence: Divergence | { readonly kind: "full" } | undefined;
-  /** Prompts of an optimizer step; undefined: all. */
+  /** The number of prompts of an optimizer step; undefined: all. */
   readonly globalBatchSize: number | undefined;
   readonly epochs: number;
-  /** Packed tokens of a micro-batch. */
+  /** The most packed tokens of a micro-batch. */
   readonly microTokens: number;
   readonly checkpointing: Checkpointing;
   readonly optimizer: AdamWOptions;
-  /** Of the supervised warm start, until `reset`; default the same. */
+  /** The optimizer's options in the supervised warm start, until `reset`. Default: `optimizer`. */
   readonly warmOptimizer?: AdamWOptions | undefined;
 }
 
-/** Numbers of one rollout's update that change from step to step. */
+/** The inputs of an update that change from step to step. */
 export interface UpdateInputs {
-  /** f32 [tokens], on the model's device. */
+  /** Advantages, f32 [tokens], on the model's device. */
   readonly advantages: Tensor;
-  /** By token, where a divergence is in the loss. */
+  /** The reference's log-probs by token, if a divergence is in the loss. */
   readonly reference?: Float32Array<ArrayBuffer>;
-  /** Of divergence "full": the reference's `predictions` [tokens, hidden] and output matrix, on the model's device. */
+  /** For divergence "full": the reference's `predictions` [tokens, hidden] and output matrix, on the model's device. */
   readonly referenceStates?: { readonly hidden: Tensor; readonly weight: Tensor };
   readonly klCoefficient: number;
-  /** That the answers were sampled at. */
+  /** The temperature that the answers were sampled at. */
   readonly temperature: number;
   readonly entropyCoefficient: number;
   readonly lr: number;
 }
 
-/** What an update did. */
+/** The result of an update. */
 export interface UpdateResult {
   readonly metrics: Record<string, number>;
-  /** Optimizer steps skipped for a gradient that was not finite, the last ones in a row. */
+  /** How many optimizer steps in a row, up to now, were skipped for a gradient that is not finite. */
   readonly skippedInRow: number;
 }
 
 /**
- * Trains a model: updates by a policy loss over packed groups, in micro-batches whose gradients add up to that of the whole batch; and supervised steps.
- * Owns the optimizer; the model stays the caller's.
+ * Trains a model, by a policy loss over packed groups or by supervised steps. A batch is computed in micro-batches, whose gradients add up to that of the whole batch.
+ * The learner owns the optimizer; the caller owns the model.
  */
 export class Learner implements Disposable {
   readonly #suppress: Tensor;
@@ -107,7 +107,7 @@ export class Learner implements Disposable {
     return this.#optimizer;
   }
 
-  /** Begins the optimizer anew, as between a warm start and what follows. */
+  /** Starts with a new optimizer, as at the end of a warm start. */
   reset(): void {
     this.#optimizer[Symbol.dispose]();
     this.#optimizer = this.#newOptimizer(this.options.optimizer);
@@ -127,7 +127,7 @@ export class Learner implements Disposable {
     return microBatches(sizes, this.options.microTokens).map(([start, end]) => groups.slice(start, end));
   }
 
-  /** The model's `predictions` for all response tokens, packed [tokens, hidden]; the caller's. */
+  /** Returns the model's `predictions` for all response tokens, packed [tokens, hidden]. The caller owns the tensor. */
   predictions(groups: readonly LearnerGroup[]): Tensor {
     const { device, config: { text } } = this.model;
     const out = Tensor.empty(device, [tokensOf(groups), text.hiddenSize], { dtype: this.model.dtype });
@@ -142,7 +142,7 @@ export class Learner implements Disposable {
     return out;
   }
 
-  /** Log-probs of all response tokens under the model as it is, packed. */
+  /** Returns the log-probs of all response tokens under the current model, packed. */
   logprobs(groups: readonly LearnerGroup[], temperature: number): Float32Array<ArrayBuffer> {
     const out = new Float32Array(tokensOf(groups));
     let at = 0;
@@ -158,9 +158,9 @@ export class Learner implements Disposable {
   }
 
   /**
-   * One rollout's update: `epochs` times over its groups, an optimizer step for every `globalBatchSize` of them.
+   * Makes the update of one rollout: it goes over the groups `epochs` times and makes an optimizer step for every `globalBatchSize` of them.
    *
-   * @param groups In the order of the packed numbers.
+   * @param groups The groups, in the order of the packed numbers.
    */
   update(groups: readonly LearnerGroup[], inputs: UpdateInputs): UpdateResult {
     const { globalBatchSize = groups.length, epochs, oldLogprobs } = this.options;
@@ -193,7 +193,7 @@ export class Learner implements Disposable {
     return { metrics, skippedInRow: this.#optimizer.state().skippedInRow };
   }
 
-  /** Adds up the gradient of one optimizer step. @returns Its loss. */
+  /** Accumulates the gradient of one optimizer step. @returns Its loss. */
   #accumulate(
     groups: readonly LearnerGroup[],
     inputs: UpdateInputs & Packed,
@@ -227,7 +227,7 @@ export class Learner implements Disposable {
     });
     const old = up(inputs.old.slice(token, end)), weights = up(inputs.weights), offsets = up(offsetsOf(groups));
     const rollout = up(inputs.rollout.slice(token, end)), recomputed = options.oldLogprobs === "recompute";
-    // The gap between engine and training is that of the first forward, before anything was changed.
+    // The gap between engine and training is measured in the first forward pass, before any weight has changed.
     const measured = inputs.first ? this.#correctionMetrics : undefined, now = recomputed ? old : logprob.tensor;
     const factors = stack.use(
       importanceWeights({ old: now, rollout, weights, offsets }, options.correction ?? { kind: "truncate" }, measured),
@@ -253,7 +253,7 @@ export class Learner implements Disposable {
   }
 
   /**
-   * A supervised step: the mean of -log p over the answers' tokens.
+   * Makes a supervised step on the mean of -log p over the answers' tokens.
    *
    * @returns The loss before the step, and the gradient's norm.
    */
@@ -286,12 +286,12 @@ export class Learner implements Disposable {
   }
 }
 
-/** Packed numbers of a whole rollout, and where a part of it begins. */
+/** The packed numbers of a whole rollout, and where a part of it begins. */
 interface Packed {
   readonly rollout: Float32Array<ArrayBuffer>;
   readonly old: Float32Array<ArrayBuffer>;
   readonly token: number;
-  /** Whether no optimizer step was made since the rollout. */
+  /** Whether no optimizer step has been made since the rollout. */
   readonly first: boolean;
 }
 
@@ -309,7 +309,7 @@ function offsetsOf(groups: readonly LearnerGroup[]): Int32Array<ArrayBuffer> {
   return offsets;
 }
 
-/** The tokens that count. */
+/** Returns which tokens count. */
 function layoutOf(groups: readonly LearnerGroup[]): TokenLayout {
   const lengths = lengthsOf(groups), counts = groups.flatMap((group) => group.counts);
   return counts.every(Boolean)

@@ -1,4 +1,4 @@
-/** The size of a group in packed tokens: its prompt once, and its answers. */
+/** The size of a group in packed tokens. The prompt counts once for all of its answers. */
 export interface GroupSize {
   readonly prompt: number;
   readonly lengths: readonly number[];
@@ -8,7 +8,7 @@ export interface GroupSize {
  * Cuts groups, in their order, into micro-batches of at most `budget` packed tokens. A prompt's group stays whole, so that its prompt is computed once; a group
  * above the budget is a micro-batch alone.
  *
- * @returns Of each micro-batch, its groups [start, end).
+ * @returns The range of groups [start, end) of each micro-batch.
  *
  * @example
  * ```ts

@@ -20,25 +20,25 @@ import { Learner, type LearnerGroup, type LearnerOptions } from "./learner.ts";
 
 /** What a policy is started with. */
 export interface PolicyOptions {
-  /** Model folder. */
+  /** The model's folder. */
   readonly model: string;
-  /** Folder whose tokenizer and processor files go into checkpoints. */
+  /** The folder whose tokenizer and processor files go into checkpoints. */
   readonly files: string;
   readonly dtype: WeightType | null;
   readonly freezeVision: boolean;
-  /** Undefined: it is only asked, as a frozen reference is, and has no optimizer. */
+  /** How it learns. Undefined: it is frozen and has no optimizer, as a reference model. */
   readonly learner?: LearnerOptions;
-  /** Checkpoint whose optimizer it goes on with. */
+  /** The checkpoint whose optimizer it continues with. */
   readonly restore?: {
     readonly folder: string;
     readonly optimizer: AdamWState;
-    /** Whether that is the warm start's. */
+    /** Whether that is the optimizer of the warm start. */
     readonly warm?: boolean;
   };
   readonly engine?: { readonly maxSequences?: number; readonly memoryBytes?: number };
 }
 
-/** Owner of the weights, the optimizer's state and the key-value cache. As the reference of a divergence it is frozen. */
+/** Owns the weights, the optimizer's state and the key-value cache. The reference of a divergence is a policy too, and frozen. */
 export class Policy implements Behaviour<PolicyMessage> {
   readonly #model: VisionLanguageModel;
   readonly #engine: Engine;
@@ -60,7 +60,7 @@ export class Policy implements Behaviour<PolicyMessage> {
       ...(dtype && { dtype }),
     });
     if (!options.learner) { for (const parameter of Object.values(this.#model.parameters)) parameter.requiresGrad = false; }
-    let tokenizer: Tokenizer | undefined; // of stop texts: of those who talk to the policy
+    let tokenizer: Tokenizer | undefined; // decodes for stop texts, which only chats have
     const decode = (tokens: readonly number[]) => (tokenizer ??= Tokenizer.fromFolder(files)).decode(tokens);
     this.#engine = new Engine(this.#model, { ...engine, decode });
     this.#learner = new Learner(this.#model, options.learner ?? FROZEN, loss);
@@ -133,7 +133,7 @@ export class Policy implements Behaviour<PolicyMessage> {
     });
   }
 
-  /** Answers one prompt, telling its tokens as they come. */
+  /** Answers one prompt, and sends the tokens as they come. */
   async #generate({ prompt, sampling }: Extract<PolicyMessage, { type: "generate" }>, turn: Turn): Promise<PolicyReplies["generate"]> {
     const read = readPrompt(heldPrompt(prompt, (handle) => turn.borrow(handle)));
     const { connectivity, stop, ...options } = sampling, ends = [...this.#model.config.tokens.eos, ...stop];
@@ -206,7 +206,7 @@ export class Policy implements Behaviour<PolicyMessage> {
   }
 }
 
-/** Of a model that is only asked. */
+/** The options of a frozen model. */
 const FROZEN: LearnerOptions = {
   loss: { kind: "reinforce" },
   aggregation: { kind: "token" },

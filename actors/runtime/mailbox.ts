@@ -1,8 +1,7 @@
 import { KedgeError } from "../../ffi/errors.ts";
 
 /**
- * A bounded queue, first in first out, between whoever delivers messages and the one that reads them. Full: `put` refuses, since a sender that waits for its
- * reply never has more than its own requests in it.
+ * A bounded FIFO queue with many writers and one reader. If it is full, `put` refuses the message: a sender that waits for its replies never fills the queue.
  *
  * @example
  * ```ts
@@ -16,7 +15,7 @@ import { KedgeError } from "../../ffi/errors.ts";
  * assertEquals(await mailbox.take(), 1);
  * mailbox.close("the end");
  * assertEquals(mailbox.put(4), false);
- * assertEquals([await mailbox.take(), await mailbox.take()], [2, undefined]); // what lay in it is still read
+ * assertEquals([await mailbox.take(), await mailbox.take()], [2, undefined]); // waiting messages are still read
  * ```
  */
 export class Mailbox<T> {
@@ -24,22 +23,22 @@ export class Mailbox<T> {
   #waiting: ((message: T | undefined) => void) | undefined;
   #closed: string | undefined;
 
-  /** An empty one. @param capacity Messages that may wait. */
+  /** Makes an empty mailbox. @param capacity The most messages that may wait. */
   constructor(readonly capacity: number) {
     if (!(Number.isSafeInteger(capacity) && capacity >= 1)) throw new RangeError(`Cannot make a mailbox for ${capacity} messages`);
   }
 
-  /** Messages that wait. */
+  /** The number of messages that wait. */
   get size(): number {
     return this.#queue.length;
   }
 
-  /** Why it was closed; undefined while open. */
+  /** Why it was closed; undefined while it is open. */
   get closed(): string | undefined {
     return this.#closed;
   }
 
-  /** Delivers a message. @returns Whether there was room, and the mailbox open. */
+  /** Adds a message. @returns False if the mailbox is full or closed. */
   put(message: T): boolean {
     if (this.#closed !== undefined) return false;
     const wake = this.#waiting;
@@ -53,7 +52,7 @@ export class Mailbox<T> {
     return true;
   }
 
-  /** The next message, when there is one; undefined once the mailbox is closed and empty. One reader at a time. */
+  /** Waits for the next message. Returns undefined once the mailbox is closed and empty. There may be one reader at a time. */
   take(): Promise<T | undefined> {
     if (this.#queue.length > 0) return Promise.resolve(this.#queue.shift());
     if (this.#closed !== undefined) return Promise.resolve(undefined);
@@ -61,7 +60,7 @@ export class Mailbox<T> {
     return new Promise((resolve) => this.#waiting = resolve);
   }
 
-  /** Takes nothing in any more. */
+  /** Refuses messages from now on. */
   close(reason: string): void {
     this.#closed ??= reason;
     const wake = this.#waiting;
@@ -69,7 +68,7 @@ export class Mailbox<T> {
     wake?.(undefined);
   }
 
-  /** Takes out everything that waits. */
+  /** Removes and returns all messages that wait. */
   drain(): T[] {
     return this.#queue.splice(0);
   }

@@ -12,18 +12,18 @@ interface Pending {
   readonly done: () => void;
 }
 
-/** What a request may be given. */
+/** Options of a request. */
 export interface RequestOptions {
-  /** Cancels it: the actor sees a shared flag at once, and a message in its turn. The reply, or its error, still comes. */
+  /** Cancels the request. The actor sees a shared flag at once, and a message later. The reply, or its error, still comes. */
   signal?: AbortSignal;
-  /** Is told parts of the answer as they come, all of them before the reply. */
+  /** Receives the parts of the answer as they come, all of them before the reply. */
   onPart?: (part: unknown) => void;
 }
 
 /**
- * Another actor, as seen from this one: asks it, and carries tensors both ways.
+ * Another actor, as this one sees it. Requests and replies carry tensors.
  *
- * @typeParam Replies By message type, what the reply is.
+ * @typeParam Replies The type of the reply, by message type.
  *
  * @example
  * ```ts
@@ -50,11 +50,11 @@ export class Peer<M extends Message, Replies extends Record<M["type"], unknown>>
   #broken: Error | undefined;
 
   /**
-   * Listens to it.
+   * Begins to listen to the actor.
    *
-   * @param port To it.
-   * @param owner Its number in the handle table.
-   * @param options `onEvent`: what it tells without being asked.
+   * @param port The port to the actor.
+   * @param owner The actor's number in the handle table.
+   * @param options `onEvent`: receives the events that the actor emits.
    */
   constructor(
     readonly name: string,
@@ -77,15 +77,15 @@ export class Peer<M extends Message, Replies extends Record<M["type"], unknown>>
     };
   }
 
-  /** Why it answers no more; undefined while it does. */
+  /** Why the actor answers no more; undefined while it does. */
   get broken(): Error | undefined {
     return this.#broken;
   }
 
   /**
-   * Asks.
+   * Sends a request and waits for the reply.
    *
-   * @param build Makes the message, its tensors put in by the carrier.
+   * @param build Makes the message. The carrier puts its tensors in.
    * @returns The reply. Rejects with the error that the actor threw, or a KedgeError `Actor` where it died.
    */
   request<T extends M["type"]>(
@@ -111,7 +111,7 @@ export class Peer<M extends Message, Replies extends Record<M["type"], unknown>>
     });
   }
 
-  /** Notes its death: what waits for it fails. */
+  /** Notes that the actor has died. All requests that wait for it fail. */
   break(why: string): void {
     this.#broken ??= new KedgeError("Actor", `Cannot ask ${this.name}: ${why}`, { actor: this.name });
     for (const { reject, carrier, done } of this.#pending.values()) {

@@ -1,5 +1,5 @@
 /**
- * What crosses between actors: plain data. A tensor crosses by its handle.
+ * The messages between threads. They are plain data; a tensor is sent as its handle.
  *
  * @module
  */
@@ -7,13 +7,13 @@ import { KedgeError, type KedgeErrorCode } from "../../ffi/errors.ts";
 import type { OwnerId } from "../../tensor/owner.ts";
 import type { TensorHandle, TensorReturn } from "../../tensor/handle.ts";
 
-/** A message that an actor answers: one of a union told apart by `type`. */
+/** A message that an actor answers. Its `type` tells it from the others. */
 export interface Message {
-  /** Which message it is. */
+  /** The name of the message. */
   readonly type: string;
 }
 
-/** An error as it crosses. */
+/** An error as plain data. */
 export interface PlainError {
   readonly name: string;
   readonly message: string;
@@ -22,7 +22,7 @@ export interface PlainError {
   readonly details?: Readonly<Record<string, unknown>>;
 }
 
-/** What goes through a port. */
+/** What two actors send to each other. */
 export type Envelope =
   | {
     readonly kind: "request";
@@ -34,11 +34,11 @@ export type Envelope =
   | { readonly kind: "cancel"; readonly id: number }
   | { readonly kind: "reply"; readonly id: number; readonly body: unknown; readonly returns: readonly TensorReturn[] }
   | { readonly kind: "failure"; readonly id: number; readonly error: PlainError; readonly returns: readonly TensorReturn[] }
-  /** Of an answer that comes bit by bit, before its reply. */
+  /** A part of an answer, sent before its reply. */
   | { readonly kind: "part"; readonly id: number; readonly body: unknown }
   | { readonly kind: "event"; readonly body: unknown };
 
-/** What a supervisor tells a worker itself, beside its port. */
+/** What a supervisor sends to a worker. */
 export type Order =
   | {
     readonly kind: "start";
@@ -50,19 +50,19 @@ export type Order =
   | { readonly kind: "connect"; readonly port: MessagePort; readonly owner: OwnerId; readonly name?: string | undefined }
   | { readonly kind: "close" };
 
-/** What a worker tells its supervisor itself. */
+/** What a worker sends to its supervisor. */
 export type Notice =
   | { readonly kind: "ready" }
   | { readonly kind: "connected"; readonly name: string }
   | { readonly kind: "failed"; readonly error: PlainError }
   | { readonly kind: "closed"; readonly error: PlainError | undefined };
 
-/** An error as plain data. */
+/** Returns an error as plain data. */
 export function toPlain(error: unknown): PlainError {
   const cause = error instanceof Error ? error : new Error(String(error));
   const plain = { name: cause.name, message: cause.message, stack: cause.stack };
   if (!(cause instanceof KedgeError)) return plain;
-  // Details are facts for programs: what is no plain data is left behind.
+  // Details are for programs. Those that are no plain data are left out.
   const details = Object.fromEntries(
     Object.entries(cause.details).filter(([, value]) => value === null || ["string", "number", "boolean"].includes(typeof value)),
   );
@@ -70,7 +70,7 @@ export function toPlain(error: unknown): PlainError {
 }
 
 /**
- * The error again, of the class that it had where a caller may want to tell.
+ * Makes the error again. It has the same class if that is KedgeError, RangeError or TypeError.
  *
  * @example
  * ```ts

@@ -1,5 +1,5 @@
 /**
- * The supervisor's side: starts actors, notes their death, frees what they held.
+ * The supervisor's side: it starts actors, notices if they die, and frees what they held.
  *
  * @module
  */
@@ -11,27 +11,27 @@ import { fromPlain, type Message, type Notice, type Order } from "./protocol.ts"
 
 /** How an actor is started. */
 export interface SpawnOptions {
-  /** For messages. */
+  /** The actor's name in messages. */
   readonly name: string;
   /** The worker's module, which calls `serveActor`. */
   readonly module: URL;
-  /** As of `openDevice`. */
+  /** The name of the device, as `openDevice` takes it. */
   readonly device: string;
-  /** Threads of its CPU ops; default all cores. */
+  /** The threads of its CPU ops; default all cores. */
   readonly threads?: number | undefined;
-  /** For its maker. */
+  /** What the actor is made with. */
   readonly options: unknown;
-  /** What it tells without being asked. */
+  /** Receives the events that it emits. */
   readonly onEvent?: (event: unknown) => void;
-  /** Its death by an uncaught error. */
+  /** Is called when it dies by an uncaught error. */
   readonly onDeath?: (error: Error) => void;
 }
 
-/** Milliseconds that a closing actor may take to come to the end of its message, before it is ended where it stands. */
+/** Milliseconds that a closing actor has to finish its message before its thread is terminated. */
 const CLOSE_LIMIT = 10_000;
 
 /**
- * An actor that lives, as its supervisor holds it.
+ * A living actor, as its supervisor holds it.
  *
  * @example
  * ```ts
@@ -59,13 +59,13 @@ const CLOSE_LIMIT = 10_000;
  * ```
  */
 export class Actor<M extends Message, Replies extends Record<M["type"], unknown>> {
-  /** To ask it. */
+  /** Sends requests to it. */
   readonly peer: Peer<M, Replies>;
   readonly #worker: Worker;
   readonly #memory: ActorMemory;
   readonly #closed = Promise.withResolvers<Error | undefined>();
   readonly #introduced = new Map<string, () => void>();
-  /** The actor's end of the port, until it is there to take it. */
+  /** The actor's end of the port, until the actor is ready to take it. */
   #far: MessagePort | undefined;
   #dead = false;
 
@@ -82,7 +82,7 @@ export class Actor<M extends Message, Replies extends Record<M["type"], unknown>
   /**
    * Starts an actor, and waits until it is ready.
    *
-   * @throws What its maker threw; {KedgeError} `Actor` where its module fails.
+   * @throws What the function that makes the actor threw; {KedgeError} `Actor` if its module fails.
    */
   static async spawn<M extends Message, Replies extends Record<M["type"], unknown>>(
     memory: ActorMemory,
@@ -116,12 +116,12 @@ export class Actor<M extends Message, Replies extends Record<M["type"], unknown>
     }
   }
 
-  /** What it holds. */
+  /** Returns how many bytes and tensors it holds. */
   report(): OwnerReport {
     return ownerReport(this.#memory.host, this.owner);
   }
 
-  /** Lets another actor ask this one, under a name. Returns when that one knows it, since its mail comes by another way. */
+  /** Lets another actor send requests to this one, which it knows by a name. Returns when the other actor can do so. */
   async introduce(other: Actor<Message, Record<string, unknown>>, name: string): Promise<void> {
     const { port1, port2 } = new MessageChannel(), { promise, resolve } = Promise.withResolvers<void>();
     other.#introduced.set(name, resolve);
@@ -144,7 +144,7 @@ export class Actor<M extends Message, Replies extends Record<M["type"], unknown>
     reclaimOwner(this.owner, [...new Set([this.#memory.device, this.#memory.host])]);
   }
 
-  /** Ends it at the end of the message that it is at, or where it stands after ten seconds; then frees all that it held. Quiet on one that is dead. */
+  /** Ends it after the message under way, or at once after ten seconds, and frees all that it held. Does nothing if it is dead. */
   async close(): Promise<void> {
     if (this.#dead) return;
     this.#order({ kind: "close" });

@@ -8,10 +8,10 @@ import type { Turn } from "../runtime/serve.ts";
 import type { Session } from "./session.ts";
 
 /**
- * Hands a question from outside to the policy, which answers it between two messages of the run.
+ * Passes a chat's question to the policy, which answers it between two messages of the run.
  *
- * @returns The answers, moved on to who asked, and the step of the update before them where there was one since the policy was loaded.
- * @throws {KedgeError} `State` where there is no session.
+ * @returns The answers, moved to the sender of the question. `step`: the step of the last update since the policy was loaded, if there was one.
+ * @throws {KedgeError} `State` if there is no session.
  */
 export async function askPolicy(
   memory: ActorMemory,

@@ -1,13 +1,13 @@
 /**
- * What tokens looked at, for people: regions as shares of a picture, profiles as bytes.
+ * Attention profiles for people: regions as shares of a picture, and profiles as bytes.
  *
  * @module
  */
 import type { RegionBox } from "../../model/regions.ts";
 
-/** A rectangle of a picture, each number a share of its width or height in [0, 1]. */
+/** A rectangle of a picture. Each number is a share of the picture's width or height, in [0, 1]. */
 export interface ShownRegion {
-  /** Which picture or video of the prompt. */
+  /** The number of the picture or video in the prompt. */
   readonly visual: number;
   readonly left: number;
   readonly top: number;
@@ -16,7 +16,7 @@ export interface ShownRegion {
 }
 
 /**
- * The rectangles of boxes, in their order.
+ * Returns the rectangles of boxes, in their order.
  *
  * @example
  * ```ts
@@ -46,7 +46,12 @@ export function shownRegions(boxes: readonly RegionBox[]): ShownRegion[] {
   });
 }
 
-/** Shares by box of tokens' profiles by region. @param profile [tokens, regions]. @returns [tokens, boxes]; a region's boxes each have its whole share. */
+/**
+ * Returns the share of attention of each box. A region may have several boxes, each of which has the region's whole share.
+ *
+ * @param profile [tokens, regions]
+ * @returns [tokens, boxes]
+ */
 export function sharesByBox(profile: Float32Array, { regions, boxes }: { regions: number; boxes: readonly RegionBox[] }): Float32Array[] {
   const tokens = regions === 0 ? 0 : profile.length / regions;
   return Array.from(
@@ -55,11 +60,11 @@ export function sharesByBox(profile: Float32Array, { regions, boxes }: { regions
   );
 }
 
-/** A profile as a line of rollouts.jsonl holds it: a share is its byte / 255 * scale. */
+/** A profile as a line of rollouts.jsonl holds it. A share is byte / 255 * scale. */
 export interface PackedProfile {
   /** The largest share. */
   readonly scale: number;
-  /** Base64 of bytes [tokens, regions]. */
+  /** The bytes [tokens, regions] as base64. */
   readonly shares: string;
   readonly regions: readonly ShownRegion[];
 }

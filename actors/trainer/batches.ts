@@ -13,30 +13,30 @@ import type { Saved } from "./saved.ts";
 import type { Session } from "./session.ts";
 import { timedInto } from "./timing.ts";
 
-/** What batches are drawn by. */
+/** Options of {@linkcode Batches}. */
 export interface BatchesOptions {
-  /** Without what was tuned. */
+  /** The configuration without tuned values. */
   readonly config: Config;
   readonly tokenizer: Tokenizer;
-  /** What a checkpoint holds of batches that were drawn, and of answers that wait for a step. */
+  /** From a checkpoint: the batches that were drawn, and the answers that wait for a step. */
   readonly saved?: Pick<Saved, "draws" | "sampling"> | undefined;
-  /** Where the passes over the rows began. */
+  /** Where the passes over the current rows began. */
   readonly origin: Origin;
-  /** Takes rows that cannot be read. */
+  /** The file for rows that cannot be read. */
   readonly quarantine: Lines;
 }
 
-/** Answered batches for a run's steps: rows are loaded ahead, and with dynamic sampling, answers that a step does not need wait for the next. */
+/** The sampled batches of a run. Rows are loaded ahead. With dynamic sampling, answers that a step does not need wait for the next one. */
 export class Batches implements Disposable {
   readonly #memory: ActorMemory;
   readonly #session: Session;
   readonly #options: BatchesOptions;
   readonly #passes: Passes;
   readonly #prefetch: Prefetch<LoaderReplies["load"]>;
-  /** Of dynamic sampling. */
+  /** Collects groups for dynamic sampling. */
   #collector: Collector | undefined;
   #draws: number;
-  /** The run's last step: `maxSteps`, or fewer where the epochs end before. */
+  /** The run's last step: `maxSteps`, or an earlier one at which the epochs end. */
   readonly last: number;
 
   private constructor(
@@ -56,7 +56,7 @@ export class Batches implements Disposable {
     this.#prefetch = new Prefetch(this.#draws, collector ? Infinity : this.last, Math.max(1, prefetch), (batch) => this.#load(batch));
   }
 
-  /** Begins, or goes on from a checkpoint. @throws {KedgeError} `BadData` where there is no row. */
+  /** Begins, or continues from a checkpoint. @throws {KedgeError} `BadData` if there are no rows. */
   static async open(memory: ActorMemory, session: Session, options: BatchesOptions): Promise<Batches> {
     const { train } = await session.loader.peer.request<"sizes">(() => ({ type: "sizes" }));
     if (train === 0) throw new KedgeError("BadData", "Cannot train: data.trainFiles has no rows");
@@ -65,9 +65,9 @@ export class Batches implements Disposable {
   }
 
   /**
-   * The groups of the next step: of one batch, or, with dynamic sampling, of as many as it takes.
+   * Returns the groups of the next step. They are those of one batch or, with dynamic sampling, of as many batches as are needed.
    *
-   * @param now `config`: as it is in use at the step. `timing`: takes seconds.
+   * @param now `config`: the configuration in use at the step. `timing`: the seconds are added to it.
    */
   async next(now: { step: number; config: Config; timing: Record<string, number> }): Promise<
     { groups: RolledGroup[]; scores: Scores | undefined; metrics: Record<string, number> }
@@ -91,37 +91,37 @@ export class Batches implements Disposable {
     return { ...taken, metrics: { ...lost, ...metrics } };
   }
 
-  /** Drops answers that wait: of another temperature, their log-probs are none of this one. */
+  /** Drops the answers that wait for a step, because they were sampled at another temperature. */
   dropWaiting(): void {
     if (!this.#collector) return;
     this.#collector[Symbol.dispose]();
     this.#collector = new Collector(this.#options.config);
   }
 
-  /** What a checkpoint keeps. */
+  /** Returns what a checkpoint keeps. */
   state(): Pick<Saved, "draws" | "sampling"> {
     return { draws: this.#draws, sampling: this.#collector?.state() };
   }
 
-  /** Frees what was loaded ahead. */
+  /** Frees the rows that were loaded ahead. */
   async end(): Promise<void> {
     for (const { rows } of await this.#prefetch.rest()) takeRows(this.#memory, rows).forEach(({ prompt }) => prompt[Symbol.dispose]());
   }
 
-  /** Frees answers that wait. */
+  /** Frees the answers that wait for a step. */
   [Symbol.dispose](): void {
     this.#collector?.[Symbol.dispose]();
     this.#collector = undefined;
   }
 
-  /** A batch of prompts. */
+  /** Asks the loader for a batch of prompts. */
   #load(batch: number): Promise<LoaderReplies["load"]> {
     const { logging, rollout } = this.#options.config, indices = this.#passes.indices(batch);
     const images = Math.ceil(logging.rolloutSamples / rollout.n);
     return this.#session.loader.peer.request(() => ({ type: "load", split: "train", indices, images }));
   }
 
-  /** Rows that cannot be read: by configuration they end the run, or are put down in quarantine.jsonl. */
+  /** Writes rows that cannot be read to quarantine.jsonl, or ends the run, as the configuration says. */
   #setAside(step: number, { rows, bad, overlong }: LoaderReplies["load"]): void {
     if (bad.length > 0 && this.#options.config.data.badRows === "stop") {
       throw new KedgeError("BadData", `${bad[0]!.reason} (data.badRows "quarantine" would set such rows aside)`, { id: bad[0]!.id });
@@ -137,7 +137,7 @@ export class Batches implements Disposable {
   }
 }
 
-/** Dynamic sampling with the answers of a checkpoint that wait, from their rows as the loader gives them anew. */
+/** Returns the collector with the waiting answers of a checkpoint. The loader prepares their rows again. */
 async function restored(memory: ActorMemory, session: Session, { config, saved, tokenizer }: BatchesOptions): Promise<Collector> {
   if (!saved?.sampling) return new Collector(config);
   const { surplus, ...state } = saved.sampling, indices = surplus.map(({ index }) => index), images = indices.length;

@@ -6,14 +6,14 @@ import type { HeldAnswers } from "../prompts.ts";
 import { type ActorMemory, hostTensor } from "../runtime/actor_memory.ts";
 import { type RolledGroup, rolledGroup, type Scores, takeRows } from "./roll.ts";
 
-/** A group with its rewards, waiting for a step. */
+/** A group with its rewards, which waits for a step. */
 export interface ScoredGroup {
   readonly group: RolledGroup;
   readonly rewards: readonly RewardMessage[];
   readonly baseline: number | undefined;
 }
 
-/** A group in a checkpoint: its row, from which the prompt is made again, and numbers, which JSON keeps to the bit. */
+/** A group in a checkpoint. The prompt is made again from the row's index. JSON keeps every bit of the numbers. */
 export interface SavedGroup {
   readonly index: number;
   readonly lengths: readonly number[];
@@ -30,7 +30,7 @@ export interface SavedGroup {
   readonly greedy: string | undefined;
 }
 
-/** Collects groups that are worth a step (dynamic sampling), and owns those that wait. */
+/** Collects groups with a useful signal for dynamic sampling. It owns the groups that wait. */
 export class Collector implements Disposable {
   readonly #sampler: DynamicSampler<ScoredGroup>;
   readonly #key: string;
@@ -40,12 +40,12 @@ export class Collector implements Disposable {
     this.#key = config.algorithm.filterKey;
   }
 
-  /** Groups that are missing. */
+  /** The number of groups that the next step still needs. */
   get needs(): number {
     return this.#sampler.needs;
   }
 
-  /** Takes groups in with their scores; those that teach nothing are freed. @throws {KedgeError} `BadData` after too many batches. */
+  /** Adds groups with their scores. Groups without a useful signal are freed. @throws {KedgeError} `BadData` after too many batches. */
   add(groups: readonly RolledGroup[], { rewards, baselines }: Scores): void {
     let at = 0;
     const scored = groups.map((group, i): ScoredGroup => ({
@@ -64,7 +64,7 @@ export class Collector implements Disposable {
     }
   }
 
-  /** The groups of a step, which are the caller's from then on. */
+  /** Returns the groups of a step. The caller owns them from then on. */
   take(): { groups: RolledGroup[]; scores: Scores; metrics: Record<string, number> } {
     const { groups, tries, counts } = this.#sampler.take(), baselines = groups.flatMap(({ baseline }) => baseline ?? []);
     return {
@@ -81,7 +81,7 @@ export class Collector implements Disposable {
     };
   }
 
-  /** What a checkpoint keeps. */
+  /** Returns what a checkpoint keeps. */
   state(): { surplus: SavedGroup[]; tries: number; counts: GroupCounts } {
     const { surplus, tries, counts } = this.#sampler.state;
     return { surplus: surplus.map(saved), tries, counts };
@@ -111,7 +111,7 @@ function saved({ group: { row, answers, greedy }, rewards, baseline }: ScoredGro
   };
 }
 
-/** Makes waiting groups again, from their rows as the loader gave them anew. */
+/** Makes the waiting groups of a checkpoint again. @param rows Their rows, which the loader has prepared again. */
 export function restoreGroups(
   memory: ActorMemory,
   groups: readonly SavedGroup[],

@@ -4,16 +4,20 @@ import { groupMessage, type HeldAnswers, type HeldPrompt } from "../prompts.ts";
 import { type ActorMemory, hostTensor } from "../runtime/actor_memory.ts";
 import type { Session } from "./session.ts";
 
-/** What credit is given for. */
+/** The answers for which weights are computed. */
 export interface CreditInputs {
   readonly config: Config;
-  /** Of each group, its row. */
+  /** The index of each group's row. */
   readonly indices: readonly number[];
   readonly groups: readonly { readonly prompt: HeldPrompt; readonly answers: HeldAnswers; readonly counts: readonly boolean[] }[];
   readonly step: number;
 }
 
-/** Asks the anchor detector for every token's weight: by AT-RL, by VPPO, by the user's module, or 1 for all. @returns f32 [tokens] device, moved here. */
+/**
+ * Asks the anchor detector for the weight of each token: by AT-RL, by VPPO, by the user's module, or 1 for all.
+ *
+ * @returns f32 [tokens] device, moved here.
+ */
 export async function askCredit(
   memory: ActorMemory,
   { policy, detector }: Session,
@@ -37,7 +41,7 @@ export async function askCredit(
       keys: groups.flatMap(({ answers }, i) => answers.lengths.map((_, sample) => ({ prompt: indices[i]!, sample }))),
     }));
   }
-  // The same answers once more, with the pictures spoilt: a draw for each step and prompt.
+  // The log-probs of the same answers with blackened pictures. Which patches are black depends on the step and the prompt.
   const { logprobs } = await policy.peer.request<"logprobs">((carrier) => ({
     type: "logprobs",
     temperature: config.rollout.temperature,

@@ -1,4 +1,4 @@
-/** Peak of dense bf16 tensor cores by device name, in FLOP/s: NVIDIA's data sheets. The first that fits counts. */
+/** The peak of dense bf16 tensor cores in FLOP/s, by device name, from NVIDIA's data sheets. The first pattern that matches counts. */
 const PEAKS: readonly (readonly [RegExp, number])[] = [
   [/H200|H100|H800|GH200/, 989e12],
   [/A100|A800/, 312e12],
@@ -7,8 +7,8 @@ const PEAKS: readonly (readonly [RegExp, number])[] = [
 ];
 
 /**
- * Operations of a training pass: 6 for each parameter and token (Kaplan et al., arXiv 2001.08361), and of attention 12 s^2 headDim heads layers for each sequence of s
- * tokens, as EasyR1 counts them. The vision tower is counted as its parameters alone.
+ * Returns the operations of a training pass, as EasyR1 counts them: 6 for each parameter and token (Kaplan et al., arXiv 2001.08361), and
+ * 12 s^2 headDim heads layers for the attention of each sequence of s tokens. Of the vision tower only the parameters are counted.
  *
  * @example
  * ```ts
@@ -26,7 +26,7 @@ export function trainingFlops(
   return 6 * parameters * tokens + 12 * squares * headDim * heads * layers;
 }
 
-/** The peak of a device by its description; undefined for one that is not listed, such as a processor. */
+/** Returns the peak of a device by its description; undefined for a device that is not listed, such as a CPU. */
 export function peakFlops(description: string): number | undefined {
   return PEAKS.find(([name]) => name.test(description))?.[1];
 }

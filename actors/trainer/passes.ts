@@ -3,22 +3,22 @@ import { checkData } from "../config/resume.ts";
 import type { Config } from "../config/schema.ts";
 import type { DataPrints } from "../messages.ts";
 
-/** Where the passes over the rows as they are began: 0 throughout, but for a run whose files have changed. */
+/** Where the passes over the current rows began. All numbers are 0 unless the files have changed during the run. */
 export interface Origin {
-  /** Number of the first of these passes. */
+  /** The number of the first of these passes. */
   readonly epoch: number;
-  /** Batches that were drawn before. */
+  /** The number of batches that were drawn before. */
   readonly draws: number;
-  /** Steps that were made before. */
+  /** The number of steps that were made before. */
   readonly step: number;
 }
 
-/** Of a run whose files are what they were at its start. */
+/** The origin of a run whose files have not changed. */
 export const BEGINNING: Origin = { epoch: 0, draws: 0, step: 0 };
 
 /**
- * Which rows each batch has: a pure function of its number, so that a resumed run has the same. Where the files have changed, the pass that was under way ends, and the
- * next batch is the first of a new pass over the rows as they are, in an order of its own.
+ * The rows of each batch. They depend on the batch's number alone, so that a resumed run has the same batches. If the files have changed, the pass under way ends, and
+ * the next batch is the first one of a new pass over the current rows, in a new order.
  *
  * @example
  * ```ts
@@ -38,7 +38,7 @@ export class Passes {
   readonly #origin: Origin;
   readonly #sampler: ShuffledSampler;
 
-  /** @param size Rows; Infinity where they are generated. */
+  /** Makes the passes. @param size The number of rows; Infinity if they are generated. */
   constructor(size: number, options: { seed: number; shuffle: boolean; batchSize: number; origin?: Origin }) {
     const { seed, shuffle, batchSize, origin = BEGINNING } = options;
     this.#size = size;
@@ -47,42 +47,42 @@ export class Passes {
     this.#sampler = new ShuffledSampler(size, { seed, shuffle: shuffle && Number.isFinite(size) });
   }
 
-  /** The rows of a batch. */
+  /** Returns the rows of a batch. */
   indices(batch: number): number[] {
     const { epoch, draws } = this.#origin, drawn = (batch - draws) * this.#batchSize;
     this.#sampler.restore({ epoch: epoch + Math.floor(drawn / this.#size), position: drawn % this.#size });
     return this.#sampler.next(this.#batchSize);
   }
 
-  /** The run's last step where it goes `epochs` times through the rows; a pass that a change of the files has cut short counts as one. */
+  /** Returns the run's last step for so many epochs. A pass that was cut short by a change of the files counts as one epoch. */
   lastStep(epochs: number): number {
     const { epoch, step } = this.#origin;
     return step + Math.floor((epochs - epoch) * this.#size / this.#batchSize);
   }
 
-  /** Where the passes over other rows begin, after so many batches and steps. */
+  /** Returns where the passes over changed rows begin, after so many batches and steps. */
   after({ draws, step }: { draws: number; step: number }): Origin {
     return { epoch: this.#origin.epoch + Math.ceil((draws - this.#origin.draws) * this.#batchSize / this.#size), draws, step };
   }
 }
 
-/** What a checkpoint holds of the data. */
+/** What a checkpoint holds about the data. */
 export interface SavedData {
-  /** The files of rows; checkpoints of earlier versions lack it. */
+  /** The files of rows. Checkpoints of earlier versions lack it. */
   readonly data?: DataPrints;
-  /** Where the passes over these files began; left out: with the run. */
+  /** Where the passes over these files began. Absent: at the start of the run. */
   readonly origin?: Origin;
   readonly draws: number;
   readonly step: number;
-  /** Of dynamic sampling. */
+  /** The state of dynamic sampling. */
   readonly sampling: { readonly surplus: readonly unknown[] } | undefined;
 }
 
 /**
  * Compares the files of rows with those of a checkpoint.
  *
- * @returns `origin`: where passes over the rows as they are begin. `isOther`: whether rows to train on have changed. `notes`: what is to be said of it.
- * @throws {KedgeError} `BadCheckpoint` where they have changed and may not.
+ * @returns `origin`: where the passes over the current rows begin. `isOther`: whether rows to train on have changed. `notes`: messages for the user.
+ * @throws {KedgeError} `BadCheckpoint` if the files have changed and the configuration does not allow it.
  */
 export function resumeData(
   { data: old, origin = BEGINNING, draws, step, sampling }: SavedData,

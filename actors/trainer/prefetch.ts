@@ -1,5 +1,5 @@
 /**
- * What a loop needs step by step, asked for ahead: so many requests are under way at once, and come in their order.
+ * Requests the inputs of a loop's steps ahead of time. Several requests are under way at once, and their results come in the order of the steps.
  *
  * @example
  * ```ts
@@ -17,8 +17,12 @@ export class Prefetch<T> {
   #asked: number;
 
   /**
-   * @param first The first step, and `end`: one behind the last.
-   * @param ahead Requests under way, beside the one that is waited for.
+   * Sends the first requests.
+   *
+   * @param first The first step.
+   * @param end The step after the last one.
+   * @param ahead The number of requests under way, besides the one that is waited for.
+   * @param ask Sends the request of a step.
    */
   constructor(first: number, readonly end: number, readonly ahead: number, readonly ask: (step: number) => Promise<T>) {
     this.#asked = first;
@@ -28,12 +32,12 @@ export class Prefetch<T> {
   #fill(): void {
     while (this.#asked < this.end && this.#waiting.length < this.ahead) {
       const asked = this.ask(this.#asked++);
-      asked.catch(() => {}); // told where it is awaited
+      asked.catch(() => {}); // next() rejects with it
       this.#waiting.push(asked);
     }
   }
 
-  /** The next step's. */
+  /** Returns the result of the next step. @throws {RangeError} after the last step. */
   async next(): Promise<T> {
     const next = this.#waiting.shift();
     if (!next) throw new RangeError("Cannot go on: every step was fed");
@@ -41,7 +45,7 @@ export class Prefetch<T> {
     return await next;
   }
 
-  /** What was asked for and not used; nothing is asked any more. Failures are left out. */
+  /** Returns the results that were requested and not used, without those that failed. No request is sent any more. */
   async rest(): Promise<T[]> {
     const left = await Promise.allSettled(this.#waiting.splice(0));
     return left.flatMap((one) => one.status === "fulfilled" ? [one.value] : []);

@@ -8,33 +8,33 @@ import { type HeldAnswers, heldAnswers, type HeldPrompt, heldPrompt, promptMessa
 import type { ActorMemory } from "../runtime/actor_memory.ts";
 import type { Session } from "./session.ts";
 
-/** A row of the step, its prompt taken up. */
+/** A row of the step with its prompt. */
 export interface StepRow {
   readonly row: ReadyRow;
   readonly prompt: HeldPrompt;
 }
 
-/** A row with what the policy answered. */
+/** A row with the policy's answers. */
 export interface RolledGroup extends StepRow, Disposable {
   readonly answers: HeldAnswers;
-  /** By answer. */
+  /** The tokens of each answer. */
   readonly tokens: readonly Int32Array<ArrayBuffer>[];
   readonly texts: readonly string[];
-  /** The greedy answer, where the estimator compares with it. */
+  /** The greedy answer, if the estimator needs it. */
   readonly greedy?: string;
 }
 
 /** A group of a step. */
 export interface CountedGroup extends RolledGroup {
-  /** By answer: whether it counts in the loss. */
+  /** For each answer, whether it counts in the loss. */
   readonly counts: readonly boolean[];
 }
 
-/** Rewards of groups. */
+/** The rewards of groups. */
 export interface Scores {
-  /** Of every answer, group after group. */
+  /** The rewards of all answers, group after group. */
   readonly rewards: readonly RewardMessage[];
-  /** Of every group's greedy answer, where there are any. */
+  /** The rewards of the greedy answers, if there are any. */
   readonly baselines?: readonly number[];
 }
 
@@ -47,12 +47,12 @@ export interface GradedAnswers extends Scores {
   readonly totals: readonly number[];
 }
 
-/** Takes up the prompts of rows that came from the loader. */
+/** Receives the prompts of rows that the loader has prepared. */
 export function takeRows(memory: ActorMemory, rows: readonly ReadyRow[]): StepRow[] {
   return rows.map((row) => ({ row, prompt: heldPrompt(row.prompt, (handle) => memory.receive(handle)) }));
 }
 
-/** A group, which owns its prompt and its answers. */
+/** Makes a group. It owns its prompt and its answers. */
 export function rolledGroup(row: StepRow, answers: HeldAnswers, tokenizer: Pick<Tokenizer, "decode">, greedy?: string): RolledGroup {
   const tokens = pieces(answers.tokens.toArray() as Int32Array<ArrayBuffer>, answers.lengths);
   return {
@@ -74,9 +74,9 @@ export function countedGroup(group: RolledGroup, { algorithm: { maskTruncated } 
 }
 
 /**
- * Has the policy answer prompts. The groups own the prompts from then on; where it fails, the prompts are freed.
+ * Lets the policy answer prompts. The groups own the prompts from then on. If it fails, the prompts are freed.
  *
- * @param given `draw`: which batch this is, from 1; with the run's seed it makes the random draws.
+ * @param options `draw`: the number of the batch, from 1. Together with the run's seed it determines the random draws.
  */
 export async function roll(
   memory: ActorMemory,
@@ -115,7 +115,7 @@ export async function roll(
   }
 }
 
-/** Has the critic grade the answers of groups. */
+/** Lets the critic grade the answers of groups. */
 export async function score({ critic }: Session, groups: readonly RolledGroup[]): Promise<Scores> {
   const samples = groups.flatMap(({ row, texts, answers }) =>
     texts.map((response, sample) => ({

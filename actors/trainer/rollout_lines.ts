@@ -77,8 +77,8 @@ function answerLines(
 }
 
 /**
- * What the policy was asked, exactly: `prompt_ids`, its tokens; `prompt_text`, these as text with every special token, a run of placeholders of a visual written
- * once; `visuals`, the patches of each in time, rows and columns, from which the run's length follows.
+ * Returns the exact prompt. `prompt_ids`: its tokens. `prompt_text`: the tokens as text with all special tokens; the placeholders of a visual are written once.
+ * `visuals`: the grid of each visual's patches in time, rows and columns, from which the number of its placeholders follows.
  */
 function exactPrompt({ tokens, visuals }: HeldPrompt, tokenizer: Tokenizer): Record<string, unknown> {
   const ids = Array.from(tokens.toArray(), Number), folded = ids.filter((id, i) => id !== ids[i - 1] || !isPlaceholder(tokenizer, id));

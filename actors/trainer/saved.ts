@@ -6,19 +6,19 @@ import type { Checkpoint, Checkpoints } from "../run/checkpoints.ts";
 import type { Collector } from "./collect.ts";
 import type { SavedData } from "./passes.ts";
 
-/** What a checkpoint holds of the trainer. */
+/** What a checkpoint holds besides the model. */
 export interface Saved extends SavedData, Record<string, unknown> {
   readonly config: Config;
   readonly step: number;
   readonly klCoefficient: number;
-  /** Batches of prompts that were drawn. */
+  /** The number of batches of prompts that were drawn. */
   readonly draws: number;
-  /** Of dynamic sampling. */
+  /** The state of dynamic sampling. */
   readonly sampling: ReturnType<Collector["state"]> | undefined;
   readonly optimizer: AdamWState;
-  /** Users' modules as they were; checkpoints of earlier versions lack it. */
+  /** The prints of users' modules. Checkpoints of earlier versions lack it. */
   readonly modules?: ModulePrints;
-  /** Steps of the warm start that are done, of a checkpoint within it. */
+  /** In a checkpoint within the warm start: the steps of the warm start that are done. */
   readonly warm?: number;
 }
 
@@ -45,7 +45,7 @@ const schema = z.looseObject({
   origin: z.object({ epoch: count, draws: count, step: count }).optional(),
 });
 
-/** @throws {Error} that names the keys by which a checkpoint cannot be gone on from. */
+/** Checks a checkpoint's state. @throws {Error} that names the keys that are wrong. */
 function checkSaved({ step, state }: Checkpoint): void {
   const { success, error, data } = schema.safeParse(state);
   if (!success) throw new Error(error.issues.map(({ path, message }) => `state.${path.join(".")}: ${message}`).join("; "));
@@ -54,10 +54,10 @@ function checkSaved({ step, state }: Checkpoint): void {
 }
 
 /**
- * The newest checkpoint that is whole, of the first of these that have any. Those that are passed over, which are torn or were edited, make way: they are kept under
- * another name, `step-N.discarded`, so that they do not count among the newest of those that the run writes from now on.
+ * Returns the newest whole checkpoint of the first kind that has any. Newer ones that are torn or were edited are renamed to `step-N.discarded`, so that they do not
+ * count when the run prunes its checkpoints.
  *
- * @param note Is told which were passed over, and why.
+ * @param note Receives a message for each checkpoint that was passed over.
  */
 export function newest(all: readonly Checkpoints[], note: (text: string) => void): Checkpoint | undefined {
   for (const checkpoints of all) {

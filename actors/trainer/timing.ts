@@ -1,4 +1,4 @@
-/** Adds up seconds: waits for work, and adds how long that took to `timing_s/NAME`. */
+/** Returns a function that waits for work and adds the seconds that it took to `timing_s/NAME`. */
 export function timedInto(timing: Record<string, number>): <T>(name: string, work: Promise<T>) => Promise<T> {
   return async (name, work) => {
     const since = performance.now(), result = await work;
