@@ -53,14 +53,14 @@ const clips = (kind: "ppo" | "gspo" | "gspo_token") => {
     clipRatioDual: z.number().gt(1).nullable().default(clipRatioDual).describe("Bound of the ratio at negative advantages; null: none."),
   };
 };
-/** A path of a module that runs in the process that trains. Modules of other hosts are refused: they would have its permissions. */
+/** The path of a module that runs in the training process. Modules of other hosts are refused, because they would have its permissions. */
 const modulePath = z.string().regex(
   /^(?:\.{1,2}\/|\/|file:)/,
   'expected a built-in one, or a module of your own: a path that begins with "./", "../" or "/", or a "file:" URL',
 );
 const moduleOptions = z.record(z.string(), z.unknown()).optional().describe("Handed to the module's function.");
 
-// A cast, since only checks.ts knows that a cap stands for both of cispo's bounds.
+// A cast, because only checks.ts knows that a cap replaces both of cispo's bounds.
 const builtInLoss = z.discriminatedUnion("kind", [
   z.strictObject({ kind: z.literal("ppo"), ...clips("ppo") }),
   z.strictObject({ kind: z.literal("gspo"), ...clips("gspo") }),
@@ -112,7 +112,7 @@ const coefficient = z.union([
   ]),
 ]);
 
-/** Of section `algorithm`. */
+/** The schema of section `algorithm`. */
 export const algorithmSchema: z.ZodType<AlgorithmSection, AlgorithmInput | undefined> = z.strictObject({
   advEstimator: advEstimator.prefault({ kind: "grpo" }).describe("How rewards become advantages: a name, or {kind, ...options}."),
   loss: loss.prefault({ kind: "ppo" }).describe("The policy loss and its bounds, or a module of your own."),

@@ -3,17 +3,17 @@ import { checkCredit } from "../../rl/credit/credit.ts";
 import { boardOptions } from "../../data/board/options.ts";
 import type { Config } from "./types.ts";
 
-/** A rule between keys that is broken. */
+/** A broken rule between keys. */
 export interface Fault {
   /** The key. */
   readonly path: string[];
-  /** What is wrong with it, and what to choose instead. */
+  /** What is wrong, and what to choose instead. */
   readonly message: string;
 }
 
 type Rule = readonly [path: string, check: (config: Config) => string | false | null | undefined];
 
-/** The message that a function throws. */
+/** Returns the message of the RangeError that a function throws. */
 function thrown(run: () => unknown): string | undefined {
   try {
     run();
@@ -27,7 +27,7 @@ function thrown(run: () => unknown): string | undefined {
 const none = (files: string | string[]) => files.length === 0;
 const ALONE: readonly string[] = ["remax", "reinforce_plus_plus"];
 
-/** The rules between keys, which the schema of one key alone cannot say. */
+/** The rules between keys. The schema of a single key cannot express them. */
 export const RULES: readonly Rule[] = [
   [
     "model.path",
@@ -148,7 +148,7 @@ function divisors(n: number): number[] {
   return Array.from({ length: n }, (_, i) => i + 1).filter((d) => n % d === 0);
 }
 
-/** Every rule that a configuration breaks. */
+/** Returns every rule that a configuration breaks. */
 export function faults(config: Config): Fault[] {
   return RULES.flatMap(([path, check]) => {
     const message = check(config);

@@ -4,64 +4,64 @@ import { tokenBytes } from "../../model/engine/limits.ts";
 import { parameterSpecs } from "../../model/parameters.ts";
 import type { Config } from "./schema.ts";
 
-/** Estimated bytes on the policy's device. They are bounds for planning, not what is measured. */
+/** Estimated bytes on the policy's device. They are limits for planning, not measurements. */
 export interface MemoryEstimate {
-  /** Of all parameters. */
+  /** The weights of all parameters. */
   readonly weights: number;
-  /** f32, of the parameters that are trained. */
+  /** The f32 gradients of the trained parameters. */
   readonly gradients: number;
-  /** Both of AdamW's, of the parameters that are trained. */
+  /** Both moments of AdamW for the trained parameters. */
   readonly moments: number;
-  /** f32, behind bf16 weights that are trained. */
+  /** The f32 copies of trained bf16 weights. */
   readonly masters: number;
-  /** Weights of the model that a divergence refers to; 0 without one. */
+  /** The weights of the reference model of a divergence; 0 without one. */
   readonly reference: number;
-  /** Keys and values of a whole rollout at full length, each prompt's once; rollout.memoryBytes where that is less. */
+  /** The keys and values of a whole rollout at full length, with each prompt once; at most rollout.memoryBytes. */
   readonly cache: number;
-  /** What the decoder keeps of a micro-batch for the backward pass. */
+  /** The activations of a micro-batch that the decoder keeps for the backward pass. */
   readonly activations: number;
-  /** The policy's share at its peak: cache and activations are not needed at the same time, so that only the larger counts. */
+  /** The peak of the policy. Cache and activations are not needed at the same time, so only the larger one counts. */
   readonly total: number;
 }
 
 /** Numbers that follow from a configuration. */
 export interface DerivedNumbers {
-  /** Responses of a step. */
+  /** The responses of a step. */
   readonly samples: number;
-  /** Optimizer steps that a rollout is used for. */
+  /** The optimizer steps of a rollout. */
   readonly updates: number;
-  /** Responses of an optimizer step. */
+  /** The responses of an optimizer step. */
   readonly updateSamples: number;
-  /** Tokens of a prompt and all of its answers, at most. */
+  /** The most tokens of a prompt and all of its answers. */
   readonly groupTokens: number;
-  /** Packed tokens of a step, at most. */
+  /** The most packed tokens of a step. */
   readonly stepTokens: number;
-  /** Micro-batches of an optimizer step, at most. */
+  /** The most micro-batches of an optimizer step. */
   readonly microBatches: number;
-  /** Prompts of the run, at most. */
+  /** The most prompts of the run. */
   readonly prompts: number;
-  /** Optimizer steps of the run, at most. */
+  /** The most optimizer steps of the run. */
   readonly runUpdates: number;
-  /** Where the model is known. */
+  /** The parameters, if the model is known. */
   readonly parameters?: number;
-  /** Of these, those that are trained. */
+  /** The trained parameters, if the model is known. */
   readonly trained?: number;
-  /** Where the model is known. */
+  /** The memory, if the model is known. */
   readonly memory?: MemoryEstimate;
 }
 
 /** {@linkcode DerivedNumbers} and a line for each, with its arithmetic. */
 export interface Derived {
-  /** For the screen. */
+  /** The lines for the screen. */
   readonly lines: string[];
-  /** For programs. */
+  /** The numbers for programs. */
   readonly numbers: DerivedNumbers;
 }
 
 /**
- * What a configuration comes to.
+ * Computes the numbers that follow from a configuration.
  *
- * @param model Undefined: not known yet; the lines on memory are left out.
+ * @param model The model. Undefined: it is not known yet, and the lines on memory are left out.
  *
  * @example
  * ```ts
@@ -152,7 +152,10 @@ function memoryOf(
   };
 }
 
-/** Elements that a decoder keeps of a token: of a block its input, two norms, queries, keys and values, their mix, the sum after it, and the MLP's inner ones. */
+/**
+ * Returns the elements that a decoder keeps of each token. A block keeps its input, two norms, queries, keys and values, the attention's output, the sum after it, and
+ * the MLP's inner activations.
+ */
 function keptElements(text: TextConfig, checkpointing: Config["model"]["checkpointing"]): number {
   const { hiddenSize: h, layers, heads, kvHeads, headDim, intermediateSize } = text;
   const block = 4 * h + (2 * heads + 2 * kvHeads) * headDim + 3 * intermediateSize;
@@ -161,7 +164,7 @@ function keptElements(text: TextConfig, checkpointing: Config["model"]["checkpoi
   return (Math.ceil(layers / group) + (group > 1 ? group : 0)) * h + block + 2 * h;
 }
 
-/** Bytes for a reader: "1.5 GiB". */
+/** Returns bytes for a reader, as "1.5 GiB". */
 function size(bytes: number): string {
   const power = Math.max(0, Math.min(4, Math.floor(Math.log2(Math.max(1, bytes)) / 10)));
   return `${power === 0 ? bytes : (bytes / 1024 ** power).toFixed(1)} ${["B", "KiB", "MiB", "GiB", "TiB"][power]}`;

@@ -1,24 +1,24 @@
 import { z } from "zod";
 import { configSchema } from "./schema.ts";
 
-/** What Kedge reads of a JSON schema. */
+/** The parts of a JSON schema that Kedge reads. */
 export interface JsonSchema {
-  /** Of an object, by key. */
+  /** The schemas of an object's keys. */
   readonly properties?: Readonly<Record<string, JsonSchema>>;
-  /** Whether, or as what, an object may have other keys. */
+  /** Whether an object may have other keys, or their schema. */
   readonly additionalProperties?: boolean | JsonSchema;
-  /** One of these. */
+  /** Alternatives, of which at least one matches. */
   readonly anyOf?: readonly JsonSchema[];
-  /** One of these, and no two. */
+  /** Alternatives, of which exactly one matches. */
   readonly oneOf?: readonly JsonSchema[];
-  /** What the key does. */
+  /** The description of the key. */
   readonly description?: string;
-  /** Everything else. */
+  /** All other keywords. */
   readonly [keyword: string]: unknown;
 }
 
 /**
- * The JSON schema of a configuration file, for editors; `docs/config.schema.json` is written from it. It knows no rule between keys.
+ * Returns the JSON schema of a configuration file, for editors. `docs/config.schema.json` is generated from it. It has no rules between keys.
  *
  * @example
  * ```ts
@@ -32,29 +32,29 @@ export function configJsonSchema(): JsonSchema {
   return z.toJSONSchema(configSchema, { io: "input" }) as JsonSchema;
 }
 
-/** The text of `docs/config.schema.json`. */
+/** Returns the text of `docs/config.schema.json`. */
 export function configJsonSchemaText(): string {
   return `${JSON.stringify({ title: "A run of Kedge", ...configJsonSchema() }, null, 2)}\n`;
 }
 
-/** A schema and, where it is a choice, its members. */
+/** Returns a schema and all of its alternatives. */
 function members(schema: JsonSchema): JsonSchema[] {
   return [schema, ...[...schema.anyOf ?? [], ...schema.oneOf ?? []].flatMap(members)];
 }
 
-/** What may stand under a key; none: nothing may. */
+/** Returns the schemas of a key; none if the key is not allowed. */
 export function under(schemas: readonly JsonSchema[], key: string): JsonSchema[] {
   return schemas.flatMap(members).flatMap(({ properties, additionalProperties: others }) =>
     properties && Object.hasOwn(properties, key) ? [properties[key]!] : others === true ? [{}] : typeof others === "object" ? [others] : []
   );
 }
 
-/** The keys that are known under a path; none where nothing is. */
+/** Returns the valid keys of schemas. */
 export function keysUnder(schemas: readonly JsonSchema[]): string[] {
   return [...new Set(schemas.flatMap(members).flatMap(({ properties = {} }) => Object.keys(properties)))];
 }
 
-/** Every path of a schema, such as "algorithm.kl.kind". */
+/** Returns every path of a schema, such as "algorithm.kl.kind". */
 export function paths(schemas: readonly JsonSchema[], prefix = ""): string[] {
   return keysUnder(schemas).flatMap((key) => {
     const path = prefix === "" ? key : `${prefix}.${key}`;

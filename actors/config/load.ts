@@ -11,11 +11,11 @@ import { meantPath } from "./meant.ts";
 import { nearest } from "./nearest.ts";
 import { type Config, configSchema } from "./schema.ts";
 
-/** Where a configuration comes from. */
+/** The source of a configuration. */
 export interface ConfigSource {
-  /** JSON with comments; default: there is none, and every key has its default. */
+  /** A file of JSON with comments. Default: none, and every key has its default. */
   readonly file?: string | undefined;
-  /** "a.b=value": JSON, or else a text. They go over the file. */
+  /** Settings "a.b=value", which override the file. The value is JSON, or else a text. */
   readonly sets?: readonly string[];
 }
 
@@ -29,9 +29,9 @@ export interface LoadedConfig {
 
 /**
  * Reads a configuration. A file's relative paths (model.path, data.trainFiles, data.valFiles, data.imageDir, data.imageRoots, grader.read, and data.formatPrompt where it begins
- * with "./" or "../") are relative to the file, and come out absolute; those of `sets` are relative to the working directory. `reward` is left as it is: see `base`.
+ * with "./" or "../") are relative to the file and become absolute. Those of `sets` are relative to the working directory. `reward` is left as it is: see `base`.
  *
- * @throws {RangeError} that names the file, the place and the key, with the nearest known name. {KedgeError} `BadData` for a file that is not there.
+ * @throws {RangeError} that names the file, the line and the key, with the nearest valid name. {KedgeError} `BadData` for a missing file.
  *
  * @example
  * ```ts
@@ -57,7 +57,7 @@ export function loadConfig({ file, sets = [] }: ConfigSource = {}): LoadedConfig
   return { config: result.data, base: pathToFileURL(file === undefined ? `${Deno.cwd()}/` : resolve(file)).href };
 }
 
-/** Returns a configuration that was loaded before as it is, and loads any other. */
+/** Returns a loaded configuration as it is, and loads any other. */
 export function loadedConfig(source: ConfigSource | LoadedConfig): LoadedConfig {
   return "config" in source ? source : loadConfig(source);
 }
@@ -76,7 +76,7 @@ function read(file: string): unknown {
   throw new RangeError(`Cannot read ${file}:${placeOf(text, first.offset)}: ${what}`);
 }
 
-/** Where an offset of a text is, as line:column. */
+/** Returns an offset of a text as line:column. */
 function placeOf(text: string, offset: number): string {
   const before = text.slice(0, offset).split(/\r\n|\n|\r/);
   return `${before.length}:${before.at(-1)!.length + 1}`;
@@ -87,7 +87,7 @@ const PATHS = [["model", "path"], ["data", "trainFiles"], ["data", "valFiles"], 
   "read",
 ]] as const;
 
-/** The value with its relative paths made absolute. Whatever has the wrong type is left for the schema. */
+/** Makes the relative paths of a value absolute. Values of a wrong type are left for the schema. */
 function absolute(value: unknown, folder: string): unknown {
   const whole = (path: unknown): unknown =>
     Array.isArray(path)
@@ -95,10 +95,10 @@ function absolute(value: unknown, folder: string): unknown {
       : typeof path === "string" && path !== "" && !isAbsolute(path) && !/^\w+:\/\//.test(path)
       ? resolve(folder, path)
       : path;
-  /** A data set of the hub stays its id. */
+  /** Resolves data files. The id of a data set on the hub stays. */
   const files = (spec: unknown): unknown =>
     Array.isArray(spec) ? spec.map(files) : typeof spec === "string" && !isDataFile(spec) && parseHubId(spec) ? spec : whole(spec);
-  /** A model of the hub stays its id, unless a folder of that name is there. */
+  /** Resolves a model. The id of a model on the hub stays, unless there is a folder of that name. */
   const model = (path: unknown): unknown =>
     typeof path === "string" && parseModelId(path) && !isFolder(resolve(folder, path)) ? path : whole(path);
   let out = value;
@@ -139,14 +139,14 @@ function isKnown(path: string): boolean {
   return path.split(".").reduce((at, key) => under(at, key), [configJsonSchema()]).length > 0;
 }
 
-/** @throws {RangeError} for a path that no configuration has. */
+/** Checks a path. @throws {RangeError} for a path that no configuration has. */
 function checkPath(path: string): void {
   const keys = path.split("."), root = [configJsonSchema()];
   let at = root;
   for (const [i, key] of keys.entries()) {
     const next = under(at, key);
     if (next.length === 0) {
-      // A wrong section on the way to a known name, or a name.
+      // Either a section is wrong, on the way to a valid name, or the name is.
       const beside = keysUnder(at), section = nearest(key, beside), rest = keys.slice(i + 1);
       const guess = section && [...keys.slice(0, i), section, ...rest].join(".");
       const meant = guess !== undefined && rest.length > 0 && isKnown(guess)
@@ -162,7 +162,7 @@ function suggestion(name: string | undefined): string {
   return name === undefined ? "" : `; did you mean "${name}"?`;
 }
 
-/** Paths of what lies in an unknown object under a key, where a wrong section holds known names. */
+/** Returns the paths of the values in an unknown object, where a wrong section holds valid names. */
 function leaves(parent: unknown, key: string): string[] {
   const value = (parent as Record<string, unknown> | undefined)?.[key];
   if (typeof value !== "object" || value === null || Array.isArray(value)) return [];
@@ -172,7 +172,7 @@ function leaves(parent: unknown, key: string): string[] {
   });
 }
 
-/** An issue in words. Of a choice, the issues of the member that was likely meant: the one that got furthest. */
+/** Returns an issue in words. For a union, the issues of the member that was probably meant: the one that matched furthest. */
 function words(issue: z.core.$ZodIssue, input: unknown, before: readonly PropertyKey[] = []): string {
   const keys = [...before, ...issue.path], path = keys.join(".");
   if (issue.code === "unrecognized_keys") {

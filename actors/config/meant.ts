@@ -1,5 +1,5 @@
 /**
- * Which key of a configuration a wrong one was meant to be.
+ * Finds the key of a configuration that a wrong key was meant to be.
  *
  * @module
  */
@@ -8,14 +8,14 @@ import { elsewhere, nearest, plain } from "./nearest.ts";
 import { EASYR1, SYNONYMS } from "./other_names.ts";
 
 let cache: readonly string[] | undefined;
-/** Every path of a configuration. */
+/** Returns every path of a configuration. */
 function allPaths(): readonly string[] {
   return cache ??= [...new Set(paths([configJsonSchema()]))];
 }
 
 const lastOf = (path: string) => path.split(".").at(-1)!;
 
-/** Of several paths the one that shares the most names with a wrong one; the first of equals. */
+/** Returns the path that shares the most names with a wrong one; of equals, the first. */
 function closest(path: string, candidates: readonly string[]): string | undefined {
   const names = path.split(".").map(plain);
   const shared = (other: string) => other.split(".").filter((name) => names.includes(plain(name))).length;
@@ -23,11 +23,11 @@ function closest(path: string, candidates: readonly string[]): string | undefine
 }
 
 /**
- * The path that a wrong one was likely meant to be; undefined where none is near. It looks for what other trainers call it, for a name that is spelt nearly so beside
- * it, for its last name elsewhere, and for one that is spelt nearly so elsewhere.
+ * Returns the path that a wrong one was probably meant to be; undefined if none is near. It tries, in this order, the names of other trainers, a similar name in the
+ * same section, the same last name elsewhere, and a similar last name elsewhere.
  *
  * @param path A path that no configuration has.
- * @param beside Names that are known where it stands.
+ * @param beside The valid names in the same section.
  *
  * @example
  * ```ts
@@ -57,7 +57,7 @@ export function meantPath(path: string, beside: readonly string[]): string | und
   return near === undefined ? undefined : closest(path, [...all.filter((other) => lastOf(other) === near), ...named(near)]);
 }
 
-/** The path that a name on a command line, as "learning-rate" or "rollout.n", is or was meant to be; undefined where none is near. */
+/** Returns the path of a name on a command line, as "learning-rate" or "rollout.n"; undefined if none is near. */
 export function meantKey(name: string): string | undefined {
   return allPaths().includes(name) ? name : meantPath(name, []);
 }

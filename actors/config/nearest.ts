@@ -1,10 +1,10 @@
 /**
- * What a wrong name was meant to be.
+ * Finds the name that a wrong one was meant to be.
  *
  * @module
  */
 
-/** Edits between two words: letters that are added, left out, changed, or change places with the next (optimal string alignment). */
+/** Counts the edits between two words: letters that are added, left out, changed, or swapped with the next one (optimal string alignment). */
 function distance(a: string, b: string): number {
   const rows = [Array.from({ length: b.length + 1 }, (_, i) => i)];
   for (let i = 1; i <= a.length; i++) {
@@ -18,11 +18,11 @@ function distance(a: string, b: string): number {
   return rows[a.length]![b.length]!;
 }
 
-/** A name without what does not count: case, "_" and "-". */
+/** Returns a name without case, "_" and "-". */
 export const plain = (name: string) => name.toLowerCase().replaceAll(/[_-]/g, "");
 
 /**
- * The likeliest of the known names; undefined where none is near. Case, "_" and "-" count for nothing, so that EasyR1's spellings are found.
+ * Returns the most similar valid name; undefined if none is near. Case, "_" and "-" do not count, so that EasyR1's spellings are found.
  *
  * @example
  * ```ts
@@ -40,7 +40,7 @@ export function nearest(name: string, names: readonly string[]): string | undefi
   return best && best.edits <= Math.min(Math.max(1, name.length / 3), name.length - 1) ? best.other : undefined;
 }
 
-/** The known path that ends like a wrong one, with most of its names; undefined where no last name is the same. */
+/** Returns the valid path with the same last name and the most other names of a wrong one; undefined if no last name is the same. */
 export function elsewhere(path: string, paths: readonly string[]): string | undefined {
   const names = path.split(".").map(plain), last = names.at(-1);
   const shared = (other: string) => other.split(".").filter((name) => names.includes(plain(name))).length;

@@ -1,10 +1,10 @@
 /**
- * What other trainers call a configuration's keys: EasyR1, verl, TRL, OpenRLHF, slime, and what people call them anyway.
+ * The names of a configuration's keys in other trainers (EasyR1, verl, TRL, OpenRLHF, slime), and other common names.
  *
  * @module
  */
 
-/** What EasyR1's configuration calls a key, where it has one of the same meaning. */
+/** EasyR1's name of each key, if it has a key of the same meaning. */
 export const EASYR1: Readonly<Record<string, string>> = {
   "name": "trainer.experiment_name",
   "seed": "data.seed",
@@ -61,7 +61,7 @@ export const EASYR1: Readonly<Record<string, string>> = {
   "val.topP": "worker.rollout.val_override_config.top_p",
 };
 
-/** Names by key. Case, "_" and "-" count for nothing. Of a name under several keys the first is meant, unless the path around it says which. */
+/** Other names by key. Case, "_" and "-" do not count. A name of several keys means the first one, unless its path says otherwise. */
 export const SYNONYMS: Readonly<Record<string, readonly string[]>> = {
   "name": ["runName", "experimentName", "expName"],
   "runDir": ["outputDir", "saveDir", "outDir", "savePath", "ckptPath", "saveCheckpointPath", "defaultLocalDir"],

@@ -2,7 +2,7 @@ import { type FilePrint, printChanges } from "../../data/file_print.ts";
 import { KedgeError } from "../../ffi/errors.ts";
 import type { Config } from "./schema.ts";
 
-/** Keys, or sections, that may differ when a run is resumed. All others would make of it another run. */
+/** The keys and sections that may differ when a run is resumed. A change of any other key would make it a different run. */
 export const MAY_CHANGE: readonly string[] = [
   "runDir", // a run may be moved
   "device",
@@ -30,7 +30,7 @@ export const MAY_CHANGE: readonly string[] = [
 
 const isObject = (value: unknown): value is Record<string, unknown> => typeof value === "object" && value !== null && !Array.isArray(value);
 
-/** The paths at which two values differ, with both. The order of keys counts for nothing, and undefined is as good as left out. */
+/** Returns the paths at which two values differ, with both values. The order of keys does not count, and undefined is the same as absent. */
 function differences(a: unknown, b: unknown, path = ""): { path: string; old: unknown; now: unknown }[] {
   if (MAY_CHANGE.includes(path)) return [];
   if (isObject(a) && isObject(b)) {
@@ -42,9 +42,9 @@ function differences(a: unknown, b: unknown, path = ""): { path: string; old: un
 }
 
 /**
- * Checks that a run may go on under a configuration.
+ * Checks that a run may resume with a configuration.
  *
- * @throws {KedgeError} `BadCheckpoint` that lists every key that differs and must not, with both values; its details have them as `differences`.
+ * @throws {KedgeError} `BadCheckpoint` that lists every key that differs and must not, with both values. Its details have them as `differences`.
  *
  * @example
  * ```ts
@@ -71,12 +71,12 @@ export function checkResume(old: Config, now: Config): void {
 }
 
 /**
- * Checks that a run may go on with its data as they are now.
+ * Checks that a run may resume with the current data files.
  *
- * @param old What a checkpoint remembers of the files.
- * @param options `allowed`: as of `data.allowChanged`.
- * @returns What has changed, in words, where that is allowed; `train`: whether rows to train on have.
- * @throws {KedgeError} `BadCheckpoint` that says which file has changed and how, where that is not allowed.
+ * @param old The prints of the files in the checkpoint.
+ * @param options `allowed`: the value of `data.allowChanged`.
+ * @returns `words`: the changes, if they are allowed. `train`: whether rows to train on have changed.
+ * @throws {KedgeError} `BadCheckpoint` that says which file has changed and how, if that is not allowed.
  *
  * @example
  * ```ts

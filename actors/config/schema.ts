@@ -1,5 +1,5 @@
 /**
- * A run's configuration: every key with its default. Names follow EasyR1's where it has one, in camel case.
+ * The schema of a run's configuration: every key with its default. Keys have EasyR1's names in camel case, where EasyR1 has them.
  *
  * @module
  */
@@ -199,7 +199,7 @@ const raw = z.strictObject({
  */
 export type ConfigSchema = z.ZodType<Config, ConfigInput>;
 
-/** The schema. `loadConfig` has better words for what it refuses. */
+/** The schema of a configuration. `loadConfig` has better messages for errors. */
 export const configSchema: ConfigSchema = raw.transform(({ $schema: _, logging, ...sections }, context): Config => {
   const config: Config = {
     ...sections,
@@ -210,12 +210,12 @@ export const configSchema: ConfigSchema = raw.transform(({ $schema: _, logging, 
   return config;
 }) as ConfigSchema;
 
-/** The options of `detectAtrl`. */
+/** Returns the options of `detectAtrl`. */
 export function atrlOf({ atrl }: Config): AtrlOptions {
   return Object.fromEntries(Object.keys(ATRL).map((key) => [key, atrl[key as keyof AtrlOptions]])) as unknown as AtrlOptions;
 }
 
-/** How connectivity is measured. */
+/** Returns how connectivity is measured. */
 export function connectivityOf({ atrl }: Config): Required<ConnectivityOptions> {
   const { row, sinkTokens, visualSinkFactor, layers, sinkRenorm, profileRegions } = atrl;
   return { row, sinkTokens, visualSinkFactor, layers, sinkRenorm, profileRegions };

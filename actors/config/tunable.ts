@@ -1,5 +1,5 @@
 /**
- * What may change while a run goes on.
+ * The fields of a configuration that may change during a run.
  *
  * @module
  */
@@ -35,17 +35,17 @@ const schema = z.strictObject({
   }).optional(),
 });
 
-/** A change as a configuration would have it. */
+/** A change, in the form of a configuration. */
 export interface TunableInput {
-  /** Of the optimizer. */
+  /** Fields of the optimizer. */
   optim?: Partial<Pick<Config["optim"], "lr">>;
-  /** Of how answers are drawn. */
+  /** Fields of how answers are sampled. */
   rollout?: Partial<Pick<Config["rollout"], "temperature">>;
-  /** Of the loss; the divergence's coefficient as it is now, whatever its kind. */
+  /** Fields of the loss. The coefficient of a divergence is its current value, whatever its kind. */
   algorithm?: { entropyCoefficient?: number; kl?: { coefficient?: number } };
-  /** Of AT-RL. */
+  /** Fields of AT-RL. */
   atrl?: Partial<Pick<Config["atrl"], "mode" | "anchorFraction" | "wMin" | "wMax" | "temperature" | "normalise">>;
-  /** Of how often a run evaluates and saves. */
+  /** How often a run evaluates and saves. */
   trainer?: Partial<Pick<Config["trainer"], "valFreq" | "saveFreq">>;
 }
 
@@ -57,7 +57,7 @@ export interface TunableInput {
 export type TunableSchema = z.ZodType<TunableInput, TunableInput>;
 
 /**
- * The fields of a configuration that may change while a run goes on, as its sections have them. A change holds from the step after the one under way.
+ * The schema of a change: the fields of a configuration that may change during a run. A change takes effect with the step after the one under way.
  *
  * @example
  * ```ts
@@ -73,14 +73,14 @@ export const tunableSchema: TunableSchema = schema;
 /** A change by path, as { "optim.lr": 1e-5 }. */
 export type TunableChanges = Readonly<Record<string, unknown>>;
 
-/** The paths that may change. */
+/** The paths of these fields. */
 export const TUNABLE: readonly string[] = Object.entries(schema.shape).flatMap(([section, inner]) =>
   Object.keys(inner.unwrap().shape).map((key) => section === "algorithm" && key === "kl" ? "algorithm.kl.coefficient" : `${section}.${key}`)
 );
 
 const isObject = (value: unknown): value is Record<string, unknown> => typeof value === "object" && value !== null && !Array.isArray(value);
 
-/** A change by path. */
+/** Returns a change by path. */
 export function flatten(input: TunableInput): Record<string, unknown> {
   const walk = (value: unknown, path: string): [string, unknown][] =>
     isObject(value)
@@ -91,13 +91,13 @@ export function flatten(input: TunableInput): Record<string, unknown> {
   return Object.fromEntries(walk(input, ""));
 }
 
-/** The value of a configuration at a path; undefined where there is none. A KL coefficient is a number, whatever its kind. */
+/** Returns the value of a configuration at a path; undefined if there is none. A KL coefficient is returned as a number, whatever its kind. */
 export function valueAt(config: Config, path: string): unknown {
   const value = path.split(".").reduce<unknown>((at, key) => isObject(at) ? at[key] : undefined, config);
   return path === "algorithm.kl.coefficient" && isObject(value) ? value["coefficient"] : value;
 }
 
-/** A configuration with changes. Sections that do not change are shared. */
+/** Returns a configuration with changes. Sections that do not change are shared. */
 export function withChanges(config: Config, changes: TunableChanges): Config {
   const assign = (at: unknown, [key, ...rest]: readonly string[], value: unknown): unknown => {
     const section = isObject(at) ? at : {};

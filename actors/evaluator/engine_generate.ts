@@ -4,7 +4,7 @@ import type { Prompt } from "../../model/prompt.ts";
 import type { Generate } from "./evaluate.ts";
 
 /**
- * Answers by an engine, without special tokens in the text.
+ * Makes a generator of an engine. The answers' texts have no special tokens.
  *
  * @example
  * ```ts

@@ -1,5 +1,5 @@
 /**
- * Asks a model and grades what it answers. How answers come about is the caller's.
+ * Asks a model questions and grades its answers. The caller chooses how the answers are generated.
  *
  * @module
  */
@@ -20,96 +20,96 @@ import {
 
 /** A model's answer. */
 export interface Answer {
-  /** What it says. */
+  /** The text. */
   readonly text: string;
-  /** How many. */
+  /** The number of tokens. */
   readonly tokens: number;
   /** Why it ended. */
   readonly finish: Finish;
 }
 
-/** A problem, ready to be asked; P: prompts as the generator takes them. */
+/** A problem whose prompt is prepared. P: the type of prompts that the generator takes. */
 export interface Question<P> {
-  /** Of all questions of an evaluation, its alone. */
+  /** The id, which no other question of the evaluation has. */
   readonly id: string;
-  /** What is asked. */
+  /** The prompt. */
   readonly prompt: P;
-  /** What graders are told about it. */
+  /** What graders need besides the answer. */
   readonly input: Omit<RewardInput, "response" | "finish" | "tokens">;
 }
 
-/** How a generator is to answer. */
+/** How a generator answers. */
 export interface AskOptions {
-  /** Names the draws of each prompt. */
+  /** The key of each prompt's random draws. */
   readonly keys: readonly string[];
-  /** Answers to each prompt. */
+  /** The number of answers to each prompt. */
   readonly n: number;
-  /** 0: the likeliest token. */
+  /** Divides the logits; 0 takes the likeliest token. */
   readonly temperature: number;
   /** Keeps the likeliest tokens up to this probability. */
   readonly topP: number;
-  /** Of an answer, at most. */
+  /** The most tokens of an answer. */
   readonly maxTokens: number;
-  /** Of the draws. */
+  /** The seed of the draws. */
   readonly seed: number;
-  /** Gives the call up. */
+  /** Cancels the call. */
   readonly signal?: AbortSignal;
 }
 
-/** Answers prompts: n answers to each. */
+/** Generates n answers to each prompt. */
 export type Generate<P> = (prompts: readonly P[], options: AskOptions) => Promise<Answer[][]>;
 
-/** A graded answer with all that led to it. */
+/** A graded answer with its question. */
 export interface Prediction extends EvaluationRecord {
-  /** As text. */
+  /** The prompt as text. */
   readonly prompt: string;
   /** The whole answer. */
   readonly response: string;
-  /** What it should say. */
+  /** The right answer. */
   readonly truth: Truth;
   /** Why it ended. */
   readonly finish: Finish;
-  /** Tokens of the response. */
+  /** The number of tokens of the response. */
   readonly tokens: number;
-  /** Why the reward is 0 although nothing was graded. */
+  /** Why the answer was not graded, in which case its reward is 0. */
   readonly reason?: string;
 }
 
 /** Options of {@linkcode evaluate}. */
 export interface EvaluateOptions<P> extends StatisticsOptions {
-  /** Answers. */
+  /** Generates the answers. */
   readonly generate: Generate<P>;
-  /** What is asked; read as it is needed. */
+  /** The questions. They are read as they are needed. */
   readonly questions: Iterable<Question<P>> | AsyncIterable<Question<P>>;
-  /** Grades. */
+  /** Grades the answers. */
   readonly pool: Pick<GraderPool, "grade">;
-  /** Answers to each question. Default 1. */
+  /** The number of answers to each question. Default 1. */
   readonly n?: number | undefined;
-  /** Default 1. */
+  /** Divides the logits. Default 1. */
   readonly temperature?: number | undefined;
-  /** Default 1. */
+  /** Keeps the likeliest tokens up to this probability. Default 1. */
   readonly topP?: number | undefined;
-  /** Default 512. */
+  /** The most tokens of an answer. Default 512. */
   readonly maxTokens?: number | undefined;
-  /** Questions that are held and asked at a time. Default 64. */
+  /** How many questions are asked at a time. Default 64. */
   readonly batch?: number | undefined;
-  /** Gives the evaluation up. */
+  /** Cancels the evaluation. */
   readonly signal?: AbortSignal | undefined;
-  /** Told of every batch's answers when they are graded. */
+  /** Receives the answers of each batch when they are graded. */
   readonly onBatch?: ((predictions: readonly Prediction[]) => void) | undefined;
 }
 
-/** What came of it. */
+/** The result of {@linkcode evaluate}. */
 export interface Evaluation {
-  /** In the order of questions, and of answers within. */
+  /** The graded answers, question after question. */
   readonly predictions: Prediction[];
-  /** Of all questions. */
+  /** The statistics of all questions. */
   readonly overall: Statistics;
-  /** By the columns of `by`. */
+  /** The statistics of the groups by the columns of `by`. */
   readonly groups: GroupStatistics[];
 }
 
-/** Messages as one text; "<image>" and "<video>" where pictures stand. */
+/** Returns messages as one text. "<image>" and "<video>" stand for pictures. */
 export function messagesText(messages: readonly Message[]): string {
   return messages.map(({ content }) =>
     typeof content === "string" ? content : content.map((part) => part.type === "text" ? part.text : `<${part.type}>`).join("")
@@ -117,7 +117,7 @@ export function messagesText(messages: readonly Message[]): string {
 }
 
 /**
- * A row of data as a question.
+ * Makes a question of a row of data.
  *
  * @example
  * ```ts
@@ -140,9 +140,9 @@ export function questionOf<P>(sample: Sample, prompt: P): Question<P> {
 /**
  * Grades answers.
  *
- * @param answers Of each question. Accuracy is the part of that name, or else the whole reward, brought into [0, 1]; the answer is the one that the reward graded or, where it
- * names none, as users' modules, the one that is extracted by default.
- * @returns In the order of questions, and of answers within.
+ * @param graded `answers`: those of each question. The accuracy is the part of that name or else the whole reward, limited to [0, 1]. The answer is the one that the
+ * reward graded; if it names none, as users' modules, it is the one that is extracted by default.
+ * @returns The graded answers, question after question.
  *
  * @example
  * ```ts
@@ -194,7 +194,7 @@ export async function gradeAnswers<P>(
   });
 }
 
-/** Lists of `size` items, the last perhaps shorter. */
+/** Cuts items into lists of `size`. The last list may be shorter. */
 async function* batches<T>(items: Iterable<T> | AsyncIterable<T>, size: number): AsyncGenerator<T[]> {
   let batch: T[] = [];
   for await (const item of items) {
@@ -207,10 +207,10 @@ async function* batches<T>(items: Iterable<T> | AsyncIterable<T>, size: number):
 }
 
 /**
- * Asks every question, grades the answers, and sums up.
+ * Asks every question, grades the answers, and computes statistics.
  *
- * @throws {RangeError} For no questions, ids that come twice, several answers at temperature 0, a k above n, a column of `by` that no question of the
- * first batch has; what `generate` and the pool throw.
+ * @throws {RangeError} For no questions, an id that comes twice, several answers at temperature 0, a k above n, or a column of `by` that no question of the
+ * first batch has. What `generate` and the pool throw.
  *
  * @example
  * ```ts
@@ -236,7 +236,7 @@ export async function evaluate<P>(options: EvaluateOptions<P>): Promise<Evaluati
   if (large !== undefined) throw refuse(`pass@${large} takes k from 1 to n, which is ${n}`);
   const predictions: Prediction[] = [], ids = new Set<string>();
   for await (const asked of batches(questions, batch)) {
-    // Before any answer is paid for.
+    // Checked before any answer is generated.
     if (ids.size === 0) checkColumns(asked.map(({ input: { fields = {} } }) => ({ fields })), options.by ?? []);
     for (const { id } of asked) {
       if (ids.has(id)) throw refuse(`question ${id} comes twice`);

@@ -1,5 +1,5 @@
 /**
- * What graded answers say about a model: accuracy, avg@n, pass@k and maj@n with 95 % intervals, of all problems and of groups of them.
+ * Statistics of graded answers: accuracy, avg@n, pass@k and maj@n with 95 % intervals, for all problems and for groups of them.
  *
  * @module
  */
@@ -7,19 +7,19 @@ import { from, op } from "arquero";
 import { Random } from "../../tensor/random.ts";
 import { wilson } from "./wilson.ts";
 
-/** A graded answer, as far as statistics look at it. */
+/** What statistics need of a graded answer. */
 export interface EvaluationRecord {
-  /** The problem's. */
+  /** The problem's id. */
   readonly id: string;
-  /** Which of the answers to the problem, from 0. */
+  /** The number of the answer among those to the problem, from 0. */
   readonly sample: number;
-  /** In [0, 1]; NaN where the problem's truth cannot be graded. */
+  /** The accuracy in [0, 1]; NaN if the problem's truth cannot be graded. */
   readonly accuracy: number;
-  /** What the algorithm maximises. */
+  /** The reward, which training maximises. */
   readonly reward: number;
-  /** The extracted answer; undefined where none was found. */
+  /** The extracted answer; undefined if there is none. */
   readonly answer?: string | undefined;
-  /** The problem's columns. */
+  /** The problem's fields, by column. */
   readonly fields: Readonly<Record<string, unknown>>;
 }
 
@@ -38,21 +38,21 @@ export interface Estimate {
   readonly method: IntervalMethod;
 }
 
-/** Of a set of problems. */
+/** Statistics of a set of problems. */
 export interface Statistics {
-  /** Problems that count. */
+  /** The number of problems that count. */
   readonly problems: number;
-  /** Problems that are left out, since an answer to them has accuracy NaN. */
+  /** The number of problems that are left out because an answer to them has accuracy NaN. */
   readonly ungraded: number;
-  /** Answers to each. */
+  /** The number of answers to each problem. */
   readonly n: number;
-  /** Mean reward of all answers; NaN where none counts. */
+  /** The mean reward of all answers; NaN if no problem counts. */
   readonly reward: number;
-  /** By name, in this order: "accuracy", "avg@n", "pass@k" for each k, "maj@n". Empty where no problem counts. */
+  /** The estimates by name, in this order: "accuracy", "avg@n", "pass@k" for each k, "maj@n". Empty if no problem counts. */
   readonly estimates: Readonly<Record<string, Estimate>>;
 }
 
-/** Of a group of problems. */
+/** Statistics of a group of problems. */
 export interface GroupStatistics extends Statistics {
   /** The group's values by column. */
   readonly group: Readonly<Record<string, unknown>>;
@@ -60,19 +60,19 @@ export interface GroupStatistics extends Statistics {
 
 /** Options of {@linkcode statistics}. */
 export interface StatisticsOptions {
-  /** Of pass@k. Default: none. */
+  /** The values of k for pass@k. Default: none. */
   readonly k?: readonly number[] | undefined;
-  /** Columns of `fields`; a group is a combination of their values. Default: none. */
+  /** Columns of `fields` to group by. A group is a combination of their values. Default: none. */
   readonly by?: readonly string[] | undefined;
-  /** Accuracy from which an answer passes. Default 0.5. */
+  /** The accuracy from which an answer passes. Default 0.5. */
   readonly threshold?: number | undefined;
-  /** Of the bootstrap. Default 0. */
+  /** The seed of the bootstrap. Default 0. */
   readonly seed?: number | undefined;
-  /** Draws of the bootstrap. Default 2000. */
+  /** The number of draws of the bootstrap. Default 2000. */
   readonly resamples?: number | undefined;
 }
 
-/** A problem's numbers by the names of {@linkcode Statistics.estimates}, and its mean reward. */
+/** The numbers of a problem by the names of {@linkcode Statistics.estimates}, and its mean reward. */
 interface Problem {
   readonly values: Readonly<Record<string, number>>;
   readonly reward: number;
@@ -80,7 +80,7 @@ interface Problem {
 }
 
 /**
- * Chance that one at least of k answers passes, without bias, from n of which c pass: 1 - C(n - c, k) / C(n, k) (Chen et al., arXiv 2107.03374).
+ * Estimates without bias the chance that at least one of k answers passes, from n answers of which c pass: 1 - C(n - c, k) / C(n, k) (Chen et al., arXiv 2107.03374).
  *
  * @throws {RangeError} Unless 1 <= k <= n and 0 <= c <= n.
  *
@@ -104,8 +104,8 @@ export function passAtK({ n, c, k }: { n: number; c: number; k: number }): numbe
 }
 
 /**
- * Accuracy of the answer that most answers give; of several, the one given first. Answers count as equal where they are the same text; those without one have
- * no vote, and where none has one, the first counts.
+ * Returns the accuracy of the most frequent answer; of equally frequent ones, of the first. Two answers are equal if their texts are. Responses without an answer have
+ * no vote. If no response has an answer, the first response counts.
  *
  * @example
  * ```ts
@@ -129,13 +129,13 @@ export function majorityAccuracy(answers: readonly Pick<EvaluationRecord, "answe
   return (best ?? answers[0]!).accuracy;
 }
 
-/** The value at a place in [0, 1] of rising numbers, linear between two. */
+/** Returns the p-quantile of sorted numbers, interpolated linearly. */
 function quantile(sorted: Float64Array, p: number): number {
   const at = p * (sorted.length - 1), below = Math.floor(at), low = sorted[below]!;
   return low + (at - below) * ((sorted[below + 1] ?? low) - low);
 }
 
-/** Mean over problems. */
+/** Estimates the mean over problems, with its interval. */
 function overProblems(values: readonly number[], { seed, resamples }: { seed: number; resamples: number }): Estimate {
   const count = values.length, sum = values.reduce((a, b) => a + b, 0);
   if (values.every((value) => value === values[0])) return { ...wilson(sum, count), method: "wilson over problems" };
@@ -176,7 +176,7 @@ function summary(problems: readonly Problem[], options: { seed: number; resample
   };
 }
 
-/** @throws {RangeError} For a column that no record has. */
+/** Checks the columns to group by. @throws {RangeError} For a column that no record has. */
 export function checkColumns(records: readonly Pick<EvaluationRecord, "fields">[], by: readonly string[]): void {
   const missing = by.find((column) => !records.some(({ fields }) => Object.hasOwn(fields, column)));
   if (missing === undefined) return;
@@ -184,7 +184,7 @@ export function checkColumns(records: readonly Pick<EvaluationRecord, "fields">[
   throw new RangeError(`Cannot sum up: no record has a column "${missing}"; the columns are ${columns.join(", ") || "none"}`);
 }
 
-/** A value as a group's key: what JSON would tell apart. */
+/** Returns a value as a group's key. Values with different JSON have different keys. */
 function keyOf(value: unknown): string | number | boolean | null {
   if (value === undefined || value === null) return null;
   return typeof value === "string" || typeof value === "number" || typeof value === "boolean" ? value : JSON.stringify(value);
@@ -193,11 +193,11 @@ function keyOf(value: unknown): string | number | boolean | null {
 /**
  * Statistics of graded answers.
  *
- * "accuracy" is of the first answer to each problem, with Wilson's interval. The others are means over problems, whose answers belong together; their intervals
- * are percentiles of a bootstrap that draws whole problems. Where all problems have the same value, a bootstrap would claim certainty: Wilson's interval over the
- * problems stands there, which is wide enough, since no value in [0, 1] varies more than a coin's.
+ * "accuracy" is that of the first answer to each problem, with Wilson's interval. The other values are means over problems; their intervals are percentiles of a bootstrap
+ * that draws whole problems. If all problems have the same value, the bootstrap's interval would have no width. Wilson's interval over the problems is used then, which is
+ * wide enough because no value in [0, 1] varies more than a coin's.
  *
- * @throws {RangeError} For no records, problems with different numbers of answers, a k above that number, a column that no record has.
+ * @throws {RangeError} For no records, problems with different numbers of answers, a k above that number, or a column that no record has.
  *
  * @example
  * ```ts

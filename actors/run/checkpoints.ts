@@ -9,13 +9,13 @@ import { namesIn, removeAll, syncFolder, writeSynced } from "./whole_file.ts";
 
 /** What a checkpoint holds beside the model. */
 export interface CheckpointParts {
-  /** Writes the model folder, under a path that is not there yet. Its files are then moved to the top of the checkpoint. */
+  /** Writes the model folder to a path that does not exist yet. Its files are then moved to the top of the checkpoint. */
   readonly model: (folder: string) => void;
-  /** Those of `trainer.safetensors`. */
+  /** The tensors of `trainer.safetensors`. */
   readonly tensors: readonly SafetensorsEntry[];
-  /** Plain data, as JSON holds it: no NaN, no undefined. */
+  /** Plain data for JSON: no NaN, no undefined. */
   readonly state: Readonly<Record<string, unknown>>;
-  /** Of a comparison between checkpoints; higher is better. */
+  /** By this checkpoints are compared; higher is better. */
   readonly score?: number;
 }
 
@@ -25,15 +25,15 @@ export interface Checkpoint {
   readonly step: number;
   /** Its folder, which is a model folder too. */
   readonly path: string;
-  /** As it was given. */
+  /** The state that was saved. */
   readonly state: Readonly<Record<string, unknown>>;
-  /** As it was given. */
+  /** The score that was saved. */
   readonly score: number | undefined;
 }
 
-/** A checkpoint with its tensors, which are to be closed. */
+/** A checkpoint with its tensors. The caller closes the tensors. */
 export interface LoadedCheckpoint extends Checkpoint {
-  /** `trainer.safetensors`, open. */
+  /** The open file `trainer.safetensors`. */
   readonly tensors: SafetensorsFile;
 }
 
@@ -41,7 +41,7 @@ interface Seal {
   readonly step: number;
   readonly score?: number;
   readonly state: Readonly<Record<string, unknown>>;
-  /** Bytes and CRC-32 of every other file, by name. */
+  /** The size and CRC-32 of every other file, by name. */
   readonly files: Readonly<Record<string, readonly [bytes: number, crc: number]>>;
 }
 
@@ -55,7 +55,7 @@ const sealSchema = z.object({
 
 const SEAL = "trainer.json", TENSORS = "trainer.safetensors";
 
-/** A file's bytes and CRC-32, read a piece at a time. */
+/** Returns a file's size and CRC-32. */
 function fingerprint(path: string): [number, number] {
   using file = Deno.openSync(path);
   const piece = new Uint8Array(4 * 2 ** 20);
@@ -67,12 +67,12 @@ function fingerprint(path: string): [number, number] {
   return [bytes, crc];
 }
 
-/** Whether a folder carries the mark of a checkpoint, torn or not. Nothing else is removed. */
+/** Returns whether a folder is a checkpoint, whole or torn. No other folder is removed. */
 function isSealed(path: string): boolean {
   return namesIn(path).includes(SEAL);
 }
 
-/** The text of a seal: its JSON, with the CRC-32 of that JSON as its last key. */
+/** Returns the text of a seal: its JSON, with the CRC-32 of that JSON as the last key. */
 function sealText(seal: Seal): string {
   return `${JSON.stringify({ ...seal, "checksum": crc32(JSON.stringify(seal)) })}\n`;
 }
@@ -91,8 +91,8 @@ function readSeal(path: string, step: number): Seal {
 }
 
 /**
- * The checkpoints of a run: `checkpoints/step-N`, each a model folder with `trainer.safetensors` and `trainer.json` beside the weights. One is written under
- * another name, synced and renamed; its seal, `trainer.json`, is written last and names the size and the CRC-32 of every other file and its own.
+ * The checkpoints of a run. Each is a model folder `checkpoints/step-N` with `trainer.safetensors` and `trainer.json` beside the weights. A checkpoint is written under
+ * another name, synced and renamed. Its seal, `trainer.json`, is written last; it holds the size and CRC-32 of every other file, and its own CRC-32.
  *
  * @example
  * ```ts
@@ -117,11 +117,11 @@ export class Checkpoints {
   readonly #kind: "step" | "warm";
 
   /**
-   * Changes nothing on the disk: what another one writes meanwhile is safe.
+   * Changes nothing on the disk. Another process may write checkpoints meanwhile.
    *
    * @param run The run's directory.
-   * @param options `saveLimit`: how many of the newest are kept. `saveBest`: whether the best by score (of equals, the latest) is kept beside them. `kind`: "warm" for
-   *   those within a warm start, `checkpoints/warm-N`, whose steps are the warm start's own.
+   * @param options `saveLimit`: how many of the newest are kept. `saveBest`: whether the one with the best score is kept too; of equals, the latest. `kind`: "warm" for
+   *   the checkpoints within a warm start, `checkpoints/warm-N`, which counts its own steps.
    */
   constructor(run: string, options: { saveLimit: number; saveBest: boolean; kind?: "step" | "warm" }) {
     const { saveLimit, saveBest, kind = "step" } = options;
@@ -133,10 +133,10 @@ export class Checkpoints {
   }
 
   /**
-   * Writes a checkpoint, and then removes those that are too many. One of the same step is replaced, once the new one is whole.
+   * Writes a checkpoint, and then removes those beyond the limit. An older checkpoint of the same step is replaced when the new one is whole.
    *
    * @returns Its path.
-   * @throws {KedgeError} `BadCheckpoint` where the disk did not take it, as when it is full: the older checkpoints stand as they were.
+   * @throws {KedgeError} `BadCheckpoint` if it cannot be written, for example because the disk is full. The older checkpoints are not changed.
    */
   save(step: number, { model, tensors, state, score }: CheckpointParts): string {
     if (!(Number.isSafeInteger(step) && step >= 0)) throw new RangeError(`Cannot write a checkpoint: the step is ${step}`);
@@ -152,7 +152,7 @@ export class Checkpoints {
         const isFinite = score !== undefined && Number.isFinite(score);
         writeSynced(`${temporary}/${SEAL}`, sealText({ step, ...(isFinite && { score }), state, files }));
       });
-      if (namesIn(path).length > 0 && !isSealed(path)) throw new Error(`what is there has no ${SEAL}: it is no checkpoint`);
+      if (namesIn(path).length > 0 && !isSealed(path)) throw new Error(`the folder has no ${SEAL}, so it is not a checkpoint`);
       removeAll(path);
       Deno.renameSync(staged, path);
       syncFolder(this.#folder);
@@ -166,7 +166,7 @@ export class Checkpoints {
     return path;
   }
 
-  /** Whether one of them is a run's for certain: its `trainer.json` has the checksum that Kedge gave it. */
+  /** Whether at least one of them is certainly written by Kedge: the checksum of its `trainer.json` is right. */
   get isRuns(): boolean {
     return this.steps().some((step) => {
       try {
@@ -177,14 +177,14 @@ export class Checkpoints {
     });
   }
 
-  /** Steps that have a folder, rising. */
+  /** Returns the steps of all checkpoints, in rising order. */
   steps(): number[] {
     const names = new RegExp(`^${this.#kind}-(\\d+)$`);
     return namesIn(this.#folder).map((name) => names.exec(name)?.[1])
       .filter((step) => step !== undefined).map(Number).sort((a, b) => a - b);
   }
 
-  /** What is there, by rising step. Scores are read, files are not checked: of a torn one the score is unknown. */
+  /** Lists the checkpoints by rising step. Their files are not checked. The score of a torn one is unknown. */
   list(): { step: number; path: string; score: number | undefined }[] {
     return this.steps().map((step) => ({ step, path: this.path(step), score: this.#score(step) }));
   }
@@ -192,7 +192,7 @@ export class Checkpoints {
   /**
    * Reads a checkpoint, and checks every byte of it.
    *
-   * @throws {KedgeError} `BadCheckpoint` where a file is missing, torn or changed.
+   * @throws {KedgeError} `BadCheckpoint` if a file is missing, torn or changed.
    */
   read(step: number): Checkpoint {
     const path = this.path(step);
@@ -221,16 +221,16 @@ export class Checkpoints {
     return new KedgeError("BadCheckpoint", `Cannot read ${path}: ${words}`, { path, step });
   }
 
-  /** As {@linkcode Checkpoints.read}, with the tensors open. */
+  /** Reads a checkpoint as {@linkcode Checkpoints.read}, and opens its tensors. */
   load(step: number): LoadedCheckpoint {
     const checkpoint = this.read(step);
     return { ...checkpoint, tensors: SafetensorsFile.open(`${checkpoint.path}/${TENSORS}`) };
   }
 
   /**
-   * The newest checkpoint that is whole; `skipped`: why newer ones are not. Undefined where there is none.
+   * Returns the newest whole checkpoint, or undefined if there is none. `skipped`: why newer ones were passed over.
    *
-   * @param check Throws where a checkpoint's state is not one to go on from.
+   * @param check Throws if a run cannot resume from a checkpoint's state.
    */
   latest(check: (checkpoint: Checkpoint) => void = () => {}): { checkpoint: Checkpoint | undefined; skipped: string[] } {
     const skipped: string[] = [];
@@ -251,7 +251,7 @@ export class Checkpoints {
     return { checkpoint: undefined, skipped };
   }
 
-  /** Renames the checkpoints of steps above `step` to `step-N.discarded`: a run that goes on from `step` does not prune or resume by them. */
+  /** Renames the checkpoints of steps above `step` to `step-N.discarded`. A run that resumes from `step` ignores them. */
   discardAfter(step: number): void {
     for (const later of this.steps().filter((other) => other > step)) {
       removeAll(`${this.path(later)}.discarded`);
@@ -259,17 +259,17 @@ export class Checkpoints {
     }
   }
 
-  /** Removes all of this kind: of a warm start that has come to its end. */
+  /** Removes all checkpoints of this kind, for example at the end of a warm start. */
   clear(): void {
     for (const step of this.steps()) this.#remove(step);
   }
 
-  /** Removes what killed processes left half written. Only for who alone holds the run. */
+  /** Removes unfinished checkpoints of killed processes. Call it only while this process holds the run's lock. */
   sweep(): void {
     for (const name of namesIn(this.#folder)) if (/^[a-z]+-\d+\..*\.tmp$/.test(name)) removeAll(`${this.#folder}/${name}`);
   }
 
-  /** Where that of a step is, or would be. */
+  /** Returns the path of a step's checkpoint, whether it exists or not. */
   path(step: number): string {
     return `${this.#folder}/${this.#kind}-${step}`;
   }
@@ -284,7 +284,7 @@ export class Checkpoints {
     for (const { step } of all) if (!keep.has(step)) this.#remove(step);
   }
 
-  /** Renamed first, so that a kill on the way leaves no half of one under its name. */
+  /** Removes a checkpoint. It is renamed first, so that a kill leaves no incomplete checkpoint under its name. */
   #remove(step: number): void {
     const path = this.path(step);
     if (!isSealed(path)) return;
@@ -296,7 +296,7 @@ export class Checkpoints {
     try {
       return readSeal(`${this.path(step)}/${SEAL}`, step).score;
     } catch {
-      return undefined; // a torn one is not the best
+      return undefined; // a torn checkpoint is never the best
     }
   }
 }

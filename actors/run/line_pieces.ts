@@ -1,5 +1,5 @@
 /**
- * Lines of a file that may be larger than memory, from its start or from its end.
+ * Reads the lines of a file that may be larger than memory, from its start or from its end.
  *
  * @module
  */
@@ -7,24 +7,24 @@ import { openFileSync, readAtSync } from "./file_bytes.ts";
 
 /** A line of a file. */
 export interface FileLine {
-  /** Of its first byte. */
+  /** The offset of its first byte. */
   readonly start: number;
-  /** Of the first byte behind it and its line feed. */
+  /** The offset of the first byte after its line feed. */
   readonly end: number;
-  /** Without the line feed; its beginning alone where the line is longer than {@linkcode LONGEST}. */
+  /** The line without its line feed. Of a line longer than {@linkcode LONGEST} only the beginning. */
   readonly bytes: Uint8Array;
-  /** Whether the line feed is there: the last line may lack it. */
+  /** Whether it ends with a line feed. The last line may lack it. */
   readonly isEnded: boolean;
 }
 
-/** Bytes of a line that are held, at most. */
+/** The most bytes of a line that are kept. */
 export const LONGEST = 64 * 2 ** 20;
-/** Bytes that are read at a time, where nothing else is said. */
+/** How many bytes are read at a time by default. */
 export const PIECE = 2 ** 20;
 
 const FEED = 0x0a;
 
-/** A line out of its pieces. */
+/** Joins the pieces of a line. */
 function lineOf(start: number, end: number, pieces: readonly Uint8Array[]): FileLine {
   const all = new Uint8Array(pieces.reduce((sum, { length }) => sum + length, 0));
   pieces.reduce((at, piece) => (all.set(piece, at), at + piece.length), 0);
@@ -33,9 +33,9 @@ function lineOf(start: number, end: number, pieces: readonly Uint8Array[]): File
 }
 
 /**
- * The lines of a file, first to last; none where there is no file.
+ * Reads the lines of a file from the first to the last. There are none if there is no file.
  *
- * @param piece Bytes that are read at a time.
+ * @param piece How many bytes are read at a time.
  *
  * @example
  * ```ts
@@ -65,7 +65,7 @@ export function* linesForward(path: string, piece: number = PIECE): Generator<Fi
       held = [];
       heldBytes = 0;
     }
-    // Of a line that is too long, its beginning is kept.
+    // Only the beginning of a line that is too long is kept.
     if (heldBytes <= LONGEST && from < chunk.length) held.push(chunk.subarray(from));
     heldBytes += chunk.length - from;
     at += chunk.length;
@@ -74,9 +74,9 @@ export function* linesForward(path: string, piece: number = PIECE): Generator<Fi
 }
 
 /**
- * The lines of a file, last to first; none where there is no file.
+ * Reads the lines of a file from the last to the first. There are none if there is no file.
  *
- * @param piece Bytes that are read at a time.
+ * @param piece How many bytes are read at a time.
  *
  * @example
  * ```ts
@@ -98,7 +98,7 @@ export function* linesBackward(path: string, piece: number = PIECE): Generator<F
     const at = Math.max(0, low - piece), chunk = readAtSync(file, { at, length: low - at });
     let to = low;
     for (;;) {
-      // The line's own feed, its last byte, is not that of the line before it.
+      // The line feed that ends this line is not the one before it.
       const last = Math.min(to, end - 1) - at - 1, feed = last < 0 ? -1 : chunk.lastIndexOf(FEED, last);
       if (feed < 0) break;
       const start = at + feed + 1;
@@ -108,7 +108,7 @@ export function* linesBackward(path: string, piece: number = PIECE): Generator<F
       end = to = start;
     }
     const rest = chunk.subarray(0, to - at);
-    // Of a line that is too long, its beginning is kept, which comes last here, and that it has an end.
+    // Of a line that is too long the beginning is kept, which is read last here, and its line feed.
     if (heldBytes + rest.length > LONGEST) {
       const isEnded = held.at(-1)?.at(-1) === FEED;
       held = isEnded ? [Uint8Array.of(FEED)] : [];

@@ -2,22 +2,22 @@ import { leadingStep, openFileSync, readAtSync } from "./file_bytes.ts";
 import { type FileLine, linesBackward, linesForward, PIECE } from "./line_pieces.ts";
 import { sizeOf } from "./whole_file.ts";
 
-/** A line of a log, about a step. */
+/** A line of a log. It belongs to a step. */
 export interface Line extends Readonly<Record<string, unknown>> {
-  /** The step that it tells of. */
+  /** The step. */
   readonly step: number;
 }
 
-/** How a file of lines is kept. */
+/** Options of {@linkcode Lines}. */
 export interface LinesOptions {
-  /** Bytes of the file, at most: one that would be larger becomes `<path>.1`, in place of the one before, and a new one is begun. Default: no bound. */
+  /** The most bytes of the file. A file that would be larger is renamed to `<path>.1` and replaces the one before, and a new file is begun. Default: no limit. */
   readonly maxBytes?: number;
-  /** Bytes that are read at a time. */
+  /** How many bytes are read at a time. */
   readonly piece?: number;
 }
 
 /**
- * A file of JSON lines that a run appends to, by rising steps. Each line is written whole, in one call. The file may be larger than memory: it is read by pieces.
+ * A file of JSON lines that a run appends to, by rising steps. Each line is written in one call. The file may be larger than memory, so it is read in pieces.
  *
  * @example
  * ```ts
@@ -26,7 +26,7 @@ export interface LinesOptions {
  *
  * const folder = Deno.makeTempDirSync(), lines = new Lines(`${folder}/metrics.jsonl`);
  * lines.append({ step: 1, loss: 0.5 }, { step: 2, loss: 0.4 });
- * assertEquals(lines.discardAfter(1), 1); // the run goes on from step 1
+ * assertEquals(lines.discardAfter(1), 1); // the run resumes from step 1
  * assertEquals(lines.read(), [{ step: 1, loss: 0.5 }]);
  * Deno.removeSync(folder, { recursive: true });
  * ```
@@ -35,13 +35,13 @@ export class Lines {
   readonly #maxBytes: number;
   readonly #piece: number;
 
-  /** Touches nothing yet. @param path The file; it is made by the first line. */
+  /** Opens nothing yet. @param path The file. The first line creates it. */
   constructor(readonly path: string, { maxBytes = Infinity, piece = PIECE }: LinesOptions = {}) {
     this.#maxBytes = maxBytes;
     this.#piece = piece;
   }
 
-  /** Adds lines, all to one file. Where the disk does not take them, there is no part of them. */
+  /** Appends lines, all to the same file. If the disk refuses them, nothing of them is left in the file. */
   append(...lines: readonly Readonly<Record<string, unknown>>[]): void {
     if (lines.length === 0) return;
     const bytes = new TextEncoder().encode(lines.map((line) => `${JSON.stringify(line)}\n`).join(""));
@@ -59,13 +59,13 @@ export class Lines {
     }
   }
 
-  /** Takes away a last line without its end, which somebody was killed at: for a file of which no line is ever discarded. */
+  /** Removes a last line that a killed process has left unfinished. It is for files of which no line is ever discarded. */
   cutTorn(): void {
     const [last] = linesBackward(this.path, this.#piece);
     if (last && !last.isEnded) Deno.truncateSync(this.path, last.start);
   }
 
-  /** All lines, one at a time, those of `<path>.1` first; torn ones are left out. */
+  /** Reads all lines one after the other, first those of `<path>.1`. Torn lines are left out. */
   *entries(): Generator<Line> {
     for (const path of [`${this.path}.1`, this.path]) {
       for (const line of linesForward(path, this.#piece)) {
@@ -75,18 +75,18 @@ export class Lines {
     }
   }
 
-  /** All lines at once: for files that are known to be small. */
+  /** Reads all lines at once. It is for files that are known to be small. */
   read(): Line[] {
     return [...this.entries()];
   }
 
   /**
-   * Moves the lines of steps above `step`, and torn ones among them, to `<path>.discarded`: they are of a run that ended before its next checkpoint. The file is read
-   * from its end, by pieces, as far back as these lines go, and cut there.
+   * Moves the lines after a checkpoint, and torn lines among them, to `<path>.discarded`, because the resumed run makes their steps again. The file is read backwards
+   * to the first of these lines and cut there.
    *
-   * @param step That of the checkpoint; -1 discards all.
-   * @param isLater Whether a line of this very step is of after the checkpoint.
-   * @returns How many lines went.
+   * @param step The step of the checkpoint; -1 discards all lines.
+   * @param isLater Whether a line of exactly this step was written after the checkpoint.
+   * @returns The number of lines that were moved.
    */
   discardAfter(step: number, isLater?: (line: Line) => boolean): number {
     const isKept = (line: FileLine) => {
@@ -107,7 +107,7 @@ export class Lines {
         keep = line.start;
       }
       if (keep < size) ends.unshift({ path, keep, size });
-      // A whole line may still lack its end, and the next one would run on in it.
+      // A whole line may lack its line feed, and the next line would be appended to it.
       if (last && !last.isEnded) Deno.writeTextFileSync(path, "\n", { append: true });
       if (last) break;
     }
@@ -116,7 +116,7 @@ export class Lines {
     return gone;
   }
 
-  /** Adds the ends of files to `<path>.discarded`, and waits until they are on the disk. */
+  /** Appends the ends of files to `<path>.discarded`, and waits until they are on the disk. */
   #setAside(ends: readonly { path: string; keep: number; size: number }[]): void {
     if (ends.length === 0) return;
     const target = `${this.path}.discarded`;
@@ -136,7 +136,7 @@ export class Lines {
     to.syncSync();
   }
 
-  /** A file that would be larger than the bound makes way. */
+  /** Renames a file that would become too large. */
   #makeRoom(path: string, bytes: number): void {
     if (this.#maxBytes === Infinity) return;
     const size = sizeOf(path);

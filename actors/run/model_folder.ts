@@ -5,7 +5,7 @@ import { writeWhole } from "./whole_file.ts";
 
 const hubSchema = z.object({ model: z.string(), commit: z.string() });
 
-/** The commit that a run began with, where its model is one of the hub: a run that goes on has the same, whatever the hub has by then. */
+/** Reads the commit of the hub's model with which a run began. A resumed run uses the same commit, whatever the hub has by then. */
 function commitOf(run: string, id: string): string | undefined {
   const file = `${run}/hub.json`;
   try {
@@ -18,17 +18,17 @@ function commitOf(run: string, id: string): string | undefined {
   }
 }
 
-/** How it is looked for: by the commit that the run began with, if it did. */
+/** Returns the options to find the model, with the run's commit if there is one. */
 function options(run: string, id: string): ModelOptions {
   const commit = commitOf(run, id);
   return commit === undefined ? {} : { commit };
 }
 
 /**
- * Folder of the model that a run begins with. One of the hub is fetched, and which commit it was is put down in the run's directory.
+ * Returns the folder of the model that a run begins with. A model of the hub is fetched, and its commit is written to the run's directory.
  *
- * @param path As of `model.path`.
- * @throws As of `fetchModel`.
+ * @param path The value of `model.path`.
+ * @throws What `fetchModel` throws.
  */
 export async function bringModel(run: string, path: string, onNote: (words: string) => void): Promise<string> {
   const { folder, commit } = await fetchModel(path, { ...options(run, path), onNote });
@@ -37,9 +37,9 @@ export async function bringModel(run: string, path: string, onNote: (words: stri
 }
 
 /**
- * Folder of the model that a run began with, where it is on this machine.
+ * Returns the folder of the model that a run began with.
  *
- * @throws {KedgeError} `State` where it is not, yet.
+ * @throws {KedgeError} `State` if the model is not on this machine yet.
  */
 export function modelFolder(run: string, path: string): string {
   const cached = findModel(path, options(run, path));

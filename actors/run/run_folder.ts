@@ -1,5 +1,5 @@
 /**
- * The directory of a run: whose it is, and what in it is a run's to write and to remove.
+ * The directory of a run: who may use it, and what in it a run may write and remove.
  *
  * @module
  */
@@ -7,31 +7,31 @@ import { relative } from "node:path";
 import { Checkpoints } from "./checkpoints.ts";
 import { isUnfinished, namesIn, removeAll } from "./whole_file.ts";
 
-/** What a run writes, cuts and removes by its name. */
+/** The files and folders that a run writes, cuts and removes by name. */
 const OWN: readonly string[] = [
   ...["config.json", "tuning.jsonl", "trackers.json", "hub.json", "report.html", "checkpoints", "initial", "reference"],
   ...["metrics.jsonl", "rollouts.jsonl", "quarantine.jsonl"].flatMap((name) =>
     ["", ".1", ".discarded", ".discarded.1"].map((ending) => `${name}${ending}`)
   ),
 ];
-/** What a new beginning removes. Lines of before are set aside when the run begins. */
+/** What `--no-resume` removes. Earlier log lines are set aside when the run begins. */
 const REMOVED: readonly string[] = ["checkpoints", "initial", "reference", "tuning.jsonl", "trackers.json", "hub.json"];
 
-/** A run's directory that is this process's alone until it is disposed of. */
+/** A run's directory, locked for this process until it is disposed of. */
 export interface RunFolder extends Disposable {
-  /** `RUNDIR/NAME`. */
+  /** The path `RUNDIR/NAME`. */
   readonly path: string;
 }
 
 /**
- * Takes a run's directory for this process: makes it, keeps other processes out as long as this one lives, and removes what a new beginning does not keep.
+ * Makes a run's directory, locks it as long as this process lives, and removes what a new start does not keep.
  *
- * A directory that is there already is a run's only if it carries the mark of one: its config.json, its lock, or a checkpoint with its checksum. Nothing is written or removed in another one that
- * holds something by a name of a run's. Nor is it where the directory, or something in it that a run writes, is a symbolic link: what lies outside is not the run's.
+ * An existing directory belongs to a run only if it holds a run's config.json, its lock, or a checkpoint with a right checksum. Any other directory that holds a name of a
+ * run's files is refused. So is a directory that is a symbolic link, or in which a run's file is one, because a run writes nothing outside its directory.
  *
- * @param runDir Where runs are kept; it is made where it is missing.
- * @param options `name`: of the run, as the configuration's schema takes it. `anew`: whether checkpoints, models and tuned values of before are removed.
- * @throws {RangeError} where another process trains there, or where what is there is no run's.
+ * @param runDir The folder of all runs. It is made if it is missing.
+ * @param options `name`: the run's name. `anew`: whether earlier checkpoints, models and tuned values are removed.
+ * @throws {RangeError} if another process uses the directory, or if the directory is not a run's.
  *
  * @example
  * ```ts
@@ -57,18 +57,18 @@ export function openRunFolder(runDir: string, { name, anew }: { name: string; an
     path,
     [Symbol.dispose]() {
       try {
-        lock.truncateSync(); // it was closed in order: nobody's
-      } catch { // a disk that takes nothing more: what ended the run is told
+        lock.truncateSync(); // an empty lock: the run was closed in order
+      } catch { // the disk is full: the error that ended the run says so
       }
       lock.close();
     },
   };
 }
 
-/** @throws {RangeError} where something in the directory is not the run's. */
+/** @throws {RangeError} if the directory is not a run's. */
 function checkOwn(runDir: string, name: string): void {
   const path = `${runDir}/${name}`, refuse = (words: string) => new RangeError(`Cannot train in ${path}: ${words}`);
-  // By its real path: "..", and a link, lead elsewhere.
+  // The real path shows whether ".." or a link leads elsewhere.
   const real = Deno.realPathSync(path);
   if (relative(Deno.realPathSync(runDir), real) !== name) {
     throw refuse(`it leads to ${real}; a run writes only in its own directory: set runDir to where it is to be`);
@@ -86,12 +86,12 @@ function checkOwn(runDir: string, name: string): void {
   if (foreign) throw refuse(`it holds ${foreign}, and neither config.json nor lock of a run: it is not Kedge's. Give the run another name`);
 }
 
-/** Whether a directory holds a run's checkpoint: its config.json may have been edited. */
+/** Returns whether a directory holds a run's checkpoint. It counts even if config.json was edited. */
 function hasCheckpoint(path: string): boolean {
   return (["step", "warm"] as const).some((kind) => new Checkpoints(path, { saveLimit: 1, saveBest: false, kind }).isRuns);
 }
 
-/** Whether a file is the configuration of a run. */
+/** Returns whether a file is the configuration of a run. */
 function isConfig(path: string): boolean {
   try {
     const value = JSON.parse(textOf(path));
@@ -101,7 +101,7 @@ function isConfig(path: string): boolean {
   }
 }
 
-/** A small file's text; none of a larger one, which is no run's. */
+/** Returns a small file's text, "" if there is none, and "-" for anything else. */
 function textOf(path: string): string {
   try {
     return Deno.lstatSync(path).size > 2 ** 24 ? "-" : Deno.readTextFileSync(path);
@@ -111,7 +111,7 @@ function textOf(path: string): string {
   }
 }
 
-/** Keeps others out as long as this process lives, or until the file is closed; it holds the process's number. */
+/** Locks the directory until the returned file is closed or this process ends. The file holds the process's id. */
 function lockRun(path: string): Deno.FsFile {
   const file = Deno.openSync(`${path}/lock`, { read: true, write: true, create: true });
   if (!file.tryLockSync(true)) {

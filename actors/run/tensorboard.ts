@@ -1,5 +1,5 @@
 /**
- * TensorBoard's event files: TFRecords of protobuf messages, of which scalars need little.
+ * TensorBoard's event files. They are TFRecords of protobuf messages; only scalars are written.
  *
  * @module
  */
@@ -12,7 +12,7 @@ const TABLE = Uint32Array.from({ length: 256 }, (_, n) => {
 });
 
 /**
- * CRC-32C (Castagnoli).
+ * Computes CRC-32C (Castagnoli).
  *
  * @example
  * ```ts
@@ -28,24 +28,24 @@ export function crc32c(bytes: Uint8Array): number {
   return (crc ^ 0xffffffff) >>> 0;
 }
 
-/** As TFRecord stores it: rotated and shifted, since a CRC of a CRC is no good one. */
+/** Returns a CRC as TFRecord stores it: rotated and shifted, because the CRC of data that holds its own CRC is weak. */
 function masked(bytes: Uint8Array): number {
   const crc = crc32c(bytes);
   return (((crc >>> 15) | (crc << 17)) + 0xa282ead8) >>> 0;
 }
 
-/** A record: length, its CRC, data, its CRC. */
+/** Returns a record: the length, its CRC, the data, its CRC. */
 function record(data: readonly number[]): Uint8Array {
   const length = bytesOf(8, (view) => view.setBigUint64(0, BigInt(data.length), true)), body = Uint8Array.from(data);
   const crc = (bytes: Uint8Array) => bytesOf(4, (view) => view.setUint32(0, masked(bytes), true));
   return Uint8Array.from([...length, ...crc(length), ...body, ...crc(body)]);
 }
 
-/** Names of the files that {@linkcode TensorBoard} writes, and nobody else. */
+/** The names of the files that {@linkcode TensorBoard} writes. No other program uses them. */
 const OWN = /^events\.out\.tfevents\.\d+\.kedge\.\d+$/;
 
 /**
- * Scalars of a run, in an event file of its own: a resumed run writes another beside it, and TensorBoard joins them.
+ * The scalars of a run in an event file. A resumed run writes another file beside it, and TensorBoard joins them.
  *
  * @example
  * ```ts
@@ -65,10 +65,10 @@ export class TensorBoard {
   #size = 0;
 
   /**
-   * Begins a file.
+   * Begins a new file.
    *
-   * @param folder Where files go; their names hold the time.
-   * @param options `maxBytes`: of a file; behind it another is begun. Of older files, the newest stay that come to no more than this. Default: no bound.
+   * @param folder The folder of the files. Their names hold the time.
+   * @param options `maxBytes`: the most bytes of a file, after which the next one is begun; older files are kept up to as many bytes. Default: no limit.
    */
   constructor(folder: string, { maxBytes = Infinity }: { maxBytes?: number } = {}) {
     this.#folder = folder;
@@ -76,12 +76,12 @@ export class TensorBoard {
     this.#begin();
   }
 
-  /** The file. */
+  /** The path of the current file. */
   get path(): string {
     return this.#path;
   }
 
-  /** Writes all numbers of a line; what is no number is left out. */
+  /** Writes all numbers of a line. Other values are left out. */
   scalars(step: number, line: Readonly<Record<string, unknown>>): void {
     // Summary: 1 value; Value: 1 tag, 2 simple_value (float).
     const values = Object.entries(line).flatMap(([tag, value]) =>
@@ -105,7 +105,7 @@ export class TensorBoard {
     this.#write(record([...double(1, now / 1000), ...text(3, "brain.Event:2")]));
   }
 
-  /** Removes the oldest of its files, as far as those that stay are too large. */
+  /** Removes the oldest files until the others are small enough. */
   #prune(): void {
     if (this.#maxBytes === Infinity) return;
     const timeOf = (name: string) => name.split(".").map(Number), all = namesIn(this.#folder).filter((name) => OWN.test(name));

@@ -7,7 +7,7 @@ import { Lines } from "./lines.ts";
 
 const FILE = "tuning.jsonl";
 
-/** Changes by path, each as it may be changed. */
+/** Changes by path. Each value is one that `tunableSchema` takes. */
 const changesSchema = z.record(z.string(), z.unknown()).superRefine((changes, context) => {
   for (const [path, value] of Object.entries(changes)) {
     const input = path.split(".").reduceRight<unknown>((inner, key) => ({ [key]: inner }), value);
@@ -17,10 +17,10 @@ const changesSchema = z.record(z.string(), z.unknown()).superRefine((changes, co
 });
 
 const tuningSchema = z.looseObject({
-  /** The first step that is made with it. */
+  /** The first step that is made with the changes. */
   step: z.int().positive(),
   changes: changesSchema,
-  /** What the configuration said of each path then. */
+  /** The configuration's values at these paths when the changes were made. */
   base: z.record(z.string(), z.unknown()),
 });
 
@@ -31,7 +31,7 @@ interface Tuning {
 }
 
 /**
- * The changes of a file's lines. A last line without its end is left out: whoever made the change was killed, or is at it.
+ * Reads the changes of a file. An unfinished last line is left out: its process was killed or is writing it.
  *
  * @throws {KedgeError} `BadCheckpoint` that names the line and the key.
  */
@@ -42,7 +42,7 @@ function readTunings(path: string): Tuning[] {
     number++;
     if (!isEnded || bytes.length === 0) continue;
     const bad = (words: string) => {
-      const what = "mend or remove the line: without it the run goes on without that change";
+      const what = "mend or remove the line; without it the run continues without that change";
       return new KedgeError("BadCheckpoint", `Cannot read ${path}: line ${number}: ${words}; ${what}`, { path, line: number });
     };
     let value: unknown;
@@ -58,12 +58,12 @@ function readTunings(path: string): Tuning[] {
   return made;
 }
 
-/** Changes of a run, at most: all of them are read where it is resumed, and each is looked at in every step. */
+/** The most changes of a run. All of them are read when it resumes, and checked in every step. */
 const MOST = 10_000;
 
 /**
- * What was tuned while a run went on: `tuning.jsonl`. A run that is resumed makes each change again at the step at which it was made, so that it learns what an
- * uninterrupted one does. A path whose value in the configuration has changed since is the configuration's again.
+ * The changes of keys during a run, `tuning.jsonl`. A resumed run makes each change again at the same step, so that it learns what an uninterrupted run does. A change
+ * no longer holds if the configuration's value at its path was changed later.
  */
 export class Tunings {
   readonly #config: Config;
@@ -71,10 +71,10 @@ export class Tunings {
   readonly #made: Tuning[];
 
   /**
-   * Reads what there is, and writes nothing.
+   * Reads the file, and writes nothing.
    *
-   * @param config Without changes.
-   * @throws {KedgeError} `BadCheckpoint` for a line that is none of a change.
+   * @param config The configuration without tuned values.
+   * @throws {KedgeError} `BadCheckpoint` for a line that cannot be read as a change.
    */
   constructor(run: string, config: Config) {
     this.#config = config;
@@ -82,30 +82,31 @@ export class Tunings {
     this.#made = readTunings(this.#lines.path);
   }
 
-  /** Notes a change. @throws {KedgeError} `State` where there were too many. */
+  /** Adds a change. @throws {KedgeError} `State` if there are too many. */
   add(step: number, changes: TunableChanges): void {
     if (this.#made.length >= MOST) {
-      const words = `Cannot tune: this run was tuned ${MOST} times, which is the most; what changes with every step is for optim.schedule`;
+      const words =
+        `Cannot tune: this run has been tuned ${MOST} times, which is the limit; use optim.schedule for a value that changes with every step`;
       throw new KedgeError("State", words, { tunings: this.#made.length });
     }
     const base = Object.fromEntries(Object.keys(changes).map((path) => [path, valueAt(this.#config, path)]));
     const made = { step, time: new Date().toISOString(), changes, base };
-    this.#lines.cutTorn(); // the next line would run on in it
+    this.#lines.cutTorn(); // the next line would be appended to it
     this.#lines.append(made);
     this.#made.push(made);
   }
 
-  /** What holds at a step, by path. */
+  /** Returns the tuned values at a step, by path. */
   at(step: number): Record<string, unknown> {
     return Object.assign({}, ...this.#made.filter((made) => made.step <= step).map((made) => this.#valid(made)));
   }
 
-  /** What is changed at exactly this step. */
+  /** Returns the values that change at exactly this step. */
   from(step: number): Record<string, unknown> {
     return Object.assign({}, ...this.#made.filter((made) => made.step === step).map((made) => this.#valid(made)));
   }
 
-  /** The configuration as it is used at a step. */
+  /** Returns the configuration in use at a step. */
   config(step: number): Config {
     return withChanges(this.#config, this.at(step));
   }

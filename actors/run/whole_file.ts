@@ -1,11 +1,11 @@
 /**
- * Files that are there whole or not at all.
+ * Files that are written completely or not at all.
  *
  * @module
  */
 import { dirname } from "node:path";
 
-/** Waits until a folder's names are on the disk. Windows opens no folders. */
+/** Waits until a folder's names are on the disk. Windows cannot open folders. */
 export function syncFolder(path: string): void {
   if (Deno.build.os === "windows") return;
   using folder = Deno.openSync(path, { read: true });
@@ -20,12 +20,12 @@ export function writeSynced(path: string, text: string): void {
   file.syncSync();
 }
 
-/** Whether a name is that of what a killed process has left of a file or folder that was to be `name`. */
+/** Returns whether a file or folder is the unfinished `name` of a killed process. */
 export function isUnfinished(there: string, name: string): boolean {
   return there.startsWith(`${name}.`) && /^\.[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\.tmp$/.test(there.slice(name.length));
 }
 
-/** Replaces a file: under its name stands the old text or the new one, also after a crash. What a killed process leaves is `NAME.<id>.tmp`. */
+/** Replaces a file. Even after a crash the file has either the old or the new text. A killed process leaves `NAME.<id>.tmp`. */
 export function writeWhole(path: string, text: string): void {
   const temporary = `${path}.${crypto.randomUUID()}.tmp`;
   try {
@@ -41,7 +41,7 @@ export function writeWhole(path: string, text: string): void {
   syncFolder(dirname(path));
 }
 
-/** Removes a file or a folder; nothing where there is none. */
+/** Removes a file or a folder, if it exists. */
 export function removeAll(path: string): void {
   try {
     Deno.removeSync(path, { recursive: true });
@@ -50,7 +50,7 @@ export function removeAll(path: string): void {
   }
 }
 
-/** Names in a folder; none where there is no folder. */
+/** Returns the names in a folder; none if there is no folder. */
 export function namesIn(folder: string): string[] {
   try {
     return Array.from(Deno.readDirSync(folder), ({ name }) => name);
@@ -60,7 +60,7 @@ export function namesIn(folder: string): string[] {
   }
 }
 
-/** Bytes of a file; 0 where there is none. */
+/** Returns the size of a file in bytes; 0 if there is none. */
 export function sizeOf(path: string): number {
   try {
     return Deno.statSync(path).size;

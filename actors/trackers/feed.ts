@@ -2,36 +2,35 @@ import { leadingStep } from "../run/file_bytes.ts";
 import { type LinePosition, LineReader } from "../run/line_reader.ts";
 import type { AnswerTable, Ending, Metrics, TrackedRun, Tracker } from "./tracker.ts";
 
-/** How far a tracker has come: the lines of metrics up to a step, and so many of that step; the answers up to a step. */
+/** How much a tracker has received: the metrics up to line `lines` of step `step`, and the answers up to step `answers`. */
 export interface FeedPosition {
   readonly step: number;
   readonly lines: number;
   readonly answers: number;
 }
 
-/** Where a tracker stands that has been told nothing. */
+/** The position of a tracker that has received nothing. */
 export const FEED_START: FeedPosition = { step: -1, lines: 0, answers: -1 };
 
 /** Options of {@linkcode TrackerFeed}. */
 export interface TrackerFeedOptions {
   /** Steps from one table of answers to the next; 0: no tables. */
   readonly answersEvery: number;
-  /** Where the tracker stood before. */
+  /** How much the tracker has received already. */
   readonly position: FeedPosition;
-  /** Is told where it stands, after each of its calls. */
+  /** Receives the position after each of the tracker's calls. */
   readonly keep: (position: FeedPosition) => void;
-  /** Is told of trouble: once when it begins, once when it is over. */
+  /** Receives a message when the tracker begins to fail, and one when it works again. */
   readonly note: (text: string) => void;
-  /** Milliseconds between two looks. Default 2000. */
+  /** Milliseconds between two readings of the files. Default 2000. */
   readonly interval?: number;
   /** The longest pause after calls that failed, in milliseconds. Default 60,000. */
   readonly longestPause?: number;
 }
 
 /**
- * Tells one tracker what a run writes down, as it is written: it reads the run's files and never asks the run. A line is told once, also over the run's resumptions:
- * the lines that a resumed run writes again are those of before. A tracker that fails is asked again, at growing intervals; nothing is kept in memory for it, since
- * the files hold what it has missed.
+ * Sends one tracker what a run writes to its files. It reads the files and never asks the run. Each line is sent once, even if a resumed run writes it again: the lines
+ * are the same. Calls that fail are repeated at growing intervals. Nothing is kept in memory meanwhile, because the files hold what the tracker has missed.
  */
 export class TrackerFeed {
   readonly #tracker: Tracker;
@@ -39,24 +38,24 @@ export class TrackerFeed {
   readonly #options: TrackerFeedOptions;
   readonly #metrics: LineReader;
   readonly #rollouts: LineReader;
-  /** Lines of metrics that it was not told, by where they stand, and where it stands behind each. */
+  /** The lines of metrics that are not sent yet, with the position after each. */
   #lines: { at: LinePosition; step: number; lines: number }[] = [];
-  /** Lines of answers that are due, by step; the last step's may be more. */
+  /** The lines of answers that are not sent yet, by step. The last step may still get more. */
   #answers: { step: number; at: LinePosition[] }[] = [];
-  /** Ends the wait between two looks. */
+  /** Ends the wait between two readings. */
   #wake: (() => void) | undefined;
   #position: FeedPosition;
-  /** Lines read so far of the step that was read last. */
+  /** The step that was read last, and how many of its lines were read. */
   #read = { step: -1, lines: 0 };
   #begun = false;
   #failures = 0;
   #ending: Ending | undefined;
   readonly #late = Promise.withResolvers<boolean>();
   #timer: ReturnType<typeof setTimeout> | undefined;
-  /** Whether it has given up, or is done. */
+  /** Whether it has given up or finished. */
   #isOver = false;
 
-  /** Begins with {@linkcode TrackerFeed.follow}. @param folder The run's directory. */
+  /** Sends nothing before {@linkcode TrackerFeed.follow}. @param source `folder`: the run's directory. */
   constructor(tracker: Tracker, { run, folder }: { run: TrackedRun; folder: string }, options: TrackerFeedOptions) {
     this.#tracker = tracker;
     this.#run = run;
@@ -75,7 +74,7 @@ export class TrackerFeed {
     });
   }
 
-  /** Follows the run until {@linkcode TrackerFeed.end}. Never throws: what fails is noted. @returns Whether everything was told. */
+  /** Follows the run until {@linkcode TrackerFeed.end}. It never throws; failures are noted. @returns Whether everything was sent. */
   async follow(): Promise<boolean> {
     const told = await Promise.race([this.#follow(), this.#late.promise]);
     this.#isOver = true;
@@ -87,10 +86,10 @@ export class TrackerFeed {
   async #follow(): Promise<boolean> {
     while (!this.#isOver) {
       const ending = this.#ending;
-      // deno-lint-ignore no-await-in-loop -- one look after the other
+      // deno-lint-ignore no-await-in-loop -- one reading after the other
       const done = await this.#tell(ending);
       if (done && ending !== undefined) return true;
-      if (done && this.#ending !== undefined) continue; // what was written before the end is read once more
+      if (done && this.#ending !== undefined) continue; // read once more what was written before the end
       // deno-lint-ignore no-await-in-loop -- as above
       await this.#wait(ending === undefined ? this.#pause : Math.min(this.#pause, 500));
     }
@@ -98,9 +97,9 @@ export class TrackerFeed {
   }
 
   /**
-   * Has it tell what is left, and the end.
+   * Sends what is left, and the end of the run.
    *
-   * @param limit Milliseconds after which it gives up; a fifth of that where the tracker was out of reach before.
+   * @param limit Milliseconds after which it gives up. If the tracker was failing before, it is a fifth of that.
    */
   end(ending: Ending, limit: number): void {
     this.#ending = ending;
@@ -123,7 +122,7 @@ export class TrackerFeed {
     });
   }
 
-  /** Tells what is new. @returns Whether nothing is left. */
+  /** Sends what is new. @returns Whether nothing is left. */
   async #tell(ending: Ending | undefined): Promise<boolean> {
     const { note } = this.#options;
     try {
@@ -139,7 +138,7 @@ export class TrackerFeed {
       return true;
     } catch (error) {
       if (this.#failures++ === 0) {
-        note(`The tracker ${this.#tracker.name} cannot be told: ${(error as Error).message}; the run goes on, and it is tried again`);
+        note(`The tracker ${this.#tracker.name} does not answer: ${(error as Error).message}; the run goes on, and Kedge tries again`);
       }
       return false;
     }
@@ -167,7 +166,7 @@ export class TrackerFeed {
     }
   }
 
-  /** The answers of a step lie behind one another; its table is whole when the next step begins. */
+  /** Notes an answer. The answers of a step follow one another, and its table is complete when the next step begins. */
   #takeAnswer(line: Uint8Array, at: LinePosition): void {
     const step = leadingStep(line), { answersEvery } = this.#options;
     if (step === undefined || answersEvery === 0 || step <= this.#position.answers) return;
@@ -196,10 +195,10 @@ export class TrackerFeed {
   }
 }
 
-/** Lines of metrics that a tracker is told at once. */
+/** The most lines of metrics of one call. */
 const BATCH = 100;
 
-/** Lines by where they stand; what is gone meanwhile, since the run began anew before them, is left out: it comes again. */
+/** Reads lines by their positions. Lines that a resumed run has removed are left out, because it writes them again. */
 async function readLines(reader: LineReader, positions: readonly LinePosition[]): Promise<Record<string, unknown>[]> {
   const out: Record<string, unknown>[] = [];
   for (const position of positions) {
@@ -207,13 +206,13 @@ async function readLines(reader: LineReader, positions: readonly LinePosition[])
     const bytes = await reader.line(position);
     try {
       if (bytes) out.push(JSON.parse(new TextDecoder().decode(bytes)) as Record<string, unknown>);
-    } catch { // torn by a crash, or cut: the run itself passes over it
+    } catch { // a torn line, which the run itself ignores
     }
   }
   return out;
 }
 
-/** The numbers of a line of metrics.jsonl. */
+/** Returns the numbers of a line of metrics.jsonl. */
 export function metricsOf(line: Readonly<Record<string, unknown>>): Metrics {
   const { step, time, sft_step: supervised, ...rest } = line;
   const values = Object.fromEntries(Object.entries(rest).filter(([, value]) => typeof value === "number" && Number.isFinite(value)));
@@ -227,7 +226,7 @@ export function metricsOf(line: Readonly<Record<string, unknown>>): Metrics {
 
 const COLUMNS = ["step", "prompt_id", "sample", "prompt", "truth", "response", "reward", "tokens", "anchors"] as const;
 
-/** Answers of rollouts.jsonl as a table; in `anchors` stand the texts of the anchor tokens. */
+/** Returns answers of rollouts.jsonl as a table. Its column `anchors` holds the texts of the anchor tokens. */
 export function tableOf(step: number, answers: readonly Readonly<Record<string, unknown>>[]): AnswerTable {
   const rows = answers.map((answer) => {
     const tokens = (answer["tokens"] ?? []) as string[], anchor = (answer["anchor"] ?? []) as number[];

@@ -6,13 +6,13 @@ import type { AnswerTable, Ending, Metrics, TrackedRun, Tracker } from "./tracke
 export interface MlflowOptions {
   /** The tracking server, as "http://127.0.0.1:5000". */
   readonly uri: string;
-  /** The experiment's name; it is made where it is not there. Default "kedge". */
+  /** The experiment's name. The experiment is made if it is missing. Default "kedge". */
   readonly experiment?: string | undefined;
   /** Tags of the run. */
   readonly tags?: Readonly<Record<string, string>> | undefined;
-  /** Proves who asks: a bearer token, or a user's name and password. */
+  /** The credentials: a bearer token, or a user's name and password. */
   readonly credentials?: { readonly token: string } | { readonly user: string; readonly password: string } | undefined;
-  /** Milliseconds that a request may take. Default 10,000. */
+  /** The time limit of a request in milliseconds. Default 10,000. */
   readonly timeout?: number | undefined;
 }
 
@@ -23,11 +23,11 @@ const run = z.object({
 });
 const created = z.object({ run }), searched = z.object({ runs: z.array(run).default([]) });
 
-/** Bounds of a request of MLflow's REST interface (mlflow.org, "REST API", Request Limits). */
+/** The limits of a request of MLflow's REST interface (mlflow.org, "REST API", Request Limits). */
 const BATCH = { metrics: 1000, params: 100, paramLength: 500, keyLength: 250 } as const;
 
 /**
- * A run of an MLflow tracking server, through its REST interface (version 2.0). Metrics keep their names, but for characters that MLflow refuses, which become "_".
+ * A run on an MLflow tracking server, by its REST interface (version 2.0). Metrics keep their names; characters that MLflow refuses become "_".
  *
  * @example
  * ```ts
@@ -58,7 +58,7 @@ export class MlflowRun implements Tracker {
   #artifacts = "";
   #tables: { path: string; type: "table" }[] = [];
 
-  /** Asks nothing yet. */
+  /** Sends no request yet. */
   constructor(options: MlflowOptions) {
     this.#options = options;
     this.name = `mlflow at ${new URL(options.uri).host}`;
@@ -99,14 +99,14 @@ export class MlflowRun implements Tracker {
     }
   }
 
-  /** A server that keeps artifacts elsewhere than behind itself gets none: MLflow's own clients write there with a client of that store. */
+  /** Uploads an artifact. A server that does not serve artifacts itself gets none, because that needs a client of its store. */
   async answers({ step, columns, rows }: AnswerTable): Promise<void> {
     if (this.#artifacts === "") return;
     const path = `answers/step-${step}.json`;
     await this.#fetch("PUT", `mlflow-artifacts/artifacts/${this.#artifacts}/${path}`, JSON.stringify({ columns, data: rows }));
     if (!this.#tables.some((table) => table.path === path)) this.#tables.push({ path, type: "table" });
     const value = JSON.stringify(this.#tables);
-    // MLflow's page shows as tables what this tag names; the tag's length has a bound, and artifacts that it does not name are files.
+    // MLflow's page shows the artifacts that this tag names as tables, and others as files. The tag's length is limited.
     if (value.length <= 5000) await this.#ask("runs/set-tag", { "run_id": this.#run, key: "mlflow.loggedArtifacts", value });
   }
 
@@ -136,7 +136,7 @@ export class MlflowRun implements Tracker {
       headers: { "content-type": "application/json", ...credentials && { authorization: authorization(credentials) } },
       ...(body !== undefined && { body }),
       signal: AbortSignal.timeout(timeout),
-      redirect: "error", // the credentials are for this server
+      redirect: "error", // the credentials must not go to another server
     });
     const text = await response.text();
     if (!response.ok) {
@@ -162,17 +162,17 @@ function authorization(credentials: NonNullable<MlflowOptions["credentials"]>): 
   return `Basic ${btoa(String.fromCharCode(...bytes))}`;
 }
 
-/** The path of a run's artifacts behind the tracking server; "" where they are kept elsewhere. */
+/** Returns the path of a run's artifacts on the tracking server; "" if they are stored elsewhere. */
 function artifactPath(uri: string): string {
   return /^mlflow-artifacts:\/(?:\/[^/]+\/)?(.+?)\/*$/.exec(uri)?.[1] ?? "";
 }
 
-/** A name as MLflow takes it: letters, digits, "_", "-", ".", " ", "/". */
+/** Returns a name with the characters that MLflow accepts: letters, digits, "_", "-", ".", " ", "/". */
 function mlflowKey(name: string): string {
   return name.replace(/[^\w\-. /]/g, "_").slice(0, BATCH.keyLength);
 }
 
-/** Leaves of a configuration by their paths, as text. */
+/** Returns the leaves of a configuration as text, by path. */
 function flat(value: unknown, path = ""): Record<string, string> {
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
     return { [path]: typeof value === "string" ? value : JSON.stringify(value) ?? "null" };

@@ -4,7 +4,7 @@ export interface WandbSection {
   use: "wandb";
   /** The project that the run belongs to. */
   project: string;
-  /** The user or team; null: that of the key with which the folder is uploaded. */
+  /** The user or team; null: the owner of the key with which the folder is uploaded. */
   entity: string | null;
   /** Runs of a group are shown together. */
   group: string | null;
@@ -18,9 +18,9 @@ export interface WandbSection {
 export interface MlflowSection {
   /** Its kind. */
   use: "mlflow";
-  /** The server's address; null: that of the environment variable MLFLOW_TRACKING_URI. */
+  /** The server's address; null: the environment variable MLFLOW_TRACKING_URI. */
   uri: string | null;
-  /** The experiment's name; it is made where it is not there. */
+  /** The experiment's name. The experiment is made if it is missing. */
   experiment: string;
   /** Tags of the run. */
   tags: Record<string, string>;
@@ -31,7 +31,7 @@ export interface MlflowSection {
 /** One of `logging.trackers`. */
 export type TrackerSection = WandbSection | MlflowSection;
 
-/** A tracker as a configuration may name it: its kind alone, or with some of its options. */
+/** A tracker in a configuration: its kind alone, or with some of its options. */
 export type TrackerInput =
   | "wandb"
   | "mlflow"

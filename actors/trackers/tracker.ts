@@ -1,10 +1,10 @@
-/** What a tracker is told when it begins to follow a run. */
+/** What a tracker receives when it begins to follow a run. */
 export interface TrackedRun {
   /** The run's name, which people see. */
   readonly name: string;
-  /** Names the run to the tracker, now and after it was resumed: letters and digits. */
+  /** The run's id for the tracker, in letters and digits. It stays the same when the run resumes. */
   readonly id: string;
-  /** The run's configuration, everything filled in. */
+  /** The run's configuration, with every key filled in. */
   readonly config: Readonly<Record<string, unknown>>;
   /** When the run began, in milliseconds since 1970. */
   readonly started: number;
@@ -12,11 +12,11 @@ export interface TrackedRun {
 
 /** The numbers of one line of metrics.jsonl. */
 export interface Metrics {
-  /** The step that the line tells of; of a line of the supervised warm start, its own step. */
+  /** The step of the line. For a line of the supervised warm start it is the warm start's own step. */
   readonly step: number;
   /** When the line was written, in milliseconds since 1970. */
   readonly time: number;
-  /** By the metric's name. Numbers that are not finite are left out. */
+  /** The values by metric. Numbers that are not finite are left out. */
   readonly values: Readonly<Record<string, number>>;
 }
 
@@ -29,22 +29,22 @@ export interface AnswerTable {
   readonly rows: readonly (readonly (string | number | null)[])[];
 }
 
-/** How a run stands when its trackers let go of it. */
+/** The state of a run when its trackers stop following it. */
 export type Ending = "done" | "stopped" | "failed";
 
 /**
- * An experiment tracker. Each call may throw; it is called again later with the same values: a tracker
- * that is out of reach is one whose calls throw.
+ * An experiment tracker. Each call may throw, for example when a server is out of reach. It is then
+ * called again later with the same values.
  */
 export interface Tracker extends AsyncDisposable {
-  /** Its kind and its place, for messages. */
+  /** Its kind and its address or folder, for messages. */
   readonly name: string;
-  /** What is called first. */
+  /** Begins the run. It is called first. */
   begin(run: TrackedRun): Promise<void>;
-  /** Takes lines in their order. */
+  /** Receives lines of metrics in their order. */
   metrics(lines: readonly Metrics[]): Promise<void>;
-  /** Takes a table of answers. */
+  /** Receives a table of answers. */
   answers(table: AnswerTable): Promise<void>;
-  /** Takes note of the end, after which the run may still be resumed. */
+  /** Ends the run, which may still be resumed later. */
   end(ending: Ending): Promise<void>;
 }

@@ -2,7 +2,7 @@ import type { Config } from "../config/types.ts";
 import type { TrackerSection } from "./options.ts";
 import type { Ending } from "./tracker.ts";
 
-/** What the trackers' thread is told. */
+/** A message to the trackers' thread. */
 export type TrackersOrder =
   | {
     readonly kind: "follow";
@@ -14,18 +14,18 @@ export type TrackersOrder =
   }
   | { readonly kind: "end"; readonly ending: Ending; readonly limit: number };
 
-/** What the trackers' thread tells. */
+/** A message from the trackers' thread. */
 export type TrackersNotice = { readonly kind: "ready" } | { readonly kind: "note"; readonly text: string } | {
   readonly kind: "closed";
   readonly told: boolean;
 };
 
-/** Milliseconds that a run's end waits for its trackers. */
+/** Milliseconds that a run waits for its trackers at its end. */
 const END_LIMIT = 10_000;
 
 /**
- * The trackers of a run (`logging.trackers`), in a thread of their own, which reads the run's files: a tracker that is slow or out of reach does not slow the run,
- * and at its end holds it up for ten seconds at most, for two where it was out of reach before. What it has missed by then it is told when the run is resumed.
+ * The trackers of a run (`logging.trackers`), in a thread of their own that reads the run's files. A tracker that is slow or out of reach does not slow the run. At the end
+ * the run waits for it for ten seconds at most, or for two if it was out of reach before. What it has missed by then is sent when the run resumes.
  */
 export class Trackers implements AsyncDisposable {
   readonly #worker: Worker;
@@ -33,7 +33,7 @@ export class Trackers implements AsyncDisposable {
   readonly #closed = Promise.withResolvers<boolean>();
   #ending: Ending = "failed";
 
-  /** Starts the thread. @param folder The run's directory. @param note Is told of trouble. */
+  /** Starts the thread. @param folder The run's directory. @param note Receives messages about failures. */
   constructor(folder: string, config: Config, note: (text: string) => void) {
     this.#worker = new Worker(new URL("./worker.ts", import.meta.url), { type: "module", name: "trackers" });
     this.#worker.onmessage = ({ data }: MessageEvent<TrackersNotice>) => {
@@ -51,7 +51,7 @@ export class Trackers implements AsyncDisposable {
     this.#order({ kind: "follow", folder, name: config.name, config: plain, sections: config.logging.trackers });
   }
 
-  /** How the run ended; "failed" where nothing else is said. */
+  /** How the run ended. Default "failed". */
   set ending(ending: Ending) {
     this.#ending = ending;
   }
@@ -60,10 +60,10 @@ export class Trackers implements AsyncDisposable {
     this.#worker.postMessage(order);
   }
 
-  /** Has the trackers told what is left, and the end. */
+  /** Sends the trackers what is left, and the end of the run. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#order({ kind: "end", ending: this.#ending, limit: END_LIMIT });
-    await this.#ready.promise; // its modules are loaded: from here on the limit counts
+    await this.#ready.promise; // the limit counts from when its modules are loaded
     let timer: ReturnType<typeof setTimeout> | undefined;
     const late = new Promise<boolean>((resolve) => timer = setTimeout(() => resolve(false), END_LIMIT + 1000));
     await Promise.race([this.#closed.promise, late]);

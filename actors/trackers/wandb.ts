@@ -7,7 +7,7 @@ import { configItem, historyItem, RECORD, WandbLog } from "./wandb_log.ts";
 export interface WandbOptions {
   /** The project that the run belongs to. Default "kedge". */
   readonly project?: string | undefined;
-  /** The user or team; default: that of the key with which it is uploaded. */
+  /** The user or team. Default: the owner of the key with which the folder is uploaded. */
   readonly entity?: string | undefined;
   /** Runs of a group are shown together. */
   readonly group?: string | undefined;
@@ -16,7 +16,7 @@ export interface WandbOptions {
 }
 
 /**
- * A run for Weights & Biases, in a folder that `wandb sync FOLDER` uploads; nothing is sent from here. A run that is resumed goes on in the same folder.
+ * A run for Weights & Biases, in a folder that `wandb sync FOLDER` uploads. Kedge itself sends nothing. A resumed run continues in the same folder.
  *
  * @example
  * ```ts
@@ -42,7 +42,7 @@ export class WandbFolder implements Tracker {
   #folder = "";
   #started = 0;
 
-  /** Touches nothing yet. @param parent Where the run's folder goes, as `runs/NAME/wandb`. */
+  /** Writes nothing yet. @param parent The folder in which the run's folder is made, as `runs/NAME/wandb`. */
   constructor(parent: string, options: WandbOptions = {}) {
     this.#parent = parent;
     this.#options = options;
@@ -106,7 +106,7 @@ export class WandbFolder implements Tracker {
     return this.#log;
   }
 
-  /** HistoryRecord: 1 item, 2 step { 1 num }. Its own count is the number of the record, which must rise. */
+  /** Returns a HistoryRecord: 1 item, 2 step { 1 num }. Its step is the number of the record, which must rise. */
   #history(time: number, values: Readonly<Record<string, unknown>>): void {
     const log = this.#open, number = log.count(RECORD.history);
     const stamps = { _step: number, _timestamp: time / 1000, _runtime: Math.max(0, (time - this.#started) / 1000) };

@@ -11,11 +11,11 @@ const HEADER = Uint8Array.of(0x3a, 0x57, 0x26, 0x42, 0xe1, 0xbe, 0); // ":W&B", 
 const BLOCK = 32_768, FRAGMENT = 7; // bytes of a block and of a fragment's head: crc u32, length u16, kind u8
 const FULL = 1, FIRST = 2, MIDDLE = 3, LAST = 4;
 
-/** Number of the field of `Record` that holds a record's content. */
+/** The numbers of the fields of `Record` that hold a record's content. */
 export const RECORD = { history: 2, summary: 3, files: 6, run: 17, exit: 18, header: 21, metric: 12 } as const;
 
 /**
- * Appends records to a log file; one that is there is gone on with, behind its last whole record.
+ * Appends records to a log file. An existing file is continued after its last whole record.
  *
  * @example
  * ```ts
@@ -45,9 +45,9 @@ export class WandbLog implements Disposable {
   }
 
   /**
-   * Opens a log, which is made where it is not there.
+   * Opens a log, and makes it if it is missing.
    *
-   * @param options `reopen`: whether a record "exit" at the end is taken off, since the run goes on.
+   * @param options `reopen`: whether a record "exit" at the end is removed, because the run continues.
    */
   static open(path: string, options: { reopen?: boolean } = {}): WandbLog {
     const file = Deno.openSync(path, { read: true, write: true, create: true });
@@ -67,12 +67,12 @@ export class WandbLog implements Disposable {
     }
   }
 
-  /** How many records it holds. @param kind Of {@linkcode RECORD}; default: of every kind. */
+  /** Returns how many records the log holds. @param kind A value of {@linkcode RECORD}. Default: all kinds. */
   count(kind?: number): number {
     return kind === undefined ? this.#kinds.length : this.#kinds.filter((other) => other === kind).length;
   }
 
-  /** Adds a record. @param kind Of {@linkcode RECORD}. @param content The message in that field. */
+  /** Appends a record. @param kind A value of {@linkcode RECORD}. @param content The message in that field. */
   append(kind: number, content: Iterable<number>): void {
     const record = Uint8Array.from([...integer(1, this.#kinds.length + 1), ...field(kind, content)]), pieces: Uint8Array[] = [];
     let done = 0, size = this.#size;
@@ -118,7 +118,7 @@ function writeAll(file: Deno.FsFile, bytes: Uint8Array): void {
   for (let done = 0; done < bytes.length;) done += file.writeSync(bytes.subarray(done));
 }
 
-/** The whole records of a file: where each ends, and its kind. A torn record and what follows it are left out. */
+/** Reads the whole records of a file: the end and the kind of each. A torn record and all after it are left out. */
 function scan(file: Deno.FsFile): { end: number; kind: number }[] {
   const records: { end: number; kind: number }[] = [], block = new Uint8Array(BLOCK);
   let first: Uint8Array | undefined;
@@ -138,7 +138,7 @@ function scan(file: Deno.FsFile): { end: number; kind: number }[] {
   }
 }
 
-/** The field behind a record's number. */
+/** Returns the field that follows a record's number. */
 function kindOf(record: Uint8Array): number {
   let at = 1; // the tag of the number
   while (record[at]! & 128) at++;
@@ -156,12 +156,12 @@ function fill(file: Deno.FsFile, bytes: Uint8Array): number {
   return done;
 }
 
-/** A `ConfigItem`: 1 key, 16 value_json. */
+/** Returns a `ConfigItem`: 1 key, 16 value_json. */
 export function configItem(key: string, value: unknown): number[] {
   return [...text(1, key), ...text(16, JSON.stringify(value))];
 }
 
-/** A `HistoryItem` or `SummaryItem`: 2 nested_key, one for each level, 16 value_json. */
+/** Returns a `HistoryItem` or `SummaryItem`: 2 nested_key, one for each level, 16 value_json. */
 export function historyItem(names: readonly string[], value: unknown): number[] {
   return [...names.flatMap((name) => text(2, name)), ...text(16, JSON.stringify(value))];
 }

@@ -1,5 +1,5 @@
 /**
- * The thread in which a run's trackers are told. It reads the run's files; the run waits for it only at its end, and there for a stated time at most.
+ * The thread that feeds a run's trackers. It reads the run's files. The run waits for it only at the end, and only for a limited time.
  *
  * @module
  */
@@ -11,7 +11,7 @@ import type { TrackedRun, Tracker } from "./tracker.ts";
 import type { TrackersNotice, TrackersOrder } from "./trackers.ts";
 import { WandbFolder } from "./wandb.ts";
 
-/** What a run's folder remembers of its trackers: `trackers.json`. */
+/** The content of `trackers.json` in a run's folder. */
 interface Kept {
   readonly id: string;
   readonly started: number;
@@ -57,7 +57,7 @@ function follow({ folder, name, config, sections }: TrackersOrder & { kind: "fol
   }
 }
 
-/** @throws {RangeError} where a server's address is missing. */
+/** Makes a tracker. @throws {RangeError} if the server's address is missing. */
 function makeTracker(section: TrackerSection, folder: string): Tracker {
   if (section.use === "wandb") {
     const { project, entity, group, tags } = section;
@@ -66,7 +66,7 @@ function makeTracker(section: TrackerSection, folder: string): Tracker {
   const uri = section.uri ?? variable("MLFLOW_TRACKING_URI");
   if (!uri || !URL.canParse(uri) || !/^https?:/.test(uri)) {
     throw new RangeError(
-      `Cannot tell MLflow: the address of its server is ${
+      `Cannot use MLflow: the address of its server is ${
         uri ?? "missing"
       }; set logging.trackers[].uri or MLFLOW_TRACKING_URI to one such as http://127.0.0.1:5000`,
     );
@@ -74,7 +74,7 @@ function makeTracker(section: TrackerSection, folder: string): Tracker {
   return new MlflowRun({ uri, experiment: section.experiment, tags: section.tags, credentials: credentials() });
 }
 
-/** As MLflow's own clients take them from the environment. */
+/** Returns the credentials from the environment variables that MLflow's own clients use. */
 function credentials(): MlflowOptions["credentials"] {
   const token = variable("MLFLOW_TRACKING_TOKEN"),
     user = variable("MLFLOW_TRACKING_USERNAME"),
@@ -83,7 +83,7 @@ function credentials(): MlflowOptions["credentials"] {
   return user !== undefined && password !== undefined ? { user, password } : undefined;
 }
 
-/** An environment variable, where this thread may read it. */
+/** Returns an environment variable, if this thread may read it. */
 function variable(name: string): string | undefined {
   return Deno.permissions.querySync({ name: "env", variable: name }).state === "granted" ? Deno.env.get(name) : undefined;
 }
@@ -92,7 +92,7 @@ function readKept(path: string): Kept | undefined {
   try {
     const kept = JSON.parse(Deno.readTextFileSync(path)) as Kept;
     return /^[a-z0-9]{8}$/.test(kept.id) && Number.isFinite(kept.started) ? kept : undefined;
-  } catch { // a run that begins, or a damaged file: the run is a new one for its trackers
+  } catch { // no file yet, or a damaged one: the trackers see a new run
     return undefined;
   }
 }
