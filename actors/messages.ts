@@ -226,7 +226,10 @@ export type DetectorMessage =
     readonly options: Partial<AtrlOptions>;
     readonly keys: readonly { readonly prompt: number; readonly sample: number }[];
   }
-  /** The same for VPPO. `plain`, `spoilt`: f32 [tokens] host, log-probs with and without the picture; lent. The weights come as of `detect`. */
+  /**
+   * The same for VPPO. `plain`, `spoilt`: f32 [tokens] host, log-probs with and without the picture; lent. The weights come as of
+   * `detect`.
+   */
   | {
     readonly type: "vppo";
     readonly lengths: readonly number[];
@@ -314,7 +317,10 @@ export type TrainerMessage =
   /** Trains; the reply comes at the end. */
   | { readonly type: "start" }
   | { readonly type: "status" }
-  /** Asks the policy between two messages of the run. The prompt and the answers are moved; before the reply the tokens are sent as {@linkcode TokenPart}. */
+  /**
+   * Asks the policy between two messages of the run. The prompt and the answers are moved; before the reply the tokens are sent as
+   * {@linkcode TokenPart}.
+   */
   | { readonly type: "generate"; readonly prompt: PromptMessage; readonly sampling: ChatSamplingMessage };
 
 /** How a run stands. */

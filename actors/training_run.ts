@@ -28,7 +28,9 @@ export interface TrainingRunOptions {
   readonly warmStartOnly?: boolean;
   /** Receives the events of the run. */
   readonly onEvent?: (event: TrainerEvent) => void;
-  /** URLs of worker modules by actor's name ("policy", "critic", "anchor_detector", "evaluator", "loader"), in place of the built-in ones. */
+  /**
+   * URLs of worker modules by actor's name ("policy", "critic", "anchor_detector", "evaluator", "loader"), in place of the built-in ones.
+   */
   readonly modules?: Readonly<Record<string, string>>;
 }
 
@@ -43,7 +45,8 @@ export interface Question {
 }
 
 /**
- * An open run. No other process can use its directory. The trainer waits for {@linkcode TrainingRun.start}. A run trains once; open another to continue after its end.
+ * An open run. No other process can use its directory. The trainer waits for {@linkcode TrainingRun.start}. A run trains once; open
+ * another to continue after its end.
  *
  * @example
  * ```ts

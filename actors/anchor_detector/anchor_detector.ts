@@ -19,10 +19,13 @@ export interface DetectorOptions {
 
 type DetectMessage = Extract<DetectorMessage, { type: "detect" }>;
 
-/** Finds the tokens that attend to the picture, clusters them, and computes their weights. It keeps the last step's result until its report. */
+/**
+ * Finds the tokens that attend to the picture, clusters them, and computes their weights. It keeps the last step's result until its
+ * report.
+ */
 export class AnchorDetector implements Behaviour<DetectorMessage> {
   readonly #memory: ActorMemory;
-  /** The user's, whose weights go in the place of AT-RL's. */
+  /** The user's function, whose weights replace AT-RL's. */
   readonly #user: UserFunction<CreditFunction> | undefined;
   #last: { responses: Responses; credit: AtrlCredit | TokenCredit; stack: DisposableStack; packSeconds: number } | undefined;
 
@@ -31,7 +34,7 @@ export class AnchorDetector implements Behaviour<DetectorMessage> {
     this.#user = user;
   }
 
-  /** Starts one, and imports the user's module where one is named. */
+  /** Makes an anchor detector, and imports the user's module if there is one. */
   static async open(start: Start<DetectorOptions>): Promise<AnchorDetector> {
     const { credit } = start.options;
     return new AnchorDetector(start, credit && await importUser<CreditFunction>(credit, "credit"));

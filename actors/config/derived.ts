@@ -153,8 +153,8 @@ function memoryOf(
 }
 
 /**
- * Returns the elements that a decoder keeps of each token. A block keeps its input, two norms, queries, keys and values, the attention's output, the sum after it, and
- * the MLP's inner activations.
+ * Returns the elements that a decoder keeps of each token. A block keeps its input, two norms, queries, keys and values, the attention's
+ * output, the sum after it, and the MLP's inner activations.
  */
 function keptElements(text: TextConfig, checkpointing: Config["model"]["checkpointing"]): number {
   const { hiddenSize: h, layers, heads, kvHeads, headDim, intermediateSize } = text;

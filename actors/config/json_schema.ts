@@ -18,7 +18,8 @@ export interface JsonSchema {
 }
 
 /**
- * Returns the JSON schema of a configuration file, for editors. `docs/config.schema.json` is generated from it. It has no rules between keys.
+ * Returns the JSON schema of a configuration file, for editors. `docs/config.schema.json` is generated from it. It has no rules between
+ * keys.
  *
  * @example
  * ```ts

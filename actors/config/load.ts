@@ -28,8 +28,9 @@ export interface LoadedConfig {
 }
 
 /**
- * Reads a configuration. A file's relative paths (model.path, data.trainFiles, data.valFiles, data.imageDir, data.imageRoots, grader.read, and data.formatPrompt where it begins
- * with "./" or "../") are relative to the file and become absolute. Those of `sets` are relative to the working directory. `reward` is left as it is: see `base`.
+ * Reads a configuration. A file's relative paths (model.path, data.trainFiles, data.valFiles, data.imageDir, data.imageRoots,
+ * grader.read, and data.formatPrompt where it begins with "./" or "../") are relative to the file and become absolute. Those of `sets`
+ * are relative to the working directory. `reward` is left as it is: see `base`.
  *
  * @throws {RangeError} that names the file, the line and the key, with the nearest valid name. {KedgeError} `BadData` for a missing file.
  *

@@ -23,8 +23,8 @@ function closest(path: string, candidates: readonly string[]): string | undefine
 }
 
 /**
- * Returns the path that a wrong one was probably meant to be; undefined if none is near. It tries, in this order, the names of other trainers, a similar name in the
- * same section, the same last name elsewhere, and a similar last name elsewhere.
+ * Returns the path that a wrong one was probably meant to be; undefined if none is near. It tries, in this order, the names of other
+ * trainers, a similar name in the same section, the same last name elsewhere, and a similar last name elsewhere.
  *
  * @param path A path that no configuration has.
  * @param beside The valid names in the same section.

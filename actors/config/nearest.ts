@@ -4,7 +4,9 @@
  * @module
  */
 
-/** Counts the edits between two words: letters that are added, left out, changed, or swapped with the next one (optimal string alignment). */
+/**
+ * Counts the edits between two words: letters that are added, left out, changed, or swapped with the next one (optimal string alignment).
+ */
 function distance(a: string, b: string): number {
   const rows = [Array.from({ length: b.length + 1 }, (_, i) => i)];
   for (let i = 1; i <= a.length; i++) {

@@ -30,7 +30,9 @@ export const MAY_CHANGE: readonly string[] = [
 
 const isObject = (value: unknown): value is Record<string, unknown> => typeof value === "object" && value !== null && !Array.isArray(value);
 
-/** Returns the paths at which two values differ, with both values. The order of keys does not count, and undefined is the same as absent. */
+/**
+ * Returns the paths at which two values differ, with both values. The order of keys does not count, and undefined is the same as absent.
+ */
 function differences(a: unknown, b: unknown, path = ""): { path: string; old: unknown; now: unknown }[] {
   if (MAY_CHANGE.includes(path)) return [];
   if (isObject(a) && isObject(b)) {
@@ -44,7 +46,8 @@ function differences(a: unknown, b: unknown, path = ""): { path: string; old: un
 /**
  * Checks that a run may resume with a configuration.
  *
- * @throws {KedgeError} `BadCheckpoint` that lists every key that differs and must not, with both values. Its details have them as `differences`.
+ * @throws {KedgeError} `BadCheckpoint` that lists every key that differs and must not, with both values. Its details have them as
+ *   `differences`.
  *
  * @example
  * ```ts

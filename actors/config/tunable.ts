@@ -57,7 +57,8 @@ export interface TunableInput {
 export type TunableSchema = z.ZodType<TunableInput, TunableInput>;
 
 /**
- * The schema of a change: the fields of a configuration that may change during a run. A change takes effect with the step after the one under way.
+ * The schema of a change: the fields of a configuration that may change during a run. A change takes effect with the step after the one
+ * under way.
  *
  * @example
  * ```ts
@@ -91,7 +92,10 @@ export function flatten(input: TunableInput): Record<string, unknown> {
   return Object.fromEntries(walk(input, ""));
 }
 
-/** Returns the value of a configuration at a path; undefined if there is none. A KL coefficient is returned as a number, whatever its kind. */
+/**
+ * Returns the value of a configuration at a path; undefined if there is none. A KL coefficient is returned as a number, whatever its
+ * kind.
+ */
 export function valueAt(config: Config, path: string): unknown {
   const value = path.split(".").reduce<unknown>((at, key) => isObject(at) ? at[key] : undefined, config);
   return path === "algorithm.kl.coefficient" && isObject(value) ? value["coefficient"] : value;

@@ -140,8 +140,8 @@ export function questionOf<P>(sample: Sample, prompt: P): Question<P> {
 /**
  * Grades answers.
  *
- * @param graded `answers`: those of each question. The accuracy is the part of that name or else the whole reward, limited to [0, 1]. The answer is the one that the
- * reward graded; if it names none, as users' modules, it is the one that is extracted by default.
+ * @param graded `answers`: those of each question. The accuracy is the part of that name or else the whole reward, limited to [0, 1]. The
+ *   answer is the one that the reward graded; if it names none, as users' modules, it is the one that is extracted by default.
  * @returns The graded answers, question after question.
  *
  * @example
@@ -209,8 +209,8 @@ async function* batches<T>(items: Iterable<T> | AsyncIterable<T>, size: number):
 /**
  * Asks every question, grades the answers, and computes statistics.
  *
- * @throws {RangeError} For no questions, an id that comes twice, several answers at temperature 0, a k above n, or a column of `by` that no question of the
- * first batch has. What `generate` and the pool throw.
+ * @throws {RangeError} For no questions, an id that comes twice, several answers at temperature 0, a k above n, or a column of `by` that
+ *   no question of the first batch has. What `generate` and the pool throw.
  *
  * @example
  * ```ts

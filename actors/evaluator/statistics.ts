@@ -80,7 +80,8 @@ interface Problem {
 }
 
 /**
- * Estimates without bias the chance that at least one of k answers passes, from n answers of which c pass: 1 - C(n - c, k) / C(n, k) (Chen et al., arXiv 2107.03374).
+ * Estimates without bias the chance that at least one of k answers passes, from n answers of which c pass: 1 - C(n - c, k) / C(n, k)
+ * (Chen et al., arXiv 2107.03374).
  *
  * @throws {RangeError} Unless 1 <= k <= n and 0 <= c <= n.
  *
@@ -104,8 +105,8 @@ export function passAtK({ n, c, k }: { n: number; c: number; k: number }): numbe
 }
 
 /**
- * Returns the accuracy of the most frequent answer; of equally frequent ones, of the first. Two answers are equal if their texts are. Responses without an answer have
- * no vote. If no response has an answer, the first response counts.
+ * Returns the accuracy of the most frequent answer; of equally frequent ones, of the first. Two answers are equal if their texts are.
+ * Responses without an answer have no vote. If no response has an answer, the first response counts.
  *
  * @example
  * ```ts
@@ -193,9 +194,10 @@ function keyOf(value: unknown): string | number | boolean | null {
 /**
  * Statistics of graded answers.
  *
- * "accuracy" is that of the first answer to each problem, with Wilson's interval. The other values are means over problems; their intervals are percentiles of a bootstrap
- * that draws whole problems. If all problems have the same value, the bootstrap's interval would have no width. Wilson's interval over the problems is used then, which is
- * wide enough because no value in [0, 1] varies more than a coin's.
+ * "accuracy" is that of the first answer to each problem, with Wilson's interval. The other values are means over problems; their
+ * intervals are percentiles of a bootstrap that draws whole problems. If all problems have the same value, the bootstrap's interval would
+ * have no width. Wilson's interval over the problems is used then, which is wide enough because no value in [0, 1] varies more than a
+ * coin's.
  *
  * @throws {RangeError} For no records, problems with different numbers of answers, a k above that number, or a column that no record has.
  *

@@ -71,8 +71,8 @@ export interface UpdateResult {
 }
 
 /**
- * Trains a model, by a policy loss over packed groups or by supervised steps. A batch is computed in micro-batches, whose gradients add up to that of the whole batch.
- * The learner owns the optimizer; the caller owns the model.
+ * Trains a model, by a policy loss over packed groups or by supervised steps. A batch is computed in micro-batches, whose gradients add
+ * up to that of the whole batch. The learner owns the optimizer; the caller owns the model.
  */
 export class Learner implements Disposable {
   readonly #suppress: Tensor;
@@ -158,7 +158,8 @@ export class Learner implements Disposable {
   }
 
   /**
-   * Makes the update of one rollout: it goes over the groups `epochs` times and makes an optimizer step for every `globalBatchSize` of them.
+   * Makes the update of one rollout: it goes over the groups `epochs` times and makes an optimizer step for every `globalBatchSize` of
+   * them.
    *
    * @param groups The groups, in the order of the packed numbers.
    */

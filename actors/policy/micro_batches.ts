@@ -5,8 +5,8 @@ export interface GroupSize {
 }
 
 /**
- * Cuts groups, in their order, into micro-batches of at most `budget` packed tokens. A prompt's group stays whole, so that its prompt is computed once; a group
- * above the budget is a micro-batch alone.
+ * Cuts groups, in their order, into micro-batches of at most `budget` packed tokens. A prompt's group stays whole, so that its prompt is
+ * computed once; a group above the budget is a micro-batch alone.
  *
  * @returns The range of groups [start, end) of each micro-batch.
  *

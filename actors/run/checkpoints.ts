@@ -91,8 +91,9 @@ function readSeal(path: string, step: number): Seal {
 }
 
 /**
- * The checkpoints of a run. Each is a model folder `checkpoints/step-N` with `trainer.safetensors` and `trainer.json` beside the weights. A checkpoint is written under
- * another name, synced and renamed. Its seal, `trainer.json`, is written last; it holds the size and CRC-32 of every other file, and its own CRC-32.
+ * The checkpoints of a run. Each is a model folder `checkpoints/step-N` with `trainer.safetensors` and `trainer.json` beside the weights.
+ * A checkpoint is written under another name, synced and renamed. Its seal, `trainer.json`, is written last; it holds the size and CRC-32
+ * of every other file, and its own CRC-32.
  *
  * @example
  * ```ts
@@ -120,8 +121,8 @@ export class Checkpoints {
    * Changes nothing on the disk. Another process may write checkpoints meanwhile.
    *
    * @param run The run's directory.
-   * @param options `saveLimit`: how many of the newest are kept. `saveBest`: whether the one with the best score is kept too; of equals, the latest. `kind`: "warm" for
-   *   the checkpoints within a warm start, `checkpoints/warm-N`, which counts its own steps.
+   * @param options `saveLimit`: how many of the newest are kept. `saveBest`: whether the one with the best score is kept too; of equals,
+   *   the latest. `kind`: "warm" for the checkpoints within a warm start, `checkpoints/warm-N`, which counts its own steps.
    */
   constructor(run: string, options: { saveLimit: number; saveBest: boolean; kind?: "step" | "warm" }) {
     const { saveLimit, saveBest, kind = "step" } = options;
@@ -133,10 +134,12 @@ export class Checkpoints {
   }
 
   /**
-   * Writes a checkpoint, and then removes those beyond the limit. An older checkpoint of the same step is replaced when the new one is whole.
+   * Writes a checkpoint, and then removes those beyond the limit. An older checkpoint of the same step is replaced when the new one is
+   * whole.
    *
    * @returns Its path.
-   * @throws {KedgeError} `BadCheckpoint` if it cannot be written, for example because the disk is full. The older checkpoints are not changed.
+   * @throws {KedgeError} `BadCheckpoint` if it cannot be written, for example because the disk is full. The older checkpoints are not
+   *   changed.
    */
   save(step: number, { model, tensors, state, score }: CheckpointParts): string {
     if (!(Number.isSafeInteger(step) && step >= 0)) throw new RangeError(`Cannot write a checkpoint: the step is ${step}`);

@@ -49,7 +49,10 @@ export async function readAt(file: Deno.FsFile, { at, length }: { at: number; le
 
 const decoder = new TextDecoder();
 
-/** Returns the step with which a line of a log begins; undefined for a line of another kind. The rest of the line, which may be long, is not read. */
+/**
+ * Returns the step with which a line of a log begins; undefined for a line of another kind. The rest of the line, which may be long, is
+ * not read.
+ */
 export function leadingStep(line: Uint8Array): number | undefined {
   const step = /^\s*\{\s*"step":\s*(\d+)\s*[,}]/.exec(decoder.decode(line.subarray(0, 40)))?.[1];
   return step === undefined ? undefined : Number(step);

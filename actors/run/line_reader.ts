@@ -15,8 +15,8 @@ const NEWLINE = 0x0a, PIECE = 1 << 20;
 const COMPARED = 1 << 16;
 
 /**
- * Follows a file of lines and reads what is new. Another thread appends to the file, cuts it where a run is resumed, and renames it to `<path>.1` where it has grown too
- * large.
+ * Follows a file of lines and reads what is new. Another thread appends to the file, cuts it where a run is resumed, and renames it to
+ * `<path>.1` where it has grown too large.
  */
 export class LineReader {
   readonly #path: string;
@@ -24,7 +24,9 @@ export class LineReader {
   readonly #restart: () => void;
   /** The inode of the file that is read; undefined while there is none. */
   #file: number | null | undefined;
-  /** The number of that file, and the inodes of the last files by number. The system may give the inode of a removed file to another one. */
+  /**
+   * The number of that file, and the inodes of the last files by number. The system may give the inode of a removed file to another one.
+   */
   #number = 0;
   readonly #inodes = new Map<number, number | null>();
   #offset = 0;
@@ -36,7 +38,8 @@ export class LineReader {
    * Opens nothing yet.
    *
    * @param path The file; it need not be there yet.
-   * @param listeners `take` receives each whole line; it may use the bytes until it returns. `restart` is called before all lines come again, from the first.
+   * @param listeners `take` receives each whole line; it may use the bytes until it returns. `restart` is called before all lines come
+   *   again, from the first.
    */
   constructor(path: string, { take, restart }: { take: (line: Uint8Array, position: LinePosition) => void; restart: () => void }) {
     this.#path = path;
@@ -50,8 +53,8 @@ export class LineReader {
   }
 
   /**
-   * Reads a line again, or several that follow one another. Returns undefined where their file is gone or was cut. Where it was cut and has grown again since the last
-   * reading, the bytes may be those of another line: check what they say.
+   * Reads a line again, or several that follow one another. Returns undefined where their file is gone or was cut. Where it was cut and
+   * has grown again since the last reading, the bytes may be those of another line: check what they say.
    */
   async line({ file: number, offset, length }: LinePosition): Promise<Uint8Array<ArrayBuffer> | undefined> {
     const inode = this.#inodes.get(number);

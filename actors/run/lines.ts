@@ -10,14 +10,18 @@ export interface Line extends Readonly<Record<string, unknown>> {
 
 /** Options of {@linkcode Lines}. */
 export interface LinesOptions {
-  /** The most bytes of the file. A file that would be larger is renamed to `<path>.1` and replaces the one before, and a new file is begun. Default: no limit. */
+  /**
+   * The most bytes of the file. A file that would be larger is renamed to `<path>.1` and replaces the one before, and a new file is
+   * begun. Default: no limit.
+   */
   readonly maxBytes?: number;
   /** How many bytes are read at a time. */
   readonly piece?: number;
 }
 
 /**
- * A file of JSON lines that a run appends to, by rising steps. Each line is written in one call. The file may be larger than memory, so it is read in pieces.
+ * A file of JSON lines that a run appends to, by rising steps. Each line is written in one call. The file may be larger than memory, so
+ * it is read in pieces.
  *
  * @example
  * ```ts
@@ -81,8 +85,8 @@ export class Lines {
   }
 
   /**
-   * Moves the lines after a checkpoint, and torn lines among them, to `<path>.discarded`, because the resumed run makes their steps again. The file is read backwards
-   * to the first of these lines and cut there.
+   * Moves the lines after a checkpoint, and torn lines among them, to `<path>.discarded`, because the resumed run makes their steps
+   * again. The file is read backwards to the first of these lines and cut there.
    *
    * @param step The step of the checkpoint; -1 discards all lines.
    * @param isLater Whether a line of exactly this step was written after the checkpoint.

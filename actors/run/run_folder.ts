@@ -26,8 +26,9 @@ export interface RunFolder extends Disposable {
 /**
  * Makes a run's directory, locks it as long as this process lives, and removes what a new start does not keep.
  *
- * An existing directory belongs to a run only if it holds a run's config.json, its lock, or a checkpoint with a right checksum. Any other directory that holds a name of a
- * run's files is refused. So is a directory that is a symbolic link, or in which a run's file is one, because a run writes nothing outside its directory.
+ * An existing directory belongs to a run only if it holds a run's config.json, its lock, or a checkpoint with a right checksum. Any other
+ * directory that holds a name of a run's files is refused. So is a directory that is a symbolic link, or in which a run's file is one,
+ * because a run writes nothing outside its directory.
  *
  * @param runDir The folder of all runs. It is made if it is missing.
  * @param options `name`: the run's name. `anew`: whether earlier checkpoints, models and tuned values are removed.

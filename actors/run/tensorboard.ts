@@ -68,7 +68,8 @@ export class TensorBoard {
    * Begins a new file.
    *
    * @param folder The folder of the files. Their names hold the time.
-   * @param options `maxBytes`: the most bytes of a file, after which the next one is begun; older files are kept up to as many bytes. Default: no limit.
+   * @param options `maxBytes`: the most bytes of a file, after which the next one is begun; older files are kept up to as many bytes.
+   *   Default: no limit.
    */
   constructor(folder: string, { maxBytes = Infinity }: { maxBytes?: number } = {}) {
     this.#folder = folder;

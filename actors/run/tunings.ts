@@ -62,8 +62,8 @@ function readTunings(path: string): Tuning[] {
 const MOST = 10_000;
 
 /**
- * The changes of keys during a run, `tuning.jsonl`. A resumed run makes each change again at the same step, so that it learns what an uninterrupted run does. A change
- * no longer holds if the configuration's value at its path was changed later.
+ * The changes of keys during a run, `tuning.jsonl`. A resumed run makes each change again at the same step, so that it learns what an
+ * uninterrupted run does. A change no longer holds if the configuration's value at its path was changed later.
  */
 export class Tunings {
   readonly #config: Config;

@@ -7,8 +7,8 @@ import { type OwnerId, type OwnerReport, ownerReport } from "../../tensor/owner.
 import { Tensor } from "../../tensor/tensor.ts";
 
 /**
- * The devices of one actor on its own thread, and the tensors that the actor owns there. There is a compute device and host memory; on the CPU they are the same
- * device.
+ * The devices of one actor on its own thread, and the tensors that the actor owns there. There is a compute device and host memory; on
+ * the CPU they are the same device.
  *
  * @example
  * ```ts

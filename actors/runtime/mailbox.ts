@@ -1,7 +1,8 @@
 import { KedgeError } from "../../ffi/errors.ts";
 
 /**
- * A bounded FIFO queue with many writers and one reader. If it is full, `put` refuses the message: a sender that waits for its replies never fills the queue.
+ * A bounded FIFO queue with many writers and one reader. If it is full, `put` refuses the message: a sender that waits for its replies
+ * never fills the queue.
  *
  * @example
  * ```ts

@@ -29,8 +29,9 @@ export interface TrackerFeedOptions {
 }
 
 /**
- * Sends one tracker what a run writes to its files. It reads the files and never asks the run. Each line is sent once, even if a resumed run writes it again: the lines
- * are the same. Calls that fail are repeated at growing intervals. Nothing is kept in memory meanwhile, because the files hold what the tracker has missed.
+ * Sends one tracker what a run writes to its files. It reads the files and never asks the run. Each line is sent once, even if a resumed
+ * run writes it again: the lines are the same. Calls that fail are repeated at growing intervals. Nothing is kept in memory meanwhile,
+ * because the files hold what the tracker has missed.
  */
 export class TrackerFeed {
   readonly #tracker: Tracker;

@@ -27,7 +27,8 @@ const created = z.object({ run }), searched = z.object({ runs: z.array(run).defa
 const BATCH = { metrics: 1000, params: 100, paramLength: 500, keyLength: 250 } as const;
 
 /**
- * A run on an MLflow tracking server, by its REST interface (version 2.0). Metrics keep their names; characters that MLflow refuses become "_".
+ * A run on an MLflow tracking server, by its REST interface (version 2.0). Metrics keep their names; characters that MLflow refuses
+ * become "_".
  *
  * @example
  * ```ts

@@ -24,8 +24,9 @@ export type TrackersNotice = { readonly kind: "ready" } | { readonly kind: "note
 const END_LIMIT = 10_000;
 
 /**
- * The trackers of a run (`logging.trackers`), in a thread of their own that reads the run's files. A tracker that is slow or out of reach does not slow the run. At the end
- * the run waits for it for ten seconds at most, or for two if it was out of reach before. What it has missed by then is sent when the run resumes.
+ * The trackers of a run (`logging.trackers`), in a thread of their own that reads the run's files. A tracker that is slow or out of reach
+ * does not slow the run. At the end the run waits for it for ten seconds at most, or for two if it was out of reach before. What it has
+ * missed by then is sent when the run resumes.
  */
 export class Trackers implements AsyncDisposable {
   readonly #worker: Worker;

@@ -16,7 +16,8 @@ export interface WandbOptions {
 }
 
 /**
- * A run for Weights & Biases, in a folder that `wandb sync FOLDER` uploads. Kedge itself sends nothing. A resumed run continues in the same folder.
+ * A run for Weights & Biases, in a folder that `wandb sync FOLDER` uploads. Kedge itself sends nothing. A resumed run continues in the
+ * same folder.
  *
  * @example
  * ```ts

@@ -1,6 +1,7 @@
 /**
- * The log file of a Weights & Biases run, as the `wandb` client writes it offline: LevelDB's log format (its document "Log format", github.com/google/leveldb) behind a
- * header of 7 bytes, with CRC-32 in place of CRC-32C, of `Record` messages (wandb/proto/wandb_internal.proto). Checked against wandb 0.30.
+ * The log file of a Weights & Biases run, as the `wandb` client writes it offline: LevelDB's log format (its document "Log format",
+ * github.com/google/leveldb) behind a header of 7 bytes, with CRC-32 in place of CRC-32C, of `Record` messages
+ * (wandb/proto/wandb_internal.proto). Checked against wandb 0.30.
  *
  * @module
  */

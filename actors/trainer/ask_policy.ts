@@ -10,7 +10,8 @@ import type { Session } from "./session.ts";
 /**
  * Passes a chat's question to the policy, which answers it between two messages of the run.
  *
- * @returns The answers, moved to the sender of the question. `step`: the step of the last update since the policy was loaded, if there was one.
+ * @returns The answers, moved to the sender of the question. `step`: the step of the last update since the policy was loaded, if there
+ *   was one.
  * @throws {KedgeError} `State` if there is no session.
  */
 export async function askPolicy(

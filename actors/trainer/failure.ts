@@ -4,7 +4,10 @@ import { namesIn } from "../run/whole_file.ts";
 /** Error numbers of a disk that is full, over its quota, read-only or broken, and of a file that may not grow or be written. */
 const DISK = /\(os error (?:28|122|30|5|27|13)\)/;
 
-/** Returns the error to report for a failed run. If the run's directory is gone or cannot be written, that is the cause, whatever failed because of it. */
+/**
+ * Returns the error to report for a failed run. If the run's directory is gone or cannot be written, that is the cause, whatever failed
+ * because of it.
+ */
 export function explained(run: string, error: Error): Error {
   if (DISK.test(error.message)) return onDisk(run, error);
   if (namesIn(run).length === 0) {

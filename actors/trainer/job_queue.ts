@@ -1,5 +1,8 @@
 // deno-lint-ignore-file no-await-in-loop -- one job after the other
-/** Jobs that a loop does between two of its steps, in their order, and its pause: a paused loop waits between two steps and does jobs at once. */
+/**
+ * Jobs that a loop does between two of its steps, in their order, and its pause: a paused loop waits between two steps and does jobs at
+ * once.
+ */
 export class JobQueue {
   readonly #onPause: (paused: boolean) => void;
   readonly #jobs: { work: () => Promise<void>; refuse: (error: Error) => void }[] = [];

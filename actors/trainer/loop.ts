@@ -36,8 +36,8 @@ export interface LoopOptions {
 type Metrics = Record<string, number>;
 
 /**
- * The steps of a run, one after the other, and what goes on from one to the next: the configuration in use, the coefficient of the divergence, the batches, the last
- * evaluation. It writes checkpoints of all that.
+ * The steps of a run, one after the other, and what goes on from one to the next: the configuration in use, the coefficient of the
+ * divergence, the batches, the last evaluation. It writes checkpoints of all that.
  */
 export class TrainingLoop implements Disposable {
   readonly #options: LoopOptions;

@@ -17,8 +17,8 @@ export interface Origin {
 export const BEGINNING: Origin = { epoch: 0, draws: 0, step: 0 };
 
 /**
- * The rows of each batch. They depend on the batch's number alone, so that a resumed run has the same batches. If the files have changed, the pass under way ends, and
- * the next batch is the first one of a new pass over the current rows, in a new order.
+ * The rows of each batch. They depend on the batch's number alone, so that a resumed run has the same batches. If the files have changed,
+ * the pass under way ends, and the next batch is the first one of a new pass over the current rows, in a new order.
  *
  * @example
  * ```ts
@@ -81,7 +81,8 @@ export interface SavedData {
 /**
  * Compares the files of rows with those of a checkpoint.
  *
- * @returns `origin`: where the passes over the current rows begin. `isOther`: whether rows to train on have changed. `notes`: messages for the user.
+ * @returns `origin`: where the passes over the current rows begin. `isOther`: whether rows to train on have changed. `notes`: messages
+ *   for the user.
  * @throws {KedgeError} `BadCheckpoint` if the files have changed and the configuration does not allow it.
  */
 export function resumeData(

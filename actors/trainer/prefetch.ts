@@ -1,5 +1,6 @@
 /**
- * Requests the inputs of a loop's steps ahead of time. Several requests are under way at once, and their results come in the order of the steps.
+ * Requests the inputs of a loop's steps ahead of time. Several requests are under way at once, and their results come in the order of the
+ * steps.
  *
  * @example
  * ```ts

@@ -9,8 +9,8 @@ import type { CountedGroup } from "./roll.ts";
 import type { Session } from "./session.ts";
 
 /**
- * Returns the folder of the model that a divergence refers to: the model of step 0. The folder is a copy, since checkpoints are pruned, and is made where it is
- * missing.
+ * Returns the folder of the model that a divergence refers to: the model of step 0. The folder is a copy, since checkpoints are pruned,
+ * and is made where it is missing.
  *
  * @param run The run's directory.
  * @throws {KedgeError} `BadCheckpoint` where it is missing and the checkpoint of step 0 is gone.

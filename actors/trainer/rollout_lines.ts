@@ -38,7 +38,12 @@ export function rolloutLines({ step, groups, rewards, tokenizer, numbers, limit 
   return lines;
 }
 
-/** Returns the answers of a group as lines. @param part The numbers of a name for some of the group's tokens. @param about `rewards`: of the group's answers. */
+/**
+ * Returns the answers of a group as lines.
+ *
+ * @param part The numbers of a name for some of the group's tokens.
+ * @param about `rewards`: of the group's answers.
+ */
 function answerLines(
   { row, answers, tokens, texts }: RolledGroup,
   part: (name: string, from: number, to: number) => number[] | undefined,
@@ -77,8 +82,9 @@ function answerLines(
 }
 
 /**
- * Returns the exact prompt. `prompt_ids`: its tokens. `prompt_text`: the tokens as text with all special tokens; the placeholders of a visual are written once.
- * `visuals`: the grid of each visual's patches in time, rows and columns, from which the number of its placeholders follows.
+ * Returns the exact prompt. `prompt_ids`: its tokens. `prompt_text`: the tokens as text with all special tokens; the placeholders of a
+ * visual are written once. `visuals`: the grid of each visual's patches in time, rows and columns, from which the number of its
+ * placeholders follows.
  */
 function exactPrompt({ tokens, visuals }: HeldPrompt, tokenizer: Tokenizer): Record<string, unknown> {
   const ids = Array.from(tokens.toArray(), Number), folded = ids.filter((id, i) => id !== ids[i - 1] || !isPlaceholder(tokenizer, id));

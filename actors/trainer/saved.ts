@@ -54,8 +54,8 @@ function checkSaved({ step, state }: Checkpoint): void {
 }
 
 /**
- * Returns the newest whole checkpoint of the first kind that has any. Newer ones that are torn or were edited are renamed to `step-N.discarded`, so that they do not
- * count when the run prunes its checkpoints.
+ * Returns the newest whole checkpoint of the first kind that has any. Newer ones that are torn or were edited are renamed to
+ * `step-N.discarded`, so that they do not count when the run prunes its checkpoints.
  *
  * @param note Receives a message for each checkpoint that was passed over.
  */

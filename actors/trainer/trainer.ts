@@ -32,7 +32,9 @@ export interface TrainerOptions {
   readonly run: string;
   /** Whether it goes on from the last checkpoint, where there is one. Default true. */
   readonly resume?: boolean;
-  /** URLs of worker modules by actor's name ("policy", "critic", "anchor_detector", "evaluator", "loader"), in place of the built-in ones. */
+  /**
+   * URLs of worker modules by actor's name ("policy", "critic", "anchor_detector", "evaluator", "loader"), in place of the built-in ones.
+   */
   readonly modules?: Readonly<Record<string, string>>;
   /** Whether it ends after the warm start, whose model is the checkpoint of step 0. Default false. */
   readonly warmStartOnly?: boolean;
@@ -41,7 +43,10 @@ export interface TrainerOptions {
 /** States in which a run can be paused and tuned. */
 const UNDER_WAY: readonly RunState[] = ["starting", "warm-start", "running", "paused"];
 
-/** Owner of a run's directory: takes commands, starts the actors, and starts them again from the last checkpoint where one dies. The loop makes the steps. */
+/**
+ * Owner of a run's directory: takes commands, starts the actors, and starts them again from the last checkpoint where one dies. The loop
+ * makes the steps.
+ */
 export class Trainer implements Behaviour<TrainerMessage> {
   readonly #memory: ActorMemory;
   readonly #options: TrainerOptions;
@@ -218,8 +223,8 @@ export class Trainer implements Behaviour<TrainerMessage> {
   }
 
   /**
-   * Makes the warm start, or what is left of it, and writes the checkpoint of step 0 behind it. With a reference the session ends: the reference is the model as it
-   * is then.
+   * Makes the warm start, or what is left of it, and writes the checkpoint of step 0 behind it. With a reference the session ends: the
+   * reference is the model as it is then.
    *
    * @param checkpoint Within the warm start; undefined where there is none.
    * @returns Whether it came to its end.
