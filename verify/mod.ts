@@ -30,13 +30,14 @@
  *
  * @module
  */
-export { choiceOf, type ChoiceOptions, gradeChoice } from "./choice.ts";
+export * from "./choice.ts";
+export * from "./grounding.ts";
+export * from "./math.ts";
+export * from "./text.ts";
 export { type AnswerSource, extractAnswer, extractAnswers, type Extracted, type ExtractOptions } from "./answer/extract.ts";
-export { type Graded, type GraderIncident, GraderPool, type GraderPoolOptions, type IncidentKind } from "./pool/grader_pool.ts";
-export { type Box, gradeIou, gradePoint, intersectionOverUnion, type IouOptions, type PointOptions } from "./grounding.ts";
 export { type Choices, choicesOf } from "./answer/labels.ts";
-export { gradeMath } from "./math.ts";
 export { MathAnswer, mathEqual, type MathOptions, MathTruth } from "./maths/math_equal.ts";
+export { type Graded, type GraderIncident, GraderPool, type GraderPoolOptions, type IncidentKind } from "./pool/grader_pool.ts";
 export { combine, type Grader, makeGrader, type Outcome, type PlannedPart, type RewardPlan, VERIFIER_NAMES } from "./plan.ts";
 export {
   type ParsedReward,
@@ -56,14 +57,3 @@ export {
   RewardShapeError,
   type RewardValue,
 } from "./reward_module.ts";
-export {
-  type ExactOptions,
-  type FormatOptions,
-  type FormatStyle,
-  gradeExact,
-  gradeFormat,
-  gradeLength,
-  gradeNumber,
-  type LengthOptions,
-  type NumberOptions,
-} from "./text.ts";

@@ -10,8 +10,14 @@ import type { RewardInput, RewardResult, Score } from "./reward.ts";
 import { type BatchRewardFunction, checkRewardValue, type RewardFunction, type RewardModule, RewardShapeError } from "./reward_module.ts";
 import { gradeExact, gradeFormat, gradeLength, gradeNumber } from "./text.ts";
 
-// deno-lint-ignore no-explicit-any -- each takes its own options, checked by the registry's schema
-const VERIFIERS: Readonly<Record<string, { part: string; grade: (input: RewardInput, options: any) => Score }>> = {
+interface BuiltIn {
+  /** The default name of its part of a reward. */
+  readonly part: string;
+  // deno-lint-ignore no-explicit-any -- each takes its own options, checked by the registry's schema
+  grade(input: RewardInput, options: any): Score;
+}
+
+const VERIFIERS = {
   math: { part: "accuracy", grade: gradeMath },
   "multiple_choice": { part: "accuracy", grade: gradeChoice },
   exact: { part: "accuracy", grade: gradeExact },
@@ -20,14 +26,19 @@ const VERIFIERS: Readonly<Record<string, { part: string; grade: (input: RewardIn
   point: { part: "accuracy", grade: gradePoint },
   format: { part: "format", grade: gradeFormat },
   length: { part: "length", grade: gradeLength },
-};
+} satisfies Record<string, BuiltIn>;
+
+/** The name of a built-in verifier. */
+export type VerifierName = keyof typeof VERIFIERS;
+
+const verifierOf = (name: string): BuiltIn | undefined => Object.hasOwn(VERIFIERS, name) ? VERIFIERS[name as VerifierName] : undefined;
 
 /** Names of the built-in verifiers. */
 export const VERIFIER_NAMES: readonly string[] = Object.keys(VERIFIERS);
 
 /** Returns the default name of a built-in verifier's part: "accuracy", "format" or "length". */
 export function defaultPart(verifier: string): string {
-  return VERIFIERS[verifier]?.part ?? "accuracy";
+  return verifierOf(verifier)?.part ?? "accuracy";
 }
 
 /** A part of a reward: a built-in verifier by its name, or a module by its index in {@linkcode RewardPlan.modules}. */
@@ -117,7 +128,7 @@ export function makeGrader(plan: RewardPlan, modules: readonly RewardModule[]): 
   const together = async (inputs: readonly RewardInput[]): Promise<RewardResult[]> => {
     if (plan.parts === undefined) return await call(0, inputs, plan.options ?? {});
     const scores = await Promise.all(plan.parts.map(async ({ verifier, module, options }): Promise<Score[]> => {
-      if (verifier !== undefined) return inputs.map((input) => VERIFIERS[verifier]!.grade(input, options));
+      if (verifier !== undefined) return inputs.map((input) => verifierOf(verifier)!.grade(input, options));
       return (await call(module!, inputs, options)).map(({ overall }) => ({ score: overall }));
     }));
     return inputs.map((_, i) => combine(plan.parts!, scores.map((part) => part[i]!)));

@@ -4,9 +4,10 @@
  * @module
  */
 import { z } from "zod";
-import { defaultPart, type PlannedPart, type RewardPlan } from "./plan.ts";
+import { defaultPart, type PlannedPart, type RewardPlan, type VerifierName } from "./plan.ts";
 
 const fraction = z.number().min(0).max(1), positive = z.number().nonnegative();
+/** The options of each verifier. */
 const OPTIONS = {
   math: z.strictObject({
     relative: positive.optional(),
@@ -29,7 +30,7 @@ const OPTIONS = {
     slack: positive.optional(),
     unit: z.enum(["tokens", "characters"]).optional(),
   }),
-} as const;
+} satisfies Record<VerifierName, z.ZodType>;
 
 /** Rewards that are combined from others, by name. */
 const PRESETS: Readonly<Record<string, RewardSpec>> = {
@@ -61,9 +62,8 @@ export type RewardSchema = z.ZodType<ParsedReward, RewardSpec>;
 /**
  * The schema of a configuration's `reward`: a name or module, one with options, or named parts with weights.
  *
- * Names: "math", "multiple_choice", "exact", "number", "iou", "point", "format", "length"; "math_format" (0.9 math + 0.1 think and box);
- * "r1v" (0.5 math + 0.5 think and answer tags); "http", an external service (see http_reward.ts). A module is a path that begins with "./",
- * "../" or "/", or a "file:" or "https:" URL.
+ * {@linkcode REWARD_NAMES} has the names; docs/algorithms.md says what each does. A module is a path that begins with "./", "../" or "/", or a
+ * "file:" or "https:" URL.
  */
 export const rewardSchema: RewardSchema = z.union([
   z.string().min(1),
