@@ -14,11 +14,14 @@ import { cudaBuild } from "../ffi/cuda_library.ts";
 import { Cudart, versionText } from "../ffi/cudart.ts";
 import type { Device } from "../ffi/device.ts";
 import { CommandLine, runCommand } from "./command.ts";
+import { bugReport } from "./doctor/bug_report.ts";
 
 const HELP = `Shows the devices, libraries and compilers that Kedge finds on this machine, what is missing, and how to get it.
 
-usage: deno task doctor [--gpu]
-  --gpu   fails if no CUDA device works (default: fails if the CPU device does not work)
+usage: deno task doctor [options]
+  --gpu           fails if no CUDA device works (default: fails if the CPU device does not work)
+  --report [RUN]  prints a text in Markdown to paste into a bug report; RUN is the directory of a run, whose configuration
+                  and last lines it then has. What looks like a secret is left out; read it before you post it
 `;
 
 /** The result of the diagnosis. */
@@ -173,14 +176,22 @@ export function report({ found, missing, works }: Diagnosis): string {
 
 /** Runs the command. @returns The exit code. */
 export function doctor(args: readonly string[]): number {
-  const line = new CommandLine(args, { name: "deno task doctor", action: "diagnose", help: HELP, flags: ["gpu"] });
+  const line = new CommandLine(args, {
+    name: "deno task doctor",
+    action: "diagnose",
+    help: HELP,
+    values: { report: "RUN" },
+    bare: ["report"],
+    flags: ["gpu"],
+  });
   const write = (text: string) => Deno.stdout.writeSync(new TextEncoder().encode(text));
   if (line.help) {
     write(HELP);
     return 0;
   }
+  const asked = line.text("report"), run = asked ? line.path("report", "folder") : undefined;
   const diagnosis = diagnose(), gpu = line.flag("gpu");
-  write(report(diagnosis));
+  write(asked === undefined ? report(diagnosis) : bugReport(diagnosis, { run, home: Deno.env.get("HOME") }));
   if (gpu && diagnosis.gpus === 0) Deno.stderr.writeSync(new TextEncoder().encode("No CUDA device works here.\n"));
   return diagnosis.works && (!gpu || diagnosis.gpus > 0) ? 0 : 1;
 }

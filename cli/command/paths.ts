@@ -18,13 +18,22 @@ function kindAt(path: string): "file" | "folder" | undefined {
   }
 }
 
+/** Tells whether a neighbour of a path is of a kind; one that may not be looked at, such as /proc, is not. */
+function isKind(path: string, kind: "file" | "folder"): boolean {
+  try {
+    return kindAt(path) === kind;
+  } catch {
+    return false;
+  }
+}
+
 const names = (folder: string): string[] => Array.from(Deno.readDirSync(folder), ({ name }) => name);
 
 /** Says that a path does not exist, and suggests a similar name. */
 function absent(path: string, kind: "file" | "folder"): string {
   const parent = dirname(path);
   if (kindAt(parent) !== "folder") return `there is no folder ${parent}`;
-  const near = nearest(basename(path), names(parent).filter((name) => kindAt(`${parent}/${name}`) === kind));
+  const near = nearest(basename(path), names(parent).filter((name) => isKind(`${parent}/${name}`, kind)));
   return `there is no such ${kind}${near === undefined ? "" : `; did you mean ${parent === "." ? near : `${parent}/${near}`}?`}`;
 }
 

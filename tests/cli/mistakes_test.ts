@@ -188,6 +188,7 @@ const CASES: Readonly<Record<string, readonly Case[]>> = {
     [["gpu"], 'unexpected argument "gpu"; did you mean --gpu?'],
     [["--gpu=1"], '--gpu accepts no value, but got "1"'],
     [["--fix"], 'unknown option "--fix"'],
+    [["--report", "/nonexistent"], "--report /nonexistent: there is no such folder"],
   ],
 };
 
