@@ -15,6 +15,7 @@ import { Cudart, versionText } from "../ffi/cudart.ts";
 import type { Device } from "../ffi/device.ts";
 import { CommandLine, runCommand } from "./command.ts";
 import { bugReport } from "./doctor/bug_report.ts";
+import type { Diagnosis } from "./doctor/diagnosis.ts";
 
 const HELP = `Shows the devices, libraries and compilers that Kedge finds on this machine, what is missing, and how to get it.
 
@@ -23,18 +24,6 @@ usage: deno task doctor [options]
   --report [RUN]  prints a text in Markdown to paste into a bug report; RUN is the directory of a run, whose configuration
                   and last lines it then has. What looks like a secret is left out; read it before you post it
 `;
-
-/** The result of the diagnosis. */
-export interface Diagnosis {
-  /** Labels and findings, in the order to show them. */
-  readonly found: readonly (readonly [label: string, finding: string])[];
-  /** What is missing, what it is for, and how to get it. */
-  readonly missing: readonly string[];
-  /** Whether a CPU device works. */
-  readonly works: boolean;
-  /** The number of CUDA devices that work. */
-  readonly gpus: number;
-}
 
 const gigabytes = (bytes: number) => `${(bytes / 2 ** 30).toFixed(1)} GiB`;
 const words = (error: unknown) => error instanceof Error ? error.message : `${error}`;

@@ -29,7 +29,7 @@ function fault(from: string, to: string): string | undefined {
   const [source, target] = [from.split("/")[0]!, to.split("/")[0]!];
   if (BESIDE.has(source) || source === target) return undefined;
   if (BESIDE.has(target)) return `${from} imports ${to}, which is no part of the library`;
-  if (from === "mod.ts") return undefined;
+  if (from === "mod.ts" || to === "deno.json") return undefined; // the package's name and version are everybody's
   const [own, other] = [FLOORS[source], FLOORS[target]];
   if (own === undefined) return `${from} stands on no floor`;
   if (other === undefined) return `${from} imports ${to}, which stands on no floor`;

@@ -4,7 +4,7 @@
  * @module
  */
 import project from "../../deno.json" with { type: "json" };
-import type { Diagnosis } from "../doctor.ts";
+import type { Diagnosis } from "./diagnosis.ts";
 
 /** What stands in the place of a secret. */
 const REMOVED = "(removed)";
