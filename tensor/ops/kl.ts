@@ -44,18 +44,10 @@ export interface LinearKlOptions {
  */
 export function linearKl(hidden: Value, weight: Weight, options: LinearKlOptions): Value {
   const { reference, target, temperature = 1, suppress } = options, { device } = hidden;
-  const w = weightOf(hidden, weight), [n, dim, vocab] = [hidden.rows, hidden.cols, w.rows];
+  const w = weightOf(hidden, weight), [n, vocab] = [hidden.rows, w.rows];
   const chunk = chunkRows(hidden, w, options.chunk);
   const { hidden: y, weight: v } = reference;
-  if (y.rows !== n || v.rows !== vocab || y.cols !== v.cols || y.dtype !== v.dtype) {
-    throw new RangeError(`Cannot compare ${n} rows over ${vocab} tokens with ${describe(y)} by ${describe(v)}: sizes or types do not fit`);
-  }
-  if (target && (target.dtype !== "i32" || target.size !== n || !target.contiguous)) {
-    throw new RangeError(`Cannot take targets ${describe(target)}: it needs i32[${n}]`);
-  }
-  if (suppress && (suppress.dtype !== "u8" || suppress.size !== vocab)) {
-    throw new RangeError(`Cannot suppress by ${describe(suppress)}: it needs u8[${vocab}]`);
-  }
+  checkOptions(options, { n, vocab });
   const kl = hidden.tape.empty([n], "f32");
   using lse = Tensor.empty(device, [n]);
   using shift = Tensor.empty(device, [n]);
@@ -66,8 +58,8 @@ export function linearKl(hidden: Value, weight: Weight, options: LinearKlOptions
   ) => {
     for (let start = 0; start < n; start += chunk) {
       const rows = Math.min(chunk, n - start);
-      project({ device, vocab, dim, w: tensors.w }, { x: tensors.x, start, rows, logits: tensors.mine });
-      project({ device, vocab, dim: tensors.y.cols, w: tensors.v }, { x: tensors.y, start, rows, logits: tensors.theirs });
+      project(device, { x: tensors.x, w: tensors.w, start, rows, logits: tensors.mine });
+      project(device, { x: tensors.y, w: tensors.v, start, rows, logits: tensors.theirs });
       f(start, rows);
     }
   };
@@ -105,4 +97,21 @@ export function linearKl(hidden: Value, weight: Weight, options: LinearKlOptions
     },
   });
   return out!;
+}
+
+/** @throws {RangeError} if a tensor does not fit `n` rows over `vocab` tokens. */
+function checkOptions(
+  { reference: { hidden, weight }, target, suppress }: LinearKlOptions,
+  { n, vocab }: { n: number; vocab: number },
+): void {
+  if (hidden.rows !== n || weight.rows !== vocab || hidden.cols !== weight.cols || hidden.dtype !== weight.dtype) {
+    const reference = `${describe(hidden)} by ${describe(weight)}`;
+    throw new RangeError(`Cannot compare ${n} rows over ${vocab} tokens with ${reference}: sizes or types do not fit`);
+  }
+  if (target && (target.dtype !== "i32" || target.size !== n || !target.contiguous)) {
+    throw new RangeError(`Cannot take targets ${describe(target)}: it needs i32[${n}]`);
+  }
+  if (suppress && (suppress.dtype !== "u8" || suppress.size !== vocab)) {
+    throw new RangeError(`Cannot suppress by ${describe(suppress)}: it needs u8[${vocab}]`);
+  }
 }

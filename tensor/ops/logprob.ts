@@ -94,19 +94,18 @@ export function logProb(logits: Value, options: LogProbOptions): LogProb {
 export function linearLogProb(hidden: Value, weight: Weight, options: LogProbOptions & { chunk?: number }): LogProb {
   const w = weightOf(hidden, weight);
   const { target, temperature = 1, suppress } = options;
-  const [n, dim, vocab] = [hidden.rows, hidden.cols, w.rows];
+  const [n, vocab] = [hidden.rows, w.rows];
   check(target, { n, vocab, suppress });
   const chunk = chunkRows(hidden, w, options.chunk);
   const { device } = hidden;
   const [logprob, entropy] = [hidden.tape.empty([n], "f32"), hidden.tape.empty([n], "f32")];
   using lse = Tensor.empty(device, [n]);
-  const forward = { device, vocab, dim, w: w.tensor };
   {
     const x = hidden.tensor;
     using logits = Tensor.empty(device, [chunk, vocab]);
     for (let start = 0; start < n; start += chunk) {
       const rows = Math.min(chunk, n - start);
-      project(forward, { x, start, rows, logits });
+      project(device, { x, w: w.tensor, start, rows, logits });
       const at = 4 * start;
       const [p, h, l, t] = [plus(logprob.address, at), plus(entropy.address, at), plus(lse.address, at), plus(target.address, at)];
       device.ops.logprobFwd(0, p, h, l, logits.address, vocab, t, suppress?.address ?? 0, rows, vocab, temperature);
@@ -125,7 +124,7 @@ export function linearLogProb(hidden: Value, weight: Weight, options: LogProbOpt
       const [dh, dw] = [run.slot(hidden), run.weightSlot(w)];
       for (let start = 0; start < n; start += chunk) {
         const rows = Math.min(chunk, n - start);
-        project({ ...forward, w: weights }, { x, start, rows, logits });
+        project(device, { x, w: weights, start, rows, logits });
         using part = logits.slice(0, rows);
         const range = (tensor: Tensor) => tensor.slice(start, start + rows);
         using t = range(tokens);

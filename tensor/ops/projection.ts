@@ -18,13 +18,11 @@ export function chunkRows(hidden: Value, weight: Value, asked: number | undefine
 }
 
 /** Writes the f32 logits of rows [start, start + rows) of x. */
-export function project(
-  { device, vocab, dim, w }: { device: Device; vocab: number; dim: number; w: Tensor },
-  { x, start, rows, logits }: { x: Tensor; start: number; rows: number; logits: Tensor },
-): void {
+export function project(device: Device, chunk: { x: Tensor; w: Tensor; start: number; rows: number; logits: Tensor }): void {
+  const { x, w, start, rows, logits } = chunk, vocab = w.rows;
   const a = plus(x.address, start * x.rowStride * DTYPE_BYTES[x.dtype]);
   const b = { b: w.address, ldb: w.rowStride, transB: true };
-  device.gemm({ dtype: x.dtype, cDtype: "f32", a, lda: x.rowStride, ...b, c: logits.address, ldc: vocab, m: rows, n: vocab, k: dim });
+  device.gemm({ dtype: x.dtype, cDtype: "f32", a, lda: x.rowStride, ...b, c: logits.address, ldc: vocab, m: rows, n: vocab, k: w.cols });
 }
 
 /** Computes the gradients of hidden states and weight from that of the logits, f32 [rows, vocab]. */
