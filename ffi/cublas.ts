@@ -5,7 +5,7 @@
  */
 import type { DType, Gemm } from "./device.ts";
 import { KedgeError } from "./errors.ts";
-import type { Address } from "./address.ts";
+import { type Address, addressOf } from "./address.ts";
 import { candidates } from "./libraries.ts";
 import { type Foreign, loadLibrary, textAt } from "./load.ts";
 
@@ -77,7 +77,7 @@ export class Cublas {
   open(options: { stream: Address; workspace: Address }): CublasHandle {
     const out = new BigUint64Array(1);
     this.#check(this.#call.cublasCreate_v2(out), "start cuBLAS");
-    const handle = Number(out[0]!);
+    const handle = addressOf(out[0]!);
     try {
       this.#check(this.#call.cublasSetStream_v2(handle, options.stream), "give cuBLAS its stream"); // this resets the workspace
       this.#check(this.#call.cublasSetWorkspace_v2(handle, options.workspace, CUBLAS_WORKSPACE_BYTES), "give cuBLAS its workspace");
@@ -96,7 +96,7 @@ export class Cublas {
   readonly #beta = new Float32Array(1);
 
   // cuBLAS is column-major: a row-major C is its C transposed, so the operands change places.
-  #gemm(handle: number, gemm: Gemm, tf32: boolean): void {
+  #gemm(handle: Address, gemm: Gemm, tf32: boolean): void {
     const { dtype, cDtype = dtype, m, n, k } = gemm;
     const type = TYPES[dtype], cType = TYPES[cDtype];
     if (type === undefined || cType === undefined || (cDtype !== dtype && cDtype !== "f32")) {

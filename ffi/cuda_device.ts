@@ -233,7 +233,7 @@ export class CudaDevice implements Device {
   recordEvent(): DeviceEvent {
     this.#enter();
     this.#check(this.#cudart.call.cudaEventCreateWithFlags(this.#out, DISABLE_TIMING), "make an event on");
-    const event = Number(this.#out[0]!);
+    const event = Number(this.#out[0]!) as DeviceEvent;
     this.#check(this.#cudart.call.cudaEventRecord(event, this.#stream), "record an event on");
     return event;
   }

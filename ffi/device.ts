@@ -57,7 +57,7 @@ export interface Gemm {
 }
 
 /** A point in a device's stream; 0 is one that has passed. On the CPU every event is 0. */
-export type DeviceEvent = number;
+export type DeviceEvent = (number & { readonly __event: true }) | 0;
 
 /**
  * A place where tensors live and ops run: one stream of work, in order, on one thread. Workers open a device each; addresses are valid in all of

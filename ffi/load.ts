@@ -6,8 +6,10 @@
 
 /** Functions of a library by name, with the types of their parameters as Deno names them. */
 export type SymbolTable = Readonly<Record<string, Deno.ForeignFunction>>;
-/** A foreign function: 64-bit integers may be given as numbers. */
-export type Foreign = (...values: (number | bigint | BufferSource | null)[]) => number | bigint | Deno.PointerValue;
+/** A pointer to a NUL-terminated text, which {@linkcode textAt} reads. */
+type TextPointer = Deno.PointerValue;
+/** A foreign function. 64-bit integers may be passed as numbers. */
+export type Foreign = (...values: (number | bigint | BufferSource | null)[]) => number | bigint | TextPointer;
 
 /**
  * Parameters that a bound function may have. V8's optimizing compiler ends the process at a call with 30 or more in general registers, or 32 or more in

@@ -90,7 +90,7 @@ export class Account implements Disposable {
       leave: () => {
         this.device.host.handleRelease(this.owner, slot, generation, this.#facts);
         this.#held.delete(`${slot}/${generation}`);
-        this.device.waitEvent(Number(this.#facts[3])); // a borrower's last read, if its reply was not read yet
+        this.device.waitEvent(Number(this.#facts[3]) as DeviceEvent); // a borrower's last read, if its reply was not read yet
         return true;
       },
     };
@@ -245,7 +245,7 @@ export class Account implements Disposable {
     }
     this.device.host.handleResolve(this.owner, handle.slot, handle.generation, this.#facts);
     const address = addressOf(this.#facts[0]!);
-    const [bytes, event, owner] = Array.from(this.#facts.subarray(1), Number) as [number, number, number];
+    const [bytes, event, owner] = Array.from(this.#facts.subarray(1), Number) as [number, DeviceEvent, OwnerId];
     const needed = product(handle.shape) * DTYPE_BYTES[handle.dtype];
     if (!(needed <= bytes)) {
       throw new KedgeError("Handle", `Cannot ${action} ${describe(handle)}: it needs ${needed} bytes, the block has ${bytes}`);

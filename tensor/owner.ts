@@ -1,5 +1,5 @@
 import { addressOf } from "../ffi/address.ts";
-import type { Device } from "../ffi/device.ts";
+import type { Device, DeviceEvent } from "../ffi/device.ts";
 import { KedgeError } from "../ffi/errors.ts";
 
 /** The number of an actor in the process-wide handle table. It is never reused. */
@@ -87,7 +87,7 @@ export function reclaimOwner(owner: OwnerId, devices: readonly Device[]): { tens
   do {
     host.ownerReclaim(owner, out, capacity, count);
     for (let i = 0; i < Number(count[0]); i++) {
-      const address = addressOf(out[4 * i]!), size = Number(out[4 * i + 1]!), event = Number(out[4 * i + 3]!);
+      const address = addressOf(out[4 * i]!), size = Number(out[4 * i + 1]!), event = Number(out[4 * i + 3]!) as DeviceEvent;
       const ordinal = Number(BigInt.asIntN(64, out[4 * i + 2]!)); // -1 for the CPU
       const device = devices.find((d) => d.ordinal === ordinal);
       if (!device) {

@@ -3,7 +3,7 @@ import { assert, assertAlmostEquals, assertEquals, assertMatch, assertThrows } f
 import { cacheFolder } from "../ffi/build.ts";
 import { CudaDevice } from "../ffi/cuda_device.ts";
 import { Cudart } from "../ffi/cudart.ts";
-import { type Device, type DType, DTYPE_BYTES } from "../ffi/device.ts";
+import { type Device, type DeviceEvent, type DType, DTYPE_BYTES } from "../ffi/device.ts";
 import { KedgeError } from "../ffi/errors.ts";
 import { candidates } from "../ffi/libraries.ts";
 import { openDevice } from "../ffi/open.ts";
@@ -252,10 +252,10 @@ fakeTest("the fake detects waiting for an event that was never recorded, and des
   const device = fake.open();
   const out = new BigUint64Array(1), { call } = Cudart.load(fake.path);
   call.cudaEventCreateWithFlags(out, 2);
-  device.waitEvent(Number(out[0]!));
+  device.waitEvent(Number(out[0]!) as DeviceEvent);
   assertMatch(fake.violations().join(), /a wait for an event that was never recorded/);
-  device.freeEvent(Number(out[0]!));
-  assertThrows(() => device.freeEvent(Number(out[0]!)), KedgeError, "cudaErrorInvalidResourceHandle");
+  device.freeEvent(Number(out[0]!) as DeviceEvent);
+  assertThrows(() => device.freeEvent(Number(out[0]!) as DeviceEvent), KedgeError, "cudaErrorInvalidResourceHandle");
 }, { misuses: true });
 
 fakeTest("each call goes to its own device, and the fake detects memory of another device", () => {

@@ -6,7 +6,7 @@
 import { type Build, buildLibrary } from "../../ffi/build.ts";
 import { CpuDevice } from "../../ffi/cpu_device.ts";
 import { CXX } from "../../ffi/cpu_library.ts";
-import { type Device, DTYPES, type Gemm, type MemoryReport } from "../../ffi/device.ts";
+import { type Device, type DeviceEvent, DTYPES, type Gemm, type MemoryReport } from "../../ffi/device.ts";
 import type { Address } from "../../ffi/address.ts";
 import type { Host, Ops, opSymbols, Symbols } from "../../ffi/generated/bindings.ts";
 import { opSymbols as symbols } from "../../ffi/generated/bindings.ts";
@@ -112,13 +112,13 @@ export class EmulatedDevice implements Device {
     this.ops.gemm(DTYPES[dtype], c, DTYPES[cDtype], ldc, a, lda, transA, b, ldb, transB, m, n, k, alpha, beta);
   }
 
-  recordEvent(): number {
+  recordEvent(): DeviceEvent {
     return 0;
   }
 
-  waitEvent(_event: number): void {}
+  waitEvent(_event: DeviceEvent): void {}
 
-  freeEvent(_event: number): void {}
+  freeEvent(_event: DeviceEvent): void {}
 
   synchronize(): void {}
 
