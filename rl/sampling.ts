@@ -6,7 +6,7 @@
  */
 import { KedgeError } from "../ffi/errors.ts";
 
-/** Which groups are kept, and how many batches to try. */
+/** The bounds of the groups to keep, and the maximum number of batches. */
 export interface DynamicSampling {
   /** Groups are kept if their mean accuracy is above this. Default: 0.01. */
   filterLow?: number;
@@ -132,7 +132,7 @@ export class DynamicSampler<Group> {
   }
 
   /**
-   * The groups of the step, first come first, and what was seen for it; then the next step starts with the surplus.
+   * Returns the groups of the step, the earliest first, with their counts. The next step then starts with the surplus.
    *
    * @throws {RangeError} if groups are missing.
    */

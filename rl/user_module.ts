@@ -1,10 +1,10 @@
 /**
- * Modules of users that stand in the place of a part of the algorithm: how a configuration names them, and what of them is called.
+ * Loads a user's modules that replace a part of the algorithm: how a configuration names them, and which function is called.
  *
  * @module
  */
 
-/** A user's module, as a configuration names it. */
+/** The name of a user's module in a configuration. */
 export interface ModuleUse {
   /** A path that begins with "./", "../" or "/", or a "file:" URL. */
   use: string;
@@ -12,9 +12,9 @@ export interface ModuleUse {
   options?: Record<string, unknown> | undefined;
 }
 
-/** A user's function, and what is said of it in errors. */
+/** A user's function, and the names of it for errors. */
 export interface UserFunction<F> {
-  /** What is called. */
+  /** The function to call. */
   readonly call: F;
   /** Its second argument. */
   readonly options: Readonly<Record<string, unknown>>;
@@ -23,12 +23,11 @@ export interface UserFunction<F> {
 }
 
 /**
- * The function that a module exports.
+ * Returns the function that a module exports.
  *
- * @param module As `import` gives it.
+ * @param module The module, from `import`.
  * @param about `name`: the export that is looked for, before `default`; `source`: the module's URL; `key`: the configuration's key that names it.
- * @throws {TypeError} where it exports neither.
- *
+ * @throws {TypeError} if it exports neither.
  * @example
  * ```ts
  * import { exportedFunction } from "./user_module.ts";
@@ -48,13 +47,13 @@ export function exportedFunction(
   throw new TypeError(`Cannot use ${source} as ${key}: it exports no function "${name}" or "default"`);
 }
 
-/** Words for a value that is not what it should be. */
+/** Describes a value that has the wrong type. */
 export function shown(value: unknown): string {
   if (value instanceof Promise) return "a promise, and the function may not be async";
   return typeof value === "number" ? String(value) : value === null ? "null" : typeof value === "object" ? "an object" : typeof value;
 }
 
-/** Numbers of an array or typed array; undefined where it is neither. */
+/** Returns the numbers of an array or typed array; undefined for anything else. */
 export function numbersOf(value: unknown): ArrayLike<unknown> | undefined {
   return Array.isArray(value) || (ArrayBuffer.isView(value) && !(value instanceof DataView)) ? value as ArrayLike<unknown> : undefined;
 }

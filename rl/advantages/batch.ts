@@ -16,9 +16,9 @@ export interface RewardBatch {
   tokenRewards?: ArrayLike<number>;
   /** Packed [tokens]: 0 for tokens that the policy did not write, such as a tool's answer. Default: all tokens count. */
   mask?: ArrayLike<number>;
-  /** For remax: the reward of the greedy answer to each response's prompt. */
+  /** The reward of the greedy answer to each response's prompt. Only remax needs it. */
   baselines?: ArrayLike<number>;
-  /** For gdpo: the parts of the reward, by name and response. */
+  /** The parts of the reward, by name and response. Only gdpo needs them. */
   parts?: Readonly<Record<string, ArrayLike<number>>>;
 }
 

@@ -8,13 +8,16 @@ import { atrlReport } from "./report.ts";
 import type { Responses } from "../credit/responses.ts";
 import { type ResponseKey, tokenWeights } from "./weights.ts";
 
-/** What AT-RL reads. */
+/** The inputs of AT-RL. */
 export interface AtrlInputs {
   /** f32[tokens], in [0, 1]: the share of a token's attention that falls on visual tokens. */
   connectivity: Tensor;
-  /** f32[tokens, regions]: the same by region; clusters are made of it. May be absent where none are: in other modes than "soft", by method "none", of texts alone. */
+  /**
+   * f32[tokens, regions]: the same by region; clusters are made from it. It may be absent if no clusters are made: in a mode other than
+   * "soft", with method "none", or for texts without pictures.
+   */
   profile?: Tensor | undefined;
-  /** [responses]: whether the prompt has visual tokens. Without, the tokens of the response weigh 1. */
+  /** [responses]: whether the prompt has visual tokens. If it has none, the tokens of the response have weight 1. */
   visual: ArrayLike<boolean>;
   /** [responses]: names of the random draws, for mode "random". */
   keys?: readonly ResponseKey[] | undefined;
@@ -136,8 +139,8 @@ export class AtrlCredit implements TokenCredit {
 }
 
 /**
- * Finds the tokens of responses that look at the picture, clusters tokens that look at the same places, and weights them (Jiao et al., arXiv 2602.11455, sections 2
- * to 4 of docs/method.md).
+ * Finds the tokens of responses that attend to the picture, clusters tokens that attend to the same regions, and weights them (Jiao et al.,
+ * arXiv 2602.11455, sections 2 to 4 of docs/method.md).
  *
  * @param responses The packing; must outlive the result.
  * @param options Defaults: `ATRL_DEFAULTS`.

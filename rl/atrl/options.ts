@@ -1,22 +1,24 @@
 /** Names of the modes, in the order of the C ABI. */
 export const ATRL_MODES = ["off", "soft", "hard", "low", "random"] as const;
 /**
- * How weights come from connectivity. "off": 1 everywhere, the base algorithm; "soft": by cluster; "hard": the anchors alone; "low": the half of the tokens with the
- * lowest connectivity alone (the paper's negative control); "random": as many tokens as anchors, drawn (a control). All have mean 1 over a response.
+ * The way weights come from connectivity. All weights have mean 1 over a response.
+ *
+ * "off": 1 everywhere, the base algorithm. "soft": by cluster. "hard": the anchors alone. "low": only the half of the tokens with the
+ * lowest connectivity (the paper's negative control). "random": as many random tokens as there are anchors (a control).
  */
 export type AtrlMode = typeof ATRL_MODES[number];
-/** "kway": Kedge's own partition; "metis": libmetis, on the host; "none": every token its own cluster. */
+/** The method of clustering. "kway": Kedge's own partition. "metis": libmetis, on the host. "none": every token is a cluster. */
 export type PartitionMethod = "kway" | "metis" | "none";
 
-/** The choices of AT-RL (Jiao et al., arXiv 2602.11455), by name. */
+/** The options of AT-RL (Jiao et al., arXiv 2602.11455). */
 export interface AtrlOptions {
-  /** How weights come from connectivity. */
+  /** The way weights come from connectivity. */
   mode: AtrlMode;
-  /** How clusters are made. */
+  /** The method of clustering. */
   method: PartitionMethod;
-  /** How many edges a token keeps, in [0, 32]. */
+  /** The number of edges that a token keeps, in [0, 32]. */
   neighbours: number;
-  /** The weight that is added between neighbouring tokens, in [0, 1000]. */
+  /** The weight that is added to the edge between neighbouring tokens, in [0, 1000]. */
   adjacency: number;
   /** The average number of tokens of a cluster: an integer of 1 or more. */
   clusterSize: number;
@@ -94,7 +96,7 @@ export function atrlOptions(given: Partial<AtrlOptions> = {}): AtrlOptions {
   return o;
 }
 
-/** A share in thousandths. */
+/** Returns a share in thousandths. */
 export function permille(share: number): number {
   return Math.round(1000 * share);
 }

@@ -10,20 +10,21 @@ export interface ResponseKey {
   sample: number;
 }
 
-/** What weights are computed from. */
+/** The inputs of {@linkcode tokenWeights}. */
 export interface WeightInputs {
   /** f32[tokens] */
   connectivity: Tensor;
   /** i32[tokens], for mode "soft". */
   cluster?: Tensor | undefined;
-  /** [responses]: whether the prompt has visual tokens; default all have. Without, the response's weights are 1 in every mode. */
+  /** [responses]: whether the prompt has visual tokens. Default: all have. A response without has weights of 1 in every mode. */
   visual?: ArrayLike<boolean> | undefined;
   /** [responses]: names of the random draws, for mode "random". */
   keys?: readonly ResponseKey[] | undefined;
 }
 
 /**
- * The weights of tokens, and which tokens are anchors, by the kernel (kedge.h, kedge_token_weights). `rl/credit/plain_weights.ts` defines them: W(C_k).
+ * Computes the weights of tokens, and which tokens are anchors, with the kernel (kedge.h, kedge_token_weights).
+ * `rl/credit/plain_weights.ts` defines them: W(C_k).
  *
  * @returns `weights`: f32[tokens]; `flags`: u8[tokens], bit 0 for an anchor, bit 1 for a token of a cluster in the densest prefix.
  *

@@ -7,43 +7,42 @@ import { numbersOf, shown, type UserFunction } from "../user_module.ts";
 import type { ResponseKey } from "../atrl/weights.ts";
 import type { WeightInput } from "./plain_weights.ts";
 
-/** What is known of one response of T tokens. The arrays are views: a module reads them and does not write. */
+/** The numbers of one response of T tokens. The arrays are views: a module may read them, but must not write to them. */
 export interface CreditInput extends WeightInput {
   /** [T]: the share of a token's attention that falls on the picture, in [0, 1]. */
   readonly connectivity: Float32Array;
   /** [T, regions], row by row: the same by region of the picture. */
   readonly profile: Float32Array;
-  /** Regions of a profile; 0 without a picture. */
+  /** The number of regions of a profile; 0 without a picture. */
   readonly regions: number;
   /** [T]: the number of each token's cluster, counted from 0. */
   readonly cluster: Int32Array;
   /** [T]: log-probs of the tokens, as they were sampled. */
   readonly logprobs: Float32Array;
-  /** [T]: entropy of the policy where each token was sampled, in nats. */
+  /** [T]: entropy of the policy at each sampled token, in nats. */
   readonly entropy: Float32Array;
 }
 
 /**
- * Weighs the tokens of one response: T finite numbers, by which the advantages of the tokens are multiplied. It is called once for each response of a step, and
- * has the signature of `plainWeights`. `options` are those of the configuration. It may not be async.
+ * Weights the tokens of one response: returns T finite numbers, by which the advantages of the tokens are multiplied. It is called once for
+ * each response of a step, and has the signature of `plainWeights`. `options` are those of the configuration. It may not be async.
  */
 export type CreditFunction = (response: CreditInput, options: Readonly<Record<string, unknown>>) => ArrayLike<number>;
 
 /** A module named by `algorithm.credit`. It runs in the training process, with all of its permissions. */
 export interface CreditModule {
-  /** Weighs the tokens of one response. */
+  /** Weights the tokens of one response. */
   readonly default?: CreditFunction;
-  /** The same; goes before `default`. */
+  /** The same; it has precedence over `default`. */
   readonly credit?: CreditFunction;
 }
 
 /**
- * The weights of packed responses, by a user's function.
+ * Computes the weights of packed responses with a user's function.
  *
- * @param responses Each response's numbers, in the order of the packing. One without tokens is passed over.
- * @returns [tokens], all responses' one behind another.
- * @throws {TypeError} that names the module and the response, where it gave anything but a finite number for each token.
- *
+ * @param responses Each response's numbers, in the order of the packing. A response without tokens is skipped.
+ * @returns [tokens]: the weights of all responses, one after another.
+ * @throws {TypeError} that names the module and the response, if the function returns anything but a finite number for each token.
  * @example
  * ```ts
  * import { type CreditInput, moduleWeights } from "@kedge/kedge/rl";
@@ -69,7 +68,7 @@ export function moduleWeights(
   return weights;
 }
 
-/** A user's weights of one response. */
+/** Checks a user's weights of one response. */
 function checked(value: unknown, { length, key, source }: { length: number; key: ResponseKey; source: string }): ArrayLike<number> {
   const weights = numbersOf(value);
   const refuse = (what: string): never => {

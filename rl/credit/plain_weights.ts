@@ -10,7 +10,7 @@ import type { AtrlOptions } from "../atrl/options.ts";
 import type { ResponseKey } from "../atrl/weights.ts";
 import { philox } from "./philox.ts";
 
-/** What the weights of one response of T tokens are computed from. */
+/** The inputs for the weights of one response of T tokens. */
 export interface WeightInput {
   /** [T]: c_t, the share of a token's attention that falls on the picture. */
   readonly connectivity: ArrayLike<number>;
@@ -34,7 +34,8 @@ export interface DenseCluster {
 }
 
 /**
- * The weight of every token of one response: by mode, W(C_k) of the token's cluster, or T / n on n chosen tokens and 0 on the others.
+ * Computes the weight of every token of one response: by mode, W(C_k) of the token's cluster, or T / n on n chosen tokens and 0 on the
+ * others.
  *
  * @returns [T].
  *
@@ -65,7 +66,9 @@ export function plainWeights(response: WeightInput, options: WeightOptions): Flo
   }
 }
 
-/** Mode "soft", the method itself: W(C_k) = wMin + (wMax - wMin) * sigmoid((D_k - theta) / temperature). Section 3, steps 1 to 5. */
+/**
+ * Computes mode "soft", the method itself: W(C_k) = wMin + (wMax - wMin) * sigmoid((D_k - theta) / temperature). Section 3, steps 1 to 5.
+ */
 function clusterWeights({ connectivity: c, cluster }: WeightInput, options: WeightOptions): Float64Array<ArrayBuffer> {
   const { anchorFraction, wMin, wMax, temperature, normalise } = options, T = c.length, mean = sum(c) / T;
   const clusters = clustersByDensity(c, cluster), P = densestPrefix(clusters, anchorCount(T, anchorFraction));
@@ -143,25 +146,25 @@ export function anchors(connectivity: ArrayLike<number>, anchorFraction: number)
   return falling(connectivity).slice(0, anchorCount(connectivity.length, anchorFraction));
 }
 
-/** How many anchors T tokens have; `anchorFraction` in per mille, so that this is exact. */
+/** Returns the number of anchors of T tokens. `anchorFraction` is in per mille, so that this is exact. */
 function anchorCount(T: number, anchorFraction: number): number {
   return Math.ceil(anchorFraction * T / 1000);
 }
 
-/** T / n on n tokens, 0 on the others: mean 1. */
+/** Gives T / n to n tokens and 0 to the others: mean 1. */
 function onlyOn(tokens: readonly number[], T: number): Float64Array<ArrayBuffer> {
   const W = new Float64Array(T);
   for (const t of tokens) W[t] = T / tokens.length;
   return W;
 }
 
-/** A random number for each token, keyed by seed, prompt, sample and the token's place. */
+/** Draws a random number for each token, keyed by seed, prompt, sample and the token's position. */
 function draws({ prompt, sample }: ResponseKey, { T, seed }: { T: number; seed: number }): number[] {
   const id = BigInt(prompt), [low, high] = [Number(id & 0xffffffffn), Number(id >> 32n)];
   return Array.from({ length: T }, (_, t) => philox(BigInt(seed), [low, high, sample, t])[0]!);
 }
 
-/** Indices by value, the largest first; ties: the lower index. */
+/** Sorts indices by value, the largest first; ties: the lower index. */
 function falling(values: ArrayLike<number>): number[] {
   return Array.from(values, (_, i) => i).sort((a, b) => values[b]! - values[a]! || a - b);
 }

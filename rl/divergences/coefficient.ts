@@ -7,7 +7,7 @@ export type CoefficientConfig =
   | { kind: "adaptive"; coefficient: number; target: number; horizon: number };
 
 /**
- * The coefficient as a run goes on. Its `value` is all its state.
+ * The current coefficient of a run. Its `value` is all its state.
  *
  * @example
  * ```ts
@@ -24,9 +24,9 @@ export class Coefficient {
   #value: number;
 
   /**
-   * The coefficient at its start, or where an earlier run left it.
+   * Starts with the coefficient of the config, or with that of an earlier run.
    *
-   * @param options `value`: where an earlier run left it; default the config's coefficient.
+   * @param options `value`: the last coefficient of an earlier run. Default: the config's coefficient.
    * @throws {RangeError} for a negative coefficient, or a target or horizon that is not above 0.
    */
   constructor(config: CoefficientConfig, options: { value?: number } = {}) {
@@ -41,21 +41,21 @@ export class Coefficient {
     this.#value = value;
   }
 
-  /** Beta now. */
+  /** The current beta. */
   get value(): number {
     return this.#value;
   }
 
-  /** Whether a reference model is needed: never, where beta is 0 and stays so. */
+  /** Whether a reference model is needed. It is not if beta is 0 and stays 0. */
   get active(): boolean {
     return this.#value > 0;
   }
 
   /**
-   * Takes note of a step.
+   * Updates beta after a step.
    *
-   * @param divergence Its mean divergence. One that is not finite changes nothing.
-   * @param samples Its responses.
+   * @param divergence The step's mean divergence. A value that is not finite changes nothing.
+   * @param samples The number of the step's responses.
    */
   update(divergence: number, samples: number): void {
     if (this.#config.kind === "fixed" || !Number.isFinite(divergence)) return;

@@ -5,8 +5,8 @@ import { describe, Tensor } from "../../tensor/tensor.ts";
 import type { Value } from "../../tensor/value.ts";
 
 /**
- * How the distance of the policy from the reference is estimated from a sampled token y; x = log reference(y) - log policy(y), u = exp(x). "Unbiased": its
- * mean over tokens drawn from the policy is the divergence at that position; the gradient likewise.
+ * The kind of estimate of the policy's distance from the reference, at one sampled token y. x = log reference(y) - log policy(y), u = exp(x). An estimate is
+ * unbiased if its mean over tokens drawn from the policy is the divergence at that position. The same holds for its gradient.
  *
  * | kind | value | slope by log policy(y) | value unbiased for | gradient unbiased for |
  * |---|---|---|---|---|
@@ -43,9 +43,9 @@ export type DivergenceKind =
 export interface Divergence {
   /** The estimate. */
   kind: DivergenceKind;
-  /** Order of `alpha`: 1 is KL(policy, reference), 0 KL(reference, policy), 2 half of chi-square. Default 0.5. */
+  /** The order of `alpha`: 1 is KL(policy, reference), 0 KL(reference, policy), 2 half of chi-square. Default 0.5. */
   alpha?: number;
-  /** Bound of the value, and of the slope from `k1+` on (below, the slope is then 0); null: none. Default 10 where the estimate has an exponential, else none. */
+  /** The bound of the value, and of the slope from `k1+` on (below, the slope is then 0); null: none. Default 10 where the estimate has an exponential, else none. */
   clamp?: number | null;
   /** Multiplies by policy / old, through which the gradient flows: unbiased for tokens of the old policy. Default false. */
   importance?: boolean;
@@ -70,7 +70,7 @@ const CODES: Readonly<Record<DivergenceKind, number>> = {
 const WITHOUT_EXPONENTIAL: readonly DivergenceKind[] = ["k1", "abs", "k2", "k1+"];
 
 /**
- * The bound of a divergence's value and slope, with the default of its kind; null: none.
+ * Returns the bound of a divergence's value and slope, with the default of its kind; null: none.
  *
  * @throws {RangeError} unless it is above 0, or null.
  *
@@ -88,11 +88,11 @@ export function divergenceClamp({ kind, clamp }: Divergence): number | null {
   return bound;
 }
 
-/** What a divergence reads, n tokens. A token of weight 0 is masked: its other numbers are not read. */
+/** The inputs of a divergence, n tokens. A token of weight 0 is masked: its other numbers are not read. */
 export interface DivergenceBatch {
   /** f32 [n]: log-probs under the reference. */
   reference: Tensor;
-  /** f32 [n]: of `aggregationWeights`. */
+  /** f32 [n]: from `aggregationWeights`. */
   weights: Tensor;
   /** f32 [n]: for `importance`. */
   old?: Tensor;
@@ -131,7 +131,8 @@ export class DivergenceMetrics implements Disposable {
   }
 
   /**
-   * `loss`: as the loss is aggregated (EasyR1's actor/kl_loss); `mean` and `sum`: over the tokens. Sets the sums to 0. Undefined where no token was counted.
+   * Waits for the work before, returns the means and sets the sums to 0. `loss`: aggregated like the loss (EasyR1's actor/kl_loss); `mean`
+   * and `sum`: over the tokens. Returns undefined if no token was counted.
    *
    * @param updates Optimizer steps since the last read.
    */
@@ -148,11 +149,11 @@ export class DivergenceMetrics implements Disposable {
 }
 
 /**
- * The divergence of a micro-batch, to be scaled by its coefficient and added to the loss: f32 [1], the weighted sum over its tokens.
+ * Computes the divergence of a micro-batch, which the caller scales by its coefficient and adds to the loss: f32 [1], the weighted sum over
+ * its tokens.
  *
- * @param logprob f32 [n]: of the sampled tokens under the policy that is trained.
- * @throws {RangeError} where shapes or types do not fit, or options make no sense.
- *
+ * @param logprob f32 [n]: log-probs of the sampled tokens under the policy that is trained.
+ * @throws {RangeError} if shapes or types do not fit, or options are not valid.
  * @example
  * ```ts
  * import { divergence } from "@kedge/kedge/rl";
@@ -189,7 +190,7 @@ export function divergence(logprob: Value, batch: DivergenceBatch, options: Dive
 }
 
 /**
- * The divergence of every token, for the reward: f32 [n], the caller's; 0 where masked.
+ * Computes the divergence of every token, for the reward: f32 [n], which the caller owns; 0 where masked.
  *
  * @param logprob f32 [n].
  *

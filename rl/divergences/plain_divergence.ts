@@ -10,14 +10,14 @@ import { type Divergence, DIVERGENCE_DEFAULTS, divergenceClamp, type DivergenceK
 
 /** An estimate at one token. */
 export interface DivergenceEstimate {
-  /** Of the divergence at this position. */
+  /** The estimate of the divergence at this position. */
   readonly value: number;
-  /** What stands for its derivative by the log-prob of the token: training follows it. */
+  /** The number that training follows in place of the derivative by the token's log-prob. */
   readonly slope: number;
 }
 
 /**
- * The estimate at one sampled token y.
+ * Estimates the divergence at one sampled token y.
  *
  * @param x log reference(y) - log policy(y).
  * @param logRatio log policy(y) - log old policy(y). Only `importance` reads it.
@@ -85,7 +85,8 @@ function estimate(kind: DivergenceKind, x: number, { alpha: a, limit }: { alpha:
 }
 
 /**
- * Kind "full": KL(policy, reference) over the whole vocabulary at one position, sum over y of p(y) (log p(y) - log q(y)), p and q the softmax of the logits.
+ * Computes kind "full": KL(policy, reference) over the whole vocabulary at one position, sum over y of p(y) (log p(y) - log q(y)), p and q
+ * the softmax of the logits.
  *
  * @param logits [vocabulary]: of the policy.
  * @param reference [vocabulary]: of the reference.
@@ -115,12 +116,12 @@ function logSoftmax(logits: ArrayLike<number>): Float64Array<ArrayBuffer> {
   return x.map((z) => z - logSum);
 }
 
-/** Within +-bound; NaN stays. */
+/** Clamps x to +-bound; NaN stays NaN. */
 function clamp(x: number, bound: number): number {
   return Math.min(Math.max(x, -bound), bound);
 }
 
-/** NaN for what is not finite, so that no clamp makes a number of it. */
+/** Returns NaN for a number that is not finite, so that no clamp makes a number of it. */
 function finite(x: number): number {
   return Number.isFinite(x) ? x : NaN;
 }

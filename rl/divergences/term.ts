@@ -2,17 +2,17 @@ import type { CoefficientConfig } from "./coefficient.ts";
 import type { Divergence } from "./divergence.ts";
 
 /**
- * A divergence's part in the training. Default: there is none, and then no reference model is loaded.
+ * The use of a divergence in training. Default: no divergence, and then no reference model is loaded.
  *
  * - `where: "loss"`: coefficient * divergence is added to the loss.
  * - `where: "reward"`: -coefficient * divergence is added to the reward of every token; its gradient is not used.
  *
- * `full`: KL over the whole vocabulary (`linearKl`), exact at each position, at the price of a second product with the output matrix.
+ * `full`: KL over the whole vocabulary (`linearKl`), exact at each position, at the cost of a second product with the output matrix.
  */
 export type DivergenceTerm = (Divergence | { kind: "full" }) & { where: "loss" | "reward"; coefficient: CoefficientConfig };
 
 /**
- * Whether the reference model is needed at all.
+ * Whether the reference model is needed.
  *
  * @example
  * ```ts
@@ -28,10 +28,9 @@ export function needsReference(term: DivergenceTerm | undefined): boolean {
 }
 
 /**
- * The rewards by token that a divergence stands for, -coefficient * value: the `tokenRewards` of an estimator's batch.
+ * Computes the divergence's rewards of tokens, -coefficient * value: the `tokenRewards` of an estimator's batch.
  *
- * @param values Packed [tokens], of `divergenceValues` or `linearKl`.
- *
+ * @param values Packed [tokens], from `divergenceValues` or `linearKl`.
  * @example
  * ```ts
  * import { divergenceRewards } from "@kedge/kedge/rl";

@@ -1,6 +1,6 @@
 /**
- * How token losses become one number: a weight for each token, from counts of the whole batch that an optimizer step takes. Sums over micro-batches are
- * then exact however the batch is cut.
+ * Defines how token losses become one number: each token gets a weight, from counts of the whole batch of an optimizer step. Sums over
+ * micro-batches are then exact for every division of the batch.
  *
  * @module
  */
@@ -15,21 +15,21 @@ export type Aggregation = { kind: "token" } | { kind: "seq" } | { kind: "seq_sum
 
 /** Packed sequences. */
 export interface TokenLayout {
-  /** Tokens of each sequence. */
+  /** The number of tokens of each sequence. */
   lengths: ArrayLike<number>;
-  /** Packed [tokens]: 0 takes a token out of loss and counts. Default: all count. */
+  /** Packed [tokens]: 0 excludes a token from the loss and the counts. Default: all count. */
   mask?: ArrayLike<number>;
 }
 
-/** What an optimizer step averages over. A sequence without a token that counts is no sequence. */
+/** The counts that an optimizer step averages over. A sequence without a token that counts is not counted. */
 export interface BatchSize {
-  /** Tokens that count. */
+  /** The number of tokens that count. */
   tokens: number;
-  /** Sequences with such a token. */
+  /** The number of sequences with such a token. */
   sequences: number;
 }
 
-/** The tokens that count, by sequence. */
+/** Returns the number of tokens that count, by sequence. */
 function counts({ lengths, mask }: TokenLayout): number[] {
   let at = 0;
   const tokens = Array.from(lengths).reduce((a, b) => a + b, 0);
@@ -42,7 +42,7 @@ function counts({ lengths, mask }: TokenLayout): number[] {
 }
 
 /**
- * Counts a batch; the sizes of its parts add up to it.
+ * Counts a batch. The sizes of its parts add up to its size.
  *
  * @example
  * ```ts
@@ -58,12 +58,11 @@ export function batchSize(layout: TokenLayout): BatchSize {
 }
 
 /**
- * The weight of every token of a micro-batch, packed [tokens], 0 where masked.
+ * Computes the weight of every token of a micro-batch, packed [tokens], 0 where masked.
  *
- * @param layout Of the micro-batch.
- * @param batch Of the whole batch that the optimizer step takes; default that of `layout`.
+ * @param layout The layout of the micro-batch.
+ * @param batch The size of the whole batch of the optimizer step. Default: that of `layout`.
  * @throws {RangeError} for a `length` that is not above 0, or a batch smaller than this part of it.
- *
  * @example A mean over sequences, in two micro-batches
  * ```ts
  * import { aggregationWeights } from "@kedge/kedge/rl";
@@ -82,7 +81,7 @@ export function aggregationWeights(
   const active = counts(layout), part = batchSize(layout);
   if (part.tokens > batch.tokens || part.sequences > batch.sequences) {
     throw new RangeError(
-      `Cannot weight ${part.tokens} tokens in ${part.sequences} sequences: the whole batch is said to have ${batch.tokens} in ${batch.sequences}`,
+      `Cannot weight ${part.tokens} tokens in ${part.sequences} sequences: the whole batch has ${batch.tokens} in ${batch.sequences}`,
     );
   }
   if (aggregation.kind === "seq_sum_norm" && !(aggregation.length > 0)) {
@@ -101,11 +100,10 @@ export function aggregationWeights(
 }
 
 /**
- * A layout without the sequences that hit the length limit: all their tokens are masked, so that they are in no mean.
+ * Masks all tokens of the sequences that reached the length limit, so that they are in no mean.
  *
- * @param truncated By sequence.
- * @throws {RangeError} where there are more or fewer of these, or a mask of other tokens.
- *
+ * @param truncated Whether each sequence was truncated.
+ * @throws {RangeError} if there are more or fewer of these, or a mask for a different number of tokens.
  * @example
  * ```ts
  * import { batchSize, maskTruncated } from "@kedge/kedge/rl";
@@ -119,7 +117,7 @@ export function maskTruncated(layout: TokenLayout, truncated: ArrayLike<boolean 
   if (truncated.length !== layout.lengths.length) {
     throw new RangeError(`Cannot mask ${layout.lengths.length} sequences: truncated has ${truncated.length} entries`);
   }
-  counts(layout); // which checks the mask
+  counts(layout); // checks the mask
   let at = 0;
   const mask = new Uint8Array(Array.from(layout.lengths).reduce((a, b) => a + b, 0));
   for (let s = 0; s < layout.lengths.length; s++) {

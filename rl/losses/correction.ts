@@ -3,22 +3,22 @@ import type { Device } from "../../ffi/device.ts";
 import { describe, Tensor } from "../../tensor/tensor.ts";
 
 /**
- * What is done about tokens that were drawn from another policy than the one whose log-probs the loss calls old: an older one, or an engine that rounds
- * otherwise. With w = exp(log old - log rollout), its logarithm within +-20:
+ * The importance correction of tokens that were drawn from another policy than the loss's old policy: from an older policy, or by an engine that rounds
+ * differently. w = exp(log old - log rollout), with the logarithm clamped to +-20.
  *
  * - `truncate`: the factor is w within [low, high]. Ionides, "Truncated importance sampling", 2008.
  * - `mask`: the factor is w, and 0 outside [low, high] (IcePop).
  *
- * `level`: w of each token; of the whole sequence, exp of the sum of its log-ratios; or of its mean log-ratio.
+ * `level`: w of each token; of the whole sequence, exp of the sum of its log-ratios; or exp of its mean log-ratio.
  */
 export interface Correction {
-  /** What happens to a factor outside the bounds. */
+  /** The treatment of a factor outside the bounds. */
   kind: "truncate" | "mask";
-  /** Default "token". */
+  /** Default: "token". */
   level?: "token" | "sequence" | "sequence_mean";
-  /** Default 0 for truncate, 0.5 for mask. */
+  /** Default: 0 for truncate, 0.5 for mask. */
   low?: number;
-  /** Default 2 for truncate, 5 for mask. */
+  /** Default: 2 for truncate, 5 for mask. */
   high?: number;
 }
 
@@ -31,33 +31,33 @@ export const CORRECTION_DEFAULTS = {
 
 const LEVELS = { token: 0, sequence: 1, "sequence_mean": 2 } as const;
 
-/** What {@linkcode importanceWeights} reads: packed sequences, n tokens. A token of weight 0 is masked. */
+/** The inputs of {@linkcode importanceWeights}: packed sequences, n tokens. A token of weight 0 is masked. */
 export interface CorrectionBatch {
-  /** f32 [n]: under the policy that the loss calls old. */
+  /** f32 [n]: log-probs under the policy that the loss calls old. */
   old: Tensor;
-  /** f32 [n]: recorded while sampling. */
+  /** f32 [n]: log-probs that were recorded during sampling. */
   rollout: Tensor;
-  /** f32 [n]: of `aggregationWeights`. */
+  /** f32 [n]: from `aggregationWeights`. */
   weights: Tensor;
-  /** i32 [sequences + 1]. */
+  /** i32 [sequences + 1]: the start of each sequence, and n. */
   offsets: Tensor;
 }
 
-/** How far the log-probs of rollout and training differ. */
+/** The differences between the log-probs of rollout and training. */
 export interface CorrectionReport {
-  /** Mean |log old - log rollout|. */
+  /** The mean of |log old - log rollout|. */
   "actor/logprob_gap": number;
   /** The largest |log old - log rollout|. */
   "actor/logprob_gap_max": number;
-  /** Mean of log rollout - log old. */
+  /** The mean of log rollout - log old. */
   "actor/rollout_kl": number;
-  /** Mean factor. */
+  /** The mean factor. */
   "actor/importance_mean": number;
-  /** Standard deviation of the factors. */
+  /** The standard deviation of the factors. */
   "actor/importance_std": number;
-  /** (sum w)^2 / (n sum w^2): the share of the tokens that the weighted batch is worth. */
+  /** (sum w)^2 / (n sum w^2): the effective sample size, as a share of the tokens. */
   "actor/importance_ess": number;
-  /** Share of tokens with w outside [low, high]. */
+  /** The share of tokens with w outside [low, high]. */
   "actor/importance_outside": number;
 }
 
@@ -94,7 +94,7 @@ export class CorrectionMetrics implements Disposable {
     return this.#sums.address;
   }
 
-  /** Waits for the work before, returns the means and sets the sums to 0. Undefined where no token was counted. */
+  /** Waits for the work before, returns the means and sets the sums to 0. Returns undefined if no token was counted. */
   read(): CorrectionReport | undefined {
     const [n, sum, squares, outside, gap, largest, kl] = this.#sums.toArray() as unknown as [
       number,
@@ -125,11 +125,10 @@ export class CorrectionMetrics implements Disposable {
 }
 
 /**
- * The factors of the policy loss for data from another policy: f32 [n], the caller's. No gradient flows through them. 0 at masked tokens; NaN where a
- * log-prob that counts is not finite.
+ * Computes the factors of the policy loss for data from another policy: f32 [n], which the caller owns. No gradient flows through them.
+ * They are 0 at masked tokens, and NaN if a log-prob that counts is not finite.
  *
- * @throws {RangeError} where shapes or types do not fit, or the bounds make no sense.
- *
+ * @throws {RangeError} if shapes or types do not fit, or the bounds are not valid.
  * @example
  * ```ts
  * import { importanceWeights } from "@kedge/kedge/rl";

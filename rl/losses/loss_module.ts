@@ -11,27 +11,26 @@ import type { LossInput, LossOutput } from "./plain_loss.ts";
 import { checkPolicyBatch, POLICY_LOSS_DEFAULTS, type PolicyBatch, type PolicyLossOptions, recordPolicyLoss } from "./policy_loss.ts";
 
 /**
- * The loss of one response, with its gradient. It is called for each response of each micro-batch, and has the signature of `plainPolicyLoss`. `options` are
- * those of the configuration. It may not be async.
+ * Computes the loss of one response, with its gradient. It is called for each response of each micro-batch, and has the signature of
+ * `plainPolicyLoss`. `options` are those of the configuration. It may not be async.
  */
 export type LossFunction = (response: LossInput, options: Readonly<Record<string, unknown>>) => LossOutput;
 
 /** A module named by `algorithm.loss`. It runs in the training process, with all of its permissions. */
 export interface LossModule {
-  /** The loss of one response. */
+  /** Computes the loss of one response. */
   readonly default?: LossFunction;
-  /** The same; goes before `default`. */
+  /** The same; it has precedence over `default`. */
   readonly loss?: LossFunction;
 }
 
 /**
- * The policy loss of a micro-batch by a user's function, in the place of `policyLoss`: the sum over its responses, less the entropy bonus. The numbers go to
- * the host and come back, so that the device is waited for.
+ * Computes the policy loss of a micro-batch with a user's function, in place of `policyLoss`: the sum over its responses, less the entropy
+ * bonus. The numbers are copied to the host and back, so the host waits for the device.
  *
- * @param logprob f32 [n]: of the sampled tokens under the policy that is trained.
- * @throws {TypeError} that names the module and the response, where it gave anything but a finite loss and a finite slope for each token. A response whose
- *   log-probs are not finite themselves may have a loss that is not.
- *
+ * @param logprob f32 [n]: log-probs of the sampled tokens under the policy that is trained.
+ * @throws {TypeError} that names the module and the response, if the function returns anything but a finite loss and a finite slope for
+ * each token. If the log-probs of a response are not finite, its loss may be not finite too.
  * @example
  * ```ts
  * import { modulePolicyLoss, plainPolicyLoss } from "@kedge/kedge/rl";
@@ -86,7 +85,7 @@ export function modulePolicyLoss(
   return recordPolicyLoss(x, { loss, gradient: slopes, weights: batch.weights, entropy, coefficient });
 }
 
-/** What the kernel would have summed for the metrics, but for the clipped tokens: kedge.h, kedge_policy_loss, stats. */
+/** Computes the sums that the kernel computes for the metrics, except those of clipped tokens: kedge.h, kedge_policy_loss, stats. */
 function statistics(
   host: { logprobs: Float32Array; old: Float32Array; weights: Float32Array; entropy: Float32Array | undefined },
   total: number,
@@ -102,7 +101,7 @@ function statistics(
   return s;
 }
 
-/** A user's loss of one response. */
+/** Checks a user's loss of one response. */
 function checked(value: unknown, given: LossInput, { source, response }: { source: string; response: number }): LossOutput {
   const refuse = (what: string): never => {
     throw new TypeError(`Cannot use the loss of ${source} for response ${response} of a micro-batch: it gave ${what}`);

@@ -12,7 +12,7 @@ export interface PolicyReport {
   "actor/pg_clipfrac_lower": number;
   /** The mean of log old - log policy. */
   "actor/ppo_kl": number;
-  /** The mean of -log policy at the sampled tokens, as the loss is aggregated: a sampled stand-in of the entropy. */
+  /** The mean of -log policy at the sampled tokens, aggregated like the loss: a sampled estimate of the entropy. */
   "actor/entropy_loss": number;
   /** The mean of the true entropy, in nats; only where entropies were given. */
   "actor/entropy"?: number;
@@ -26,7 +26,7 @@ export interface PolicyReport {
 const LARGEST_RATIO = 9;
 
 /**
- * Sums over the micro-batches of a step, on the device: read once, so that the device is waited for once.
+ * Sums over the micro-batches of a step. They are kept on the device and read once, so that the host waits for the device once.
  *
  * @example
  * ```ts
@@ -53,12 +53,12 @@ export class PolicyMetrics implements Disposable {
     return this.#sums.address;
   }
 
-  /** Notes that the policy loss adds entropies to the sums. */
+  /** Records that the policy loss adds entropies to the sums. */
   sawEntropy(): void {
     this.#entropy = true;
   }
 
-  /** Adds sums that were made on the host, in the order of kedge.h; `entropy`: whether entropies are among them. */
+  /** Adds sums that were computed on the host, in the order of kedge.h. `entropy`: whether entropies are among them. */
   add(sums: Float64Array<ArrayBuffer>, entropy: boolean): void {
     const now = this.#sums.toArray() as Float64Array<ArrayBuffer>;
     this.#sums.write(now.map((sum, k) => k === LARGEST_RATIO ? Math.max(sum, sums[k]!) : sum + sums[k]!));
@@ -66,7 +66,7 @@ export class PolicyMetrics implements Disposable {
   }
 
   /**
-   * Waits for the work before, returns the means and sets the sums to 0. Undefined where no token was counted.
+   * Waits for the work before, returns the means and sets the sums to 0. Returns undefined if no token was counted.
    *
    * @param updates Optimizer steps since the last read, each of which had weights of its own.
    */

@@ -8,7 +8,7 @@
  */
 import { lossBounds, type PolicyLoss } from "./policy_loss.ts";
 
-/** One response of T tokens, as a policy loss reads it. */
+/** The inputs of a policy loss for one response of T tokens. */
 export interface LossInput {
   /** [T]: log-probs of the tokens under the policy that is trained. */
   readonly logprobs: ArrayLike<number>;
@@ -16,7 +16,7 @@ export interface LossInput {
   readonly old: ArrayLike<number>;
   /** [T]: their advantages, after credit. */
   readonly advantages: ArrayLike<number>;
-  /** [T]: 1 for a token that counts. 0 for one that is masked: its other numbers are to be ignored. */
+  /** [T]: 1 for a token that counts. 0 for a masked token: its other numbers must be ignored. */
   readonly mask: ArrayLike<number>;
   /** [T]: the factor of the token's loss: its share in the mean over the batch, times its importance correction. */
   readonly weights: ArrayLike<number>;
@@ -37,10 +37,9 @@ interface TokenLoss {
 }
 
 /**
- * The policy loss of one response.
+ * Computes the policy loss of one response.
  *
- * @throws {RangeError} for bounds that make no sense.
- *
+ * @throws {RangeError} if bounds are not valid.
  * @example
  * ```ts
  * import { plainPolicyLoss } from "@kedge/kedge/rl";
@@ -73,7 +72,7 @@ export function plainPolicyLoss(response: LossInput, options: PolicyLoss): LossO
   return { loss, gradient };
 }
 
-/** The table of docs/algorithms.md, a row for each kind. */
+/** Computes the loss of a token: the table of docs/algorithms.md, one row for each kind. */
 function tokenLoss(
   kind: PolicyLoss["kind"],
   { A, d, logprob }: { A: number; d: number; logprob: number },
@@ -104,7 +103,7 @@ function clamp(x: number, low: number, high: number): number {
   return Math.min(Math.max(x, low), high);
 }
 
-/** NaN for what is not finite, so that no clamp makes a number of it. */
+/** Returns NaN for a number that is not finite, so that no clamp makes a number of it. */
 function finite(x: number): number {
   return Number.isFinite(x) ? x : NaN;
 }

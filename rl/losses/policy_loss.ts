@@ -4,13 +4,13 @@ import type { Value } from "../../tensor/value.ts";
 import type { PolicyMetrics } from "./metrics.ts";
 
 /**
- * The loss of a policy update, by token; with r = policy / old policy at the sampled token, A the advantage. Names and defaults are EasyR1's.
+ * The loss of a policy update at one token. r = policy / old policy at the sampled token, A the advantage. Names and defaults are EasyR1's.
  *
  * - `ppo`: max(-A r, -A clip(r, 1 - clipRatioLow, 1 + clipRatioHigh)), and at most -A clipRatioDual where A < 0 (dual clip; null: none).
  *   Schulman et al., arXiv 1707.06347; Ye et al., arXiv 1912.09729; clip-higher: Yu et al., arXiv 2503.14476.
  * - `gspo`: the same with one ratio for a sequence, exp of its mean log-ratio. Zheng et al., arXiv 2507.18071. Advantages that differ by token cancel in its
  *   gradient; `gspo_token` has the same value and lets every token's advantage act on that token.
- * - `cispo`: -A sg[clip(r)] log policy. `clipRatioCap` bounds r from above alone, and stands for both bounds. MiniMax-M1, arXiv 2506.13585.
+ * - `cispo`: -A sg[clip(r)] log policy. `clipRatioCap` replaces both bounds, and bounds r from above alone. MiniMax-M1, arXiv 2506.13585.
  * - `sapo`: -A (4 / tau) sigmoid(tau (r - 1)), tau by the sign of A. Gao et al., arXiv 2511.20347.
  * - `reinforce`: -A log policy.
  */
@@ -29,45 +29,47 @@ export const POLICY_LOSS_DEFAULTS = {
   cispo: { clipRatioLow: 0.2, clipRatioHigh: 0.3 },
   sapo: { tauPositive: 1, tauNegative: 1.05 },
   reinforce: {},
-  /** Bound of |log r|, of every loss. */
+  /** The bound of |log r| in every loss. */
   logRatioMax: 20,
 } as const;
 
 const CODES = { ppo: 0, gspo: 1, "gspo_token": 2, cispo: 3, sapo: 4, reinforce: 5 } as const;
 
-/** What a policy loss reads of a micro-batch of packed sequences, n tokens in all. A token of weight 0 is masked: its other numbers are not read. */
+/**
+ * The inputs of a policy loss for a micro-batch of packed sequences, n tokens in all. A token of weight 0 is masked: its other numbers are
+ * not read.
+ */
 export interface PolicyBatch {
   /** f32 [n]: log-probs of the policy that the ratios refer to. */
   old: Tensor;
-  /** f32 [n]: after credit assignment. */
+  /** f32 [n]: advantages after credit assignment. */
   advantages: Tensor;
-  /** f32 [n]: of `aggregationWeights`. */
+  /** f32 [n]: from `aggregationWeights`. */
   weights: Tensor;
-  /** i32 [sequences + 1]: where each sequence begins, and n. */
+  /** i32 [sequences + 1]: the start of each sequence, and n. */
   offsets: Tensor;
-  /** f32 [n]: detached factors of `importanceWeights`. */
+  /** f32 [n]: detached factors from `importanceWeights`. */
   correction?: Tensor;
 }
 
 /** Further inputs of a policy loss. */
 export interface PolicyLossOptions {
-  /** Which loss, with its bounds. */
+  /** The kind of loss, with its bounds. */
   loss: PolicyLoss;
-  /** f32 [n]: the true entropies, of `linearLogProb`; for the bonus and the metrics. */
+  /** f32 [n]: the true entropies from `linearLogProb`, for the bonus and the metrics. */
   entropy?: Value;
-  /** The weighted sum of the entropies times this is taken off the loss. Default 0. */
+  /** The factor of the entropy bonus: this times the weighted sum of the entropies is subtracted from the loss. Default 0. */
   entropyCoefficient?: number;
   /** Receives the statistics of the tokens. */
   metrics?: PolicyMetrics;
 }
 
 /**
- * The policy loss of a micro-batch: f32 [1], the sum over its tokens of weight * correction * token loss, less the entropy bonus. Its gradient flows into
- * `logprob` and `entropy`. A NaN at a token that counts makes it NaN.
+ * Computes the policy loss of a micro-batch: f32 [1], the sum over its tokens of weight * correction * token loss, less the entropy bonus.
+ * Its gradient flows into `logprob` and `entropy`. A NaN at a token that counts makes it NaN.
  *
- * @param logprob f32 [n]: of the sampled tokens under the policy that is trained.
- * @throws {RangeError} where shapes or types do not fit, or the loss's bounds make no sense.
- *
+ * @param logprob f32 [n]: log-probs of the sampled tokens under the policy that is trained.
+ * @throws {RangeError} if shapes or types do not fit, or the loss's bounds are not valid.
  * @example
  * ```ts
  * import { aggregationWeights, policyLoss } from "@kedge/kedge/rl";
@@ -122,7 +124,7 @@ export function checkPolicyBatch(
   return coefficient;
 }
 
-/** Puts a policy loss on the tape whose gradient is known: `gradient` by the log-probs, -coefficient * `weights` by the entropies. */
+/** Records a policy loss with a known gradient on the tape: `gradient` by the log-probs, -coefficient * `weights` by the entropies. */
 export function recordPolicyLoss(
   x: Value,
   given: { loss: Tensor; gradient: Tensor; weights: Tensor; entropy: Value | undefined; coefficient: number },
@@ -145,27 +147,26 @@ export function recordPolicyLoss(
   return out!;
 }
 
-/** The numbers that a loss is computed with: its own, or their defaults. */
+/** The bounds of a loss, or their defaults. */
 export interface LossBounds {
-  /** Least ratio. */
+  /** The least ratio. */
   readonly low: number;
-  /** Largest ratio. */
+  /** The largest ratio. */
   readonly high: number;
-  /** Bound of the ratio where the advantage is negative; 0: none. */
+  /** The bound of the ratio where the advantage is negative; 0: none. */
   readonly dual: number;
-  /** Of `sapo`, at advantages of 0 or more. */
+  /** The temperature of `sapo` at advantages of 0 or more. */
   readonly tauPositive: number;
-  /** Of `sapo`, at negative advantages. */
+  /** The temperature of `sapo` at negative advantages. */
   readonly tauNegative: number;
-  /** Bound of |log r|. */
+  /** The bound of |log r|. */
   readonly logRatioMax: number;
 }
 
 /**
- * The bounds of a loss, with the defaults of what is left out.
+ * Returns the bounds of a loss, with defaults for those that are not given.
  *
- * @throws {RangeError} where they make no sense.
- *
+ * @throws {RangeError} if they are not valid.
  * @example
  * ```ts
  * import { lossBounds } from "@kedge/kedge/rl";
@@ -191,7 +192,7 @@ export function lossBounds(loss: PolicyLoss): LossBounds {
     case "cispo":
       if (loss.clipRatioCap !== undefined) {
         if (loss.clipRatioLow !== undefined || loss.clipRatioHigh !== undefined) {
-          throw new RangeError("Cannot take clipRatioCap beside clipRatioLow or clipRatioHigh: the cap stands for both");
+          throw new RangeError("Cannot use clipRatioCap with clipRatioLow or clipRatioHigh: the cap replaces both");
         }
         if (!(loss.clipRatioCap > 0)) throw new RangeError(`Cannot cap ratios at ${loss.clipRatioCap}`);
         return { ...all, low: 0, high: loss.clipRatioCap };
@@ -211,7 +212,7 @@ export function lossBounds(loss: PolicyLoss): LossBounds {
   return { ...all, low: 1 - clipRatioLow, high: 1 + clipRatioHigh, dual: clipRatioDual ?? 0 };
 }
 
-/** Without the keys that are undefined, which must not hide a default. */
+/** Removes the keys that are undefined, which would hide a default. */
 function defined<T extends object>(options: T): Partial<T> {
   return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as Partial<T>;
 }
