@@ -1,6 +1,6 @@
 /**
  * A credit of your own: `algorithm: { credit: "./custom_credit.ts" }`, or `credit: { use: "./custom_credit.ts", options: { floor: 0.2 } }`.
- * It is called for each response, in the process that trains, with all of that process's permissions.
+ * It is called for each response, in the training process, with all of its permissions.
  *
  * @module
  */

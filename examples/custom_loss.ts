@@ -1,6 +1,6 @@
 /**
  * A policy loss of your own: `algorithm: { loss: "./custom_loss.ts" }`, or `loss: { kind: "module", use: "./custom_loss.ts", options: { cap: 1 } }`.
- * It is called for each response, in the process that trains, with all of that process's permissions.
+ * It is called for each response, in the training process, with all of its permissions.
  *
  * Tapered off-policy REINFORCE (Le Roux et al., arXiv 2503.14286): -A log pi for good answers; for bad ones -A sg[min(r, cap)] log pi, so that an
  * answer which the policy has already left pulls no more. r = pi / old pi; sg[x] is x without a gradient.

@@ -42,7 +42,7 @@ const MEANINGS: Readonly<Record<string, string>> = {
 };
 
 /**
- * Reads how the process that trains ended.
+ * Reads how the training process ended.
  *
  * @param status `signal`: the signal's name, or null if the process ended by itself.
  * @example
