@@ -1,7 +1,8 @@
 import { z } from "zod";
 import type { TrackerInput, TrackerSection } from "../trackers/options.ts";
 
-const text = z.string().min(1), answersEvery = z.int().nonnegative().default(10).describe("Steps between tables of answers; 0: none.");
+const text = z.string().min(1),
+  answersEvery = z.int().nonnegative().default(10).describe("The number of steps between tables of answers; 0: no tables.");
 
 const section = z.discriminatedUnion("use", [
   z.strictObject({
@@ -9,7 +10,7 @@ const section = z.discriminatedUnion("use", [
     project: text.default("kedge").describe("The project that the run belongs to."),
     entity: text.nullable().default(null).describe("The user or team; null: the one who uploads."),
     group: text.nullable().default(null).describe("Runs of a group are shown together."),
-    tags: z.array(text).default([]).describe("Words to find the run by."),
+    tags: z.array(text).default([]).describe("Tags by which the run can be found."),
     answersEvery,
   }),
   z.strictObject({

@@ -10,28 +10,28 @@ import type { Config } from "./types.ts";
 const amount = z.number().nonnegative(), above0 = z.number().positive();
 
 const schema = z.strictObject({
-  optim: z.strictObject({ lr: amount.max(1).optional().describe("Learning rate after the warm-up.") }).optional(),
+  optim: z.strictObject({ lr: amount.max(1).optional().describe("The learning rate after the warm-up.") }).optional(),
   rollout: z.strictObject({
     temperature: above0.min(1e-3).max(100).optional().describe("Divides the logits, in sampling and in the loss."),
   })
     .optional(),
   algorithm: z.strictObject({
-    entropyCoefficient: z.number().min(-100).max(100).optional().describe("Of the entropy bonus."),
+    entropyCoefficient: z.number().min(-100).max(100).optional().describe("The coefficient of the entropy bonus."),
     kl: z.strictObject({
-      coefficient: amount.max(1e6).optional().describe("Of the divergence, as it is now; only in a run that has loaded its reference."),
+      coefficient: amount.max(1e6).optional().describe("The current coefficient of the divergence; only in a run with a reference model."),
     }).optional(),
   }).optional(),
   atrl: z.strictObject({
     mode: z.enum(ATRL_MODES).optional().describe("off, soft, hard, low or random."),
-    anchorFraction: z.int().positive().max(1000).optional().describe("Share of tokens that are anchors, in per mille."),
-    wMin: amount.max(1e6).optional().describe("Weight without connectivity, before it is normalised."),
-    wMax: above0.max(1e6).optional().describe("Weight of a cluster that is all connectivity, before it is normalised."),
-    temperature: above0.max(1e6).optional().describe("Width of the step between the two, in units of the mean connectivity."),
+    anchorFraction: z.int().positive().max(1000).optional().describe("The share of tokens that are anchors, in per mille."),
+    wMin: amount.max(1e6).optional().describe("The weight of a cluster without connectivity, before normalisation."),
+    wMax: above0.max(1e6).optional().describe("The weight of a cluster of full connectivity, before normalisation."),
+    temperature: above0.max(1e6).optional().describe("The width of the step between the two weights, in units of the mean connectivity."),
     normalise: z.enum(["mean-one", "none"]).optional().describe("Whether weights have mean 1 over a response."),
   }).optional(),
   trainer: z.strictObject({
-    valFreq: z.int().nonnegative().max(1e9).optional().describe("Steps between evaluations; 0: at the end only."),
-    saveFreq: z.int().nonnegative().max(1e9).optional().describe("Steps between checkpoints; 0: at the end only."),
+    valFreq: z.int().nonnegative().max(1e9).optional().describe("The number of steps between evaluations; 0: only at the end."),
+    saveFreq: z.int().nonnegative().max(1e9).optional().describe("The number of steps between checkpoints; 0: only at the end."),
   }).optional(),
 });
 

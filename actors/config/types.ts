@@ -16,13 +16,13 @@ import type { TrackerInput, TrackerSection } from "../trackers/options.ts";
 export interface ModelSection {
   /** Model folder, or a model of the hub as owner/name or owner/name@revision; null: the built-in board model is made. */
   path: string | null;
-  /** Size of the model that is made where path is null. */
+  /** The size of the model that is made if path is null. */
   preset: PresetName;
-  /** Of the weights; null: f32 on a CPU, else the folder's. */
+  /** The type of the weights; null: f32 on a CPU, else the folder's. */
   dtype: "f32" | "bf16" | null;
-  /** Whether the vision tower is left as it is. */
+  /** Whether the vision tower is not trained. */
   freezeVision: boolean;
-  /** Activations that are computed anew in the backward pass. */
+  /** Which activations are recomputed in the backward pass. */
   checkpointing: "off" | "blocks" | "full";
 }
 
@@ -34,51 +34,51 @@ export interface DataSection {
   trainFiles: string | string[];
   /** Files of rows to evaluate on. */
   valFiles: string | string[];
-  /** Shape of the rows; auto: recognised, row by row. */
+  /** The format of the rows; auto: recognised, row by row. */
   format: "auto" | FormatName;
-  /** What pictures' paths are relative to; null: each file's folder. */
+  /** The folder that pictures' paths are relative to; null: each file's folder. */
   imageDir: string | null;
-  /** Further folders that pictures and videos may lie in, by absolute paths or over .. */
+  /** Further folders from which pictures and videos may be read by absolute paths or by paths with "..". */
   imageRoots: string[];
   /** Whether pictures are fetched from the web: false, true, or the hosts that they may come from. */
   allowRemote: boolean | string[];
-  /** Field of the question, a text or turns; null: the format's. Each of these may be a path, as extra_info.question. */
+  /** The field of the question, a text or turns; null: the format's. Each of these may be a path, as extra_info.question. */
   promptKey: string | null;
-  /** Field of the reference answer; null: the format's. */
+  /** The field of the reference answer; null: the format's. */
   answerKey: string | null;
-  /** Field of the pictures; null: the format's. */
+  /** The field of the pictures; null: the format's. */
   imageKey: string | null;
-  /** Field of the videos; null: the format's. */
+  /** The field of the videos; null: the format's. */
   videoKey: string | null;
-  /** Field of a question's choices; null: the format's. */
+  /** The field of a question's choices; null: the format's. */
   optionsKey: string | null;
-  /** Field of a row's name; null: its file and number. */
+  /** The field of a row's name; null: its file and number. */
   idKey: string | null;
-  /** Field of a worked answer, for the warm start; null: the format's, or the assistant's turn that the question ends with. */
+  /** The field of a worked answer, for the warm start; null: the format's, or the assistant's turn at the end of the question. */
   demonstrationKey: string | null;
-  /** System message, in the place of the rows' own; null: the rows', or the chat template's. */
+  /** The system message, which replaces the rows' own; null: the rows', or the chat template's. */
   systemPrompt: string | null;
   /** What is asked of an answer's form; none: nothing. A path that begins with ./ or ../: a template file. */
   formatPrompt: string;
-  /** Tokens of a prompt, at most. */
+  /** The most tokens of a prompt. */
   maxPromptLength: number;
-  /** Tokens of an answer, at most. */
+  /** The most tokens of an answer. */
   maxResponseLength: number;
-  /** Prompts of a step. */
+  /** The number of prompts of a step. */
   rolloutBatchSize: number;
-  /** Whether every epoch has an order of its own. */
+  /** Whether the rows are shuffled in every epoch. */
   shuffle: boolean;
-  /** What becomes of longer prompts. */
+  /** Whether longer prompts are dropped or are an error. */
   overlongPrompts: "drop" | "error";
-  /** Of a picture, at least; null: the model's. */
+  /** The least pixels of a picture; null: the model's. */
   minPixels: number | null;
-  /** Of a picture, at most; null: the model's. */
+  /** The most pixels of a picture; null: the model's. */
   maxPixels: number | null;
-  /** What a row that cannot be read does: end the run, or go to a file. */
+  /** Whether a row that cannot be read ends the run or is written to quarantine.jsonl. */
   badRows: "stop" | "quarantine";
-  /** Batches that are made ready ahead. */
+  /** The number of batches that are prepared ahead. */
   prefetch: number;
-  /** Whether a run is resumed although its files of rows are others than they were. */
+  /** Whether a run is resumed although its files of rows have changed. */
   allowChanged: boolean;
   /** Options of the board task. */
   board: Record<string, number | boolean | string | (number | string)[]>;
@@ -86,35 +86,35 @@ export interface DataSection {
 
 /** Section `rollout`: how answers are drawn. */
 export interface RolloutSection {
-  /** Answers to a prompt. */
+  /** The number of answers to a prompt. */
   n: number;
   /** Divides the logits, in sampling and in the loss. */
   temperature: number;
   /** Keeps the likeliest tokens up to this probability. */
   topP: number;
-  /** Keeps so many of the likeliest tokens; 0: all. */
+  /** Keeps this many of the likeliest tokens; 0: all. */
   topK: number;
   /** Keeps tokens of at least this share of the likeliest one's probability. */
   minP: number;
-  /** Sequences decoded at once; null: what fits. */
+  /** The most sequences that are decoded at once; null: as many as fit. */
   maxSequences: number | null;
-  /** Most bytes of the engine; null: from what is free. */
+  /** The most bytes of the engine's cache and buffers; null: a share of the free memory. */
   memoryBytes: number | null;
 }
 
 /** `algorithm.kl`: a divergence from the model at the start. */
 export interface KlConfig {
-  /** As of Divergence; full: KL over the whole vocabulary. */
+  /** The estimate; full: KL over the whole vocabulary. */
   kind: DivergenceKind | "full";
-  /** What it is part of. */
+  /** Whether it is part of the loss or of the reward. */
   where: "loss" | "reward";
   /** Its factor, fixed or steered. */
   coefficient: CoefficientConfig;
-  /** As of Divergence. */
+  /** The order of kind alpha; see `Divergence`. */
   alpha?: number | undefined;
-  /** As of Divergence. */
+  /** The bound of value and slope; see `Divergence`. */
   clamp?: number | null | undefined;
-  /** As of Divergence. */
+  /** Whether it is multiplied by policy / old; see `Divergence`. */
   importance?: boolean | undefined;
 }
 
@@ -132,25 +132,25 @@ export interface AlgorithmSection {
   loss: PolicyLoss | LossUse;
   /** Mean over tokens, over responses of token means, or token sums by data.maxResponseLength. */
   lossAvgMode: "token" | "seq" | "seq_sum_norm";
-  /** Of the entropy bonus. */
+  /** The coefficient of the entropy bonus. */
   entropyCoefficient: number;
-  /** Whose log-probs the ratios refer to. */
+  /** Which log-probs the ratios refer to. */
   oldLogprobs: "rollout" | "recompute";
   /** Importance weights between recomputed log-probs and the rollout's; null: none. */
   correction: Required<Correction> | null;
   /** A divergence from the model at the start; null: none, and no reference is loaded. */
   kl: KlConfig | null;
-  /** Draws on until a step has groups that are neither all right nor all wrong; null: no. */
+  /** Samples until a step has enough groups that are neither all right nor all wrong; null: no. */
   onlineFiltering: { filterLow: number; filterHigh: number; maxTries: number } | null;
-  /** Part of the reward that onlineFiltering looks at. */
+  /** The part of the reward that onlineFiltering uses. */
   filterKey: string;
-  /** Soft punishment near the length limit; null: none. */
+  /** A soft punishment near the length limit; null: none. */
   overlong: { buffer: number; factor: number } | null;
   /** Whether answers that were cut off are left out of the loss. */
   maskTruncated: boolean;
   /** Which tokens earn the advantage: atrl (section atrl), vppo, none (all alike), or what a module of the user's own says. */
   credit: CreditMethod | ModuleUse;
-  /** Options of credit vppo. */
+  /** The options of credit vppo. */
   vppo: { topFraction: number; scalingMin: number };
 }
 
@@ -159,47 +159,47 @@ export interface AtrlSection extends AtrlOptions, Required<ConnectivityOptions> 
 
 /** Section `optim`: AdamW and its rate. */
 export interface OptimSection {
-  /** Learning rate after the warm-up. */
+  /** The learning rate after the warm-up. */
   lr: number;
-  /** Of matrices; norms and biases have none. */
+  /** The weight decay of matrices; norms and biases have none. */
   weightDecay: number;
-  /** Steps in which the rate rises. */
+  /** The number of steps in which the learning rate rises. */
   warmupSteps: number;
-  /** The rate after the warm-up. */
+  /** How the learning rate changes after the warm-up. */
   schedule: "constant" | "linear" | "cosine";
-  /** Share of lr at the end of a schedule that falls. */
+  /** The share of lr that is left at the end of a falling schedule. */
   minRatio: number;
-  /** Decay of the first moment. */
+  /** The decay of the first moment. */
   beta1: number;
-  /** Decay of the second moment. */
+  /** The decay of the second moment. */
   beta2: number;
-  /** Added to the root of the second moment. */
+  /** The number that is added to the root of the second moment. */
   eps: number;
-  /** The gradient's norm is brought down to this; 0: it is left. */
+  /** The gradient's norm is clipped to this; 0: no clipping. */
   maxGradNorm: number;
-  /** Type of both moments. */
+  /** The type of both moments. */
   moments: "f32" | "bf16";
 }
 
 /** Section `batch`: how a rollout is cut up for updates. */
 export interface BatchSection {
-  /** Prompts of an optimizer step; null: all of the rollout. */
+  /** The number of prompts of an optimizer step; null: all of the rollout. */
   globalBatchSize: number | null;
-  /** Times that a rollout is gone through. */
+  /** How many times a rollout is used. */
   ppoEpochs: number;
-  /** Packed tokens of a micro-batch; a prompt's answers stay together. */
+  /** The most packed tokens of a micro-batch; a prompt's answers stay together. */
   microTokens: number;
 }
 
 /** Section `grader`: where rewards are worked out, and what they may reach. */
 export interface GraderSection {
-  /** Processes; null: by cores. */
+  /** The number of grading processes; null: by cores. */
   workers: number | null;
-  /** Milliseconds for a sample. */
+  /** The time limit of a sample in milliseconds. */
   timeLimit: number;
-  /** Paths that reward modules may read and import, besides what they import from their own folders. */
+  /** Paths that reward modules may read and import, besides the imports from their own folders. */
   read: string[];
-  /** Hosts that reward modules may reach and import from. */
+  /** Hosts that reward modules may connect to and import from. */
   net: string[];
   /** Environment variables that reward modules may read. */
   env: string[];
@@ -207,23 +207,23 @@ export interface GraderSection {
 
 /** Section `trainer`: how long, and what is kept. */
 export interface TrainerSection {
-  /** Steps of the run; totalEpochs may end it before. */
+  /** The number of steps of the run; totalEpochs may end it earlier. */
   maxSteps: number;
-  /** Times that the rows are gone through; null: as maxSteps asks. */
+  /** The number of epochs; null: as many as maxSteps needs. */
   totalEpochs: number | null;
-  /** Steps between checkpoints; 0: at the end only. */
+  /** The number of steps between checkpoints; 0: only at the end. */
   saveFreq: number;
-  /** Checkpoints that are kept, besides the best. */
+  /** The number of newest checkpoints that are kept, besides the best one. */
   saveLimit: number;
   /** Whether the best checkpoint by evaluation is kept. */
   saveBest: boolean;
-  /** Steps between evaluations; 0: at the end only. */
+  /** The number of steps between evaluations; 0: only at the end. */
   valFreq: number;
-  /** Whether there is one before the first step. */
+  /** Whether there is an evaluation before the first step. */
   valBeforeTrain: boolean;
-  /** Updates in a row that may be skipped for a gradient that is not finite. */
+  /** How many updates in a row may be skipped because of a gradient that is not finite. */
   maxSkipped: number;
-  /** Restarts from the last checkpoint in restartWindowMinutes. */
+  /** The most restarts from the last checkpoint in restartWindowMinutes. */
   maxRestarts: number;
   /** See maxRestarts. */
   restartWindowMinutes: number;
@@ -231,35 +231,35 @@ export interface TrainerSection {
 
 /** Section `val`: evaluations. */
 export interface ValSection {
-  /** Rows, at most. */
+  /** The most rows of an evaluation. */
   limit: number;
-  /** Answers to a row. */
+  /** The number of answers to a row. */
   n: number;
-  /** Divides the logits, where not greedy. */
+  /** Divides the logits of sampled answers. */
   temperature: number;
-  /** As rollout.topP, where not greedy. */
+  /** Like rollout.topP, for sampled answers. */
   topP: number;
-  /** Whether the likeliest token is taken. */
+  /** Whether each row is also answered greedily. */
   greedy: boolean;
 }
 
 /** Section `sft`: the supervised warm start. */
 export interface SftSection {
-  /** Its optimizer steps; 0: none. */
+  /** The number of its optimizer steps; 0: no warm start. */
   steps: number;
-  /** Examples of a step. */
+  /** The number of examples of a step. */
   batchSize: number;
-  /** Learning rate after the warm-up. */
+  /** The learning rate after the warm-up. */
   lr: number;
-  /** Steps in which the rate rises. */
+  /** The number of steps in which the learning rate rises. */
   warmupSteps: number;
-  /** The rate after the warm-up. */
+  /** How the learning rate changes after the warm-up. */
   schedule: "constant" | "linear" | "cosine";
-  /** Of matrices; norms and biases have none. */
+  /** The weight decay of matrices; norms and biases have none. */
   weightDecay: number;
-  /** The gradient's norm is brought down to this; 0: it is left. */
+  /** The gradient's norm is clipped to this; 0: no clipping. */
   maxGradNorm: number;
-  /** Its steps between checkpoints; 0: where it is stopped, and at its end. */
+  /** The number of its steps between checkpoints; 0: only when it is stopped, and at its end. */
   saveFreq: number;
 }
 
@@ -269,7 +269,7 @@ export interface LoggingSection {
   tensorboard: boolean;
   /** Answers that go to rollouts.jsonl: of all steps, of a step's first prompts, none. */
   rollouts: "all" | "first" | "none";
-  /** Answers a step that are shown. */
+  /** The number of answers of a step that are written. */
   rolloutSamples: number;
   /** Whether report.html is written. */
   report: boolean;
@@ -283,39 +283,39 @@ export interface LoggingSection {
 export interface Config {
   /** Name of the run: its folder in runDir. */
   name: string;
-  /** Where runs are kept, relative to the working directory. */
+  /** The folder of all runs, relative to the working directory. */
   runDir: string;
-  /** Of weights, data and draws. */
+  /** The seed of weights, data and random draws. */
   seed: number;
   /** auto, cpu, cuda or cuda:1. */
   device: string;
-  /** Threads of CPU ops; null: all cores. */
+  /** The number of threads of CPU ops; null: all cores. */
   threads: number | null;
   /** The network that is trained. */
   model: ModelSection;
   /** Where prompts come from. */
   data: DataSection;
-  /** How answers are drawn. */
+  /** How answers are sampled. */
   rollout: RolloutSection;
   /** From rewards to a loss. */
   algorithm: AlgorithmSection;
   /** Anchor tokens, arXiv 2602.11455: weights, and how connectivity is measured. */
   atrl: AtrlSection;
-  /** AdamW and its rate. */
+  /** AdamW and its learning rate. */
   optim: OptimSection;
-  /** How a rollout is cut up for updates. */
+  /** How a rollout is divided for updates. */
   batch: BatchSection;
   /** A verifier, a module, or named parts with weights. */
   reward: ParsedReward;
-  /** Where rewards are worked out. */
+  /** Where rewards are computed. */
   grader: GraderSection;
-  /** How long, and what is kept. */
+  /** How long a run trains, and what it keeps. */
   trainer: TrainerSection;
   /** Evaluations. */
   val: ValSection;
   /** The supervised warm start; null: none. Left out: its defaults for the board task, none for files. */
   sft: SftSection | null;
-  /** What a run writes down. */
+  /** What a run writes to files. */
   logging: LoggingSection;
 }
 
@@ -327,11 +327,11 @@ export interface KlInput {
   where?: KlConfig["where"] | undefined;
   /** A number: fixed. */
   coefficient: number | CoefficientConfig;
-  /** As of Divergence. */
+  /** The order of kind alpha; see `Divergence`. */
   alpha?: number | undefined;
-  /** As of Divergence. */
+  /** The bound of value and slope; see `Divergence`. */
   clamp?: number | null | undefined;
-  /** As of Divergence. */
+  /** Whether it is multiplied by policy / old; see `Divergence`. */
   importance?: boolean | undefined;
 }
 

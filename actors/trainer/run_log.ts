@@ -50,7 +50,7 @@ export class RunLog {
     return this.#metrics.entries().find((line) => name in line)?.[name] as number | undefined;
   }
 
-  /** Sets aside what was logged after a checkpoint, as of `Lines.discardAfter`. */
+  /** Sets aside the lines after a checkpoint, as `Lines.discardAfter` does. */
   discardAfter(step: number, isLater: (line: Line) => boolean): void {
     for (const lines of [this.#metrics, this.#rollouts, this.quarantine]) lines.discardAfter(step, isLater);
   }
