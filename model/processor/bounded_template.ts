@@ -1,5 +1,5 @@
 /**
- * Renders a Jinja template with a bound on its work and on its values: the library has none, and templates come from folders of others.
+ * Renders a Jinja template with bounds on its work and on the size of its values. The library has no bounds, and templates come from folders of others.
  *
  * @module
  */
@@ -9,9 +9,9 @@ import { Environment, Interpreter, Template } from "@huggingface/jinja";
 export const TEMPLATE_LIMITS = {
   /** Characters of the template. */
   source: 2 ** 20,
-  /** Nodes that are evaluated, and what they read and make: an item of a list, or 64 characters, is a step. */
+  /** Steps of an evaluation: each node, each item of a list and each 64 characters that it reads or makes is one. */
   steps: 1_000_000,
-  /** The size of one value, counted as steps are. */
+  /** The size of one value, in the same unit as steps. */
   value: 2 ** 18,
 } as const;
 
@@ -21,17 +21,17 @@ const WIDEST = 1000; // columns that a filter may indent
 type Node = NonNullable<Parameters<Interpreter["evaluate"]>[0]>;
 type Value = ReturnType<Interpreter["evaluate"]>;
 
-/** Says that a template does too much. */
+/** The error of a template that does too much. */
 class TemplateLimit extends RangeError {}
 
 /**
- * An interpreter that counts. All that the library evaluates goes through `evaluate`, and no step of its own takes longer than its operands and its result
- * are large; so a bound on the sum of these bounds the time. Steps are counted, and no clock is read: a rendering fails everywhere or nowhere.
+ * An interpreter that counts steps. The library evaluates everything through `evaluate`, and no step takes longer than its operands and its result
+ * are large, so that a bound on the sum of their sizes bounds the time. No clock is read, so that a rendering fails on every machine or on none.
  */
 class CountingInterpreter extends Interpreter {
   #left: number = TEMPLATE_LIMITS.steps;
   #parent: Node | undefined;
-  // Lists and objects never change; but a namespace does, which they may hold.
+  // Lists and objects never change, but they may hold a namespace, which does.
   #sizes = new WeakMap<object, number>();
 
   override evaluate(node: Node | undefined, environment: Environment): Value {
@@ -42,7 +42,7 @@ class CountingInterpreter extends Interpreter {
     this.#parent = parent;
     if (parent?.type === "FilterExpression") checkWidth(parent as Filtering, { node, value });
     if (node?.type === "Set") this.#sizes = new WeakMap();
-    // To take a member of a list reads that member only.
+    // Taking a member of a list reads only that member.
     const size = this.#sizeOf(value);
     if (parent?.type !== "MemberExpression") this.#take(size);
     return value;
@@ -82,7 +82,7 @@ interface Filtering extends Node {
   readonly filter: { readonly callee?: { readonly value: string } };
 }
 
-/** These two filters make as many spaces as an argument says. */
+/** An argument of these two filters says how many spaces they make. */
 function checkWidth({ operand, filter }: Filtering, { node, value }: { node: Node | undefined; value: Value }): void {
   const name = filter.callee?.value;
   if (node === operand || (name !== "indent" && name !== "tojson")) return;
@@ -93,7 +93,7 @@ function checkWidth({ operand, filter }: Filtering, { node, value }: { node: Nod
   }
 }
 
-/** Python's range, with a bound: the library's makes a list of any length, and does not end where adding changes nothing. */
+/** Python's range, with a bound. The library's makes a list of any length, and never ends if adding the step changes nothing. */
 function range(start: number, stop?: number, step = 1): number[] {
   if (stop === undefined) return range(0, start, step);
   if (step === 0) throw new Error("range() step must not be zero");
@@ -101,7 +101,7 @@ function range(start: number, stop?: number, step = 1): number[] {
   return count > 0 ? Array.from({ length: bounded(count) }, (_, i) => start + i * step) : [];
 }
 
-/** The names that the library gives every template. */
+/** The names that the library defines for every template. */
 const GLOBALS: Readonly<Record<string, unknown>> = {
   true: true,
   false: false,
@@ -117,9 +117,9 @@ const GLOBALS: Readonly<Record<string, unknown>> = {
 };
 
 /**
- * The text that a parsed template makes of its variables, as `Template.render` has it.
+ * Renders a parsed template with its variables, as `Template.render` does.
  *
- * @throws {TemplateLimit} For a template that does more than {@linkcode TEMPLATE_LIMITS} let it.
+ * @throws {TemplateLimit} for a template that exceeds {@linkcode TEMPLATE_LIMITS}.
  * @throws {Error} if the template fails, or raises an exception.
  */
 export function renderBounded({ parsed }: Template, variables: Readonly<Record<string, unknown>>): string {

@@ -1,5 +1,5 @@
 /**
- * The chat template of a model folder: messages in, the text that the tokenizer reads out.
+ * The chat template of a model folder, which turns messages into the text for the tokenizer.
  *
  * @module
  */
@@ -9,7 +9,7 @@ import { readFolderText, readJson } from "../config/folder_files.ts";
 import { renderBounded, TEMPLATE_LIMITS } from "./bounded_template.ts";
 import { ofRow, type Row } from "./messages.ts";
 
-/** A message as templates see it; a picture is a part without its pixels. */
+/** A message as templates see it. A picture is a part without its pixels. */
 export interface TemplateMessage {
   /** Whose turn it is. */
   readonly role: string;
@@ -34,7 +34,7 @@ export interface RenderOptions {
 }
 
 /**
- * The template of folders that have none: turns in ChatML, a default system turn, pictures between their markers. For text, image and video
+ * The template for folders that have none: turns in ChatML, a default system turn, pictures between their markers. For text, image and video
  * parts it prints what the public template of Qwen2.5-VL prints.
  */
 export const defaultChatTemplate = `
@@ -68,7 +68,7 @@ interface Found {
   readonly name: string;
 }
 
-/** The template in a field that holds one, or a list of { name, template } of which one is "default"; undefined if the field is not set. */
+/** The template in a field. The field holds one, or a list of { name, template } with one named "default"; undefined if it is not set. */
 function fromField(path: string): Found | undefined {
   const field = readJson(path)?.chat_template;
   if (field === undefined || field === null) return undefined;
@@ -103,7 +103,7 @@ export class ChatTemplate {
    * Parses a template.
    *
    * @param source Jinja, as the hub's templates are written.
-   * @param name Where it comes from, for errors.
+   * @param name Its origin, for errors.
    * @throws {KedgeError} `BadCheckpoint` if it does not parse, or has more than 2^20 characters.
    */
   constructor(readonly source: string, readonly name: string) {
@@ -117,9 +117,9 @@ export class ChatTemplate {
   }
 
   /**
-   * The template of a model folder: of the first of processor_config.json, chat_template.json, chat_template.jinja,
-   * additional_chat_templates/default.jinja that has one, which is the order of transformers 5.17 for a processor; after them of
-   * tokenizer_config.json; else `defaultChatTemplate`.
+   * Reads the template of a model folder from the first of processor_config.json, chat_template.json, chat_template.jinja,
+   * additional_chat_templates/default.jinja that has one, which is the order of transformers 5.17 for a processor, then from
+   * tokenizer_config.json. Otherwise it is `defaultChatTemplate`.
    *
    * @param folder The model folder.
    * @throws {KedgeError} `BadCheckpoint` if a file is broken or its template does not parse.
@@ -135,11 +135,11 @@ export class ChatTemplate {
   static readonly default: ChatTemplate = new ChatTemplate(defaultChatTemplate, "Kedge (defaultChatTemplate)");
 
   /**
-   * The text of messages.
+   * Renders messages as text.
    *
    * @param messages At least one.
    * @param options Whether an answer is to follow, special tokens, words for errors.
-   * @throws {KedgeError} `BadData` if the template refuses the messages, fails on them, or does more than `TEMPLATE_LIMITS` let it: a loop that never
+   * @throws {KedgeError} `BadData` if the template refuses the messages, fails on them, or exceeds `TEMPLATE_LIMITS`: a loop that never
    *   ends is an error after a second or so.
    *
    * @example
@@ -155,7 +155,7 @@ export class ChatTemplate {
     const { addGenerationPrompt = true, tokens = new Map(), row } = options;
     const seen = messages.map(({ role, content }) => ({
       role,
-      // Some templates know a picture by the presence of a field of its name.
+      // Some templates recognise a picture by a field with its name.
       content: typeof content === "string"
         ? content
         : content.map((part) => part.type === "text" ? { ...part } : { type: part.type, [part.type]: "" }),

@@ -23,7 +23,7 @@ export interface ImageOptions extends PixelBounds {
 
 const CLIP_MEAN: Colours = [0.48145466, 0.4578275, 0.40821073], CLIP_STD: Colours = [0.26862954, 0.26130258, 0.27577711];
 
-/** A picture of which the header was read. */
+/** A picture whose header has been read. */
 export interface OpenedPicture {
   /** Pixels of the file. */
   readonly pixels: number;
@@ -33,7 +33,7 @@ export interface OpenedPicture {
   visual(): Promise<Visual>;
 }
 
-// Of all processors of a thread: calls may overlap, and pictures in memory before they are resized are the largest there are.
+// For all processors of a thread: calls may overlap, and pictures that are not resized yet take the most memory.
 const turns = new PixelTurns(MOST_PIXELS);
 
 /** Bytes of a video's resized frames. */
@@ -43,11 +43,11 @@ const MOST_BYTES = 4 * 2 ** 30;
 const LONGEST_SIDE = 65_535;
 
 /**
- * Makes of pictures and videos what the vision tower reads, as transformers' Qwen2VLImageProcessorPil does: decode to RGB, smart resize by Pillow's antialiased
- * bicubic filter. Rescaling, normalisation and cutting into patches are left to the model's device, so that only bytes move. It holds no state but its options:
- * calls may overlap.
+ * Turns pictures and videos into the input of the vision tower, as transformers' Qwen2VLImageProcessorPil does: decode to RGB, smart resize by
+ * Pillow's antialiased bicubic filter. The model's device rescales, normalises and cuts into patches, so that only bytes move. A processor has no state
+ * but its options: calls may overlap.
  *
- * A file is turned upright by its EXIF orientation, as transformers' `load_image` does with paths and bytes.
+ * A file is turned upright by its EXIF orientation, as in transformers' `load_image`.
  *
  * @example
  * ```ts
@@ -113,7 +113,7 @@ export class ImageProcessor {
   }
 
   /**
-   * The processor of a model's folder: of `processor_config.json`, or of `preprocessor_config.json` and `video_preprocessor_config.json`.
+   * Makes the processor of a model folder, from `processor_config.json`, or from `preprocessor_config.json` and `video_preprocessor_config.json`.
    *
    * @throws {KedgeError} `BadCheckpoint`, with the file and the key.
    */
@@ -128,10 +128,10 @@ export class ImageProcessor {
   }
 
   /**
-   * Makes a picture ready.
+   * Decodes and resizes a picture.
    *
-   * @param source A file's bytes (JPEG, PNG, WebP, GIF, TIFF), not to be changed before the promise settles; or its pixels.
-   * @param options Bounds, where they are not the processor's; a name for errors.
+   * @param source A file's bytes (JPEG, PNG, WebP, GIF, TIFF), which must not change before the promise settles, or its pixels.
+   * @param options Bounds, default: the processor's; a name for errors.
    * @returns Frames u8 [1, height, width, 3], and their grid.
    * @throws {RangeError} For pixels that are not [height, width, 3], or bounds in the wrong order.
    * @throws {KedgeError} `BadData`, `Unsupported`: see {@linkcode decodeImage} and {@linkcode smartResize}.
@@ -142,9 +142,9 @@ export class ImageProcessor {
   }
 
   /**
-   * Reads a picture's header, and no pixels: how large it will be.
+   * Reads the header of a picture and computes its size after resizing. It reads no pixels.
    *
-   * @param source See {@linkcode image}; not to be changed before it is decoded.
+   * @param source See {@linkcode image}; it must not change before it is decoded.
    * @param options See {@linkcode image}.
    * @throws The errors of {@linkcode image}.
    *
@@ -182,14 +182,14 @@ export class ImageProcessor {
   }
 
   /**
-   * Makes a video ready: the frames that are sampled from it, each resized as a picture. The public video processor resizes by torchvision, whose bicubic filter
-   * gives one byte in two hundred another value, off by one or two.
+   * Samples frames of a video and resizes each as a picture. The public video processor resizes by torchvision, whose bicubic filter
+   * changes one byte in two hundred by one or two.
    *
    * @param source Frames with their rate, or the path of a file that ffmpeg can read (needs `--allow-run=ffmpeg,ffprobe`).
-   * @param options Settings, where they are not the processor's.
+   * @param options Settings; default: the processor's.
    * @returns Frames u8 [count, height, width, 3], their grid, and the seconds between two of its steps. An incomplete last step repeats its last frame.
    * @throws {RangeError} The errors of {@linkcode image}, and for settings that are not positive.
-   * @throws {KedgeError} `BadData` for what cannot be read, is no video, or has frames of different sizes; `Unsupported` if there is no ffmpeg.
+   * @throws {KedgeError} `BadData` for a file that cannot be read, is not a video, or has frames of different sizes; `Unsupported` if there is no ffmpeg.
    */
   async video(source: VideoSource, options: VideoOptions = {}): Promise<Visual> {
     const { sample, timeLimit, signal, name = "path" in source ? source.path : "the video", ...overrides } = options;
@@ -263,7 +263,7 @@ interface FramesOptions extends Required<PixelBounds> {
   readonly threads: number | undefined;
 }
 
-/** Resized frames of one size, as they come. */
+/** Collects resized frames of one size. */
 class Frames {
   readonly count: number;
   /** Rows of a resized frame; 0 before the first. */

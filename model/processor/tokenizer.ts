@@ -1,7 +1,7 @@
 /**
- * The tokenizer of a model folder: byte-level BPE, as every Qwen has it.
+ * The tokenizer of a model folder: byte-level BPE, as in every Qwen.
  *
- * The BPE itself is the package of the hub. Special tokens are split off here, so that a caller can have their names in a text read as
+ * The hub's package does the BPE. Special tokens are split off here, so that a caller can have their names in a text read as
  * text, and decoding is done on bytes, so that a stream never shows half a character.
  *
  * @module
@@ -76,7 +76,7 @@ function checkModel(model: unknown, bad: (words: string) => KedgeError): number 
     size = Math.max(size, id + 1);
   }
   for (const char of BYTE_OF.keys()) {
-    // The BPE would drop such a byte without a word.
+    // The BPE would silently drop such a byte.
     if (!Object.hasOwn(vocab, char)) throw bad(`model.vocab has no token for byte ${BYTE_OF.get(char)} (${JSON.stringify(char)})`);
   }
   for (const [i, merge] of model.merges.entries()) {
@@ -179,17 +179,17 @@ export class Tokenizer {
     this.#added = new Map(added.map((token) => [token.id, token]));
     this.#specialIds = new Map(added.filter((token) => token.special).map((token) => [token.content, token.id]));
     const names = [...this.#specialIds.keys()].sort((a, b) => b.length - a.length);
-    // With its one capturing group, a split keeps the names at the odd places.
+    // With its one capturing group, a split keeps the names at odd indices.
     this.#specialNames = names.length > 0 ? new RegExp(`(${names.map((name) => RegExp.escape(name)).join("|")})`, "u") : undefined;
     this.#named = named;
     this.vocabSize = vocabSize;
   }
 
   /**
-   * Reads `tokenizer.json` and, where it is there, `tokenizer_config.json`.
+   * Reads `tokenizer.json` and, if there is one, `tokenizer_config.json`.
    *
    * @param folder The model folder.
-   * @throws {KedgeError} `BadCheckpoint` if a file is missing or broken, or is no byte-level BPE.
+   * @throws {KedgeError} `BadCheckpoint` if a file is missing or broken, or is not a byte-level BPE.
    *
    * @example
    * ```ts
@@ -215,10 +215,10 @@ export class Tokenizer {
   }
 
   /**
-   * The tokens of a text. None is added that the text does not hold. A lone surrogate is read as U+FFFD.
+   * Encodes a text. It adds no tokens, such as a beginning or an end. A lone surrogate is read as U+FFFD.
    *
    * @param text The text.
-   * @param options Whether the names of special tokens count.
+   * @param options How the names of special tokens are read.
    */
   encode(text: string, options: EncodeOptions = {}): Int32Array<ArrayBuffer> {
     if (options.special === "text") return Int32Array.from(this.#ordinary(text));
@@ -226,7 +226,7 @@ export class Tokenizer {
   }
 
   /**
-   * A text cut at the names of special tokens: [text, name, text, ..., text], where a text may be "". Where several names begin at one place,
+   * Cuts a text at the names of special tokens: [text, name, text, ..., text]. A text may be "". If several names begin at the same character,
    * the longest counts.
    */
   split(text: string): string[] {
@@ -238,7 +238,7 @@ export class Tokenizer {
   }
 
   /**
-   * The text of tokens. Bytes that are no UTF-8 become U+FFFD; an id without a token, as the spare rows of an embedding have, is nothing.
+   * Decodes tokens to text. Bytes that are not UTF-8 become U+FFFD. An id without a token, such as a spare row of the embedding, gives no text.
    *
    * @param tokens Ids.
    * @param options Whether special tokens are left out.
@@ -254,7 +254,7 @@ export class Tokenizer {
     return added ? UTF8.encode(added.content) : bytesOf(this.#bpe.id_to_token(id) ?? "");
   }
 
-  /** Whether an id is a special token's. */
+  /** Whether an id is that of a special token. */
   isSpecial(id: number): boolean {
     return this.#added.get(id)?.special === true;
   }
@@ -266,8 +266,8 @@ export class Tokenizer {
 }
 
 /**
- * Decodes tokens as they come. A token may end inside a character: its bytes wait for the rest, so that what comes out is whole
- * characters, and all of it together is what `Tokenizer.decode` gives.
+ * Decodes tokens one by one. A token may end inside a character; then its bytes wait for the rest. The results are whole
+ * characters, and together they are the text of `Tokenizer.decode`.
  *
  * @example
  * ```ts
@@ -286,9 +286,9 @@ export class TokenStream {
   readonly #utf8 = new TextDecoder("utf-8", { ignoreBOM: true });
 
   /**
-   * A stream at its start.
+   * A stream that has seen no token.
    *
-   * @param tokenizer Whose tokens these are.
+   * @param tokenizer The tokenizer of the tokens.
    * @param options Whether special tokens are left out.
    */
   constructor(tokenizer: Pick<Tokenizer, "bytes" | "isSpecial">, options: DecodeOptions = {}) {
@@ -296,7 +296,7 @@ export class TokenStream {
     this.#skip = options.skipSpecialTokens ?? false;
   }
 
-  /** The characters that are whole with this token; may be "". */
+  /** Adds a token. @returns The characters that it completes; may be "". */
   push(id: number): string {
     if (this.#skip && this.#tokenizer.isSpecial(id)) return "";
     return this.#utf8.decode(this.#tokenizer.bytes(id), { stream: true });
