@@ -8,7 +8,7 @@ import { KedgeError } from "../../ffi/errors.ts";
 import { MOST_PIXELS, type RawImage } from "./image_decode.ts";
 import type { VideoLength } from "./video_sampling.ts";
 
-/** Bytes that ffprobe may say: some million packets. */
+/** The most bytes of ffprobe's output: some million packets. */
 const MOST_PROBED = 2 ** 28;
 
 /** Bounds of a run of ffmpeg. */
@@ -39,7 +39,7 @@ async function run(
     const env = { PATH: environment("PATH") ?? "/usr/local/bin:/usr/bin:/bin", LC_ALL: "C" };
     child = new Deno.Command(command, { args: [...args], clearEnv: true, env, stdin: "null", stdout: "piped", stderr: "piped" }).spawn();
   } catch (cause) {
-    // A name of --allow-run that Deno finds nowhere is dropped from the list: then the permission is what is missed.
+    // Deno drops a program of --allow-run that it does not find. Then the permission is missing, and not the program.
     const why = cause instanceof Deno.errors.NotFound ? "is not in PATH" : `cannot be run (${(cause as Error).message})`;
     throw new KedgeError("Unsupported", `Cannot read the video ${path}: ${command} ${why}. ${ADVICE}.`, { path }, { cause });
   }
@@ -85,7 +85,7 @@ async function run(
   }
 }
 
-// A name is a file's and nothing else, whatever it looks like; and a playlist in it reaches files only.
+// A path names a file and nothing else, whatever it looks like, and a playlist in it can read only files.
 const input = (path: string): string[] => ["-protocol_whitelist", "file", "-i", `file:${path}`];
 
 async function probe(path: string, args: readonly string[], options: FfmpegOptions): Promise<Record<string, unknown>> {
@@ -108,10 +108,10 @@ async function probe(path: string, args: readonly string[], options: FfmpegOptio
 type Fields = Readonly<Record<string, string>>;
 
 /**
- * The length of a video, by the packets of its first video stream that is no cover picture; packets that the container says are not shown do not count. The rate
- * is their number over the time from the first to the end of the last, as in torchcodec, since what containers say is wrong for uneven frames.
+ * The length of a video, by the packets of its first video stream that is not a cover picture. Packets that the container marks as not shown do not count. The rate
+ * is their number over the time from the first to the end of the last, as in torchcodec, since the rate in the container is wrong for uneven frames.
  *
- * @throws {KedgeError} `Unsupported` if ffprobe is not there or may not be run; `BadData` for a file that is no video or takes too long.
+ * @throws {KedgeError} `Unsupported` if ffprobe is not installed or may not be run; `BadData` for a file that is not a video or takes too long.
  */
 export async function probeVideo(path: string, options: FfmpegOptions): Promise<VideoLength> {
   checkFile(path);
@@ -129,7 +129,7 @@ export async function probeVideo(path: string, options: FfmpegOptions): Promise<
   return { total: shown.length, fps };
 }
 
-/** Packets over seconds; undefined if the packets have no times. */
+/** Packets per second; undefined if the packets have no times. */
 function measuredRate(packets: readonly Fields[]): number | undefined {
   let first = Infinity, last = -Infinity, duration = NaN;
   for (const packet of packets) {
@@ -145,7 +145,7 @@ function measuredRate(packets: readonly Fields[]): number | undefined {
   return packets.length / (span + (duration > 0 ? duration : span / (packets.length - 1)));
 }
 
-/** The frames that really decode; slow. */
+/** Counts the frames that really decode. It is slow. */
 export async function countFrames(path: string, options: FfmpegOptions): Promise<number> {
   const { streams } = await probe(path, ["-count_frames", "-show_entries", "stream=nb_read_frames"], options) as { streams?: Fields[] };
   return Number(streams?.[0]?.["nb_read_frames"] ?? 0) || 0;
@@ -174,11 +174,11 @@ function rate(text: string | undefined): number {
 }
 
 /**
- * Decodes `count` of the `total` frames of a video, the k-th being frame floor(k total / count), as `sampleFrames` has it; upright by the video's rotation.
+ * Decodes `count` of the `total` frames of a video, turned upright by the video's rotation. The k-th is frame floor(k total / count), as in `sampleFrames`.
  * Hands them over one by one, in order.
  *
- * @param take Called with each and its place among them. The pixels are its own.
- * @returns How many there were: fewer than `count` where the video ends before.
+ * @param take Called with each frame and its index. The pixels are not reused.
+ * @returns The number of frames, fewer than `count` if the video ends before.
  * @throws {KedgeError} The errors of {@linkcode probeVideo}.
  */
 export async function decodeFrames(
@@ -189,8 +189,8 @@ export async function decodeFrames(
   const reader = new PpmReader(path, (frame) => {
     if (place < count) take(frame, place++);
   });
-  // Frame n is one of them if it is floor(k total / count) for the only k that it can be: a list of all would be too long for ffmpeg's parser.
-  // The frames get times of their own, since this output would otherwise fill gaps with copies; PPM says its size, whatever the rotation made of it.
+  // Frame n is taken if it is floor(k total / count) for the one k that is possible. A list of all frames would be too long for ffmpeg's parser.
+  // The frames get new times, since ffmpeg would otherwise fill gaps with copies. PPM has the size after the rotation.
   const filter = `select='eq(n,floor(ceil(n*${count}/${total})*${total}/${count}))',settb=1/25,setpts=N`;
   const output = [
     "-map",
@@ -216,7 +216,7 @@ export async function decodeFrames(
 
 const HEADER = /^P6\s+(\d+)\s+(\d+)\s+255\s/, LONGEST_HEADER = 64;
 
-/** Cuts a stream of PPM pictures (P6) into them. */
+/** Cuts a stream into its PPM pictures (P6). */
 class PpmReader {
   readonly #path: string;
   readonly #take: (frame: RawImage) => void;

@@ -8,7 +8,7 @@ interface GifFrame {
   readonly left: number;
   /** Rows of the canvas above it. */
   readonly top: number;
-  /** Size of the picture: the screen's, or what holds the whole frame, if that is larger. */
+  /** Size of the picture: that of the screen, or that which holds the whole frame if it is larger. */
   readonly canvas: { readonly width: number; readonly height: number };
   /** Red, green, blue of the canvas around the frame. */
   readonly fill: readonly [number, number, number];
@@ -20,7 +20,7 @@ const COLOURS = 256;
  * Cuts the first frame out of a GIF as Pillow shows it in RGB: a transparent pixel has its palette's colour, and what the frame does not cover has that of the
  * transparent index, or of index 0. (Decoders that blend lose those colours.) Layout: GIF89a specification, sections 18 to 25.
  *
- * @returns The frame, or why there is none.
+ * @returns The frame, or the reason why there is none.
  */
 export function firstGifFrame(bytes: Uint8Array<ArrayBuffer>): GifFrame | string {
   const CUT = "the file ends before the first frame does";
@@ -28,7 +28,7 @@ export function firstGifFrame(bytes: Uint8Array<ArrayBuffer>): GifFrame | string
   if (bytes.length < 13) return CUT;
   let at = 13, transparent: number | undefined, shared: Uint8Array<ArrayBuffer> | undefined;
   const palette = (flags: number): Uint8Array<ArrayBuffer> => bytes.slice(at, at += 3 << (flags & 7) + 1);
-  // Steps over data blocks: each has its length before it, and the last has none.
+  // Steps over data blocks. A length precedes each block, and the length 0 ends them.
   const skip = (): void => {
     while (at < bytes.length && bytes[at]! > 0) at += bytes[at]! + 1;
     at++;
@@ -64,7 +64,7 @@ export function firstGifFrame(bytes: Uint8Array<ArrayBuffer>): GifFrame | string
   return { file, width, height, left, top, canvas, fill: [colours[index]!, colours[index + 1]!, colours[index + 2]!] };
 }
 
-/** 256 colours: black beyond the palette's end; greys where there is no palette, or one that begins as the greys do. */
+/** A palette of 256 colours: black beyond the file's colours; greys if there is no palette, or one that begins like the greys. */
 function full(palette: Uint8Array = new Uint8Array()): Uint8Array {
   const grey = palette.every((colour, i) => colour === Math.floor(i / 3));
   const colours = Uint8Array.from({ length: 3 * COLOURS }, (_, i) => grey ? Math.floor(i / 3) : 0);

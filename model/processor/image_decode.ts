@@ -17,7 +17,7 @@ interface DecodeOptions {
   readonly name?: string;
 }
 
-/** A picture of which the header was read. */
+/** A picture whose header has been read. */
 export interface OpenedImage {
   /** Columns of the upright picture. */
   readonly width: number;
@@ -30,7 +30,7 @@ export interface OpenedImage {
 /** Pixels of the largest picture that is decoded, 8192 x 8192: 201 MB, and as much again to resize it. (Pillow's limit is 178,956,970.) */
 export const MOST_PIXELS = 2 ** 26;
 
-// The decoder is native code that reads the environment: loaded with the first picture, so that those who need none need no leave for it.
+// The decoder is native code that reads the environment. It is loaded with the first picture, so that a program without pictures needs no permission for it.
 let loaded: Promise<typeof import("sharp").default> | undefined;
 
 function decoder(): Promise<typeof import("sharp").default> {
@@ -43,16 +43,16 @@ function decoder(): Promise<typeof import("sharp").default> {
 /**
  * Decodes a JPEG, PNG, WebP, GIF or TIFF as transformers' `load_image` does (Pillow's `Image.open`, `ImageOps.exif_transpose`, `convert("RGB")`):
  *
- * - turned upright by the orientation of its EXIF, or of its XMP where the EXIF gives none;
+ * - the picture is turned upright by the orientation of its EXIF, or of its XMP if the EXIF has none;
  * - alpha and transparent colours are dropped, not blended; ICC profiles and gamma are not applied;
  * - 16 bits of a colour lose the lower eight; 16 bits of grey without alpha are clipped to 255, as Pillow does (scale such pictures beforehand);
- * - CMYK by Pillow's formula, without a profile;
- * - of an animation or of several pages the first.
+ * - CMYK is converted by Pillow's formula, without a profile;
+ * - of an animation, or of several pages, the first is taken.
  *
- * Equal to Pillow for lossless files, and for JPEG where both use libjpeg-turbo's transforms.
+ * The result equals Pillow's for lossless files, and for JPEG if both use libjpeg-turbo's transforms.
  *
- * @param bytes The file; not to be changed before the promise settles.
- * @throws {KedgeError} `BadData` for what is no such file, is cut, broken, or larger than {@linkcode MOST_PIXELS}, which its header tells; `Unsupported` for a colour space that
+ * @param bytes The file, which must not change before the promise settles.
+ * @throws {KedgeError} `BadData` for a file that is not such a picture, is cut or broken, or has more than {@linkcode MOST_PIXELS} by its header; `Unsupported` for a colour space that
  *   Pillow treats in its own way.
  *
  * @example
@@ -70,9 +70,9 @@ export async function decodeImage(bytes: Uint8Array<ArrayBuffer>, options: Decod
 }
 
 /**
- * Reads a picture's header, which costs next to nothing whatever it says, and none of its pixels.
+ * Reads a picture's header and none of its pixels, so that it is cheap for any size.
  *
- * @param bytes The file; not to be changed before it is decoded.
+ * @param bytes The file, which must not change before it is decoded.
  * @throws {KedgeError} The errors of {@linkcode decodeImage}.
  *
  * @example
@@ -118,7 +118,7 @@ function checkPixels(name: string, { width, height }: { width: number; height: n
   throw badData(name, `${width} x ${height} pixels are more than ${MOST_PIXELS}`, "Scale it down, or remove it");
 }
 
-// By the orientation of EXIF: mirrors, upside down (flip) or left to right (flop), and then a turn in clockwise degrees.
+// For each orientation of EXIF: mirrors, upside down (flip) or left to right (flop), and then a rotation in clockwise degrees.
 const TURNS: Readonly<Record<number, { degrees: number; flop?: boolean; flip?: boolean }>> = {
   2: { degrees: 0, flop: true },
   3: { degrees: 180 },
@@ -129,7 +129,7 @@ const TURNS: Readonly<Record<number, { degrees: number; flop?: boolean; flip?: b
   8: { degrees: 270 },
 };
 
-/** The decoder's errors as the picture's. */
+/** An error of the decoder, with the picture's name. */
 async function naming<T>({ name, format }: { name: string; format: string }, work: () => Promise<T>): Promise<T> {
   try {
     return await work();
@@ -147,7 +147,7 @@ function xmpOrientation(xmp: string | undefined): number {
 
 async function open(bytes: Uint8Array<ArrayBuffer>, { name, format }: { name: string; format: string }): Promise<OpenedImage> {
   const sharp = await decoder();
-  // "error" fails on what is cut or broken, and not on what is odd. The limit is checked here, with a message of its own.
+  // "error" fails on cut or broken files, and not on unusual ones. The limit is checked below, with a clearer message.
   const open = () => sharp(bytes, { failOn: "error", ignoreIcc: true, limitInputPixels: false });
   return await naming({ name, format }, async () => {
     const { width, height, space, depth, orientation, xmpAsString } = await open().metadata();

@@ -1,5 +1,5 @@
 /**
- * What a user says to the model: turns of text, images and videos, and how they are read from data.
+ * Messages to the model: turns of text, images and videos, and how they are read from data.
  *
  * @module
  */
@@ -20,10 +20,10 @@ export interface PixelData {
 /** A picture: the bytes of a file (JPEG, PNG, WebP, GIF), or its pixels. */
 export type ImageSource = Uint8Array | PixelData;
 
-/** A video: its frames and how many of them a second has, or a file for ffmpeg. */
+/** A video: its frames and their rate, or a file for ffmpeg. */
 export type VideoSource = { readonly frames: readonly ImageSource[]; readonly fps: number } | { readonly path: string };
 
-/** Bounds of a picture's pixels after resizing; those of the processor where not set. */
+/** Bounds of a picture's pixels after resizing. Default: those of the processor. */
 export interface PixelBounds {
   /** The fewest pixels. */
   readonly minPixels?: number;
@@ -66,7 +66,7 @@ const dataUrl = z.string().transform((url, context) => {
   try {
     if (head) return Uint8Array.fromBase64(url.slice(head.length));
   } catch {
-    // Said by the union below.
+    // The union below reports it.
   }
   context.addIssue({ code: "custom" });
   return z.NEVER;
@@ -94,7 +94,7 @@ const part: z.ZodType<Part> = z.discriminatedUnion("type", [
 export type MessagesSchema = z.ZodType<Message[]>;
 
 /**
- * Messages from outside. A picture is bytes, pixels or a data URL, and a video its frames: no path, so that who sends messages cannot have
+ * Messages from outside. A picture is bytes, pixels or a data URL, and a video is its frames. Paths are refused, so that a sender cannot have
  * files of this machine read.
  */
 export const messagesSchema: MessagesSchema = z.array(z.strictObject({
@@ -105,8 +105,8 @@ export const messagesSchema: MessagesSchema = z.array(z.strictObject({
 /**
  * Checks messages that come from outside.
  *
- * @param value What came.
- * @param options `row`: where, for the error.
+ * @param value The value to check.
+ * @param options `row`: names the row in errors.
  * @throws {KedgeError} `BadData` naming the row and each place that is wrong.
  *
  * @example
@@ -128,7 +128,7 @@ export function parseMessages(value: unknown, options: { row?: Row } = {}): Mess
   });
 }
 
-/** An issue as "0.content.2.image: words"; of a union, those of the alternative that came furthest, if any came inside. */
+/** An issue as "0.content.2.image: words". For a union, the issues of the alternative that was checked deepest, if any went inside. */
 function flatten(issue: z.core.$ZodIssue): string[] {
   const depth = (issues: readonly z.core.$ZodIssue[]) => Math.max(0, ...issues.map(({ path }) => path.length));
   const [best] = issue.code === "invalid_union" ? issue.errors.toSorted((a, b) => depth(b) - depth(a)) : [];
@@ -146,11 +146,11 @@ export interface Marked {
 }
 
 /**
- * A text with a marker `<image>` or `<video>` where each picture belongs, as parts. Only exactly these markers count: `<image1>` is text.
+ * Cuts a text with markers `<image>` and `<video>` into parts, with a picture in place of each marker. Only these markers count: `<image1>` is text.
  *
  * @param text The text.
- * @param options The pictures; bounds of their pixels; `row`: where, for the error.
- * @throws {KedgeError} `BadData` naming the row where there are not as many markers as pictures.
+ * @param options The pictures; bounds of their pixels; `row`: names the row in errors.
+ * @throws {KedgeError} `BadData` that names the row, if there are not as many markers as pictures.
  *
  * @example
  * ```ts

@@ -31,16 +31,16 @@ interface ReadVideoOptions extends VideoSettings, Pick<VideoOptions, "sample" | 
 const TIME_LIMIT = 300;
 
 /**
- * Reads the frames of a video that the model sees, and hands them over one by one: no more than one is held.
+ * Reads the sampled frames of a video and hands them over one by one, so that only one is in memory.
  *
- * @returns The rate of those frames, in frames of a second.
+ * @returns The rate of the sampled frames, in frames per second.
  * @throws {KedgeError} `BadData`, `Unsupported`: see `ImageProcessor.video`.
  */
 export async function readVideo(source: VideoSource, options: ReadVideoOptions): Promise<number> {
   return "path" in source ? await readFile(source.path, options) : await readList(source, options);
 }
 
-/** Frames of a second after sampling: as transformers' VideoMetadata.sampled_fps. */
+/** Frames per second after sampling, as transformers' VideoMetadata.sampled_fps. */
 const sampledFps = (indices: readonly number[], { total, fps }: VideoLength): number => indices.length / total * fps;
 
 const choose = (length: VideoLength, options: ReadVideoOptions, sample: boolean): number[] =>
@@ -73,7 +73,7 @@ async function readFile(path: string, options: ReadVideoOptions): Promise<number
     const count = indices.length;
     return await decodeFrames(path, { ...limits, total, count, take }) === count ? sampledFps(indices, { total, fps }) : undefined;
   };
-  // The container may count frames that do not decode: a cut file, a codec with hidden frames. Then they are counted one by one.
+  // The container may count frames that do not decode, as in a cut file or with hidden frames. Then the frames are counted one by one.
   const rate = await read(total) ?? await read(await countFrames(path, limits));
   if (rate === undefined) {
     throw new KedgeError("BadData", `Cannot read the video ${path}: its frames cannot be counted. Convert it.`, { path });

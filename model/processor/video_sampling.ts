@@ -1,17 +1,17 @@
 import { KedgeError } from "../../ffi/errors.ts";
 import { roundHalfEven } from "./smart_resize.ts";
 
-/** Which frames of a video the model sees, and how large. Defaults: those of transformers' Qwen2VLVideoProcessor (5.17), and Qwen's 2 frames a second. */
+/** Number and size of the frames that the model sees. Defaults: those of transformers' Qwen2VLVideoProcessor (5.17), with Qwen's 2 frames per second. */
 export interface VideoSettings {
   /** Fewest pixels of a resized frame. Default 128 * 28 * 28. */
   readonly minPixels: number;
   /** Most pixels of a resized frame. Default 768 * 28 * 28. */
   readonly maxPixels: number;
-  /** Frames sampled from a second. Default 2. */
+  /** Frames sampled per second. Default 2. */
   readonly fps: number;
-  /** Frames sampled from the whole, instead of `fps`. Default undefined. */
+  /** Frames sampled from the whole video, instead of `fps`. Default undefined. */
   readonly numFrames: number | undefined;
-  /** Fewest frames that `fps` may give, where the video has as many. Default 4. */
+  /** The fewest frames that `fps` may give, if the video has as many. Default 4. */
   readonly minFrames: number;
   /** Most frames that `fps` may give. Default 768. */
   readonly maxFrames: number;
@@ -35,9 +35,9 @@ export const VIDEO_DEFAULTS: VideoSettings = {
 
 /** A video before sampling. */
 export interface VideoLength {
-  /** Its frames. */
+  /** Number of frames. */
   readonly total: number;
-  /** Frames of a second. */
+  /** Frames per second. */
   readonly fps: number;
 }
 
@@ -50,11 +50,11 @@ interface SampleOptions extends Pick<VideoSettings, "fps" | "numFrames" | "minFr
 }
 
 /**
- * The frames that the model sees, by the rule of transformers' Qwen2VLVideoProcessor.sample_frames: n frames, n a multiple of the temporal patch size, the
- * k-th being frame floor(k total / n). n is `numFrames` rounded; or what `fps` gives, between `minFrames` and `maxFrames`, at most all, rounded down. A video
+ * Chooses the frames that the model sees, by the rule of transformers' Qwen2VLVideoProcessor.sample_frames: n frames, n a multiple of the temporal patch size. The
+ * k-th is frame floor(k total / n). n is `numFrames` rounded, or what `fps` gives, between `minFrames` and `maxFrames`, at most all, rounded down. A video
  * with fewer frames than the temporal patch size is taken whole.
  *
- * (The public code computes k (total / n), which in one case of twenty-five gives an index too many, past the end, and fails; the others are these.)
+ * (The public code computes k (total / n). In one case of twenty-five that gives one index past the end, and fails. Its other results are equal.)
  *
  * @throws {RangeError} For settings or lengths that are not positive.
  * @throws {KedgeError} `BadData` if `numFrames` is more than the video has.
@@ -92,7 +92,7 @@ function framesOf({ total, fps }: VideoLength, options: SampleOptions): number {
   return Math.max(group, Math.floor(wanted / group) * group);
 }
 
-/** Most pixels of a frame of a video of `frames` sampled ones; factor: patch size times merge size. */
+/** The most pixels of a frame, for a video of `frames` sampled frames. `factor`: patch size times merge size. */
 export function mostFramePixels(settings: VideoSettings, { frames, factor, temporalPatchSize }: {
   frames: number;
   factor: number;
