@@ -1,6 +1,6 @@
 /**
  * Lists what each CUDA kernel uses of a multiprocessor, by architecture, as ptxas reports it: registers per thread, static shared memory
- * per block, stack and spills. It needs nvcc, but no GPU. It fails for any warning, and for a spill in a kernel of {@linkcode HOT}.
+ * per block, stack and spills. It needs nvcc, but no GPU. It fails for any warning and for any spill, whatever the kernel's name.
  *
  *   deno run --allow-read --allow-write=/tmp --allow-env=PATH,CUDA_HOME,CUDA_PATH --allow-run=nvcc,/usr/local/cuda/bin/nvcc,c++filt \
  *     bench/cuda_resources.ts [--jobs=2] [--spills] [rmsnorm gemm ...]
@@ -17,13 +17,6 @@ import { cudaBuild } from "../ffi/cuda_library.ts";
 import { runCommand } from "../cli/command.ts";
 import { benchLine } from "./options.ts";
 import { Report } from "./report.ts";
-
-/** The kernels in which a spill counts as a failure: a training or a decode step spends its time in them. */
-export const HOT: readonly RegExp[] = [
-  /^(attention|decode|connectivity|gemm|rmsnorm|logprob|sample|scatter_add|column_sums|sum)_\w*kernel/,
-  /^for_(each|rows)_kernel</,
-  /^(scale|pick|join|partition|token_\w+)_kernel/,
-];
 
 /** The resources of one kernel on one architecture, as ptxas reports them. */
 export interface Resources {
@@ -63,6 +56,20 @@ export function parseResources(output: string): { kernels: Resources[]; warnings
   }
   const warnings = output.split("\n").filter((line) => /warning|potential performance loss/i.test(line)).map((line) => line.trim());
   return { kernels, warnings };
+}
+
+/**
+ * Lists what makes the command fail: the compiler's warnings, and every kernel that stores registers in memory. No kernel is excepted.
+ * @param names Readable names by symbol; a symbol without one stands for itself.
+ */
+export function faultsOf(unit: string, output: string, names: ReadonlyMap<string, string> = new Map()): string[] {
+  const { kernels, warnings } = parseResources(output);
+  return [
+    ...warnings.map((warning) => `${unit}: ${warning}`),
+    ...kernels.filter(({ spills }) => spills > 0).map(({ symbol, spills, architecture }) =>
+      `${unit}: ${names.get(symbol) ?? symbol} spills ${spills} bytes on ${architecture}`
+    ),
+  ];
 }
 
 /** Returns a readable name of a kernel, without namespaces, parameters and the hash of an anonymous namespace. */
@@ -149,17 +156,14 @@ async function main(): Promise<number> {
   const failures: string[] = [];
   let count = 0;
   for (const unit of units) {
-    const { kernels, warnings } = parseResources(outputs.get(unit)!);
-    failures.push(...warnings.map((warning) => `${unit}: ${warning}`));
+    const { kernels } = parseResources(outputs.get(unit)!);
     // deno-lint-ignore no-await-in-loop -- one short-lived process after another
     const names = await demangle([...new Set(kernels.map((kernel) => kernel.symbol))]);
+    failures.push(...faultsOf(unit, outputs.get(unit)!, names));
     const rows = new Map<string, Record<string, string | number>>();
     for (const { symbol, architecture, registers, shared, stack, spills } of kernels) {
       count++;
       const name = names.get(symbol)!;
-      if (spills > 0 && HOT.some((pattern) => pattern.test(name))) {
-        failures.push(`${unit}: ${name} spills ${spills} bytes on ${architecture}`);
-      }
       if (line.flag("spills") && spills === 0) continue;
       const row = rows.get(name) ?? { file: unit.replace(/^.*\//, ""), kernel: name };
       rows.set(name, {

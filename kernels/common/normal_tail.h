@@ -19,4 +19,14 @@ KEDGE_BOTH inline V normal_tail(V q) {
   p = p * q + 0.4946596622467041f;
   return p;
 }
+
+// exp(-a^2 / 2) from e = exp(-high^2 / 2), where high is `a` without its lower bits, so that high^2 is exact, and t = (a + high) (a - high)
+// / -2 is what is left of the exponent: |t| < 2^-12 a^2. Otherwise the rounding of a^2 / 2 would show in the exponential.
+template <class V>
+KEDGE_BOTH inline V with_rest(V e, V t) {
+  V s = t * (1.f / 24) + 1.f / 6;
+  s = s * t + 0.5f;
+  s = s * t + 1.f;
+  return e * t * s + e;
+}
 }  // namespace kedge

@@ -1,12 +1,20 @@
-// Size-constrained k-way partition of one integer graph, written once for the CPU and for CUDA: the algorithm asks a `Team` (one CPU thread, or a block of CUDA
-// threads) to run loops and reductions whose results do not depend on who runs what. All numbers are integers, so both give the same partition.
+// Size-constrained k-way partition of one integer graph (docs/method.md section 2.2), written once for the CPU and for CUDA: the algorithm
+// asks a `Team` (one CPU thread, or a block of CUDA threads) to run loops and reductions whose results do not depend on who runs what. All
+// numbers are integers, so both give the same partition.
 //
-// Multilevel (Karypis & Kumar, SIAM J. Sci. Comput. 20, 1998): heavy-edge matching by mutual choice; greedy growth on the coarsest graph, the best of several;
-// on every level passes of moves and swaps with rollback to the best prefix (Fiduccia & Mattheyses, DAC 1982; swaps: Kernighan & Lin, 1970).
+// The wanted cut of a graph with hundreds of vertices is hard to find directly, so it is found on smaller graphs first (multilevel: Karypis
+// & Kumar, SIAM J. Sci. Comput. 20, 1998):
+//   coarsen   pairs of vertices that are tied by a heavy edge become one vertex, again and again, while the graph is large (match, contract);
+//   grow      on the coarsest graph, the clusters are grown one after another (grow);
+//   refine    on the way back, level by level, vertices move to the cluster to which they are tied most, or swap places with a vertex of it
+//             where it is full (pass). A pass also takes steps that lose, and is rolled back to its best state (Fiduccia & Mattheyses, DAC
+//             1982; swaps: Kernighan & Lin, 1970).
+// `conn` holds, for every vertex and cluster, the weight of the edges between them: what a move gains is a difference of two of its
+// numbers. It is kept in step with every move.
 #pragma once
 #include <stdint.h>
 
-#include "status.h"
+#include "responses.h"
 #include "team.h"
 
 namespace kedge {
@@ -37,8 +45,8 @@ struct Level {
   int32_t *size, *coarse;  // tokens in a vertex; its vertex on the next level
 };
 
-// Scratch of one partition. What a level may take depends on the response alone, so that its result does not depend on the batch; `bytes` grows with each of its
-// arguments, so that a slot for the largest response serves all.
+// Scratch of one partition. What a level may take depends on the response alone, so that its result does not depend on the batch; `bytes`
+// grows with each of its arguments, so that a slot for the largest response serves all.
 struct PartitionMemory {
   int64_t tokens, clusters, members, vertices, edges;  // vertices, edges: of all levels together
   KEDGE_BOTH static PartitionMemory of(int64_t tokens, int64_t edges, const PartitionRule& rule) {
@@ -48,7 +56,8 @@ struct PartitionMemory {
   KEDGE_BOTH int64_t bytes() const { return 8 * (tokens * (3 + clusters) + edges) + 4 * (5 * vertices + edges + 10 * tokens + members + 2 * kMostClusters + 8); }
 };
 
-// The team shares one, and its threads run the same steps. A value that steers them is read before a synchronisation and changed behind one.
+// The team shares one, and its threads run the same steps. A value that steers them is read before a synchronisation and changed behind
+// one.
 template <class Team>
 struct Partitioner {
   Team team;
@@ -80,6 +89,7 @@ struct Partitioner {
     level[0] = {tokens, vertices, vertices + tokens, edges, weights, vertices + 2 * tokens, vertices + 3 * tokens};
   }
 
+  // A random number for a pair, the same on every device: it breaks ties between edges of equal rating.
   KEDGE_TEAM uint32_t hash(uint32_t a, uint32_t b, uint32_t stream) const {
     uint32_t x = a * 0x9E3779B1u ^ (b + stream * 0x85EBCA6Bu + (uint32_t)seed) * 0xC2B2AE35u ^ (uint32_t)(seed >> 32);
     x ^= x >> 16, x *= 0x7FEB352Du, x ^= x >> 15, x *= 0x846CA68Bu;
@@ -88,7 +98,10 @@ struct Partitioner {
 
   // ---- coarsening ----
 
-  // Matches vertices along heavy edges (weight over the product of the sizes) while both together stay within `most` tokens. coarse[v] = the partner, or v.
+  // Matches vertices along heavy edges (weight over the product of the sizes) while both together stay within `most` tokens. coarse[v] =
+  // the partner, or v. In each round every free vertex chooses its best free neighbour, and those who chose each other are matched: so no
+  // thread has to wait for another's choice, and the result does not depend on the order of the vertices. A round that matches nobody is
+  // the last.
   KEDGE_TEAM void match(const Level& g, int64_t most, uint32_t stream) {
     int32_t *partner = g.coarse, *choice = moved;
     team.each(g.n, [&](int32_t v) { partner[v] = -1; });
@@ -118,6 +131,9 @@ struct Partitioner {
   }
 
   // Builds level[l + 1] from level[l] and its partners; false where it would not be much smaller. Memory is taken behind that of level l.
+  // The edges of a pair are those of both its vertices; those that lead to one coarse vertex are added up. One thread finds the place of
+  // such an edge by `mark`. A team cannot share `mark`; each of its threads sorts the edges of its own vertices instead, and joins
+  // neighbours in the list.
   KEDGE_TEAM bool contract(int32_t l, int64_t& vertices_left, int64_t& edges_left) {
     const Level& g = level[l];
     int32_t *partner = moved, *first = came;
@@ -183,6 +199,7 @@ struct Partitioner {
 
   // ---- state of a partition on a level: part[v] in [0, clusters), or -1 for a vertex that has none yet ----
 
+  // other[v] = the largest connection of v to a cluster that is not its own.
   KEDGE_TEAM void rescan(int32_t v) {
     const int64_t* row = conn + (int64_t)v * clusters;
     const int32_t own = part[v];
@@ -193,11 +210,13 @@ struct Partitioner {
     }
     other[v] = most;
   }
+  // What moving v would gain if every cluster had room: its place in the queue.
   KEDGE_TEAM int64_t key_of(int32_t v) const {
     if (locked[v] || other[v] == 0) return kNever;
     return other[v] - (part[v] >= 0 ? conn[(int64_t)v * clusters + part[v]] : 0);
   }
 
+  // Sets up members, loads and connections of `part` on a level.
   KEDGE_TEAM void start(const Level& g) {
     team.each(clusters, [&](int32_t k) { load[k] = count[k] = 0; });
     team.one([&] {
@@ -219,7 +238,9 @@ struct Partitioner {
     });
   }
 
-  // Moves v from its part `a` to `b` (-1: none) and keeps everything in step; `keys`: the queue too.
+  // Moves v from its part `a` to `b` (-1: none) and keeps everything in step; `keys`: the queue too. Each neighbour of v is one thread's:
+  // what changes is its own row of conn, its own `other`, its own key. `other` is only searched for anew where it was the connection to `a`
+  // that led.
   KEDGE_TEAM void move(const Level& g, int32_t v, int32_t a, int32_t b, bool keys) {
     team.one([&] {
       if (a >= 0) {
@@ -256,7 +277,7 @@ struct Partitioner {
 
   // ---- refinement ----
 
-  // The best place for v: among parts with room; `wanted`: the best of all.
+  // The best other part for v. open: of those with room for it; wanted: of all.
   KEDGE_TEAM void targets(const Level& g, int32_t v, Best& open, Best& wanted) const {
     open = wanted = {kNever, -1};
     const int64_t* row = conn + (int64_t)v * clusters;
@@ -268,7 +289,11 @@ struct Partitioner {
     }
   }
 
-  // One pass; the gain that it kept. Above `climbing` vertices it ends once no move can gain; up to there it also tries moves that lose.
+  // One pass; the gain that it kept. Above `climbing` vertices it ends once no move can gain; up to there it also tries moves that lose. It
+  // takes the vertex with the largest key. The key is what a move would gain with room everywhere; what the vertex can really do, into a
+  // part with room or by a swap with a member of a full one, may be less. Then it goes back into the queue with that value and waits for
+  // its turn. A vertex moves once in a pass (`locked`). After `patience` moves without a new best the pass ends, and the moves behind the
+  // best state are taken back.
   KEDGE_TEAM int64_t pass(const Level& g, int32_t patience, int32_t climbing) {
     team.each(g.n, [&](int32_t v) {
       locked[v] = part[v] < 0;
@@ -294,6 +319,7 @@ struct Partitioner {
         value = open.index >= 0 ? open.value - own : kNever;
         if (wanted.index != open.index && wanted.index >= 0) {
           const int32_t b = wanted.index;
+          // Of a swap, v's edge to the other is cut before and after, but counted as gained from either side: twice its weight too much.
           team.each(g.end[v] - g.begin[v], [&](int32_t i) { tie[g.to[g.begin[v] + i]] = g.weight[g.begin[v] + i]; });
           const Best best = team.argmax(count[b], [&](int32_t i) {
             const int32_t u = member[b * bound + i];
@@ -362,7 +388,8 @@ struct Partitioner {
     }
   }
 
-  // Grows the parts one after another on a level.
+  // Grows the parts one after another on a level: from a seed vertex, always the free vertex that adds the least to the cut, until the part
+  // has its even share of the tokens that are left. The first seed is any vertex; a later one is one that the parts before leave isolated.
   KEDGE_TEAM void grow(const Level& g) {
     team.each(g.n, [&](int32_t v) { part[v] = -1; });
     start(g);
@@ -445,10 +472,19 @@ struct Partitioner {
   }
 };
 
-}  // namespace kedge
+// Whether an edge cannot be one of token t of a response.
+KEDGE_BOTH inline bool bad_edge(int32_t neighbour, int32_t weight, int64_t t, int64_t length) {
+  return neighbour < 0 || neighbour >= length || neighbour == t || weight <= 0;
+}
 
-#define KEDGE_REQUIRE_PARTITION_RULE() \
-  KEDGE_REQUIRE(cluster_size >= 1, "cluster_size is %d", (int)cluster_size); \
-  KEDGE_REQUIRE(imbalance >= 0 && imbalance <= 1000, "imbalance is %d per mille, outside [0, 1000]", (int)imbalance); \
-  KEDGE_REQUIRE(capacity >= 0 && max_edges >= 0 && max_edges <= (int64_t(1) << 29) && max_tokens <= (int64_t(1) << 24), \
-                "capacity %lld, max_edges %lld, max_tokens %lld", (long long)capacity, (long long)max_edges, (long long)max_tokens)
+inline int32_t check_partition(const int32_t* cluster, const int32_t* rows, const int32_t* neighbour, const int32_t* weight, int64_t capacity,
+                               int64_t max_edges, int64_t tokens, int64_t max_tokens, const PartitionRule& rule, kedge_status* status) {
+  KEDGE_REQUIRE(rule.cluster_size >= 1, "cluster_size is %d", (int)rule.cluster_size);
+  KEDGE_REQUIRE(rule.imbalance >= 0 && rule.imbalance <= 1000, "imbalance is %d per mille, outside [0, 1000]", (int)rule.imbalance);
+  KEDGE_REQUIRE(capacity >= 0 && max_edges >= 0 && max_edges <= (int64_t(1) << 29) && max_tokens <= (int64_t(1) << 24),
+                "capacity %lld, max_edges %lld, max_tokens %lld", (long long)capacity, (long long)max_edges, (long long)max_tokens);
+  return check_given({{"cluster", cluster || tokens == 0}, {"rows", rows || tokens == 0}, {"neighbour", neighbour || capacity == 0},
+                      {"weight", weight || capacity == 0}}, status);
+}
+
+}  // namespace kedge

@@ -1,5 +1,5 @@
-// Philox 4x32-10: a counter-based generator (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011). A draw is a function of
-// (key, counter) alone, so that it does not depend on the order or the number of draws. Runs on the host and on CUDA.
+// Philox 4x32-10: a counter-based generator (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011). A draw is a function
+// of (key, counter) alone, so that it does not depend on the order or the number of draws. Runs on the host and on CUDA.
 #pragma once
 #include <stdint.h>
 

@@ -1,8 +1,7 @@
-// What one token contributes to the policy losses and divergences of kedge.h, in f64, for both libraries.
+// Policy losses, importance weights and divergences (kedge.h): what one token contributes, in f64, and the checks of their arguments, for
+// both libraries. How tokens are shared between threads, and in what order their sums are added, is each library's own.
 #pragma once
-#include <math.h>
-#include <stdint.h>
-
+#include "arguments.h"
 #include "both.h"
 
 namespace kedge {
@@ -53,7 +52,7 @@ KEDGE_BOTH inline TokenLoss token_loss(const PolicyLoss& p, double logprob, doub
 }
 
 // Slots of kedge_policy_loss's stats.
-constexpr int kPolicyStats = 10, kLargestRatio = 9;
+constexpr int kPolicyStats = 10, kLargestRatio = 9, kEntropySlot = 7;
 struct PolicySums {
   double x[kPolicyStats];
 
@@ -71,7 +70,62 @@ struct PolicySums {
   }
 };
 
+// Sum of the log-ratios of a sequence's tokens, and their number.
+struct LogRatios {
+  double sum, count;
+  KEDGE_BOTH void add(double log_ratio) { sum += log_ratio, count += 1; }
+  KEDGE_BOTH double mean() const { return count > 0 ? sum / count : 0; }
+};
+
+// The arrays of kedge_policy_loss, an element a token.
+struct PolicyArrays {
+  float *dlogprob, *token_loss;                                                    // token_loss: nullable
+  const float *logprob, *old_logprob, *advantage, *weight, *correction, *entropy;  // correction, entropy: nullable
+
+  KEDGE_BOTH double log_ratio(int64_t i) const { return (double)logprob[i] - old_logprob[i]; }
+};
+// gspo and gspo_token take the ratio of the whole sequence.
+KEDGE_BOTH inline bool by_sequence(int32_t kind) { return kind == kGspo || kind == kGspoToken; }
+
+// Writes the loss and the gradient of token i, and adds it to the sums. mean: of the sequence's log-ratios, read by the kinds of gspo.
+// Gives the gradient; for gspo it is that by the mean, and what a token gets of it is written once all of the sequence is summed.
+KEDGE_BOTH inline double policy_token(const PolicyLoss& p, const PolicyArrays& a, int64_t i, double mean, PolicySums& sum) {
+  const float w = a.weight[i];
+  double slope = 0, value = 0;
+  if (w != 0.f) {
+    const double d = a.log_ratio(i), scale = a.correction ? (double)w * a.correction[i] : w;
+    const TokenLoss t = token_loss(p, a.logprob[i], by_sequence(p.kind) ? mean : d, a.advantage[i]);
+    sum.add(t, scale * t.loss, w, a.logprob[i], d, a.entropy ? a.entropy[i] : 0.);
+    slope = scale * t.slope;
+    value = t.loss;
+  }
+  a.dlogprob[i] = (float)slope;
+  if (a.token_loss) a.token_loss[i] = (float)value;
+  return slope;
+}
+
+inline int32_t check_sequences(int64_t n, int64_t sequences, kedge_status* status) {
+  KEDGE_REQUIRE(n >= 0 && sequences >= 0, "n is %lld, sequences %lld", (long long)n, (long long)sequences);
+  return KEDGE_OK;
+}
+inline int32_t check_policy_loss(const PolicyLoss& p, const PolicyArrays& a, const float* loss, const int32_t* offsets, int64_t n,
+                                 int64_t sequences, kedge_status* status) {
+  KEDGE_REQUIRE(p.kind >= 0 && p.kind < kPolicyKinds, "kind is %d", (int)p.kind);
+  KEDGE_TRY(check_sequences(n, sequences, status));
+  KEDGE_REQUIRE(p.ratio_low >= 0 && p.ratio_high >= p.ratio_low, "ratio_low is %g, ratio_high %g", p.ratio_low, p.ratio_high);
+  KEDGE_REQUIRE(p.tau_positive > 0 && p.tau_negative > 0 && p.log_ratio_max > 0, "tau_positive %g, tau_negative %g, log_ratio_max %g",
+                p.tau_positive, p.tau_negative, p.log_ratio_max);
+  KEDGE_TRY(check_given({{"loss", loss}, {"offsets", offsets}}, status));
+  return check_arrays(n, {{"dlogprob", a.dlogprob}, {"logprob", a.logprob}, {"old_logprob", a.old_logprob}, {"advantage", a.advantage},
+                          {"weight", a.weight}}, status);
+}
+
+// ---- importance weights ----
+
+enum : int32_t { kByToken, kBySequence, kBySequenceMean, kImportanceLevels };
+
 struct ImportanceWeights {
+  int32_t level;
   bool mask;
   double low, high, log_ratio_max;
 };
@@ -100,6 +154,37 @@ struct ImportanceSums {
     x[6] -= difference;
   }
 };
+
+struct ImportanceArrays {
+  float* out;
+  const float *logprob, *rollout_logprob, *weight;
+
+  KEDGE_BOTH double log_ratio(int64_t i) const { return (double)logprob[i] - rollout_logprob[i]; }
+};
+// Writes the factor of token i and adds it to the sums. ratios: of the token's sequence, read by the levels of sequences.
+KEDGE_BOTH inline void importance_token(const ImportanceWeights& p, const ImportanceArrays& a, int64_t i, const LogRatios& ratios,
+                                        ImportanceSums& sum) {
+  double factor = 0;
+  if (a.weight[i] != 0.f) {
+    const double d = a.log_ratio(i);
+    const Importance w = importance(p, p.level == kByToken ? d : p.level == kBySequence ? ratios.sum : ratios.mean());
+    sum.add(w, d);
+    factor = w.factor;
+  }
+  a.out[i] = (float)factor;
+}
+
+inline int32_t check_importance_weights(const ImportanceWeights& p, const ImportanceArrays& a, const int32_t* offsets, int64_t n,
+                                        int64_t sequences, kedge_status* status) {
+  KEDGE_REQUIRE(p.level >= 0 && p.level < kImportanceLevels, "level is %d", (int)p.level);
+  KEDGE_TRY(check_sequences(n, sequences, status));
+  KEDGE_REQUIRE(p.low >= 0 && p.high >= p.low && p.log_ratio_max > 0, "low is %g, high %g, log_ratio_max %g", p.low, p.high,
+                p.log_ratio_max);
+  KEDGE_TRY(check_given({{"offsets", offsets}}, status));
+  return check_arrays(n, {{"out", a.out}, {"logprob", a.logprob}, {"rollout_logprob", a.rollout_logprob}, {"weight", a.weight}}, status);
+}
+
+// ---- divergences ----
 
 enum : int32_t { kK1, kAbs, kK2, kK3, kK1Plus, kK3Plus, kForwardKl, kJensenShannon, kChiSquare, kTotalVariation, kAlpha, kDivergenceKinds };
 
@@ -150,6 +235,32 @@ KEDGE_BOTH inline TokenDivergence token_divergence(const Divergence& p, double d
     k *= r;
   }
   return {k, s};
+}
+
+constexpr int kDivergenceStats = 3;
+
+struct DivergenceArrays {
+  float *dlogprob, *value;                                      // both nullable
+  const float *logprob, *ref_logprob, *old_logprob, *weight;  // old_logprob: nullable
+};
+// Writes the value and the gradient of token i, and adds it to the sums { w k, k, tokens }.
+KEDGE_BOTH inline void divergence_token(const Divergence& p, const DivergenceArrays& a, int64_t i, double (&sum)[kDivergenceStats]) {
+  const float w = a.weight[i];
+  TokenDivergence t{0, 0};
+  if (w != 0.f) {
+    t = token_divergence(p, (double)a.ref_logprob[i] - a.logprob[i], a.old_logprob ? (double)a.logprob[i] - a.old_logprob[i] : 0.);
+    sum[0] += w * t.value;
+    sum[1] += t.value;
+    sum[2] += 1;
+  }
+  if (a.dlogprob) a.dlogprob[i] = w == 0.f ? 0.f : (float)(w * t.slope);
+  if (a.value) a.value[i] = (float)t.value;
+}
+
+inline int32_t check_divergence(const Divergence& p, const DivergenceArrays& a, int64_t n, kedge_status* status) {
+  KEDGE_REQUIRE(p.kind >= 0 && p.kind < kDivergenceKinds, "kind is %d", (int)p.kind);
+  KEDGE_REQUIRE(p.log_ratio_max > 0 && is_finite(p.alpha), "log_ratio_max is %g, alpha %g", p.log_ratio_max, p.alpha);
+  return check_arrays(n, {{"logprob", a.logprob}, {"ref_logprob", a.ref_logprob}, {"weight", a.weight}}, status);
 }
 
 }  // namespace kedge

@@ -1,4 +1,4 @@
-// Status helpers shared by both libraries. No allocation, no exception.
+// How an op reports what is wrong, for both libraries. No allocation, no exception.
 #pragma once
 #include <stdarg.h>
 #include <stdio.h>
@@ -35,15 +35,22 @@ inline bool has_workspace(const kedge_context* ctx, int64_t bytes, kedge_status*
 
 }  // namespace kedge
 
+// KEDGE_TRY(check_rows(...)): leaves the function with the code of a check that failed.
+#define KEDGE_TRY(check) \
+  do { \
+    if (const int32_t code_ = (check)) return code_; \
+  } while (0)
 // KEDGE_REQUIRE(rows >= 0, "rows is %lld", (long long)rows): KEDGE_INVALID with those words where the condition fails.
 #define KEDGE_REQUIRE(condition, ...) \
   do { \
     if (!(condition)) return kedge::fail(status, KEDGE_INVALID, __VA_ARGS__); \
   } while (0)
+// The same for a dtype or a size that this library lacks: KEDGE_UNSUPPORTED.
 #define KEDGE_REQUIRE_DTYPE(condition, ...) \
   do { \
     if (!(condition)) return kedge::fail(status, KEDGE_UNSUPPORTED, __VA_ARGS__); \
   } while (0)
+// Asks the caller for a larger workspace where the context has less than `bytes`.
 #define KEDGE_REQUIRE_WORKSPACE(bytes) \
   do { \
     if (!kedge::has_workspace(ctx, (bytes), status)) return KEDGE_WORKSPACE; \

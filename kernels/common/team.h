@@ -1,4 +1,7 @@
-// What algorithms that are written once for the CPU and for CUDA ask of a `Team`, the threads that share a task: one on the CPU, a block on CUDA.
+// What algorithms that are written once for the CPU and for CUDA ask of a `Team`, the threads that share a task: one on the CPU, a block on
+// CUDA. All threads of a team run the same code and meet in each of these calls, so a branch around one must go the same way for all. Each
+// call but sort and Queue::set ends with a barrier: what it wrote is seen by all behind it. Sums of integers, and the Best of a reduction,
+// do not depend on how work is shared.
 //
 //   kSerial                  a team of one
 //   each(n, f)               f(i) for i in [0, n), in any order; all is seen by all behind it
@@ -7,8 +10,9 @@
 //   sum(n, f), total(n, f)   sum of f(i), int64_t and double; the latter in an order that depends on n alone
 //   argmax(n, f)             the Best of f(i), an int64_t
 //   scan(x, n)               x[i] = x[0] + ... + x[i - 1]; the sum of all
-//   sort(key, value, n)     by one thread, key rising; a team of one has none
-//   Queue                    int64_t keys: `key`, `winner` (scratch); set(i, key) for an i that no other thread sets; build(n); team.top(queue, n): the Best
+//   sort(key, value, n)      sorts a list that belongs to the calling thread, key rising; a team of one has none
+//   Queue                    finds the largest of n int64_t: `key`, `winner` (scratch); build(n); set(i, key) for an i that no other thread
+//                            sets meanwhile; team.top(queue, n): the Best
 #pragma once
 #include <stdint.h>
 
@@ -23,7 +27,7 @@
 
 namespace kedge {
 
-constexpr int64_t kNever = INT64_MIN;  // no candidate
+constexpr int64_t kNever = INT64_MIN;  // a value that never wins: no candidate
 
 // The best of a reduction: the largest value, ties to the lower index; index -1: there was none.
 struct Best {

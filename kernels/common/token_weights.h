@@ -1,12 +1,21 @@
-// Token weights of one response (kedge.h, kedge_token_weights; docs/method.md sections 3 and 4), for a `Team` as of team.h. What is largest is found without
-// a sort: bit by bit, by the count of what lies at or above a trial, which a team does in parallel and in any order.
+// Token weights of one response (kedge.h, kedge_token_weights; docs/method.md sections 3 and 4), for a `Team` (team.h).
+//
+// The method sorts twice: clusters by density, to take the shortest prefix that holds enough tokens (P), and tokens by connectivity, to
+// take the highest (the anchors). Sorting is hard to share between threads, and neither needs the order itself: both need the value at
+// which the prefix ends. `threshold` finds that value by a binary search over the bits of a number, and every step is one sum over all
+// elements, which a team forms in any order. Three things make this exact:
+//   - order_of turns a float into an unsigned number, so that larger floats have larger numbers. Comparing numbers then compares floats.
+//   - Ties have a rule ("the earlier token first"), so the place of a token is part of what is compared: `place` puts the float's number into
+//     the high bits and the place into the low ones, earlier places larger. No two tokens are equal then, and a threshold cuts where the rule
+//     says.
+//   - What is summed are counts of tokens, which are integers: the sum does not depend on who adds what.
 #pragma once
 #include <math.h>
 #include <stdint.h>
 #include <string.h>
 
-#include "both.h"
 #include "philox.h"
+#include "responses.h"
 #include "team.h"
 
 namespace kedge {
@@ -20,7 +29,8 @@ struct WeightRule {
   uint64_t seed;
 };
 
-// Unsigned numbers in the order of the floats; NaN below all.
+// An unsigned number in the order of the floats; NaN below all. The bits of a positive float rise with the float, so it is enough to set
+// the sign bit, which lifts it above the negative ones; the bits of a negative float fall, so all of them are flipped. -0 counts as 0.
 KEDGE_BOTH inline uint32_t order_of(float x) {
   uint32_t u;
   memcpy(&u, &x, sizeof u);
@@ -33,10 +43,13 @@ KEDGE_BOTH inline uint64_t order_of(double x) {
   return x != x ? 0 : u == sign ? sign : u & sign ? ~u : u | sign;
 }
 
-// The same order in signed numbers; ~ turns it around.
+// The same order in signed numbers, for argmax; ~ turns it around, so that argmax finds the least.
 KEDGE_BOTH inline int64_t signed_order(uint64_t order) { return (int64_t)(order ^ uint64_t(1) << 63); }
 
-// The largest threshold that leaves at least `wanted` of mass(i) over key(i) >= threshold. Keys have `bits` bits.
+// The largest threshold at or above which there is a mass of at least `wanted`: the sum of mass(i) over the i with key(i) >= threshold.
+// Keys have `bits` bits, and i runs from 0 to n - 1. The mass falls as the threshold rises, so a binary search finds it: from the highest
+// bit down, a bit is set if enough mass is left with it. With keys 5, 3, 3, 1, masses of 1 and wanted = 2: 4 leaves 1, too little; 2 leaves
+// 3; 2 + 1 = 3 leaves 3. So 3 is the answer: "the two largest" are all from 3 on, and it takes `place` to tell the two threes apart.
 template <class Team, class Key, class Mass>
 KEDGE_TEAM uint64_t threshold(Team& team, int32_t n, int bits, int64_t wanted, const Key& key, const Mass& mass) {
   uint64_t found = 0;
@@ -44,7 +57,7 @@ KEDGE_TEAM uint64_t threshold(Team& team, int32_t n, int bits, int64_t wanted, c
     const uint64_t trial = found | uint64_t(1) << bit;
     const int64_t above = team.sum(n, [&](int32_t i) -> int64_t { return key(i) >= trial ? mass(i) : 0; });
     if (above >= wanted) found = trial;
-    if (above == wanted) break;  // a lower bit would only follow the least key up
+    if (above == wanted) break;  // exact already; lower bits would only move the threshold up to the least key that is in
   }
   return found;
 }
@@ -61,17 +74,21 @@ struct TokenWeights {
   double* density;
   int32_t *size, *first;
 
-  static constexpr int kIndexBits = 24;
-  // A token's place by `key`, ties: the earlier first.
+  static constexpr int kIndexBits = 24;  // a response has at most 2^24 tokens
+  // A token's rank by `key`, ties: the earlier first, as one number. No two tokens have the same.
   KEDGE_TEAM static uint64_t place(uint32_t key, int32_t t) { return (uint64_t)key << kIndexBits | (uint32_t)((1 << kIndexBits) - 1 - t); }
+  // The least place among the `wanted` tokens of largest key.
   template <class Key>
   KEDGE_TEAM uint64_t largest(int64_t wanted, const Key& key) {
     return threshold(team, tokens, 32 + kIndexBits, wanted, [&](int32_t t) { return place(key(t), t); }, [](int32_t) -> int64_t { return 1; });
   }
 
+  // How many tokens are anchors: the share of the response, rounded up, in integers.
   KEDGE_TEAM int64_t anchors(int32_t permille) const { return ((int64_t)permille * tokens + 999) / 1000; }
 
-  // D of every cluster; the mean connectivity.
+  // Writes D_k, the size and the first token of every cluster k (section 3, step 1), and gives the mean connectivity. Clusters are numbered
+  // from 0, but any number below the count of tokens may come: one without tokens has size 0. A team of threads gives each cluster to one
+  // thread, which looks through all tokens, so that a cluster's sum runs in the order of its tokens, as with one thread.
   KEDGE_TEAM double densities() {
     const double mean = team.total(tokens, [&](int32_t t) { return (double)connectivity[t]; }) / tokens;
     if constexpr (Team::kSerial) {
@@ -100,7 +117,8 @@ struct TokenWeights {
     return mean;
   }
 
-  // The prefix P: clusters with a density above `least`, and of those at it, the ones whose first token is at most `last`.
+  // The prefix P (section 3, step 2): clusters with a density above `least`, and of those at it, the ones whose first token is at most
+  // `last`.
   struct Prefix {
     uint64_t least;
     int32_t last;
@@ -109,6 +127,9 @@ struct TokenWeights {
     const uint64_t key = order_of(density[k]);
     return key > p.least || (key == p.least && first[k] <= p.last);
   }
+  // Clusters have different sizes, and several may share a density. So the search goes twice: by density, with a cluster's size for its
+  // mass, for the density at which the prefix ends; then among the clusters of that density by their first token, for what is still wanting
+  // of the mass.
   KEDGE_TEAM Prefix prefix(int64_t wanted) {
     auto key = [&](int32_t k) { return order_of(density[k]); };
     auto mass = [&](int32_t k) -> int64_t { return size[k]; };
@@ -123,10 +144,11 @@ struct TokenWeights {
     return p;
   }
 
+  // The same weight for every token.
   KEDGE_TEAM void fill(float value) {
     team.each(tokens, [&](int32_t t) { weight[t] = value; });
   }
-  // tokens / wanted on the `wanted` tokens with the largest key, 0 on the others.
+  // The modes that choose tokens (section 4): tokens / wanted on the `wanted` tokens with the largest key, 0 on the others.
   template <class Key>
   KEDGE_TEAM void choose(int64_t wanted, const Key& key) {
     const uint64_t bound = largest(wanted, key);
@@ -134,6 +156,7 @@ struct TokenWeights {
     team.each(tokens, [&](int32_t t) { weight[t] = place(key(t), t) >= bound ? each : 0.f; });
   }
 
+  // W(C_k) of every cluster, and from it each token's weight (section 3, steps 3 to 5).
   KEDGE_TEAM void soft(const WeightRule& rule, const Prefix& p, double mean) {
     auto value = [&](int32_t k) { return density[k]; };
     auto edge = [&](bool in, bool out, bool low) {  // the cluster with the lowest or highest D of those in P, outside, or both
@@ -151,7 +174,7 @@ struct TokenWeights {
     const bool constant = (double)connectivity[high.index] - (double)connectivity[low.index] <= 1e-6 * mean;
     if (mean == mean && (constant || mean == 0 || clusters == 1 || value(most) - value(least) <= 1e-6)) return fill(1.f);
     const double theta = most_out < 0 ? value(least_in) : 0.5 * (value(least_in) + value(most_out));
-    team.sync();
+    team.sync();  // all have read the densities: what stands there from now on is W
     team.each(tokens, [&](int32_t k) {
       if (size[k] > 0) density[k] = rule.w_min + (rule.w_max - rule.w_min) / (1 + exp((theta - density[k]) / rule.temperature));
     });
@@ -160,7 +183,8 @@ struct TokenWeights {
     team.each(tokens, [&](int32_t t) { weight[t] = mean == mean ? (float)(density[cluster[t]] * scale) : NAN; });
   }
 
-  // key: { prompt lo, prompt hi, sample }, for mode random.
+  // Writes weight, and flags where wanted. visual: whether the prompt has visual tokens. key: { prompt lo, prompt hi, sample }, for mode
+  // random.
   KEDGE_TEAM void run(const WeightRule& rule, bool visual, const uint32_t* key) {
     if (tokens == 0) return;
     if (!visual) {
@@ -194,13 +218,18 @@ struct TokenWeights {
   }
 };
 
-}  // namespace kedge
+inline int32_t check_token_weights(const float* weight, const float* connectivity, const int32_t* cluster, const uint32_t* keys, int64_t n,
+                                   int64_t tokens, int64_t max_tokens, const WeightRule& rule, kedge_status* status) {
+  KEDGE_REQUIRE(rule.mode >= kWeightOff && rule.mode <= kWeightRandom, "mode is %d, not 0 to 4", (int)rule.mode);
+  KEDGE_REQUIRE(rule.anchor_permille >= 1 && rule.anchor_permille <= 1000, "anchor_permille is %d, outside [1, 1000]",
+                (int)rule.anchor_permille);
+  KEDGE_REQUIRE(rule.temperature > 0 && is_finite(rule.temperature), "temperature is %g", rule.temperature);
+  KEDGE_REQUIRE(rule.w_min >= 0 && rule.w_max >= 0 && rule.w_min + rule.w_max > 0 && is_finite(rule.w_min + rule.w_max),
+                "w_min is %g, w_max %g", rule.w_min, rule.w_max);
+  KEDGE_REQUIRE(max_tokens <= int64_t(1) << 24, "max_tokens is %lld", (long long)max_tokens);
+  if (n == 0 || tokens == 0) return KEDGE_OK;
+  return check_given({{"weight", weight}, {"connectivity", connectivity}, {"cluster", cluster || rule.mode != kWeightSoft},
+                      {"keys", keys || rule.mode != kWeightRandom}}, status);
+}
 
-#define KEDGE_REQUIRE_WEIGHT_RULE()                                                                                                            \
-  KEDGE_REQUIRE(mode >= kedge::kWeightOff && mode <= kedge::kWeightRandom, "mode is %d, not 0 to 4", (int)mode);                               \
-  KEDGE_REQUIRE(anchor_permille >= 1 && anchor_permille <= 1000, "anchor_permille is %d, outside [1, 1000]", (int)anchor_permille);            \
-  KEDGE_REQUIRE(temperature > 0 && temperature < INFINITY, "temperature is %g", temperature);                                                  \
-  KEDGE_REQUIRE(w_min >= 0 && w_max >= 0 && w_min + w_max > 0 && w_min + w_max < INFINITY, "w_min is %g, w_max %g", w_min, w_max);             \
-  KEDGE_REQUIRE(max_tokens <= int64_t(1) << 24, "max_tokens is %lld", (long long)max_tokens);                                                  \
-  KEDGE_REQUIRE(cluster || mode != kedge::kWeightSoft || tokens == 0, "cluster is NULL");                                                      \
-  KEDGE_REQUIRE(keys || mode != kedge::kWeightRandom || n == 0, "keys is NULL")
+}  // namespace kedge

@@ -17,18 +17,11 @@ inline void sigmoid(vf x, vf& s, vf& s_minus) {
 
 // The normal distribution's Phi(x) and phi(x), Phi to its own relative precision for all x (gelu: under 4 ulp of f32 above -1, under 5 in
 // the tail below). With a = |x|: for a < 1, (Phi(x) - 1/2) / x is a polynomial in x^2 (to 2e-10). Beyond: the tail of
-// common/normal_tail.h. The polynomial was found by weighted least squares driven to the minimax. a^2 / 2 is split so that its rounding does
-// not show in the exponential.
+// common/normal_tail.h. The polynomial was found by weighted least squares driven to the minimax.
 inline void normal(vf x, vf& cdf, vf& density) {
   vf a = vmin(vabs(x), splat(16.f));
   vf high = (vf)((vi)a & (vi)(vu{} + 0xfffff000u));
-  vf t = (a + high) * (a - high) * -0.5f;  // |t| < 2^-12 a^2
-  vf e = vexp(high * high * -0.5f);
-  vf s = splat(1.f / 24);
-  s = s * t + 1.f / 6;
-  s = s * t + 0.5f;
-  s = s * t + 1.f;
-  e = e * t * s + e;
+  vf e = with_rest(vexp(high * high * -0.5f), (a + high) * (a - high) * -0.5f);
   vf q = (a - 2.5f) / (a + 2.5f);
   vf tail = e * (normal_tail(q) / (1.f + a));
   cdf = select(x > vf{}, 1.f - tail, tail);
@@ -51,12 +44,9 @@ using namespace kedge;
 KEDGE_API int32_t kedge_swiglu_fwd(const kedge_context* ctx, int32_t dtype, void* out_, int64_t out_stride, const void* gate_,
                                    int64_t gate_stride, const void* up_, int64_t up_stride, int64_t rows, int64_t dim,
                                    kedge_status* status) {
-  KEDGE_REQUIRE_DTYPE(dtype == KEDGE_F32, "swiglu takes f32 on the CPU, not dtype %d", dtype);
-  KEDGE_REQUIRE(rows >= 0 && dim >= 0, "rows %lld, dim %lld", (long long)rows, (long long)dim);
-  KEDGE_REQUIRE(out_stride >= dim && gate_stride >= dim && up_stride >= dim, "strides %lld, %lld, %lld: one is below dim %lld",
-                (long long)out_stride, (long long)gate_stride, (long long)up_stride, (long long)dim);
+  KEDGE_REQUIRE_F32("swiglu");
+  KEDGE_TRY(check_matrices(rows, dim, {{"out", out_, out_stride}, {"gate", gate_, gate_stride}, {"up", up_, up_stride}}, status));
   if (rows == 0 || dim == 0) return ok(status);
-  KEDGE_REQUIRE(out_ && gate_ && up_, "out, gate or up is NULL");
   float* out = (float*)out_;
   const float *gate = (const float*)gate_, *up = (const float*)up_;
   parallel_range(ctx, rows, std::max<int64_t>(1, kChunk / dim), 4 * dim, [=](int64_t begin, int64_t end) {
@@ -77,13 +67,10 @@ KEDGE_API int32_t kedge_swiglu_bwd(const kedge_context* ctx, int32_t dtype, void
                                    int64_t dup_stride, const void* dout_, int64_t dout_stride, const void* gate_, int64_t gate_stride,
                                    const void* up_, int64_t up_stride, int64_t rows, int64_t dim, int32_t accumulate,
                                    kedge_status* status) {
-  KEDGE_REQUIRE_DTYPE(dtype == KEDGE_F32, "swiglu takes f32 on the CPU, not dtype %d", dtype);
-  KEDGE_REQUIRE(rows >= 0 && dim >= 0, "rows %lld, dim %lld", (long long)rows, (long long)dim);
-  KEDGE_REQUIRE(dgate_stride >= dim && dup_stride >= dim && dout_stride >= dim && gate_stride >= dim && up_stride >= dim,
-                "strides %lld, %lld, %lld, %lld, %lld: one is below dim %lld", (long long)dgate_stride, (long long)dup_stride,
-                (long long)dout_stride, (long long)gate_stride, (long long)up_stride, (long long)dim);
+  KEDGE_REQUIRE_F32("swiglu");
+  KEDGE_TRY(check_matrices(rows, dim, {{"dgate", dgate_, dgate_stride}, {"dup", dup_, dup_stride}, {"dout", dout_, dout_stride},
+                                       {"gate", gate_, gate_stride}, {"up", up_, up_stride}}, status));
   if (rows == 0 || dim == 0) return ok(status);
-  KEDGE_REQUIRE(dgate_ && dup_ && dout_ && gate_ && up_, "dgate, dup, dout, gate or up is NULL");
   float *dgate = (float*)dgate_, *dup = (float*)dup_;
   const float *dout = (const float*)dout_, *gate = (const float*)gate_, *up = (const float*)up_;
   parallel_range(ctx, rows, std::max<int64_t>(1, kChunk / dim), 6 * dim, [=](int64_t begin, int64_t end) {
@@ -105,10 +92,9 @@ KEDGE_API int32_t kedge_swiglu_bwd(const kedge_context* ctx, int32_t dtype, void
 }
 
 KEDGE_API int32_t kedge_gelu_fwd(const kedge_context* ctx, int32_t dtype, void* y_, const void* x_, int64_t n, kedge_status* status) {
-  KEDGE_REQUIRE_DTYPE(dtype == KEDGE_F32, "gelu takes f32 on the CPU, not dtype %d", dtype);
-  KEDGE_REQUIRE(n >= 0, "n is %lld", (long long)n);
+  KEDGE_REQUIRE_F32("gelu");
+  KEDGE_TRY(check_arrays(n, {{"y", y_}, {"x", x_}}, status));
   if (n == 0) return ok(status);
-  KEDGE_REQUIRE(y_ && x_, "y or x is NULL");
   float* y = (float*)y_;
   const float* x = (const float*)x_;
   parallel_range(ctx, n, kChunk, 6, [=](int64_t begin, int64_t end) {
@@ -123,10 +109,9 @@ KEDGE_API int32_t kedge_gelu_fwd(const kedge_context* ctx, int32_t dtype, void* 
 
 KEDGE_API int32_t kedge_gelu_bwd(const kedge_context* ctx, int32_t dtype, void* dx_, const void* dy_, const void* x_, int64_t n,
                                  int32_t accumulate, kedge_status* status) {
-  KEDGE_REQUIRE_DTYPE(dtype == KEDGE_F32, "gelu takes f32 on the CPU, not dtype %d", dtype);
-  KEDGE_REQUIRE(n >= 0, "n is %lld", (long long)n);
+  KEDGE_REQUIRE_F32("gelu");
+  KEDGE_TRY(check_arrays(n, {{"dx", dx_}, {"dy", dy_}, {"x", x_}}, status));
   if (n == 0) return ok(status);
-  KEDGE_REQUIRE(dx_ && dy_ && x_, "dx, dy or x is NULL");
   float* dx = (float*)dx_;
   const float *dy = (const float*)dy_, *x = (const float*)x_;
   parallel_range(ctx, n, kChunk, 6, [=](int64_t begin, int64_t end) {

@@ -1,14 +1,8 @@
-// Gradient norm, clipping and AdamW with decoupled decay (Loshchilov & Hutter, arXiv 1711.05101) over flat arrays of n elements.
-//
-// Against torch.optim.AdamW: the same formula; torch multiplies p by the rounded factor 1 - lr * weight_decay, which in f32 is 1 for small
-// products. Here the decay and the step are one subtraction from p, rounded once. beta, 1 - beta, bias corrections and step sizes are
-// formed in f64.
-//
-// Stochastic rounding adds 16 random bits below a bf16's last place and truncates. The bits come from philox4x32-10 with key = seed and
-// counter = { g lo, g hi, step lo, 2 * (step hi) + a }, g = element / 4; word j serves element 4 g + j. For a = 0 the word's lower half
-// rounds m and its upper half v; for a = 1 the lower half rounds param.
-//
-// Kahan rounding keeps a value as the sum of two bf16: value = bf16(exact), lost = bf16(exact - value).
+// Gradient norm, clipping and AdamW over flat arrays of n elements; common/adamw.h has the formulas. kGroup elements share their calls of
+// philox, which run side by side in vectors. A group lies within a chunk, and an element's random bits depend on its place alone, so that
+// the result does not depend on the threads.
+#include "../common/adamw.h"
+
 #include "../common/philox.h"
 #include "vectors.h"
 
@@ -19,10 +13,10 @@ constexpr int64_t kChunk = 16384;         // elements
 constexpr int kCalls = 4 * kLanes;        // calls of philox that run side by side, to hide their latency
 constexpr int64_t kGroup = 4 * kCalls;    // elements whose random bits they give
 static_assert(kChunk % kGroup == 0, "a group does not cross chunks");
-enum Rounding { kNearest = 0, kStochastic = 1, kKahan = 2 };
 
 struct AdamW {
-  float decay, step_size, beta1, beta2, one_minus_beta1, one_minus_beta2, inv_sqrt_bias2, eps, coefficient;
+  AdamWFactors by;
+  float coefficient;  // on the gradient, from clipping
   uint32_t key[2];
   int64_t step;
 };
@@ -31,11 +25,8 @@ struct AdamW {
 void random_words(const AdamW& a, int64_t begin, uint32_t array, uint32_t* words) {
   uint32_t c0[kCalls], c1[kCalls], c2[kCalls], c3[kCalls], key0 = a.key[0], key1 = a.key[1];
   for (int l = 0; l < kCalls; l++) {
-    uint64_t g = (uint64_t)begin / 4 + l;
-    c0[l] = (uint32_t)g;
-    c1[l] = (uint32_t)(g >> 32);
-    c2[l] = (uint32_t)a.step;
-    c3[l] = (uint32_t)((uint64_t)a.step >> 32) * 2 + array;
+    const RoundingCounter c = rounding_counter((uint64_t)begin / 4 + l, a.step, array);
+    c0[l] = c.c0, c1[l] = c.c1, c2[l] = c.c2, c3[l] = c.c3;
   }
   for (int round = 0; round < 10; round++) {
     for (int l = 0; l < kCalls; l++) philox_round(c0[l], c1[l], c2[l], c3[l], key0, key1);
@@ -94,12 +85,12 @@ void update(const kedge_context* ctx, const AdamW& a, State<P, kRounding> p, Sta
         if (kMomentBits) bits = *(const vu*)(moment_words + (i - group));
         if (kParamBits) param_bits = *(const vu*)(param_words + (i - group)) & 0xffff;
         vf g = load(grad + i, count) * a.coefficient;
-        vf first = m.get(i, count) * a.beta1 + g * a.one_minus_beta1;
-        vf second = v.get(i, count) * a.beta2 + g * g * a.one_minus_beta2;
+        vf first = m.get(i, count) * a.by.beta1 + g * a.by.one_minus_beta1;
+        vf second = v.get(i, count) * a.by.beta2 + g * g * a.by.one_minus_beta2;
         m.set(i, first, bits & 0xffff, count);
         v.set(i, second, bits >> 16, count);
         vf x = p.get(i, count);
-        x -= x * a.decay + first * a.step_size / (vsqrt(second) * a.inv_sqrt_bias2 + a.eps);
+        x -= x * a.by.decay + first * a.by.step_size / (vsqrt(second) * a.by.inv_sqrt_bias2 + a.by.eps);
         p.set(i, x, param_bits, count);
         if (copy) store(copy + i, x, count);
       });
@@ -124,9 +115,8 @@ using namespace kedge;
 
 KEDGE_API int32_t kedge_sum_squares(const kedge_context* ctx, int32_t dtype, double* out, const void* x, int64_t n, int32_t accumulate,
                                     kedge_status* status) {
-  KEDGE_REQUIRE_DTYPE(dtype == KEDGE_F32, "sum_squares takes f32 on the CPU, not dtype %d", dtype);
-  KEDGE_REQUIRE(n >= 0, "n is %lld", (long long)n);
-  KEDGE_REQUIRE(out && (x || n == 0), "out or x is NULL");
+  KEDGE_REQUIRE_F32("sum_squares");
+  KEDGE_TRY(check_sum_squares(out, x, n, status));
   double sum = sum_products(ctx, (const float*)x, (const float*)x, n);
   out[0] = accumulate ? out[0] + sum : sum;
   return ok(status);
@@ -134,13 +124,8 @@ KEDGE_API int32_t kedge_sum_squares(const kedge_context* ctx, int32_t dtype, dou
 
 KEDGE_API int32_t kedge_clip_coefficient(const kedge_context*, float* out, const double* sum_squares, double max_norm, double grad_scale,
                                          kedge_status* status) {
-  KEDGE_REQUIRE(out && sum_squares, "out or sum_squares is NULL");
-  double norm = std::sqrt(sum_squares[0]) * grad_scale;
-  bool finite = std::isfinite((float)norm);
-  out[0] = (float)norm;
-  out[1] = !finite ? 0.f : (float)(max_norm > 0 ? grad_scale * std::min(1., max_norm / (norm + 1e-6)) : grad_scale);
-  out[2] = finite ? 0.f : 1.f;
-  out[3] = 0.f;
+  KEDGE_TRY(check_given({{"out", out}, {"sum_squares", sum_squares}}, status));
+  clip_coefficient(out, sum_squares[0], max_norm, grad_scale);
   return ok(status);
 }
 
@@ -148,31 +133,10 @@ KEDGE_API int32_t kedge_adamw(const kedge_context* ctx, void* param, int32_t par
                               int32_t moment_dtype, void* m_lost, void* v_lost, void* p_lost, const float* grad, const float* clip,
                               int64_t n, double lr, double beta1, double beta2, double eps, double weight_decay, double bias1,
                               double bias2, int32_t rounding, uint64_t seed, int64_t step, kedge_status* status) {
-  for (int32_t dtype : {param_dtype, moment_dtype})
-    KEDGE_REQUIRE_DTYPE(dtype == KEDGE_F32 || dtype == KEDGE_BF16, "adamw takes f32 and bf16, not dtype %d", dtype);
-  KEDGE_REQUIRE(n >= 0, "n is %lld", (long long)n);
-  KEDGE_REQUIRE(rounding >= kNearest && rounding <= kKahan, "rounding is %d", rounding);
-  KEDGE_REQUIRE(beta1 >= 0 && beta1 < 1 && beta2 >= 0 && beta2 < 1, "beta1 %g, beta2 %g: outside [0, 1)", beta1, beta2);
-  KEDGE_REQUIRE(eps >= 0 && bias1 > 0 && bias2 > 0, "eps %g, bias1 %g, bias2 %g", eps, bias1, bias2);
-  KEDGE_REQUIRE(std::isfinite(lr) && std::isfinite(weight_decay), "lr %g, weight_decay %g", lr, weight_decay);
-  if (n == 0) return ok(status);
-  KEDGE_REQUIRE(param && m && v && grad, "param, m, v or grad is NULL");
-  if (rounding == kKahan) {
-    KEDGE_REQUIRE(moment_dtype == KEDGE_F32 || (m_lost && v_lost), "m_lost or v_lost is NULL with bf16 moments");
-    KEDGE_REQUIRE(param_dtype == KEDGE_F32 || master || p_lost, "p_lost is NULL with a bf16 param that has no master");
-  }
-  if (clip && clip[2] != 0) return ok(status);
-  AdamW a{(float)(lr * weight_decay),
-          (float)(lr / bias1),
-          (float)beta1,
-          (float)beta2,
-          (float)(1 - beta1),
-          (float)(1 - beta2),
-          (float)(1 / std::sqrt(bias2)),
-          (float)eps,
-          clip ? clip[1] : 1.f,
-          {(uint32_t)seed, (uint32_t)(seed >> 32)},
-          step};
+  const AdamWState state{param, param_dtype, master, m, v, moment_dtype, m_lost, v_lost, p_lost};
+  KEDGE_TRY(check_adamw(state, grad, n, lr, beta1, beta2, eps, weight_decay, bias1, bias2, rounding, status));
+  if (n == 0 || (clip && clip[2] != 0)) return ok(status);
+  const AdamW a{adamw_factors(lr, beta1, beta2, eps, weight_decay, bias1, bias2), clip ? clip[1] : 1.f, {(uint32_t)seed, (uint32_t)(seed >> 32)}, step};
   auto run = [&](auto tag) {
     constexpr Rounding kRounding = decltype(tag)::value;
     if (moment_dtype == KEDGE_F32) {

@@ -5,11 +5,13 @@
 #pragma once
 #include <limits>
 
+#include "../common/attention.h"
 #include "panel.h"
 
 namespace kedge {
 
 constexpr int kTile = 64;             // keys in a tile
+constexpr int64_t kHeadStep = 4;      // head_dim is a multiple of it
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
 // The lanes' limits [V * kLanes]: lane i sees keys below limit[i] of a tile. `first`: the smallest limit, `last`: the largest.
@@ -65,10 +67,11 @@ inline void add_masses(const MassSums mass, const float* weights, int keys) {
   for (int v = 0; v < V; v++) store(mass.sums + v * kLanes, load(mass.sums + v * kLanes) + free[v]);
 }
 
-// What one head adds to a row's mass and profile, from its sums of probabilities (n, then m_r). total: { mass, count, profile... }.
+// What one head adds to a row's mass and profile, from its sums of probabilities (n, then m_r; docs/method.md section 1.3). total: { mass,
+// count, profile... }.
 inline void add_head(float* total, const float* sums, int64_t stride, int64_t rows, float factor, bool by_row) {
   float n = sums[0] * factor, m = 0;
-  float weight = by_row ? 1.f / (n > 0.01f ? n : 0.01f) : 1.f;
+  float weight = by_row ? 1.f / (n > kLeastMass ? n : kLeastMass) : 1.f;
   for (int64_t r = 1; r < rows; r++) {
     float mass = sums[r * stride] * factor;
     m += mass;
@@ -118,8 +121,10 @@ struct Panel {
   }
 };
 
-// Takes a tile of keys into a panel (Dao, arXiv 2307.08691, algorithm 1 with the roles of rows and columns turned). scores: scratch
-// [kTile, V * kLanes]. limits: null where every lane sees every key; else finite says whether all of `values` is. mass: nullable.
+// Takes a tile of keys into a panel: scores, the new maximum of each lane, a factor for what the lane has summed before, weights, and the
+// weighted sum of the values. A lane's sums run over the keys in their order and do not see the other lanes. (Dao, arXiv 2307.08691,
+// algorithm 1 with the roles of rows and columns turned). scores: scratch [kTile, V * kLanes]. limits: null where every lane sees every
+// key; else finite says whether all of `values` is. mass: nullable.
 template <int V>
 inline void attend(const Panel& panel, int64_t dim, const float* k, int64_t k_stride, const float* values, int64_t v_stride, int keys,
                    const Limits* limits, bool finite, float* scores, const MassSums* mass) {

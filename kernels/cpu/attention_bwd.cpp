@@ -114,7 +114,10 @@ struct Backward {
     else product<2, true>(dim, keys, tile_k, x.pitch, ds, kScorePitch, dq_panel, kPanel, true);
   }
 
-  // A group of `count` rows against the tile at key `key` of segment `owner`; own: the rows are the owner's, so that the mask applies.
+  // A tile owns kTile keys; a group is at most kGroupRows rows. From the last panel to the first, since with a causal mask later rows see
+  // more keys: once a panel sees none, those before it see none either. Weights of keys that a panel does not see are 0, so that the
+  // group's sums for dk and dv can run over all its rows at once, in the order of the rows. A group of `count` rows against the tile at key
+  // `key` of segment `owner`; own: the rows are the owner's, so that the mask applies.
   void tile_step(const Segment& owner, bool own, int64_t row, int64_t count, int64_t key, int keys, int64_t offset, bool keys_finite,
                  bool rows_finite, const Scratch& x) const {
     const float *tile_k = x.k + offset * x.pitch, *tile_v = x.v + offset * x.pitch;
@@ -204,7 +207,8 @@ struct Backward {
     for (int64_t i = 0; i < shape.dim; i += 4) *(v4*)(to + i) = add ? *(v4*)(to + i) + *(const v4*)(from + i) : *(const v4*)(from + i);
   }
 
-  // dq of one token: the sum of its parts, those of the prefix first.
+  // dq of one token: the sum of its parts, those of the prefix first. Each part was written by the one task that had these keys; which task
+  // ended first does not matter.
   void gather_dq(const Segment& s, int64_t i) const {
     int64_t width = shape.group() * shape.dim, before = s.parent >= 0 ? parts_of(segments[s.parent].kv_len) : 0;
     int64_t seen = s.visible(i, shape.causal), own = seen > 0 ? (seen - 1) / part_keys(s.kv_len) + 1 : 0;
@@ -278,20 +282,10 @@ KEDGE_API int32_t kedge_attention_bwd(const kedge_context* ctx, int32_t dtype, K
                                       const int32_t* segments, kedge_status* status) {
   using namespace kedge;
   try {
-    if (int32_t e = check_attention(dtype, shape, segments, status)) return e;
-    KEDGE_REQUIRE(gradients, "gradients is NULL");
+    KEDGE_TRY(check_attention(dtype, shape, segments, status));
     const kedge_attention_shape& x = *shape;
+    KEDGE_TRY(check_attention_bwd(x, gradients, dq, dk, dv, dout, q, k, v, out, lse, status));
     const kedge_attention_gradients& g = *gradients;
-    int64_t q_width = x.heads * x.head_dim, kv_width = x.kv_heads * x.head_dim;
-    KEDGE_REQUIRE(std::min({ x.q_stride, g.dq_stride, x.out_stride, g.dout_stride }) >= q_width,
-                  "a stride of q, dq, out, dout (%lld, %lld, %lld, %lld) is below the row's %lld", (long long)x.q_stride,
-                  (long long)g.dq_stride, (long long)x.out_stride, (long long)g.dout_stride, (long long)q_width);
-    KEDGE_REQUIRE(std::min({ x.k_stride, g.dk_stride, x.v_stride, g.dv_stride }) >= kv_width,
-                  "a stride of k, dk, v, dv (%lld, %lld, %lld, %lld) is below the row's %lld", (long long)x.k_stride,
-                  (long long)g.dk_stride, (long long)x.v_stride, (long long)g.dv_stride, (long long)kv_width);
-    KEDGE_REQUIRE((dq && dout && q && out && lse) || x.q_tokens == 0, "dq, dout, q, out or lse is NULL");
-    KEDGE_REQUIRE((dk && dv && k && v) || x.kv_tokens == 0, "dk, dv, k or v is NULL");
-    KEDGE_REQUIRE(g.accumulate >= 0 && g.accumulate < 8, "accumulate is %d, its bits are dq, dk, dv", g.accumulate);
     Backward b = { AttentionShape(x), as_segments(segments), (float*)dq, (float*)dk, (float*)dv, g.dq_stride, g.dk_stride, g.dv_stride,
                    (const float*)dout, (const float*)q, (const float*)k, (const float*)v, (const float*)out, lse,
                    g.dout_stride, x.q_stride, x.k_stride, x.v_stride, x.out_stride,

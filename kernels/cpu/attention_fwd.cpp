@@ -170,15 +170,9 @@ KEDGE_API int32_t kedge_attention_fwd(const kedge_context* ctx, int32_t dtype, K
                                       kedge_status* status) {
   using namespace kedge;
   try {
-    if (int32_t e = check_attention(dtype, shape, segments, status)) return e;
+    KEDGE_TRY(check_attention(dtype, shape, segments, status));
     const kedge_attention_shape& x = *shape;
-    int64_t q_width = x.heads * x.head_dim, kv_width = x.kv_heads * x.head_dim;
-    KEDGE_REQUIRE(std::min(x.q_stride, x.out_stride) >= q_width, "q_stride %lld or out_stride %lld is below the row's %lld",
-                  (long long)x.q_stride, (long long)x.out_stride, (long long)q_width);
-    KEDGE_REQUIRE(std::min(x.k_stride, x.v_stride) >= kv_width, "k_stride %lld or v_stride %lld is below the row's %lld",
-                  (long long)x.k_stride, (long long)x.v_stride, (long long)kv_width);
-    KEDGE_REQUIRE((out && lse && q) || x.q_tokens == 0, "out, lse or q is NULL");
-    KEDGE_REQUIRE((k && v) || x.kv_tokens == 0, "k or v is NULL");
+    KEDGE_TRY(check_attention_fwd(x, out, lse, q, k, v, status));
     if (x.q_tokens == 0) return ok(status);
     Forward f = { AttentionShape(x), as_segments(segments), (float*)out, x.out_stride, lse, (const float*)q, (const float*)k,
                   (const float*)v, x.q_stride, x.k_stride, x.v_stride };

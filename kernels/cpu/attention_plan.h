@@ -30,20 +30,12 @@ inline int64_t parts_of(int64_t kv_len) { return (kv_len + part_keys(kv_len) - 1
 
 inline int64_t panels_of(int64_t tokens, int64_t group) { return (tokens * group + kPanel - 1) / kPanel; }
 
-// What the calls over packed sequences check alike: dtype, sizes, head counts. Strides and pointers are each call's own.
+// What the calls over packed sequences check alike, the table of segments too. May throw std::bad_alloc.
 inline int32_t check_attention(int32_t dtype, const kedge_attention_shape* shape, const int32_t* segments, kedge_status* status) {
-  KEDGE_REQUIRE(shape, "shape is NULL");
+  KEDGE_REQUIRE_F32("attention");
+  KEDGE_TRY(check_packed(shape, segments, kHeadStep, status));
   const AttentionShape x(*shape);
-  const int64_t n = shape->n_segments;
-  KEDGE_REQUIRE_DTYPE(dtype == KEDGE_F32, "the CPU computes attention in f32, dtype is %d", dtype);
-  KEDGE_REQUIRE(x.q_tokens >= 0 && x.kv_tokens >= 0 && n >= 0, "q_tokens %lld, kv_tokens %lld, n_segments %lld: one is negative",
-                (long long)x.q_tokens, (long long)x.kv_tokens, (long long)n);
-  KEDGE_REQUIRE(x.heads > 0 && x.kv_heads > 0 && x.heads % x.kv_heads == 0, "heads %lld is not a multiple of kv_heads %lld",
-                (long long)x.heads, (long long)x.kv_heads);
-  KEDGE_REQUIRE_DTYPE(x.dim >= 4 && x.dim <= 128 && x.dim % 4 == 0, "head_dim %lld is not a multiple of 4 in [4, 128]", (long long)x.dim);
-  KEDGE_REQUIRE(std::isfinite(x.scale), "scale is %g", x.scale);
-  KEDGE_REQUIRE(segments || n == 0, "segments is NULL");
-  return check_segments(segments, n, { x.q_tokens, x.kv_tokens, x.max_q, x.max_kv, x.causal }, status);
+  return check_segments(segments, shape->n_segments, { x.q_tokens, x.kv_tokens, x.max_q, x.max_kv, x.causal }, status);
 }
 
 // Limits of a panel whose lane 0 is row `row` of segment s, for the tile at own key `key` of `keys` keys. `rows`: the panel's real rows;

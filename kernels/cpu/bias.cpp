@@ -5,12 +5,9 @@ using namespace kedge;
 
 KEDGE_API int32_t kedge_bias_add(const kedge_context* ctx, int32_t dtype, void* y_, int64_t y_stride, const void* x_, int64_t x_stride,
                                  const void* bias_, int64_t rows, int64_t dim, kedge_status* status) {
-  KEDGE_REQUIRE_DTYPE(dtype == KEDGE_F32, "bias_add takes f32 on the CPU, not dtype %d", dtype);
-  KEDGE_REQUIRE(rows >= 0 && dim >= 0, "rows %lld, dim %lld", (long long)rows, (long long)dim);
-  KEDGE_REQUIRE(y_stride >= dim && x_stride >= dim, "strides %lld and %lld are below dim %lld", (long long)y_stride, (long long)x_stride,
-                (long long)dim);
+  KEDGE_REQUIRE_F32("bias_add");
+  KEDGE_TRY(check_matrices(rows, dim, {{"y", y_, y_stride}, {"x", x_, x_stride}, {"bias", bias_}}, status));
   if (rows == 0 || dim == 0) return ok(status);
-  KEDGE_REQUIRE(y_ && x_ && bias_, "y, x or bias is NULL");
   float* y = (float*)y_;
   const float *x = (const float*)x_, *bias = (const float*)bias_;
   parallel_range(ctx, rows, std::max<int64_t>(1, 8192 / dim), dim, [=](int64_t begin, int64_t end) {
@@ -25,11 +22,9 @@ KEDGE_API int32_t kedge_bias_add(const kedge_context* ctx, int32_t dtype, void* 
 
 KEDGE_API int32_t kedge_bias_grad(const kedge_context* ctx, int32_t dtype, float* dbias, const void* dy_, int64_t dy_stride, int64_t rows,
                                   int64_t dim, kedge_status* status) {
-  KEDGE_REQUIRE_DTYPE(dtype == KEDGE_F32, "bias_grad takes f32 on the CPU, not dtype %d", dtype);
-  KEDGE_REQUIRE(rows >= 0 && dim >= 0, "rows %lld, dim %lld", (long long)rows, (long long)dim);
-  KEDGE_REQUIRE(dy_stride >= dim, "stride %lld is below dim %lld", (long long)dy_stride, (long long)dim);
+  KEDGE_REQUIRE_F32("bias_grad");
+  KEDGE_TRY(check_matrices(rows, dim, {{"dbias", dbias}, {"dy", dy_, dy_stride}}, status));
   if (rows == 0 || dim == 0) return ok(status);
-  KEDGE_REQUIRE(dbias && dy_, "dbias or dy is NULL");
   int64_t size = row_chunk(rows), chunks = row_chunks(rows);
   KEDGE_REQUIRE_WORKSPACE(chunks * dim * (int64_t)sizeof(float));
   float* partials = (float*)ctx->workspace;

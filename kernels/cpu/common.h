@@ -7,7 +7,7 @@
 #include <cstring>
 #include <type_traits>
 
-#include "../common/status.h"
+#include "../common/arguments.h"
 #include "threads.h"
 
 #if defined(__FMA__) || defined(__AVX512F__)
@@ -56,8 +56,8 @@ typedef int32_t vi __attribute__((vector_size(kLanes * 4), aligned(4), may_alias
 inline vf load(const float* p) { return *(const vf*)p; }
 inline void store(float* p, vf v) { *(vf*)p = v; }
 inline vf splat(float x) { return x - vf{}; }  // x - 0 is x for every x, -0 too: a broadcast, no arithmetic
-// a * b + c, rounded once. Written out: tuning for Zen, GCC fuses these in some copies of a loop and not in others (avoid-fma-max-bits), and a row's
-// bits would depend on which copy it met.
+// a * b + c, rounded once. Written out: tuning for Zen, GCC fuses these in some copies of a loop and not in others (avoid-fma-max-bits),
+// and a row's bits would depend on which copy it met.
 inline vf fused(vf a, vf b, vf c) {
 #if defined(__AVX512F__)
   return (vf)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
@@ -113,3 +113,6 @@ inline vf vexp(vf x) {
 }
 
 }  // namespace kedge
+
+// For an op that the CPU has in f32 alone.
+#define KEDGE_REQUIRE_F32(op) KEDGE_REQUIRE_DTYPE(dtype == KEDGE_F32, op " takes f32 on the CPU, not dtype %d", (int)dtype)

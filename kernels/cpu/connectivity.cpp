@@ -130,20 +130,13 @@ KEDGE_API int32_t kedge_connectivity(const kedge_context* ctx, int32_t dtype, KE
                                      kedge_status* status) {
   using namespace kedge;
   try {
-    if (int32_t e = check_attention(dtype, shape, segments, status)) return e;
+    KEDGE_TRY(check_attention(dtype, shape, segments, status));
     const kedge_attention_shape& x = *shape;
-    KEDGE_REQUIRE(x.q_stride >= x.heads * x.head_dim && x.k_stride >= x.kv_heads * x.head_dim,
-                  "q_stride %lld is below %lld or k_stride %lld below %lld", (long long)x.q_stride, (long long)(x.heads * x.head_dim),
-                  (long long)x.k_stride, (long long)(x.kv_heads * x.head_dim));
-    KEDGE_REQUIRE(regions >= 0 && rows_out >= 0, "regions %lld, rows_out %lld: one is negative", (long long)regions, (long long)rows_out);
-    KEDGE_REQUIRE(renorm == 0 || renorm == 1, "renorm is %d, not 0 or 1", renorm);
-    KEDGE_REQUIRE((q && lse && row_out) || x.q_tokens == 0, "q, lse or row_out is NULL");
-    KEDGE_REQUIRE((k && region) || x.kv_tokens == 0, "k or region is NULL");
-    KEDGE_REQUIRE(mass || rows_out == 0, "mass is NULL");
-    if (int32_t e = check_rows(row_out, x.q_tokens, rows_out, status)) return e;
+    KEDGE_TRY(check_connectivity(x, mass, q, k, lse, region, row_out, regions, rows_out, renorm, status));
+    KEDGE_TRY(check_rows(row_out, x.q_tokens, rows_out, status));
     for (int64_t s = 0; s < x.n_segments; s++) {
       const Segment& segment = as_segments(segments)[s];
-      if (int32_t e = check_regions(region, segment.kv_start, (int64_t)segment.kv_start + segment.kv_len, regions, status)) return e;
+      KEDGE_TRY(check_regions(region, segment.kv_start, (int64_t)segment.kv_start + segment.kv_len, regions, status));
     }
     Connectivity c = { AttentionShape(x), as_segments(segments), mass, profile, (const float*)q, (const float*)k, lse, x.q_stride,
                        x.k_stride, region, row_out, regions, 1 + (profile ? std::max<int64_t>(regions, 1) : 1), renorm == 1, nullptr };

@@ -3,6 +3,9 @@
 // over its own keys. The order of a row's sums is that of attention_fwd. Hydragen, arXiv 2402.05099.
 //
 // Regions lie in the prefix, as a rule: their masses stay in the state while a row goes over its own keys, and get one factor at the end.
+//
+// A state is what a row has summed so far, relative to the largest score so far (online softmax). It has one owner at a time: the task of
+// its group's rows over the prefix, then the task of its sequence and key head. `parallel` ends the first before the second begins.
 #include <new>
 #include <vector>
 
@@ -31,16 +34,17 @@ struct Decode {
   const float *q, *k, *v;
   int64_t out_stride, q_stride, k_stride, v_stride;
   const int32_t* region;
-  int64_t looks;  // rows of MassSums but the first; 0: no connectivity
+  int64_t region_rows;  // sums of a head by region: of every region, or 1 of them all; 0: no connectivity
   const Group* groups;
   const Sequence* sequences;
-  // Workspace: [n, heads, state_floats()]: out; max, later the factor of the masses by region; sum; mass on all but sinks; unused; masses by region.
+  // Workspace: [n, heads, state_floats()]: out; max, later the factor of the masses by region; sum; mass on all but sinks; unused; masses
+  // by region.
   float* states;
 
   int64_t per_head() const { return heads / kv_heads; }
-  int64_t look_floats() const { return round_up(looks, kLanes); }
-  int64_t state_floats() const { return dim + 4 + look_floats(); }
-  int64_t panel_floats() const { return Panel::floats(dim) + (1 + look_floats()) * kPanel; }
+  int64_t region_floats() const { return round_up(region_rows, kLanes); }
+  int64_t state_floats() const { return dim + 4 + region_floats(); }
+  int64_t panel_floats() const { return Panel::floats(dim) + (1 + region_floats()) * kPanel; }
   int64_t scratch_floats() const { return kItemRows / kPanel * panel_floats() + kTile * kPanel; }
   float* state(int64_t sequence, int64_t head) const { return states + (sequence * heads + head) * state_floats(); }
   Panel panel(float* scratch, int64_t i) const { return Panel(scratch + i * panel_floats(), dim); }
@@ -80,13 +84,13 @@ struct Decode {
       constexpr int lanes = V * kLanes;
       Panel x = panel(scratch, p);
       x.clear(dim);
-      if (looks) std::fill_n(sums(scratch, p), (1 + look_floats()) * lanes, 0.f);
+      if (region_rows) std::fill_n(sums(scratch, p), (1 + region_floats()) * lanes, 0.f);
       pack_panel(x.q, lanes, count, dim, scale, [&](int lane) {
         auto [sequence, h] = place(first + lane);
         return q + sequence * q_stride + h * dim;
       });
     });
-    over(g.prefix_start, g.prefix_len, head, scratch, rows, looks ? 1 + looks : 0, region);
+    over(g.prefix_start, g.prefix_len, head, scratch, rows, region_rows ? 1 + region_rows : 0, region);
     float one[kPanel];
     std::fill_n(one, kPanel, 1.f);
     each_panel(rows, [&](auto V, int64_t p, int64_t first, int count) {
@@ -98,10 +102,10 @@ struct Decode {
         to[lane] = state(sequence, h);
         to[lane][dim] = x.max[lane];
         to[lane][dim + 1] = x.sum[lane];
-        if (looks) to[lane][dim + 2] = mass[lane];
+        if (region_rows) to[lane][dim + 2] = mass[lane];
       }
       unpack_panel(x.out, lanes, count, dim, one, false, [&](int lane) { return to[lane]; });
-      if (looks) unpack_panel(mass + lanes, lanes, count, look_floats(), one, false, [&](int lane) { return to[lane] + dim + 4; });
+      if (region_rows) unpack_panel(mass + lanes, lanes, count, region_floats(), one, false, [&](int lane) { return to[lane] + dim + 4; });
     });
   }
 
@@ -118,19 +122,19 @@ struct Decode {
     pack_panel(x.out, lanes, count, dim, 1.f, [&](int lane) { return state(sequence, h + lane); });
     const Sequence& own = sequences[sequence];
     bool apart = seen.most >= 0, sink = seen.least == -2;  // its own keys have masses by region, are sinks
-    if (apart) std::fill_n(mass, (1 + looks) * lanes, 0.f);
+    if (apart) std::fill_n(mass, (1 + region_rows) * lanes, 0.f);
     for (int lane = 0; lane < lanes; lane++) {
       const float* from = state(sequence, h + lane) + dim;
       if (lane < count) x.max[lane] = from[0], x.sum[lane] = from[1];
-      if (looks) mass[lane] = lane < count ? from[2] : 0.f;
+      if (region_rows) mass[lane] = lane < count ? from[2] : 0.f;
     }
     vf before[V];
     for (int v = 0; v < V; v++) before[v] = load(x.max + v * kLanes);
-    over(own.own_start, own.own_len, head, scratch, count, apart ? 1 + looks : looks ? 1 : 0, apart || sink ? region : nullptr);
+    over(own.own_start, own.own_len, head, scratch, count, apart ? 1 + region_rows : region_rows ? 1 : 0, apart || sink ? region : nullptr);
     float inverse[kPanel], factor[kPanel];
     for (int i = 0; i < lanes; i++) inverse[i] = 1.f / x.sum[i];
     unpack_panel(x.out, lanes, count, dim, inverse, false, [&](int lane) { return out + sequence * out_stride + (h + lane) * dim; });
-    if (!looks) return;
+    if (!region_rows) return;
     for (int v = 0; v < V; v++) {
       vf top = load(x.max + v * kLanes), shift = top == -kInfinity ? vf{} : top;
       store(factor + v * kLanes, weight_of(before[v] - shift) * load(inverse + v * kLanes));
@@ -139,17 +143,17 @@ struct Decode {
       float *to = state(sequence, h + lane) + dim, *by_region = to + 4;
       to[0] = apart ? 1.f : factor[lane];
       to[2] = mass[lane] * inverse[lane];
-      for (int64_t r = 0; apart && r < looks; r++)
+      for (int64_t r = 0; apart && r < region_rows; r++)
         by_region[r] = by_region[r] * factor[lane] + mass[(1 + r) * lanes + lane] * inverse[lane];
     }
   }
 
-  // Adds what a sequence's heads saw to its mass[2] and, unless null, profile[regions].
-  void add_looks(int64_t sequence, float* mass, float* profile, int64_t regions, bool by_row) const {
+  // Adds the masses of a sequence's heads to its mass[2] and, unless null, profile[regions].
+  void add_connectivity(int64_t sequence, float* mass, float* profile, int64_t regions, bool by_row) const {
     float all = 0;
     for (int64_t h = 0; h < heads; h++) {
       float *s = state(sequence, h) + dim, n = s[2];
-      if (by_row) s[0] *= 1.f / (n > 0.01f ? n : 0.01f);
+      if (by_row) s[0] *= 1.f / (n > kLeastMass ? n : kLeastMass);
       all += by_row ? 1.f : n;
     }
     vf seen = {};
@@ -169,8 +173,8 @@ struct Decode {
     };
     constexpr int kWide = 4;
     int64_t r = 0;
-    for (; r + kWide * kLanes <= look_floats(); r += kWide * kLanes) add(r, std::integral_constant<int, kWide>{});
-    for (; r < look_floats(); r += kLanes) add(r, std::integral_constant<int, 1>{});
+    for (; r + kWide * kLanes <= region_floats(); r += kWide * kLanes) add(r, std::integral_constant<int, kWide>{});
+    for (; r < region_floats(); r += kLanes) add(r, std::integral_constant<int, 1>{});
     mass[0] += hsum(seen);
     mass[1] += all;
   }
@@ -198,14 +202,14 @@ int32_t check_tables(const kedge_decode_shape& shape, const int32_t* groups, con
   int64_t next = 0;
   for (int64_t i = 0; i < shape.n_groups; i++) {
     const Group& g = ((const Group*)groups)[i];
-    if (int32_t e = range("group", i, g.prefix_start, g.prefix_len, shape.max_prefix)) return e;
+    KEDGE_TRY(range("group", i, g.prefix_start, g.prefix_len, shape.max_prefix));
     KEDGE_REQUIRE(g.seq_begin == next && g.seq_end >= g.seq_begin && g.seq_end <= n,
                   "group %lld covers sequences [%d, %d), expected a range from %lld within %lld", (long long)i, g.seq_begin, g.seq_end,
                   (long long)next, (long long)n);
     next = g.seq_end;
     for (int64_t s = g.seq_begin; s < g.seq_end; s++) {
       const Sequence& x = ((const Sequence*)sequences)[s];
-      if (int32_t e = range("sequence", s, x.own_start, x.own_len, shape.max_own)) return e;
+      KEDGE_TRY(range("sequence", s, x.own_start, x.own_len, shape.max_own));
       KEDGE_REQUIRE(x.own_len > 0 || g.prefix_len > 0, "sequence %lld has no keys", (long long)s);
     }
   }
@@ -232,7 +236,7 @@ int32_t decode(const kedge_context* ctx, Decode& d, int64_t n, int64_t n_groups,
   std::vector<Traits> traits(n);
   for (int64_t g = 0; g < n_groups; g++)
     for (int64_t s = d.groups[g].seq_begin; s < d.groups[g].seq_end; s++) {
-      int64_t start = d.sequences[s].own_start, keys = d.looks ? d.sequences[s].own_len : 0;
+      int64_t start = d.sequences[s].own_start, keys = d.region_rows ? d.sequences[s].own_len : 0;
       traits[s] = { region_bounds(d.region, start, start + keys), d.groups[g].prefix_len > 0 };
     }
 
@@ -252,8 +256,8 @@ int32_t decode(const kedge_context* ctx, Decode& d, int64_t n, int64_t n_groups,
     d.each_panel(d.per_head(), [&](auto V, int64_t, int64_t first, int count) { d.own<V>(sequence, head, first, count, t.own, mine()); });
   });
   if (!mass) return ok(status);
-  parallel(ctx, n, n * d.heads * d.looks / 4, [&](int64_t i) {
-    d.add_looks(i, mass + 2 * i, profile ? profile + i * regions : nullptr, regions, by_row);
+  parallel(ctx, n, n * d.heads * d.region_rows / 4, [&](int64_t i) {
+    d.add_connectivity(i, mass + 2 * i, profile ? profile + i * regions : nullptr, regions, by_row);
   });
   return ok(status);
 }
@@ -266,41 +270,24 @@ KEDGE_API int32_t kedge_decode_attention(const kedge_context* ctx, int32_t dtype
                                          const int32_t* region, int64_t regions, const int32_t* groups, const int32_t* sequences,
                                          int32_t renorm, kedge_status* status) {
   using namespace kedge;
-  KEDGE_REQUIRE_DTYPE(dtype == KEDGE_F32, "the CPU computes attention in f32, dtype is %d", dtype);
-  KEDGE_REQUIRE(shape, "shape is NULL");
+  KEDGE_REQUIRE_F32("attention");
+  KEDGE_TRY(check_decode(shape, out, mass, q, k_cache, v_cache, region, regions, groups, sequences, renorm, kHeadStep, status));
   const kedge_decode_shape& x = *shape;
-  KEDGE_REQUIRE(x.n >= 0 && x.n_groups >= 0 && x.cache_tokens >= 0 && regions >= 0,
-                "n %lld, n_groups %lld, cache_tokens %lld, regions %lld: one is negative", (long long)x.n, (long long)x.n_groups,
-                (long long)x.cache_tokens, (long long)regions);
-  KEDGE_REQUIRE(x.heads > 0 && x.kv_heads > 0 && x.heads % x.kv_heads == 0, "heads %lld is not a multiple of kv_heads %lld",
-                (long long)x.heads, (long long)x.kv_heads);
-  KEDGE_REQUIRE_DTYPE(x.head_dim >= 4 && x.head_dim <= 128 && x.head_dim % 4 == 0, "head_dim %lld is not a multiple of 4 in [4, 128]",
-                      (long long)x.head_dim);
-  KEDGE_REQUIRE(std::isfinite(x.scale), "scale is %g", x.scale);
-  int64_t q_width = x.heads * x.head_dim, kv_width = x.kv_heads * x.head_dim;
-  KEDGE_REQUIRE(std::min(x.q_stride, x.out_stride) >= q_width, "q_stride %lld or out_stride %lld is below the row's %lld",
-                (long long)x.q_stride, (long long)x.out_stride, (long long)q_width);
-  KEDGE_REQUIRE(std::min(x.k_stride, x.v_stride) >= kv_width, "k_stride %lld or v_stride %lld is below the row's %lld",
-                (long long)x.k_stride, (long long)x.v_stride, (long long)kv_width);
-  KEDGE_REQUIRE(renorm == 0 || renorm == 1, "renorm is %d, not 0 or 1", renorm);
-  KEDGE_REQUIRE((groups || x.n_groups == 0) && (sequences || x.n == 0), "groups or sequences is NULL");
-  KEDGE_REQUIRE((out && q && k_cache && v_cache) || x.n == 0, "out, q, k_cache or v_cache is NULL");
-  KEDGE_REQUIRE(!mass || region || x.n == 0, "region is NULL, mass is not");
-  if (int32_t e = check_tables(x, groups, sequences, status)) return e;
+  KEDGE_TRY(check_tables(x, groups, sequences, status));
   if (x.n == 0) return ok(status);
   const Group* g = (const Group*)groups;
   const Sequence* s = (const Sequence*)sequences;
   if (mass)
     for (int64_t i = 0; i < x.n_groups; i++) {
       if (g[i].seq_end > g[i].seq_begin)
-        if (int32_t e = check_regions(region, g[i].prefix_start, g[i].prefix_start + g[i].prefix_len, regions, status)) return e;
+        KEDGE_TRY(check_regions(region, g[i].prefix_start, g[i].prefix_start + g[i].prefix_len, regions, status));
       for (int64_t j = g[i].seq_begin; j < g[i].seq_end; j++)
-        if (int32_t e = check_regions(region, s[j].own_start, s[j].own_start + s[j].own_len, regions, status)) return e;
+        KEDGE_TRY(check_regions(region, s[j].own_start, s[j].own_start + s[j].own_len, regions, status));
     }
   try {
-    int64_t looks = !mass ? 0 : profile ? std::max<int64_t>(regions, 1) : 1;
+    int64_t region_rows = !mass ? 0 : profile ? std::max<int64_t>(regions, 1) : 1;
     Decode d = { x.heads, x.kv_heads, x.head_dim, (float)x.scale, (float*)out, (const float*)q, (const float*)k_cache,
-                 (const float*)v_cache, x.out_stride, x.q_stride, x.k_stride, x.v_stride, region, looks, g, s, nullptr };
+                 (const float*)v_cache, x.out_stride, x.q_stride, x.k_stride, x.v_stride, region, region_rows, g, s, nullptr };
     return decode(ctx, d, x.n, x.n_groups, mass, profile, regions, renorm == 1, status);
   } catch (const std::bad_alloc&) {
     return fail(status, KEDGE_OUT_OF_MEMORY, "no memory to plan attention of %lld sequences", (long long)x.n);

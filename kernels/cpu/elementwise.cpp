@@ -7,8 +7,6 @@ namespace {
 
 constexpr int64_t kChunk = 32768;  // elements
 
-bool is_float(int32_t dtype) { return dtype == KEDGE_F32 || dtype == KEDGE_BF16; }
-
 template <class Dst, class Src>
 void cast(const kedge_context* ctx, void* dst_, const void* src_, int64_t n) {
   Dst* dst = (Dst*)dst_;
@@ -57,35 +55,26 @@ KEDGE_API int32_t kedge_abi_version(void) { return KEDGE_ABI_VERSION; }
 KEDGE_API int32_t kedge_noop(const kedge_context*, kedge_status* status) { return ok(status); }
 
 KEDGE_API int32_t kedge_fill(const kedge_context* ctx, int32_t dtype, void* x, int64_t n, double value, kedge_status* status) {
-  KEDGE_REQUIRE_DTYPE(is_float(dtype) || dtype == KEDGE_I32, "fill takes f32, bf16 and i32, not dtype %d", dtype);
-  KEDGE_REQUIRE(n >= 0, "n is %lld", (long long)n);
+  int32_t whole;
+  KEDGE_TRY(check_fill(dtype, x, n, value, whole, status));
   if (n == 0) return ok(status);
-  KEDGE_REQUIRE(x, "x is NULL");
   if (dtype == KEDGE_F32) fill(ctx, (float*)x, n, (float)value);
   if (dtype == KEDGE_BF16) fill(ctx, (uint16_t*)x, n, (uint16_t)to_half_bits(splat((float)value), bf16{})[0]);
-  if (dtype == KEDGE_I32) {
-    double whole = std::nearbyint(value);
-    KEDGE_REQUIRE(whole >= INT32_MIN && whole <= INT32_MAX, "value %g does not fit i32", value);
-    fill(ctx, (int32_t*)x, n, (int32_t)whole);
-  }
+  if (dtype == KEDGE_I32) fill(ctx, (int32_t*)x, n, whole);
   return ok(status);
 }
 
 KEDGE_API int32_t kedge_copy(const kedge_context* ctx, void* dst, const void* src, int64_t bytes, kedge_status* status) {
-  KEDGE_REQUIRE(bytes >= 0, "bytes is %lld", (long long)bytes);
+  KEDGE_TRY(check_arrays(bytes, {{"dst", dst}, {"src", src}}, status));
   if (bytes == 0) return ok(status);
-  KEDGE_REQUIRE(dst && src, "dst or src is NULL");
   copy(ctx, dst, src, bytes);
   return ok(status);
 }
 
 KEDGE_API int32_t kedge_copy_rows(const kedge_context* ctx, void* dst, int64_t dst_stride, const void* src, int64_t src_stride,
                                   int64_t rows, int64_t row_bytes, kedge_status* status) {
-  KEDGE_REQUIRE(rows >= 0 && row_bytes >= 0, "%lld rows of %lld bytes", (long long)rows, (long long)row_bytes);
-  KEDGE_REQUIRE(dst_stride >= row_bytes && src_stride >= row_bytes, "strides %lld and %lld are below the row's %lld bytes",
-                (long long)dst_stride, (long long)src_stride, (long long)row_bytes);
+  KEDGE_TRY(check_copy_rows(dst, dst_stride, src, src_stride, rows, row_bytes, status));
   if (rows == 0 || row_bytes == 0) return ok(status);
-  KEDGE_REQUIRE(dst && src, "dst or src is NULL");
   parallel_range(ctx, rows, std::max<int64_t>(1, (1 << 16) / row_bytes), row_bytes, [=](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; r++) memcpy((char*)dst + r * dst_stride, (const char*)src + r * src_stride, row_bytes);
   });
@@ -94,12 +83,9 @@ KEDGE_API int32_t kedge_copy_rows(const kedge_context* ctx, void* dst, int64_t d
 
 KEDGE_API int32_t kedge_cast(const kedge_context* ctx, void* dst, int32_t dst_dtype, const void* src, int32_t src_dtype, int64_t n,
                              kedge_status* status) {
-  for (int32_t dtype : {dst_dtype, src_dtype})
-    KEDGE_REQUIRE_DTYPE(is_float(dtype) || dtype == KEDGE_F16, "cast takes f32, bf16 and f16, not dtype %d", dtype);
-  KEDGE_REQUIRE(n >= 0, "n is %lld", (long long)n);
+  KEDGE_TRY(check_cast(dst, dst_dtype, src, src_dtype, n, status));
   if (n == 0) return ok(status);
-  KEDGE_REQUIRE(dst && src, "dst or src is NULL");
-  if (dst_dtype == src_dtype) copy(ctx, dst, src, n * (dst_dtype == KEDGE_F32 ? 4 : 2));
+  if (dst_dtype == src_dtype) copy(ctx, dst, src, n * dtype_bytes(dst_dtype));
   else if (dst_dtype == KEDGE_F32) cast_from<float>(ctx, dst, src, src_dtype, n);
   else if (dst_dtype == KEDGE_BF16) cast_from<bf16>(ctx, dst, src, src_dtype, n);
   else cast_from<f16>(ctx, dst, src, src_dtype, n);
@@ -108,10 +94,9 @@ KEDGE_API int32_t kedge_cast(const kedge_context* ctx, void* dst, int32_t dst_dt
 
 KEDGE_API int32_t kedge_scale_add(const kedge_context* ctx, int32_t dtype, void* y, const void* x, int64_t n, double alpha,
                                   const float* factor, double beta, kedge_status* status) {
-  KEDGE_REQUIRE_DTYPE(is_float(dtype), "scale_add takes f32 and bf16, not dtype %d", dtype);
-  KEDGE_REQUIRE(n >= 0, "n is %lld", (long long)n);
+  KEDGE_REQUIRE_DTYPE(float_dtype(dtype), "scale_add takes f32 and bf16, not dtype %d", dtype);
+  KEDGE_TRY(check_arrays(n, {{"y", y}, {"x", x}}, status));
   if (n == 0) return ok(status);
-  KEDGE_REQUIRE(y && x, "y or x is NULL");
   float scale = (float)(factor ? alpha * *factor : alpha);
   if (dtype == KEDGE_F32) scale_add(ctx, (float*)y, (const float*)x, n, scale, (float)beta);
   else scale_add(ctx, (bf16*)y, (const bf16*)x, n, scale, (float)beta);
@@ -120,10 +105,9 @@ KEDGE_API int32_t kedge_scale_add(const kedge_context* ctx, int32_t dtype, void*
 
 KEDGE_API int32_t kedge_add(const kedge_context* ctx, int32_t dtype, void* out, const void* a, const void* b, int64_t n,
                             kedge_status* status) {
-  KEDGE_REQUIRE_DTYPE(dtype == KEDGE_F32, "add takes f32 on the CPU, not dtype %d", dtype);
-  KEDGE_REQUIRE(n >= 0, "n is %lld", (long long)n);
+  KEDGE_REQUIRE_F32("add");
+  KEDGE_TRY(check_arrays(n, {{"out", out}, {"a", a}, {"b", b}}, status));
   if (n == 0) return ok(status);
-  KEDGE_REQUIRE(out && a && b, "out, a or b is NULL");
   float* o = (float*)out;
   const float *x = (const float*)a, *y = (const float*)b;
   parallel_range(ctx, n, kChunk, 1, [=](int64_t begin, int64_t end) {
@@ -134,10 +118,9 @@ KEDGE_API int32_t kedge_add(const kedge_context* ctx, int32_t dtype, void* out, 
 
 KEDGE_API int32_t kedge_mul(const kedge_context* ctx, int32_t dtype, void* out, const void* a, const void* b, int64_t n, int32_t accumulate,
                             kedge_status* status) {
-  KEDGE_REQUIRE_DTYPE(dtype == KEDGE_F32, "mul takes f32 on the CPU, not dtype %d", dtype);
-  KEDGE_REQUIRE(n >= 0, "n is %lld", (long long)n);
+  KEDGE_REQUIRE_F32("mul");
+  KEDGE_TRY(check_arrays(n, {{"out", out}, {"a", a}, {"b", b}}, status));
   if (n == 0) return ok(status);
-  KEDGE_REQUIRE(out && a && b, "out, a or b is NULL");
   float* o = (float*)out;
   const float *x = (const float*)a, *y = (const float*)b;
   parallel_range(ctx, n, kChunk, 1, [=](int64_t begin, int64_t end) {
@@ -152,10 +135,8 @@ KEDGE_API int32_t kedge_mul(const kedge_context* ctx, int32_t dtype, void* out, 
 
 KEDGE_API int32_t kedge_dot(const kedge_context* ctx, int32_t dtype, float* out, const void* a, const void* b, int64_t n,
                             int32_t accumulate, kedge_status* status) {
-  KEDGE_REQUIRE_DTYPE(dtype == KEDGE_F32, "dot takes f32 on the CPU, not dtype %d", dtype);
-  KEDGE_REQUIRE(n >= 0, "n is %lld", (long long)n);
-  KEDGE_REQUIRE(out, "out is NULL");
-  KEDGE_REQUIRE(n == 0 || a, "a is NULL");
+  KEDGE_REQUIRE_F32("dot");
+  KEDGE_TRY(check_dot(out, a, n, status));
   double sum = sum_products(ctx, (const float*)a, (const float*)b, n);
   out[0] = (float)(accumulate ? out[0] + sum : sum);
   return ok(status);

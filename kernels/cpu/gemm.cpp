@@ -16,6 +16,8 @@ constexpr int64_t kSharedCols = 64 * kCols;             // columns of B packed a
 constexpr int64_t kSharedB = kSharedCols * 4 * kDepth;  // floats of B packed at a time (4 MB where kCols is 16), in L3
 constexpr int64_t kSharedA = 256 * 1024;                // floats of A packed at a time where m is small
 
+// B into panels: a panel holds kCols columns of kDepth rows side by side, as the micro-kernel reads them. Each task owns some panels of one
+// block of k.
 void pack_b(const kedge_context* ctx, float* dst, const Source& b, int64_t n, int64_t k) {
   Panels panels{dst, round_up(n, kCols), k};
   const int64_t group = kMaxGroup * kCols, groups = ceil_div(n, group);
@@ -72,8 +74,11 @@ void each_sliver(int64_t m, Body&& body) {
   }
 }
 
+// How many terms of the sums are packed at a time: what fits into kSharedA, in whole blocks of kDepth.
 int64_t few_depth(int64_t m, int64_t k) { return std::min(k, kSharedA / m / kDepth * kDepth); }
 
+// Two steps for each span of k: all threads pack A, then each takes chunks of columns and runs through the blocks of k in order. So an
+// element of C is one task's within a span, and `parallel` stands between the spans.
 void few_rows(const kedge_context* ctx, const Problem& g, float* shared) {
   const int64_t span = few_depth(g.m, g.k), panels = ceil_div(g.n, kCols);
   int64_t share = ceil_div(panels, (int64_t)ctx->threads * 4);
@@ -133,7 +138,9 @@ struct Wide {
   Wide(int64_t n, int64_t k) : cols(std::min(round_up(n, kCols), kSharedCols)), depth(std::min(k, kSharedB / cols / kDepth * kDepth)) {}
 };
 
-// C += alpha A B for the columns [column, column + n) of C and the terms [start, start + panels.k) of the sum.
+// C is cut into tiles of `rows` x `width`, a task each. A task packs its rows of A for one block of k at a time, then goes through its
+// panels of B, so that what it reads again lies in the caches: the block of A in L2, a panel of B in L1. C += alpha A B for the columns
+// [column, column + n) of C and the terms [start, start + panels.k) of the sum.
 void many_rows(const kedge_context* ctx, const Problem& g, const Panels& panels, int64_t column, int64_t n, int64_t start, float* scratch) {
   const int64_t threads = ctx->threads, slivers = ceil_div(g.m, kRows);
   const int64_t blocks = std::min(ceil_div(slivers, 8), round_up(ceil_div(g.m, kBlockRows), 4 * threads));
@@ -200,19 +207,11 @@ int32_t run(const kedge_context* ctx, const Problem& g, kedge_status* status) {
 }  // namespace kedge
 
 using namespace kedge;
-typedef long long ll;
-
 int32_t kedge_gemm(const kedge_context* ctx, int32_t dtype, void* c, int32_t c_dtype, int64_t ldc, const void* a, int64_t lda,
                    int32_t trans_a, const void* b, int64_t ldb, int32_t trans_b, int64_t m, int64_t n, int64_t k, double alpha, double beta,
                    kedge_status* status) {
   KEDGE_REQUIRE_DTYPE(dtype == KEDGE_F32 && c_dtype == KEDGE_F32, "dtype %d into %d; the CPU takes f32 alone", dtype, c_dtype);
-  KEDGE_REQUIRE(m >= 0 && n >= 0 && k >= 0, "m, n, k are %lld, %lld, %lld", (ll)m, (ll)n, (ll)k);
-  KEDGE_REQUIRE(lda >= (trans_a ? m : k), "lda is %lld, the rows of A have %lld", (ll)lda, (ll)(trans_a ? m : k));
-  KEDGE_REQUIRE(ldb >= (trans_b ? k : n), "ldb is %lld, the rows of B have %lld", (ll)ldb, (ll)(trans_b ? k : n));
-  KEDGE_REQUIRE(ldc >= n, "ldc is %lld, the rows of C have %lld", (ll)ldc, (ll)n);
-  KEDGE_REQUIRE(c || m == 0 || n == 0, "c is NULL");
-  KEDGE_REQUIRE(a || m == 0 || k == 0, "a is NULL");
-  KEDGE_REQUIRE(b || n == 0 || k == 0, "b is NULL");
+  KEDGE_TRY(check_gemm(c, ldc, a, lda, trans_a != 0, b, ldb, trans_b != 0, m, n, k, status));
   const Source left{(const float*)a, lda, trans_a != 0}, right{(const float*)b, ldb, trans_b == 0};
   return run(ctx, {(float*)c, ldc, left, right, nullptr, m, n, k, (float)alpha, (float)beta}, status);
 }
@@ -227,10 +226,10 @@ int64_t kedge_gemm_packed_bytes(int64_t n, int64_t k) {
 
 int32_t kedge_gemm_pack(const kedge_context* ctx, float* packed, const float* b, int64_t ldb, int32_t trans_b, int64_t n, int64_t k,
                         kedge_status* status) {
-  KEDGE_REQUIRE(n >= 0 && k >= 0, "n, k are %lld, %lld", (ll)n, (ll)k);
-  KEDGE_REQUIRE(ldb >= (trans_b ? k : n), "ldb is %lld, the rows of B have %lld", (ll)ldb, (ll)(trans_b ? k : n));
+  KEDGE_REQUIRE(n >= 0 && k >= 0, "n, k are %lld, %lld", (long long)n, (long long)k);
+  KEDGE_TRY(check_stored("b", ldb, trans_b ? k : n, status));
   if (n == 0 || k == 0) return ok(status);
-  KEDGE_REQUIRE(b, "b is NULL");
+  KEDGE_TRY(check_given({{"b", b}}, status));
   KEDGE_REQUIRE(packed && (uintptr_t)packed % 64 == 0, "packed is NULL or not aligned to 64 bytes");
   pack_b(ctx, packed, {b, ldb, trans_b == 0}, n, k);
   return ok(status);
@@ -238,11 +237,7 @@ int32_t kedge_gemm_pack(const kedge_context* ctx, float* packed, const float* b,
 
 int32_t kedge_gemm_packed(const kedge_context* ctx, float* c, int64_t ldc, const float* a, int64_t lda, int32_t trans_a,
                           const float* packed, int64_t m, int64_t n, int64_t k, double alpha, double beta, kedge_status* status) {
-  KEDGE_REQUIRE(m >= 0 && n >= 0 && k >= 0, "m, n, k are %lld, %lld, %lld", (ll)m, (ll)n, (ll)k);
-  KEDGE_REQUIRE(lda >= (trans_a ? m : k), "lda is %lld, the rows of A have %lld", (ll)lda, (ll)(trans_a ? m : k));
-  KEDGE_REQUIRE(ldc >= n, "ldc is %lld, the rows of C have %lld", (ll)ldc, (ll)n);
-  KEDGE_REQUIRE(c || m == 0 || n == 0, "c is NULL");
-  KEDGE_REQUIRE(a || m == 0 || k == 0, "a is NULL");
+  KEDGE_TRY(check_gemm(c, ldc, a, lda, trans_a != 0, packed, n, false, m, n, k, status));
   KEDGE_REQUIRE((packed && (uintptr_t)packed % 64 == 0) || n == 0 || k == 0, "packed is NULL or not aligned to 64 bytes");
   return run(ctx, {(float*)c, ldc, {a, lda, trans_a != 0}, {}, packed, m, n, k, (float)alpha, (float)beta}, status);
 }

@@ -1,17 +1,15 @@
-// Images: resize as Pillow does it, and Qwen2-VL patches.
+// Images: resize as Pillow does it, and Qwen2-VL patches; common/image.h has the arithmetic.
 //
-// kedge_image_resize: u8[height, width, channels] -> u8[out_height, out_width, channels]. The algorithm of Pillow's Resample.c: per output
-// column and row the taps of a bicubic kernel (a = -0.5) widened by the scale where it shrinks, normalised in f64, rounded to 22 bits of
-// fraction; the sums are of int32 and thus exact in any order. A pass whose size does not change is skipped. (Pillow 12.3 resizes pictures
-// over 100 times as tall as wide vertically first; here, as in all Pillows before, the horizontal pass always goes first.)
-// kedge_image_patches: the rearrangement and the two roundings to f32 (after the rescale, which is in f64, and in the normalisation) of
-// transformers' Qwen2VLImageProcessor.
+// kedge_image_resize: u8[height, width, channels] -> u8[out_height, out_width, channels]. The horizontal pass takes kGroup rows at once,
+// turned so that a vector holds one pixel's channel of many rows; the vertical pass takes kGroup neighbouring bytes of a row.
+// kedge_image_patches: a table of the 3 x 256 values that a byte can become, and the rearrangement.
+#include "../common/image.h"
+
 #include "common.h"
 
 namespace kedge {
 namespace {
 
-constexpr int kFraction = 22;           // 32 bits less 8 of the pixel less 2 for sums beyond 1 in magnitude
 constexpr int64_t kGroup = 4 * kLanes;  // bytes that go through the sums together
 
 typedef int32_t words __attribute__((vector_size(kLanes * 4), aligned(1), may_alias));  // at any byte
@@ -21,7 +19,7 @@ typedef int32_t words __attribute__((vector_size(kLanes * 4), aligned(1), may_al
 struct Sums {
   vi sum[4];
   Sums() {
-    for (vi& s : sum) s = vi{} + (1 << (kFraction - 1));
+    for (vi& s : sum) s = vi{} + kHalf;
   }
   void add(const uint8_t* p, int32_t weight) {
     const vi word = *(const words*)p;
@@ -41,45 +39,25 @@ struct Sums {
     *(words*)p = word;
   }
 };
-inline uint8_t clipped(int32_t sum) { return (uint8_t)std::min(255, std::max(0, sum >> kFraction)); }
-
-// A product must be rounded before it is added to, also where the machine has fused multiply-add: Pillow's builds have none.
-inline double rounded(double x) {
-  volatile double y = x;
-  return y;
-}
-
-double bicubic(double x) {
-  x = std::fabs(x);
-  if (x < 1.0) return rounded(rounded((rounded(1.5 * x) - 2.5) * x) * x) + 1;
-  if (x < 2.0) return (rounded((rounded((x - 5) * x) + 8) * x) - 4) * -0.5;
-  return 0.0;
-}
-
 // The taps of one axis: output i is the sum over j < count[i] of input[first[i] + j] * weight[i * size + j].
 struct Taps {
   int64_t size;
   int32_t *first, *count, *weight;
 };
 
-double filter_scale(int64_t in, int64_t out) { return std::max(1.0, (double)in / (double)out); }
-int64_t tap_size(int64_t in, int64_t out) { return (int64_t)std::ceil(2.0 * filter_scale(in, out)) * 2 + 1; }
 int64_t taps_bytes(int64_t in, int64_t out) { return out * (2 + tap_size(in, out)) * 4; }
 
 Taps make_taps(int64_t in, int64_t out, void* memory, double* scratch) {
   Taps taps{tap_size(in, out), (int32_t*)memory, (int32_t*)memory + out, (int32_t*)memory + 2 * out};
-  double scale = (double)in / (double)out, wide = filter_scale(in, out), support = 2.0 * wide, inverse = 1.0 / wide;
+  const double scale = (double)in / (double)out, wide = filter_scale(in, out);
   for (int64_t i = 0; i < out; i++) {
-    double center = rounded(((double)i + 0.5) * scale), sum = 0;
-    int64_t first = std::max<int64_t>(0, (int64_t)(center - support + 0.5)), last = std::min(in, (int64_t)(center + support + 0.5));
-    for (int64_t j = first; j < last; j++) sum += scratch[j - first] = bicubic(rounded(((double)j - center + 0.5) * inverse));
+    const TapRange range((int)i, (int)in, scale, wide);
+    double sum = 0;
+    for (int j = range.first; j < range.last; j++) sum += scratch[j - range.first] = range.weight(j);
     int32_t* weight = taps.weight + i * taps.size;
-    for (int64_t j = 0; j < last - first; j++) {
-      double w = (sum != 0.0 ? scratch[j] / sum : scratch[j]) * (double)(1 << kFraction);
-      weight[j] = (int32_t)(w < 0 ? w - 0.5 : w + 0.5);
-    }
-    taps.first[i] = (int32_t)first;
-    taps.count[i] = (int32_t)(last - first);
+    for (int j = 0; j < range.last - range.first; j++) weight[j] = fixed_point(scratch[j], sum);
+    taps.first[i] = range.first;
+    taps.count[i] = range.last - range.first;
   }
   return taps;
 }
@@ -120,9 +98,9 @@ void resize_column(uint8_t* out, const uint8_t* image, int64_t line, int64_t y, 
     sums.store(out + i);
   }
   for (; i < line; i++) {
-    int32_t sum = 1 << (kFraction - 1);
+    int32_t sum = kHalf;
     for (int64_t j = 0; j < count; j++) sum += source[j * line + i] * weight[j];
-    out[i] = clipped(sum);
+    out[i] = (uint8_t)clipped(sum);
   }
 }
 
@@ -135,12 +113,7 @@ using namespace kedge;
 
 int32_t kedge_image_resize(const kedge_context* ctx, uint8_t* out, int64_t out_height, int64_t out_width, const uint8_t* image,
                            int64_t height, int64_t width, int64_t channels, kedge_status* status) {
-  KEDGE_REQUIRE(out && image, "out or image is NULL");
-  KEDGE_REQUIRE(height >= 1 && height <= 65535 && width >= 1 && width <= 65535, "image is %lld x %lld pixels, sides go from 1 to 65535",
-                (long long)width, (long long)height);
-  KEDGE_REQUIRE(out_height >= 1 && out_height <= 65535 && out_width >= 1 && out_width <= 65535,
-                "out is %lld x %lld pixels, sides go from 1 to 65535", (long long)out_width, (long long)out_height);
-  KEDGE_REQUIRE(channels >= 1 && channels <= 4, "channels is %lld, not 1 to 4", (long long)channels);
+  KEDGE_TRY(check_image_resize(out, out_height, out_width, image, height, width, channels, status));
   const bool across = out_width != width, down = out_height != height;
   const int64_t line = width * channels, out_line = out_width * channels;
   const int threads = std::max(1, ctx->threads);
@@ -186,23 +159,12 @@ int32_t kedge_image_resize(const kedge_context* ctx, uint8_t* out, int64_t out_h
 int32_t kedge_image_patches(const kedge_context* ctx, int32_t dtype, void* out, const uint8_t* frames, int64_t n_frames, int64_t height,
                             int64_t width, int64_t patch, int64_t merge, int64_t temporal, const float* mean, const float* std,
                             kedge_status* status) {
-  KEDGE_REQUIRE_DTYPE(dtype == KEDGE_F32, "dtype %d", dtype);
-  KEDGE_REQUIRE(mean && std, "mean or std is NULL");
-  KEDGE_REQUIRE(n_frames >= 0 && height >= 0 && width >= 0, "frames are %lld x %lld x %lld", (long long)n_frames, (long long)height,
-                (long long)width);
-  KEDGE_REQUIRE(patch >= 1 && merge >= 1 && temporal >= 1 && patch <= 4096 && merge <= 4096 && temporal <= 4096,
-                "patch %lld, merge %lld, temporal %lld: each goes from 1 to 4096", (long long)patch, (long long)merge, (long long)temporal);
-  KEDGE_REQUIRE(height % (patch * merge) == 0 && width % (patch * merge) == 0, "%lld x %lld pixels are not made of blocks of %lld",
-                (long long)width, (long long)height, (long long)(patch * merge));
-  KEDGE_REQUIRE(height <= 1 << 24 && width <= 1 << 24 && n_frames <= 1 << 24, "frames are %lld x %lld x %lld", (long long)n_frames,
-                (long long)height, (long long)width);
-  for (int c = 0; c < 3; c++)
-    KEDGE_REQUIRE(std::isfinite(mean[c]) && std::isfinite(std[c]) && std[c] != 0, "mean, std of channel %d are %g, %g", c, mean[c], std[c]);
+  KEDGE_REQUIRE_F32("image_patches");
+  KEDGE_TRY(check_image_patches(out, frames, n_frames, height, width, patch, merge, temporal, mean, std, status));
   if (n_frames == 0 || height == 0 || width == 0) return ok(status);
-  KEDGE_REQUIRE(out && frames, "out or frames is NULL");
   float table[3][256];
   for (int c = 0; c < 3; c++)
-    for (int x = 0; x < 256; x++) table[c][x] = ((float)(x * (1.0 / 255.0)) - mean[c]) / std[c];
+    for (int x = 0; x < 256; x++) table[c][x] = normalised(x, mean[c], std[c]);
   const int64_t groups = (n_frames + temporal - 1) / temporal, side = patch * merge;
   const int64_t grid_height = height / patch, grid_width = width / patch;
   const int64_t block_rows = grid_height / merge, row_floats = 3 * temporal * patch * patch, frame_bytes = height * width * 3;

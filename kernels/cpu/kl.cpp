@@ -4,8 +4,8 @@
 namespace kedge {
 namespace {
 
-// sum e^{(x - largest x) / t} * ((x - largest x) - (y - largest y)) over [begin, end): f32 in blocks, f64 across. Differences from the largest, so that
-// a shift of either row costs no digits.
+// sum e^{(x - largest x) / t} * ((x - largest x) - (y - largest y)) over [begin, end): f32 in blocks, f64 across. Differences from the
+// largest, so that a shift of either row costs no digits.
 double weighted_difference(const float* x, const float* y, const uint8_t* suppress, int64_t begin, int64_t end, float mx, float my,
                            float inv_t) {
   double total = 0;
@@ -23,9 +23,9 @@ double weighted_difference(const float* x, const float* y, const uint8_t* suppre
 // g_v = dkl p_v ((x - y) / t + shift) / t.
 void backward_chunk(float* dlogits, const float* x, const float* y, const uint8_t* suppress, int64_t begin, int64_t end, double lse,
                     float shift, float dkl, double temperature) {
-  float high = (float)(lse * temperature), low = (float)(lse * temperature - high), inv_t = inverse_temperature(temperature);
-  float by_p = dkl * inv_t;
-  each_vector(begin, end, [=](int64_t i, auto count) {
+  const auto [high, low] = split_lse(lse, temperature);
+  float inv_t = inverse_temperature(temperature), by_p = dkl * inv_t;
+  each_vector(begin, end, [=, high = high, low = low](int64_t i, auto count) {
     vf a = load_logits(x, suppress, i, count), b = load_logits(y, suppress, i, count);
     vf p = vexp(((a - high) - low) * inv_t);
     store(dlogits + i, select(p == 0, vf{}, by_p * p * ((a - b) * inv_t + shift)), count);
@@ -37,21 +37,13 @@ void backward_chunk(float* dlogits, const float* x, const float* y, const uint8_
 
 using namespace kedge;
 
-#define REQUIRE_ROWS() \
-  do { \
-    KEDGE_REQUIRE_DTYPE(dtype == KEDGE_F32, "kl takes f32 on the CPU, not dtype %d", dtype); \
-    KEDGE_REQUIRE(n >= 0 && vocab >= 0, "n %lld, vocab %lld", (long long)n, (long long)vocab); \
-    KEDGE_REQUIRE(temperature > 0 && std::isfinite(temperature), "temperature is %g", temperature); \
-    KEDGE_REQUIRE(logits_stride >= vocab && ref_stride >= vocab, "strides %lld and %lld are below vocab %lld", (long long)logits_stride, \
-                  (long long)ref_stride, (long long)vocab); \
-  } while (0)
-
 KEDGE_API int32_t kedge_kl_fwd(const kedge_context* ctx, int32_t dtype, float* kl, float* lse, float* shift, const void* logits_,
                                int64_t logits_stride, const void* ref_logits_, int64_t ref_stride, const int32_t* target,
                                const uint8_t* suppress, int64_t n, int64_t vocab, double temperature, kedge_status* status) {
-  REQUIRE_ROWS();
+  KEDGE_REQUIRE_F32("kl");
+  KEDGE_TRY(check_logits(n, vocab, temperature, {{"logits", logits_, logits_stride}, {"ref", ref_logits_, ref_stride}}, status));
   if (n == 0) return ok(status);
-  KEDGE_REQUIRE(kl && lse && shift && (vocab == 0 || (logits_ && ref_logits_)), "kl, lse, shift, logits or ref_logits is NULL");
+  KEDGE_TRY(check_given({{"kl", kl}, {"lse", lse}, {"shift", shift}}, status));
   const float *x = (const float*)logits_, *y = (const float*)ref_logits_;
   const int64_t chunks = vocab_chunks(vocab), tasks = n * chunks;
   KEDGE_REQUIRE_WORKSPACE((2 * (tasks + n)) * (int64_t)sizeof(SoftmaxPart) + tasks * (int64_t)sizeof(double) + n * (int64_t)sizeof(float));
@@ -79,10 +71,8 @@ KEDGE_API int32_t kedge_kl_fwd(const kedge_context* ctx, int32_t dtype, float* k
     if (inv_t[i] != inv_t[i]) continue;
     double sum = 0;
     for (int64_t c = 0; c < chunks; c++) sum += sums[i * chunks + c];
-    const double log_x = std::log(rx[i].sum), log_y = std::log(ry[i].sum), k = sum / rx[i].sum / temperature + log_y - log_x;
-    kl[i] = (float)k;
-    lse[i] = (float)(rx[i].largest / temperature + log_x);
-    shift[i] = (float)((ry[i].largest - rx[i].largest) / temperature + log_y - log_x - k);
+    const KlRow row = kl_row(rx[i].largest, rx[i].sum, ry[i].largest, ry[i].sum, sum, temperature);
+    kl[i] = row.kl, lse[i] = row.lse, shift[i] = row.shift;
   }
   return ok(status);
 }
@@ -91,10 +81,11 @@ KEDGE_API int32_t kedge_kl_bwd(const kedge_context* ctx, int32_t dtype, void* dl
                                int64_t logits_stride, const void* ref_logits_, int64_t ref_stride, const float* lse, const float* shift,
                                const float* dkl, const int32_t* target, const uint8_t* suppress, int64_t n, int64_t vocab,
                                double temperature, kedge_status* status) {
-  REQUIRE_ROWS();
-  KEDGE_REQUIRE(dlogits_stride >= vocab, "stride %lld is below vocab %lld", (long long)dlogits_stride, (long long)vocab);
+  KEDGE_REQUIRE_F32("kl");
+  KEDGE_TRY(check_logits(n, vocab, temperature, {{"dlogits", dlogits_, dlogits_stride}, {"logits", logits_, logits_stride},
+                                                 {"ref", ref_logits_, ref_stride}}, status));
   if (n == 0 || vocab == 0) return ok(status);
-  KEDGE_REQUIRE(dlogits_ && logits_ && ref_logits_ && lse && shift && dkl, "dlogits, logits, ref_logits, lse, shift or dkl is NULL");
+  KEDGE_TRY(check_given({{"lse", lse}, {"shift", shift}, {"dkl", dkl}}, status));
   float* dlogits = (float*)dlogits_;
   const float *x = (const float*)logits_, *y = (const float*)ref_logits_;
   const int64_t chunks = vocab_chunks(vocab);

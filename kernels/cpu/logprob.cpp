@@ -7,10 +7,10 @@ namespace {
 // With p = exp(z - lse) and d = log p: g_v = dlogprob ([v = target] - p_v) - dentropy p_v (d_v + entropy), over temperature.
 void backward_chunk(float* dlogits, const float* x, const uint8_t* suppress, int64_t begin, int64_t end, int64_t target, double lse,
                     float entropy, float dlogprob, float dentropy, double temperature) {
-  // z - lse = (x - lse * temperature) / temperature, with lse * temperature in two parts: exact where p is large.
-  float high = (float)(lse * temperature), low = (float)(lse * temperature - high), inv_t = inverse_temperature(temperature);
+  const auto [high, low] = split_lse(lse, temperature);
+  float inv_t = inverse_temperature(temperature);
   float by_p = -dlogprob * inv_t, by_entropy = -dentropy * inv_t;
-  each_vector(begin, end, [=](int64_t i, auto count) {
+  each_vector(begin, end, [=, high = high, low = low](int64_t i, auto count) {
     vf v = load_logits(x, suppress, i, count);
     vf d = ((v - high) - low) * inv_t;
     vf p = vexp(d);
@@ -30,13 +30,6 @@ void backward_chunk(float* dlogits, const float* x, const uint8_t* suppress, int
 
 using namespace kedge;
 
-#define REQUIRE_SHAPES() \
-  do { \
-    KEDGE_REQUIRE_DTYPE(dtype == KEDGE_F32, "logprob takes f32 on the CPU, not dtype %d", dtype); \
-    KEDGE_REQUIRE(n >= 0 && vocab >= 0, "n %lld, vocab %lld", (long long)n, (long long)vocab); \
-    KEDGE_REQUIRE(temperature > 0 && std::isfinite(temperature), "temperature is %g", temperature); \
-    KEDGE_REQUIRE(logits_stride >= vocab, "stride %lld is below vocab %lld", (long long)logits_stride, (long long)vocab); \
-  } while (0)
 #define REQUIRE_TARGETS() \
   for (int64_t i = 0; i < n; i++) \
     if (target[i] < -1 || target[i] >= vocab) \
@@ -45,9 +38,10 @@ using namespace kedge;
 KEDGE_API int32_t kedge_logprob_fwd(const kedge_context* ctx, int32_t dtype, float* logprob, float* entropy, float* lse,
                                     const void* logits_, int64_t logits_stride, const int32_t* target, const uint8_t* suppress, int64_t n,
                                     int64_t vocab, double temperature, kedge_status* status) {
-  REQUIRE_SHAPES();
+  KEDGE_REQUIRE_F32("logprob");
+  KEDGE_TRY(check_logits(n, vocab, temperature, {{"logits", logits_, logits_stride}}, status));
   if (n == 0) return ok(status);
-  KEDGE_REQUIRE(logprob && lse && target && (logits_ || vocab == 0), "logprob, lse, logits or target is NULL");
+  KEDGE_TRY(check_given({{"logprob", logprob}, {"lse", lse}, {"target", target}}, status));
   REQUIRE_TARGETS();
   const float* logits = (const float*)logits_;
   int64_t chunks = vocab_chunks(vocab);
@@ -76,11 +70,10 @@ KEDGE_API int32_t kedge_logprob_bwd(const kedge_context* ctx, int32_t dtype, voi
                                     int64_t logits_stride, const int32_t* target, const float* lse, const float* entropy,
                                     const float* dlogprob, const float* dentropy, const uint8_t* suppress, int64_t n, int64_t vocab,
                                     double temperature, kedge_status* status) {
-  REQUIRE_SHAPES();
-  KEDGE_REQUIRE(dlogits_stride >= vocab, "stride %lld is below vocab %lld", (long long)dlogits_stride, (long long)vocab);
+  KEDGE_REQUIRE_F32("logprob");
+  KEDGE_TRY(check_logprob_bwd(n, vocab, temperature, {{"dlogits", dlogits_, dlogits_stride}, {"logits", logits_, logits_stride}},
+                              {{"target", target}, {"lse", lse}, {"dlogprob", dlogprob}}, entropy, dentropy, status));
   if (n == 0 || vocab == 0) return ok(status);
-  KEDGE_REQUIRE(dlogits_ && logits_ && target && lse && dlogprob, "dlogits, logits, target, lse or dlogprob is NULL");
-  KEDGE_REQUIRE(entropy || !dentropy, "entropy is NULL with dentropy");
   REQUIRE_TARGETS();
   float* dlogits = (float*)dlogits_;
   const float* logits = (const float*)logits_;

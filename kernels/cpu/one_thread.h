@@ -1,11 +1,13 @@
-// One thread as a team (common/team.h).
+// One thread as a team (common/team.h): loops run in order, barriers are nothing.
 #pragma once
 #include "../common/team.h"
 #include "common.h"
 
 namespace kedge {
 
-// The queue is a tree of winners.
+// The queue is a tree of winners: the leaves are the elements, and each inner node holds the better of its two children's winners. The root
+// is the best of all; a new key costs one way from its leaf to the root, and ends early where a winner that is not the element stays the
+// same.
 struct OneThread {
   static constexpr bool kSerial = true;
 

@@ -1,4 +1,5 @@
-// Partitions of token graphs (kedge.h; docs/method.md section 2): a response a task, the algorithm of common/partition.h on one thread.
+// Partitions of token graphs (kedge.h; docs/method.md section 2.2): a response is one task, on one thread, by the algorithm of
+// common/partition.h.
 #include "../common/partition.h"
 
 #include "one_thread.h"
@@ -26,7 +27,7 @@ int32_t check_graph(const Graph& g, int64_t i, int64_t capacity, int64_t max_edg
       return fail(status, KEDGE_BAD_INDEX, "rows[%lld] is [%lld, %lld), not within [0, %lld)", (long long)t, (long long)begin, (long long)end,
                   (long long)capacity);
     for (int64_t e = begin; e < end; e++)
-      if (g.neighbour[e] < 0 || g.neighbour[e] >= length || g.neighbour[e] == t - first || g.weight[e] <= 0)
+      if (bad_edge(g.neighbour[e], g.weight[e], t - first, length))
         return fail(status, KEDGE_BAD_INDEX, "edge %lld of token %lld: neighbour %d of %lld tokens, weight %d", (long long)e, (long long)t,
                     g.neighbour[e], (long long)length, g.weight[e]);
   }
@@ -71,16 +72,14 @@ KEDGE_API int32_t kedge_partition(const kedge_context* ctx, int32_t* cluster, in
                                   const int32_t* weight, int64_t capacity, int64_t max_edges, const int32_t* offsets, int64_t n,
                                   int64_t tokens, int64_t max_tokens, int32_t cluster_size, int32_t imbalance, uint64_t seed,
                                   kedge_status* status) {
-  KEDGE_REQUIRE_PARTITION_RULE();
-  if (int32_t e = check_responses(offsets, n, tokens, max_tokens, status)) return e;
-  if (n == 0) return ok(status);
-  KEDGE_REQUIRE((cluster && rows) || tokens == 0, "cluster or rows is NULL");
-  KEDGE_REQUIRE((neighbour && weight) || capacity == 0, "neighbour or weight is NULL");
-  const Graph g = {rows, neighbour, weight, offsets};
+  KEDGE_TRY(check_responses(offsets, n, tokens, max_tokens, status));
   const PartitionRule rule = {cluster_size, imbalance, seed};
+  KEDGE_TRY(check_partition(cluster, rows, neighbour, weight, capacity, max_edges, tokens, max_tokens, rule, status));
+  if (n == 0) return ok(status);
+  const Graph g = {rows, neighbour, weight, offsets};
   int64_t scratch = 0, edges = 0;
   for (int64_t i = 0; i < n; i++) {
-    if (int32_t e = check_graph(g, i, capacity, max_edges, status)) return e;
+    KEDGE_TRY(check_graph(g, i, capacity, max_edges, status));
     scratch = std::max(scratch, PartitionMemory::of(offsets[i + 1] - offsets[i], g.edges(i), rule).bytes());
     edges += g.edges(i);
   }

@@ -43,12 +43,9 @@ using namespace kedge;
 KEDGE_API int32_t kedge_rmsnorm_fwd(const kedge_context* ctx, int32_t dtype, void* y_, void* h_out_, float* rstd, const void* x_,
                                     const void* residual_, const void* weight_, int64_t rows, int64_t dim, double eps,
                                     kedge_status* status) {
-  KEDGE_REQUIRE_DTYPE(dtype == KEDGE_F32, "rmsnorm takes f32 on the CPU, not dtype %d", dtype);
-  KEDGE_REQUIRE(rows >= 0 && dim >= 0, "rows %lld, dim %lld", (long long)rows, (long long)dim);
-  KEDGE_REQUIRE(eps > 0, "eps is %g, not above 0", eps);
+  KEDGE_REQUIRE_F32("rmsnorm");
+  KEDGE_TRY(check_rmsnorm_fwd(y_, h_out_, rstd, x_, residual_, weight_, rows, dim, eps, status));
   if (rows == 0 || dim == 0) return ok(status);
-  KEDGE_REQUIRE(y_ && rstd && x_ && weight_, "y, rstd, x or weight is NULL");
-  KEDGE_REQUIRE(h_out_ || !residual_, "h_out is NULL with a residual");
   float *y = (float*)y_, *h_out = (float*)h_out_;
   const float *x = (const float*)x_, *residual = (const float*)residual_, *weight = (const float*)weight_;
   parallel_range(ctx, rows, rows_per_chunk(dim), dim, [=](int64_t begin, int64_t end) {
@@ -62,10 +59,9 @@ KEDGE_API int32_t kedge_rmsnorm_fwd(const kedge_context* ctx, int32_t dtype, voi
 KEDGE_API int32_t kedge_rmsnorm_bwd(const kedge_context* ctx, int32_t dtype, void* dx_, float* dweight, const void* dy_, const void* dh_,
                                     const void* h_, const void* weight_, const float* rstd, int64_t rows, int64_t dim, int32_t accumulate,
                                     kedge_status* status) {
-  KEDGE_REQUIRE_DTYPE(dtype == KEDGE_F32, "rmsnorm takes f32 on the CPU, not dtype %d", dtype);
-  KEDGE_REQUIRE(rows >= 0 && dim >= 0, "rows %lld, dim %lld", (long long)rows, (long long)dim);
+  KEDGE_REQUIRE_F32("rmsnorm");
+  KEDGE_TRY(check_matrices(rows, dim, {{"dx", dx_}, {"dy", dy_}, {"h", h_}, {"weight", weight_}, {"rstd", rstd}}, status));
   if (rows == 0 || dim == 0) return ok(status);
-  KEDGE_REQUIRE(dx_ && dy_ && h_ && weight_ && rstd, "dx, dy, h, weight or rstd is NULL");
   int64_t size = dweight ? row_chunk(rows) : rows_per_chunk(dim), chunks = row_chunks(rows);
   KEDGE_REQUIRE_WORKSPACE(dweight ? chunks * dim * (int64_t)sizeof(float) : 0);
   float *dx = (float*)dx_, *partials = (float*)ctx->workspace;

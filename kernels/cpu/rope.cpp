@@ -6,10 +6,8 @@ using namespace kedge;
 
 KEDGE_API int32_t kedge_rope_table(const kedge_context* ctx, float* cos, float* sin, const int32_t* positions, const int32_t* axis,
                                    const float* inv_freq, int64_t axes, int64_t tokens, int64_t half, kedge_status* status) {
-  KEDGE_REQUIRE(axes >= 0 && tokens >= 0 && half >= 0, "axes %lld, tokens %lld, half %lld", (long long)axes, (long long)tokens,
-                (long long)half);
+  KEDGE_TRY(check_rope_table({{"cos", cos}, {"sin", sin}, {"positions", positions}, {"axis", axis}, {"inv_freq", inv_freq}}, axes, tokens, half, status));
   if (tokens == 0 || half == 0) return ok(status);
-  KEDGE_REQUIRE(cos && sin && positions && axis && inv_freq, "cos, sin, positions, axis or inv_freq is NULL");
   for (int64_t i = 0; i < half; i++)
     if (axis[i] < 0 || axis[i] >= axes)
       return fail(status, KEDGE_BAD_INDEX, "axis[%lld] is %d, outside [0, %lld)", (long long)i, axis[i], (long long)axes);
@@ -28,14 +26,9 @@ KEDGE_API int32_t kedge_rope_table(const kedge_context* ctx, float* cos, float* 
 KEDGE_API int32_t kedge_rope(const kedge_context* ctx, int32_t dtype, void* y_, int64_t y_stride, const void* x_, int64_t x_stride,
                              const float* cos, const float* sin, int64_t tokens, int64_t heads, int64_t head_dim, int32_t inverse,
                              int32_t accumulate, kedge_status* status) {
-  KEDGE_REQUIRE_DTYPE(dtype == KEDGE_F32, "rope takes f32 on the CPU, not dtype %d", dtype);
-  KEDGE_REQUIRE(tokens >= 0 && heads >= 0 && head_dim >= 0, "tokens %lld, heads %lld, head_dim %lld", (long long)tokens, (long long)heads,
-                (long long)head_dim);
-  KEDGE_REQUIRE(head_dim % 2 == 0, "head_dim %lld is odd", (long long)head_dim);
-  KEDGE_REQUIRE(y_stride >= heads * head_dim && x_stride >= heads * head_dim, "strides %lld and %lld are below heads * head_dim = %lld",
-                (long long)y_stride, (long long)x_stride, (long long)(heads * head_dim));
+  KEDGE_REQUIRE_F32("rope");
+  KEDGE_TRY(check_rope({{"y", y_, y_stride}, {"x", x_, x_stride}}, cos, sin, tokens, heads, head_dim, status));
   if (tokens == 0 || heads == 0 || head_dim == 0) return ok(status);
-  KEDGE_REQUIRE(y_ && x_ && cos && sin, "y, x, cos or sin is NULL");
   int64_t half = head_dim / 2;
   float* y = (float*)y_;
   const float* x = (const float*)x_;

@@ -50,12 +50,8 @@ KEDGE_API int32_t kedge_gather_rows(const kedge_context* ctx, int32_t dtype, voi
                                     int64_t table_stride, const int32_t* index, int64_t n, int64_t table_rows, int64_t dim,
                                     int32_t accumulate, kedge_status* status) {
   KEDGE_REQUIRE_DTYPE(dtype == KEDGE_F32 || dtype == KEDGE_BF16, "gather_rows takes f32 and bf16, not dtype %d", dtype);
-  KEDGE_REQUIRE(n >= 0 && table_rows >= 0 && dim >= 0, "n %lld, table_rows %lld, dim %lld", (long long)n, (long long)table_rows,
-                (long long)dim);
-  KEDGE_REQUIRE(out_stride >= dim && table_stride >= dim, "strides %lld and %lld are below dim %lld", (long long)out_stride,
-                (long long)table_stride, (long long)dim);
+  KEDGE_TRY(check_indexed(n, dim, table_rows, index, {{"out", out, out_stride}}, {"table", table, table_stride}, status));
   if (n == 0 || dim == 0) return ok(status);
-  KEDGE_REQUIRE(out && index && (table || table_rows == 0), "out, table or index is NULL");
   REQUIRE_INDICES(table_rows);
   if (dtype == KEDGE_F32) gather(ctx, (float*)out, out_stride, (const float*)table, table_stride, index, n, dim, accumulate);
   else gather(ctx, (bf16*)out, out_stride, (const bf16*)table, table_stride, index, n, dim, accumulate);
@@ -66,11 +62,8 @@ KEDGE_API int32_t kedge_scatter_rows(const kedge_context* ctx, int32_t dtype, vo
                                      int64_t src_stride, const int32_t* index, int64_t n, int64_t out_rows, int64_t dim,
                                      kedge_status* status) {
   KEDGE_REQUIRE_DTYPE(dtype == KEDGE_F32 || dtype == KEDGE_BF16, "scatter_rows takes f32 and bf16, not dtype %d", dtype);
-  KEDGE_REQUIRE(n >= 0 && out_rows >= 0 && dim >= 0, "n %lld, out_rows %lld, dim %lld", (long long)n, (long long)out_rows, (long long)dim);
-  KEDGE_REQUIRE(out_stride >= dim && (!src || src_stride >= dim), "strides %lld and %lld are below dim %lld", (long long)out_stride,
-                (long long)src_stride, (long long)dim);
+  KEDGE_TRY(check_indexed(n, dim, out_rows, index, {scattered(src, src_stride)}, {"out", out, out_stride}, status));
   if (n == 0 || dim == 0) return ok(status);
-  KEDGE_REQUIRE(index && (out || out_rows == 0), "out or index is NULL");
   REQUIRE_INDICES(out_rows);
   int64_t words = (out_rows + 63) / 64;  // a bit for each row written
   KEDGE_REQUIRE_WORKSPACE(words * 8);
@@ -99,11 +92,8 @@ KEDGE_API int32_t kedge_scatter_add_rows(const kedge_context* ctx, int32_t dtype
                                          int64_t dim, kedge_status* status) {
   KEDGE_REQUIRE_DTYPE(dtype == KEDGE_F32 && out_dtype == KEDGE_F32, "scatter_add_rows takes f32 on the CPU, not dtypes %d and %d", dtype,
                       out_dtype);
-  KEDGE_REQUIRE(n >= 0 && out_rows >= 0 && dim >= 0, "n %lld, out_rows %lld, dim %lld", (long long)n, (long long)out_rows, (long long)dim);
-  KEDGE_REQUIRE(out_stride >= dim && src_stride >= dim, "strides %lld and %lld are below dim %lld", (long long)out_stride,
-                (long long)src_stride, (long long)dim);
+  KEDGE_TRY(check_indexed(n, dim, out_rows, index, {{"src", src_, src_stride}}, {"out", out_, out_stride}, status));
   if (n == 0 || dim == 0) return ok(status);
-  KEDGE_REQUIRE(index && src_ && (out_ || out_rows == 0), "out, src or index is NULL");
   REQUIRE_INDICES(out_rows);
   float* out = (float*)out_;
   const float* src = (const float*)src_;

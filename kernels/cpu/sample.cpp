@@ -4,7 +4,8 @@
 // With d = (x - max) / temperature and e = exp(d), every filter keeps e > 0 and what is not below a threshold in the order (x falling,
 // index rising): top-k and top-p move that threshold, min-p bounds e. So a filter needs no sort of the row: a histogram over d finds the
 // bin in which the threshold lies, and only that bin's entries are partitioned further. The draw then walks the chunks' sums and rescans
-// one chunk.
+// one chunk. Each row's threshold is one task's, and sums over the vocabulary run in fixed chunks, so that a draw does not depend on the
+// threads.
 #include "../common/philox.h"
 #include "softmax.h"
 
@@ -45,6 +46,7 @@ inline void exponents(const Row& row, int64_t i, Count count, vf& x, vf& d, vf& 
   e = vexp(d);
 }
 
+// Bins are equal steps of d: bin 0 holds the most probable entries.
 inline vi bin_of(vf d) { return __builtin_convertvector(vmin(d * -kBinsPerNat, splat(kBins - 1)), vi); }
 
 struct Histogram {
@@ -234,12 +236,12 @@ KEDGE_API int32_t kedge_sample(const kedge_context* ctx, int32_t dtype, int32_t*
                                float* entropy, const void* logits_, int64_t logits_stride, const float* temperature, const int32_t* top_k,
                                const float* top_p, const float* min_p, const uint32_t* keys, const int32_t* position,
                                const uint8_t* suppress, int64_t n, int64_t vocab, kedge_status* status) {
-  KEDGE_REQUIRE_DTYPE(dtype == KEDGE_F32, "sample takes f32 on the CPU, not dtype %d", dtype);
-  KEDGE_REQUIRE(n >= 0 && vocab >= 0 && vocab <= INT32_MAX, "n %lld, vocab %lld", (long long)n, (long long)vocab);
-  KEDGE_REQUIRE(logits_stride >= vocab, "stride %lld is below vocab %lld", (long long)logits_stride, (long long)vocab);
+  KEDGE_REQUIRE_F32("sample");
+  KEDGE_REQUIRE(vocab <= INT32_MAX, "vocab is %lld", (long long)vocab);
+  KEDGE_TRY(check_logits(n, vocab, 1, {{"logits", logits_, logits_stride}}, status));
   if (n == 0) return ok(status);
-  KEDGE_REQUIRE(token && logprob && (logits_ || vocab == 0), "token, logprob or logits is NULL");
-  KEDGE_REQUIRE(temperature && top_k && top_p && min_p && keys && position, "temperature, top_k, top_p, min_p, keys or position is NULL");
+  KEDGE_TRY(check_given({{"token", token}, {"logprob", logprob}, {"temperature", temperature}, {"top_k", top_k}, {"top_p", top_p},
+                         {"min_p", min_p}, {"keys", keys}, {"position", position}}, status));
   bool any_filter = false;
   for (int64_t i = 0; i < n; i++) {
     KEDGE_REQUIRE(temperature[i] >= 0 && std::isfinite(temperature[i]), "temperature[%lld] is %g", (long long)i, temperature[i]);

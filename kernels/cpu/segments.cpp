@@ -69,8 +69,8 @@ int32_t check_segments(const int32_t* segments, int64_t n, const SegmentBounds& 
   const Segment* s = as_segments(segments);
   int64_t claimed = 0;
   for (int64_t i = 0; i < n; i++) {
-    if (int32_t e = check_range(i, "queries", s[i].q_start, s[i].q_len, bounds.q_tokens, bounds.max_q, status)) return e;
-    if (int32_t e = check_range(i, "keys", s[i].kv_start, s[i].kv_len, bounds.kv_tokens, bounds.max_kv, status)) return e;
+    KEDGE_TRY(check_range(i, "queries", s[i].q_start, s[i].q_len, bounds.q_tokens, bounds.max_q, status));
+    KEDGE_TRY(check_range(i, "keys", s[i].kv_start, s[i].kv_len, bounds.kv_tokens, bounds.max_kv, status));
     if (bounds.causal && s[i].q_len > s[i].kv_len)
       return fail(status, KEDGE_INVALID, "segment %lld has %d queries but %d keys, and the mask is causal", (long long)i, s[i].q_len,
                   s[i].kv_len);
@@ -79,9 +79,9 @@ int32_t check_segments(const int32_t* segments, int64_t n, const SegmentBounds& 
     if (claimed > n && s[i].child_begin >= 0 && s[i].child_end <= n)
       return fail(status, KEDGE_INVALID, "segment %lld: its children [%d, %d) and those of the segments before it overlap", (long long)i,
                   s[i].child_begin, s[i].child_end);
-    if (int32_t e = check_family(s, n, i, status)) return e;
+    KEDGE_TRY(check_family(s, n, i, status));
   }
-  if (int32_t e = check_disjoint(s, n, false, status)) return e;
+  KEDGE_TRY(check_disjoint(s, n, false, status));
   return check_disjoint(s, n, true, status);
 }
 
@@ -105,7 +105,7 @@ KEDGE_HOST_API int32_t kedge_segments_check(const int32_t* segments, int64_t n_s
                 (long long)n_segments, (long long)q_tokens, (long long)kv_tokens);
   KEDGE_REQUIRE(segments || n_segments == 0, "segments is NULL");
   try {
-    if (int32_t e = check_segments(segments, n_segments, { q_tokens, kv_tokens, INT64_MAX, INT64_MAX, causal != 0 }, status)) return e;
+    KEDGE_TRY(check_segments(segments, n_segments, { q_tokens, kv_tokens, INT64_MAX, INT64_MAX, causal != 0 }, status));
   } catch (const std::bad_alloc&) {
     return fail(status, KEDGE_OUT_OF_MEMORY, "no memory to sort %lld segments", (long long)n_segments);
   }

@@ -1,7 +1,7 @@
 // Softmax statistics of a row of logits in fixed chunks, so that a row can be shared between threads with the same bits. z = x * inv_t;
 // suppressed entries do not exist. Used by logprob.cpp and sample.cpp.
 #pragma once
-#include <cfloat>
+#include "../common/softmax.h"
 
 #include "vectors.h"
 
@@ -11,8 +11,6 @@ constexpr int64_t kVocabChunk = 8192;
 inline int64_t vocab_chunks(int64_t vocab) { return (vocab + kVocabChunk - 1) / kVocabChunk; }
 // Tasks that one chunk of `parallel` takes, so that short rows are not handed out one by one.
 inline int64_t tasks_per_chunk(int64_t vocab) { return std::max<int64_t>(1, kVocabChunk / std::max<int64_t>(1, vocab)); }
-// Tiny temperatures must not make 0 * inf of the largest entry.
-inline float inverse_temperature(double temperature) { return (float)std::min(1 / temperature, (double)FLT_MAX); }
 
 // Of some entries: the largest x, and sum e, sum e * d with d = (x - largest) / temperature, e = exp(d). NaN among the entries makes the
 // sums NaN.

@@ -11,8 +11,9 @@
 
 namespace kedge {
 
-// One job at a time. The caller works too, and waits only for chunks that a worker has taken, never for a worker that the system has not run: beside one
-// busy process, an OpenMP barrier made a rollout of 0.7 s last 4 s, since now and then it waits for a time slice of somebody else.
+// One job at a time. The caller works too, and waits only for chunks that a worker has taken, never for a worker that the system has not
+// run: beside one busy process, an OpenMP barrier made a rollout of 0.7 s last 4 s, since now and then it waits for a time slice of
+// somebody else.
 class Threads {
  public:
   static Threads& pool() {

@@ -1,5 +1,7 @@
-// The graph of a response's tokens (kedge.h; docs/method.md section 2). Rows are centred and scaled so that a weight is one dot product; panels of tokens meet
-// all others of their response, and only each token's best are kept: no matrix of tokens by tokens exists.
+// The graph of a response's tokens (kedge.h; docs/method.md section 2.1). Rows are centred and scaled so that a weight is one dot product;
+// panels of tokens meet all others of their response, and only each token's best are kept: no matrix of tokens by tokens exists.
+#include "../common/token_graph.h"
+
 #include <new>
 #include <utility>
 #include <vector>
@@ -12,11 +14,6 @@ namespace {
 
 constexpr int kColumns = 96;  // tokens that a panel meets at a time
 
-struct Pick {
-  float weight;
-  int32_t token;  // of the response; -1: none
-};
-
 struct Graph {
   const float *profile, *connectivity;
   const int32_t* offsets;
@@ -24,7 +21,8 @@ struct Graph {
   int32_t neighbours;
   double adjacency;
   int32_t *rows, *neighbour, *weight;
-  // Scratch, for all tokens: scaled rows, each token's picks; who picked it, as a list [incoming[t], incoming[t + 1]) of tokens and weights.
+  // Scratch, for all tokens: scaled rows, each token's picks; who picked it, as a list [incoming[t], incoming[t + 1]) of tokens and
+  // weights.
   float* scaled;
   Pick *picks, *picked;
   int32_t* incoming;
@@ -52,7 +50,9 @@ struct Graph {
 
   int64_t scratch_floats() const { return (pitch + kColumns) * kPanel; }  // also room for the means
 
-  // The picks of tokens [begin, end) of response i, at most kPanel.
+  // The picks of tokens [begin, end) of response i, at most kPanel. Each lane of the panel is one token. Scores against kColumns tokens at
+  // a time come from a product of matrices; then, column by column, a comparison of whole vectors skips the many scores that are in no
+  // lane's list.
   void pick(int64_t i, int64_t begin, int64_t end, float* scratch) const {
     const int64_t first = offsets[i], n = length(i);
     const int count = (int)(end - begin);
@@ -74,13 +74,7 @@ struct Graph {
         for (int lane = 0; lane < count; lane++) {
           const float w = scores[j * kPanel + lane];
           if (!(w > least[lane]) || start + j == begin + lane) continue;
-          // Tokens come in rising order, so that of equal weights the earlier stays.
-          Pick* list = best + (int64_t)lane * neighbours;
-          int32_t at = std::min(found[lane], neighbours - 1);
-          for (; at > 0 && list[at - 1].weight < w; at--) list[at] = list[at - 1];
-          list[at] = {w, (int32_t)(start + j)};
-          found[lane] = std::min(found[lane] + 1, neighbours);
-          if (found[lane] == neighbours) least[lane] = list[neighbours - 1].weight;
+          insert_pick(best + (int64_t)lane * neighbours, found[lane], least[lane], neighbours, w, (int32_t)(start + j));
         }
       }
     }
@@ -91,7 +85,9 @@ struct Graph {
     }
   }
 
-  // Joins each token's picks, those that picked it, and its two neighbours in time.
+  // Joins each token's picks, those that picked it, and its two neighbours in time: three lists that rise by token, merged into one. The
+  // list of those that picked a token comes from counting (a counting sort by the token picked); since the tokens that pick are passed in
+  // order, it rises too.
   void join(int64_t i) const {
     const int64_t first = offsets[i], n = length(i);
     int32_t* lists = incoming + first + i;  // n + 1 numbers
@@ -123,8 +119,7 @@ struct Graph {
         float w = 0;
         if (a < a_end && a->token == u) w = std::max(w, (a++)->weight);
         if (b < b_end && b->token == u) w = std::max(w, (b++)->weight);
-        const double sum = (double)w + (u == t - 1 || u == t + 1 ? adjacency : 0.);
-        const int32_t integer = (int32_t)std::nearbyint(sum * 1048576.);
+        const int32_t integer = edge_weight(w, t, u, adjacency);
         if (integer <= 0) continue;
         neighbour[at] = (int32_t)u;
         weight[at++] = integer;
@@ -142,15 +137,9 @@ using namespace kedge;
 KEDGE_API int32_t kedge_token_graph(const kedge_context* ctx, int32_t* rows, int32_t* neighbour, int32_t* weight, const float* profile,
                                     const float* connectivity, const int32_t* offsets, int64_t n, int64_t tokens, int64_t max_tokens,
                                     int64_t regions, int32_t neighbours, double adjacency, kedge_status* status) {
-  KEDGE_REQUIRE(regions >= 0, "regions is %lld", (long long)regions);
-  KEDGE_REQUIRE(neighbours >= 0 && neighbours <= 32, "neighbours is %d, outside [0, 32]", neighbours);
-  KEDGE_REQUIRE(adjacency >= 0 && adjacency <= 1000, "adjacency is %g, outside [0, 1000]", adjacency);
-  if (int32_t e = check_responses(offsets, n, tokens, max_tokens, status)) return e;
-  KEDGE_REQUIRE(2 * (int64_t)(neighbours + 1) * tokens <= INT32_MAX, "%lld tokens with %d neighbours are more edges than 32 bits count",
-                (long long)tokens, neighbours);
+  KEDGE_TRY(check_responses(offsets, n, tokens, max_tokens, status));
+  KEDGE_TRY(check_token_graph(rows, neighbour, weight, profile, connectivity, tokens, regions, neighbours, adjacency, status));
   if (tokens == 0) return ok(status);
-  KEDGE_REQUIRE(rows && neighbour && weight && connectivity, "rows, neighbour, weight or connectivity is NULL");
-  KEDGE_REQUIRE(profile || regions == 0, "profile is NULL");
   Graph g = {profile, connectivity, offsets, regions, round_up(regions, 4), neighbours, adjacency, rows, neighbour, weight,
              nullptr, nullptr, nullptr, nullptr};
   const int64_t pitch = g.pitch, picks = tokens * neighbours, scratch = round_up(g.scratch_floats(), 16);

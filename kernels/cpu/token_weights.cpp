@@ -1,4 +1,5 @@
-// Token weights and advantages (kedge.h; docs/method.md sections 3 and 4): a response a task, the rules of common/token_weights.h on one thread.
+// Token weights and advantages (kedge.h; docs/method.md sections 3 and 4): a response is one task, on one thread, by the rules of
+// common/token_weights.h.
 #include "../common/token_weights.h"
 
 #include "one_thread.h"
@@ -10,10 +11,10 @@ KEDGE_API int32_t kedge_token_weights(const kedge_context* ctx, float* weight, u
                                       const uint8_t* visual, const uint32_t* keys, const int32_t* offsets, int64_t n, int64_t tokens,
                                       int64_t max_tokens, int32_t mode, int32_t anchor_permille, double w_min, double w_max,
                                       double temperature, int32_t normalise, uint64_t seed, kedge_status* status) {
-  KEDGE_REQUIRE_WEIGHT_RULE();
-  if (int32_t e = check_responses(offsets, n, tokens, max_tokens, status)) return e;
+  KEDGE_TRY(check_responses(offsets, n, tokens, max_tokens, status));
+  const WeightRule rule = {mode, anchor_permille, w_min, w_max, temperature, normalise != 0, seed};
+  KEDGE_TRY(check_token_weights(weight, connectivity, cluster, keys, n, tokens, max_tokens, rule, status));
   if (tokens == 0) return ok(status);
-  KEDGE_REQUIRE(weight && connectivity, "weight or connectivity is NULL");
   for (int64_t i = 0; cluster && i < n; i++)
     for (int64_t t = offsets[i]; t < offsets[i + 1]; t++)
       if (cluster[t] < 0 || cluster[t] >= offsets[i + 1] - offsets[i])
@@ -21,7 +22,6 @@ KEDGE_API int32_t kedge_token_weights(const kedge_context* ctx, float* weight, u
   KEDGE_REQUIRE_WORKSPACE(16 * tokens);
   double* density = (double*)ctx->workspace;
   int32_t *size = (int32_t*)(density + tokens), *first = size + tokens;
-  const WeightRule rule = {mode, anchor_permille, w_min, w_max, temperature, normalise != 0, seed};
   parallel(ctx, n, 256 * tokens, [&](int64_t i) {
     const int64_t at = offsets[i];
     TokenWeights<OneThread> w = {{}, connectivity + at, cluster ? cluster + at : nullptr, offsets[i + 1] - offsets[i], weight + at,
@@ -34,12 +34,12 @@ KEDGE_API int32_t kedge_token_weights(const kedge_context* ctx, float* weight, u
 KEDGE_API int32_t kedge_token_advantage(const kedge_context* ctx, float* out, const float* weight, const float* advantage, const uint8_t* mask,
                                         const int32_t* offsets, int64_t n, int64_t tokens, int64_t max_tokens, int32_t per_token,
                                         kedge_status* status) {
-  if (int32_t e = check_responses(offsets, n, tokens, max_tokens, status)) return e;
+  KEDGE_TRY(check_responses(offsets, n, tokens, max_tokens, status));
   if (tokens == 0) return ok(status);
-  KEDGE_REQUIRE(out && weight && advantage, "out, weight or advantage is NULL");
+  KEDGE_TRY(check_given({{"out", out}, {"weight", weight}, {"advantage", advantage}}, status));
   parallel(ctx, n, tokens, [=](int64_t i) {
     for (int64_t t = offsets[i]; t < offsets[i + 1]; t++)
-      out[t] = mask && !mask[t] ? 0.f : weight[t] * advantage[per_token ? t : i];
+      out[t] = token_advantage(weight[t], advantage[per_token ? t : i], mask, t);
   });
   return ok(status);
 }

@@ -74,16 +74,10 @@ __device__ __forceinline__ float reciprocal(float x) {
 }
 
 // The normal distribution's Phi(x) and phi(x), each to its own relative precision, as kernels/cpu/activations.cpp computes them: 1 + erf
-// cancels in the tail, and erfc(-x / sqrt 2) doubles the rounding of its argument there. The tail is
-// common/normal_tail.h's. a^2 / 2 is split so that its rounding does not show in the exponential.
+// cancels in the tail, and erfc(-x / sqrt 2) doubles the rounding of its argument there. The tail is that of common/normal_tail.h.
 __device__ __forceinline__ void normal(float x, float& cdf, float& density) {
   const float a = fminf(fabsf(x), 16.f), high = bits_to_float(float_to_bits(a) & 0xfffff000u);
-  const float t = (a + high) * (a - high) * -0.5f;  // |t| < 2^-12 a^2
-  float e = expf(high * high * -0.5f), s = 1.f / 24;
-  s = s * t + 1.f / 6;
-  s = s * t + 0.5f;
-  s = s * t + 1.f;
-  e = e * t * s + e;
+  const float e = with_rest(expf(high * high * -0.5f), (a + high) * (a - high) * -0.5f);
   const float q = (a - 2.5f) * reciprocal(a + 2.5f);
   const float tail = e * (normal_tail(q) * reciprocal(1.f + a));
   cdf = x > 0.f ? 1.f - tail : tail;
@@ -141,11 +135,8 @@ KEDGE_API int32_t kedge_swiglu_fwd(const kedge_context* ctx, int32_t dtype, void
                                    int64_t gate_stride, const void* up, int64_t up_stride, int64_t rows, int64_t dim,
                                    kedge_status* status) {
   KEDGE_REQUIRE_FLOAT(dtype);
-  KEDGE_REQUIRE(rows >= 0 && dim >= 0, "rows is %lld, dim %lld", (long long)rows, (long long)dim);
-  KEDGE_REQUIRE(out_stride >= dim && gate_stride >= dim && up_stride >= dim, "a stride of %lld, %lld, %lld is below dim %lld",
-                (long long)out_stride, (long long)gate_stride, (long long)up_stride, (long long)dim);
+  KEDGE_TRY(check_matrices(rows, dim, {{"out", out, out_stride}, {"gate", gate, gate_stride}, {"up", up, up_stride}}, status));
   if (rows == 0 || dim == 0) return ok(status);
-  KEDGE_REQUIRE(out && gate && up, "out, gate or up is NULL");
   KEDGE_SET_DEVICE();
   with_dtype(dtype, [&](auto tag) {
     using T = typename decltype(tag)::type;
@@ -161,12 +152,9 @@ KEDGE_API int32_t kedge_swiglu_bwd(const kedge_context* ctx, int32_t dtype, void
                                    int64_t dup_stride, const void* dout, int64_t dout_stride, const void* gate, int64_t gate_stride,
                                    const void* up, int64_t up_stride, int64_t rows, int64_t dim, int32_t accumulate, kedge_status* status) {
   KEDGE_REQUIRE_FLOAT(dtype);
-  KEDGE_REQUIRE(rows >= 0 && dim >= 0, "rows is %lld, dim %lld", (long long)rows, (long long)dim);
-  KEDGE_REQUIRE(dgate_stride >= dim && dup_stride >= dim && dout_stride >= dim && gate_stride >= dim && up_stride >= dim,
-                "a stride of %lld, %lld, %lld, %lld, %lld is below dim %lld", (long long)dgate_stride, (long long)dup_stride,
-                (long long)dout_stride, (long long)gate_stride, (long long)up_stride, (long long)dim);
+  KEDGE_TRY(check_matrices(rows, dim, {{"dgate", dgate, dgate_stride}, {"dup", dup, dup_stride}, {"dout", dout, dout_stride},
+                                       {"gate", gate, gate_stride}, {"up", up, up_stride}}, status));
   if (rows == 0 || dim == 0) return ok(status);
-  KEDGE_REQUIRE(dgate && dup && dout && gate && up, "dgate, dup, dout, gate or up is NULL");
   KEDGE_SET_DEVICE();
   with_dtype(dtype, [&](auto tag) {
     using T = typename decltype(tag)::type;
@@ -181,9 +169,8 @@ KEDGE_API int32_t kedge_swiglu_bwd(const kedge_context* ctx, int32_t dtype, void
 
 KEDGE_API int32_t kedge_gelu_fwd(const kedge_context* ctx, int32_t dtype, void* y, const void* x, int64_t n, kedge_status* status) {
   KEDGE_REQUIRE_FLOAT(dtype);
-  KEDGE_REQUIRE(n >= 0, "n is %lld", (long long)n);
+  KEDGE_TRY(check_arrays(n, {{"y", y}, {"x", x}}, status));
   if (n == 0) return ok(status);
-  KEDGE_REQUIRE(y && x, "y or x is NULL");
   KEDGE_SET_DEVICE();
   with_dtype(dtype, [&](auto tag) {
     using T = typename decltype(tag)::type;
@@ -195,9 +182,8 @@ KEDGE_API int32_t kedge_gelu_fwd(const kedge_context* ctx, int32_t dtype, void* 
 KEDGE_API int32_t kedge_gelu_bwd(const kedge_context* ctx, int32_t dtype, void* dx, const void* dy, const void* x, int64_t n,
                                  int32_t accumulate, kedge_status* status) {
   KEDGE_REQUIRE_FLOAT(dtype);
-  KEDGE_REQUIRE(n >= 0, "n is %lld", (long long)n);
+  KEDGE_TRY(check_arrays(n, {{"dx", dx}, {"dy", dy}, {"x", x}}, status));
   if (n == 0) return ok(status);
-  KEDGE_REQUIRE(dx && dy && x, "dx, dy or x is NULL");
   KEDGE_SET_DEVICE();
   with_dtype(dtype, [&](auto tag) {
     using T = typename decltype(tag)::type;

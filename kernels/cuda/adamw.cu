@@ -1,18 +1,13 @@
-// Gradient norm, clipping and AdamW with decoupled decay (Loshchilov & Hutter, arXiv 1711.05101) over flat arrays of n elements. The state
-// may lie in pinned host memory: every array is read once and written once, 16 bytes at a time.
-//
-// As the CPU's: the decay and the step are one subtraction from p; beta, 1 - beta, bias corrections and step sizes are formed in f64.
-// Stochastic rounding adds 16 random bits below a bf16's last place and truncates; the bits come from philox4x32-10 with key = seed and
-// counter = { g lo, g hi, step lo, 2 * (step hi) + a }, g = element / 4; word j serves element 4 g + j. For a = 0 the word's lower half
-// rounds m and its upper half v; for a = 1 the lower half rounds param. Kahan rounding keeps a value as the sum of two bf16: value =
-// bf16(exact), lost = bf16(exact - value).
+// Gradient norm, clipping and AdamW over flat arrays of n elements; common/adamw.h has the formulas. The state may lie in pinned host
+// memory: every array is read once and written once, 16 bytes at a time.
+#include "../common/adamw.h"
+
 #include "../common/philox.h"
 #include "elements.cuh"
 
 namespace kedge {
 namespace {
 
-enum Rounding { kNearest = 0, kStochastic = 1, kKahan = 2 };
 typedef __nv_bfloat16 bf16;
 
 template <class T>
@@ -30,20 +25,14 @@ struct Squares {
 };
 
 __global__ void clip_kernel(float* out, const double* sum_squares, double max_norm, double grad_scale) {
-  const double norm = sqrt(sum_squares[0]) * grad_scale, limit = max_norm / (norm + 1e-6);
-  const bool finite = fabsf((float)norm) <= FLT_MAX;
-  out[0] = (float)norm;
-  out[1] = !finite ? 0.f : (float)(max_norm > 0 ? grad_scale * (limit < 1. ? limit : 1.) : grad_scale);
-  out[2] = finite ? 0.f : 1.f;
-  out[3] = 0.f;
+  clip_coefficient(out, sum_squares[0], max_norm, grad_scale);
 }
 
 // Random words for elements i to i + W - 1; i: a multiple of W, which is 1 or 4.
 template <int W>
 __device__ __forceinline__ void random_words(uint32_t (&words)[W], uint64_t seed, int64_t step, int64_t i, uint32_t array) {
-  const uint64_t g = (uint64_t)i / 4;
-  const Philox4 r = philox((uint32_t)seed, (uint32_t)(seed >> 32), (uint32_t)g, (uint32_t)(g >> 32), (uint32_t)step,
-                           (uint32_t)((uint64_t)step >> 32) * 2 + array);
+  const RoundingCounter c = rounding_counter((uint64_t)i / 4, step, array);
+  const Philox4 r = philox((uint32_t)seed, (uint32_t)(seed >> 32), c.c0, c.c1, c.c2, c.c3);
   if constexpr (W == 4) {
 #pragma unroll
     for (int j = 0; j < 4; j++) words[j] = r.x[j];
@@ -104,7 +93,7 @@ struct AdamW {
   State<M, kRounding> m, v;
   Copy* copy;
   const float *grad, *clip;
-  float decay, step_size, beta1, beta2, one_minus_beta1, one_minus_beta2, inv_sqrt_bias2, eps;
+  AdamWFactors by;
   uint64_t seed;
   int64_t step;
 
@@ -126,9 +115,9 @@ struct AdamW {
 #pragma unroll
     for (int j = 0; j < W; j++) {
       g[j] *= coefficient;
-      first[j] = first[j] * beta1 + g[j] * one_minus_beta1;
-      second[j] = second[j] * beta2 + g[j] * g[j] * one_minus_beta2;
-      x[j] -= x[j] * decay + __fdividef(first[j] * step_size, root(second[j]) * inv_sqrt_bias2 + eps);
+      first[j] = first[j] * by.beta1 + g[j] * by.one_minus_beta1;
+      second[j] = second[j] * by.beta2 + g[j] * g[j] * by.one_minus_beta2;
+      x[j] -= x[j] * by.decay + __fdividef(first[j] * by.step_size, root(second[j]) * by.inv_sqrt_bias2 + by.eps);
     }
     m.set(i, first, words, 0);
     v.set(i, second, words, 16);
@@ -138,50 +127,39 @@ struct AdamW {
 };
 
 struct Request {
-  void* param;
-  int32_t param_dtype;
-  float* master;
-  void *m, *v;
-  int32_t moment_dtype;
-  void *m_lost, *v_lost, *p_lost;
+  AdamWState state;
   const float *grad, *clip;
   int64_t n;
-  double lr, beta1, beta2, eps, weight_decay, bias1, bias2;
+  AdamWFactors by;
   uint64_t seed;
   int64_t step;
 };
 
 template <class P, class M, class Copy, Rounding kRounding>
 void launch(const kedge_context* ctx, const Request& r) {
-  P* p = static_cast<P*>(std::is_same<Copy, Nothing>::value ? r.param : (void*)r.master);
-  const AdamW<P, M, Copy, kRounding> body{{p, static_cast<bf16*>(r.p_lost)},
-                                          {static_cast<M*>(r.m), static_cast<bf16*>(r.m_lost)},
-                                          {static_cast<M*>(r.v), static_cast<bf16*>(r.v_lost)},
-                                          static_cast<Copy*>(r.param),
+  const AdamWState& s = r.state;
+  P* p = static_cast<P*>(std::is_same<Copy, Nothing>::value ? s.param : (void*)s.master);
+  const AdamW<P, M, Copy, kRounding> body{{p, static_cast<bf16*>(s.p_lost)},
+                                          {static_cast<M*>(s.m), static_cast<bf16*>(s.m_lost)},
+                                          {static_cast<M*>(s.v), static_cast<bf16*>(s.v_lost)},
+                                          static_cast<Copy*>(s.param),
                                           r.grad,
                                           r.clip,
-                                          (float)(r.lr * r.weight_decay),
-                                          (float)(r.lr / r.bias1),
-                                          (float)r.beta1,
-                                          (float)r.beta2,
-                                          (float)(1 - r.beta1),
-                                          (float)(1 - r.beta2),
-                                          (float)(1 / sqrt(r.bias2)),
-                                          (float)r.eps,
+                                          r.by,
                                           r.seed,
                                           r.step};
   bool wide = true;
-  for (const void* array : {(const void*)r.param, (const void*)r.master, (const void*)r.m, (const void*)r.v, (const void*)r.m_lost,
-                            (const void*)r.v_lost, (const void*)r.p_lost, (const void*)r.grad})
+  for (const void* array : {(const void*)s.param, (const void*)s.master, (const void*)s.m, (const void*)s.v, (const void*)s.m_lost,
+                            (const void*)s.v_lost, (const void*)s.p_lost, (const void*)r.grad})
     wide = wide && aligned16(array);
   for_each<4>(ctx, r.n, wide, body);
 }
 
 template <class M, Rounding kRounding>
 void choose_param(const kedge_context* ctx, const Request& r) {
-  if (r.master && r.param_dtype == KEDGE_F32) {
+  if (r.state.master && r.state.param_dtype == KEDGE_F32) {
     launch<float, M, float, kRounding>(ctx, r);
-  } else if (r.master) {
+  } else if (r.state.master) {
     launch<float, M, bf16, kRounding>(ctx, r);
   } else {
     launch<float, M, Nothing, kRounding>(ctx, r);
@@ -190,8 +168,8 @@ void choose_param(const kedge_context* ctx, const Request& r) {
 // What is f32 knows no rounding mode: only kernels that round one are built.
 template <Rounding kRounding>
 void choose(const kedge_context* ctx, const Request& r) {
-  const bool bf16_param = !r.master && r.param_dtype == KEDGE_BF16;
-  if (r.moment_dtype == KEDGE_F32) {
+  const bool bf16_param = !r.state.master && r.state.param_dtype == KEDGE_BF16;
+  if (r.state.moment_dtype == KEDGE_F32) {
     if (bf16_param) {
       launch<bf16, float, Nothing, kRounding>(ctx, r);
     } else {
@@ -204,8 +182,6 @@ void choose(const kedge_context* ctx, const Request& r) {
   }
 }
 
-bool is_finite(double x) { return fabs(x) <= DBL_MAX; }
-
 }  // namespace
 }  // namespace kedge
 
@@ -214,8 +190,7 @@ using namespace kedge;
 KEDGE_API int32_t kedge_sum_squares(const kedge_context* ctx, int32_t dtype, double* out, const void* x, int64_t n, int32_t accumulate,
                                     kedge_status* status) {
   KEDGE_REQUIRE_FLOAT(dtype);
-  KEDGE_REQUIRE(n >= 0, "n is %lld", (long long)n);
-  KEDGE_REQUIRE(out && (x || n == 0), "out or x is NULL");
+  KEDGE_TRY(check_sum_squares(out, x, n, status));
   KEDGE_REQUIRE_WORKSPACE(sum_chunks(n) * 8);
   KEDGE_SET_DEVICE();
   with_dtype(dtype, [&](auto tag) {
@@ -227,7 +202,7 @@ KEDGE_API int32_t kedge_sum_squares(const kedge_context* ctx, int32_t dtype, dou
 
 KEDGE_API int32_t kedge_clip_coefficient(const kedge_context* ctx, float* out, const double* sum_squares, double max_norm,
                                          double grad_scale, kedge_status* status) {
-  KEDGE_REQUIRE(out && sum_squares, "out or sum_squares is NULL");
+  KEDGE_TRY(check_given({{"out", out}, {"sum_squares", sum_squares}}, status));
   KEDGE_SET_DEVICE();
   KEDGE_LAUNCH(clip_kernel, 1, 1, 0, stream_of(ctx), out, sum_squares, max_norm, grad_scale);
   return finish("clip_coefficient", status);
@@ -237,22 +212,11 @@ KEDGE_API int32_t kedge_adamw(const kedge_context* ctx, void* param, int32_t par
                               int32_t moment_dtype, void* m_lost, void* v_lost, void* p_lost, const float* grad, const float* clip,
                               int64_t n, double lr, double beta1, double beta2, double eps, double weight_decay, double bias1, double bias2,
                               int32_t rounding, uint64_t seed, int64_t step, kedge_status* status) {
-  KEDGE_REQUIRE_FLOAT(param_dtype);
-  KEDGE_REQUIRE_FLOAT(moment_dtype);
-  KEDGE_REQUIRE(n >= 0, "n is %lld", (long long)n);
-  KEDGE_REQUIRE(rounding >= kNearest && rounding <= kKahan, "rounding is %d", rounding);
-  KEDGE_REQUIRE(beta1 >= 0 && beta1 < 1 && beta2 >= 0 && beta2 < 1, "beta1 %g, beta2 %g: outside [0, 1)", beta1, beta2);
-  KEDGE_REQUIRE(eps >= 0 && bias1 > 0 && bias2 > 0, "eps %g, bias1 %g, bias2 %g", eps, bias1, bias2);
-  KEDGE_REQUIRE(is_finite(lr) && is_finite(weight_decay), "lr %g, weight_decay %g", lr, weight_decay);
+  const AdamWState state{param, param_dtype, master, m, v, moment_dtype, m_lost, v_lost, p_lost};
+  KEDGE_TRY(check_adamw(state, grad, n, lr, beta1, beta2, eps, weight_decay, bias1, bias2, rounding, status));
   if (n == 0) return ok(status);
-  KEDGE_REQUIRE(param && m && v && grad, "param, m, v or grad is NULL");
-  if (rounding == kKahan) {
-    KEDGE_REQUIRE(moment_dtype == KEDGE_F32 || (m_lost && v_lost), "m_lost or v_lost is NULL with bf16 moments");
-    KEDGE_REQUIRE(param_dtype == KEDGE_F32 || master || p_lost, "p_lost is NULL with a bf16 param that has no master");
-  }
   KEDGE_SET_DEVICE();
-  const Request r{param, param_dtype, master, m,     v,   moment_dtype, m_lost, v_lost, p_lost, grad, clip,
-                  n,     lr,          beta1,  beta2, eps, weight_decay, bias1,  bias2,  seed,   step};
+  const Request r{state, grad, clip, n, adamw_factors(lr, beta1, beta2, eps, weight_decay, bias1, bias2), seed, step};
   if (rounding == kNearest) choose<kNearest>(ctx, r);
   if (rounding == kStochastic) choose<kStochastic>(ctx, r);
   if (rounding == kKahan) choose<kKahan>(ctx, r);

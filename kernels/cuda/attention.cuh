@@ -1,8 +1,42 @@
-// What the attention ops share: the segment table, the keys that a tile of queries sees, launching.
+// What the attention ops share: the segment table, the tiles of queries and of keys that a block works on, launching.
 #pragma once
+#include <atomic>
+
+#include "../common/attention.h"
 #include "attention_engine.cuh"
 
 namespace kedge {
+
+constexpr int64_t kHeadStep = 8;  // head_dim is a multiple of it
+
+// exp2 is cheaper than exp: scores are scaled so that exp(scale q.k) = exp2(scale2 q.k).
+inline float scale2_of(double scale) { return (float)(scale * 1.4426950408889634); }
+
+// What the kernels over packed segments take alike.
+struct PackedParams {
+  const void *q, *k;
+  const int32_t* segments;
+  int64_t q_stride, k_stride, n_segments, q_tokens, kv_tokens;
+  int tiles, heads, group, dim;  // tiles: blocks for each segment; group: query heads per key head
+  float scale2;
+  bool causal, wide;             // wide: all rows can be read 16 bytes at a time
+};
+inline PackedParams packed_params(const kedge_attention_shape& x, const void* q, const void* k, const int32_t* segments, int64_t tiles,
+                                  bool wide) {
+  return {q,           k,          segments,   x.q_stride,   x.k_stride,   x.n_segments, x.q_tokens, x.kv_tokens, (int)tiles,
+          (int)x.heads, (int)(x.heads / x.kv_heads), (int)x.head_dim, scale2_of(x.scale), x.causal != 0, wide};
+}
+// A block for each head; grids have at most 65535 in this direction.
+inline int32_t check_head_grid(int64_t heads, kedge_status* status) {
+  KEDGE_REQUIRE(heads <= 65535, "heads is %lld", (long long)heads);
+  return KEDGE_OK;
+}
+// max: an upper bound of a segment's rows, cut into tiles of 64; all blocks of a grid are counted in 32 bits.
+inline int32_t check_tiles(const char* name, int64_t max, int64_t n_segments, kedge_status* status) {
+  KEDGE_REQUIRE(ceil_div<int64_t>(max, 64) * n_segments <= INT_MAX, "%s is %lld with %lld segments", name, (long long)max,
+                (long long)n_segments);
+  return KEDGE_OK;
+}
 
 // An entry of the segment table (kedge.h), its parent's keys with it. `good` is false where a range leaves its array: then nothing of it
 // may be read.
@@ -26,7 +60,33 @@ __device__ __forceinline__ Segment read_segment(const int32_t* table, int64_t in
   return s;
 }
 
-// The tiles of keys that rows [0, rows) of a query tile see: the prefix's, then the segment's own.
+// The tile of queries that a block works on: blockIdx.x counts the tiles of all segments. A segment's last tile sees the most keys and
+// comes first, so that the longest work is not what is left at the end.
+struct QueryTile {
+  Segment s;
+  int q0, rows;   // its first query in the segment, and how many it has
+  int64_t token;  // its first query in q
+  bool exists;    // false: nothing to do, not even on a bad segment
+};
+template <class E>
+__device__ __forceinline__ QueryTile query_tile(const PackedParams& p) {
+  QueryTile tile{read_segment(p.segments, blockIdx.x / p.tiles, p.n_segments, p.q_tokens, p.kv_tokens), 0, 0, 0, false};
+  tile.q0 = (p.tiles - 1 - (int)(blockIdx.x % p.tiles)) * E::kRows;
+  tile.exists = tile.s.q_good && tile.q0 < tile.s.q_len;
+  tile.rows = min(E::kRows, tile.s.q_len - tile.q0);
+  tile.token = tile.s.q_start + tile.q0;
+  return tile;
+}
+
+// Keys [start, start + count) that a block works on at a time.
+struct KeyTile {
+  int start, count, visible;  // row i of the query tile sees column j if j < count and j <= i + visible
+
+  __device__ __forceinline__ bool sees(int row, int column) const { return column < count && column <= row + visible; }
+};
+
+// The tiles of keys that rows [0, rows) of a query tile see: the prefix's, then the segment's own. Tiles start at the first key of each
+// part, and a row's sums run over them in this order, whatever else is in the batch.
 struct KeyTiles {
   int prefix_start, prefix_len, own_start, own_len, prefix_tiles, tiles;
   int diagonal;  // own key j is seen by row i of the tile if j <= i + diagonal
@@ -38,15 +98,42 @@ struct KeyTiles {
     if (causal) own_len = max(0, min(own_len, rows + diagonal));
     prefix_tiles = ceil_div(prefix_len, cols), tiles = prefix_tiles + ceil_div(own_len, cols);
   }
-  struct Tile {
-    int start, count, visible;  // first key; keys in it; row i of the query tile sees column j < count if j <= i + visible
-  };
-  __device__ __forceinline__ Tile tile(int t, int cols) const {
+  __device__ __forceinline__ KeyTile tile(int t, int cols) const {
     if (t < prefix_tiles) return {prefix_start + t * cols, min(cols, prefix_len - t * cols), INT_MAX / 2};
     t -= prefix_tiles;
     return {own_start + t * cols, min(cols, own_len - t * cols), diagonal - t * cols};
   }
 };
+
+// Two tiles of keys, and with kValues two of their values, in shared memory. While the block computes with tile t, tile t + 1 is on its way
+// into the other place. A barrier behind the wait lets all threads see what each has copied; another behind the computation keeps the next
+// copy from overtaking those that still read.
+template <class E, bool kValues>
+struct KeyStages {
+  using T = typename E::T;
+  static constexpr int kTile = E::kCols * E::kStride;
+  T *keys, *values;  // [2][kCols lines] each
+  const T *k, *v;    // the head's part of the first row
+
+  __device__ __forceinline__ T* key_tile(int t) const { return keys + t % 2 * kTile; }
+  __device__ __forceinline__ T* value_tile(int t) const { return values + t % 2 * kTile; }
+  // Starts the copy of tile t of `tiles`, where there is one; in any case its group of copies, which copy_async_wait counts, is closed.
+  template <class Params, class Tiles>
+  __device__ __forceinline__ void fetch(const Params& p, const Tiles& tiles, int t) const {
+    if (t < tiles.tiles) {
+      const KeyTile tile = tiles.tile(t, E::kCols);
+      load_rows<E, E::kCols>(key_tile(t), k, p.k_stride, tile.start, tile.count, p.dim, p.wide);
+      if constexpr (kValues) load_rows<E, E::kCols>(value_tile(t), v, p.v_stride, tile.start, tile.count, p.dim, p.wide);
+    }
+    copy_async_commit();
+  }
+};
+
+// NaN over the head's part of a tile's rows: the answer to a bad segment.
+template <class E>
+__device__ __forceinline__ void write_nan(typename E::T* x, int64_t stride, int rows, int dim) {
+  for (int i = threadIdx.x; i < rows * dim; i += E::kThreads) x[i / dim * stride + i % dim] = from_float<typename E::T>(NAN);
+}
 
 // x[row, 0..width) = value for all rows; for tokens that no segment covers.
 template <class T>
@@ -60,13 +147,28 @@ inline void launch_fill_rows(void* x, int64_t stride, int64_t rows, int64_t widt
     KEDGE_LAUNCH((fill_rows<T>), grid_for(rows * width, 1024), 256, 0, stream, static_cast<T*>(x), stride, rows, width, value);
 }
 
-// Sets the kernel's limit of dynamic shared memory and launches it.
-#define KEDGE_LAUNCH_SHARED(kernel, grid, block, shared_bytes, stream, ...) \
-  do { \
-    cudaError_t error_ = (shared_bytes) > 48 * 1024 \
-                             ? cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)(shared_bytes)) \
-                             : cudaSuccess; \
-    if (error_ == cudaSuccess) KEDGE_LAUNCH(kernel, grid, block, shared_bytes, stream, __VA_ARGS__); \
+// Lets a kernel have all dynamic shared memory that a block of this device can have beside the kernel's static one. The limit belongs to
+// the function, in all threads of the process: set for each launch to what that launch needs, it would be lowered by another thread between
+// a thread's setting and its launch. `done`: a bit for each device that has it; two threads that both find it missing set the same value.
+inline cudaError_t allow_shared(const void* kernel, std::atomic<uint64_t>& done, int device) {
+  const uint64_t bit = device >= 0 && device < 64 ? uint64_t(1) << device : 0;
+  if (done.load(std::memory_order_acquire) & bit) return cudaSuccess;
+  int most = 0;
+  cudaFuncAttributes attributes;
+  cudaError_t error = cudaDeviceGetAttribute(&most, cudaDevAttrMaxSharedMemoryPerBlockOptin, device);
+  if (error == cudaSuccess) error = cudaFuncGetAttributes(&attributes, kernel);
+  if (error == cudaSuccess)
+    error = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, most - (int)attributes.sharedSizeBytes);
+  if (error == cudaSuccess) done.fetch_or(bit, std::memory_order_release);
+  return error;
+}
+// Launches a kernel that may need more than the 48 KB of dynamic shared memory that every kernel may have. An error is the launcher's to
+// report (`finish`).
+#define KEDGE_LAUNCH_SHARED(kernel, grid, block, shared_bytes, stream, ...)                                                     \
+  do {                                                                                                                          \
+    static std::atomic<uint64_t> done_{0};                                                                                      \
+    if (kedge::allow_shared(reinterpret_cast<const void*>(kernel), done_, ctx->device) == cudaSuccess)                          \
+      KEDGE_LAUNCH(kernel, grid, block, shared_bytes, stream, __VA_ARGS__);                                                     \
   } while (0)
 
 // f(Engine<T, kDim>{}) for the smallest kDim that holds head_dim.
@@ -80,25 +182,5 @@ inline void with_engine(int32_t dtype, int64_t head_dim, F&& f) {
     else f(Engine<T, 128>{});
   });
 }
-
-// The checks that the attention ops share. Shape: kedge_attention_shape or kedge_decode_shape.
-template <class Shape>
-inline int32_t check_heads(int32_t dtype, const Shape* shape, kedge_status* status) {
-  KEDGE_REQUIRE_FLOAT(dtype);
-  KEDGE_REQUIRE(shape, "shape is NULL");
-  const long long heads = shape->heads, kv_heads = shape->kv_heads, head_dim = shape->head_dim;
-  KEDGE_REQUIRE(head_dim > 0 && heads > 0 && kv_heads > 0 && heads % kv_heads == 0, "heads, kv_heads, head_dim are %lld, %lld, %lld", heads,
-                kv_heads, head_dim);
-  KEDGE_REQUIRE_DTYPE(head_dim % 8 == 0 && head_dim <= 128, "head_dim is %lld, not a multiple of 8 in [8, 128]", head_dim);
-  KEDGE_REQUIRE(heads <= 65535, "heads is %lld", heads);
-  return KEDGE_OK;
-}
-inline int32_t check_segment_counts(const kedge_attention_shape& x, kedge_status* status) {
-  KEDGE_REQUIRE(x.n_segments >= 0 && x.max_q >= 0 && x.max_kv >= 0 && x.q_tokens >= 0 && x.kv_tokens >= 0, "a count is negative");
-  return KEDGE_OK;
-}
-// of: the struct that holds the stride.
-#define KEDGE_REQUIRE_STRIDE(of, stride, width) \
-  KEDGE_REQUIRE((of).stride >= (width), #stride " is %lld, a row has %lld", (long long)(of).stride, (long long)(width))
 
 }  // namespace kedge

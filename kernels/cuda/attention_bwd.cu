@@ -10,16 +10,13 @@
 namespace kedge {
 namespace {
 
-struct Params {
-  const void *q, *k, *v, *out, *dout;
+struct Params : PackedParams {
+  const void *v, *out, *dout;
   void *dq, *dk, *dv;
   const float* lse;
   float* delta;  // [q_tokens, heads]
-  const int32_t* segments;
-  int64_t q_stride, k_stride, v_stride, out_stride, dout_stride, dq_stride, dk_stride, dv_stride, n_segments, q_tokens, kv_tokens;
-  int tiles, heads, group, dim;
-  float scale, scale2;  // scale2: scale * log2(e)
-  bool causal, wide;
+  int64_t v_stride, out_stride, dout_stride, dq_stride, dk_stride, dv_stride;
+  float scale;
   int accumulate;
 };
 
@@ -42,37 +39,22 @@ __global__ void attention_delta(Params p) {
 template <class E>
 __global__ void __launch_bounds__(E::kThreads, 1) attention_bwd_queries(Params p) {
   using T = typename E::T;
-  const Segment s = read_segment(p.segments, blockIdx.x / p.tiles, p.n_segments, p.q_tokens, p.kv_tokens);
-  const int q0 = (p.tiles - 1 - (int)(blockIdx.x % p.tiles)) * E::kRows, head = blockIdx.y;
-  if (!s.q_good || q0 >= s.q_len) return;
-  const int rows = min(E::kRows, s.q_len - q0);
-  const int64_t token = s.q_start + q0;
+  const QueryTile at = query_tile<E>(p);
+  if (!at.exists) return;
+  const int rows = at.rows, head = blockIdx.y;
+  const int64_t token = at.token;
   T* dq = static_cast<T*>(p.dq) + token * p.dq_stride + head * p.dim;
-  if (!s.good) {
-    for (int i = threadIdx.x; i < rows * p.dim; i += E::kThreads) dq[i / p.dim * p.dq_stride + i % p.dim] = from_float<T>(NAN);
-    return;
-  }
+  if (!at.s.good) return write_nan<E>(dq, p.dq_stride, rows, p.dim);
   KEDGE_DYNAMIC_SHARED(T, shared);
-  constexpr int kTile = E::kCols * E::kStride;
-  T *queries = shared, *douts = queries + E::kRows * E::kStride, *keys = douts + E::kRows * E::kStride, *values = keys + 2 * kTile;
-  float* scratch = reinterpret_cast<float*>(values + 2 * kTile);
-  const T *k = static_cast<const T*>(p.k) + head / p.group * p.dim, *v = static_cast<const T*>(p.v) + head / p.group * p.dim;
-  const KeyTiles tiles(s, q0, rows, p.causal, E::kCols);
-  auto fetch = [&](int t) {
-    if (t < tiles.tiles) {
-      const KeyTiles::Tile tile = tiles.tile(t, E::kCols);
-      load_tile<E, E::kCols>(
-          keys + t % 2 * kTile, [&](int i) { return k + (tile.start + (int64_t)i) * p.k_stride; }, tile.count, p.dim, p.wide);
-      load_tile<E, E::kCols>(
-          values + t % 2 * kTile, [&](int i) { return v + (tile.start + (int64_t)i) * p.v_stride; }, tile.count, p.dim, p.wide);
-    }
-    copy_async_commit();
-  };
-  const T *q = static_cast<const T*>(p.q) + token * p.q_stride + head * p.dim,
-          *dout = static_cast<const T*>(p.dout) + token * p.dout_stride + head * p.dim;
-  load_tile<E, E::kRows>(queries, [&](int i) { return q + i * p.q_stride; }, rows, p.dim, p.wide);
-  load_tile<E, E::kRows>(douts, [&](int i) { return dout + i * p.dout_stride; }, rows, p.dim, p.wide);
-  fetch(0);
+  using Stages = KeyStages<E, true>;
+  T *queries = shared, *douts = queries + E::kRows * E::kStride, *keys = douts + E::kRows * E::kStride, *values = keys + 2 * Stages::kTile;
+  float* scratch = reinterpret_cast<float*>(values + 2 * Stages::kTile);
+  const int64_t column = head / p.group * p.dim;
+  const Stages stages{keys, values, static_cast<const T*>(p.k) + column, static_cast<const T*>(p.v) + column};
+  const KeyTiles tiles(at.s, at.q0, rows, p.causal, E::kCols);
+  load_rows<E, E::kRows>(queries, static_cast<const T*>(p.q) + head * p.dim, p.q_stride, token, rows, p.dim, p.wide);
+  load_rows<E, E::kRows>(douts, static_cast<const T*>(p.dout) + head * p.dim, p.dout_stride, token, rows, p.dim, p.wide);
+  stages.fetch(p, tiles, 0);
 
   typename E::Acc acc;
   clear<E>(acc);
@@ -85,29 +67,30 @@ __global__ void __launch_bounds__(E::kThreads, 1) attention_bwd_queries(Params p
     factor[i] = p.scale;
   }
   for (int t = 0; t < tiles.tiles; t++) {
-    fetch(t + 1);
+    stages.fetch(p, tiles, t + 1);
     copy_async_wait<1>();
     __syncthreads();
     if (E::first_row() < rows) {
-      const KeyTiles::Tile tile = tiles.tile(t, E::kCols);
+      const KeyTile tile = tiles.tile(t, E::kCols);
       typename E::Scores s, ds;
-      E::scores(s, queries, keys + t % 2 * kTile);
-      E::scores(ds, douts, values + t % 2 * kTile);
+      E::scores(s, queries, stages.key_tile(t));
+      E::scores(ds, douts, stages.value_tile(t));
 #pragma unroll
       for (int i = 0; i < E::kScoreRows; i++)
 #pragma unroll
-        for (int j = 0; j < E::kScoreCols; j++) {
-          const bool seen = E::col(j) < tile.count && E::col(j) <= E::row(i) + tile.visible;
-          ds.at(i, j) = seen ? exp2f(s.at(i, j) * p.scale2 - lse2[i]) * (ds.at(i, j) - delta[i]) : 0.f;
-        }
-      E::accumulate(acc, ds, keys + t % 2 * kTile, scratch);
+        for (int j = 0; j < E::kScoreCols; j++)
+          ds.at(i, j) =
+              tile.sees(E::row(i), E::col(j)) ? exp2f(s.at(i, j) * p.scale2 - lse2[i]) * (ds.at(i, j) - delta[i]) : 0.f;
+      E::accumulate(acc, ds, stages.key_tile(t), scratch);
     }
     __syncthreads();
   }
   store_rows<E>(acc, factor, [&](int i) { return E::row(i) < rows ? dq + E::row(i) * p.dq_stride : nullptr; }, p.dim, p.accumulate & 1);
 }
 
-// The tiles of queries that see a tile of keys, in order: for each query head of the group the segment's own, then each child's.
+// The tiles of queries that see a tile of keys, in order: for each query head of the group the segment's own, then each child's. This order
+// is that of the additions into dk and dv, and it depends on the segment's family alone. A block has two of these: one says what to fetch,
+// and runs one tile ahead of the other, which says what to compute.
 struct QueryTiles {
   const Params& p;
   const Segment& s;
@@ -158,13 +141,13 @@ __global__ void __launch_bounds__(E::kThreads, 1) attention_bwd_keys(Params p) {
   const T *q = static_cast<const T*>(p.q), *dout = static_cast<const T*>(p.dout);
   QueryTiles fetched(p, s, kv0, kv_head, E::kCols), tile = fetched;
   int fetches = 0;
+  // Starts the copy of the next tile of queries, with lse and delta of its rows, into the stage that is free.
   auto fetch = [&] {
     if (!fetched.done()) {
       const int stage = fetches++ % 2, count = min(E::kCols, fetched.length - fetched.q0), column = fetched.head * p.dim;
       const int64_t first = fetched.start + fetched.q0;
-      load_tile<E, E::kCols>(queries + stage * kTile, [&](int i) { return q + (first + i) * p.q_stride + column; }, count, p.dim, p.wide);
-      load_tile<E, E::kCols>(
-          douts + stage * kTile, [&](int i) { return dout + (first + i) * p.dout_stride + column; }, count, p.dim, p.wide);
+      load_rows<E, E::kCols>(queries + stage * kTile, q + column, p.q_stride, first, count, p.dim, p.wide);
+      load_rows<E, E::kCols>(douts + stage * kTile, dout + column, p.dout_stride, first, count, p.dim, p.wide);
       if (threadIdx.x < E::kCols) {
         const bool exists = (int)threadIdx.x < count;
         lse2[stage][threadIdx.x] = exists ? lse2_of(p.lse[(first + threadIdx.x) * p.heads + fetched.head]) : INFINITY;
@@ -174,10 +157,8 @@ __global__ void __launch_bounds__(E::kThreads, 1) attention_bwd_keys(Params p) {
     }
     copy_async_commit();
   };
-  const T *k = static_cast<const T*>(p.k) + token * p.k_stride + kv_head * p.dim,
-          *v = static_cast<const T*>(p.v) + token * p.v_stride + kv_head * p.dim;
-  load_tile<E, E::kRows>(keys, [&](int i) { return k + i * p.k_stride; }, rows, p.dim, p.wide);
-  load_tile<E, E::kRows>(values, [&](int i) { return v + i * p.v_stride; }, rows, p.dim, p.wide);
+  load_rows<E, E::kRows>(keys, static_cast<const T*>(p.k) + kv_head * p.dim, p.k_stride, token, rows, p.dim, p.wide);
+  load_rows<E, E::kRows>(values, static_cast<const T*>(p.v) + kv_head * p.dim, p.v_stride, token, rows, p.dim, p.wide);
   fetch();
 
   typename E::Acc dk, dv;
@@ -232,26 +213,16 @@ int32_t kedge_attention_bwd(const kedge_context* ctx, int32_t dtype, KEDGE_IN co
                             KEDGE_IN const kedge_attention_gradients* gradients, void* dq, void* dk, void* dv, const void* dout,
                             const void* q, const void* k, const void* v, const void* out, const float* lse, const int32_t* segments,
                             kedge_status* status) {
-  if (int32_t e = check_heads(dtype, shape, status)) return e;
-  KEDGE_REQUIRE(gradients, "gradients is NULL");
+  KEDGE_REQUIRE_FLOAT(dtype);
+  KEDGE_TRY(check_packed(shape, segments, kHeadStep, status));
   const kedge_attention_shape& x = *shape;
+  KEDGE_TRY(check_attention_bwd(x, gradients, dq, dk, dv, dout, q, k, v, out, lse, status));
   const kedge_attention_gradients& g = *gradients;
+  KEDGE_TRY(check_head_grid(x.heads, status));
+  KEDGE_TRY(check_tiles("max_q", x.max_q, x.n_segments, status));
+  KEDGE_TRY(check_tiles("max_kv", x.max_kv, x.n_segments, status));
   const int64_t q_width = x.heads * x.head_dim, kv_width = x.kv_heads * x.head_dim;
-  if (int32_t e = check_segment_counts(x, status)) return e;
-  KEDGE_REQUIRE_STRIDE(g, dq_stride, q_width);
-  KEDGE_REQUIRE_STRIDE(g, dk_stride, kv_width);
-  KEDGE_REQUIRE_STRIDE(g, dv_stride, kv_width);
-  KEDGE_REQUIRE_STRIDE(g, dout_stride, q_width);
-  KEDGE_REQUIRE_STRIDE(x, q_stride, q_width);
-  KEDGE_REQUIRE_STRIDE(x, k_stride, kv_width);
-  KEDGE_REQUIRE_STRIDE(x, v_stride, kv_width);
-  KEDGE_REQUIRE_STRIDE(x, out_stride, q_width);
-  KEDGE_REQUIRE(
-      (x.q_tokens == 0 || (dq && dout && q && out && lse)) && (x.kv_tokens == 0 || (dk && dv && k && v)) && (x.n_segments == 0 || segments),
-      "an array is NULL");
   const int64_t q_tiles = ceil_div<int64_t>(x.max_q, 64), kv_tiles = ceil_div<int64_t>(x.max_kv, 64);
-  KEDGE_REQUIRE(q_tiles * x.n_segments <= INT_MAX && kv_tiles * x.n_segments <= INT_MAX, "max_q, max_kv are %lld, %lld with %lld segments",
-                (long long)x.max_q, (long long)x.max_kv, (long long)x.n_segments);
   KEDGE_REQUIRE_WORKSPACE(x.q_tokens * x.heads * 4);
   KEDGE_SET_DEVICE();
   const cudaStream_t stream = stream_of(ctx);
@@ -264,37 +235,9 @@ int32_t kedge_attention_bwd(const kedge_context* ctx, int32_t dtype, KEDGE_IN co
     if (x.q_tokens * x.n_segments == 0) return;
     const bool wide = vector_rows<T>(q, x.q_stride) && vector_rows<T>(k, x.k_stride) && vector_rows<T>(v, x.v_stride) &&
                       vector_rows<T>(dout, g.dout_stride);
-    Params p{q,
-             k,
-             v,
-             out,
-             dout,
-             dq,
-             dk,
-             dv,
-             lse,
-             static_cast<float*>(ctx->workspace),
-             segments,
-             x.q_stride,
-             x.k_stride,
-             x.v_stride,
-             x.out_stride,
-             g.dout_stride,
-             g.dq_stride,
-             g.dk_stride,
-             g.dv_stride,
-             x.n_segments,
-             x.q_tokens,
-             x.kv_tokens,
-             (int)q_tiles,
-             (int)x.heads,
-             (int)(x.heads / x.kv_heads),
-             (int)x.head_dim,
-             (float)x.scale,
-             (float)(x.scale * 1.4426950408889634),
-             x.causal != 0,
-             wide,
-             g.accumulate};
+    float* delta = static_cast<float*>(ctx->workspace);
+    Params p{packed_params(x, q, k, segments, q_tiles, wide), v, out, dout, dq, dk, dv, lse, delta, x.v_stride, x.out_stride, g.dout_stride,
+             g.dq_stride, g.dk_stride, g.dv_stride, (float)x.scale, g.accumulate};
     KEDGE_LAUNCH((attention_delta<T>), (unsigned)ceil_div<int64_t>(x.q_tokens * x.heads, 8), 256, 0, stream, p);
     if (q_tiles > 0)
       KEDGE_LAUNCH_SHARED((attention_bwd_queries<E>), dim3((unsigned)(q_tiles * x.n_segments), (unsigned)x.heads), E::kThreads,

@@ -1,6 +1,6 @@
-// Tiles of attention: a block works on kRows rows (queries, or keys in the gradient by keys) against kCols columns, all of them lines of head_dim
-// elements in shared memory, padded with zeros to kDim. An engine does the two products of such tiles, f32 on plain cores and bf16 on tensor
-// cores, and says which elements a thread holds.
+// Tiles of attention: a block works on kRows rows (queries, or keys in the gradient by keys) against kCols columns, all of them lines of
+// head_dim elements in shared memory, padded with zeros to kDim. An engine does the two products of such tiles, f32 on plain cores and bf16
+// on tensor cores, and says which elements a thread holds.
 #pragma once
 #include "mma.cuh"
 
@@ -11,7 +11,9 @@ constexpr float kLog2E = 1.4426950408889634f, kLn2 = 0.6931471805599453f;
 template <class T, int kDim>
 struct Engine;
 
-// 256 threads as 16 x 16: a thread holds rows 4 ty.. 4 ty + 3, and columns tx, tx + 16 of the scores.
+// 256 threads as 16 x 16: a thread holds rows 4 ty.. 4 ty + 3, and columns tx, tx + 16 of the scores. Of the accumulator [kRows, kDim] it
+// holds the same rows, and kAccCols columns in runs of kRun neighbours, so that it reads a run at once. Lines are padded by 4 elements: the
+// 16 lanes that read one column of different lines then meet in different banks.
 template <int kDim_>
 struct Engine<float, kDim_> {
   using T = float;
@@ -53,7 +55,9 @@ struct Engine<float, kDim_> {
           s.v[i][j] = fmaf(a[i].w, b[j].w, fmaf(a[i].z, b[j].z, fmaf(a[i].y, b[j].y, fmaf(a[i].x, b[j].x, s.v[i][j]))));
     }
   }
-  // acc += p * cols. A row of p is exchanged among the 16 lanes that share it, through scratch.
+  // acc += p * cols. A thread needs its rows of p whole but holds two columns of them; the 16 lanes that share the rows exchange them
+  // through scratch. They are of one warp, so barriers of the warp do: one between the writes and the reads, one before the next call
+  // writes again.
   static __device__ __forceinline__ void accumulate(Acc& acc, const Scores& p, const float* cols, float* scratch) {
 #pragma unroll
     for (int i = 0; i < kScoreRows; i++)
@@ -170,7 +174,8 @@ __device__ __forceinline__ float row_max(float v) {
   return v;
 }
 // Folds new scores (in log2 units) into the running maximum m and the thread's part of the sum: s becomes exp2(s - m), alpha the factor for
-// what was accumulated before. -inf everywhere leaves m at -inf and gives zeros.
+// what was accumulated before. -inf everywhere leaves m at -inf and gives zeros. The maximum is that of the row, over all its lanes; the
+// sum stays each thread's own until the end, where one reduction puts the parts together.
 template <class E>
 __device__ __forceinline__ void softmax_step(typename E::Scores& s, float (&m)[E::kScoreRows], float (&sum)[E::kScoreRows],
                                              float (&alpha)[E::kScoreRows]) {
@@ -221,6 +226,12 @@ __device__ __forceinline__ void load_tile(typename E::T* shared, Line&& line, in
       for (int e = 0; e < kVector; e++) to[e] = from[e];
     }
   }
+}
+// The same for rows first, first + 1, ... of a matrix.
+template <class E, int kLines>
+__device__ __forceinline__ void load_rows(typename E::T* shared, const typename E::T* x, int64_t stride, int64_t first, int count, int dim,
+                                          bool wide) {
+  load_tile<E, kLines>(shared, [&](int i) { return x + (first + i) * stride; }, count, dim, wide);
 }
 // out[row] = factor * acc, or += where accumulate; line(i) is the row of the thread's i-th accumulator line, NULL to skip it.
 template <class E, class Line>

@@ -7,15 +7,11 @@
 namespace kedge {
 namespace {
 
-struct Params {
-  const void *q, *k, *v;
+struct Params : PackedParams {
+  const void* v;
   void* out;
   float* lse;
-  const int32_t* segments;
-  int64_t q_stride, k_stride, v_stride, out_stride, n_segments, q_tokens, kv_tokens;
-  int q_tiles, heads, group, dim;  // group: query heads per key head
-  float scale2;                    // scale * log2(e)
-  bool causal, wide;
+  int64_t v_stride, out_stride;
 };
 
 template <class E>
@@ -24,37 +20,25 @@ constexpr int64_t kSharedBytes = int64_t(E::kRows + 4 * E::kCols) * E::kStride *
 template <class E>
 __global__ void __launch_bounds__(E::kThreads, 2) attention_fwd(Params p) {
   using T = typename E::T;
-  const Segment s = read_segment(p.segments, blockIdx.x / p.q_tiles, p.n_segments, p.q_tokens, p.kv_tokens);
-  const int q0 = (p.q_tiles - 1 - (int)(blockIdx.x % p.q_tiles)) * E::kRows, head = blockIdx.y;  // the longest rows first
-  if (!s.q_good || q0 >= s.q_len) return;
-  const int rows = min(E::kRows, s.q_len - q0);
-  const int64_t token = s.q_start + q0;
-  T* out = static_cast<T*>(p.out) + token * p.out_stride + head * p.dim;
-  float* lse = p.lse + token * p.heads + head;
-  if (!s.good) {
-    for (int i = threadIdx.x; i < rows * p.dim; i += E::kThreads) out[i / p.dim * p.out_stride + i % p.dim] = from_float<T>(NAN);
+  const QueryTile at = query_tile<E>(p);
+  if (!at.exists) return;
+  const int rows = at.rows, head = blockIdx.y;
+  T* out = static_cast<T*>(p.out) + at.token * p.out_stride + head * p.dim;
+  float* lse = p.lse + at.token * p.heads + head;
+  if (!at.s.good) {
+    write_nan<E>(out, p.out_stride, rows, p.dim);
     for (int i = threadIdx.x; i < rows; i += E::kThreads) lse[(int64_t)i * p.heads] = NAN;
     return;
   }
   KEDGE_DYNAMIC_SHARED(T, shared);
-  constexpr int kTile = E::kCols * E::kStride;
-  T *queries = shared, *keys = queries + E::kRows * E::kStride, *values = keys + 2 * kTile;
-  float* scratch = reinterpret_cast<float*>(values + 2 * kTile);
-  const T *k = static_cast<const T*>(p.k) + head / p.group * p.dim, *v = static_cast<const T*>(p.v) + head / p.group * p.dim;
-  const KeyTiles tiles(s, q0, rows, p.causal, E::kCols);
-  auto fetch = [&](int t) {
-    if (t < tiles.tiles) {
-      const KeyTiles::Tile tile = tiles.tile(t, E::kCols);
-      load_tile<E, E::kCols>(
-          keys + t % 2 * kTile, [&](int i) { return k + (tile.start + (int64_t)i) * p.k_stride; }, tile.count, p.dim, p.wide);
-      load_tile<E, E::kCols>(
-          values + t % 2 * kTile, [&](int i) { return v + (tile.start + (int64_t)i) * p.v_stride; }, tile.count, p.dim, p.wide);
-    }
-    copy_async_commit();
-  };
-  const T* q = static_cast<const T*>(p.q) + token * p.q_stride + head * p.dim;
-  load_tile<E, E::kRows>(queries, [&](int i) { return q + i * p.q_stride; }, rows, p.dim, p.wide);
-  fetch(0);
+  using Stages = KeyStages<E, true>;
+  T *queries = shared, *keys = queries + E::kRows * E::kStride, *values = keys + 2 * Stages::kTile;
+  float* scratch = reinterpret_cast<float*>(values + 2 * Stages::kTile);
+  const int64_t column = head / p.group * p.dim;
+  const Stages stages{keys, values, static_cast<const T*>(p.k) + column, static_cast<const T*>(p.v) + column};
+  const KeyTiles tiles(at.s, at.q0, rows, p.causal, E::kCols);
+  load_rows<E, E::kRows>(queries, static_cast<const T*>(p.q) + head * p.dim, p.q_stride, at.token, rows, p.dim, p.wide);
+  stages.fetch(p, tiles, 0);
 
   typename E::Acc acc;
   clear<E>(acc);
@@ -62,23 +46,23 @@ __global__ void __launch_bounds__(E::kThreads, 2) attention_fwd(Params p) {
 #pragma unroll
   for (int i = 0; i < E::kScoreRows; i++) high[i] = -INFINITY, sum[i] = 0.f;
   for (int t = 0; t < tiles.tiles; t++) {
-    fetch(t + 1);
-    copy_async_wait<1>();
-    __syncthreads();
+    stages.fetch(p, tiles, t + 1);
+    copy_async_wait<1>();  // all but the copies just started have arrived: tile t is here
+    __syncthreads();       // and what other threads copied of it is seen
     if (E::first_row() < rows) {
-      const KeyTiles::Tile tile = tiles.tile(t, E::kCols);
+      const KeyTile tile = tiles.tile(t, E::kCols);
       typename E::Scores s;
-      E::scores(s, queries, keys + t % 2 * kTile);
+      E::scores(s, queries, stages.key_tile(t));
 #pragma unroll
       for (int i = 0; i < E::kScoreRows; i++)
 #pragma unroll
         for (int j = 0; j < E::kScoreCols; j++)
-          s.at(i, j) = E::col(j) < tile.count && E::col(j) <= E::row(i) + tile.visible ? s.at(i, j) * p.scale2 : -INFINITY;
+          s.at(i, j) = tile.sees(E::row(i), E::col(j)) ? s.at(i, j) * p.scale2 : -INFINITY;
       softmax_step<E>(s, high, sum, alpha);
       scale_rows<E>(acc, alpha);
-      E::accumulate(acc, s, values + t % 2 * kTile, scratch);
+      E::accumulate(acc, s, stages.value_tile(t), scratch);
     }
-    __syncthreads();
+    __syncthreads();  // all have read tile t: the next copy may overwrite it
   }
   float factor[E::kScoreRows];
 #pragma unroll
@@ -98,18 +82,14 @@ using namespace kedge;
 
 int32_t kedge_attention_fwd(const kedge_context* ctx, int32_t dtype, KEDGE_IN const kedge_attention_shape* shape, void* out, float* lse,
                             const void* q, const void* k, const void* v, const int32_t* segments, kedge_status* status) {
-  if (int32_t e = check_heads(dtype, shape, status)) return e;
+  KEDGE_REQUIRE_FLOAT(dtype);
+  KEDGE_TRY(check_packed(shape, segments, kHeadStep, status));
   const kedge_attention_shape& x = *shape;
-  const int64_t q_width = x.heads * x.head_dim, kv_width = x.kv_heads * x.head_dim;
-  if (int32_t e = check_segment_counts(x, status)) return e;
-  KEDGE_REQUIRE_STRIDE(x, out_stride, q_width);
-  KEDGE_REQUIRE_STRIDE(x, q_stride, q_width);
-  KEDGE_REQUIRE_STRIDE(x, k_stride, kv_width);
-  KEDGE_REQUIRE_STRIDE(x, v_stride, kv_width);
+  KEDGE_TRY(check_attention_fwd(x, out, lse, q, k, v, status));
+  KEDGE_TRY(check_head_grid(x.heads, status));
+  KEDGE_TRY(check_tiles("max_q", x.max_q, x.n_segments, status));
   if (x.q_tokens == 0) return ok(status);
-  KEDGE_REQUIRE(out && lse && q && (x.kv_tokens == 0 || (k && v)) && (x.n_segments == 0 || segments), "an array is NULL");
-  const int64_t q_tiles = ceil_div<int64_t>(x.max_q, 64);
-  KEDGE_REQUIRE(q_tiles * x.n_segments <= INT_MAX, "max_q is %lld with %lld segments", (long long)x.max_q, (long long)x.n_segments);
+  const int64_t q_tiles = ceil_div<int64_t>(x.max_q, 64), q_width = x.heads * x.head_dim;
   KEDGE_SET_DEVICE();
   const cudaStream_t stream = stream_of(ctx);
   with_engine(dtype, x.head_dim, [&](auto engine) {
@@ -118,26 +98,8 @@ int32_t kedge_attention_fwd(const kedge_context* ctx, int32_t dtype, KEDGE_IN co
     launch_fill_rows<T>(out, x.out_stride, x.q_tokens, q_width, 0.f, stream);
     launch_fill_rows<float>(lse, x.heads, x.q_tokens, x.heads, -INFINITY, stream);
     if (q_tiles * x.n_segments == 0) return;
-    const Params p{q,
-                   k,
-                   v,
-                   out,
-                   lse,
-                   segments,
-                   x.q_stride,
-                   x.k_stride,
-                   x.v_stride,
-                   x.out_stride,
-                   x.n_segments,
-                   x.q_tokens,
-                   x.kv_tokens,
-                   (int)q_tiles,
-                   (int)x.heads,
-                   (int)(x.heads / x.kv_heads),
-                   (int)x.head_dim,
-                   (float)(x.scale * 1.4426950408889634),
-                   x.causal != 0,
-                   vector_rows<T>(q, x.q_stride) && vector_rows<T>(k, x.k_stride) && vector_rows<T>(v, x.v_stride)};
+    const bool wide = vector_rows<T>(q, x.q_stride) && vector_rows<T>(k, x.k_stride) && vector_rows<T>(v, x.v_stride);
+    const Params p{packed_params(x, q, k, segments, q_tiles, wide), v, out, lse, x.v_stride, x.out_stride};
     KEDGE_LAUNCH_SHARED((attention_fwd<E>), dim3((unsigned)(q_tiles * x.n_segments), (unsigned)x.heads), E::kThreads, kSharedBytes<E>,
                         stream, p);
   });

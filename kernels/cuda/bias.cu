@@ -39,11 +39,8 @@ using namespace kedge;
 KEDGE_API int32_t kedge_bias_add(const kedge_context* ctx, int32_t dtype, void* y, int64_t y_stride, const void* x, int64_t x_stride,
                                  const void* bias, int64_t rows, int64_t dim, kedge_status* status) {
   KEDGE_REQUIRE_FLOAT(dtype);
-  KEDGE_REQUIRE(rows >= 0 && dim >= 0, "rows is %lld, dim %lld", (long long)rows, (long long)dim);
-  KEDGE_REQUIRE(y_stride >= dim && x_stride >= dim, "strides %lld and %lld are below dim %lld", (long long)y_stride, (long long)x_stride,
-                (long long)dim);
+  KEDGE_TRY(check_matrices(rows, dim, {{"y", y, y_stride}, {"x", x, x_stride}, {"bias", bias}}, status));
   if (rows == 0 || dim == 0) return ok(status);
-  KEDGE_REQUIRE(y && x && bias, "y, x or bias is NULL");
   KEDGE_SET_DEVICE();
   with_dtype(dtype, [&](auto tag) {
     using T = typename decltype(tag)::type;
@@ -57,10 +54,8 @@ KEDGE_API int32_t kedge_bias_add(const kedge_context* ctx, int32_t dtype, void* 
 KEDGE_API int32_t kedge_bias_grad(const kedge_context* ctx, int32_t dtype, float* dbias, const void* dy, int64_t dy_stride, int64_t rows,
                                   int64_t dim, kedge_status* status) {
   KEDGE_REQUIRE_FLOAT(dtype);
-  KEDGE_REQUIRE(rows >= 0 && dim >= 0, "rows is %lld, dim %lld", (long long)rows, (long long)dim);
-  KEDGE_REQUIRE(dy_stride >= dim, "stride %lld is below dim %lld", (long long)dy_stride, (long long)dim);
+  KEDGE_TRY(check_matrices(rows, dim, {{"dbias", dbias}, {"dy", dy, dy_stride}}, status));
   if (rows == 0 || dim == 0) return ok(status);
-  KEDGE_REQUIRE(dbias && dy, "dbias or dy is NULL");
   KEDGE_REQUIRE_WORKSPACE(column_workspace(rows, dim));
   KEDGE_SET_DEVICE();
   with_dtype(dtype, [&](auto tag) {

@@ -1,4 +1,5 @@
-// A block as a team (common/team.h).
+// A block as a team (common/team.h): element i of a loop is thread i % kTeamThreads's. Reductions go over the lanes of a warp by shuffles,
+// then over the warps through shared memory; their second barrier lets the memory be used again at once.
 #pragma once
 #include "../common/team.h"
 #include "common.cuh"
@@ -96,7 +97,8 @@ struct BlockTeam {
   __device__ __forceinline__ Best top(const Queue& queue, int32_t n) const {
     return argmax(n, [&](int32_t i) { return queue.key[i]; });
   }
-  // Each thread sums a run of its own; then the runs.
+  // Each thread owns a run of neighbouring elements and sums it. The sums of the threads before, by shuffles within the warp and through
+  // shared memory across warps, say where its run begins; then it writes its run. The last barrier lets all see the result.
   __device__ __forceinline__ int32_t scan(int32_t* x, int32_t n) const {
     const int32_t run = ceil_div(n, kTeamThreads), begin = min((int32_t)threadIdx.x * run, n), end = min(begin + run, n);
     int32_t sum = 0;
@@ -140,10 +142,3 @@ struct BlockTeam {
 
 }  // namespace
 }  // namespace kedge
-
-// The shape of packed responses (kedge.h, AT-RL); the offsets lie in device memory and are not looked at.
-#define KEDGE_REQUIRE_RESPONSES()                                                                                                      \
-  KEDGE_REQUIRE(n >= 0 && tokens >= 0 && max_tokens >= 0, "n %lld, tokens %lld, max_tokens %lld: one is negative", (long long)n,       \
-                (long long)tokens, (long long)max_tokens);                                                                             \
-  KEDGE_REQUIRE(n > 0 || tokens == 0, "there are %lld tokens but no response", (long long)tokens);                                     \
-  KEDGE_REQUIRE(offsets || n == 0, "offsets is NULL")

@@ -1,4 +1,6 @@
-// Sums over the rows of a matrix, column by column, in a fixed order: gradients of biases and of norm weights.
+// Sums over the rows of a matrix, column by column, in a fixed order: gradients of biases and of norm weights. Rows are cut into chunks
+// whose size depends on their number alone. In a chunk, warp w of a block sums rows w, w + 8, ..., and the 8 sums are added in the order of
+// the warps; where there are several chunks, a second pass adds those in order.
 #pragma once
 #include "common.cuh"
 
@@ -32,7 +34,7 @@ __global__ void __launch_bounds__(kBlock)
   }
 #pragma unroll
   for (int j = 0; j < W; j++) shared[warp][lane * W + j] = sum[j];
-  __syncthreads();
+  __syncthreads();  // from here a thread owns columns, not rows
   for (int i = threadIdx.x; i < 32 * W; i += kBlock) {
     const int64_t column = (int64_t)blockIdx.x * 32 * W + i;
     if (column < dim) {

@@ -15,7 +15,7 @@
 
 #include <type_traits>
 
-#include "../common/status.h"
+#include "../common/arguments.h"
 
 #if !defined(KEDGE_CUDA_EMU)
 // KEDGE_LAUNCH((kernel<T, 4>), grid, block, shared_bytes, stream, arguments...)
@@ -84,10 +84,6 @@ inline void with_flag(bool flag, F&& f) {
   } else {
     f(Flag<false>{});
   }
-}
-inline bool float_dtype(int32_t dtype) { return dtype == KEDGE_F32 || dtype == KEDGE_BF16; }
-inline int64_t dtype_bytes(int32_t dtype) {
-  return dtype == KEDGE_F32 || dtype == KEDGE_I32 ? 4 : dtype == KEDGE_U8 ? 1 : dtype == KEDGE_BF16 || dtype == KEDGE_F16 ? 2 : 8;
 }
 
 template <class I>

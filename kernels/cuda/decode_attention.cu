@@ -4,7 +4,8 @@
 //   rows of all
 //     sequences of the group stand together, so that its keys are read once for each 64 of them; over own keys, a sequence's. Each row gets
 //     the maximum, the sum and the weighted values of its chunk, and the region sums relative to that maximum.
-//   combine: per sequence and head, puts the chunks together in order. heads: sums the connectivity over heads, in order.
+//   combine: per sequence and head, puts the chunks together in order. Each chunk's sums are relative to its own maximum, so each is brought to the largest
+//   of them. heads: sums the connectivity over heads, in order.
 #include "region_sums.cuh"
 
 namespace kedge {
@@ -51,15 +52,22 @@ int64_t shared_bytes(int width) {
   return bytes;
 }
 
+// The tiles of keys [start, start + count) of the cache, of which every row sees all.
+struct ChunkTiles {
+  int start, count, tiles;
+  __device__ __forceinline__ KeyTile tile(int t, int cols) const { return {start + t * cols, min(cols, count - t * cols), INT_MAX / 2}; }
+};
+
 // Rows [row0, row0 + rows) of those that start at sequence first (row r: sequence first + r / group, head r % group of key head kv_head)
 // over keys [start, start + count) of the cache, into chunk `slot` of their records.
 template <class E, bool kConnectivity>
 __device__ __forceinline__ void partial_tile(const Params& p, int first, int row0, int rows, int kv_head, int start, int count, int slot) {
   using T = typename E::T;
   KEDGE_DYNAMIC_SHARED(T, shared);
-  constexpr int kTile = E::kCols * E::kStride, kProbStride = E::kCols + 1;
-  T *queries = shared, *keys = queries + E::kRows * E::kStride, *values = keys + 2 * kTile;
-  float *scratch = reinterpret_cast<float*>(values + 2 * kTile), *prob = scratch + E::kScratchBytes / 4,
+  using Stages = KeyStages<E, true>;
+  constexpr int kProbStride = E::kCols + 1;
+  T *queries = shared, *keys = queries + E::kRows * E::kStride, *values = keys + 2 * Stages::kTile;
+  float *scratch = reinterpret_cast<float*>(values + 2 * Stages::kTile), *prob = scratch + E::kScratchBytes / 4,
         *rescale = prob + E::kRows * kProbStride;
   int32_t* region = reinterpret_cast<int32_t*>(rescale + E::kRows);
   float* profiles = rescale + E::kRows + E::kCols;
@@ -68,20 +76,12 @@ __device__ __forceinline__ void partial_tile(const Params& p, int first, int row
   auto record_of = [&](int i) {
     return p.partials + ((sequence_of(i) * p.heads + head_of(i)) * (p.prefix_chunks + p.own_chunks) + slot) * p.record;
   };
-  const T *q = static_cast<const T*>(p.q), *k = static_cast<const T*>(p.k) + kv_head * p.dim,
-          *v = static_cast<const T*>(p.v) + kv_head * p.dim;
-  const int tiles = ceil_div(count, E::kCols), mine = threadIdx.x;
-  auto fetch = [&](int t) {
-    if (t < tiles) {
-      const int64_t at = start + t * E::kCols;
-      const int n = min(E::kCols, count - t * E::kCols);
-      load_tile<E, E::kCols>(keys + t % 2 * kTile, [&](int i) { return k + (at + i) * p.k_stride; }, n, p.dim, p.wide);
-      load_tile<E, E::kCols>(values + t % 2 * kTile, [&](int i) { return v + (at + i) * p.v_stride; }, n, p.dim, p.wide);
-    }
-    copy_async_commit();
-  };
+  const T* q = static_cast<const T*>(p.q);
+  const Stages stages{keys, values, static_cast<const T*>(p.k) + kv_head * p.dim, static_cast<const T*>(p.v) + kv_head * p.dim};
+  const ChunkTiles tiles{start, count, ceil_div(count, E::kCols)};
+  const int mine = threadIdx.x;
   load_tile<E, E::kRows>(queries, [&](int i) { return q + sequence_of(i) * p.q_stride + head_of(i) * p.dim; }, rows, p.dim, p.wide);
-  fetch(0);
+  stages.fetch(p, tiles, 0);
   RegionSums total{0.f, 0.f, nullptr, p.regions};
   if constexpr (kConnectivity) {
     if (p.width > 0 && mine < rows)
@@ -93,21 +93,21 @@ __device__ __forceinline__ void partial_tile(const Params& p, int first, int row
   float high[E::kScoreRows], sum[E::kScoreRows], alpha[E::kScoreRows];
 #pragma unroll
   for (int i = 0; i < E::kScoreRows; i++) high[i] = -INFINITY, sum[i] = 0.f;
-  for (int t = 0; t < tiles; t++) {
-    const int n = min(E::kCols, count - t * E::kCols);
-    fetch(t + 1);
+  for (int t = 0; t < tiles.tiles; t++) {
+    const KeyTile tile = tiles.tile(t, E::kCols);
+    stages.fetch(p, tiles, t + 1);
     copy_async_wait<1>();
     __syncthreads();
     if constexpr (kConnectivity) {
-      if (mine < n) region[mine] = p.region[start + t * E::kCols + mine];
+      if (mine < tile.count) region[mine] = p.region[tile.start + mine];
     }
     if (E::first_row() < rows) {
       typename E::Scores s;
-      E::scores(s, queries, keys + t % 2 * kTile);
+      E::scores(s, queries, stages.key_tile(t));
 #pragma unroll
       for (int i = 0; i < E::kScoreRows; i++)
 #pragma unroll
-        for (int j = 0; j < E::kScoreCols; j++) s.at(i, j) = E::col(j) < n ? s.at(i, j) * p.scale2 : -INFINITY;
+        for (int j = 0; j < E::kScoreCols; j++) s.at(i, j) = E::col(j) < tile.count ? s.at(i, j) * p.scale2 : -INFINITY;
       softmax_step<E>(s, high, sum, alpha);
       if constexpr (kConnectivity) {
 #pragma unroll
@@ -118,13 +118,13 @@ __device__ __forceinline__ void partial_tile(const Params& p, int first, int row
         }
       }
       scale_rows<E>(acc, alpha);
-      E::accumulate(acc, s, values + t % 2 * kTile, scratch);
+      E::accumulate(acc, s, stages.value_tile(t), scratch);
     }
     __syncthreads();
     if constexpr (kConnectivity) {
       if (mine < rows) {
         total.scale(rescale[mine]);
-        total.add(prob + mine * kProbStride, region, n);
+        total.add(prob + mine * kProbStride, region, tile.count);
       }
     }
   }
@@ -206,7 +206,7 @@ __global__ void decode_heads(Params p) {
     for (int head = 0; head < p.heads; head++, share += 2 + p.width) {
       if (!p.renorm) sum += share[column];
       else if (column == 1) sum += share[1] != share[1] ? share[1] : 1.f;
-      else sum += share[column] / fmaxf(share[1], 0.01f);
+      else sum += share[column] / fmaxf(share[1], kLeastMass);
     }
     if (column < 2) p.mass[row * 2 + column] += sum;
     else p.profile[row * p.width + column - 2] += sum;
@@ -221,23 +221,14 @@ using namespace kedge;
 int32_t kedge_decode_attention(const kedge_context* ctx, int32_t dtype, KEDGE_IN const kedge_decode_shape* shape, void* out, float* mass,
                                float* profile, const void* q, const void* k_cache, const void* v_cache, const int32_t* region,
                                int64_t regions, const int32_t* groups, const int32_t* sequences, int32_t renorm, kedge_status* status) {
-  if (int32_t e = check_heads(dtype, shape, status)) return e;
+  KEDGE_REQUIRE_FLOAT(dtype);
+  KEDGE_TRY(check_decode(shape, out, mass, q, k_cache, v_cache, region, regions, groups, sequences, renorm, kHeadStep, status));
   const kedge_decode_shape& x = *shape;
-  const int64_t n = x.n, q_width = x.heads * x.head_dim, kv_width = x.kv_heads * x.head_dim;
-  KEDGE_REQUIRE(n >= 0 && n <= INT_MAX && x.n_groups >= 0 && x.n_groups <= INT_MAX / 4 && x.cache_tokens >= 0,
-                "n, n_groups, cache_tokens are %lld, %lld, %lld", (long long)n, (long long)x.n_groups, (long long)x.cache_tokens);
-  const int64_t prefix_chunks = ceil_div<int64_t>(x.max_prefix, kChunk), own_chunks = ceil_div<int64_t>(x.max_own, kChunk);
-  KEDGE_REQUIRE(x.max_prefix >= 0 && x.max_own >= 0 && prefix_chunks + own_chunks <= 65535, "max_prefix, max_own are %lld, %lld",
-                (long long)x.max_prefix, (long long)x.max_own);
-  KEDGE_REQUIRE(!mass || (regions >= 0 && regions <= INT_MAX / 2), "regions is %lld", (long long)regions);
-  KEDGE_REQUIRE(!mass || renorm == 0 || renorm == 1, "renorm is %d, neither 0 nor 1", (int)renorm);
-  KEDGE_REQUIRE_STRIDE(x, out_stride, q_width);
-  KEDGE_REQUIRE_STRIDE(x, q_stride, q_width);
-  KEDGE_REQUIRE_STRIDE(x, k_stride, kv_width);
-  KEDGE_REQUIRE_STRIDE(x, v_stride, kv_width);
+  const int64_t n = x.n, prefix_chunks = ceil_div<int64_t>(x.max_prefix, kChunk), own_chunks = ceil_div<int64_t>(x.max_own, kChunk);
+  KEDGE_REQUIRE(n <= INT_MAX && x.n_groups <= INT_MAX / 4, "n, n_groups are %lld, %lld", (long long)n, (long long)x.n_groups);
+  KEDGE_REQUIRE(prefix_chunks + own_chunks <= 65535, "max_prefix, max_own are %lld, %lld", (long long)x.max_prefix, (long long)x.max_own);
+  KEDGE_TRY(check_head_grid(x.heads, status));
   if (n == 0) return ok(status);
-  KEDGE_REQUIRE(x.n_groups > 0, "%lld sequences in no group", (long long)n);
-  KEDGE_REQUIRE(out && q && groups && sequences && (x.cache_tokens == 0 || (k_cache && v_cache && (region || !mass))), "an array is NULL");
   const int64_t width = mass && profile ? regions : 0, record = 2 + x.head_dim + (mass ? 2 + width : 0),
                 n_partials = n * x.heads * (prefix_chunks + own_chunks) * record;
   KEDGE_REQUIRE_WORKSPACE((n_partials + (mass ? n * x.heads * (2 + width) : 0)) * 4);
@@ -273,7 +264,7 @@ int32_t kedge_decode_attention(const kedge_context* ctx, int32_t dtype, KEDGE_IN
                    (int)regions,
                    (int)width,
                    (int)record,
-                   (float)(x.scale * 1.4426950408889634),
+                   scale2_of(x.scale),
                    vector_rows<T>(q, x.q_stride) && vector_rows<T>(k_cache, x.k_stride) && vector_rows<T>(v_cache, x.v_stride),
                    renorm != 0};
     if (prefix_chunks + own_chunks > 0)

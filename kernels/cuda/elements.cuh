@@ -60,6 +60,7 @@ inline void for_rows(const kedge_context* ctx, int64_t rows, int64_t dim, bool w
 }
 
 // ---- sums over a whole array: f64 partials of fixed chunks in the workspace, then one block ----
+// The chunks depend on n alone, not on the device, and a chunk has one block: the order of the additions is fixed.
 
 constexpr int64_t kSumMaxChunks = 2048, kSumMinChunk = 16384;
 inline int64_t sum_chunks(int64_t n) {

@@ -195,29 +195,24 @@ KEDGE_API int32_t kedge_abi_version(void) { return KEDGE_ABI_VERSION; }
 KEDGE_API int32_t kedge_noop(const kedge_context*, kedge_status* status) { return ok(status); }
 
 KEDGE_API int32_t kedge_fill(const kedge_context* ctx, int32_t dtype, void* x, int64_t n, double value, kedge_status* status) {
-  KEDGE_REQUIRE_DTYPE(float_dtype(dtype) || dtype == KEDGE_I32, "fill takes f32, bf16 and i32, not dtype %d", dtype);
-  KEDGE_REQUIRE(n >= 0, "n is %lld", (long long)n);
+  int32_t whole;
+  KEDGE_TRY(check_fill(dtype, x, n, value, whole, status));
   if (n == 0) return ok(status);
-  KEDGE_REQUIRE(x, "x is NULL");
-  double whole = nearbyint(value);
-  if (dtype == KEDGE_I32) KEDGE_REQUIRE(whole >= INT32_MIN && whole <= INT32_MAX, "value %g does not fit i32", value);
   KEDGE_SET_DEVICE();
   if (dtype == KEDGE_BF16) {
     fill(ctx, x, n, host_bf16((float)value));
   } else {
     const float number = (float)value;
-    const int32_t integer = dtype == KEDGE_I32 ? (int32_t)whole : 0;
     uint32_t word;
-    memcpy(&word, dtype == KEDGE_F32 ? (const void*)&number : &integer, 4);
+    memcpy(&word, dtype == KEDGE_F32 ? (const void*)&number : &whole, 4);
     fill(ctx, x, n, word);
   }
   return finish("fill", status);
 }
 
 KEDGE_API int32_t kedge_copy(const kedge_context* ctx, void* dst, const void* src, int64_t bytes, kedge_status* status) {
-  KEDGE_REQUIRE(bytes >= 0, "bytes is %lld", (long long)bytes);
+  KEDGE_TRY(check_arrays(bytes, {{"dst", dst}, {"src", src}}, status));
   if (bytes == 0) return ok(status);
-  KEDGE_REQUIRE(dst && src, "dst or src is NULL");
   KEDGE_SET_DEVICE();
   return finish("copy", cudaMemcpyAsync(dst, src, (size_t)bytes, cudaMemcpyDefault, stream_of(ctx)), status);
 }
@@ -225,11 +220,8 @@ KEDGE_API int32_t kedge_copy(const kedge_context* ctx, void* dst, const void* sr
 // Not cudaMemcpy2DAsync: it refuses a pitch of 2 GiB and more.
 KEDGE_API int32_t kedge_copy_rows(const kedge_context* ctx, void* dst, int64_t dst_stride, const void* src, int64_t src_stride,
                                   int64_t rows, int64_t row_bytes, kedge_status* status) {
-  KEDGE_REQUIRE(rows >= 0 && row_bytes >= 0, "%lld rows of %lld bytes", (long long)rows, (long long)row_bytes);
-  KEDGE_REQUIRE(dst_stride >= row_bytes && src_stride >= row_bytes, "strides %lld and %lld are below the row's %lld bytes",
-                (long long)dst_stride, (long long)src_stride, (long long)row_bytes);
+  KEDGE_TRY(check_copy_rows(dst, dst_stride, src, src_stride, rows, row_bytes, status));
   if (rows == 0 || row_bytes == 0) return ok(status);
-  KEDGE_REQUIRE(dst && src, "dst or src is NULL");
   KEDGE_SET_DEVICE();
   const uint64_t bits = reinterpret_cast<uintptr_t>(dst) | reinterpret_cast<uintptr_t>(src) | (uint64_t)row_bytes |
                         (rows > 1 ? (uint64_t)dst_stride | (uint64_t)src_stride : 0);
@@ -247,11 +239,8 @@ KEDGE_API int32_t kedge_copy_rows(const kedge_context* ctx, void* dst, int64_t d
 
 KEDGE_API int32_t kedge_cast(const kedge_context* ctx, void* dst, int32_t dst_dtype, const void* src, int32_t src_dtype, int64_t n,
                              kedge_status* status) {
-  for (int32_t dtype : {dst_dtype, src_dtype})
-    KEDGE_REQUIRE_DTYPE(float_dtype(dtype) || dtype == KEDGE_F16, "cast takes f32, bf16 and f16, not dtype %d", dtype);
-  KEDGE_REQUIRE(n >= 0, "n is %lld", (long long)n);
+  KEDGE_TRY(check_cast(dst, dst_dtype, src, src_dtype, n, status));
   if (n == 0) return ok(status);
-  KEDGE_REQUIRE(dst && src, "dst or src is NULL");
   if (dst_dtype == src_dtype) return kedge_copy(ctx, dst, src, n * dtype_bytes(dst_dtype), status);
   KEDGE_SET_DEVICE();
   if (dst_dtype == KEDGE_F32) cast_from<float>(ctx, dst, src, src_dtype, n);
@@ -263,9 +252,8 @@ KEDGE_API int32_t kedge_cast(const kedge_context* ctx, void* dst, int32_t dst_dt
 KEDGE_API int32_t kedge_scale_add(const kedge_context* ctx, int32_t dtype, void* y, const void* x, int64_t n, double alpha,
                                   const float* factor, double beta, kedge_status* status) {
   KEDGE_REQUIRE_FLOAT(dtype);
-  KEDGE_REQUIRE(n >= 0, "n is %lld", (long long)n);
+  KEDGE_TRY(check_arrays(n, {{"y", y}, {"x", x}}, status));
   if (n == 0) return ok(status);
-  KEDGE_REQUIRE(y && x, "y or x is NULL");
   KEDGE_SET_DEVICE();
   with_dtype(dtype, [&](auto tag) {
     using T = typename decltype(tag)::type;
@@ -278,9 +266,8 @@ KEDGE_API int32_t kedge_scale_add(const kedge_context* ctx, int32_t dtype, void*
 KEDGE_API int32_t kedge_add(const kedge_context* ctx, int32_t dtype, void* out, const void* a, const void* b, int64_t n,
                             kedge_status* status) {
   KEDGE_REQUIRE_FLOAT(dtype);
-  KEDGE_REQUIRE(n >= 0, "n is %lld", (long long)n);
+  KEDGE_TRY(check_arrays(n, {{"out", out}, {"a", a}, {"b", b}}, status));
   if (n == 0) return ok(status);
-  KEDGE_REQUIRE(out && a && b, "out, a or b is NULL");
   KEDGE_SET_DEVICE();
   with_dtype(dtype, [&](auto tag) {
     using T = typename decltype(tag)::type;
@@ -293,9 +280,8 @@ KEDGE_API int32_t kedge_add(const kedge_context* ctx, int32_t dtype, void* out, 
 KEDGE_API int32_t kedge_mul(const kedge_context* ctx, int32_t dtype, void* out, const void* a, const void* b, int64_t n, int32_t accumulate,
                             kedge_status* status) {
   KEDGE_REQUIRE_FLOAT(dtype);
-  KEDGE_REQUIRE(n >= 0, "n is %lld", (long long)n);
+  KEDGE_TRY(check_arrays(n, {{"out", out}, {"a", a}, {"b", b}}, status));
   if (n == 0) return ok(status);
-  KEDGE_REQUIRE(out && a && b, "out, a or b is NULL");
   KEDGE_SET_DEVICE();
   with_dtype(dtype, [&](auto tag) {
     using T = typename decltype(tag)::type;
@@ -310,9 +296,7 @@ KEDGE_API int32_t kedge_mul(const kedge_context* ctx, int32_t dtype, void* out, 
 KEDGE_API int32_t kedge_dot(const kedge_context* ctx, int32_t dtype, float* out, const void* a, const void* b, int64_t n,
                             int32_t accumulate, kedge_status* status) {
   KEDGE_REQUIRE_FLOAT(dtype);
-  KEDGE_REQUIRE(n >= 0, "n is %lld", (long long)n);
-  KEDGE_REQUIRE(out, "out is NULL");
-  KEDGE_REQUIRE(n == 0 || a, "a is NULL");
+  KEDGE_TRY(check_dot(out, a, n, status));
   KEDGE_REQUIRE_WORKSPACE(sum_chunks(n) * 8);
   KEDGE_SET_DEVICE();
   with_dtype(dtype, [&](auto tag) {

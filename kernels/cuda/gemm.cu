@@ -2,6 +2,11 @@
 // on tensor cores, f32 accumulators. Each element of C is one chain of additions over rising k (bf16: of 16-wide tensor-core steps), with
 // zeros behind the last k: the same chain for every tile shape, so that a row's bits do not depend on m, n or its place. Tiles of both
 // operands go through shared memory, double-buffered, the next one loaded into registers meanwhile.
+//
+// A block owns a tile of kM x kN elements of C and walks along k in steps of kK. In each step its threads load the next tiles of A and B
+// into registers, compute with those in shared memory, then store the loaded ones into the other buffer. One barrier a step is enough: it
+// stands between the stores into a buffer and its readers, and the buffer that is written was read by nobody since the barrier of the step
+// before.
 #include "mma.cuh"
 
 namespace kedge {
@@ -70,6 +75,29 @@ struct Problem {
   bool wide_a, wide_b;
 };
 
+// A block's tiles of A [kM, kK] and B [kK, kN], each kept as it is stored.
+template <class T, int kM, int kN, int kK, int kThreads, bool kTransA, bool kTransB>
+struct TilePair {
+  static constexpr int kLinesA = kTransA ? kK : kM, kLineA = kTransA ? kM : kK, kLinesB = kTransB ? kN : kK, kLineB = kTransB ? kK : kN;
+  Tile<T, kLinesA, kLineA, kThreads> a;
+  Tile<T, kLinesB, kLineB, kThreads> b;
+  const T *from_a, *from_b;
+  int64_t rows, columns;  // of C, from the block's first on
+
+  __device__ __forceinline__ TilePair(const Problem& p, int64_t row0, int64_t column0) {
+    from_a = static_cast<const T*>(p.a) + (kTransA ? row0 : row0 * p.lda);
+    from_b = static_cast<const T*>(p.b) + (kTransB ? column0 * p.ldb : column0);
+    rows = p.m - row0, columns = p.n - column0;
+  }
+  // Terms k0 to k0 + kK of the sums, into registers.
+  __device__ __forceinline__ void load(const Problem& p, int64_t k0) {
+    if constexpr (kTransA) a.load(from_a + k0 * p.lda, p.lda, p.k - k0, rows, p.wide_a);
+    else a.load(from_a + k0, p.lda, rows, p.k - k0, p.wide_a);
+    if constexpr (kTransB) b.load(from_b + k0, p.ldb, columns, p.k - k0, p.wide_b);
+    else b.load(from_b + k0 * p.ldb, p.ldb, p.k - k0, columns, p.wide_b);
+  }
+};
+
 template <class C>
 __device__ __forceinline__ void put(const Problem& p, int64_t row, int64_t column, float sum) {
   if (row >= p.m || column >= p.n) return;
@@ -80,42 +108,33 @@ __device__ __forceinline__ void put(const Problem& p, int64_t row, int64_t colum
 }
 
 // ---- f32: kRows x kCols elements a thread, in groups of up to 4 ----
+// Threads stand as (kM / kRows) x (kN / kCols). A thread's rows and columns come in groups of 4 neighbours, the groups far apart: 4 neighbours are one
+// read of 16 bytes, and the groups of neighbouring threads lie in different banks.
 template <int kM, int kN, int kK, int kRows, int kCols, bool kTransA, bool kTransB>
 __global__ void __launch_bounds__((kM / kRows) * (kN / kCols), 1) gemm_f32(Problem p) {
   constexpr int kThreads = (kM / kRows) * (kN / kCols), kStrideA = kM + 4, kStrideB = kN + 4;
   constexpr int kGroupR = kRows < 4 ? kRows : 4, kGroupC = kCols < 4 ? kCols : 4;
-  using TileA = Tile<float, kTransA ? kK : kM, kTransA ? kM : kK, kThreads>;
-  using TileB = Tile<float, kTransB ? kN : kK, kTransB ? kK : kN, kThreads>;
   __shared__ __align__(16) float shared_a[2][kK * kStrideA];
   __shared__ __align__(16) float shared_b[2][kK * kStrideB];
   const int64_t row0 = blockIdx.x % p.tiles_m * kM, column0 = blockIdx.x / p.tiles_m * kN;
   const int ty = threadIdx.x / (kN / kCols), tx = threadIdx.x % (kN / kCols);
-  const float *a = static_cast<const float*>(p.a) + (kTransA ? row0 : row0 * p.lda),
-              *b = static_cast<const float*>(p.b) + (kTransB ? column0 * p.ldb : column0);
-  TileA tile_a;
-  TileB tile_b;
-  auto load = [&](int64_t k0) {
-    if constexpr (kTransA) tile_a.load(a + k0 * p.lda, p.lda, p.k - k0, p.m - row0, p.wide_a);
-    else tile_a.load(a + k0, p.lda, p.m - row0, p.k - k0, p.wide_a);
-    if constexpr (kTransB) tile_b.load(b + k0, p.ldb, p.n - column0, p.k - k0, p.wide_b);
-    else tile_b.load(b + k0 * p.ldb, p.ldb, p.k - k0, p.n - column0, p.wide_b);
-  };
+  TilePair<float, kM, kN, kK, kThreads, kTransA, kTransB> tiles(p, row0, column0);
   auto store = [&](int buffer) {
-    if constexpr (kTransA) tile_a.store(shared_a[buffer], kStrideA);
-    else tile_a.store_exchanged(shared_a[buffer], kStrideA);
-    if constexpr (kTransB) tile_b.store_exchanged(shared_b[buffer], kStrideB);
-    else tile_b.store(shared_b[buffer], kStrideB);
+    if constexpr (kTransA) tiles.a.store(shared_a[buffer], kStrideA);
+    else tiles.a.store_exchanged(shared_a[buffer], kStrideA);
+    if constexpr (kTransB) tiles.b.store_exchanged(shared_b[buffer], kStrideB);
+    else tiles.b.store(shared_b[buffer], kStrideB);
   };
   float sum[kRows][kCols] = {};
   if (p.k > 0) {
-    load(0);
+    tiles.load(p, 0);
     store(0);
   }
   __syncthreads();
   int buffer = 0;
   for (int64_t k0 = 0; k0 < p.k; k0 += kK, buffer ^= 1) {
     const bool more = k0 + kK < p.k;
-    if (more) load(k0 + kK);
+    if (more) tiles.load(p, k0 + kK);
 #pragma unroll
     for (int kk = 0; kk < kK; kk++) {
       float x[kRows], y[kCols];
@@ -142,38 +161,33 @@ __global__ void __launch_bounds__((kM / kRows) * (kN / kCols), 1) gemm_f32(Probl
 }
 
 // ---- bf16: warps of kWarpM x kWarpN elements ----
+// A warp owns a part of the tile, made of fragments of 16 x 8 in the accumulator's layout (mma.cuh), and loads the fragments of A and B that it needs
+// for each 16 terms of the sum.
 template <int kM, int kN, int kK, int kWarpM, int kWarpN, bool kTransA, bool kTransB, class C>
 __global__ void __launch_bounds__((kM / kWarpM) * (kN / kWarpN) * 32, 1) gemm_bf16(Problem p) {
   using T = __nv_bfloat16;
   constexpr int kThreads = (kM / kWarpM) * (kN / kWarpN) * 32, kFragM = kWarpM / 16, kFragN = kWarpN / 8;
-  constexpr int kStrideA = (kTransA ? kM : kK) + 8, kStrideB = (kTransB ? kK : kN) + 8;
-  using TileA = Tile<T, kTransA ? kK : kM, kTransA ? kM : kK, kThreads>;
-  using TileB = Tile<T, kTransB ? kN : kK, kTransB ? kK : kN, kThreads>;
-  __shared__ __align__(16) T shared_a[2][(kTransA ? kK : kM) * kStrideA];
-  __shared__ __align__(16) T shared_b[2][(kTransB ? kN : kK) * kStrideB];
+  using Tiles = TilePair<T, kM, kN, kK, kThreads, kTransA, kTransB>;
+  constexpr int kStrideA = Tiles::kLineA + 8, kStrideB = Tiles::kLineB + 8;  // 8: lines start in different banks
+  __shared__ __align__(16) T shared_a[2][Tiles::kLinesA * kStrideA];
+  __shared__ __align__(16) T shared_b[2][Tiles::kLinesB * kStrideB];
   const int64_t row0 = blockIdx.x % p.tiles_m * kM, column0 = blockIdx.x / p.tiles_m * kN;
   const int warp = threadIdx.x / 32, wm = warp / (kN / kWarpN) * kWarpM, wn = warp % (kN / kWarpN) * kWarpN;
-  const T *a = static_cast<const T*>(p.a) + (kTransA ? row0 : row0 * p.lda),
-          *b = static_cast<const T*>(p.b) + (kTransB ? column0 * p.ldb : column0);
-  TileA tile_a;
-  TileB tile_b;
-  auto load = [&](int64_t k0) {
-    if constexpr (kTransA) tile_a.load(a + k0 * p.lda, p.lda, p.k - k0, p.m - row0, p.wide_a);
-    else tile_a.load(a + k0, p.lda, p.m - row0, p.k - k0, p.wide_a);
-    if constexpr (kTransB) tile_b.load(b + k0, p.ldb, p.n - column0, p.k - k0, p.wide_b);
-    else tile_b.load(b + k0 * p.ldb, p.ldb, p.k - k0, p.n - column0, p.wide_b);
+  Tiles tiles(p, row0, column0);
+  auto store = [&](int buffer) {
+    tiles.a.store(shared_a[buffer], kStrideA);
+    tiles.b.store(shared_b[buffer], kStrideB);
   };
   float sum[kFragM][kFragN][4] = {};
   if (p.k > 0) {
-    load(0);
-    tile_a.store(shared_a[0], kStrideA);
-    tile_b.store(shared_b[0], kStrideB);
+    tiles.load(p, 0);
+    store(0);
   }
   __syncthreads();
   int buffer = 0;
   for (int64_t k0 = 0; k0 < p.k; k0 += kK, buffer ^= 1) {
     const bool more = k0 + kK < p.k;
-    if (more) load(k0 + kK);
+    if (more) tiles.load(p, k0 + kK);
 #pragma unroll
     for (int kk = 0; kk < kK; kk += 16) {
       uint32_t x[kFragM][4], y[kFragN / 2][4];
@@ -188,10 +202,7 @@ __global__ void __launch_bounds__((kM / kWarpM) * (kN / kWarpN) * 32, 1) gemm_bf
 #pragma unroll
         for (int j = 0; j < kFragN; j++) mma_bf16(sum[i][j], x[i], y[j / 2][j % 2 * 2], y[j / 2][j % 2 * 2 + 1]);
     }
-    if (more) {
-      tile_a.store(shared_a[buffer ^ 1], kStrideA);
-      tile_b.store(shared_b[buffer ^ 1], kStrideB);
-    }
+    if (more) store(buffer ^ 1);
     __syncthreads();
   }
   const int lane = threadIdx.x % 32;
@@ -204,7 +215,8 @@ __global__ void __launch_bounds__((kM / kWarpM) * (kN / kWarpN) * 32, 1) gemm_bf
         put<C>(p, row0 + wm + i * 16 + lane / 4 + e / 2 * 8, column0 + wn + j * 8 + lane % 4 * 2 + e % 2, sum[i][j][e]);
 }
 
-// Calls f with the tile shape of a problem: large tiles only where they make blocks enough to fill a device, flat ones for few rows.
+// The tile shape of a problem: large tiles only where they make blocks enough to fill a device, flat ones for few rows. An element's sum is
+// the same in all of them.
 enum Shape { kFlat, kSmall, kLarge };
 Shape shape_of(const Problem& p) {
   if (p.m <= 16) return kFlat;
@@ -215,27 +227,28 @@ void with_transposes(bool trans_a, bool trans_b, F&& f) {
   with_flag(trans_a, [&](auto ta) { with_flag(trans_b, [&](auto tb) { f(ta, tb); }); });
 }
 
-template <int kM, int kN, int kK, int kRows, int kCols>
-bool launch_f32(Problem p, bool trans_a, bool trans_b, cudaStream_t stream) {
+// Calls launch(problem, blocks, whether A and B are transposed) for tiles of kM x kN; false where they are more than a grid has.
+template <int kM, int kN, class Launch>
+bool launch_tiles(Problem p, bool trans_a, bool trans_b, const Launch& launch) {
   p.tiles_m = ceil_div<int64_t>(p.m, kM);
   const int64_t blocks = p.tiles_m * ceil_div<int64_t>(p.n, kN);
   if (blocks > INT_MAX) return false;
-  with_transposes(trans_a, trans_b, [&](auto ta, auto tb) {
-    KEDGE_LAUNCH((gemm_f32<kM, kN, kK, kRows, kCols, decltype(ta)::value, decltype(tb)::value>), (unsigned)blocks,
-                 (kM / kRows) * (kN / kCols), 0, stream, p);
-  });
+  with_transposes(trans_a, trans_b, [&](auto ta, auto tb) { launch(p, (unsigned)blocks, ta, tb); });
   return true;
 }
+template <int kM, int kN, int kK, int kRows, int kCols>
+bool launch_f32(const Problem& problem, bool trans_a, bool trans_b, cudaStream_t stream) {
+  return launch_tiles<kM, kN>(problem, trans_a, trans_b, [&](const Problem& p, unsigned blocks, auto ta, auto tb) {
+    KEDGE_LAUNCH((gemm_f32<kM, kN, kK, kRows, kCols, decltype(ta)::value, decltype(tb)::value>), blocks, (kM / kRows) * (kN / kCols), 0,
+                 stream, p);
+  });
+}
 template <int kM, int kN, int kK, int kWarpM, int kWarpN, class C>
-bool launch_bf16(Problem p, bool trans_a, bool trans_b, cudaStream_t stream) {
-  p.tiles_m = ceil_div<int64_t>(p.m, kM);
-  const int64_t blocks = p.tiles_m * ceil_div<int64_t>(p.n, kN);
-  if (blocks > INT_MAX) return false;
-  with_transposes(trans_a, trans_b, [&](auto ta, auto tb) {
-    KEDGE_LAUNCH((gemm_bf16<kM, kN, kK, kWarpM, kWarpN, decltype(ta)::value, decltype(tb)::value, C>), (unsigned)blocks,
+bool launch_bf16(const Problem& problem, bool trans_a, bool trans_b, cudaStream_t stream) {
+  return launch_tiles<kM, kN>(problem, trans_a, trans_b, [&](const Problem& p, unsigned blocks, auto ta, auto tb) {
+    KEDGE_LAUNCH((gemm_bf16<kM, kN, kK, kWarpM, kWarpN, decltype(ta)::value, decltype(tb)::value, C>), blocks,
                  (kM / kWarpM) * (kN / kWarpN) * 32, 0, stream, p);
   });
-  return true;
 }
 
 }  // namespace
@@ -248,12 +261,8 @@ int32_t kedge_gemm(const kedge_context* ctx, int32_t dtype, void* c, int32_t c_d
                    kedge_status* status) {
   KEDGE_REQUIRE_FLOAT(dtype);
   KEDGE_REQUIRE_DTYPE(c_dtype == dtype || c_dtype == KEDGE_F32, "c_dtype %d is neither the dtype nor F32", (int)c_dtype);
-  KEDGE_REQUIRE(m >= 0 && n >= 0 && k >= 0, "m, n, k are %lld, %lld, %lld", (long long)m, (long long)n, (long long)k);
-  KEDGE_REQUIRE(lda >= (trans_a ? m : k), "lda is %lld, a row has %lld", (long long)lda, (long long)(trans_a ? m : k));
-  KEDGE_REQUIRE(ldb >= (trans_b ? k : n), "ldb is %lld, a row has %lld", (long long)ldb, (long long)(trans_b ? k : n));
-  KEDGE_REQUIRE(ldc >= n, "ldc is %lld, a row has %lld", (long long)ldc, (long long)n);
+  KEDGE_TRY(check_gemm(c, ldc, a, lda, trans_a != 0, b, ldb, trans_b != 0, m, n, k, status));
   if (m == 0 || n == 0) return ok(status);
-  KEDGE_REQUIRE(c && (k == 0 || (a && b)), "a matrix is NULL");
   KEDGE_SET_DEVICE();
   const int64_t vector = 16 / dtype_bytes(dtype);
   Problem p{

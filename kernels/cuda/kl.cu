@@ -1,4 +1,4 @@
-// KL(softmax(logits / t) || softmax(ref_logits / t)) by rows of [n, vocab], a block a row, and its gradient by the logits.
+// KL(softmax(logits / t) || softmax(ref_logits / t)) by rows of [n, vocab], a block for each row, and its gradient by the logits.
 #include "softmax.cuh"
 
 namespace kedge {
@@ -22,7 +22,6 @@ __global__ void __launch_bounds__(kRowThreads)
   other.each(first, vocab, step, [&](int i, const float (&v)[W]) { y.add(v, i, inv_t); });
   x.merge(inv_t, shared);
   y.merge(inv_t, shared);
-  // sum e^{(x - largest x) / t} * ((x - largest x) - (y - largest y)): differences from the largest, so that a shift of either row costs no digits.
   double sum = 0;
   for (int i = first; i < vocab; i += step) {
     float a[W], b[W];
@@ -36,10 +35,8 @@ __global__ void __launch_bounds__(kRowThreads)
   }
   sum = block_sum<kRowThreads>(sum, wide);
   if (threadIdx.x == 0) {
-    const double log_x = log((double)x.sum), log_y = log((double)y.sum), k = sum / x.sum / temperature + log_y - log_x;
-    kl[row] = (float)k;
-    lse[row] = (float)(x.largest / temperature + log_x);
-    shift[row] = (float)(((double)y.largest - x.largest) / temperature + log_y - log_x - k);
+    const KlRow r = kl_row(x.largest, x.sum, y.largest, y.sum, sum, temperature);
+    kl[row] = r.kl, lse[row] = r.lse, shift[row] = r.shift;
   }
 }
 
@@ -53,8 +50,8 @@ __global__ void __launch_bounds__(kBlock)
   const Logits<T, W> in{logits + row * logits_stride, suppress, vocab}, other{ref + row * ref_stride, suppress, vocab};
   T* to = dlogits + row * dlogits_stride;
   const bool skipped = target && target[row] < 0;
-  const double top = (double)lse[row] * temperature;
-  const float high = (float)top, low = (float)(top - (double)high), by_p = dkl[row] * inv_t, by_shift = shift[row];
+  const SplitLse whole = split_lse(lse[row], temperature);
+  const float by_p = dkl[row] * inv_t, by_shift = shift[row];
   const int first = ((int)blockIdx.y * kBlock + (int)threadIdx.x) * W, step = (int)gridDim.y * kBlock * W;
   for (int i = first; i < vocab; i += step) {
     float a[W], b[W], g[W];
@@ -62,7 +59,7 @@ __global__ void __launch_bounds__(kBlock)
     other.load(b, i);
 #pragma unroll
     for (int j = 0; j < W; j++) {
-      const float p = expf(((a[j] - high) - low) * inv_t);
+      const float p = expf(((a[j] - whole.high) - whole.low) * inv_t);
       g[j] = skipped || p == 0.f ? 0.f : by_p * p * ((a[j] - b[j]) * inv_t + by_shift);
     }
     if (i + W <= vocab) {
@@ -78,21 +75,14 @@ __global__ void __launch_bounds__(kBlock)
 
 using namespace kedge;
 
-#define REQUIRE_ROWS()                                                                                                                      \
-  do {                                                                                                                                      \
-    KEDGE_REQUIRE_FLOAT(dtype);                                                                                                             \
-    KEDGE_REQUIRE(n >= 0 && n <= kRowCap && vocab >= 0 && vocab <= kMaxVocab, "n is %lld, vocab %lld", (long long)n, (long long)vocab);     \
-    KEDGE_REQUIRE(temperature > 0 && temperature <= DBL_MAX, "temperature is %g", temperature);                                             \
-    KEDGE_REQUIRE(logits_stride >= vocab && ref_stride >= vocab, "strides %lld and %lld are below vocab %lld", (long long)logits_stride,    \
-                  (long long)ref_stride, (long long)vocab);                                                                                 \
-  } while (0)
-
 KEDGE_API int32_t kedge_kl_fwd(const kedge_context* ctx, int32_t dtype, float* kl, float* lse, float* shift, const void* logits,
                                int64_t logits_stride, const void* ref_logits, int64_t ref_stride, const int32_t* target,
                                const uint8_t* suppress, int64_t n, int64_t vocab, double temperature, kedge_status* status) {
-  REQUIRE_ROWS();
+  KEDGE_REQUIRE_FLOAT(dtype);
+  KEDGE_TRY(check_logits(n, vocab, temperature, {{"logits", logits, logits_stride}, {"ref", ref_logits, ref_stride}}, status));
+  KEDGE_TRY(check_row_grid(n, vocab, status));
   if (n == 0) return ok(status);
-  KEDGE_REQUIRE(kl && lse && shift && (vocab == 0 || (logits && ref_logits)), "kl, lse, shift, logits or ref_logits is NULL");
+  KEDGE_TRY(check_given({{"kl", kl}, {"lse", lse}, {"shift", shift}}, status));
   KEDGE_SET_DEVICE();
   with_dtype(dtype, [&](auto tag) {
     using T = typename decltype(tag)::type;
@@ -110,10 +100,12 @@ KEDGE_API int32_t kedge_kl_bwd(const kedge_context* ctx, int32_t dtype, void* dl
                                int64_t logits_stride, const void* ref_logits, int64_t ref_stride, const float* lse, const float* shift,
                                const float* dkl, const int32_t* target, const uint8_t* suppress, int64_t n, int64_t vocab,
                                double temperature, kedge_status* status) {
-  REQUIRE_ROWS();
-  KEDGE_REQUIRE(dlogits_stride >= vocab, "stride %lld is below vocab %lld", (long long)dlogits_stride, (long long)vocab);
+  KEDGE_REQUIRE_FLOAT(dtype);
+  KEDGE_TRY(check_logits(n, vocab, temperature, {{"dlogits", dlogits, dlogits_stride}, {"logits", logits, logits_stride},
+                                                 {"ref", ref_logits, ref_stride}}, status));
+  KEDGE_TRY(check_row_grid(n, vocab, status));
   if (n == 0 || vocab == 0) return ok(status);
-  KEDGE_REQUIRE(dlogits && logits && ref_logits && lse && shift && dkl, "dlogits, logits, ref_logits, lse, shift or dkl is NULL");
+  KEDGE_TRY(check_given({{"lse", lse}, {"shift", shift}, {"dkl", dkl}}, status));
   KEDGE_SET_DEVICE();
   with_dtype(dtype, [&](auto tag) {
     using T = typename decltype(tag)::type;

@@ -45,9 +45,8 @@ __global__ void __launch_bounds__(kBlock)
   T* to = dlogits + row * dlogits_stride;
   const int chosen = target[row];
   const bool skipped = chosen == -1, bad = chosen < -1 || chosen >= vocab;
-  // z - lse = (x - lse * temperature) / temperature, with lse * temperature in two parts: exact where p is large.
-  const double shift = (double)lse[row] * temperature;
-  const float high = (float)shift, low = (float)(shift - (double)high), by_target = dlogprob[row] * inv_t;
+  const SplitLse whole = split_lse(lse[row], temperature);
+  const float by_target = dlogprob[row] * inv_t;
   const float by_entropy = dentropy ? -dentropy[row] * inv_t : 0.f, h = dentropy ? entropy[row] : 0.f;
   const int first = ((int)blockIdx.y * kBlock + (int)threadIdx.x) * W, step = (int)gridDim.y * kBlock * W;
   for (int i = first; i < vocab; i += step) {
@@ -55,7 +54,7 @@ __global__ void __launch_bounds__(kBlock)
     in.load(x, i);
 #pragma unroll
     for (int j = 0; j < W; j++) {
-      const float d = ((x[j] - high) - low) * inv_t, p = expf(d);
+      const float d = ((x[j] - whole.high) - whole.low) * inv_t, p = expf(d);
       g[j] = p * (by_entropy * (fmaxf(d, -200.f) + h) - by_target);
       if (i + j == chosen) g[j] += by_target;
       if (skipped) g[j] = 0.f;
@@ -84,11 +83,10 @@ KEDGE_API int32_t kedge_logprob_fwd(const kedge_context* ctx, int32_t dtype, flo
                                     int64_t logits_stride, const int32_t* target, const uint8_t* suppress, int64_t n, int64_t vocab,
                                     double temperature, kedge_status* status) {
   KEDGE_REQUIRE_FLOAT(dtype);
-  KEDGE_REQUIRE(n >= 0 && n <= kRowCap && vocab >= 0 && vocab <= kMaxVocab, "n is %lld, vocab %lld", (long long)n, (long long)vocab);
-  KEDGE_REQUIRE(temperature > 0 && temperature <= DBL_MAX, "temperature is %g", temperature);
-  KEDGE_REQUIRE(logits_stride >= vocab, "stride %lld is below vocab %lld", (long long)logits_stride, (long long)vocab);
+  KEDGE_TRY(check_logits(n, vocab, temperature, {{"logits", logits, logits_stride}}, status));
+  KEDGE_TRY(check_row_grid(n, vocab, status));
   if (n == 0) return ok(status);
-  KEDGE_REQUIRE(logprob && lse && target && (logits || vocab == 0), "logprob, lse, target or logits is NULL");
+  KEDGE_TRY(check_given({{"logprob", logprob}, {"lse", lse}, {"target", target}}, status));
   KEDGE_SET_DEVICE();
   with_dtype(dtype, [&](auto tag) {
     using T = typename decltype(tag)::type;
@@ -109,13 +107,10 @@ KEDGE_API int32_t kedge_logprob_bwd(const kedge_context* ctx, int32_t dtype, voi
                                     const float* dlogprob, const float* dentropy, const uint8_t* suppress, int64_t n, int64_t vocab,
                                     double temperature, kedge_status* status) {
   KEDGE_REQUIRE_FLOAT(dtype);
-  KEDGE_REQUIRE(n >= 0 && n <= kRowCap && vocab >= 0 && vocab <= kMaxVocab, "n is %lld, vocab %lld", (long long)n, (long long)vocab);
-  KEDGE_REQUIRE(temperature > 0 && temperature <= DBL_MAX, "temperature is %g", temperature);
-  KEDGE_REQUIRE(logits_stride >= vocab && dlogits_stride >= vocab, "strides %lld and %lld are below vocab %lld", (long long)logits_stride,
-                (long long)dlogits_stride, (long long)vocab);
+  KEDGE_TRY(check_logprob_bwd(n, vocab, temperature, {{"dlogits", dlogits, dlogits_stride}, {"logits", logits, logits_stride}},
+                              {{"target", target}, {"lse", lse}, {"dlogprob", dlogprob}}, entropy, dentropy, status));
+  KEDGE_TRY(check_row_grid(n, vocab, status));
   if (n == 0 || vocab == 0) return ok(status);
-  KEDGE_REQUIRE(dlogits && logits && target && lse && dlogprob, "dlogits, logits, target, lse or dlogprob is NULL");
-  KEDGE_REQUIRE(entropy || !dentropy, "entropy is NULL with dentropy");
   KEDGE_SET_DEVICE();
   with_dtype(dtype, [&](auto tag) {
     using T = typename decltype(tag)::type;

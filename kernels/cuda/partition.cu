@@ -1,5 +1,5 @@
-// Partitions of token graphs (kedge.h; docs/method.md section 2): a block a response, the algorithm of common/partition.h. Blocks share a limited number of
-// slots of scratch, each for the largest response, and go through the responses in turns.
+// Partitions of token graphs (kedge.h; docs/method.md section 2.2): a block takes a response, by the algorithm of common/partition.h.
+// Blocks share a limited number of slots of scratch, each for the largest response, and go through the responses in turns.
 #include "../common/partition.h"
 
 #include "block_team.cuh"
@@ -19,6 +19,7 @@ __global__ void __launch_bounds__(kTeamThreads, 1)
     partition_kernel(int32_t* cluster, int64_t* stats, Graphs g, PartitionRule rule, char* scratch, int64_t slot_bytes) {
   __shared__ TeamShared shared;
   __shared__ Partitioner<BlockTeam> p;
+  // One partitioner for the block: its fields are written by one thread, and read by all behind a barrier.
   const BlockTeam team{&shared};
   if (threadIdx.x == 0) p.team = team;
   __syncthreads();
@@ -36,7 +37,7 @@ __global__ void __launch_bounds__(kTeamThreads, 1)
       const int64_t begin = rows[2 * t], end = rows[2 * t + 1];
       bool bad = begin < 0 || end < begin || end > g.capacity;
       for (int64_t e = begin; e < end && !bad; e++)
-        bad = g.neighbour[e] < 0 || g.neighbour[e] >= length || g.neighbour[e] == t || g.weight[e] <= 0;
+        bad = bad_edge(g.neighbour[e], g.weight[e], t, length);
       return bad;
     });
     const int64_t edges = faults ? 0 : team.sum(length, [&](int32_t t) -> int64_t { return rows[2 * t + 1] - rows[2 * t]; });
@@ -74,12 +75,10 @@ using namespace kedge;
 int32_t kedge_partition(const kedge_context* ctx, int32_t* cluster, int64_t* stats, const int32_t* rows, const int32_t* neighbour,
                         const int32_t* weight, int64_t capacity, int64_t max_edges, const int32_t* offsets, int64_t n, int64_t tokens,
                         int64_t max_tokens, int32_t cluster_size, int32_t imbalance, uint64_t seed, kedge_status* status) {
-  KEDGE_REQUIRE_PARTITION_RULE();
-  KEDGE_REQUIRE_RESPONSES();
-  if (n == 0) return ok(status);
-  KEDGE_REQUIRE((cluster && rows) || tokens == 0, "cluster or rows is NULL");
-  KEDGE_REQUIRE((neighbour && weight) || capacity == 0, "neighbour or weight is NULL");
+  KEDGE_TRY(check_response_counts(offsets, n, tokens, max_tokens, status));
   const PartitionRule rule = {cluster_size, imbalance, seed};
+  KEDGE_TRY(check_partition(cluster, rows, neighbour, weight, capacity, max_edges, tokens, max_tokens, rule, status));
+  if (n == 0) return ok(status);
   const int64_t slot = ceil_div<int64_t>(PartitionMemory::of(max_tokens, max_edges, rule).bytes(), 256) * 256;
   int64_t slots = kScratchAim / slot;
   slots = slots < 1 ? 1 : slots > kMostSlots ? kMostSlots : slots;

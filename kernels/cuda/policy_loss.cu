@@ -1,5 +1,6 @@
-// Policy losses with their gradient, importance weights and divergences of packed sequences. A block takes a sequence (or a chunk of tokens), leaves
-// its sums in the workspace, and one block adds those up in a fixed order.
+// Policy losses with their gradient, importance weights and divergences of packed sequences; common/policy_loss.h says what a token
+// contributes. A block takes a sequence (or a chunk of tokens), leaves its sums in the workspace, and one block adds those up in a fixed
+// order.
 #include "../common/policy_loss.h"
 
 #include "common.cuh"
@@ -17,17 +18,12 @@ __device__ __forceinline__ Range sequence_range(const int32_t* offsets, int64_t 
   return {begin, end, begin < 0 || end < begin || end > n || (s == 0 && begin != 0) || (s == sequences - 1 && end != n)};
 }
 
-// Sum of the log-ratios of a sequence's tokens, and their number, in every thread.
-struct LogRatios {
-  double sum, count;
-  __device__ __forceinline__ double mean() const { return count > 0 ? sum / count : 0; }
-};
-__device__ __forceinline__ LogRatios log_ratios(const Range& range, const float* logprob, const float* other, const float* weight,
-                                                double* shared) {
+// A sequence's log-ratios, in every thread.
+template <class Arrays>
+__device__ __forceinline__ LogRatios log_ratios(const Range& range, const Arrays& arrays, double* shared) {
   LogRatios all{0, 0};
-  for (int i = range.begin + (int)threadIdx.x; i < range.end; i += kBlock) {
-    if (weight[i] != 0.f) all.sum += (double)logprob[i] - other[i], all.count += 1;
-  }
+  for (int i = range.begin + (int)threadIdx.x; i < range.end; i += kBlock)
+    if (arrays.weight[i] != 0.f) all.add(arrays.log_ratio(i));
   all.sum = block_sum<kBlock>(all.sum, shared);
   all.count = block_sum<kBlock>(all.count, shared);
   return all;
@@ -57,36 +53,17 @@ __device__ __forceinline__ void write_sums(double* out, const double (&x)[kStats
   }
 }
 
-struct PolicyArrays {
-  float *dlogprob, *token_loss;
-  const float *logprob, *old_logprob, *advantage, *weight, *correction, *entropy;
-};
-
 __global__ void __launch_bounds__(kBlock)
     policy_loss_kernel(double* sums, PolicyArrays a, const int32_t* offsets, int64_t n, int64_t sequences, PolicyLoss p) {
   __shared__ double shared[kBlock / 32];
-  const bool by_sequence = p.kind == kGspo || p.kind == kGspoToken;
   for (int64_t s = blockIdx.x; s < sequences; s += gridDim.x) {
     Range range = sequence_range(offsets, s, n, sequences);
     if (range.bad) range.end = range.begin;
     LogRatios ratios{0, 0};
-    if (by_sequence) ratios = log_ratios(range, a.logprob, a.old_logprob, a.weight, shared);
+    if (by_sequence(p.kind)) ratios = log_ratios(range, a, shared);
     PolicySums sum{};
     double by_mean = 0;  // d loss / d mean log-ratio
-    for (int i = range.begin + (int)threadIdx.x; i < range.end; i += kBlock) {
-      const float w = a.weight[i];
-      double slope = 0, value = 0;
-      if (w != 0.f) {
-        const double d = (double)a.logprob[i] - a.old_logprob[i], scale = a.correction ? (double)w * a.correction[i] : w;
-        const TokenLoss t = token_loss(p, a.logprob[i], by_sequence ? ratios.mean() : d, a.advantage[i]);
-        sum.add(t, scale * t.loss, w, a.logprob[i], d, a.entropy ? a.entropy[i] : 0.);
-        slope = scale * t.slope;
-        value = t.loss;
-      }
-      by_mean += slope;
-      a.dlogprob[i] = (float)slope;
-      if (a.token_loss) a.token_loss[i] = (float)value;
-    }
+    for (int i = range.begin + (int)threadIdx.x; i < range.end; i += kBlock) by_mean += policy_token(p, a, i, ratios.mean(), sum);
     if (p.kind == kGspo) {
       by_mean = block_sum<kBlock>(by_mean, shared);
       for (int i = range.begin + (int)threadIdx.x; i < range.end; i += kBlock) {
@@ -98,50 +75,27 @@ __global__ void __launch_bounds__(kBlock)
 }
 
 __global__ void __launch_bounds__(kBlock)
-    importance_weights_kernel(double* sums, float* out, const float* logprob, const float* rollout, const float* weight,
-                              const int32_t* offsets, int64_t n, int64_t sequences, int level, ImportanceWeights p) {
+    importance_weights_kernel(double* sums, ImportanceArrays a, const int32_t* offsets, int64_t n, int64_t sequences, ImportanceWeights p) {
   __shared__ double shared[kBlock / 32];
   for (int64_t s = blockIdx.x; s < sequences; s += gridDim.x) {
     Range range = sequence_range(offsets, s, n, sequences);
     if (range.bad) range.end = range.begin;
     LogRatios ratios{0, 0};
-    if (level > 0) ratios = log_ratios(range, logprob, rollout, weight, shared);
+    if (p.level != kByToken) ratios = log_ratios(range, a, shared);
     ImportanceSums sum{};
-    for (int i = range.begin + (int)threadIdx.x; i < range.end; i += kBlock) {
-      double factor = 0;
-      if (weight[i] != 0.f) {
-        const double d = (double)logprob[i] - rollout[i];
-        const Importance w = importance(p, level == 0 ? d : level == 1 ? ratios.sum : ratios.mean());
-        sum.add(w, d);
-        factor = w.factor;
-      }
-      out[i] = (float)factor;
-    }
+    for (int i = range.begin + (int)threadIdx.x; i < range.end; i += kBlock) importance_token(p, a, i, ratios, sum);
     write_sums<kImportanceStats, kLargestGap>(sums + s * kImportanceStats, sum.x, range.bad, shared);
   }
 }
 
-constexpr int kDivergenceStats = 3, kNoLargest = -1;
+constexpr int kNoLargest = -1;
 constexpr int64_t kTokenChunk = 2048;
 
-__global__ void __launch_bounds__(kBlock)
-    divergence_kernel(double* sums, float* dlogprob, float* value, const float* logprob, const float* ref, const float* old,
-                      const float* weight, int64_t n, Divergence p) {
+__global__ void __launch_bounds__(kBlock) divergence_kernel(double* sums, DivergenceArrays a, int64_t n, Divergence p) {
   __shared__ double shared[kBlock / 32];
   const int64_t begin = blockIdx.x * kTokenChunk, end = begin + kTokenChunk < n ? begin + kTokenChunk : n;
   double sum[kDivergenceStats] = {};
-  for (int64_t i = begin + threadIdx.x; i < end; i += kBlock) {
-    const float w = weight[i];
-    TokenDivergence t{0, 0};
-    if (w != 0.f) {
-      t = token_divergence(p, (double)ref[i] - logprob[i], old ? (double)logprob[i] - old[i] : 0.);
-      sum[0] += w * t.value;
-      sum[1] += t.value;
-      sum[2] += 1;
-    }
-    if (dlogprob) dlogprob[i] = w == 0.f ? 0.f : (float)(w * t.slope);
-    if (value) value[i] = (float)t.value;
-  }
+  for (int64_t i = begin + threadIdx.x; i < end; i += kBlock) divergence_token(p, a, i, sum);
   write_sums<kDivergenceStats, kNoLargest>(sums + blockIdx.x * kDivergenceStats, sum, false, shared);
 }
 
@@ -166,6 +120,12 @@ __global__ void __launch_bounds__(kBlock)
   if (threadIdx.x == 0 && loss) loss[0] = (float)result;
 }
 
+// Threads count tokens in 32 bits; tokens of no sequence would get no result.
+int32_t check_grid(int64_t n, int64_t sequences, kedge_status* status) {
+  KEDGE_REQUIRE(n <= INT_MAX - kBlock && (sequences > 0 || n == 0), "n is %lld, sequences %lld", (long long)n, (long long)sequences);
+  return KEDGE_OK;
+}
+
 }  // namespace
 }  // namespace kedge
 
@@ -176,24 +136,17 @@ KEDGE_API int32_t kedge_policy_loss(const kedge_context* ctx, float* loss, float
                                     const float* correction, const float* entropy, const int32_t* offsets, int64_t n, int64_t sequences,
                                     int32_t kind, double ratio_low, double ratio_high, double dual, double tau_positive,
                                     double tau_negative, double log_ratio_max, double entropy_coefficient, kedge_status* status) {
-  KEDGE_REQUIRE(kind >= 0 && kind < kPolicyKinds, "kind is %d", kind);
-  KEDGE_REQUIRE(n >= 0 && n <= INT_MAX - kBlock && sequences >= 0 && (sequences > 0 || n == 0), "n is %lld, sequences %lld", (long long)n,
-                (long long)sequences);
-  KEDGE_REQUIRE(ratio_low >= 0 && ratio_high >= ratio_low, "ratio_low is %g, ratio_high %g", ratio_low, ratio_high);
-  KEDGE_REQUIRE(tau_positive > 0 && tau_negative > 0 && log_ratio_max > 0, "tau_positive %g, tau_negative %g, log_ratio_max %g",
-                tau_positive, tau_negative, log_ratio_max);
-  KEDGE_REQUIRE(loss && offsets, "loss or offsets is NULL");
-  KEDGE_REQUIRE(n == 0 || (dlogprob && logprob && old_logprob && advantage && weight),
-                "dlogprob, logprob, old_logprob, advantage or weight is NULL");
+  const PolicyLoss p{kind, ratio_low, ratio_high, dual, tau_positive, tau_negative, log_ratio_max};
+  const PolicyArrays arrays{dlogprob, token_loss, logprob, old_logprob, advantage, weight, correction, entropy};
+  KEDGE_TRY(check_policy_loss(p, arrays, loss, offsets, n, sequences, status));
+  KEDGE_TRY(check_grid(n, sequences, status));
   KEDGE_REQUIRE_WORKSPACE(sequences * kPolicyStats * (int64_t)sizeof(double));
   KEDGE_SET_DEVICE();
   double* sums = static_cast<double*>(ctx->workspace);
-  const PolicyArrays arrays{dlogprob, token_loss, logprob, old_logprob, advantage, weight, correction, entropy};
-  const PolicyLoss p{kind, ratio_low, ratio_high, dual, tau_positive, tau_negative, log_ratio_max};
   if (sequences > 0)
     KEDGE_LAUNCH(policy_loss_kernel, grid_rows(sequences), kBlock, 0, stream_of(ctx), sums, arrays, offsets, n, sequences, p);
   KEDGE_LAUNCH((token_stats_kernel<kPolicyStats, kLargestRatio>), 1, kBlock, 0, stream_of(ctx), loss, stats, sums, sequences,
-               entropy ? 7 : -1, entropy_coefficient);
+               entropy ? kEntropySlot : -1, entropy_coefficient);
   return finish("policy_loss", status);
 }
 
@@ -201,18 +154,15 @@ KEDGE_API int32_t kedge_importance_weights(const kedge_context* ctx, float* out,
                                            const float* rollout_logprob, const float* weight, const int32_t* offsets, int64_t n,
                                            int64_t sequences, int32_t level, int32_t mask, double low, double high, double log_ratio_max,
                                            kedge_status* status) {
-  KEDGE_REQUIRE(level >= 0 && level <= 2, "level is %d", level);
-  KEDGE_REQUIRE(n >= 0 && n <= INT_MAX - kBlock && sequences >= 0 && (sequences > 0 || n == 0), "n is %lld, sequences %lld", (long long)n,
-                (long long)sequences);
-  KEDGE_REQUIRE(low >= 0 && high >= low && log_ratio_max > 0, "low is %g, high %g, log_ratio_max %g", low, high, log_ratio_max);
-  KEDGE_REQUIRE(offsets && (n == 0 || (out && logprob && rollout_logprob && weight)),
-                "offsets, out, logprob, rollout_logprob or weight is NULL");
+  const ImportanceWeights p{level, mask != 0, low, high, log_ratio_max};
+  const ImportanceArrays arrays{out, logprob, rollout_logprob, weight};
+  KEDGE_TRY(check_importance_weights(p, arrays, offsets, n, sequences, status));
+  KEDGE_TRY(check_grid(n, sequences, status));
   KEDGE_REQUIRE_WORKSPACE(sequences * kImportanceStats * (int64_t)sizeof(double));
   if (sequences == 0) return ok(status);
   KEDGE_SET_DEVICE();
   double* sums = static_cast<double*>(ctx->workspace);
-  KEDGE_LAUNCH(importance_weights_kernel, grid_rows(sequences), kBlock, 0, stream_of(ctx), sums, out, logprob, rollout_logprob, weight,
-               offsets, n, sequences, level, (ImportanceWeights{mask != 0, low, high, log_ratio_max}));
+  KEDGE_LAUNCH(importance_weights_kernel, grid_rows(sequences), kBlock, 0, stream_of(ctx), sums, arrays, offsets, n, sequences, p);
   if (stats)
     KEDGE_LAUNCH((token_stats_kernel<kImportanceStats, kLargestGap>), 1, kBlock, 0, stream_of(ctx), nullptr, stats, sums, sequences, -1,
                  0.);
@@ -222,19 +172,15 @@ KEDGE_API int32_t kedge_importance_weights(const kedge_context* ctx, float* out,
 KEDGE_API int32_t kedge_divergence(const kedge_context* ctx, float* loss, float* dlogprob, float* value, double* stats,
                                    const float* logprob, const float* ref_logprob, const float* old_logprob, const float* weight, int64_t n,
                                    int32_t kind, double alpha, double log_ratio_max, double value_max, kedge_status* status) {
-  KEDGE_REQUIRE(kind >= 0 && kind < kDivergenceKinds, "kind is %d", kind);
-  KEDGE_REQUIRE(n >= 0, "n is %lld", (long long)n);
-  KEDGE_REQUIRE(log_ratio_max > 0 && alpha >= -DBL_MAX && alpha <= DBL_MAX, "log_ratio_max is %g, alpha %g", log_ratio_max, alpha);
-  KEDGE_REQUIRE(n == 0 || (logprob && ref_logprob && weight), "logprob, ref_logprob or weight is NULL");
+  const Divergence p{kind, old_logprob != nullptr, alpha, log_ratio_max, value_max};
+  const DivergenceArrays arrays{dlogprob, value, logprob, ref_logprob, old_logprob, weight};
+  KEDGE_TRY(check_divergence(p, arrays, n, status));
   const int64_t chunks = ceil_div(n, kTokenChunk);
   KEDGE_REQUIRE(chunks <= kRowCap, "n is %lld", (long long)n);
   KEDGE_REQUIRE_WORKSPACE(chunks * kDivergenceStats * (int64_t)sizeof(double));
   KEDGE_SET_DEVICE();
   double* sums = static_cast<double*>(ctx->workspace);
-  const Divergence p{kind, old_logprob != nullptr, alpha, log_ratio_max, value_max};
-  if (chunks > 0)
-    KEDGE_LAUNCH(divergence_kernel, (unsigned)chunks, kBlock, 0, stream_of(ctx), sums, dlogprob, value, logprob, ref_logprob, old_logprob,
-                 weight, n, p);
+  if (chunks > 0) KEDGE_LAUNCH(divergence_kernel, (unsigned)chunks, kBlock, 0, stream_of(ctx), sums, arrays, n, p);
   if (loss || stats)
     KEDGE_LAUNCH((token_stats_kernel<kDivergenceStats, kNoLargest>), 1, kBlock, 0, stream_of(ctx), loss, stats, sums, chunks, -1, 0.);
   return finish("divergence", status);

@@ -23,7 +23,8 @@ struct RegionSums {
     if (profile)
       for (int r = 0; r < regions; r++) profile[r] *= factor;
   }
-  // Adds keys [0, count) of a tile. Neighbouring keys are mostly of one region: they are summed before they are added.
+  // Adds keys [0, count) of a tile, in their order. A region that is none (below -2, or not below `regions`) makes the sums NaN.
+  // Neighbouring keys are mostly of one region: they are summed before they are added.
   __device__ __forceinline__ void add(const float* prob, const int32_t* region, int count) {
     float tile_m = 0.f, tile_n = 0.f, run = 0.f;
     int current = -1;

@@ -1,6 +1,6 @@
 // RMSNorm with the residual add before it, and its gradient. Rows of up to 8192 aligned elements stay in registers, 8 a thread, a group of
 // 32 to 1024 threads a row; longer or unaligned rows are read twice by a block. The weight's gradient is summed in registers over a fixed
-// run of rows for each group, then over the groups. Zhang & Sennrich, arXiv 1910.07467.
+// run of rows for each group, then over the groups; the runs depend on the shape alone. Zhang & Sennrich, arXiv 1910.07467.
 #include "columns.cuh"
 
 namespace kedge {
@@ -74,7 +74,7 @@ __global__ void __launch_bounds__(kThreads<kGroup>)
   store_row<kGroup, T>(y + row * dim, h, lane, dim);
 }
 
-// Any dim: a block a row, W elements at a time. A thread reads back only what it wrote itself.
+// Any dim: a block takes a row, W elements at a time. A thread reads back only what it wrote itself.
 template <class T, int W>
 __global__ void __launch_bounds__(kBlock)
     rmsnorm_fwd_long_kernel(T* y, T* h_out, float* rstd_out, const T* x, const T* residual, const T* weight, int64_t dim, float eps) {
@@ -236,12 +236,9 @@ using namespace kedge;
 KEDGE_API int32_t kedge_rmsnorm_fwd(const kedge_context* ctx, int32_t dtype, void* y, void* h_out, float* rstd, const void* x,
                                     const void* residual, const void* weight, int64_t rows, int64_t dim, double eps, kedge_status* status) {
   KEDGE_REQUIRE_FLOAT(dtype);
-  KEDGE_REQUIRE(rows >= 0 && dim >= 0, "rows is %lld, dim %lld", (long long)rows, (long long)dim);
+  KEDGE_TRY(check_rmsnorm_fwd(y, h_out, rstd, x, residual, weight, rows, dim, eps, status));
   KEDGE_REQUIRE(rows <= kRowCap, "rows is %lld", (long long)rows);
-  KEDGE_REQUIRE(eps > 0, "eps is %g", eps);
   if (rows == 0 || dim == 0) return ok(status);
-  KEDGE_REQUIRE(y && rstd && x && weight, "y, rstd, x or weight is NULL");
-  KEDGE_REQUIRE(h_out || !residual, "h_out is NULL with a residual");
   KEDGE_SET_DEVICE();
   with_dtype(dtype, [&](auto tag) {
     using T = typename decltype(tag)::type;
@@ -269,10 +266,9 @@ KEDGE_API int32_t kedge_rmsnorm_bwd(const kedge_context* ctx, int32_t dtype, voi
                                     const void* h, const void* weight, const float* rstd, int64_t rows, int64_t dim, int32_t accumulate,
                                     kedge_status* status) {
   KEDGE_REQUIRE_FLOAT(dtype);
-  KEDGE_REQUIRE(rows >= 0 && dim >= 0, "rows is %lld, dim %lld", (long long)rows, (long long)dim);
+  KEDGE_TRY(check_matrices(rows, dim, {{"dx", dx}, {"dy", dy}, {"h", h}, {"weight", weight}, {"rstd", rstd}}, status));
   KEDGE_REQUIRE(rows <= kRowCap, "rows is %lld", (long long)rows);
   if (rows == 0 || dim == 0) return ok(status);
-  KEDGE_REQUIRE(dx && dy && h && weight && rstd, "dx, dy, h, weight or rstd is NULL");
   const int64_t width = dtype == KEDGE_F32 ? kVec<float> : kVec<__nv_bfloat16>;
   const bool wide = dim % width == 0 && aligned16(dx) && aligned16(dy) && aligned16(dh) && aligned16(h) && aligned16(weight);
   const bool registers = wide && dim <= kMaxRegisterDim, add = (accumulate & 1) != 0;

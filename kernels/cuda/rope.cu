@@ -67,10 +67,8 @@ using namespace kedge;
 
 KEDGE_API int32_t kedge_rope_table(const kedge_context* ctx, float* cos, float* sin, const int32_t* positions, const int32_t* axis,
                                    const float* inv_freq, int64_t axes, int64_t tokens, int64_t half, kedge_status* status) {
-  KEDGE_REQUIRE(axes >= 1, "axes is %lld", (long long)axes);
-  KEDGE_REQUIRE(tokens >= 0 && half >= 0, "tokens is %lld, half %lld", (long long)tokens, (long long)half);
+  KEDGE_TRY(check_rope_table({{"cos", cos}, {"sin", sin}, {"positions", positions}, {"axis", axis}, {"inv_freq", inv_freq}}, axes, tokens, half, status));
   if (tokens == 0 || half == 0) return ok(status);
-  KEDGE_REQUIRE(cos && sin && positions && axis && inv_freq, "cos, sin, positions, axis or inv_freq is NULL");
   KEDGE_SET_DEVICE();
   for_rows<1>(ctx, tokens, half, false, Table{cos, sin, positions, axis, inv_freq, axes, tokens, half});
   return finish("rope_table", status);
@@ -80,13 +78,8 @@ KEDGE_API int32_t kedge_rope(const kedge_context* ctx, int32_t dtype, void* y, i
                              const float* cos, const float* sin, int64_t tokens, int64_t heads, int64_t head_dim, int32_t inverse,
                              int32_t accumulate, kedge_status* status) {
   KEDGE_REQUIRE_FLOAT(dtype);
-  KEDGE_REQUIRE(tokens >= 0 && heads >= 0, "tokens is %lld, heads %lld", (long long)tokens, (long long)heads);
-  KEDGE_REQUIRE(head_dim >= 2 && head_dim % 2 == 0, "head_dim is %lld, not a positive even number", (long long)head_dim);
-  KEDGE_REQUIRE(heads <= INT32_MAX / head_dim, "heads is %lld of %lld", (long long)heads, (long long)head_dim);
-  KEDGE_REQUIRE(y_stride >= heads * head_dim && x_stride >= heads * head_dim, "strides %lld and %lld are below the row's %lld",
-                (long long)y_stride, (long long)x_stride, (long long)(heads * head_dim));
-  if (tokens == 0 || heads == 0) return ok(status);
-  KEDGE_REQUIRE(y && x && cos && sin, "y, x, cos or sin is NULL");
+  KEDGE_TRY(check_rope({{"y", y, y_stride}, {"x", x, x_stride}}, cos, sin, tokens, heads, head_dim, status));
+  if (tokens == 0 || heads == 0 || head_dim == 0) return ok(status);
   KEDGE_SET_DEVICE();
   const int64_t half = head_dim / 2;
   with_dtype(dtype, [&](auto tag) {

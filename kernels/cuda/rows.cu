@@ -86,8 +86,10 @@ __global__ void __launch_bounds__(kBlock) link_kernel(int32_t* next, int32_t* fo
   }
 }
 
-// 2^shift threads (whole warps) for each i that is the first with its index: they add all rows of the chain, in order. Neighbours in the
-// chain are found 32 at a time, so that a long run of one index (padding) does not wait on `next` for each.
+// 2^shift threads (whole warps) for each i that is the first with its index: they own that row of `out`, each some of its columns, and add
+// all rows of the chain, in order; those for the other i have nothing to do. Neighbours in the chain are found 32 at a time, so that a long
+// run of one index (padding) does not wait on `next` for each: the lanes look at 32 places and a vote says which belong to the chain;
+// `next` of the last leads on.
 template <class T, class Out, int W>
 __global__ void __launch_bounds__(kBlock)
     scatter_add_kernel(Out* out, int64_t out_stride, const T* src, int64_t src_stride, const int32_t* index, const int32_t* next,
@@ -159,12 +161,8 @@ KEDGE_API int32_t kedge_gather_rows(const kedge_context* ctx, int32_t dtype, voi
                                     int64_t table_stride, const int32_t* index, int64_t n, int64_t table_rows, int64_t dim,
                                     int32_t accumulate, kedge_status* status) {
   KEDGE_REQUIRE_FLOAT(dtype);
-  KEDGE_REQUIRE(n >= 0 && dim >= 0 && table_rows >= 0, "n is %lld, dim %lld, table_rows %lld", (long long)n, (long long)dim,
-                (long long)table_rows);
-  KEDGE_REQUIRE(out_stride >= dim && table_stride >= dim, "strides %lld and %lld are below dim %lld", (long long)out_stride,
-                (long long)table_stride, (long long)dim);
+  KEDGE_TRY(check_indexed(n, dim, table_rows, index, {{"out", out, out_stride}}, {"table", table, table_stride}, status));
   if (n == 0 || dim == 0) return ok(status);
-  KEDGE_REQUIRE(out && index && (table || table_rows == 0), "out, index or table is NULL");
   KEDGE_SET_DEVICE();
   with_dtype(dtype, [&](auto tag) {
     using T = typename decltype(tag)::type;
@@ -182,12 +180,8 @@ KEDGE_API int32_t kedge_scatter_rows(const kedge_context* ctx, int32_t dtype, vo
                                      int64_t src_stride, const int32_t* index, int64_t n, int64_t out_rows, int64_t dim,
                                      kedge_status* status) {
   KEDGE_REQUIRE_FLOAT(dtype);
-  KEDGE_REQUIRE(n >= 0 && dim >= 0 && out_rows >= 0, "n is %lld, dim %lld, out_rows %lld", (long long)n, (long long)dim,
-                (long long)out_rows);
-  KEDGE_REQUIRE(out_stride >= dim && (!src || src_stride >= dim), "strides %lld and %lld are below dim %lld", (long long)out_stride,
-                (long long)src_stride, (long long)dim);
+  KEDGE_TRY(check_indexed(n, dim, out_rows, index, {scattered(src, src_stride)}, {"out", out, out_stride}, status));
   if (n == 0 || dim == 0) return ok(status);
-  KEDGE_REQUIRE(index && (out || out_rows == 0), "index or out is NULL");
   KEDGE_SET_DEVICE();
   with_dtype(dtype, [&](auto tag) {
     using T = typename decltype(tag)::type;
@@ -206,13 +200,9 @@ KEDGE_API int32_t kedge_scatter_add_rows(const kedge_context* ctx, int32_t dtype
                                          int64_t dim, kedge_status* status) {
   KEDGE_REQUIRE_FLOAT(dtype);
   KEDGE_REQUIRE_DTYPE(out_dtype == KEDGE_F32 || out_dtype == dtype, "out_dtype %d is neither F32 nor dtype %d", out_dtype, dtype);
-  KEDGE_REQUIRE(n >= 0 && dim >= 0 && out_rows >= 0, "n is %lld, dim %lld, out_rows %lld", (long long)n, (long long)dim,
-                (long long)out_rows);
+  KEDGE_TRY(check_indexed(n, dim, out_rows, index, {{"src", src, src_stride}}, {"out", out, out_stride}, status));
   KEDGE_REQUIRE(n < INT32_MAX - 31, "n is %lld", (long long)n);
-  KEDGE_REQUIRE(out_stride >= dim && src_stride >= dim, "strides %lld and %lld are below dim %lld", (long long)out_stride,
-                (long long)src_stride, (long long)dim);
   if (n == 0 || dim == 0) return ok(status);
-  KEDGE_REQUIRE(src && index && (out || out_rows == 0), "src, index or out is NULL");
   KEDGE_REQUIRE_WORKSPACE(n * 8);
   KEDGE_SET_DEVICE();
   int32_t *next = static_cast<int32_t*>(ctx->workspace), *follows = next + n;

@@ -6,6 +6,9 @@
 // in registers, and a search reads the whole row again only where its threshold is not among them. Masses are integers, exp(d) *
 // 2^scale_bits truncated: their sums are exact in any order, so neither the shape of the block nor the order of the threads can change a
 // draw.
+//
+// The draw inverts the CDF in index order. It finds the place in three steps, each over a 16th of what the one before left: the block's
+// warps add up the pieces of the row, then the pieces of the piece in which the sum is reached; one warp walks through the last.
 #include "../common/philox.h"
 #include "threshold.cuh"
 
@@ -14,12 +17,14 @@ namespace {
 
 constexpr int kWarps = kRowThreads / 32;
 
-// What is drawn from, and the number of its entries in a part of the row.
+// What the filters leave. Entries above the threshold are kept; of those at it, the first `ties` of the row.
 struct Kept {
   Threshold threshold;
   float least;  // min-p: exp(d) of the least that stays
   Mass each;    // mass of an entry at the threshold
 };
+// Of a few entries of the row: the mass above the threshold, and how many are at it. How many of the latter are kept depends on those
+// before them, so the two are counted apart and put together by a Walk.
 struct Part {
   Mass above;
   uint32_t ties;
@@ -39,7 +44,8 @@ __device__ __forceinline__ Part part_of(const float (&x)[W], const Kept& kept, c
   return part;
 }
 
-// Each warp adds up one of kWarps equal pieces of [begin, end).
+// Each warp adds up one of kWarps equal pieces of [begin, end). All threads see the sums: a barrier ends it. The caller needs another
+// before it calls again, so that no warp overwrites what another still reads.
 template <class T, int W>
 __device__ __forceinline__ void add_pieces(Mass* masses, uint32_t* ties, const Logits<T, W>& in, int begin, int end, int piece,
                                            const Kept& kept, const Scale& scale) {
@@ -130,7 +136,8 @@ __global__ void __launch_bounds__(kRowThreads, 1)
   Threshold threshold{0, 0};  // all
 
   if (sorted) {
-    // Bins from the top while their keys fit. Each thread has kEach neighbouring bins, thread 0 the highest.
+    // Bins from the top while their keys fit. Each thread has kEach neighbouring bins, thread 0 the highest. A sum over the threads before
+    // (within the warp by shuffles, across warps by `counts`) gives each bin the number of keys down to it.
     constexpr int kEach = kBins / kRowThreads;
     uint32_t n[kEach], sum = 0;
 #pragma unroll
@@ -159,7 +166,8 @@ __global__ void __launch_bounds__(kRowThreads, 1)
     fit = block_sum<kRowThreads>(fit, counts);
     const uint32_t least = (uint32_t)(kBins - (int)fit) << (kKeyBits<T> - kDigit);
 
-    // Set them aside; the mass of the whole row is needed for top-p alone.
+    // Set them aside, in whatever order the threads come: only counts and sums are taken of them. The mass of the whole row is needed for
+    // top-p alone.
     Mass mass = 0;
     const bool whole_mass = by_mass && !by_count;
     in.each((int)threadIdx.x * W, vocab, kRowThreads * W, [&](int, const float (&x)[W]) {
@@ -225,6 +233,8 @@ __global__ void __launch_bounds__(kRowThreads, 1)
   begin += at * piece;
   end = begin + piece < end ? begin + piece : end;
   if (warp > 0) return;
+  // Every lane has W entries; sums over the lanes before tell each where the walk stands at its first. The first lane at which the wanted
+  // mass is reached has the token among its entries.
   for (int base = begin; base < end; base += 32 * W) {
     float x[W];
     const int i = base + lane * W;
@@ -292,11 +302,11 @@ KEDGE_API int32_t kedge_sample(const kedge_context* ctx, int32_t dtype, int32_t*
                                const float* top_p, const float* min_p, const uint32_t* keys, const int32_t* position,
                                const uint8_t* suppress, int64_t n, int64_t vocab, kedge_status* status) {
   KEDGE_REQUIRE_FLOAT(dtype);
-  KEDGE_REQUIRE(n >= 0 && n <= kRowCap && vocab >= 0 && vocab <= kMaxVocab, "n is %lld, vocab %lld", (long long)n, (long long)vocab);
-  KEDGE_REQUIRE(logits_stride >= vocab, "stride %lld is below vocab %lld", (long long)logits_stride, (long long)vocab);
+  KEDGE_TRY(check_logits(n, vocab, 1, {{"logits", logits, logits_stride}}, status));
+  KEDGE_TRY(check_row_grid(n, vocab, status));
   if (n == 0) return ok(status);
-  KEDGE_REQUIRE(token && logprob && (logits || vocab == 0), "token, logprob or logits is NULL");
-  KEDGE_REQUIRE(temperature && top_k && top_p && min_p && keys && position, "temperature, top_k, top_p, min_p, keys or position is NULL");
+  KEDGE_TRY(check_given({{"token", token}, {"logprob", logprob}, {"temperature", temperature}, {"top_k", top_k}, {"top_p", top_p},
+                         {"min_p", min_p}, {"keys", keys}, {"position", position}}, status));
   KEDGE_SET_DEVICE();
   int vocab_bits = 0;
   while ((int64_t(1) << vocab_bits) < vocab) vocab_bits++;

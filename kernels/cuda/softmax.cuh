@@ -1,6 +1,7 @@
 // A row of logits read by a whole block, and its softmax statistics in one pass. z = x * inv_t; suppressed entries do not exist (they read
 // as -inf). Used by logprob.cu and sample.cu.
 #pragma once
+#include "../common/softmax.h"
 #include "common.cuh"
 
 namespace kedge {
@@ -8,12 +9,6 @@ namespace {
 
 constexpr int kRowThreads = 512;  // threads of a block that reads a row
 constexpr int64_t kMaxVocab = int64_t(1) << 30;
-
-// Tiny temperatures must not make 0 * inf of the largest entry.
-__host__ __device__ inline float inverse_temperature(double temperature) {
-  const double inverse = 1.0 / temperature;
-  return inverse < (double)FLT_MAX ? (float)inverse : FLT_MAX;
-}
 
 template <int W>
 __device__ __forceinline__ void load_bytes(uint32_t (&out)[W], const uint8_t* p) {
@@ -74,13 +69,19 @@ struct Logits {
     }
   }
 };
+// A block a row; places in a row are counted in 32 bits.
+inline int32_t check_row_grid(int64_t n, int64_t vocab, kedge_status* status) {
+  KEDGE_REQUIRE(n <= kRowCap && vocab <= kMaxVocab, "n is %lld, vocab %lld", (long long)n, (long long)vocab);
+  return KEDGE_OK;
+}
 // Whether rows can be read in vectors of T.
 template <class T>
 inline bool wide_logits(const void* logits, int64_t stride, const uint8_t* suppress) {
   return vector_rows<T>(logits, stride) && reinterpret_cast<uintptr_t>(suppress) % 8 == 0;
 }
 
-// Of some entries: the largest x and where it is first; sum e and sum e * d with d = (x - largest) * inv_t, e = exp(d). A NaN or an
+// The softmax of a row in one pass (online softmax): the sums are relative to the largest entry so far and are rescaled when a larger one
+// comes. Of some entries: the largest x and where it is first; sum e and sum e * d with d = (x - largest) * inv_t, e = exp(d). A NaN or an
 // infinity among them makes the sums NaN.
 struct Stats {
   float largest = -INFINITY, sum = 0.f, weighted = 0.f;
@@ -113,7 +114,8 @@ struct Stats {
       weighted += e * fmaxf(d, -200.f);  // e is 0 there: no 0 * inf
     }
   }
-  // Over the block; the result in every thread. Each thread has seen its entries in rising order.
+  // Over the block; the result in every thread. Each thread has seen its entries in rising order, so that its `where` is the first of its
+  // largest; the block's is the least of those whose entry is the largest of all.
   __device__ __forceinline__ void merge(float inv_t, float* shared) {
     const float top = block_max<kRowThreads>(largest, shared);
     if (largest < top) where = INT_MAX;

@@ -1,11 +1,13 @@
-// Thresholds of a row of logits, for sample.cu: the k-th largest, and where the sum of the largest probabilities reaches a bound.
+// Thresholds of a row of logits, for sample.cu: the k-th largest, and where the sum of the largest probabilities reaches a bound. Both are
+// found by a binary search over the bits of a key, the highest bit first: a bit is set if enough entries, or enough mass, lie at or above
+// the key with it. A step costs one sum over the block, of keys in registers (Owned) or of the whole row (Whole).
 #pragma once
 #include "softmax.cuh"
 
 namespace kedge {
 namespace {
 
-typedef unsigned long long Mass;
+typedef unsigned long long Mass;  // a probability as an integer, so that sums do not depend on their order
 
 constexpr int kDigit = 11, kBins = 1 << kDigit;              // of the histogram
 constexpr int kOwned = 8, kCapacity = kOwned * kRowThreads;  // keys set aside: in a thread, in the block
@@ -71,6 +73,7 @@ struct Whole {
   }
 };
 
+// All entries above `key` are in, and of those at it the first `ties` by index.
 struct Threshold {
   uint32_t key;
   int ties;

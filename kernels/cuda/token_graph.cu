@@ -1,18 +1,19 @@
-// The graph of a response's tokens (kedge.h; docs/method.md section 2). Rows are centred and scaled so that a weight is one dot product. A block meets a tile of 64
-// tokens with all others of their response, 64 at a time, and keeps each token's best: no matrix of tokens by tokens exists. Then a block a response joins
-// what was picked from either side.
+// The graph of a response's tokens (kedge.h; docs/method.md section 2.1). Rows are centred and scaled so that a weight is one dot product.
+// A block meets a tile of 64 tokens with all others of their response, 64 at a time, and keeps each token's best: no matrix of tokens by
+// tokens exists. Then a block takes a response and joins what was picked from either side.
+//
+// In a tile of 64 x 64 weights a thread owns 4 x 4 and sums them over the regions, kDepth at a time through shared memory. Then the weights
+// go through shared memory once more, and thread i of the first 64 owns row i: it alone looks through the row and keeps the best of token
+// i.
+#include "../common/token_graph.h"
+
 #include "block_team.cuh"
 
 namespace kedge {
 namespace {
 
 constexpr int kTile = 64, kDepth = 16, kPickThreads = 256;  // a thread computes 4 x 4 weights of a tile
-constexpr int kStride = kTile + 4, kMostNeighbours = 32;
-
-struct Pick {
-  float weight;
-  int32_t token;  // of the response; -1: none
-};
+constexpr int kStride = kTile + 4;
 
 struct Params {
   const float *profile, *connectivity;
@@ -27,7 +28,7 @@ struct Params {
   Pick* picks;
 };
 
-// scaled[t] = (p_t - m) / |p_t - m| * sqrt(c_t / max c). A block a response.
+// scaled[t] = (p_t - m) / |p_t - m| * sqrt(c_t / max c). A block takes a response.
 __global__ void __launch_bounds__(kBlock) scale_kernel(Params g) {
   __shared__ double shared[kBlock];
   const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
@@ -113,12 +114,7 @@ __global__ void __launch_bounds__(kPickThreads) pick_kernel(Params g) {
     for (int j = 0; j < columns; j++) {
       const float w = weights[mine * (kTile + 1) + j];
       if (!(w > least) || u0 + j == t0 + mine) continue;
-      // Tokens come in rising order, so that of equal weights the earlier stays.
-      int at = min(found, g.neighbours - 1);
-      for (; at > 0 && list[at - 1].weight < w; at--) list[at] = list[at - 1];
-      list[at] = Pick{w, u0 + j};
-      found = min(found + 1, g.neighbours);
-      if (found == g.neighbours) least = list[found - 1].weight;
+      insert_pick(list, found, least, g.neighbours, w, u0 + j);
     }
   }
   if (mine >= kTile || t0 + mine >= n) return;
@@ -126,7 +122,9 @@ __global__ void __launch_bounds__(kPickThreads) pick_kernel(Params g) {
   for (int k = 0; k < g.neighbours; k++) out[k] = k < found ? list[k] : Pick{0.f, -1};
 }
 
-// Joins each token's picks, those that picked it, and its two neighbours in time. A block a response.
+// Joins each token's picks, those that picked it, and its two neighbours in time. A block takes a response. Rows are counted first, then filled:
+// each edge is put into both its rows, at the place that an atomic counter gives. Which thread comes first decides that place, so every row
+// is sorted afterwards, and equal neighbours become one edge: the result does not depend on the order.
 __global__ void __launch_bounds__(kTeamThreads, 1) join_kernel(Params g) {
   __shared__ TeamShared shared;
   const BlockTeam team{&shared};
@@ -178,8 +176,7 @@ __global__ void __launch_bounds__(kTeamThreads, 1) join_kernel(Params g) {
         const int32_t u = g.neighbour[e];
         float w = 0.f;
         for (; e < end && g.neighbour[e] == u; e++) w = fmaxf(w, bits_to_float((uint32_t)g.weight[e]));
-        const double sum = (double)w + (u == t - 1 || u == t + 1 ? g.adjacency : 0.);
-        const int32_t integer = (int32_t)rint(sum * 1048576.);
+        const int32_t integer = edge_weight(w, t, u, g.adjacency);
         if (integer <= 0) continue;
         g.neighbour[at] = u;
         g.weight[at++] = integer;
@@ -197,16 +194,11 @@ using namespace kedge;
 int32_t kedge_token_graph(const kedge_context* ctx, int32_t* rows, int32_t* neighbour, int32_t* weight, const float* profile,
                           const float* connectivity, const int32_t* offsets, int64_t n, int64_t tokens, int64_t max_tokens, int64_t regions,
                           int32_t neighbours, double adjacency, kedge_status* status) {
-  KEDGE_REQUIRE(regions >= 0 && regions <= INT_MAX / 2, "regions is %lld", (long long)regions);
-  KEDGE_REQUIRE(neighbours >= 0 && neighbours <= kMostNeighbours, "neighbours is %d, outside [0, 32]", (int)neighbours);
-  KEDGE_REQUIRE(adjacency >= 0 && adjacency <= 1000, "adjacency is %g, outside [0, 1000]", adjacency);
-  KEDGE_REQUIRE_RESPONSES();
-  KEDGE_REQUIRE(2 * (int64_t)(neighbours + 1) * tokens <= INT_MAX, "%lld tokens with %d neighbours are more edges than 32 bits count",
-                (long long)tokens, (int)neighbours);
+  KEDGE_TRY(check_response_counts(offsets, n, tokens, max_tokens, status));
+  KEDGE_TRY(check_token_graph(rows, neighbour, weight, profile, connectivity, tokens, regions, neighbours, adjacency, status));
+  KEDGE_REQUIRE(regions <= INT_MAX / 2, "regions is %lld", (long long)regions);
   KEDGE_REQUIRE(max_tokens <= (int64_t)65535 * kTile, "max_tokens is %lld", (long long)max_tokens);
   if (tokens == 0) return ok(status);
-  KEDGE_REQUIRE(rows && neighbour && weight && connectivity, "rows, neighbour, weight or connectivity is NULL");
-  KEDGE_REQUIRE(profile || regions == 0, "profile is NULL");
   KEDGE_REQUIRE_WORKSPACE(8 * n * regions + 4 * tokens * regions + 8 * tokens * neighbours);
   double* mean = static_cast<double*>(ctx->workspace);
   float* scaled = reinterpret_cast<float*>(mean + n * regions);

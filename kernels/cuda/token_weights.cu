@@ -1,4 +1,5 @@
-// Token weights and advantages (kedge.h; docs/method.md sections 3 and 4): a block a response, the rules of common/token_weights.h.
+// Token weights and advantages (kedge.h; docs/method.md sections 3 and 4): a block takes a response, by the rules of
+// common/token_weights.h.
 #include "../common/token_weights.h"
 
 #include "block_team.cuh"
@@ -41,7 +42,7 @@ __global__ void __launch_bounds__(kBlock) token_advantage_kernel(float* out, con
   for (int64_t i = blockIdx.x; i < n; i += gridDim.x) {
     const int64_t end = offsets[i + 1];
     for (int64_t t = offsets[i] + threadIdx.x; t < end; t += kBlock)
-      out[t] = mask && !mask[t] ? 0.f : weight[t] * advantage[per_token ? t : i];
+      out[t] = token_advantage(weight[t], advantage[per_token ? t : i], mask, t);
   }
 }
 
@@ -54,13 +55,12 @@ int32_t kedge_token_weights(const kedge_context* ctx, float* weight, uint8_t* fl
                             const uint8_t* visual, const uint32_t* keys, const int32_t* offsets, int64_t n, int64_t tokens, int64_t max_tokens,
                             int32_t mode, int32_t anchor_permille, double w_min, double w_max, double temperature, int32_t normalise,
                             uint64_t seed, kedge_status* status) {
-  KEDGE_REQUIRE_WEIGHT_RULE();
-  KEDGE_REQUIRE_RESPONSES();
+  KEDGE_TRY(check_response_counts(offsets, n, tokens, max_tokens, status));
+  const WeightRule rule = {mode, anchor_permille, w_min, w_max, temperature, normalise != 0, seed};
+  KEDGE_TRY(check_token_weights(weight, connectivity, cluster, keys, n, tokens, max_tokens, rule, status));
   if (tokens == 0) return ok(status);
-  KEDGE_REQUIRE(weight && connectivity, "weight or connectivity is NULL");
   KEDGE_REQUIRE_WORKSPACE(16 * tokens);
   KEDGE_SET_DEVICE();
-  const WeightRule rule = {mode, anchor_permille, w_min, w_max, temperature, normalise != 0, seed};
   KEDGE_LAUNCH(token_weights_kernel, grid_rows(n), kTeamThreads, 0, stream_of(ctx),
                (Responses{weight, flags, connectivity, cluster, visual, keys, offsets, n, tokens}), rule, static_cast<double*>(ctx->workspace));
   return finish("token_weights", status);
@@ -68,9 +68,9 @@ int32_t kedge_token_weights(const kedge_context* ctx, float* weight, uint8_t* fl
 
 int32_t kedge_token_advantage(const kedge_context* ctx, float* out, const float* weight, const float* advantage, const uint8_t* mask,
                               const int32_t* offsets, int64_t n, int64_t tokens, int64_t max_tokens, int32_t per_token, kedge_status* status) {
-  KEDGE_REQUIRE_RESPONSES();
+  KEDGE_TRY(check_response_counts(offsets, n, tokens, max_tokens, status));
   if (tokens == 0) return ok(status);
-  KEDGE_REQUIRE(out && weight && advantage, "out, weight or advantage is NULL");
+  KEDGE_TRY(check_given({{"out", out}, {"weight", weight}, {"advantage", advantage}}, status));
   KEDGE_SET_DEVICE();
   KEDGE_LAUNCH(token_advantage_kernel, grid_rows(n), kBlock, 0, stream_of(ctx), out, weight, advantage, mask, offsets, n, (int)per_token);
   return finish("token_advantage", status);

@@ -421,7 +421,7 @@ KEDGE_API int32_t kedge_token_graph(const kedge_context* ctx, int32_t* rows, int
                                     int64_t regions, int32_t neighbours, double adjacency, kedge_status* status);
 /* Partitions each response's tokens into K = clamp(round(T / cluster_size), 2, 64) clusters (one below 4 tokens), none empty, none above
  * floor((1 + imbalance / 1000) * ceil(T / K)) tokens, with a small edge cut. cluster: i32[tokens] in [0, K), numbered by first token. stats: i64[n, 3]
- * { K, cut, tokens of the largest cluster }, nullable. rows, neighbour, weight: as of kedge_token_graph; capacity: length of neighbour; max_edges: upper bound of the
+ * { K, cut, tokens of the largest cluster }, nullable. rows, neighbour, weight: those of kedge_token_graph; capacity: length of neighbour; max_edges: upper bound of the
  * sum of a response's rows' lengths. cluster_size >= 1; imbalance: per mille, in [0, 1000]. Equal graphs and seeds give equal clusters on every device. Karypis &
  * Kumar, SIAM J. Sci. Comput. 20 (1998); Fiduccia & Mattheyses, DAC 1982. A bad edge, on CUDA: cluster -1 for the whole response. */
 KEDGE_API int32_t kedge_partition(const kedge_context* ctx, int32_t* cluster, int64_t* stats, const int32_t* rows, const int32_t* neighbour,
@@ -502,7 +502,7 @@ KEDGE_HOST_API int32_t kedge_handle_move(uint32_t from, uint32_t to, uint32_t sl
                                          KEDGE_OUT uint32_t* generation_out, kedge_status* status);
 /* Lends for reading to a living owner; may be lent to several at once. */
 KEDGE_HOST_API int32_t kedge_handle_lend(uint32_t from, uint32_t to, uint32_t slot, uint32_t generation, kedge_status* status);
-/* Ends a lend; event: recorded after the borrower's last read (0: none); it replaces the event of the handle. out: u64[4] as of reclaim, address 0 unless the owner died
+/* Ends a lend; event: recorded after the borrower's last read (0: none); it replaces the event of the handle. out: u64[4] as kedge_owner_reclaim gives them, address 0 unless the owner died
  * meanwhile and this was the last lend: the caller then frees it. */
 KEDGE_HOST_API int32_t kedge_handle_return(uint32_t borrower, uint32_t slot, uint32_t generation, uint64_t event, KEDGE_OUT uint64_t* out,
                                            kedge_status* status);

@@ -13,8 +13,10 @@
 #include <stdio.h>
 #include <sys/mman.h>
 
+#include <chrono>
 #include <map>
 #include <mutex>
+#include <thread>
 #include <vector>
 
 #if !(defined(__linux__) && (defined(__x86_64__) || defined(__aarch64__)))
@@ -165,8 +167,8 @@ Body body;
 int threads;
 int64_t launches;
 bool failed;
-char message[512];
-cudaError_t last_error = cudaSuccess;
+thread_local char message[512];  // as in CUDA, errors belong to the host thread
+thread_local cudaError_t last_error = cudaSuccess;
 std::map<const void*, int>* shared_limits;
 
 template <class... A>
@@ -384,7 +386,11 @@ void launch_body(const char* name, const void* kernel, dim3 grid, dim3 block, si
   }
 }
 
+// Takes a moment behind the change, so that threads that change one kernel's limit for launches of their own meet.
 cudaError_t set_shared_limit(const void* kernel, int bytes) {
+  struct Pause {
+    ~Pause() { std::this_thread::sleep_for(std::chrono::milliseconds(1)); }
+  } pause;
   std::lock_guard<std::mutex> lock(mutex);
   if (bytes < 0 || (size_t)bytes > kMaxShared) {
     launch_fails(cudaErrorInvalidValue, "%d bytes of dynamic shared memory asked for, a block may have %zu", bytes, kMaxShared);

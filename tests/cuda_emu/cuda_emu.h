@@ -192,6 +192,14 @@ inline cudaError_t cudaFuncSetAttribute(F* kernel, cudaFuncAttribute attribute, 
   if (attribute != cudaFuncAttributeMaxDynamicSharedMemorySize) return cudaSuccess;
   return kedge_emu::set_shared_limit(reinterpret_cast<const void*>(kernel), value);
 }
+struct cudaFuncAttributes {
+  size_t sharedSizeBytes;
+};
+// Static shared memory is not counted here.
+inline cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attributes, const void*) {
+  attributes->sharedSizeBytes = 0;
+  return cudaSuccess;
+}
 template <class F>
 inline cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessor(int* blocks, F*, int, size_t) {
   *blocks = 2;

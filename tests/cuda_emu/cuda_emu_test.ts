@@ -14,6 +14,7 @@ const path = buildLibrary({
   sources: { ...build.sources, [unit]: misuse },
   units: [unit, "tests/cuda_emu/cuda_emu.cpp"],
 });
+buildLibrary(build); // for the threads below
 const { try_kernel: tryKernel } = loadLibrary(path, { try_kernel: { parameters: ["i32", "buffer", "buffer", "i32"], result: "i32" } });
 
 /** Launches a kernel of misuse.cu: CUDA's error, its words, and what became of x = 0, 1, 2, ... */
@@ -58,4 +59,22 @@ Deno.test("the emulated device reports misuse with a message", () => {
   }
   assertEquals(launch(12).error, 0);
   assertEquals(launch(0).error, 0); // an error does not outlive its launch
+});
+
+Deno.test("two threads drive one kernel, each with the shared memory that its launches need", async () => {
+  const workers = [8, 120].map(() => new Worker(new URL("shared_memory_worker.ts", import.meta.url), { type: "module" }));
+  const next = (worker: Worker) => {
+    const { promise, resolve, reject } = Promise.withResolvers<unknown>();
+    worker.onmessage = ({ data }) => resolve(data);
+    worker.onerror = (event) => reject(new Error(event.message));
+    return promise;
+  };
+  try {
+    assertEquals(await Promise.all(workers.map(next)), ["ready", "ready"]);
+    const failures = workers.map(next);
+    workers.forEach((worker, i) => worker.postMessage([8, 120][i]));
+    assertEquals(await Promise.all(failures), [[], []]);
+  } finally {
+    for (const worker of workers) worker.terminate();
+  }
 });

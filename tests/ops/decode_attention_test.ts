@@ -296,8 +296,8 @@ opTest("decode attention refuses bad arguments and writes nothing", (run) => {
   fails({}, "renorm", { renorm: 2 });
   fails({}, "scale", { shape: { scale: Infinity } });
   fails({}, "region is NULL", { addresses: { region: 0 } });
-  fails({}, "groups or sequences is NULL", { addresses: { groups: 0 } });
-  fails({}, "out, q", { addresses: { q: 0 } });
+  fails({}, "groups is NULL", { addresses: { groups: 0 } });
+  fails({}, "q is NULL", { addresses: { q: 0 } });
   const at = good.groups[0]!.prefixStart + 2;
   for (const value of [-3, 5]) {
     const region = new Int32Array(good.cacheTokens);
