@@ -14,6 +14,7 @@ namespace kedge {
 constexpr int kFraction = 22;  // 32 bits less 8 of the pixel less 2 for sums beyond 1 in magnitude
 
 // A product that is rounded before anything is added to it, also where the machine has fused multiply-add: Pillow's builds have none.
+// Products with powers of two are exact as they are.
 KEDGE_BOTH inline double rounded_product(double a, double b) {
 #if defined(__CUDA_ARCH__)
   return __dmul_rn(a, b);
@@ -26,7 +27,7 @@ KEDGE_BOTH inline double rounded_product(double a, double b) {
 KEDGE_BOTH inline double bicubic(double x) {
   x = fabs(x);
   if (x < 1.0) return rounded_product(rounded_product(rounded_product(1.5, x) - 2.5, x), x) + 1.0;
-  if (x < 2.0) return rounded_product(rounded_product(rounded_product(x - 5.0, x) + 8.0, x) - 4.0, -0.5);
+  if (x < 2.0) return (rounded_product(rounded_product(x - 5.0, x) + 8.0, x) - 4.0) * -0.5;
   return 0.0;
 }
 
@@ -40,7 +41,7 @@ struct TapRange {
   int first, last;
 
   KEDGE_BOTH TapRange(int i, int in, double scale, double wide) {
-    const double support = rounded_product(2.0, wide);
+    const double support = 2.0 * wide;
     inverse = 1.0 / wide, center = rounded_product((double)i + 0.5, scale);
     const int low = (int)(center - support + 0.5), high = (int)(center + support + 0.5);
     first = low > 0 ? low : 0, last = high < in ? high : in;
@@ -50,7 +51,7 @@ struct TapRange {
 };
 // The integer that stands for a weight.
 KEDGE_BOTH inline int32_t fixed_point(double weight, double sum) {
-  const double w = rounded_product(sum != 0.0 ? weight / sum : weight, (double)(1 << kFraction));
+  const double w = (sum != 0.0 ? weight / sum : weight) * (double)(1 << kFraction);
   return (int32_t)(w < 0 ? w - 0.5 : w + 0.5);
 }
 // A sum of pixels times such integers begins at one half, so that cutting the fraction off rounds.
