@@ -136,7 +136,8 @@ KEDGE_API int32_t kedge_adamw(const kedge_context* ctx, void* param, int32_t par
   const AdamWState state{param, param_dtype, master, m, v, moment_dtype, m_lost, v_lost, p_lost};
   KEDGE_TRY(check_adamw(state, grad, n, lr, beta1, beta2, eps, weight_decay, bias1, bias2, rounding, status));
   if (n == 0 || (clip && clip[2] != 0)) return ok(status);
-  const AdamW a{adamw_factors(lr, beta1, beta2, eps, weight_decay, bias1, bias2), clip ? clip[1] : 1.f, {(uint32_t)seed, (uint32_t)(seed >> 32)}, step};
+  const AdamW a{adamw_factors(lr, beta1, beta2, eps, weight_decay, bias1, bias2), clip ? clip[1] : 1.f,
+                {(uint32_t)seed, (uint32_t)(seed >> 32)}, step};
   auto run = [&](auto tag) {
     constexpr Rounding kRounding = decltype(tag)::value;
     if (moment_dtype == KEDGE_F32) {

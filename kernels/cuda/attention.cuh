@@ -23,8 +23,9 @@ struct PackedParams {
 };
 inline PackedParams packed_params(const kedge_attention_shape& x, const void* q, const void* k, const int32_t* segments, int64_t tiles,
                                   bool wide) {
-  return {q,           k,          segments,   x.q_stride,   x.k_stride,   x.n_segments, x.q_tokens, x.kv_tokens, (int)tiles,
-          (int)x.heads, (int)(x.heads / x.kv_heads), (int)x.head_dim, scale2_of(x.scale), x.causal != 0, wide};
+  const int heads = (int)x.heads, group = (int)(x.heads / x.kv_heads), dim = (int)x.head_dim;
+  return {q, k, segments, x.q_stride, x.k_stride, x.n_segments, x.q_tokens, x.kv_tokens, (int)tiles, heads, group, dim, scale2_of(x.scale),
+          x.causal != 0, wide};
 }
 // A block for each head; grids have at most 65535 in this direction.
 inline int32_t check_head_grid(int64_t heads, kedge_status* status) {
