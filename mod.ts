@@ -1,10 +1,10 @@
 /**
- * Kedge trains multimodal language models by reinforcement learning from verifiable rewards, with credit by cross-modality connectivity (AT-RL), in TypeScript
- * over kernels for CUDA and for the CPU. This page has what a program wants first: to train, to generate, to score, and to inspect what an answer attends to.
+ * Kedge trains multimodal language models by reinforcement learning from verifiable rewards. Its method AT-RL assigns credit to tokens by their connectivity:
+ * how strongly they attend to the picture. Kedge is written in TypeScript, with its own kernels for CUDA and for the CPU.
  *
- * Everything else has an entry point by its job:
+ * This page has what a program needs first: training, generation, scoring, and inspection of what an answer attends to. Seven more entry points have the rest:
  *
- * - `@kedge/kedge/actors`: a run's configuration, checkpoints, evaluation; actors, the threads that own tensors.
+ * - `@kedge/kedge/actors`: a run's configuration, its checkpoints and evaluation; actors, which are threads that own tensors.
  * - `@kedge/kedge/rl`: advantages, AT-RL, policy losses, divergences, dynamic sampling.
  * - `@kedge/kedge/rewards`: verifiers, and the processes that grade answers.
  * - `@kedge/kedge/model`: model folders, the processor, the training forward, the generation engine.
@@ -54,7 +54,7 @@
  * @module
  */
 
-// Train.
+// Training.
 export {
   type Config,
   type ConfigSource,
@@ -67,7 +67,7 @@ export {
   type TrainResult,
 } from "./actors/mod.ts";
 
-// Generate.
+// Generation.
 export { type Device, KedgeError, type KedgeErrorCode, openDevice, type OpenOptions, Tensor } from "./tensor/mod.ts";
 export {
   type Completion,
@@ -83,7 +83,7 @@ export {
 } from "./model/mod.ts";
 export { BoardDataset, type Dataset, downloadDataset, fetchModel, newBoardModel, openDataset, type Sample } from "./data/mod.ts";
 
-// Score.
+// Scoring.
 export { gradeChoice, gradeMath, GraderPool, planReward, type RewardInput, type RewardResult } from "./verify/mod.ts";
 export {
   engineGenerate,
@@ -97,12 +97,12 @@ export {
 } from "./actors/mod.ts";
 export { statisticsTable } from "./cli/eval/table.ts";
 
-// Inspect.
+// Inspection.
 export { AtrlCredit, detectAtrl, Responses } from "./rl/mod.ts";
 export type { RegionMap } from "./model/mod.ts";
 export { Checkpoints } from "./actors/mod.ts";
 
-// Names that have moved to an entry point. They go with version 0.2.
+// Names that have moved to an entry point. Version 0.2 will not have them here.
 export * from "./deprecated/actors.ts";
 export * from "./deprecated/data.ts";
 export * from "./deprecated/model.ts";

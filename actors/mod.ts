@@ -1,8 +1,8 @@
 /**
- * A whole run, and the parts that it is made of: the configuration, checkpoints, metrics, evaluation, and actors. An actor is a thread that owns tensors and
- * answers messages one after the other.
+ * Runs, and the parts that a run is made of: the configuration, checkpoints, metrics, evaluation, and actors. An actor is a thread that
+ * owns tensors and answers messages one after the other.
  *
- * @example A configuration, what it comes to, and answers evaluated. `train` of `@kedge/kedge` is a whole run.
+ * @example A configuration, the numbers that follow from it, and an evaluation of answers. `train` of `@kedge/kedge` is a whole run.
  * ```ts
  * import { derived, evaluate, loadConfig } from "@kedge/kedge/actors";
  * import { assertEquals } from "@std/assert";
@@ -10,7 +10,7 @@
  * const { config } = loadConfig({ sets: ["rollout.n=4", "data.rolloutBatchSize=16"] }); // or { file: "train.jsonc" }
  * assertEquals(derived(config, undefined).numbers.samples, 64); // with a model's sizes, also its memory
  *
- * // In the place of an engine (`engineGenerate`) and of a GraderPool: doubles, and a rule.
+ * // This function doubles a number in place of an engine (`engineGenerate`), and this rule grades in place of a GraderPool.
  * const { overall, predictions } = await evaluate({
  *   questions: [{ id: "a", prompt: 2, input: { truth: 4 } }, { id: "b", prompt: 3, input: { truth: 9 } }],
  *   generate: (prompts) => Promise.resolve(prompts.map((x) => [{ text: `${x + x}`, tokens: 1, finish: "stop" }])),
@@ -22,7 +22,7 @@
  *
  * @module
  */
-// Actors: threads that own tensors, answer messages one after the other, and leave nothing when they die.
+// Actors are threads that own tensors and answer messages one after the other. The tensors of an actor that ends are freed.
 export { Actor, type SpawnOptions } from "./runtime/spawn.ts";
 export { Peer, type RequestOptions } from "./runtime/peer.ts";
 export { ActorMemory, Carrier } from "./runtime/actor_memory.ts";
@@ -40,7 +40,7 @@ export { type Derived, derived, type DerivedNumbers, type MemoryEstimate } from 
 export { checkResume, MAY_CHANGE } from "./config/resume.ts";
 export { TUNABLE, type TunableChanges, type TunableInput, type TunableSchema, tunableSchema } from "./config/tunable.ts";
 
-// A whole run.
+// Runs.
 export { type Question as RunQuestion, train, TrainingRun, type TrainingRunOptions, type TrainResult } from "./training_run.ts";
 export type {
   AnswersMessage,
@@ -54,12 +54,12 @@ export type {
 } from "./messages.ts";
 export type { HeldAnswers } from "./prompts.ts";
 
-// What a run writes down.
+// The files of a run.
 export { type Checkpoint, type CheckpointParts, Checkpoints, type LoadedCheckpoint } from "./run/checkpoints.ts";
 export { type Line, Lines, type LinesOptions } from "./run/lines.ts";
 export { TensorBoard } from "./run/tensorboard.ts";
 
-// How good a model is.
+// Evaluation.
 export {
   type Answer,
   type AskOptions,
@@ -86,5 +86,5 @@ export {
 } from "./evaluator/statistics.ts";
 export { wilson } from "./evaluator/wilson.ts";
 
-// What can be asked of a run while it goes on.
+// Commands to a run that is in progress.
 export * from "./run_control.ts";

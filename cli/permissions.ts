@@ -1,12 +1,14 @@
 /**
- * What each command may do on the machine, said once: `deno.json`'s tasks and docs/permissions.md are written from here (`deno task generate`), and a
- * command that starts another process gives it one of these sets.
+ * Defines what each command may do on the machine. `deno task generate` writes `deno.json`'s tasks and docs/permissions.md from these sets.
+ * A command that starts another process passes one of these sets to it.
  *
  * @module
  */
 import { HUB_ENVIRONMENT } from "../data/hub/settings.ts";
 
-/** Permissions in Deno's terms. `true`: everything of the kind; a list: these alone; left out: nothing. */
+/**
+ * Permissions in Deno's terms. `true` permits everything of the kind, a list permits only its entries, and an absent kind is not permitted.
+ */
 export interface Permissions {
   /** Calls into native libraries. */
   readonly ffi?: true;
@@ -22,7 +24,7 @@ export interface Permissions {
 
 const KINDS = ["ffi", "read", "write", "run", "env", "sys", "net"] as const;
 
-/** Everything that one of the sets allows. */
+/** Combines sets: the result permits everything that one of them permits. */
 export function together(...sets: readonly Permissions[]): Permissions {
   const all: Record<string, true | string[]> = {};
   for (const kind of KINDS) {
@@ -32,53 +34,56 @@ export function together(...sets: readonly Permissions[]): Permissions {
   return all;
 }
 
-/** The flags of `deno run` for a set. */
+/** Returns the flags of `deno run` for a set. */
 export function flagsOf(set: Permissions): string[] {
   const flag = (kind: string, value: true | readonly string[]) => value === true ? `--allow-${kind}` : `--allow-${kind}=${value.join(",")}`;
   return KINDS.flatMap((kind) => set[kind] === undefined ? [] : [flag(kind, set[kind])]);
 }
 
-/** Variables of the environment by what they are for. */
+/** Environment variables by their purpose. */
 export const ENVIRONMENT = {
   /** CUDA, and libraries that Python packages bring. */
   libraries: ["CUDA_HOME", "CUDA_PATH", "VIRTUAL_ENV", "CONDA_PREFIX"],
   /** What the package that decodes pictures asks when it is loaded. */
   pictures: ["npm_package_config_libvips", "MALLOC_ARENA_MAX"],
-  /** The hub's cache, address and token. */
+  /** The environment variables that the package for decoding pictures reads when it is loaded. */
   hub: HUB_ENVIRONMENT,
   /** MLflow's address and credentials (docs/trackers.md). */
   MLflow: ["MLFLOW_TRACKING_URI", "MLFLOW_TRACKING_TOKEN", "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"],
 } satisfies Record<string, readonly string[]>;
 
-/** To find a program or a cache. */
+/** What finding a program or a cache needs. */
 const PATHS: Permissions = { env: ["PATH", "HOME"] };
 
-/** To compile the kernels on first use, and to call them. */
+/** What compiling the kernels on first use, and calling them, needs. */
 export const KERNELS: Permissions = together(
   { ffi: true, read: true, write: [".cache"], run: ["c++", "g++", "nvcc"] },
   PATHS,
   { env: ENVIRONMENT.libraries },
 );
-/** To start further processes of Deno, such as those that grade answers. */
+/** What starting further processes of Deno needs, such as those that grade answers. */
 const PROCESSES: Permissions = together(PATHS, { run: ["deno"], env: ["DENO_DIR"] });
 const PICTURES: Permissions = { env: ENVIRONMENT.pictures, sys: ["systemMemoryInfo"] };
 const VIDEOS: Permissions = { run: ["ffmpeg", "ffprobe"] };
-/** To find a model in the hub's cache, and to fetch one. */
+/** What finding a model in the hub's cache, and fetching one, needs. */
 const HUB: Permissions = { env: ENVIRONMENT.hub };
 const HUB_HOSTS: Permissions = { net: ["huggingface.co", "*.huggingface.co", "*.hf.co"] };
-/** A model on a device, pictures, and processes that grade. It writes nothing but built kernels. */
+/** What a model on a device, pictures, and processes that grade need. The set permits writing built kernels only. */
 export const MODEL: Permissions = together(KERNELS, PROCESSES, PICTURES);
 
-/** The process that trains. `deno task train` starts it, and watches it with fewer permissions. Network: the hub, trackers, and the process that serves. */
+/**
+ * What the training process needs. `deno task train` starts it, and supervises it with fewer permissions. Network: the hub, trackers, and
+ * the serving process.
+ */
 export const TRAINING: Permissions = together(MODEL, VIDEOS, HUB, { env: ENVIRONMENT.MLflow, write: true, net: true });
 
-/** The command that watches the process that trains. */
+/** What the command that supervises the training process needs. */
 const WATCH: Permissions = together({ read: true, run: true, env: ["KEDGE_TOKEN"] }, PATHS, { env: ["DENO_DIR"] }, HUB);
 
-/** Tests: they write to the cache and to the system's temporary folder, and reach this machine alone. */
+/** What tests need: they write to the cache and to the system's temporary folder, and connect to this machine only. */
 const TESTS: Permissions = together(MODEL, VIDEOS, { write: ["/tmp"], net: ["127.0.0.1"] });
 
-/** What each task of deno.json may do, by its name. */
+/** The permissions of each task of deno.json, by its name. */
 export const PERMISSIONS = {
   train: WATCH,
   serve: WATCH,

@@ -1,7 +1,7 @@
 /**
- * The control endpoint, through which a run is watched and steered over HTTP, and its dashboard.
+ * The control endpoint, with which a run is watched and steered over HTTP, and its dashboard.
  *
- * @example A run that waits for its start, with its dashboard
+ * @example A run that has not started, with its dashboard
  * ```ts
  * import { dashboardPage, RunController, serveControl } from "@kedge/kedge/control";
  * import { assertEquals } from "@std/assert";

@@ -1,5 +1,5 @@
 /**
- * Data sets: rows of files, of the hub and of the board task as samples, and the order in which they are trained on.
+ * Data sets. They turn rows of files, of the hub and of the board task into samples, and choose the order of training.
  *
  * @example Rows of a file, in the order of two epochs
  * ```ts

@@ -24,7 +24,7 @@ type Rows = readonly Readonly<Record<string, unknown>>[];
  * import { KedgeError } from "@kedge/kedge/tensor";
  * import { assertRejects } from "@std/assert";
  *
- *  // const dataset = await ParquetDataset.open("train.parquet", { promptKey: "question" });
+ * // const dataset = await ParquetDataset.open("train.parquet", { promptKey: "question" });
  * await assertRejects(() => ParquetDataset.open("no/such/train.parquet"), KedgeError, "no/such/train.parquet");
  * ```
  */

@@ -52,7 +52,7 @@ export { loadParameters, openModelFolder, saveModel, type SaveModelOptions, type
 export { initialiseParameters, type InitialOptions, type InitialScheme } from "./folder/initialise.ts";
 export { newModelFolder } from "./folder/new_model_folder.ts";
 
-// How strongly tokens attend to the pictures.
+// Connectivity: how strongly tokens attend to the pictures.
 export { type Connectivity, ConnectivityAccumulator, type ConnectivityOptions } from "./connectivity.ts";
 export { chosenLayers, type RegionBox, type RegionMap, regionMap, type RegionOptions, type SinkEvidence, visualSinks } from "./regions.ts";
 
@@ -64,7 +64,7 @@ export type { Request, SamplingOptions, Stop } from "./engine/request.ts";
 export type { EngineStats, Ticket } from "./engine/scheduler.ts";
 export { defaultSuppress, suppressionMask } from "./engine/suppression.ts";
 
-// From messages and pictures to prompts.
+// The processor: from messages and pictures to prompts.
 export {
   type Conversation,
   type ConversationOptions,

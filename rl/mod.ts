@@ -1,6 +1,6 @@
 /**
- * The algorithm: advantages of rewards, AT-RL's weights of tokens by how they attend to the pictures, policy losses, divergences from a reference model,
- * and dynamic sampling. docs/method.md defines AT-RL; docs/algorithms.md has every option with its formula.
+ * The algorithm: advantages from rewards, AT-RL's token weights from connectivity, policy losses, divergences from a reference model, and
+ * dynamic sampling. docs/method.md defines AT-RL. docs/algorithms.md lists every option with its formula.
  *
  * @example Advantages of four answers, weighted by AT-RL
  * ```ts
@@ -72,7 +72,7 @@ export {
   type GroupFate,
 } from "./sampling.ts";
 
-// Credit: which tokens earned a response's advantage.
+// Credit: the share of each token in its response's advantage.
 export { ATRL_DEFAULTS, ATRL_MODES, type AtrlMode, type AtrlOptions, atrlOptions, type PartitionMethod } from "./atrl/options.ts";
 export { Responses } from "./credit/responses.ts";
 export { type HostGraph, TokenGraph } from "./atrl/graph.ts";
@@ -95,7 +95,7 @@ export { type BlackeningOptions, patchBlackening } from "./credit/blacken.ts";
 export { sensitivity, trajectoryWeights, vppoCredit, type VppoOptions } from "./credit/vppo.ts";
 export { uniformCredit, WeightCredit } from "./credit/weight_credit.ts";
 
-// The definitions, in plain TypeScript, and users' modules that take their place.
+// The definitions in plain TypeScript, and users' modules that replace them.
 export {
   anchors,
   clustersByDensity,

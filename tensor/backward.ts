@@ -50,7 +50,7 @@ export interface GradientTarget {
  * import { openDevice, sum, Tape, Tensor, type Value } from "@kedge/kedge/tensor";
  * import { assertEquals } from "@std/assert";
  *
- *  // An op of one's own: x^2.
+ * // An op of one's own: x^2.
  * function square(x: Value): Value {
  *   const { device, size } = x, y = x.tape.empty(x.shape, x.dtype);
  *   device.ops.mul(y.dtypeCode, y.address, x.tensor.address, x.tensor.address, size, 0);

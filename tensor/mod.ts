@@ -1,6 +1,6 @@
 /**
- * Tensors on a device: the CPU or a CUDA GPU. Operations with gradients, AdamW, schedules of the learning rate, safetensors files, and handles by which
- * threads share tensors without copies.
+ * Tensors on a device: the CPU or a CUDA GPU. It has operations with gradients, AdamW, learning rate schedules, safetensors files, and
+ * handles with which threads share tensors without copies.
  *
  * @example A step of gradient descent
  * ```ts

@@ -93,7 +93,7 @@ export function filesOfSplit(paths: readonly string[], split: string | undefined
  * import { downloadDataset } from "@kedge/kedge/data";
  * import { assertEquals } from "@std/assert";
  *
- *  // A data set in the cache is used without asking the hub.
+ * // A data set in the cache is used without asking the hub.
  * const cacheDir = Deno.makeTempDirSync(), folder = `${cacheDir}/datasets/owner/name/main`;
  * Deno.mkdirSync(folder, { recursive: true });
  * Deno.writeTextFileSync(`${folder}/.files@train.json`, '["train.jsonl"]');
