@@ -49,7 +49,7 @@ export async function importUser<F>({ key, url, options }: UserModule, name: str
   return { call: exportedFunction(module, { name, source: url, key }) as F, options, source: url };
 }
 
-/** The files of users' modules that take part in a run, by the key that names them: name and hash of their text, as "mine.ts sha256:0123456789ab". */
+/** The files of users' modules that take part in a run, by the key that names them: name and hash of their text, as "custom_loss.ts sha256:0123456789ab". */
 export type ModulePrints = Readonly<Record<string, string>>;
 
 /**

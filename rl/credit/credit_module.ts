@@ -1,5 +1,5 @@
 /**
- * The interface of users' credit modules: `algorithm.credit: "./credit.ts"`.
+ * The interface of users' credit modules: `algorithm.credit: "./custom_credit.ts"`.
  *
  * @module
  */

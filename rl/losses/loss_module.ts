@@ -1,5 +1,5 @@
 /**
- * The interface of users' loss modules, `algorithm.loss: "./loss.ts"`, and how their loss becomes part of a training step.
+ * The interface of users' loss modules, `algorithm.loss: "./custom_loss.ts"`, and how their loss becomes part of a training step.
  *
  * @module
  */
