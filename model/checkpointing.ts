@@ -12,7 +12,7 @@ export type Checkpointing = "off" | "blocks" | "full";
  * Runs blocks one after the other, each on the result of the last, and frees what is not needed any more.
  *
  * @param x The input of the first block, which is taken over.
- * @param options `count`: blocks; `block`: runs the i-th; it must not dispose of its input.
+ * @param options `count`: the number of blocks. `block`: runs the i-th block; it must not dispose of its input.
  */
 export function runBlocks(
   x: Value,

@@ -21,7 +21,7 @@ export * from "./regions.ts";
 
 /** Options of the measurement. */
 export interface ConnectivityOptions {
-  /** Whose attention: of the row that predicts the token (default), or of the token's own row. */
+  /** The row whose attention is measured: the one that predicts the token (default), or the token's own. */
   row?: "predict" | "self";
   /** First positions that count as sinks. Default 1. */
   sinkTokens?: number;
@@ -46,7 +46,7 @@ export interface Connectivity {
 }
 
 /**
- * Adds up the connectivity of all response tokens of a batch over the layers of one forward: give it to `logProbs`, then read `results`.
+ * Accumulates the connectivity of all response tokens of a batch over the layers of one forward. Pass it to `logProbs`, then read `results`.
  *
  * @example
  * ```ts
@@ -114,10 +114,10 @@ export class ConnectivityAccumulator implements Disposable {
   readonly renorm: number;
 
   /**
-   * Prepares the measurement. With a `visualSinkFactor`, and where `visualSinks` are not given, it first runs the prompts alone through the model, since which
+   * Prepares the measurement. With a `visualSinkFactor` and without `visualSinks`, it first runs the prompts alone through the model, since which
    * tokens are sinks depends on all layers.
    *
-   * @param options `visualSinks`: by group, as {@linkcode promptSinks} gives them.
+   * @param options `visualSinks`: those of each group, from {@linkcode promptSinks}.
    * @throws {RangeError} for row "self" with a batch that was not packed with `closing`, and for options out of range.
    */
   static create(
@@ -187,7 +187,7 @@ export class ConnectivityAccumulator implements Disposable {
 }
 
 /**
- * The visual sinks of prompts, by the rule of {@linkcode visualSinks}: one pass of the prompts through the model, without recording.
+ * Finds the visual sinks of prompts, by the rule of {@linkcode visualSinks}. It runs the prompts through the model once, without recording.
  *
  * @param factor 0: none, and no pass.
  * @returns By prompt: indices among its visual tokens.

@@ -28,16 +28,16 @@ export interface LogProbsOptions {
   checkpointing?: Checkpointing;
   /** Rows of logits that are computed at a time. Default: that of `linearLogProb`. */
   chunk?: number;
-  /** Another model at the same rows: `predictions` [count, hidden] and its output matrix; asks for `kl`. */
+  /** Another model for the same rows: its `predictions` [count, hidden] and its output matrix. With it, `kl` is computed. */
   reference?: { hidden: Tensor; weight: Tensor };
   /** Accumulates the connectivity of this pass. */
   connectivity?: { readonly observe: LayerObserver };
 }
 
 /**
- * A model that answers about pictures: vision tower and decoder over its parameters. Which family it is of, its config says.
+ * A model that answers about pictures: a vision tower and a decoder over its parameters. Its config names the family that it belongs to.
  *
- * Everything runs on a tape that the caller makes: one that records to train, one with `record: false` to infer.
+ * Everything runs on a tape of the caller: one that records, for training, or one with `record: false`, for inference.
  *
  * @example
  * ```ts
@@ -69,7 +69,7 @@ export class VisionLanguageModel implements Disposable {
    * A model of given parameters, which it takes over.
    *
    * @param parameters By the names of `parameterSpecs`.
-   * @throws {RangeError} that lists what is missing, surplus, misshapen or of another type or device.
+   * @throws {RangeError} that lists the parameters that are missing, surplus, misshapen, or of another type or device.
    */
   constructor(readonly device: Device, readonly config: ModelConfig, readonly parameters: Readonly<Record<string, Parameter>>) {
     const specs = parameterSpecs(config);
@@ -186,7 +186,8 @@ export class VisionLanguageModel implements Disposable {
   }
 
   /**
-   * What the output matrix is multiplied with: normed hidden states of the rows that predict response tokens, [count, hidden], in the order of `batch.target`.
+   * The normed hidden states of the rows that predict response tokens, [count, hidden], in the order of `batch.target`. Logits are their product with the
+   * output matrix.
    */
   predictions(tape: Tape, batch: PackedBatch, options: { checkpointing?: Checkpointing; observe?: LayerObserver } = {}): Value {
     return tape.scope(() => {

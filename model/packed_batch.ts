@@ -18,9 +18,9 @@ export interface Group {
 
 /** Options of {@linkcode PackedBatch.pack}. */
 export interface PackOptions {
-  /** Whether the responses of a group share one copy of its prompt (default), or each has its own: the same results, with more work. */
+  /** Whether the responses of a group share one copy of its prompt (default). If each has its own copy, the results are the same, with more work. */
   readonly shared?: boolean;
-  /** Whether each response's last token is forwarded too, which predicts nothing: connectivity by row "self" needs it. Default false. */
+  /** Whether the last token of each response is forwarded too. It predicts nothing, but connectivity by row "self" needs it. Default false. */
   readonly closing?: boolean;
 }
 
@@ -47,7 +47,7 @@ export interface PackedResponse {
 }
 
 /**
- * Prompts and responses, packed for one pass without padding: of each group its prompt, then its responses, which see the prompt and themselves.
+ * Prompts and responses, packed for one pass without padding: for each group its prompt, then its responses, each of which sees the prompt and itself.
  *
  * It must live as long as the tapes that use it.
  *
@@ -78,7 +78,7 @@ export class PackedBatch implements Disposable {
   readonly visuals: readonly Visual[];
   /** i32: the rows that are placeholders. */
   readonly visualRows: Tensor;
-  /** i32, as many: which merged token of `visuals` comes there; undefined if each comes once, in order. */
+  /** i32: the merged token of `visuals` for each of `visualRows`; undefined if each comes once, in order. */
   readonly visualSource: Tensor | undefined;
   /** i32 [count]: the row that predicts each response token. */
   readonly predict: Tensor;
@@ -129,8 +129,8 @@ export class PackedBatch implements Disposable {
    * Packs groups.
    *
    * @param model Its device and config.
-   * @param groups One at least; a group without responses is its prompt alone.
-   * @throws {RangeError} for an empty prompt or response; {KedgeError} `BadData` for a token outside the vocabulary, or where placeholders and visuals do not fit;
+   * @param groups At least one. A group without responses is its prompt alone.
+   * @throws {RangeError} for an empty prompt or response; {KedgeError} `BadData` for a token outside the vocabulary, or if placeholders and visuals do not match;
    * both name the group.
    */
   static pack(model: { device: Device; config: ModelConfig }, groups: readonly Group[], options: PackOptions = {}): PackedBatch {

@@ -13,12 +13,12 @@ export type { ModelConfig, SpecialTokens, TextConfig, VisionConfig } from "./typ
 export type { Json } from "./folder_files.ts";
 
 /**
- * Reads the object of a config.json, in either layout. Unknown keys are ignored; absent ones take transformers' defaults.
+ * Reads the object of a config.json, in either layout. Unknown keys are ignored; absent ones have transformers' defaults.
  *
  * @param json What the file holds.
  * @param options `path`: names the file in messages, default "config.json". `generation`: the object of generation_config.json; its `eos_token_id` goes
  *   before the config's.
- * @throws {KedgeError} `BadCheckpoint`, with all keys that are wrong or do not fit together; also in `details.faults`.
+ * @throws {KedgeError} `BadCheckpoint`, with all keys that are wrong or inconsistent, also in `details.faults`.
  *
  * @example
  * ```ts
@@ -47,7 +47,7 @@ export function parseConfig(json: unknown, options: { path?: string; generation?
 }
 
 /**
- * Reads a model folder's config.json and, where it is there, generation_config.json.
+ * Reads a model folder's config.json and, if there is one, generation_config.json.
  *
  * @throws {KedgeError} `BadCheckpoint`, see {@linkcode parseConfig}, or if there is no config.json.
  *
@@ -74,7 +74,7 @@ export function readConfig(folder: string): ModelConfig {
  *
  * @param options `original`: the object of the file that the config was read from; its layout and its other keys are kept, and only what differs is
  *   changed. Default: the hub's flat layout. The ids that end a response are written to generation_config.json; this file has the first of them.
- * @throws {KedgeError} `BadCheckpoint` if `original` is no config that {@linkcode parseConfig} reads.
+ * @throws {KedgeError} `BadCheckpoint` if {@linkcode parseConfig} cannot read `original`.
  *
  * @example
  * ```ts

@@ -15,10 +15,10 @@ export function badFile(path: string, faults: readonly string[], cause?: unknown
   return new KedgeError("BadCheckpoint", `Cannot read ${path}: ${faults.join("; ")}`, { path, faults }, { cause });
 }
 
-/** Bytes that a file of a model folder may have which is read whole: no tokenizer has a third of it. */
+/** The most bytes of a file that is read whole. No tokenizer has a third of it. */
 const MOST_FILE_BYTES: number = 128 * 2 ** 20;
 
-/** A model folder's file as text; undefined if there is no such file. @throws {KedgeError} `BadCheckpoint` if it cannot be read, or is too large. */
+/** Reads a file of a model folder as text; undefined if there is no such file. @throws {KedgeError} `BadCheckpoint` if it cannot be read, or is too large. */
 export function readFolderText(path: string): string | undefined {
   try {
     const { size } = Deno.statSync(path);
@@ -31,7 +31,7 @@ export function readFolderText(path: string): string | undefined {
   }
 }
 
-/** The object of a JSON file; undefined if there is no such file. @throws {KedgeError} `BadCheckpoint` if it holds something else. */
+/** Reads the object of a JSON file; undefined if there is no such file. @throws {KedgeError} `BadCheckpoint` if it holds something else. */
 export function readJson(path: string): Json | undefined {
   const text = readFolderText(path);
   if (text === undefined) return undefined;

@@ -13,7 +13,7 @@ export interface Kind<T> {
   readonly words: string;
 }
 
-/** A size or a count, which a file of a few bytes must not blow up: some ten times what the largest models have. */
+/** A size or a count up to a bound, so that a small file cannot ask for huge memory. The bounds are some ten times the sizes of the largest models. */
 export const count = (most: number): Kind<number> => ({ schema: z.int().positive().max(most), words: `a positive integer up to ${most}` });
 /** Ids of a vocabulary. */
 export const MOST_TOKENS: number = 2 ** 22;
@@ -41,7 +41,7 @@ export const MROPE: Kind<[number, number, number]> = {
   schema: z.tuple([z.int().nonnegative(), z.int().nonnegative(), z.int().nonnegative()]),
   words: "a list of three counts",
 };
-/** A side of a patch; some files give one for each axis, which must be equal. */
+/** A side of a patch. Some files have one for each axis; they must be equal. */
 export const side = (most: number): Kind<number> => {
   const { schema, words } = count(most);
   const list = z.array(schema).min(1).max(3).refine((sides) => sides.every((side) => side === sides[0])).transform(([side]) => side!);

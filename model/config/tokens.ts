@@ -3,7 +3,7 @@ import { field, INTEGER, TOKEN, TOKENS } from "./kinds.ts";
 import { Section, textSection } from "./section.ts";
 import type { SpecialTokens } from "./types.ts";
 
-/** The special tokens that have a key of their own at the top of the file. */
+/** The special tokens that have their own keys at the top of the file. */
 export const TOKEN_FIELDS = {
   image: field("image_token_id", 151655, TOKEN),
   video: field("video_token_id", 151656, TOKEN),

@@ -66,7 +66,7 @@ export interface SpecialTokens {
   readonly visionStart: number;
   /** Marks the end of a picture, after its placeholders. */
   readonly visionEnd: number;
-  /** Ids that end a response, by default: of generation_config.json, or of config.json. */
+  /** Ids that end a response by default, from generation_config.json or config.json. */
   readonly eos: readonly number[];
   /** First token of a text; undefined if there is none. */
   readonly bos: number | undefined;

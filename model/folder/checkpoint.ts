@@ -22,7 +22,7 @@ const STORED: ReadonlySet<string> = new Set(["F32", "BF16", "F16"]);
 /** Types that weights may have in memory. */
 export type WeightType = "f32" | "bf16";
 
-/** The type that weights take where nothing else is asked for: on the CPU, which computes in it, f32; else the config's, but f32 for an f16 file. */
+/** The default type of weights: f32 on the CPU, which computes in f32; else the config's type, or f32 for an f16 file. */
 export function weightType(device: Device, config: ModelConfig): WeightType {
   return device.kind === "cpu" || config.dtype !== "bf16" ? "f32" : "bf16";
 }
@@ -44,7 +44,7 @@ function same(files: SafetensorsFolder, [a, b]: readonly [string, string]): bool
 }
 
 /**
- * A config of more blocks than the weights name is refused before as many names are made.
+ * Refuses a config with more blocks than the weights have, before the names of all these blocks are made.
  *
  * @throws {KedgeError} `BadCheckpoint`
  */
@@ -69,7 +69,7 @@ function checkCounts(
   }
 }
 
-/** The file's name of every tensor that the model is made of. @throws {KedgeError} `BadCheckpoint` with all that is wrong. */
+/** Finds the name that the file has for each tensor of the model. @throws {KedgeError} `BadCheckpoint` with everything that is wrong. */
 function matchTensors(files: SafetensorsFolder, config: ModelConfig): Map<string, string> {
   const { canonical, embedding, head } = familyOf(config).spelling;
   const names = new Map<string, string>(), faults: string[] = [];
@@ -78,7 +78,7 @@ function matchTensors(files: SafetensorsFolder, config: ModelConfig): Map<string
     if (other !== undefined) faults.push(`${other} and ${name} are the same tensor`);
     names.set(key, name);
   }
-  const spare = config.text.tied ? names.get(head) : undefined; // a tied model's output matrix, which some folders hold too
+  const spare = config.text.tied ? names.get(head) : undefined; // the output matrix of a tied model, which some folders have
   if (spare !== undefined) {
     const first = names.get(embedding);
     if (first === undefined) names.set(embedding, spare);
@@ -121,7 +121,7 @@ function matchTensors(files: SafetensorsFolder, config: ModelConfig): Map<string
  * Loads the weights of a model folder, from `model.safetensors` or its shards, whichever way its tensors are spelled.
  *
  * @param folder The folder.
- * @param options `config`: of {@linkcode readConfig}. `dtype`: of the parameters, whatever the file's (F32, BF16 or F16); default {@linkcode weightType}.
+ * @param options `config`: see {@linkcode readConfig}. `dtype`: type of the parameters, whatever the file has (F32, BF16 or F16); default {@linkcode weightType}.
  * @returns The parameters by Kedge's names; the caller disposes of them.
  * @throws {KedgeError} `BadCheckpoint` with all tensors that are missing, surplus, misshapen or of another type; `OutOfMemory`. Nothing is left
  *   allocated then.
@@ -170,7 +170,7 @@ export function loadParameters(
 }
 
 /**
- * A folder's config and weights: {@linkcode readConfig} and {@linkcode loadParameters}.
+ * Reads the config and the weights of a folder, by {@linkcode readConfig} and {@linkcode loadParameters}.
  *
  * @example
  * ```ts
@@ -190,7 +190,7 @@ export function openModelFolder(
   return { config, parameters: loadParameters(folder, { ...options, config }) };
 }
 
-/** Rows of a tensor, in the file's shape and type, read from the device when their turn comes. */
+/** An entry of rows of a tensor, in the file's shape and type. They are read from the device when they are written. */
 function partEntry(name: string, tensor: Tensor, part: { row: number; shape: Shape; dtype: WeightType }): SafetensorsEntry {
   const { row, shape, dtype } = part;
   return {
@@ -224,7 +224,7 @@ export interface SaveModelOptions {
 
 /**
  * Saves a model as a folder that transformers loads: weights in the hub's spelling, in shards with an index where they are larger than one, config.json,
- * generation_config.json, and the tokenizer and processor files. It is written beside and renamed: an interrupted save leaves no folder.
+ * generation_config.json, and the tokenizer and processor files. It is written under another name and then renamed, so that an interrupted save leaves no folder.
  *
  * @param model `parameters` by Kedge's names. With tied embeddings there is no output matrix in the file.
  * @param folder A new folder, or an empty one.

@@ -24,7 +24,7 @@ const PROCESSOR_FILES: readonly string[] = [
   "processor_config.json",
 ];
 
-// A rename is on the disk only when its folder is. Windows opens no folders.
+// A rename is on the disk only after a sync of its folder. Windows cannot open folders.
 function syncFolder(path: string): void {
   if (Deno.build.os === "windows") return;
   using folder = Deno.openSync(path, { read: true });
@@ -47,8 +47,8 @@ function entriesOf(folder: string): string[] | undefined {
 }
 
 /**
- * Writes a folder beside its name and renames it once all of it is on the disk, so that nobody sees half of it. What a killed process leaves is called
- * `NAME.<id>.tmp` and may be removed.
+ * Writes a folder under another name and renames it when all of it is on the disk, so that nobody sees half of it. A killed process may leave
+ * a folder `NAME.<id>.tmp`, which may be removed.
  *
  * @param path The folder. It may be there only if it is empty.
  * @param write Writes the files into the folder that it is given, and syncs them.
@@ -74,7 +74,7 @@ export function writeFolder(path: string, write: (temporary: string) => void): v
   syncFolder(dirname(target));
 }
 
-/** The object of a generation_config.json: another's with these ids, or a new one. */
+/** The object of a generation_config.json: the original with these ids, or a new one. */
 function generationJson({ eos, bos, pad }: SpecialTokens, original: Json | undefined): Json {
   const value = eos.length === 1 ? eos[0]! : eos.length === 0 ? null : [...eos];
   if (!original) {
@@ -108,7 +108,7 @@ interface ModelFolder {
 }
 
 /**
- * Writes a model folder as the hub has them, all of it or nothing ({@linkcode writeFolder}).
+ * Writes a model folder in the hub's layout, all of it or nothing ({@linkcode writeFolder}).
  *
  * @throws {RangeError} if the folder holds something.
  * @throws {KedgeError} `BadCheckpoint` if a config of `from` is unreadable. A config.json of another kind of model is ignored.

@@ -14,7 +14,7 @@ import { NormalStream } from "./normal_stream.ts";
 import { type ParameterPart, type ParameterSpec, parameterSpecs } from "../parameters.ts";
 
 /**
- * How wide weights scatter: "hub" as transformers makes a new Qwen2.5-VL, normal with deviation 0.02; "fan-in" with deviation 1 / sqrt(inputs), and
+ * The standard deviation of weights. "hub": 0.02, as transformers makes a new Qwen2.5-VL. "fan-in": 1 / sqrt(inputs), and
  * 0.1 for embeddings, which keeps the size of the activations of a small model. Biases are 0 and norms 1 in both.
  */
 export type InitialScheme = "hub" | "fan-in";
@@ -34,7 +34,7 @@ function deviation({ kind, shape }: ParameterSpec, scheme: InitialScheme): numbe
   return kind === "embedding" ? 0.1 : 1 / Math.sqrt(shape[1]!);
 }
 
-/** The bytes of f32 numbers in a type; bf16 is rounded to nearest even. The numbers must be finite. */
+/** Encodes f32 numbers, which must be finite, in a type. bf16 is rounded to nearest even. */
 function encode(values: Float32Array<ArrayBuffer>, dtype: WeightType): Uint8Array<ArrayBuffer> {
   if (dtype === "f32") return new Uint8Array(values.buffer, values.byteOffset, values.byteLength).slice();
   const bits = new Uint32Array(values.buffer, values.byteOffset, values.length), out = new Uint16Array(values.length);
@@ -108,7 +108,7 @@ export function initialiseParameters(
   }
 }
 
-/** The weights that {@linkcode initialiseParameters} makes, as entries of a model folder, made when their turn comes: no device, and no model in memory. */
+/** The weights of {@linkcode initialiseParameters} as entries of a model folder. They are made while they are written, without a device or a model in memory. */
 export function initialEntries(config: ModelConfig, options: InitialOptions & { dtype: WeightType }): SafetensorsEntry[] {
   return parameterSpecs(config).flatMap((spec) =>
     spec.parts.map((part) => ({

@@ -55,7 +55,7 @@ function hasTemplate(folder: string): boolean {
 
 /**
  * Makes a model folder with random weights: config, weights, and the tokenizer and processor files of another folder, with defaults for those that it
- * lacks. The weights are made one chunk at a time, so that memory is no limit.
+ * lacks. The weights are made one chunk at a time, so that memory does not limit their size.
  *
  * @param folder A new folder, or an empty one.
  * @param options `tokenizer`: folder that holds at least tokenizer.json. `dtype`: default the preset's.

@@ -1,6 +1,6 @@
 /**
  * Normal numbers by the hundred million: the ziggurat of 256 layers (Marsaglia & Tsang, "The ziggurat method for generating random variables", JSS 2000)
- * over xoshiro128** (Blackman & Vigna, ACM TOMS 2021). Layer and place within it come from different bits of a draw, which the original's do not (Doornik,
+ * over xoshiro128** (Blackman & Vigna, ACM TOMS 2021). Unlike the original, it takes the layer and the position in it from different bits of a draw (Doornik,
  * "An improved ziggurat method to generate normal random samples", 2005).
  *
  * @module
@@ -87,7 +87,7 @@ export class NormalStream {
     state[3] = s3;
   }
 
-  /** A number for a draw that fell beside the part of its layer that lies under the curve for sure: 1 in 80. */
+  /** The number for a draw outside the part of its layer that is surely under the curve: 1 draw in 80. */
   #outside(x: number, layer: number): number {
     for (;;) {
       if (layer === 0) return this.#tail(x);

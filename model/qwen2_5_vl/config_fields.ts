@@ -7,7 +7,7 @@ import { count, field, MEASURE, MOST_TOKENS, side } from "../config/kinds.ts";
 
 const WIDTH = count(2 ** 17), MLP = count(2 ** 20), BLOCK_COUNT = count(1024), HEADS = count(4096);
 
-/** The decoder's numbers by their names in `TextConfig`, but for those of the rotary angles. */
+/** The decoder's numbers by their names in `TextConfig`, without those of the rotary angles. */
 export const TEXT_FIELDS = {
   hiddenSize: field("hidden_size", 8192, WIDTH),
   intermediateSize: field("intermediate_size", 29568, MLP),
@@ -36,9 +36,9 @@ export const VISION_FIELDS = {
 
 /** Rotary base of the vision tower, which no config changes. */
 export const VISION_ROPE_THETA = 10_000;
-/** Base of the decoder's rotary frequencies where no key says it. */
+/** Default base of the decoder's rotary frequencies. */
 export const ROPE_THETA = 1_000_000;
-/** Sections of the decoder's rotary frequencies where no key says them. */
+/** Default sections of the decoder's rotary frequencies. */
 export const MROPE_SECTION: readonly [number, number, number] = [16, 24, 24];
-/** Blocks of the vision tower that attend over the whole frame where no key says them. */
+/** Default blocks of the vision tower that attend over the whole frame. */
 export const FULL_ATTENTION_BLOCKS: readonly number[] = [7, 15, 23, 31];

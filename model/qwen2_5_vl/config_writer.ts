@@ -12,7 +12,7 @@ import { TEXT_FIELDS, VISION_FIELDS } from "./config_fields.ts";
 
 const equal = (a: unknown, b: unknown) => JSON.stringify(a) === JSON.stringify(b);
 
-/** A new file: the flat layout, which every version of transformers that knows the model reads. */
+/** The object of a new file, in the flat layout, which every version of transformers with this model reads. */
 export function write({ text, vision, tokens, dtype }: ModelConfig): Json {
   return {
     architectures: ["Qwen2_5_VLForConditionalGeneration"],
@@ -39,7 +39,7 @@ export function write({ text, vision, tokens, dtype }: ModelConfig): Json {
     "sliding_window": 32768,
     "tie_word_embeddings": text.tied,
     "torch_dtype": dtypeName(dtype),
-    // Where this is absent, transformers 5 takes a tokenizer in the folder for one of another model, and warns.
+    // Without this key, transformers 5 takes the folder's tokenizer for that of another model, and warns.
     "transformers_version": "4.49.0",
     "use_cache": true,
     "use_sliding_window": false,

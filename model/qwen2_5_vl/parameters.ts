@@ -13,7 +13,7 @@ function towerParameters(vision: VisionConfig): ParameterSpec[] {
   const patch = [hiddenSize, vision.channels, vision.temporalPatchSize, patchSize, patchSize];
   list.add("visual.patch.weight", "matrix", [["visual.patch_embed.proj.weight", patch]]);
   for (let i = 0; i < vision.depth; i++) {
-    const block = `visual.blocks.${i}`; // as the hub spells it, too
+    const block = `visual.blocks.${i}`; // the hub's spelling, too
     list.norm(`${block}.norm1`, `${block}.norm1`, hiddenSize);
     linear(`${block}.qkv`, hiddenSize, [[`${block}.attn.qkv`, 3 * hiddenSize]]);
     linear(`${block}.out`, hiddenSize, [[`${block}.attn.proj`, hiddenSize]]);

@@ -11,12 +11,12 @@ import { frequencies } from "../transformer/rotary.ts";
 import { visualSpans } from "../visual_spans.ts";
 
 /**
- * Positions of a prompt. Text counts on, the same on all axes. A visual that starts at p has time p + t * step, rows from p and columns from p; step is
- * tokensPerSecond times the whole seconds of `secondsPerGrid` (fractions cut off; default 1) for a video, 1 for an image. After it text goes on at
- * p + max(rows, columns) of its merged grid, however far its time went. So does transformers 5.17; older releases of it kept fractions of seconds, and
- * went on after the last time where that was further.
+ * Computes the positions of a prompt. Text tokens count up, equally on all axes. A visual that starts at p has time p + t * step, rows from p and columns
+ * from p. `step` is 1 for an image; for a video it is tokensPerSecond times the whole seconds of `secondsPerGrid` (fractions cut off; default 1). After the
+ * visual, text continues at p + max(rows, columns) of its merged grid, however far its time went. So does transformers 5.17. Older releases kept fractions
+ * of seconds, and continued after the last time if that was further.
  *
- * @throws {KedgeError} `BadData` if placeholders and visuals do not fit; {RangeError} for an impossible grid or time.
+ * @throws {KedgeError} `BadData` if placeholders and visuals do not match; {RangeError} for an impossible grid or time.
  *
  * @example
  * ```ts
@@ -61,7 +61,7 @@ export function promptPositions(prompt: Prompt, config: ModelConfig): PromptPosi
 }
 
 /**
- * Which axis turns each frequency of half a head, and the frequencies: ropeTheta^(-2i / headDim). For {@linkcode RopeTable}.
+ * The axis of each frequency of half a head, and the frequencies, ropeTheta^(-2i / headDim), for {@linkcode RopeTable}.
  *
  * @example
  * ```ts

@@ -3,9 +3,9 @@ import { checkGrid, type Grid, visualTokens } from "../prompt.ts";
 
 /** The order in which the vision tower takes the patches of packed pictures, and which patches attend to one another. */
 export interface VisionLayout {
-  /** [merged tokens]: place i of the window order holds merged token order[i] of the raster order (pictures, time, rows, columns). */
+  /** [merged tokens]: element i of the window order is merged token order[i] of the raster order (pictures, time, rows, columns). */
   readonly order: Int32Array<ArrayBuffer>;
-  /** [merged tokens]: merged token i of the raster order lies at place inverse[i] of the window order. */
+  /** [merged tokens]: merged token i of the raster order is element inverse[i] of the window order. */
   readonly inverse: Int32Array<ArrayBuffer>;
   /** Patches of each attention window, one behind the other. */
   readonly windows: number[];
@@ -18,7 +18,7 @@ export interface VisionLayout {
 }
 
 /**
- * The window order of packed pictures: within each frame, windows row by row; within each window, merged tokens row by row; within each merged token,
+ * Computes the window order of packed pictures: within each frame, windows row by row; within each window, merged tokens row by row; within each merged token,
  * its patches row by row. A window is floor(windowSize / (patchSize * mergeSize)) merged tokens a side, less at the lower and right edges. (Qwen2.5-VL technical
  * report, arXiv 2502.13923, section 2.1.1.)
  *

@@ -1,5 +1,5 @@
 /**
- * The vision tower of Qwen2.5-VL (arXiv 2502.13923, section 2.1.1): pictures in, embeddings for the decoder out.
+ * The vision tower of Qwen2.5-VL (arXiv 2502.13923, section 2.1.1), which turns pictures into embeddings for the decoder.
  *
  * @module
  */
@@ -19,7 +19,7 @@ import { tapeBlock } from "../transformer/tape_block.ts";
 import { type Visual, visualTokens } from "../prompt.ts";
 import { type VisionLayout, visionLayout } from "./vision_layout.ts";
 
-const [EPS, ROPE_THETA] = [1e-6, 10_000]; // of the published model; its config has neither
+const [EPS, ROPE_THETA] = [1e-6, 10_000]; // the published model's; its config has neither
 
 /**
  * Embeds pictures and videos, all packed in one pass. If no parameter of the tower needs a gradient, nothing is recorded.
@@ -61,7 +61,7 @@ export function encodeVisuals(
   });
 }
 
-/** Norm, then an MLP over the patches of each merged token; back to raster order. */
+/** Applies a norm and an MLP over the patches of each merged token, and restores the raster order. */
 function merge(h: Value, options: { parameters: Parameters; vision: VisionConfig; layout: VisionLayout }): Value {
   const { parameters, vision: { hiddenSize, mergeSize }, layout } = options;
   const { tape, device } = h;
@@ -141,7 +141,7 @@ function rasterPatches(
 }
 
 /**
- * Bytes that `encodeVisuals` holds at its peak where nothing is recorded, beside the weights and the device's workspace: an upper bound.
+ * An upper bound of the bytes that `encodeVisuals` holds if nothing is recorded, beside the weights and the device's workspace.
  *
  * @param dtype Of the weights and activations.
  * @param patches Of all visuals together.
@@ -150,7 +150,7 @@ export function visionBytes(config: VisionConfig, dtype: DType, patches: number)
   const { channels, temporalPatchSize, patchSize, hiddenSize: d, intermediateSize: i, mergeSize, outHiddenSize, heads } = config;
   const bytes = DTYPE_BYTES[dtype];
   const raw = channels * temporalPatchSize * patchSize ** 2;
-  // The patches in two orders, and what they are made from: f32 patches, or bytes of frames.
+  // The patches in two orders, and their source: f32 patches, or bytes of frames.
   const cutting = raw * (2 * bytes + 4);
   const embedding = (raw + d) * bytes;
   // The block's input; then norm, q, k, v; q, k, v and what they mix with a log-sum-exp for each head; the sum, its norm and both halves of the MLP;
