@@ -61,7 +61,7 @@ Deno.test("comments name files that are there", () => {
 });
 
 // Names in comments that stand for a user's file or a system's file.
-const EXAMPLES = new Set<string>(["./my_reward.ts", "helper.ts"]);
+const EXAMPLES = new Set<string>(["./my_reward.ts", "./my_loss.ts", "./loss.ts", "mine.ts", "helper.ts"]);
 
 Deno.test("links of documents lead to files and sections that are there", () => {
   const all = FILES.filter((file) => file.endsWith(".md")).flatMap((file) => links(read(file)).map((link) => ({ file, link })));
@@ -92,6 +92,14 @@ Deno.test("docs/architecture.md names functions and classes that are in the file
   const missing = named.filter(({ file, name }) => !KNOWN.has(file) || !new RegExp(`(?<![\\w#])${name}\\b`).test(read(file)));
   assertEquals(missing, []);
   assertEquals(named.length >= 50, true);
+});
+
+Deno.test("CONTRIBUTING.md names files and folders that are there", () => {
+  const spans = [...withoutBlocks(read("CONTRIBUTING.md")).matchAll(/`([^`\n]+)`/g)].map(([, span]) => span!);
+  const paths = spans.flatMap((span) => /^[\w./-]+\/(?:[\w-]+\.\w+)?$|^[\w-]+\.(?:ts|json|md|h)$/.test(span) ? [span] : []);
+  const missing = paths.filter((path) => !KNOWN.has(path) && !(path.endsWith("/") && FILES.some((file) => file.startsWith(path))));
+  assertEquals(missing.filter((path) => !EXAMPLES.has(path)), []);
+  assertEquals(paths.length >= 40, true, `only ${paths.length} paths were found`);
 });
 
 Deno.test("nothing but tests and benches refers to a folder beside the checkout", () => {

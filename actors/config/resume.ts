@@ -89,8 +89,8 @@ export function checkResume(old: Config, now: Config): void {
  *
  * const print = { name: "a.jsonl", rows: 1, bytes: 34, hash: "x" }, old = { train: [print], val: [] };
  * const now = { train: [{ ...print, hash: "y" }], val: [] };
- * assertThrows(() => checkData(old, now, { allowed: false }), KedgeError, "a.jsonl has other rows");
- * assertEquals(checkData(old, now, { allowed: true }), { train: true, words: ["a.jsonl has other rows"] });
+ * assertThrows(() => checkData(old, now, { allowed: false }), KedgeError, "a.jsonl has different rows");
+ * assertEquals(checkData(old, now, { allowed: true }), { train: true, words: ["a.jsonl has different rows"] });
  * ```
  */
 export function checkData(
