@@ -1,6 +1,6 @@
 /**
- * Users' modules that a configuration names: where they are, what they are, and their functions. Modules of `algorithm.credit` and `algorithm.loss` run in the
- * process that trains, those of `reward` in child processes (see verify/).
+ * The users' modules that a configuration names. Modules of `algorithm.credit` and `algorithm.loss` run in the training process, those of `reward` in child processes
+ * (see verify/).
  *
  * @module
  */
@@ -11,23 +11,23 @@ import { planReward } from "../../verify/registry.ts";
 import { exportedFunction, type UserFunction } from "../../rl/user_module.ts";
 import type { Config } from "./types.ts";
 
-/** A module that runs in the process that trains, resolved. Plain data: it crosses to the actor that loads it. */
+/** A resolved module of the training process. It is plain data, which is sent to the actor that imports the module. */
 export interface UserModule {
-  /** The key that names it: "algorithm.credit". */
+  /** The key that names the module, as "algorithm.credit". */
   readonly key: string;
-  /** A "file:" URL. */
+  /** The "file:" URL of the module. */
   readonly url: string;
   /** The second argument of its function. */
   readonly options: Readonly<Record<string, unknown>>;
 }
 
-/** The module of `algorithm.credit`; undefined where a built-in method is chosen. `base`: what its path is relative to. */
+/** Returns the module of `algorithm.credit`; undefined for a built-in method. @param base What its path is relative to. */
 export function creditModule({ algorithm: { credit } }: Config, base: string): UserModule | undefined {
   if (typeof credit === "string") return undefined;
   return { key: "algorithm.credit", url: new URL(credit.use, base).href, options: credit.options ?? {} };
 }
 
-/** The module of `algorithm.loss`; undefined where a built-in loss is chosen. `base`: what its path is relative to. */
+/** Returns the module of `algorithm.loss`; undefined for a built-in loss. @param base What its path is relative to. */
 export function lossModule({ algorithm: { loss } }: Config, base: string): UserModule | undefined {
   if (loss.kind !== "module") return undefined;
   return { key: "algorithm.loss", url: new URL(loss.use, base).href, options: loss.options ?? {} };
@@ -36,8 +36,8 @@ export function lossModule({ algorithm: { loss } }: Config, base: string): UserM
 /**
  * Imports a user's module into this thread.
  *
- * @param name The export that is called; else its default one.
- * @throws {RangeError} where it cannot be imported, with Deno's reason. {TypeError} where it exports no such function.
+ * @param name The export that is called. Without it, the default export is called.
+ * @throws {RangeError} with Deno's reason if the module cannot be imported. {TypeError} if it exports no such function.
  */
 export async function importUser<F>({ key, url, options }: UserModule, name: string): Promise<UserFunction<F>> {
   let module: Record<string, unknown>;
@@ -49,13 +49,13 @@ export async function importUser<F>({ key, url, options }: UserModule, name: str
   return { call: exportedFunction(module, { name, source: url, key }) as F, options, source: url };
 }
 
-/** The files of users' modules that take part in a run, by the key that names them: name and hash of their text, as "custom_loss.ts sha256:0123456789ab". */
+/** The prints of a run's user modules by key: the file's name and the hash of its text, as "NAME sha256:0123456789ab". */
 export type ModulePrints = Readonly<Record<string, string>>;
 
 /**
- * What the modules of a configuration are now. The hash is that of the module's own file, not of what it imports.
+ * Returns the prints of a configuration's modules. The hash is that of the module's own file, without its imports.
  *
- * @param base What their paths are relative to: a URL.
+ * @param base The URL that their paths are relative to.
  */
 export function modulePrints(config: Config, base: string): ModulePrints {
   const rewards = planReward(config.reward, base).modules.filter((url) => url.startsWith("file:") && !url.startsWith(VERIFY));
@@ -64,13 +64,13 @@ export function modulePrints(config: Config, base: string): ModulePrints {
   return Object.fromEntries(all.map(([key, url]) => [key, `${basename(fileURLToPath(url!))} ${hashOf(url!)}`]));
 }
 
-/** What a line of a step says of the modules that made it: "module/algorithm.credit" and the like. Other lines say nothing. */
+/** Returns what a step's line of metrics.jsonl holds about the modules, as "module/algorithm.credit". */
 export function moduleFields(line: Readonly<Record<string, unknown>>, prints: ModulePrints): Record<string, string> {
   if (line["actor/loss"] === undefined) return {};
   return Object.fromEntries(Object.entries(prints).map(([key, print]) => [`module/${key}`, print]));
 }
 
-/** Kedge's own reward modules. */
+/** The URL of the folder of Kedge's own reward modules. */
 const VERIFY = new URL("../../verify/", import.meta.url).href;
 
 function hashOf(url: string): string {
@@ -82,16 +82,15 @@ function hashOf(url: string): string {
 }
 
 /**
- * How modules differ from those that a checkpoint was written under, in words. A run goes on with the modules as they are: to change a line and go on is what
- * they are for.
+ * Says how modules differ from those of a checkpoint. A run resumes with the current modules, because they are meant to be changed.
  *
  * @example
  * ```ts
  * import { moduleChanges } from "./user_modules.ts";
  * import { assertEquals } from "@std/assert";
  *
- * const words = moduleChanges({ "algorithm.credit": "mine.ts sha256:01" }, { "algorithm.credit": "mine.ts sha256:02" });
- * assertEquals(words, ["The module of algorithm.credit has changed since the checkpoint: it was mine.ts sha256:01, now mine.ts sha256:02"]);
+ * const words = moduleChanges({ "algorithm.credit": "mine sha256:01" }, { "algorithm.credit": "mine sha256:02" });
+ * assertEquals(words, ["The module of algorithm.credit has changed since the checkpoint: it was mine sha256:01, now mine sha256:02"]);
  * ```
  */
 export function moduleChanges(old: ModulePrints, now: ModulePrints): string[] {

@@ -53,7 +53,8 @@ export class Batches implements Disposable {
     this.last = totalEpochs === null || !Number.isFinite(train) ? maxSteps : Math.min(maxSteps, this.#passes.lastStep(totalEpochs));
     this.#collector = collector;
     this.#draws = saved?.draws ?? 0;
-    this.#prefetch = new Prefetch(this.#draws, collector ? Infinity : this.last, Math.max(1, prefetch), (batch) => this.#load(batch));
+    const end = collector ? Infinity : this.last, ahead = Math.max(1, prefetch);
+    this.#prefetch = new Prefetch((batch) => this.#load(batch), { first: this.#draws, end, ahead });
   }
 
   /** Begins, or continues from a checkpoint. @throws {KedgeError} `BadData` if there are no rows. */

@@ -36,10 +36,11 @@ export async function warmStart(memory: ActorMemory, { policy, loader }: Session
   sampler.restore(
     Number.isFinite(size) ? { epoch: Math.floor(drawn / size), position: drawn % size } : { epoch: 0, position: drawn },
   );
-  const prefetch = new Prefetch(from, sft.steps, Math.max(1, data.prefetch), () => {
+  const load = () => {
     const indices = sampler.next(sft.batchSize);
     return loader.peer.request<"load">(() => ({ type: "load", split: "warm", indices }));
-  });
+  };
+  const prefetch = new Prefetch(load, { first: from, end: sft.steps, ahead: Math.max(1, data.prefetch) });
   let saved = from;
   for (let step = from; step < sft.steps; step++) {
     const stops = await isStopped(), isDue = sft.saveFreq > 0 && step % sft.saveFreq === 0;
