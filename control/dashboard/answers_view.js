@@ -77,10 +77,10 @@ export const answersView = (rollouts, { ask }) => {
     list.replaceChildren(...cards);
   };
   const load = async (step) => {
-    const own = ++asked;
+    const request = ++asked;
     try {
       const answer = await (step === undefined ? rollouts.newest() : rollouts.of(step));
-      if (own === asked) draw(answer);
+      if (request === asked) draw(answer);
     } catch (error) {
       message.textContent = error.message;
     }

@@ -12,9 +12,9 @@ import { isPausing, progressWords, stateName } from "./run_progress.js";
  */
 export const secondsLeft = ({ steps, warm: warmSteps }, { warm, done, total }) => {
   const lines = (warm ? warmSteps : steps).slice(-50).map(({ numbers }) => numbers);
-  const known = lines.filter((numbers) => numbers["timing_s/step"] !== undefined);
-  const spent = known.reduce((sum, numbers) => sum + numbers["timing_s/step"] + (numbers["timing_s/validation"] ?? 0), 0);
-  return spent / known.length * Math.max(0, total - done);
+  const timed = lines.filter((numbers) => numbers["timing_s/step"] !== undefined);
+  const spent = timed.reduce((sum, numbers) => sum + numbers["timing_s/step"] + (numbers["timing_s/validation"] ?? 0), 0);
+  return spent / timed.length * Math.max(0, total - done);
 };
 
 const RESTS = ["idle", "done", "stopped", "failed"];

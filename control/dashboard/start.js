@@ -18,13 +18,13 @@ const ask = (words) => {
 const open = (token) => {
   current?.end();
   const refused = () => {
-    if (current !== own) return;
+    if (current !== opened) return;
     keepToken(undefined);
     ask("The endpoint has refused the token.");
   };
-  const own = session(token, { about, refused, theme: themeChoice() });
-  current = own;
-  box.replaceChildren(own.element);
+  const opened = session(token, { about, refused, theme: themeChoice() });
+  current = opened;
+  box.replaceChildren(opened.element);
 };
 
 addEventListener("hashchange", () => {

@@ -8,12 +8,12 @@ export const tokenIn = (fragment) => new URLSearchParams(fragment.replace(/^#/, 
 
 /** Removes the token from the address bar, and keeps it for the session. @returns That token, or the one of the session. */
 export const takenToken = () => {
-  const given = tokenIn(location.hash);
-  if (given !== undefined) {
+  const fromLink = tokenIn(location.hash);
+  if (fromLink !== undefined) {
     history.replaceState(null, "", location.pathname + location.search);
-    keepToken(given);
+    keepToken(fromLink);
   }
-  return given ?? sessionStorage.getItem(KEY) ?? undefined;
+  return fromLink ?? sessionStorage.getItem(KEY) ?? undefined;
 };
 
 /** Keeps a token for the session. With undefined the stored token is removed. */

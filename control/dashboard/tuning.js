@@ -94,16 +94,16 @@ export const tuning = (api, { about }) => {
   });
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
-    const own = [...fields].filter(([, field]) => field.changed());
+    const edited = [...fields].filter(([, field]) => field.changed());
     for (const field of fields.values()) field.blame("");
-    if (own.length === 0) return say("Nothing has changed.");
+    if (edited.length === 0) return say("Nothing has changed.");
     send.disabled = true;
     try {
       const answer = await api.json("/v1/config", {
         method: "PATCH",
-        body: nestedOf(Object.fromEntries(own.map(([path, field]) => [path, field.read()]))),
+        body: nestedOf(Object.fromEntries(edited.map(([path, field]) => [path, field.read()]))),
       });
-      for (const [, field] of own) field.settle(field.read());
+      for (const [, field] of edited) field.settle(field.read());
       say(tuningWords(answer));
     } catch (error) {
       const blamed = fields.get(error.param);

@@ -62,9 +62,14 @@ export class Gate {
   /** Counts a connection as known, after a request with the right token, if the limits permit. @returns Whether they do. */
   admit(connection: Connection): boolean {
     if (connection.isKnown) return true;
-    const { connections, strangers, addressConnections } = this.#limits, known = [...this.#connections].filter(({ isKnown }) => isKnown);
-    const sameAddress = known.filter(({ address }) => address === connection.address);
-    const crowd = sameAddress.length >= addressConnections ? sameAddress : known.length >= connections - strangers ? known : undefined;
+    const { connections, strangers, addressConnections } = this.#limits,
+      authorised = [...this.#connections].filter(({ isKnown }) => isKnown);
+    const sameAddress = authorised.filter(({ address }) => address === connection.address);
+    const crowd = sameAddress.length >= addressConnections
+      ? sameAddress
+      : authorised.length >= connections - strangers
+      ? authorised
+      : undefined;
     if (crowd) {
       const [idlest] = crowd.filter(({ idleSince }) => idleSince !== undefined).sort((a, b) => a.idleSince! - b.idleSince!);
       if (!idlest) return false;

@@ -73,14 +73,14 @@ async function unlessGone(answer: Promise<Response>, gone: AbortSignal): Promise
  * ```
  */
 export function serveControl(control: RunControl, options: ServeOptions = {}): ControlServer {
-  const { hostname = "127.0.0.1", port = 8787, token: given, limits, ...rest } = options, made = given === undefined;
+  const { hostname = "127.0.0.1", port = 8787, token: chosenToken, limits, ...rest } = options, made = chosenToken === undefined;
   const isLocal = isLoopback(hostname);
   if (!isLocal && made) {
     throw new RangeError(
       `Cannot listen on ${hostname}: other machines could reach it, so it needs your own token (--token); without one, listen on 127.0.0.1`,
     );
   }
-  const token = made ? makeToken() : checkToken(given), bare = hostname.replace(/^\[(.*)\]$/, "$1");
+  const token = made ? makeToken() : checkToken(chosenToken), bare = hostname.replace(/^\[(.*)\]$/, "$1");
   const hosts = isLocal ? [...new Set(["localhost", "127.0.0.1", "[::1]", ...(bare.startsWith("127.") ? [bare] : [])])] : undefined;
   const app = createApp(control, { ...rest, token, limits, hosts });
   let server: Deno.HttpServer<Deno.NetAddr>, gate: Gate;

@@ -31,7 +31,7 @@ const digest = (text: string) => createHash("sha256").update(text).digest();
 export function bearerCheck(token: string): (header: string | null) => boolean {
   const right = digest(token);
   return (header) => {
-    const [, given = ""] = /^Bearer +([\x21-\x7e]+) *$/i.exec(header ?? "") ?? [];
-    return timingSafeEqual(digest(given), right) && given !== "";
+    const [, sent = ""] = /^Bearer +([\x21-\x7e]+) *$/i.exec(header ?? "") ?? [];
+    return timingSafeEqual(digest(sent), right) && sent !== "";
   };
 }

@@ -42,8 +42,9 @@ export const chartsOf = ({ steps, warm, keys }, most = Infinity) => {
 };
 
 const chartOf = (lines, { title, keys, band, least = 0 }, { along, most }) => {
-  const wanted = [...keys, ...band ?? []], own = lines.filter(({ numbers }) => wanted.some((key) => numbers[key] !== undefined));
-  const points = thinned(own, ({ numbers }) => numbers[keys[0]], most), values = (key) => points.map(({ numbers }) => numbers[key] ?? null);
+  const wanted = [...keys, ...band ?? []], logged = lines.filter(({ numbers }) => wanted.some((key) => numbers[key] !== undefined));
+  const points = thinned(logged, ({ numbers }) => numbers[keys[0]], most),
+    values = (key) => points.map(({ numbers }) => numbers[key] ?? null);
   const series = keys.map((label) => ({ label, values: values(label) })).filter(({ values }) => values.some((value) => value !== null));
   const [low, high] = (band ?? []).map(values);
   const bounded = low && high && series[0]?.label === keys[0] && low.some((value) => value !== null);
@@ -73,8 +74,8 @@ const coincide = (a, b, tolerance) => a.every((x, i) => x === b[i] || x !== null
 
 /** Returns the value of a constant curve; undefined if the curve is not constant. */
 export const constantOf = ({ values }) => {
-  const known = values.filter((value) => value !== null);
-  return known.every((value) => value === known[0]) ? known[0] : undefined;
+  const present = values.filter((value) => value !== null);
+  return present.every((value) => value === present[0]) ? present[0] : undefined;
 };
 
 /**

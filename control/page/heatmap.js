@@ -11,8 +11,8 @@ const OUTLINED = 0.5;
 const merged = (regions, shares) => {
   const all = new Map();
   for (const [r, { visual = 0, left, top, width, height }] of regions.entries()) {
-    const key = [visual, left, top, width, height].join(), share = shares[r] ?? 0, known = all.get(key);
-    if (known) known.share += share;
+    const key = [visual, left, top, width, height].join(), share = shares[r] ?? 0, before = all.get(key);
+    if (before) before.share += share;
     else all.set(key, { visual, left, top, width, height, share });
   }
   return [...all.values()];

@@ -14,12 +14,12 @@ const drawn = (tag, attributes) => {
 
 /** Draws the heat map of one of the pictures. */
 const layersOf = ({ regions, uniform, most }, visual) => {
-  const own = regions.filter((one) => one.visual === visual);
+  const inPicture = regions.filter((one) => one.visual === visual);
   if (uniform || !(most > 0)) return [];
-  const rects = own.map(({ left: x, top: y, width, height, heat }) =>
+  const rects = inPicture.map(({ left: x, top: y, width, height, heat }) =>
     drawn("rect", { x, y, width, height, "fill-opacity": Number((DARKEST * (1 - heat)).toFixed(3)) })
   );
-  const d = outlineOf(own).map(([x, y, toX, toY]) => `M${x} ${y}L${toX} ${toY}`).join("");
+  const d = outlineOf(inPicture).map(([x, y, toX, toY]) => `M${x} ${y}L${toX} ${toY}`).join("");
   return [...rects, ...["casing", "outline"].map((name) => drawn("path", { class: name, d }))];
 };
 

@@ -21,14 +21,14 @@ export const stepSamples = (lines, more = () => ({})) => {
   const groups = Map.groupBy(lines, (line) => textOf(line["prompt_id"]));
   return {
     step: numberOf(lines[0]?.step),
-    prompts: [...groups].map(([id, own]) => {
-      const image = own.map((line) => line.image).find((value) => typeof value === "string" && IMAGE.test(value));
+    prompts: [...groups].map(([id, answers]) => {
+      const image = answers.map((line) => line.image).find((value) => typeof value === "string" && IMAGE.test(value));
       return {
         id,
-        text: textOf(own[0].prompt),
-        truth: textOf(own[0].truth),
+        text: textOf(answers[0].prompt),
+        truth: textOf(answers[0].truth),
         ...(image !== undefined && { image }),
-        samples: own.map((line) => ({ ...sampleOf(line), ...more(line) })),
+        samples: answers.map((line) => ({ ...sampleOf(line), ...more(line) })),
       };
     }),
   };
@@ -37,7 +37,7 @@ export const stepSamples = (lines, more = () => ({})) => {
 const sampleOf = (line) => {
   const logged = listOf(line.tokens).map(textOf), tokens = logged.length > 0 ? logged : [textOf(line.response)];
   const { reward } = line, flags = listOf(line.anchor);
-  const known = Object.entries(NUMBERS).filter(([key]) => listOf(line[key]).length > 0);
+  const present = Object.entries(NUMBERS).filter(([key]) => listOf(line[key]).length > 0);
   return {
     number: numberOf(line.sample),
     reward: typeof reward === "object" && reward !== null
@@ -46,6 +46,6 @@ const sampleOf = (line) => {
     ...(typeof line.finish === "string" && { finish: line.finish }),
     tokens,
     anchor: tokens.map((_, i) => flags[i] === 1),
-    numbers: Object.fromEntries(known.map(([key, name]) => [name, tokens.map((_, i) => numberOf(listOf(line[key])[i]))])),
+    numbers: Object.fromEntries(present.map(([key, name]) => [name, tokens.map((_, i) => numberOf(listOf(line[key])[i]))])),
   };
 };

@@ -51,7 +51,8 @@ function apart(charts: readonly Chart[]) {
 function factsOf(charts: readonly Chart[]) {
   const all = charts.flatMap(({ title, along, xs, series }) => series.map(({ label, values }) => ({ title, along, xs, label, values })));
   return all.filter(({ label }) => FACTS.includes(label)).map(({ title, along, xs, label, values }) => {
-    const known = values.flatMap((value, i) => value === null ? [] : [{ x: xs[i]!, value }]), [from, to] = [known[0]!, known.at(-1)!];
+    const measured = values.flatMap((value, i) => value === null ? [] : [{ x: xs[i]!, value }]),
+      [from, to] = [measured[0]!, measured.at(-1)!];
     return { title, label, along, from, to };
   });
 }

@@ -59,8 +59,8 @@ if (samples.length > 0) {
   section("Answers and their anchors", heatmapLegend(most), heatmapSwitch(), ...shown, tokenFacts);
 }
 const [steps, warm] = ["step", "warm-start step"].map((along) => charts.filter((one) => one.along === along));
-for (const [title, own] of [["Steps", steps], ["Warm start", warm]]) {
-  if (own.length > 0) section(title, el("div", { className: "charts" }, ...own.map((one) => chart(one).figure)));
+for (const [title, records] of [["Steps", steps], ["Warm start", warm]]) {
+  if (records.length > 0) section(title, el("div", { className: "charts" }, ...records.map((one) => chart(one).figure)));
 }
 if (rests.length > 0) {
   const lines = rests.map(({ title, label, value, along, points }) =>
