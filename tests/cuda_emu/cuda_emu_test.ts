@@ -1,6 +1,7 @@
 // Tests the assumptions of the op tests on the emulated device: correct kernels run, and incorrect ones do not pass.
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { buildLibrary } from "../../ffi/build.ts";
+import { cpuBuild } from "../../ffi/cpu_library.ts";
 import { loadLibrary } from "../../ffi/load.ts";
 import { emulationBuild } from "../ops/emulated_device.ts";
 import misuse from "./misuse.cu" with { type: "text" };
@@ -14,7 +15,7 @@ const path = buildLibrary({
   sources: { ...build.sources, [unit]: misuse },
   units: [unit, "tests/cuda_emu/cuda_emu.cpp"],
 });
-buildLibrary(build); // for the threads below
+for (const library of [build, cpuBuild()]) buildLibrary(library); // here, so that the threads below do not wait for them
 const { try_kernel: tryKernel } = loadLibrary(path, { try_kernel: { parameters: ["i32", "buffer", "buffer", "i32"], result: "i32" } });
 
 /** Launches a kernel of misuse.cu: CUDA's error, its words, and what became of x = 0, 1, 2, ... */
