@@ -73,7 +73,7 @@ Object.defineProperty(device, "ops", { value: { ...plainOps, ...timed } });
 /** The rollout of one engine. */
 class Rollout implements Disposable {
   readonly engine = new Engine(model, { memoryBytes: 2 ** 29 });
-  /** For each round and each step: the seconds of the whole step, and of the ops in CONNECTIVITY_OPS. */
+  /** The seconds of the whole step and of the ops in CONNECTIVITY_OPS, by round and step. */
   readonly seconds: { all: number; ops: number }[][] = [];
   #tickets: ReturnType<Engine["submit"]>[] = [];
   constructor(readonly connectivity: boolean) {}

@@ -9,7 +9,7 @@ import { type CommandLine, programLine } from "../cli/command.ts";
 export interface BenchOptions<V extends string, F extends string> {
   /** The command as the user types it, such as "deno task bench:step". */
   readonly name: string;
-  /** What it does, as a sentence. */
+  /** The purpose of the command, as a sentence. */
   readonly does: string;
   /** Options with a value: the placeholder (N, FILE and DIR are checked), a description, and the permitted values if there are few. */
   readonly values?: Readonly<Record<V, readonly [value: string, words: string, all?: readonly string[]]>>;

@@ -44,7 +44,7 @@ export function flagsOf(set: Permissions): string[] {
 export const ENVIRONMENT = {
   /** CUDA, and libraries that Python packages bring. */
   libraries: ["CUDA_HOME", "CUDA_PATH", "VIRTUAL_ENV", "CONDA_PREFIX"],
-  /** What the package that decodes pictures asks when it is loaded. */
+  /** Variables that the package for decoding pictures reads when it is loaded. */
   pictures: ["npm_package_config_libvips", "MALLOC_ARENA_MAX"],
   /** The environment variables that the package for decoding pictures reads when it is loaded. */
   hub: HUB_ENVIRONMENT,
@@ -52,35 +52,35 @@ export const ENVIRONMENT = {
   MLflow: ["MLFLOW_TRACKING_URI", "MLFLOW_TRACKING_TOKEN", "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"],
 } satisfies Record<string, readonly string[]>;
 
-/** What finding a program or a cache needs. */
+/** Permits finding a program or a cache. */
 const PATHS: Permissions = { env: ["PATH", "HOME"] };
 
-/** What compiling the kernels on first use, and calling them, needs. */
+/** Permits compiling the kernels on first use, and calling them. */
 export const KERNELS: Permissions = together(
   { ffi: true, read: true, write: [".cache"], run: ["c++", "g++", "nvcc"] },
   PATHS,
   { env: ENVIRONMENT.libraries },
 );
-/** What starting further processes of Deno needs, such as those that grade answers. */
+/** Permits starting further processes of Deno, such as those that grade answers. */
 const PROCESSES: Permissions = together(PATHS, { run: ["deno"], env: ["DENO_DIR"] });
 const PICTURES: Permissions = { env: ENVIRONMENT.pictures, sys: ["systemMemoryInfo"] };
 const VIDEOS: Permissions = { run: ["ffmpeg", "ffprobe"] };
-/** What finding a model in the hub's cache, and fetching one, needs. */
+/** Permits finding a model in the hub's cache, and fetching one. */
 const HUB: Permissions = { env: ENVIRONMENT.hub };
 const HUB_HOSTS: Permissions = { net: ["huggingface.co", "*.huggingface.co", "*.hf.co"] };
-/** What a model on a device, pictures, and processes that grade need. The set permits writing built kernels only. */
+/** Permits a model on a device, pictures, and processes that grade. Only built kernels may be written. */
 export const MODEL: Permissions = together(KERNELS, PROCESSES, PICTURES);
 
 /**
- * What the training process needs. `deno task train` starts it, and supervises it with fewer permissions. Network: the hub, trackers, and
- * the serving process.
+ * The permissions of the training process. `deno task train` starts it, and supervises it with fewer permissions. Network: the hub,
+ * trackers, and the serving process.
  */
 export const TRAINING: Permissions = together(MODEL, VIDEOS, HUB, { env: ENVIRONMENT.MLflow, write: true, net: true });
 
-/** What the command that supervises the training process needs. */
+/** The permissions of the command that supervises the training process. */
 const WATCH: Permissions = together({ read: true, run: true, env: ["KEDGE_TOKEN"] }, PATHS, { env: ["DENO_DIR"] }, HUB);
 
-/** What tests need: they write to the cache and to the system's temporary folder, and connect to this machine only. */
+/** The permissions of tests: they write to the cache and to the system's temporary folder, and connect to this machine only. */
 const TESTS: Permissions = together(MODEL, VIDEOS, { write: ["/tmp"], net: ["127.0.0.1"] });
 
 /** The permissions of each task of deno.json, by its name. */

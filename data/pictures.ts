@@ -17,7 +17,7 @@ export class BadPicture extends Error {}
 
 /** Fields of an object that may hold the picture. The first one that is set is used. */
 const FIELDS = ["bytes", "image", "image_url", "video", "video_url", "url", "path", "data", "base64", "b64_json"] as const;
-/** How the base64 of a PNG, JPEG, GIF, WebP and TIFF begins. */
+/** Matches the beginning of the base64 of a PNG, JPEG, GIF, WebP or TIFF. */
 const BASE64_HEAD = /^(?:iVBORw0KGgo|\/9j\/|R0lGOD|UklGR|SUkqA|TU0AK)/u, BASE64 = /^[A-Za-z0-9+/_\s-]+=*\s*$/u;
 const LEAST_BASE64 = 48; // characters; a path of such characters is shorter
 

@@ -1,7 +1,7 @@
 import { KedgeError } from "../ffi/errors.ts";
 import type { Dataset, Sample } from "./sample.ts";
 
-/** What happens when a row cannot be used: the run ends, or the row is reported and skipped. */
+/** The treatment of a row that cannot be used: the run ends, or the row is reported and skipped. */
 export type BadRows = "stop" | "quarantine";
 
 /** A row that was skipped. */

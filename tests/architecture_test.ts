@@ -88,7 +88,7 @@ Deno.test("the search for circles finds circles", () => {
   assertEquals(circles(edges("aa")), [["a"]]);
 });
 
-Deno.test("every function, class and constant that the house exports is taken by another file, or is for the outside", () => {
+Deno.test("every function, class and constant that the house exports is imported by another file, or belongs to the public interface", () => {
   const sources = new Map(typescriptFiles(ROOT).map((file) => [file, Deno.readTextFileSync(`${ROOT}/${file}`)]));
   const unused = unusedExports(sources, ENTRIES).filter((key) => FLOORS[key.split("/")[0]!] !== undefined);
   assertEquals(unused, []);

@@ -180,7 +180,7 @@ Deno.test({
       let said = "", found: RegExpExecArray | null = null;
       const lines = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
       while (!found) {
-        // deno-lint-ignore no-await-in-loop -- until it has said it
+        // deno-lint-ignore no-await-in-loop -- until the line has come
         const { value, done } = await lines.read();
         assert(!done, said);
         found = /(http:\/\/127\.0\.0\.1:\d+)\/#token=(\S+)\n/.exec(said += value);

@@ -208,7 +208,7 @@ Deno.test({
         assert(!isFile || size <= FILE_BYTES, `${name} has ${size} bytes`);
       }
       if (!LONG) return;
-      flat(held.run, "the process that trains");
+      flat(held.run, "the training process");
       flat(held.serve, "the process that serves");
     }),
 });

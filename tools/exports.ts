@@ -8,13 +8,13 @@ import { dirname, join } from "node:path";
 /** A file's source by its path. */
 export type Sources = ReadonlyMap<string, string>;
 
-/** What a file takes from another: a name there, or "*" for all of it. */
+/** A name that a file imports from another file, or "*" for all of its names. */
 interface Use {
   readonly from: string;
   readonly name: string;
 }
 
-/** What a file exports, what of it comes from other files, and what it uses. */
+/** The names that a file exports, those of them that come from other files, and the names that it uses. */
 interface Module {
   /** Values that it declares and exports, by name. */
   readonly own: Set<string>;

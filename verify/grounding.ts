@@ -120,9 +120,9 @@ export function gradeIou(input: RewardInput, options: IouOptions = {}): Score {
 
 /** Options for {@linkcode gradePoint}. */
 export interface PointOptions {
-  /** If the truth is a point: the distance within which a point scores 1. Default: 0. */
+  /** The distance within which a point scores 1, if the truth is a point. Default: 0. */
   radius?: number;
-  /** If the truth is a point: the distance beyond `radius` over which the score falls to 0. Default: 0. */
+  /** The distance beyond `radius` over which the score falls to 0, if the truth is a point. Default: 0. */
   slack?: number;
 }
 

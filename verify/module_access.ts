@@ -7,7 +7,7 @@
 import { dirname, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 
-/** What a process needs to load users' modules. */
+/** The files and permissions that a process needs to load users' modules. */
 export interface ModuleAccess {
   /** The modules themselves and the files that they import from their own folders and from Kedge's code, as real paths. */
   readonly files: readonly string[];
@@ -15,7 +15,7 @@ export interface ModuleAccess {
   readonly config: string | undefined;
 }
 
-/** How Deno is run to find out. */
+/** Options for the Deno process that finds these files. */
 export interface AccessOptions {
   /** Path or name of the Deno program. */
   readonly deno: string;

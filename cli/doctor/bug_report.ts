@@ -6,7 +6,7 @@
 import project from "../../deno.json" with { type: "json" };
 import type { Diagnosis } from "./diagnosis.ts";
 
-/** What stands in the place of a secret. */
+/** The text that replaces a secret. */
 const REMOVED = "(removed)";
 const SECRET_KEY = /authorization|cookie|password|secret|credential|api[-_]?key|(^|[-_])key$|token$/i;
 const SECRET_TEXT = /\b(?:hf_|sk-|gh[pousr]_|xox[abp]-)[\w-]{8,}|\bBearer\s+[^\s"']+/g;

@@ -2,7 +2,7 @@
 export interface Diagnosis {
   /** Labels and findings, in the order to show them. */
   readonly found: readonly (readonly [label: string, finding: string])[];
-  /** What is missing, what it is for, and how to get it. */
+  /** A sentence for each missing thing: its use, and how to get it. */
   readonly missing: readonly string[];
   /** Whether a CPU device works. */
   readonly works: boolean;

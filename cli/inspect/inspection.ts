@@ -25,7 +25,7 @@ export interface InspectedToken {
   readonly cluster: number;
   /** The weight that AT-RL would give to the token. */
   readonly weight: number;
-  /** For each region the share of the token's attention that falls on it. */
+  /** The share of the token's attention that falls on each region. */
   readonly profile: readonly number[];
 }
 

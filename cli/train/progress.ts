@@ -10,7 +10,7 @@ const UNKNOWN = 80;
 
 /** The content of a progress line. */
 export interface ProgressState {
-  /** What is counted, such as "step". */
+  /** The unit that is counted, such as "step". */
   readonly name: string;
   readonly step: number;
   readonly total: number;
@@ -43,7 +43,7 @@ export function progressLine(progress: ProgressState, columns: number): string {
   return `[${"#".repeat(filled)}${" ".repeat(room - filled)}] ${text}`;
 }
 
-/** Where progress is written. The default is standard output. */
+/** The destination of progress lines. The default is standard output. */
 export interface ProgressOutput {
   readonly terminal: boolean;
   /** The current number of columns of the terminal. */

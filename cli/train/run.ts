@@ -17,11 +17,11 @@ import { readRequest } from "./request.ts";
 
 const ORPHANED = "The process that supervises the run has ended, so the run ends too; the same command resumes from the last checkpoint\n";
 
-/** What to run. */
+/** The request for a run. */
 export interface RunRequest {
   /** Loaded by the process that asks, so that all lives of the run have the same. */
   readonly loaded: LoadedConfig;
-  /** Whether it goes on from the last checkpoint. */
+  /** Whether to resume from the last checkpoint. */
   readonly resume: boolean;
   /** Whether to run only the supervised warm start. */
   readonly warmStartOnly?: boolean;

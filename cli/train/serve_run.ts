@@ -15,7 +15,7 @@ import { Channel } from "../../control/link/channel.ts";
 import { LinkedRun } from "../../control/link/linked_run.ts";
 import { readRequest } from "./request.ts";
 
-/** What to serve. The token is in KEDGE_TOKEN, and the secret for the training process is in KEDGE_LINK. */
+/** The request to serve a run. The token is in KEDGE_TOKEN, and the secret for the training process is in KEDGE_LINK. */
 export interface ServeRequest {
   /** The run's, without what was tuned. */
   readonly config: Config;

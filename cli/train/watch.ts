@@ -13,7 +13,7 @@ import { findProgram } from "./programs.ts";
 import { writeRequest } from "./request.ts";
 import type { RunRequest } from "./run.ts";
 
-/** What to supervise. */
+/** The training process to supervise. */
 export interface Watched {
   /** The run's directory. */
   readonly path: string;

@@ -1,8 +1,8 @@
 /** Time limits for a connection, in milliseconds. */
 export interface Patience {
-  /** For a request's header, counted from the connection's start or the header's first byte. */
+  /** The limit for a request's header, counted from the connection's start or the header's first byte. */
   readonly header: number;
-  /** For an open connection without a request, and for the client to read 64 KiB of an answer. */
+  /** The limit for an open connection without a request, and for the client to read 64 KiB of an answer. */
   readonly idle: number;
 }
 

@@ -94,7 +94,7 @@ export const RATE: Rate = { perSecond: 300, burst: 600 };
 /** The limit on requests of one address with a wrong token or none. */
 export const FAILED_RATE: Rate = { perSecond: 20, burst: 20 };
 
-/** What an endpoint holds, and its errors so far. */
+/** Counts of the things that an endpoint holds, and of its errors so far. */
 export interface ControlCounts {
   /** Connected clients of the event stream. */
   readonly clients: number;

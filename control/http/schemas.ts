@@ -94,7 +94,7 @@ const evaluationSchema = z.object({
 /** The reply to a command. */
 export interface Reply<T> {
   readonly schema: z.ZodType;
-  /** What the reply means. */
+  /** The meaning of the reply. */
   readonly words: string;
   /** Returns the value that the schema describes. */
   plain(value: T): Record<string, unknown>;

@@ -68,7 +68,7 @@ Deno.test("AT-RL's options are passed to rl/, and the others to the measurement 
 });
 
 const EASYR1_ROWS: ConfigInput = { ...FILES, data: { ...FILES.data, format: "easyr1" }, sft: {} };
-/** Configurations that break one rule of actors/config/checks.ts each, in the order of the rules, and what is said of them. */
+/** Configurations that break one rule of actors/config/checks.ts each, in the order of the rules, with parts of the error message. */
 const BROKEN: readonly (readonly [ConfigInput, ...parts: string[]])[] = [
   [{ data: { task: "files", trainFiles: "a.jsonl" } }, "model.path: ", "set model.path"],
   [{ model: { path: "m" }, data: { task: "files" } }, "data.trainFiles: ", "set data.trainFiles"],

@@ -53,7 +53,7 @@ inHome("a run's name is a name: it leads nowhere else, and nothing outside is re
   }
 });
 
-inHome("a folder that carries no mark of a run is left as it is, with and without its resuming", async (home, intact) => {
+inHome("a folder that has no mark of a run is not changed, with and without resuming", async (home, intact) => {
   const runDir = home.slice(0, home.lastIndexOf("/")), name = home.slice(runDir.length + 1);
   // Neither a model folder's config.json nor another program's lock marks a run's folder.
   for (const [file, text] of [["config.json", '{"model_type":"qwen2"}'], ["config.json", "{"], ["metrics.jsonl", "mine\n"]] as const) {

@@ -11,10 +11,10 @@ import { littleConfig, littleRun, logged, withRunDir } from "./little_run.ts";
 CpuDevice.open()[Symbol.dispose](); // a library that a test loads would count as its leak
 
 const SHORT = ["trainer.maxSteps=2", "trainer.saveFreq=0", "batch.globalBatchSize=2"];
-const EXAMPLES = "../../examples"; // from tests/actors, which is the base of the little runs' paths
+const EXAMPLES = "../../examples"; // from tests/actors, which is the base of the paths of small runs
 const weights = (run: string) => Deno.readFileSync(`${run}/checkpoints/step-2/model.safetensors`);
 const rollouts = (run: string) => new Lines(`${run}/rollouts.jsonl`).read() as unknown as { weights: number[] }[];
-/** The numbers of the steps; what is only said of modules is left out. */
+/** Returns the numbers of the steps, without the entries about modules. */
 const numbers = (run: string) =>
   logged(run).filter((line) => "actor/loss" in line).map((line) =>
     Object.fromEntries(Object.entries(line).filter(([, value]) => typeof value === "number")) as Record<string, number>

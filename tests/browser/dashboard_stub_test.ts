@@ -127,7 +127,7 @@ browserTest("a changed setting is sent, and a refused one is marked", async (bro
   assertEquals(browser.complaints.filter((words) => !words.includes("422")), []);
 });
 
-browserTest("orders are open where the state allows them, and what comes of them is said", async (browser) => {
+browserTest("commands are enabled if the state permits them, and their result is shown", async (browser) => {
   await using api = new StubApi();
   const page = await opened(browser, { api });
   const open = () =>

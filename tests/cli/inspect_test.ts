@@ -67,7 +67,7 @@ Deno.test("inspect answers, marks anchors, and writes a page and a heat map of t
       x: number,
       y: number,
     ) => [...image.data.subarray(3 * (y * image.width + x)).slice(0, 3)];
-    assertEquals(at(look!, edge, edge), at(seen!, 5, 5), "on the left the picture as it is");
+    assertEquals(at(look!, edge, edge), at(seen!, 5, 5), "the left half is the unchanged picture");
     const area = page.looks.regions.reduce((sum: number, { width, height }: { width: number; height: number }) => sum + width * height, 0);
     assertAlmostEquals(area, 1, 1e-9, "regions cover the picture");
   }));

@@ -61,7 +61,7 @@ Deno.test("serve waits for a start, makes a token and prints it once, and a run 
     assertEquals(lines.at(-1)!["actor/lr"], 1e-6);
     served.child.kill("SIGTERM");
     assertEquals((await served.ended).code, 0);
-    assertEquals(served.output.split(token!).length, 2, "the token is said once");
+    assertEquals(served.output.split(token!).length, 2, "the token is printed once");
   });
 });
 
@@ -100,7 +100,7 @@ Deno.test("after a crash in native code the run continues at the same address, w
     await served.says(/Resumed from .*step-\d+/);
     const step = Number(/Resumed from .*step-(\d+)/.exec(served.output)![1]);
     await until(() => get("/v1/status").then(({ body }) => body["step"] as number > step, () => false));
-    assertEquals(served.output.split(token!).length, 2, "the token is said once");
+    assertEquals(served.output.split(token!).length, 2, "the token is printed once");
   });
 });
 

@@ -48,7 +48,7 @@ Deno.test("twenty rows of every format are recognised: picture, text, truth, dem
           `${name} ${i}`,
         );
       }
-      assertEquals(await all(path, { format: name }), samples, "named, it is read as it is recognised");
+      assertEquals(await all(path, { format: name }), samples, "a format that is named is read like one that is recognised");
     }
     const [sample] = await all(formatFile("verl", folder));
     assertEquals(sample!.messages[0], { role: "system", content: [{ type: "text", text: "Answer briefly." }] });

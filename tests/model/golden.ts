@@ -25,7 +25,7 @@ export class GoldenCase {
   readonly #golden: Golden;
   readonly #file: SafetensorsFile;
 
-  /** For `Golden`. */
+  /** `Golden` constructs its cases with this. */
   constructor(golden: Golden, readonly name: string, options: { promptLength: number; file: SafetensorsFile }) {
     this.#golden = golden;
     this.#file = options.file;

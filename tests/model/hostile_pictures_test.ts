@@ -1,4 +1,7 @@
-/** No picture costs more than its bound, whatever its header says: peak memory of a process that reads hostile ones. With `--slow` the largest that are taken. */
+/**
+ * Measures the peak memory of a process that reads hostile pictures. No picture costs more than its bound, whatever its header states. With
+ * `--slow` the largest accepted pictures are read.
+ */
 import { assert, assertEquals } from "@std/assert";
 import { runChild } from "../child.ts";
 

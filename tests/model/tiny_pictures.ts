@@ -1,5 +1,5 @@
 /**
- * Little pictures written by Pillow 12, or by hand where it cannot, and what its `Image.open`, `ImageOps.exif_transpose` and `convert("RGB")` make of them.
+ * Small pictures, written by Pillow 12 or by hand, with the results of Pillow's `Image.open`, `ImageOps.exif_transpose` and `convert("RGB")`.
  *
  * @module
  */

@@ -54,7 +54,7 @@ Deno.test("a group of equal rewards has advantages of exactly 0, whatever the nu
       const rewards = [...new Array<number>(8).fill(reward), 1, 0, 0], groups = rewards.map((_, i) => i < 8 ? "same" : "other");
       const got = estimateAdvantages(estimator, single(rewards, { groups, parts: { all: rewards } }));
       const equal = [...got.subarray(0, 8)];
-      // Those whitened over the batch have its mean taken off, which is 0 up to rounding here.
+      // These estimators subtract the batch's mean, so the result is 0 up to rounding.
       if (estimator.kind === "reinforce_plus_plus_baseline" || estimator.kind === "gdpo") close(equal, equal.map(() => 0), 1e-15);
       else assertEquals(equal, equal.map(() => 0), estimator.kind);
       assert(got[8]! > 0.1, estimator.kind);
@@ -125,7 +125,7 @@ Deno.test("groups that differ by 1e-5 keep their digits: [1, 1.00001 | 2, 2.0000
   close(got, [-expected, expected, -expected, expected], 1e-9);
 });
 
-Deno.test("KL in the reward: every token's share is taken off the response's reward, or off the return from it on", () => {
+Deno.test("KL in the reward: every token's share is subtracted from the response's reward, or from the returns up to that token", () => {
   const tokenRewards = divergenceRewards([1, 2, 3, 4], 0.1), batch = { rewards: [1, 1], lengths: [2, 2], groups: [0, 0], tokenRewards };
   close(estimateAdvantages({ kind: "dr_grpo" }, batch), [0.2, 0.2, -0.2, -0.2]);
   close(returns(batch), [0.7, 0.8, 0.3, 0.6]);
@@ -141,7 +141,7 @@ Deno.test("verl's table of returns over a gap: gamma 0.5 gives 0.5, 1, 0, 0, 2",
   assertEquals([...returns({ rewards: [2], lengths: [5], mask: [1, 1, 0, 0, 1] }, { gamma: 0.5 })], [0.5, 1, 0, 0, 2]);
 });
 
-Deno.test("the reward lies on the last token that counts, beside rewards by token; an empty response has none", () => {
+Deno.test("the reward is added at the last token that counts, to its own reward; an empty response gets none", () => {
   const batch = {
     rewards: [1, 7, 2],
     groups: [0, 0, 0],

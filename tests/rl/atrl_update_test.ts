@@ -22,7 +22,7 @@ const SAMPLES = 3;
 interface Batch {
   prompts: Prompt[];
   completions: Completion[][];
-  /** By token. */
+  /** The advantage of each token. */
   advantages: Float32Array<ArrayBuffer>;
 }
 

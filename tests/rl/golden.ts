@@ -26,7 +26,7 @@ export function names(prefix: string): string[] {
   return [...tensors.keys()].filter((name) => name.startsWith(prefix));
 }
 
-/** A tensor as it is. */
+/** Reads a whole tensor. */
 export function whole(name: string): Float32Array<ArrayBuffer> | Int32Array<ArrayBuffer> {
   const { offset, bytes, dtype } = tensors.get(name)!;
   const { buffer } = data.slice(offset, offset + bytes);

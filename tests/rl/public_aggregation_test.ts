@@ -1,5 +1,5 @@
 /**
- * How token losses become one number, against the grids of other trainers' public tests (Apache-2.0; the numbers alone are theirs):
+ * Compares the aggregation of token losses with the grids of other trainers' public tests (Apache-2.0; only the numbers are theirs):
  * verl, tests/trainer/ppo/test_loss_aggregation_on_cpu.py, and OpenRLHF, tests/test_loss_aggregation.py.
  */
 import { assert, assertEquals } from "@std/assert";
@@ -51,7 +51,7 @@ Deno.test("verl's 4 x 3 grid: two ranks add up to the whole, 53 / (4 * 6), with 
   assertEquals(gradients, [...aggregationWeights(by, layoutOf(mask))]);
 });
 
-Deno.test("verl's grid with an empty row: by default it is no row, 10 / (2 * 3); said to be one, 10 / (3 * 3)", () => {
+Deno.test("verl's grid with an empty row: by default it is not counted, 10 / (2 * 3); if it is counted, 10 / (3 * 3)", () => {
   const losses = count(3, 3), mask = [[1, 1, 0], [0, 0, 0], [1, 0, 0]], by = { kind: "seq_sum_norm", length: 3 } as const;
   near(aggregate(losses, mask, by), 10 / 6);
   near(aggregate(losses, mask, by, { tokens: 3, sequences: 3 }), 10 / 9);

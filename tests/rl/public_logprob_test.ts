@@ -35,7 +35,7 @@ const WIDE: Table = {
 
 interface Settings {
   temperature?: number;
-  /** By token, of every row. */
+  /** Whether each token of every row is suppressed. */
   suppress?: readonly boolean[];
   /** Rows at a time, through the projection by an identity matrix. */
   chunk?: number;

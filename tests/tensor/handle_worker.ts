@@ -1,5 +1,4 @@
-// An actor of handle_test.ts: does what it is told with the handles that it gets, under the account that it is given.
-/// <reference lib="deno.worker" />
+// This actor of handle_test.ts carries out commands on the handles that it receives, under the account that it receives.
 import { CpuDevice } from "../../ffi/cpu_device.ts";
 import { KedgeError } from "../../ffi/errors.ts";
 import { Account, type TensorHandle } from "../../tensor/handle.ts";

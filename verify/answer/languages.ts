@@ -101,11 +101,11 @@ export function lastForeignPhrase(text: string, options: { choices: boolean }): 
 export const OPTION_WORDS =
   /^(?:(?:la|l'|l’|die|der|das|el|a|o|az|the|an)\s{0,2})?(?:options?|choices?|letters?|opción|opcion|opção|alternativa|letra|lettre|lettera|opzione|вариант(?: ответа)?|буква|opcja|opcija|选项|選項|选择|選擇|選択肢|선택지|보기|phương án|ข้อ|ตัวเลือก|الخيار|विकल्प|বিকল্প|opsi|pilihan|chaguo|seçenek|antwort)\s{0,2}/i;
 
-/** What Japanese, Korean, Hindi, Bengali and Turkish put after an answer, and Chinese after a choice. */
+/** Matches the words after an answer in Japanese, Korean, Hindi, Bengali and Turkish, and after a choice in Chinese. */
 const AFTER =
   /\s{0,2}(?:(?:となります|になります|となる|になる|である|です|でした|だ|입니다|이다|이에요|예요|임|इ?है|हैं|होगा|হবে|হয়|['’](?:dir|dır|dur|dür|tir|tır|tur|tür)|olur|olarak bulunur)|(?<=[A-JＡ-Ｊ)）①-⑩])(?:选项|選項|项|項|选|選)?(?:正确|正確|符合题意|符合題意)?(?:번|番|が正解|が正しい)?)$/i;
 
-/** What Chinese puts before a number: "there are in all". */
+/** Matches the Chinese words before a number: "there are in all". */
 const BEFORE = /^(?:一共|总共|共计?|大约|约)?(?:有|是|为|需要?|要)?(?=\s?\p{Nd})/u;
 
 /** Removes the verb that ends the answer's sentence or begins it. */

@@ -7,7 +7,7 @@ import { type Expression, isNumeric, nodes, ordered, variablesOf } from "./expre
 import { type Approximate, exactValue, type Rational, sampleOf, toNumber, valueAt } from "./numeric.ts";
 import type { Unit } from "./units.ts";
 
-/** How near two numbers must be to count as equal. */
+/** The tolerance within which two numbers count as equal. */
 export interface Tolerance {
   /**
    * The largest relative difference if one of the two is written with decimals. Exact forms must agree exactly, or to 1e-9 by evaluation.
@@ -77,7 +77,7 @@ export class Quantity {
     return this.#values;
   }
 
-  /** The two quantities that a plus-minus stands for, or the quantity itself. */
+  /** The two quantities of a plus-minus, or the quantity itself. */
   get branches(): readonly Quantity[] {
     for (const node of nodes(this.expression)) {
       if (node.kind === "either") return ([1, -1] as const).map((sign) => new Quantity(choose(this.expression, sign), this.unit));

@@ -8,7 +8,7 @@ import type { ChildMessage, GradeMessage, StartMessage } from "./grader_child.ts
 import { importFlags, type ModuleAccess, moduleAccess } from "../module_access.ts";
 import type { RewardPlan } from "../plan.ts";
 
-/** What a child may access, and how it is started. */
+/** The permissions of a child, and its options. */
 export interface GraderProcessOptions {
   readonly plan: RewardPlan;
   /** Path or name of the Deno program. */
@@ -27,7 +27,7 @@ export interface GraderProcessOptions {
   readonly signal: AbortSignal;
 }
 
-/** What a child sent next: a message, or why there will be none. */
+/** The next message of a child, or the reason why there will be none. */
 export type Received = ChildMessage | { readonly kind: "timeout" | "ended" } | { readonly kind: "garbage"; readonly text: string };
 
 /** The longest line that a child may send, in characters. */
@@ -79,7 +79,7 @@ function mainModule(modules: readonly string[]): string {
   return `data:application/javascript,${encodeURIComponent(source)}`;
 }
 
-/** How the processes of a reward are started. The first process computes it. */
+/** The preparation of a reward's processes. The first process computes it. */
 export interface Preparation {
   /** Arguments for Deno; the main module comes last. */
   readonly args: readonly string[];
