@@ -42,6 +42,7 @@ export { TUNABLE, type TunableChanges, type TunableInput, type TunableSchema, tu
 
 // Runs.
 export { type Question as RunQuestion, train, TrainingRun, type TrainingRunOptions, type TrainResult } from "./training_run.ts";
+export { type CommandArgument, CommandedRun, type CommandName, type CommandReply, type Commands } from "./run_commands.ts";
 export type {
   AnswersMessage,
   ChatSamplingMessage,

@@ -119,7 +119,25 @@ export function callCommand<C extends CommandName>(run: Commands, name: C, argum
   return (run[name] as (argument: CommandArgument<C>) => Promise<CommandReply<C>>).call(run, argument);
 }
 
-/** A run that handles all of its commands in one method. */
+/**
+ * A run that handles all of its commands in one method.
+ *
+ * @example
+ * ```ts
+ * import { CommandedRun, type CommandName, type CommandReply } from "@kedge/kedge/actors";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const commands: CommandName[] = [];
+ * class Recorded extends CommandedRun {
+ *   protected command<C extends CommandName>(name: C): Promise<CommandReply<C>> {
+ *     commands.push(name);
+ *     return Promise.resolve({ state: "paused" } as unknown as CommandReply<C>);
+ *   }
+ * }
+ * await new Recorded().pause();
+ * assertEquals(commands, ["pause"]);
+ * ```
+ */
 export abstract class CommandedRun implements Commands {
   /** Sends a command to the run. */
   protected abstract command<C extends CommandName>(name: C, argument?: CommandArgument<C>): Promise<CommandReply<C>>;
