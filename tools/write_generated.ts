@@ -36,7 +36,7 @@ export function writeGenerated(args: readonly string[], files: () => Readonly<Re
       console.error(`${path} is stale: run "deno task generate"`);
       continue;
     }
-    Deno.mkdirSync(dirname(join(ROOT, path)), { recursive: true });
+    if (current(join(ROOT, path)) === undefined) Deno.mkdirSync(dirname(join(ROOT, path)), { recursive: true });
     Deno.writeTextFileSync(join(ROOT, path), text);
     console.log(`wrote ${path}`);
   }
