@@ -19,8 +19,12 @@ serveActor(({ memory }) => ({
   handle: ({ x }, turn) => turn.move(Tensor.from(memory.host, turn.borrow(x).toFloats().map((a) => 2 * a))),
 }));
 `;
-const PROGRAM = `import * as kedge from "PACKAGE";
-const { Actor, AdamW, CpuDevice, dot, GraderPool, loadConfig, openOwner, Parameter, ActorMemory, planReward, Tape, Tensor } = kedge;
+/** The source of a user's program. */
+const PROGRAM = `import { loadConfig, train } from "@kedge/kedge";
+import { Actor, ActorMemory } from "@kedge/kedge/actors";
+import { dashboardPage, RunController, serveControl } from "@kedge/kedge/control";
+import { GraderPool, planReward } from "@kedge/kedge/rewards";
+import { AdamW, CpuDevice, dot, openOwner, Parameter, Tape, Tensor } from "@kedge/kedge/tensor";
 
 using device = CpuDevice.open({ threads: 1 });
 using weight = new Parameter("weight", Tensor.from(device, [1, 2, 3]));
