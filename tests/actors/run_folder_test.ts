@@ -117,7 +117,7 @@ inHome("pruning, sweeping and replacing leave alone what is no checkpoint", (hom
   save(2);
   save(3);
   all.sweep();
-  assertThrows(() => save(1), KedgeError, "it is no checkpoint");
+  assertThrows(() => save(1), KedgeError, "it is not a checkpoint");
   assertEquals(Array.from(Deno.readDirSync(`${run}/checkpoints`), (entry) => entry.name).sort(), ["mine.tmp", "step-1", "step-3"]);
   assertEquals(Deno.readTextFileSync(`${run}/checkpoints/step-1/mine.txt`), "mine");
 });
@@ -125,9 +125,9 @@ inHome("pruning, sweeping and replacing leave alone what is no checkpoint", (hom
 inHome("names of data sets, splits and revisions of the hub lead out of no cache", async (home) => {
   const cacheDir = `${home}/runs`, hubUrl = "http://127.0.0.1:1";
   for (const repo of ["../..", "owner/..", "a/b/c", "owner/name/../..", `owner/${"x".repeat(97)}`]) {
-    await assertRejects(() => downloadDataset({ repo, split: undefined }, { cacheDir, hubUrl }), KedgeError, "no owner/name");
+    await assertRejects(() => downloadDataset({ repo, split: undefined }, { cacheDir, hubUrl }), KedgeError, "it is not owner/name");
   }
-  await assertRejects(() => downloadDataset({ repo: "a/b", split: "../x" }, { cacheDir, hubUrl }), KedgeError, "no owner/name");
+  await assertRejects(() => downloadDataset({ repo: "a/b", split: "../x" }, { cacheDir, hubUrl }), KedgeError, "it is not owner/name");
   for (const revision of ["..", ".", ""]) {
     await assertRejects(
       () => downloadDataset({ repo: "a/b", split: undefined }, { cacheDir, hubUrl, revision }),
