@@ -110,7 +110,7 @@ const CASES: Readonly<Record<string, readonly Case[]>> = {
     [["--model", "F/not.png", "--data", "board"], "it is a file, not a folder"],
     [["--model", "M", "--data", "F/row.jsonl"], "there is no such file; did you mean F/rows.jsonl?"],
     [["--model", "M", "--data", "F/pictures"], 1, "name the files in it"],
-    [["--model", "M", "--data", "F/bad.jsonl"], 1, "row 0 of F/bad.jsonl", "no JSON"],
+    [["--model", "M", "--data", "F/bad.jsonl"], 1, "row 0 of F/bad.jsonl", "is not JSON"],
     [["--model", "M", "--data", "F/noanswer.jsonl"], 1, 'its "answer" is missing; the row has problem, reply'],
     [["--model", "M", "--data", "board", "--n", "few"], '--n is "few", but must be a whole number of at least 1'],
     [["--model", "M", "--data", "board", "--n", "0"], '--n is "0"'],
