@@ -7,6 +7,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { Lines } from "../actors/run/lines.ts";
 import { LITTLE, withRunDir } from "./actors/little_run.ts";
+import { exists } from "./files.ts";
 import { ROOT } from "./root.ts";
 
 const SLOW = Deno.args.includes("--slow"), given = Deno.args.find((arg) => arg.startsWith("--steps="))?.slice(8);
@@ -41,8 +42,8 @@ async function processes(): Promise<{ run: number; serve: number } | undefined> 
     ],
   }).output();
   const lines = new TextDecoder().decode(stdout).split("\n").filter((line) => line.includes(TOKEN_MARK));
-  const find = (words: string) => Number(lines.find((line) => line.includes(words))?.split(" ")[0]);
-  const run = find("cli/train/run.ts"), serve = find("cli/train/serve_run.ts");
+  const serve = Number(lines.find((line) => line.includes("cli/train/serve_run.ts"))?.split(" ")[0]);
+  const lock = `${TOKEN_MARK}/board/lock`, run = exists(lock) ? Number(Deno.readTextFileSync(lock)) : 0;
   return run && serve ? { run, serve } : undefined;
 }
 let TOKEN_MARK = "";

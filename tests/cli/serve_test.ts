@@ -111,9 +111,9 @@ Deno.test("if the endpoint crashes, serve ends its run in order", async () => {
     await until(async () => (await ask(base!, { path: "/v1/status", token: token! })).body["step"] as number >= 1);
     await evaluated(
       `for (const { name } of Deno.readDirSync("/proc")) try {
-        if (Deno.readTextFileSync(\`/proc/\${name}/cmdline\`).match(/serve_run\\.ts.*${
+        if (Deno.readTextFileSync(\`/proc/\${name}/cmdline\`).match(/${
         folder.replaceAll("/", ".")
-      }/)) Deno.kill(Number(name), "SIGKILL");
+      }.*serve_run\\.ts/)) Deno.kill(Number(name), "SIGKILL");
       } catch { /* none */ }`,
     );
     assertEquals((await served.ended).code, 0);
