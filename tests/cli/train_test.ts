@@ -181,7 +181,7 @@ Deno.test("if the supervisor is killed, the run, its endpoint and a stuck grader
       assert(all.some(({ command }) => command.includes(name)), name);
     }
     assertEquals(await afterDeath(all.map(({ pid }) => pid)), []);
-    assert(process.output.includes("The process that watches the run has ended"), process.output);
+    assert(process.output.includes("The process that supervises the run has ended"), process.output);
     using again = Deno.openSync(`${folder}/board/lock`, { write: true });
     assert(again.tryLockSync(true), "the directory is free");
   });
