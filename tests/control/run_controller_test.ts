@@ -93,14 +93,14 @@ Deno.test("a controller starts, stops and restarts a run with one configuration,
 
 Deno.test("a failed run reports why, and can be restarted", async () => {
   await withRunDir(async (folder) => {
-    const { control, until } = controlled(folder, ['algorithm.kl={"kind":"full","where":"reward","coefficient":0.1}']);
+    const { control, until } = controlled(folder, [`model.path=${folder}/no-model`]);
     await using _ = control;
     const failed = until(isState("failed"));
     await control.start();
     await failed;
     const { state, error } = await control.status();
     assertEquals(state, "failed");
-    assert(error!.includes("full"), error);
+    assert(error!.includes("no-model"), error);
     const again = until(isState("failed"));
     await control.start();
     await again;

@@ -228,7 +228,7 @@ Deno.test("JSON lists and lines of any spacing give the same rows", () =>
     const broken = ["[1,]", "[1", "[1] 2", "[,1]", "[]", ""].map((text, i) => write(`broken${i}.json`, text));
     await Promise.all(broken.map((file) => assertRejects(() => openDataset(file), KedgeError, file)));
     await assertRejects(() => openDataset(`${folder}/none.jsonl`), KedgeError, "none.jsonl");
-    await assertRejects(() => openDataset(folder), KedgeError, "by name");
+    await assertRejects(() => openDataset(folder), KedgeError, "name the files in it");
     await assertRejects(() => openDataset([files[0]!, files[0]!]), RangeError, "twice");
   }));
 

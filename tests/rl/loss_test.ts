@@ -193,7 +193,7 @@ deviceTest("policyLoss refuses what makes no sense, by name", (device) => {
   refused({ kind: "ppo", clipRatioHigh: NaN }, "NaN");
   refused({ kind: "ppo", clipRatioDual: 1 }, "clipRatioDual 1");
   refused({ kind: "sapo", tauNegative: 0 }, "above 0");
-  refused({ kind: "cispo", clipRatioCap: 5, clipRatioLow: 0.2 }, "stands for both");
+  refused({ kind: "cispo", clipRatioCap: 5, clipRatioLow: 0.2 }, "replaces both");
   refused({ kind: "cispo", clipRatioCap: 0 }, "Cannot cap");
   assertThrows(() => runLoss(device, { ...b, old: [-1, -1] }, { loss: { kind: "ppo" } }), RangeError, "as old");
   assertThrows(
