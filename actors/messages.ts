@@ -105,7 +105,7 @@ export interface GroupMessage {
   readonly counts: readonly boolean[];
 }
 
-/** What `policy` answers. */
+/** The replies of `policy`, by message. */
 export type PolicyMessage =
   /** Prompts are lent; the answers come moved. */
   | { readonly type: "rollout"; readonly prompts: readonly PromptMessage[]; readonly sampling: SamplingMessage }
@@ -174,7 +174,7 @@ export type PolicyReplies = {
   };
 };
 
-/** What `critic` answers. */
+/** The replies of `critic`, by message. */
 export type CriticMessage =
   | { readonly type: "score"; readonly samples: readonly RewardInput[] }
   /** All tensors are lent; the advantages, f32 [tokens] device, come moved. */
@@ -207,7 +207,7 @@ export type CriticReplies = {
   advantages: { readonly advantages: TensorHandle; readonly metrics: Readonly<Record<string, number>> };
 };
 
-/** What `anchor_detector` answers. */
+/** The replies of `anchor_detector`, by message. */
 export type DetectorMessage =
   /** Everything is lent: f32 host. The weights, f32 [tokens] device, come moved. */
   | {
@@ -218,9 +218,9 @@ export type DetectorMessage =
       readonly profile?: TensorHandle;
       readonly regions: number;
       readonly responses: number;
-      /** For a credit module of the user's. */
+      /** For a credit module of the user. */
       readonly logprobs?: TensorHandle;
-      /** As above. */
+      /** For a credit module of the user. */
       readonly entropies?: TensorHandle;
     }[];
     readonly options: Partial<AtrlOptions>;
@@ -253,7 +253,7 @@ export type DetectorReplies = {
   };
 };
 
-/** What `evaluator` answers. */
+/** The replies of `evaluator`, by message. */
 export type EvaluatorMessage = { readonly type: "evaluate"; readonly step: number };
 
 /** The replies of `evaluator`, by message. */
@@ -275,7 +275,7 @@ export interface ReadyRow {
 /** A part of the data. "warm": the rows of the supervised warm start. */
 export type Split = "train" | "val" | "warm";
 
-/** What `loader` answers. */
+/** The replies of `loader`, by message. */
 export type LoaderMessage =
   | {
     readonly type: "load";
@@ -311,7 +311,7 @@ export type CommandMessage = {
   readonly [C in CommandName]: { readonly type: C; readonly argument?: CommandArgument<C> | undefined };
 }[CommandName];
 
-/** What `trainer` answers. A message that the run's state does not allow is refused with a KedgeError `State`. */
+/** The replies of `trainer`, by message. A message that the run's state does not allow is refused with a KedgeError `State`. */
 export type TrainerMessage =
   | CommandMessage
   /** Trains; the reply comes at the end. */
@@ -323,7 +323,7 @@ export type TrainerMessage =
    */
   | { readonly type: "generate"; readonly prompt: PromptMessage; readonly sampling: ChatSamplingMessage };
 
-/** How a run stands. */
+/** The state of a run. */
 export type TrainerStatus = RunStatus;
 
 /** A change of live-tunable fields. */

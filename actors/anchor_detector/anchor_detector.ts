@@ -11,7 +11,7 @@ import type { DetectorMessage, DetectorReplies } from "../messages.ts";
 import { type ActorMemory, hostTensor } from "../runtime/actor_memory.ts";
 import type { Behaviour, Start, Turn } from "../runtime/serve.ts";
 
-/** What an anchor detector is started with. */
+/** The options that an anchor detector is started with. */
 export interface DetectorOptions {
   /** The user's module of `algorithm.credit`. */
   readonly credit?: UserModule;

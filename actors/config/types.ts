@@ -345,15 +345,15 @@ export interface AlgorithmInput
   loss?: PolicyLoss | LossUse | string;
   /** A method's name, or a module by its path. */
   credit?: CreditMethod | ModuleUse | (string & Record<never, never>);
-  /** What is left out has its default; null: none. */
+  /** Keys that are left out have their defaults. With null there is none. */
   correction?: Correction | null;
-  /** Null: none. */
+  /** With null there is none. */
   kl?: KlInput | null;
-  /** What is left out has its default; null: none. */
+  /** Keys that are left out have their defaults. With null there is none. */
   onlineFiltering?: { filterLow?: number; filterHigh?: number; maxTries?: number } | null;
-  /** What is left out has its default; null: none. */
+  /** Keys that are left out have their defaults. With null there is none. */
   overlong?: { buffer: number; factor?: number } | null;
-  /** What is left out has its default. */
+  /** Keys that are left out have their defaults. */
   vppo?: { topFraction?: number; scalingMin?: number };
 }
 

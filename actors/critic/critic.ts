@@ -11,10 +11,10 @@ import type { CriticMessage, CriticReplies } from "../messages.ts";
 import type { ActorMemory } from "../runtime/actor_memory.ts";
 import type { Behaviour, Start, Turn } from "../runtime/serve.ts";
 
-/** What a critic is started with. */
+/** The options that a critic is started with. */
 export interface CriticOptions {
   readonly reward: RewardSpec;
-  /** What module paths are relative to. */
+  /** The URL that module paths are relative to. */
   readonly base: string;
   readonly grader: GraderPoolOptions;
   readonly estimator: Estimator;

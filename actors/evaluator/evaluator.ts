@@ -21,12 +21,12 @@ import type { Behaviour, Start } from "../runtime/serve.ts";
 import { type Answer, gradeAnswers, type Prediction } from "./evaluate.ts";
 import { wilson } from "./wilson.ts";
 
-/** What an evaluator is started with. */
+/** The options that an evaluator is started with. */
 export interface EvaluatorOptions {
   /** The folder of the tokenizer. */
   readonly model: string;
   readonly reward: RewardSpec;
-  /** What paths of reward modules are relative to: a URL. */
+  /** The URL that paths of reward modules are relative to. */
   readonly base: string;
   readonly grader: GraderPoolOptions;
   /** The most rows of the held-out set that are asked. */

@@ -10,7 +10,7 @@ import { holdPrompt, promptMessage } from "../prompts.ts";
 import { type ActorMemory, hostTensor } from "../runtime/actor_memory.ts";
 import type { Behaviour, Start, Turn } from "../runtime/serve.ts";
 
-/** What a loader is started with. */
+/** The options that a loader is started with. */
 export interface LoaderOptions {
   /** The folder of the tokenizer, template and image processor. */
   readonly model: string;

@@ -18,7 +18,7 @@ import { type ActorMemory, hostTensor } from "../runtime/actor_memory.ts";
 import type { Behaviour, Start, Turn } from "../runtime/serve.ts";
 import { Learner, type LearnerGroup, type LearnerOptions } from "./learner.ts";
 
-/** What a policy is started with. */
+/** The options that a policy is started with. */
 export interface PolicyOptions {
   /** The model's folder. */
   readonly model: string;

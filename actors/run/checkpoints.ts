@@ -7,7 +7,7 @@ import type { SafetensorsEntry } from "../../tensor/safetensors_writer.ts";
 import { writeSafetensors } from "../../tensor/safetensors_writer.ts";
 import { namesIn, removeAll, syncFolder, writeSynced } from "./whole_file.ts";
 
-/** What a checkpoint holds beside the model. */
+/** The part of a checkpoint besides the model. */
 export interface CheckpointParts {
   /** Writes the model folder to a path that does not exist yet. Its files are then moved to the top of the checkpoint. */
   readonly model: (folder: string) => void;
@@ -15,7 +15,7 @@ export interface CheckpointParts {
   readonly tensors: readonly SafetensorsEntry[];
   /** Plain data for JSON: no NaN, no undefined. */
   readonly state: Readonly<Record<string, unknown>>;
-  /** By this checkpoints are compared; higher is better. */
+  /** The number by which checkpoints are compared. Higher is better. */
   readonly score?: number;
 }
 

@@ -19,7 +19,7 @@ export interface FileLine {
 
 /** The most bytes of a line that are kept. */
 export const LONGEST = 64 * 2 ** 20;
-/** How many bytes are read at a time by default. */
+/** The default number of bytes that are read at a time. */
 export const PIECE = 2 ** 20;
 
 const FEED = 0x0a;

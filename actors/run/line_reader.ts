@@ -4,7 +4,7 @@ import { openFile, readAt } from "./file_bytes.ts";
 export interface LinePosition {
   /** The number of the file. It rises: the newest file is the one that grows. */
   readonly file: number;
-  /** Where the line begins. */
+  /** The offset in bytes at which the line begins. */
   readonly offset: number;
   /** The bytes of the line without its line feed. */
   readonly length: number;

@@ -15,7 +15,7 @@ export interface LinesOptions {
    * begun. Default: no limit.
    */
   readonly maxBytes?: number;
-  /** How many bytes are read at a time. */
+  /** The number of bytes that are read at a time. */
   readonly piece?: number;
 }
 

@@ -35,7 +35,7 @@ export interface Behaviour<M extends Message> {
   close?(): void | Promise<void>;
 }
 
-/** What an actor is started with. */
+/** The options that an actor is started with. */
 export interface Start<O> {
   /** The actor's devices, and its tensors there. */
   readonly memory: ActorMemory;

@@ -20,12 +20,12 @@ export class JobQueue {
     return this.#pausing;
   }
 
-  /** Has the loop wait from the end of the step on. */
+  /** Makes the loop wait when the current step ends. */
   pause(): void {
     this.#pausing = true;
   }
 
-  /** Has the loop go on. */
+  /** Lets the loop continue. */
   resume(): void {
     this.#pausing = false;
     this.#wake?.();

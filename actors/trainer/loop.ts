@@ -18,7 +18,7 @@ import type { Saved } from "./saved.ts";
 import type { Session } from "./session.ts";
 import { runStep, type StepResult } from "./step.ts";
 
-/** What a loop is made with. */
+/** The options that a loop is made with. */
 export interface LoopOptions {
   readonly memory: ActorMemory;
   /** The configuration without tuned values. */
@@ -27,7 +27,7 @@ export interface LoopOptions {
   readonly run: string;
   readonly checkpoints: Checkpoints;
   readonly log: RunLog;
-  /** What was asked for while a step was under way. */
+  /** The commands that came during a step. */
   readonly jobs: JobQueue;
   /** Whether the run is to end after the step under way. */
   readonly isStopping: () => boolean;

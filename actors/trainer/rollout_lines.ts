@@ -6,14 +6,14 @@ import type { Line } from "../run/lines.ts";
 import { packProfile } from "./attention_profile.ts";
 import type { RolledGroup } from "./roll.ts";
 
-/** What is written down of a step's answers. */
+/** The data of a step's answers that rollouts.jsonl holds. */
 export interface RolloutLinesInputs {
   readonly step: number;
   readonly groups: readonly RolledGroup[];
-  /** By answer. */
+  /** One value for each answer. */
   readonly rewards: readonly RewardMessage[];
   readonly tokenizer: Tokenizer;
-  /** By token of all answers. */
+  /** One value for each token of all answers. */
   readonly numbers: Readonly<Record<"advantages" | "weights" | "entropies", Tensor>> & {
     readonly flags?: Tensor;
     readonly clusters?: Tensor;

@@ -6,7 +6,7 @@ import type { Checkpoint, Checkpoints } from "../run/checkpoints.ts";
 import type { Collector } from "./collect.ts";
 import type { SavedData } from "./passes.ts";
 
-/** What a checkpoint holds besides the model. */
+/** The part of a checkpoint besides the model. */
 export interface Saved extends SavedData, Record<string, unknown> {
   readonly config: Config;
   readonly step: number;

@@ -31,13 +31,13 @@ import { Actor } from "../runtime/spawn.ts";
 
 type AnyActor = Actor<Message, Record<string, unknown>>;
 
-/** What a session begins with. */
+/** The options that a session begins with. */
 export interface Beginning {
   /** The model's folder: a checkpoint, or a new model. */
   readonly model: string;
   /** The folder of the tokenizer, template and image processor. */
   readonly files: string;
-  /** What paths of users' modules are relative to: a URL. */
+  /** The URL that paths of users' modules are relative to. */
   readonly base: string;
   /** URLs of worker modules by actor's name, in place of the built-in ones. */
   readonly modules?: Readonly<Record<string, string>> | undefined;

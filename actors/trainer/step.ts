@@ -15,7 +15,7 @@ import type { Session } from "./session.ts";
 import { answerMetrics, speedMetrics } from "./step_metrics.ts";
 import { timedInto } from "./timing.ts";
 
-/** What a step is made with. */
+/** The options that a step is made with. */
 export interface StepInputs {
   readonly memory: ActorMemory;
   readonly session: Session;
@@ -31,7 +31,7 @@ export interface StepInputs {
   readonly klCoefficient: number;
 }
 
-/** What a step came to. */
+/** The result of a step. */
 export interface StepResult {
   readonly metrics: Record<string, number>;
   /** Lines of rollouts.jsonl. */

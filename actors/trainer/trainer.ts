@@ -23,10 +23,10 @@ import { newest, type Saved } from "./saved.ts";
 import { type Beginning, Session } from "./session.ts";
 import { warmStart } from "./warm_start.ts";
 
-/** What a trainer is started with. */
+/** The options that a trainer is started with. */
 export interface TrainerOptions {
   readonly config: Config;
-  /** What paths of users' modules are relative to: a URL. */
+  /** The URL that paths of users' modules are relative to. */
   readonly base: string;
   /** The run's directory. */
   readonly run: string;
@@ -65,7 +65,7 @@ export class Trainer implements Behaviour<TrainerMessage> {
   /** The state that it goes back to after a pause. */
   #phase: "warm-start" | "running" = "running";
   #stopping = false;
-  /** What each command does. */
+  /** The action of each command. */
   readonly #commands: Commands = {
     pause: () => this.#underWay("pause", () => (this.#jobs.pause(), this.#status())),
     resume: () => this.#underWay("resume", () => (this.#jobs.resume(), this.#status())),

@@ -10,7 +10,7 @@ import type { ActorMemory } from "../runtime/actor_memory.ts";
 import { Prefetch } from "./prefetch.ts";
 import type { Session } from "./session.ts";
 
-/** What a warm start is made with. */
+/** The options that a warm start is made with. */
 export interface WarmStartOptions {
   readonly config: Config;
   /** Steps that are done. */
