@@ -19,7 +19,7 @@ export interface Build {
   readonly label: string;
   /** Compilers to try, in this order; names are looked up in PATH. */
   readonly compilers: readonly string[];
-  /** What the user should do if none of them is there. */
+  /** The advice for the user if none of them is there. */
   readonly advice: string;
   /** Sources by relative path: every file is laid out under one folder, in which the compiler runs. */
   readonly sources: Readonly<Record<string, string>>;

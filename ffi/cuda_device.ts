@@ -10,7 +10,7 @@ import { OpBinding } from "./op_binding.ts";
 
 /** Options of {@linkcode CudaDevice.open}. */
 export interface CudaOptions {
-  /** Which device; default 0. */
+  /** The number of the device. Default 0. */
   ordinal?: number;
   /** Whether f32 products may round their inputs to TF32 (10 bits), for speed. Default false. */
   tf32?: boolean;

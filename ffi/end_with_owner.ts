@@ -1,12 +1,12 @@
 /** Ends a process when the one that started it ends. */
 interface OwnedOptions {
-  /** Told what the owner writes, as it comes. */
+  /** Is called with what the owner writes, as it comes. */
   readonly onText?: (text: string) => void;
-  /** Told that the input has ended. */
+  /** Is called when the input has ended. */
   readonly onEnd?: () => void;
   /** Milliseconds from then until the process is killed. Default 0. */
   readonly grace?: number;
-  /** Said on standard error before it is killed. */
+  /** The text that is written to standard error before the process is killed. */
   readonly words?: string;
 }
 

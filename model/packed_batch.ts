@@ -70,7 +70,7 @@ export interface PackedResponse {
 export class PackedBatch implements Disposable {
   /** i32 [rows]. */
   readonly tokens: Tensor;
-  /** Which rows see which. */
+  /** The rows that each row attends to. */
   readonly segments: Segments;
   /** Angles of every row. */
   readonly table: RopeTable;

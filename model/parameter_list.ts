@@ -24,7 +24,7 @@ export interface ParameterSpec {
   readonly shape: Shape;
   /** Its parts, in the order of its rows. */
   readonly parts: readonly ParameterPart[];
-  /** How it is initialised. */
+  /** The way it is initialised. */
   readonly kind: "embedding" | "matrix" | "bias" | "norm";
   /** Whether it belongs to the vision tower. */
   readonly vision: boolean;

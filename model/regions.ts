@@ -26,7 +26,7 @@ export interface RegionBox {
   readonly cols: readonly [number, number];
 }
 
-/** Which region each token of a prompt belongs to. */
+/** The region that each token of a prompt belongs to. */
 export interface RegionMap {
   /** Regions; 0 for a prompt without visuals. */
   readonly regions: number;

@@ -56,7 +56,7 @@ export interface AdamWState {
   applied: number;
   /** The number of steps that were skipped because the norm was not finite. */
   skipped: number;
-  /** How many of the last steps were skipped in a row. */
+  /** The number of the last steps that were skipped in a row. */
   skippedInRow: number;
   /** The number of updates of each parameter, by name. They determine the bias corrections. */
   steps: Record<string, number>;

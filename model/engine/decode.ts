@@ -135,7 +135,7 @@ export class Decode {
     return calls;
   }
 
-  /** Most rows of a call, so that its scratch on CUDA stays small. */
+  /** The maximum number of rows of a call, so that its scratch on CUDA stays small. */
   #callRows(prefix: number, own: number, regions: number): number {
     if (this.#model.device.kind === "cpu") return Infinity;
     const { heads, headDim } = this.#model.config.text;

@@ -14,7 +14,7 @@ import type { ModelParts } from "../family.ts";
 
 /** Bounds of an engine. Results do not depend on them. Another engine with the same limits divides its memory in the same way. */
 export interface EngineLimits {
-  /** Most bytes that the engine holds at any time, beside the weights. */
+  /** The maximum number of bytes that the engine holds at any time, beside the weights. */
   readonly memoryBytes: number;
   /** Tokens whose keys and values the cache holds. */
   readonly cacheTokens: number;
@@ -22,7 +22,7 @@ export interface EngineLimits {
   readonly promptBytes: number;
   /** Sequences decoded at once. */
   readonly maxSequences: number;
-  /** Most prompt tokens of a step. */
+  /** The maximum number of prompt tokens of a step. */
   readonly prefillTokens: number;
   /** Whether a CPU engine keeps a copy of the weights in the order in which its GEMM reads them. */
   readonly packed: boolean;

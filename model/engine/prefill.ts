@@ -263,7 +263,7 @@ export class Prefill {
     }
   }
 
-  /** Most rows of a connectivity call in which each visual token is a region. */
+  /** The maximum number of rows of a connectivity call in which each visual token is a region. */
   #sinkRows(prefix: Prefix): number {
     if (this.#model.device.kind === "cpu") return Infinity;
     return Math.max(1, Math.floor(ATTENTION_SCRATCH / sinkRowBytes(prefix.plan.visualRows.length)));

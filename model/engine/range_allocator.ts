@@ -23,7 +23,7 @@ export class RangeAllocator {
     this.#free = size;
   }
 
-  /** How much is free, in all pieces together. */
+  /** The free amount, in all pieces together. */
   get free(): number {
     return this.#free;
   }

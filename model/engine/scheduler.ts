@@ -33,7 +33,7 @@ export interface EngineStats {
   decodedRows: number;
   /** Prompts whose visuals were encoded. */
   encodedPrompts: number;
-  /** Most sequences at once. */
+  /** The maximum number of sequences at once. */
   peakSequences: number;
   /** Seconds on the host's clock. */
   seconds: { vision: number; prefill: number; decode: number; total: number };

@@ -15,7 +15,7 @@ interface SinkSums {
 
 /** A prompt in the cache, shared by its samples. */
 export class Prefix implements Disposable {
-  /** How many of its rows are in the cache. */
+  /** The number of its rows that are in the cache. */
   done = 0;
   /** Output of the vision tower, until all of it is embedded: [visual tokens, hidden]. */
   embeddings: Tensor | undefined;

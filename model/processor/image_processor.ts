@@ -62,7 +62,7 @@ const LONGEST_SIDE = 65_535;
 export class ImageProcessor {
   /** Fewest pixels of a resized picture. */
   readonly minPixels: number;
-  /** Most pixels of a resized picture. */
+  /** The maximum number of pixels of a resized picture. */
   readonly maxPixels: number;
   /** Subtracted from colours in [0, 1]. */
   readonly mean: Colours;

@@ -8,7 +8,7 @@ export type Colours = readonly [number, number, number];
 export interface ImageProcessorOptions extends PixelBounds {
   /** Fewest pixels of a resized picture. Default 56 * 56. */
   readonly minPixels?: number;
-  /** Most pixels of a resized picture. Default 28 * 28 * 1280. */
+  /** The maximum number of pixels of a resized picture. Default 28 * 28 * 1280. */
   readonly maxPixels?: number;
   /** Subtracted from colours in [0, 1]. Default: CLIP's. */
   readonly mean?: Colours;

@@ -6,7 +6,7 @@ export interface SmartResizeOptions {
   readonly factor: number;
   /** Fewest pixels, greater than 0. */
   readonly minPixels: number;
-  /** Most pixels. */
+  /** The maximum number of pixels. */
   readonly maxPixels: number;
   /** The picture's name in errors. Default "the picture". */
   readonly name?: string;

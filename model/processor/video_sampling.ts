@@ -5,7 +5,7 @@ import { roundHalfEven } from "./smart_resize.ts";
 export interface VideoSettings {
   /** Fewest pixels of a resized frame. Default 128 * 28 * 28. */
   readonly minPixels: number;
-  /** Most pixels of a resized frame. Default 768 * 28 * 28. */
+  /** The maximum number of pixels of a resized frame. Default 768 * 28 * 28. */
   readonly maxPixels: number;
   /** Frames sampled per second. Default 2. */
   readonly fps: number;
@@ -13,7 +13,7 @@ export interface VideoSettings {
   readonly numFrames: number | undefined;
   /** The fewest frames that `fps` may give, if the video has as many. Default 4. */
   readonly minFrames: number;
-  /** Most frames that `fps` may give. Default 768. */
+  /** The maximum number of frames that `fps` may give. Default 768. */
   readonly maxFrames: number;
   /** Whether all frames together are bounded too: a frame then has at most its share of 0.9 * `maxVideoTokens` merged patches. Default false. */
   readonly capPixelsPerFrame: boolean;
