@@ -132,7 +132,7 @@ inHome("names of data sets, splits and revisions of the hub lead out of no cache
     await assertRejects(
       () => downloadDataset({ repo: "a/b", split: undefined }, { cacheDir, hubUrl, revision }),
       KedgeError,
-      "no revision",
+      "is not a revision",
     );
   }
   assertEquals([...Deno.readDirSync(cacheDir)], []);
