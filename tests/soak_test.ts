@@ -1,7 +1,7 @@
 // deno-lint-ignore-file no-await-in-loop -- a soak is one thing after another
 /**
  * Tests a long run behind `deno task serve`, with twenty readers, some questions, and a stop and a start in the middle. The run must reach
- * its end, and memory and file handles of both processes must stay flat over the last half. It has 40 steps, or 20,000 with `--slow`;
+ * its end, and memory and file handles of both processes must stay flat over the last half. It has 1,000 steps, or 20,000 with `--slow`;
  * `--steps=N` sets another number.
  */
 import { assert, assertEquals } from "@std/assert";
@@ -11,7 +11,7 @@ import { exists } from "./files.ts";
 import { ROOT } from "./root.ts";
 
 const SLOW = Deno.args.includes("--slow"), given = Deno.args.find((arg) => arg.startsWith("--steps="))?.slice(8);
-const STEPS = Number(given ?? (SLOW ? 20_000 : 40)), READERS = 20, CHAT_EVERY = SLOW ? 60_000 : 1000, LONG = STEPS >= 2000;
+const STEPS = Number(given ?? (SLOW ? 20_000 : 1000)), READERS = 20, CHAT_EVERY = SLOW ? 60_000 : 1000, LONG = STEPS >= 2000;
 /** The limit of a file's size: low enough that files are rotated several times in a long soak. */
 const FILE_BYTES = 64 * 2 ** 20;
 const TOKEN = "soaking-token", HEADERS = { authorization: `Bearer ${TOKEN}` };
