@@ -46,7 +46,7 @@ export const ENVIRONMENT = {
   libraries: ["CUDA_HOME", "CUDA_PATH", "VIRTUAL_ENV", "CONDA_PREFIX"],
   /** Variables that the package for decoding pictures reads when it is loaded. */
   pictures: ["npm_package_config_libvips", "MALLOC_ARENA_MAX"],
-  /** The environment variables that the package for decoding pictures reads when it is loaded. */
+  /** Variables of the hub: its cache, its token, its address, and whether it is offline. */
   hub: HUB_ENVIRONMENT,
   /** MLflow's address and credentials (docs/trackers.md). */
   MLflow: ["MLFLOW_TRACKING_URI", "MLFLOW_TRACKING_TOKEN", "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"],

@@ -7,6 +7,14 @@
 import { dirname, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 
+/** Tells whether a reward module is one of Kedge's own, such as the one that asks an HTTP service, and not a user's. */
+export function isOwnModule(url: string): boolean {
+  return url.startsWith(VERIFIERS);
+}
+
+/** The URL of this folder, which holds them. */
+const VERIFIERS = new URL(".", import.meta.url).href;
+
 /** The files and permissions that a process needs to load users' modules. */
 export interface ModuleAccess {
   /** The modules themselves and the files that they import from their own folders and from Kedge's code, as real paths. */

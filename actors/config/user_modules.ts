@@ -7,6 +7,7 @@
 import { createHash } from "node:crypto";
 import { basename } from "node:path";
 import { fileURLToPath } from "node:url";
+import { isOwnModule } from "../../verify/module_access.ts";
 import { planReward } from "../../verify/registry.ts";
 import { exportedFunction, type UserFunction } from "../../rl/user_module.ts";
 import type { Config } from "./types.ts";
@@ -58,7 +59,7 @@ export type ModulePrints = Readonly<Record<string, string>>;
  * @param base The URL that their paths are relative to.
  */
 export function modulePrints(config: Config, base: string): ModulePrints {
-  const rewards = planReward(config.reward, base).modules.filter((url) => url.startsWith("file:") && !url.startsWith(VERIFY));
+  const rewards = planReward(config.reward, base).modules.filter((url) => url.startsWith("file:") && !isOwnModule(url));
   const own = [creditModule(config, base), lossModule(config, base)].flatMap((module) => module ? [[module.key, module.url]] : []);
   const all = [...own, ...rewards.map((url, i) => [rewards.length > 1 ? `reward ${i + 1}` : "reward", url])];
   return Object.fromEntries(all.map(([key, url]) => [key, `${basename(fileURLToPath(url!))} ${hashOf(url!)}`]));
@@ -69,9 +70,6 @@ export function moduleFields(line: Readonly<Record<string, unknown>>, prints: Mo
   if (line["actor/loss"] === undefined) return {};
   return Object.fromEntries(Object.entries(prints).map(([key, print]) => [`module/${key}`, print]));
 }
-
-/** The URL of the folder of Kedge's own reward modules. */
-const VERIFY = new URL("../../verify/", import.meta.url).href;
 
 function hashOf(url: string): string {
   try {

@@ -5,7 +5,7 @@
  */
 import { KedgeError } from "../../ffi/errors.ts";
 import type { ChildMessage, GradeMessage, StartMessage } from "./grader_child.ts";
-import { importFlags, type ModuleAccess, moduleAccess } from "../module_access.ts";
+import { importFlags, isOwnModule, type ModuleAccess, moduleAccess } from "../module_access.ts";
 import type { RewardPlan } from "../plan.ts";
 
 /** The permissions of a child, and its options. */
@@ -61,8 +61,6 @@ function environment(names: readonly string[]): Record<string, string> | undefin
 }
 
 const SERVE = import.meta.resolve("./grader_child.ts");
-/** Tells whether a module is one of Kedge's own. */
-const isOwn = (url: string) => url.startsWith(new URL("..", import.meta.url).href);
 
 /**
  * Returns the main module of a child.
@@ -71,8 +69,8 @@ const isOwn = (url: string) => url.startsWith(new URL("..", import.meta.url).hre
  * so that Deno checks what they import against what the child may read. The data that Deno stores for an origin is out of their reach.
  */
 function mainModule(modules: readonly string[]): string {
-  const imports = modules.map((url, i) => isOwn(url) ? `import * as m${i} from ${JSON.stringify(url)};` : "").join("");
-  const loads = modules.map((url, i) => isOwn(url) ? `m${i}` : `await import(${JSON.stringify([...url])}.join(""))`);
+  const imports = modules.map((url, i) => isOwnModule(url) ? `import * as m${i} from ${JSON.stringify(url)};` : "").join("");
+  const loads = modules.map((url, i) => isOwnModule(url) ? `m${i}` : `await import(${JSON.stringify([...url])}.join(""))`);
   const closes = ["localStorage", "sessionStorage", "caches"].map((name) => `delete globalThis.${name};`).join("");
   // This module comes first: from then on the child ends with its owner.
   const source = `import { serve } from ${JSON.stringify(SERVE)};${imports}${closes}await serve([${loads.join(",")}]);`;
@@ -88,7 +86,7 @@ export interface Preparation {
 
 /** Computes the permissions of a reward's processes. */
 export async function prepare(options: GraderProcessOptions): Promise<Preparation> {
-  const { plan, deno } = options, users = plan.modules.filter((url) => !isOwn(url));
+  const { plan, deno } = options, users = plan.modules.filter((url) => !isOwnModule(url));
   const local = users.find((url) => url.startsWith("file:"));
   // The hosts that modules come from: those of the users' modules and of this one. A list of hosts would otherwise exclude them. Packages
   // of JSR are modules too.
