@@ -25,6 +25,8 @@ export interface ModelParts {
   readonly parameters: Parameters;
   /** The device that it runs on. */
   readonly device: Device;
+  /** Type of its activations. A frozen weight may be stored in another type. */
+  readonly dtype: DType;
 }
 
 /** The sizes of a model; its tokenizer gives the rest. */

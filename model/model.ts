@@ -61,7 +61,7 @@ export interface LogProbsOptions {
  * ```
  */
 export class VisionLanguageModel implements Disposable {
-  /** Type of weights and activations. */
+  /** Type of the activations. A frozen weight may be stored in another type. */
   readonly dtype: DType;
   readonly #family: Family;
 

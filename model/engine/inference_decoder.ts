@@ -42,7 +42,7 @@ export class InferenceDecoder implements Disposable {
 
   /** Allocates. @throws {KedgeError} `OutOfMemory`, and then holds nothing. */
   constructor(model: ModelParts, options: BufferSizes & { cacheTokens: number; projections: Projections }) {
-    const { device, config } = model;
+    const { device, config, dtype } = model;
     const { layers, kvHeads, headDim, vocabSize } = config.text;
     const { cacheTokens, sequences, projections } = options;
     const family = familyOf(config);
@@ -50,7 +50,6 @@ export class InferenceDecoder implements Disposable {
     this.#block = family.block;
     this.#projections = projections;
     this.#logitRows = logitRows(vocabSize, sequences);
-    const { dtype } = model.parameters.embedding!.tensor;
     const made: Tensor[] = [];
     const make = (shape: readonly number[], type = dtype) => {
       const tensor = Tensor.empty(device, shape, { dtype: type });

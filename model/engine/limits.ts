@@ -147,9 +147,8 @@ export function workspaceBytes({ device, config, parameters }: ModelParts, { seq
  */
 export function promptBytes(model: ModelParts, prompt: { patches: number; visualTokens: number; sinkRows: number }) {
   const { patches, visualTokens, sinkRows } = prompt;
-  const { config, device } = model;
+  const { config, device, dtype } = model;
   if (patches === 0) return { held: 0, promptBytes: 0 };
-  const { dtype } = model.parameters.embedding!.tensor;
   const embedded = visualTokens * config.text.hiddenSize * DTYPE_BYTES[dtype] + 256;
   const threads = device instanceof CpuDevice ? device.threads : 1;
   const sums = sinkRows === 0 ? 0 : 4 * sinkRows * (2 + visualTokens) + 512;

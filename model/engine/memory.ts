@@ -36,7 +36,7 @@ export class MemoryPlan {
     }
     this.#model = model;
     this.#fixed = fixed;
-    this.#dtype = model.parameters.embedding!.tensor.dtype;
+    this.#dtype = model.dtype;
     this.memoryBytes = fixed.memoryBytes ?? Math.floor(0.9 * model.device.memory().free);
     this.maxSequences = fixed.maxSequences ?? 256;
     this.prefillTokens = fixed.prefillTokens ?? 1024;

@@ -39,7 +39,7 @@ export function encodeVisuals(
   const layout = visionLayout(visuals.map(({ grid }) => grid), vision);
   return tape.scope(() => {
     let h = tape.scope(() => {
-      using patches = windowedPatches(visuals, { device, vision, layout, dtype: parameters["visual.patch.weight"]!.tensor.dtype });
+      using patches = windowedPatches(visuals, { device, vision, layout, dtype: model.dtype });
       return linear(tape.constant(patches), parameters["visual.patch.weight"]!);
     });
     const windows = tape.own(Segments.packed(device, layout.windows, { causal: false }));
