@@ -28,7 +28,7 @@ for (const [m, n, k] of SHAPES) {
   const { step } = measure({
     step: () => {
       device.gemm({ dtype: "f32", a, lda: k, b, ldb: k, transB: true, c, ldc: n, m, n, k });
-      device.ops.geluFwd(DTYPES.f32, c, c, m * n);
+      device.ops.geluFwd(DTYPES.f32, c, c, m * n, 0);
       device.ops.scaleAdd(DTYPES.f32, c, c, m * n, 0.1, 0, 0);
     },
   }, { rounds: line.number("rounds", { min: 1 }) ?? 11, rest: 0 });

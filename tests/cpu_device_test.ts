@@ -21,7 +21,7 @@ Deno.test("the device describes its parts", () => {
   assertEquals([device.kind, device.name, device.ordinal, device.batchInvariant], ["cpu", "cpu", -1, true]);
   assertMatch(device.description, /^cpu: \d+ cores, \d+-bit SIMD, GEMM by /);
   assert(device.threads >= 1);
-  assertEquals(device.ops.abiVersion(), 2);
+  assertEquals(device.ops.abiVersion(), 3);
 });
 
 Deno.test("bytes are read back as they were written, even through views", () => {

@@ -171,8 +171,8 @@ export const opSymbols = {
   kedge_decode_attention: { parameters: ["buffer", "i32", "buffer", "u64", "u64", "u64", "u64", "u64", "u64", "u64", "i64", "u64", "u64", "i32", "buffer"], result: "i32" },
   kedge_swiglu_fwd: { parameters: ["buffer", "i32", "u64", "i64", "u64", "i64", "u64", "i64", "i64", "i64", "buffer"], result: "i32" },
   kedge_swiglu_bwd: { parameters: ["buffer", "i32", "u64", "i64", "u64", "i64", "u64", "i64", "u64", "i64", "u64", "i64", "i64", "i64", "i32", "buffer"], result: "i32" },
-  kedge_gelu_fwd: { parameters: ["buffer", "i32", "u64", "u64", "i64", "buffer"], result: "i32" },
-  kedge_gelu_bwd: { parameters: ["buffer", "i32", "u64", "u64", "u64", "i64", "i32", "buffer"], result: "i32" },
+  kedge_gelu_fwd: { parameters: ["buffer", "i32", "u64", "u64", "i64", "i32", "buffer"], result: "i32" },
+  kedge_gelu_bwd: { parameters: ["buffer", "i32", "u64", "u64", "u64", "i64", "i32", "i32", "buffer"], result: "i32" },
   kedge_logprob_fwd: { parameters: ["buffer", "i32", "u64", "u64", "u64", "u64", "i64", "u64", "u64", "i64", "i64", "f64", "buffer"], result: "i32" },
   kedge_logprob_bwd: { parameters: ["buffer", "i32", "u64", "i64", "u64", "i64", "u64", "u64", "u64", "u64", "u64", "u64", "i64", "i64", "f64", "buffer"], result: "i32" },
   kedge_sample: { parameters: ["buffer", "i32", "u64", "u64", "u64", "u64", "u64", "i64", "u64", "u64", "u64", "u64", "u64", "u64", "u64", "i64", "i64", "buffer"], result: "i32" },
@@ -271,10 +271,10 @@ export interface Ops {
   swigluFwd(dtype: number, out: Address, outStride: number, gate: Address, gateStride: number, up: Address, upStride: number, rows: number, dim: number): void;
   /** accumulate bits 0, 1: dgate, dup. In place allowed: dgate == gate and dup == up (without accumulate). */
   swigluBwd(dtype: number, dgate: Address, dgateStride: number, dup: Address, dupStride: number, dout: Address, doutStride: number, gate: Address, gateStride: number, up: Address, upStride: number, rows: number, dim: number, accumulate: number): void;
-  /** y = x * Phi(x) = x / 2 * (1 + erf(x / sqrt 2)), exact, not the tanh form. In place allowed. Hendrycks & Gimpel, arXiv 1606.08415. */
-  geluFwd(dtype: number, y: Address, x: Address, n: number): void;
-  /** dx = dy * (Phi(x) + x phi(x)). accumulate bit 0: dx. In place allowed with dy or x (without accumulate). */
-  geluBwd(dtype: number, dx: Address, dy: Address, x: Address, n: number, accumulate: number): void;
+  /** y = x * gate(x). In place allowed. Hendrycks & Gimpel, arXiv 1606.08415. form: 0 erf: Phi(x) = (1 + erf(x / sqrt 2)) / 2, exact; 1 tanh: (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2; 2 quick: sigmoid(1.702 x). */
+  geluFwd(dtype: number, y: Address, x: Address, n: number, form: number): void;
+  /** dx = dy * (gate(x) + x gate'(x)). accumulate bit 0: dx. In place allowed with dy or x (without accumulate). */
+  geluBwd(dtype: number, dx: Address, dy: Address, x: Address, n: number, form: number, accumulate: number): void;
   /** With z = logits / temperature, suppressed entries left out: lse = log sum exp z, logprob = z[target] - lse, entropy = lse - sum p z (nats). logits: [n, vocab] with stride; target: i32[n] in [0, vocab) (a suppressed target gives -inf; -1 skips the row: logprob and entropy 0, gradient 0); suppress: u8[vocab], nonzero = suppressed, nullable. logprob, entropy (nullable), lse: f32[n]. temperature > 0. */
   logprobFwd(dtype: number, logprob: Address, entropy: Address, lse: Address, logits: Address, logitsStride: number, target: Address, suppress: Address, n: number, vocab: number, temperature: number): void;
   /** dlogits[i, v] = (dlogprob[i] * ([v = target] - p_v) - dentropy[i] * p_v * (log p_v + entropy[i])) / temperature, 0 where suppressed. dlogprob, dentropy: f32[n], the second nullable (then entropy may be NULL). In place allowed: dlogits == logits. */
@@ -402,11 +402,11 @@ export function bindOps(
     swigluBwd: (dtype, dgate, dgateStride, dup, dupStride, dout, doutStride, gate, gateStride, up, upStride, rows, dim, accumulate) => {
       while (symbols.kedge_swiglu_bwd(context, dtype, dgate, dgateStride, dup, dupStride, dout, doutStride, gate, gateStride, up, upStride, rows, dim, accumulate, status) !== 0) failed("swigluBwd");
     },
-    geluFwd: (dtype, y, x, n) => {
-      while (symbols.kedge_gelu_fwd(context, dtype, y, x, n, status) !== 0) failed("geluFwd");
+    geluFwd: (dtype, y, x, n, form) => {
+      while (symbols.kedge_gelu_fwd(context, dtype, y, x, n, form, status) !== 0) failed("geluFwd");
     },
-    geluBwd: (dtype, dx, dy, x, n, accumulate) => {
-      while (symbols.kedge_gelu_bwd(context, dtype, dx, dy, x, n, accumulate, status) !== 0) failed("geluBwd");
+    geluBwd: (dtype, dx, dy, x, n, form, accumulate) => {
+      while (symbols.kedge_gelu_bwd(context, dtype, dx, dy, x, n, form, accumulate, status) !== 0) failed("geluBwd");
     },
     logprobFwd: (dtype, logprob, entropy, lse, logits, logitsStride, target, suppress, n, vocab, temperature) => {
       while (symbols.kedge_logprob_fwd(context, dtype, logprob, entropy, lse, logits, logitsStride, target, suppress, n, vocab, temperature, status) !== 0) failed("logprobFwd");

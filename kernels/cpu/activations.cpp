@@ -1,4 +1,5 @@
-// SwiGLU (Shazeer, arXiv 2002.05202) and GELU with the exact erf (Hendrycks & Gimpel, arXiv 1606.08415), forward and backward.
+// SwiGLU (Shazeer, arXiv 2002.05202) and GELU in its three forms (Hendrycks & Gimpel, arXiv 1606.08415), forward and backward.
+#include "../common/gelu.h"
 #include "../common/normal_tail.h"
 #include "vectors.h"
 
@@ -34,6 +35,29 @@ inline void normal(vf x, vf& cdf, vf& density) {
   c = c * u + 0.3989422917366028f;
   cdf = select(a < splat(1.f), x * c + 0.5f, cdf);
   density = e * 0.3989422804014327f;
+}
+
+// GELU is x gate(x); slope is that of the gate.
+struct ErfGate {
+  static void at(vf x, vf& gate, vf& slope) { normal(x, gate, slope); }
+};
+// Far from 0 the gate is 0 or 1 whatever x is; the bound keeps an infinite slope of t from a product with 0.
+template <class Form>
+struct SigmoidGate {
+  static void at(vf x, vf& gate, vf& slope) {
+    vf a = vmin(vmax(x, splat(-128.f)), splat(128.f)), s_minus;
+    sigmoid(Form::inner(a), gate, s_minus);
+    slope = gate * s_minus * Form::slope(a);
+  }
+};
+// f(a gate) for a form that check_gelu has let pass.
+template <class F>
+void with_gate(int32_t form, F&& f) {
+  switch (form) {
+    case kGeluTanh: return f(SigmoidGate<TanhForm>{});
+    case kGeluQuick: return f(SigmoidGate<QuickForm>{});
+    default: return f(ErfGate{});
+  }
 }
 
 }  // namespace
@@ -91,36 +115,41 @@ KEDGE_API int32_t kedge_swiglu_bwd(const kedge_context* ctx, int32_t dtype, void
   return ok(status);
 }
 
-KEDGE_API int32_t kedge_gelu_fwd(const kedge_context* ctx, int32_t dtype, void* y_, const void* x_, int64_t n, kedge_status* status) {
+KEDGE_API int32_t kedge_gelu_fwd(const kedge_context* ctx, int32_t dtype, void* y_, const void* x_, int64_t n, int32_t form,
+                                 kedge_status* status) {
   KEDGE_REQUIRE_F32("gelu");
-  KEDGE_TRY(check_arrays(n, {{"y", y_}, {"x", x_}}, status));
+  KEDGE_TRY(check_gelu(n, form, {{"y", y_}, {"x", x_}}, status));
   if (n == 0) return ok(status);
   float* y = (float*)y_;
   const float* x = (const float*)x_;
-  parallel_range(ctx, n, kChunk, 6, [=](int64_t begin, int64_t end) {
-    each_vector(begin, end, [=](int64_t i, auto count) {
-      vf v = load(x + i, count), cdf, density;
-      normal(v, cdf, density);
-      store(y + i, v * cdf, count);
+  with_gate(form, [=](auto gate) {
+    parallel_range(ctx, n, kChunk, 6, [=](int64_t begin, int64_t end) {
+      each_vector(begin, end, [=](int64_t i, auto count) {
+        vf v = load(x + i, count), open, slope;
+        gate.at(v, open, slope);
+        store(y + i, v * open, count);
+      });
     });
   });
   return ok(status);
 }
 
 KEDGE_API int32_t kedge_gelu_bwd(const kedge_context* ctx, int32_t dtype, void* dx_, const void* dy_, const void* x_, int64_t n,
-                                 int32_t accumulate, kedge_status* status) {
+                                 int32_t form, int32_t accumulate, kedge_status* status) {
   KEDGE_REQUIRE_F32("gelu");
-  KEDGE_TRY(check_arrays(n, {{"dx", dx_}, {"dy", dy_}, {"x", x_}}, status));
+  KEDGE_TRY(check_gelu(n, form, {{"dx", dx_}, {"dy", dy_}, {"x", x_}}, status));
   if (n == 0) return ok(status);
   float* dx = (float*)dx_;
   const float *dy = (const float*)dy_, *x = (const float*)x_;
-  parallel_range(ctx, n, kChunk, 6, [=](int64_t begin, int64_t end) {
-    each_vector(begin, end, [=](int64_t i, auto count) {
-      vf v = load(x + i, count), cdf, density;
-      normal(v, cdf, density);
-      vf d = load(dy + i, count) * (cdf + v * density);
-      if (accumulate & 1) d += load(dx + i, count);
-      store(dx + i, d, count);
+  with_gate(form, [=](auto gate) {
+    parallel_range(ctx, n, kChunk, 6, [=](int64_t begin, int64_t end) {
+      each_vector(begin, end, [=](int64_t i, auto count) {
+        vf v = load(x + i, count), open, slope;
+        gate.at(v, open, slope);
+        vf d = load(dy + i, count) * (open + v * slope);
+        if (accumulate & 1) d += load(dx + i, count);
+        store(dx + i, d, count);
+      });
     });
   });
   return ok(status);

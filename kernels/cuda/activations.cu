@@ -1,4 +1,5 @@
-// SwiGLU (Shazeer, arXiv 2002.05202) and exact GELU (Hendrycks & Gimpel, arXiv 1606.08415), forward and backward.
+// SwiGLU (Shazeer, arXiv 2002.05202) and GELU in its three forms (Hendrycks & Gimpel, arXiv 1606.08415), forward and backward.
+#include "../common/gelu.h"
 #include "../common/normal_tail.h"
 #include "elements.cuh"
 
@@ -84,7 +85,31 @@ __device__ __forceinline__ void normal(float x, float& cdf, float& density) {
   density = e * 0.3989422804014327f;
 }
 
-template <class T>
+// GELU is x gate(x); slope is that of the gate.
+struct ErfGate {
+  __device__ __forceinline__ static void at(float x, float& gate, float& slope) { normal(x, gate, slope); }
+};
+// Far from 0 the gate is 0 or 1 whatever x is; the bound keeps an infinite slope of t from a product with 0.
+template <class Form>
+struct SigmoidGate {
+  __device__ __forceinline__ static void at(float x, float& gate, float& slope) {
+    const float a = fminf(fmaxf(x, -128.f), 128.f);
+    float closed;
+    sigmoids(Form::inner(a), gate, closed);
+    slope = gate * closed * Form::slope(a);
+  }
+};
+// f(a gate) for a form that check_gelu has let pass.
+template <class F>
+void with_gate(int32_t form, F&& f) {
+  switch (form) {
+    case kGeluTanh: return f(SigmoidGate<TanhForm>{});
+    case kGeluQuick: return f(SigmoidGate<QuickForm>{});
+    default: return f(ErfGate{});
+  }
+}
+
+template <class T, class Gate>
 struct GeluFwd {
   T* y;
   const T* x;
@@ -94,15 +119,15 @@ struct GeluFwd {
     load_vec(v, x + i);
 #pragma unroll
     for (int j = 0; j < W; j++) {
-      float cdf, density;
-      normal(v[j], cdf, density);
-      v[j] *= cdf;
+      float gate, slope;
+      Gate::at(v[j], gate, slope);
+      v[j] *= gate;
     }
     store_vec(y + i, v);
   }
 };
 
-template <class T, bool kAccumulate>
+template <class T, class Gate, bool kAccumulate>
 struct GeluBwd {
   T* dx;
   const T *dy, *x;
@@ -113,9 +138,9 @@ struct GeluBwd {
     load_vec(d, dy + i);
 #pragma unroll
     for (int j = 0; j < W; j++) {
-      float cdf, density;
-      normal(v[j], cdf, density);
-      d[j] *= cdf + v[j] * density;
+      float gate, slope;
+      Gate::at(v[j], gate, slope);
+      d[j] *= gate + v[j] * slope;
     }
     if constexpr (kAccumulate) {
       load_vec(v, dx + i);
@@ -167,29 +192,35 @@ KEDGE_API int32_t kedge_swiglu_bwd(const kedge_context* ctx, int32_t dtype, void
   return finish("swiglu_bwd", status);
 }
 
-KEDGE_API int32_t kedge_gelu_fwd(const kedge_context* ctx, int32_t dtype, void* y, const void* x, int64_t n, kedge_status* status) {
+KEDGE_API int32_t kedge_gelu_fwd(const kedge_context* ctx, int32_t dtype, void* y, const void* x, int64_t n, int32_t form,
+                                 kedge_status* status) {
   KEDGE_REQUIRE_FLOAT(dtype);
-  KEDGE_TRY(check_arrays(n, {{"y", y}, {"x", x}}, status));
+  KEDGE_TRY(check_gelu(n, form, {{"y", y}, {"x", x}}, status));
   if (n == 0) return ok(status);
   KEDGE_SET_DEVICE();
   with_dtype(dtype, [&](auto tag) {
     using T = typename decltype(tag)::type;
-    for_each<kVec<T>>(ctx, n, aligned16(y) && aligned16(x), GeluFwd<T>{static_cast<T*>(y), static_cast<const T*>(x)});
+    with_gate(form, [&](auto gate) {
+      for_each<kVec<T>>(ctx, n, aligned16(y) && aligned16(x), GeluFwd<T, decltype(gate)>{static_cast<T*>(y), static_cast<const T*>(x)});
+    });
   });
   return finish("gelu_fwd", status);
 }
 
-KEDGE_API int32_t kedge_gelu_bwd(const kedge_context* ctx, int32_t dtype, void* dx, const void* dy, const void* x, int64_t n,
+KEDGE_API int32_t kedge_gelu_bwd(const kedge_context* ctx, int32_t dtype, void* dx, const void* dy, const void* x, int64_t n, int32_t form,
                                  int32_t accumulate, kedge_status* status) {
   KEDGE_REQUIRE_FLOAT(dtype);
-  KEDGE_TRY(check_arrays(n, {{"dx", dx}, {"dy", dy}, {"x", x}}, status));
+  KEDGE_TRY(check_gelu(n, form, {{"dx", dx}, {"dy", dy}, {"x", x}}, status));
   if (n == 0) return ok(status);
   KEDGE_SET_DEVICE();
   with_dtype(dtype, [&](auto tag) {
     using T = typename decltype(tag)::type;
     with_flag((accumulate & 1) != 0, [&](auto flag) {
-      for_each<kVec<T>>(ctx, n, aligned16(dx) && aligned16(dy) && aligned16(x),
-                        GeluBwd<T, decltype(flag)::value>{static_cast<T*>(dx), static_cast<const T*>(dy), static_cast<const T*>(x)});
+      with_gate(form, [&](auto gate) {
+        using Body = GeluBwd<T, decltype(gate), decltype(flag)::value>;
+        for_each<kVec<T>>(ctx, n, aligned16(dx) && aligned16(dy) && aligned16(x),
+                          Body{static_cast<T*>(dx), static_cast<const T*>(dy), static_cast<const T*>(x)});
+      });
     });
   });
   return finish("gelu_bwd", status);

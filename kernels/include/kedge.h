@@ -42,7 +42,7 @@
 #define KEDGE_IN                 /* host array, read before the call returns */
 #define KEDGE_OUT                /* host array, written before the call returns */
 
-#define KEDGE_ABI_VERSION 2
+#define KEDGE_ABI_VERSION 3
 
 typedef enum {
   KEDGE_OK = 0,
@@ -261,10 +261,14 @@ KEDGE_API int32_t kedge_swiglu_fwd(const kedge_context* ctx, int32_t dtype, void
 KEDGE_API int32_t kedge_swiglu_bwd(const kedge_context* ctx, int32_t dtype, void* dgate, int64_t dgate_stride, void* dup, int64_t dup_stride,
                                    const void* dout, int64_t dout_stride, const void* gate, int64_t gate_stride, const void* up,
                                    int64_t up_stride, int64_t rows, int64_t dim, int32_t accumulate, kedge_status* status);
-/* y = x * Phi(x) = x / 2 * (1 + erf(x / sqrt 2)), exact, not the tanh form. In place allowed. Hendrycks & Gimpel, arXiv 1606.08415. */
-KEDGE_API int32_t kedge_gelu_fwd(const kedge_context* ctx, int32_t dtype, void* y, const void* x, int64_t n, kedge_status* status);
-/* dx = dy * (Phi(x) + x phi(x)). accumulate bit 0: dx. In place allowed with dy or x (without accumulate). */
-KEDGE_API int32_t kedge_gelu_bwd(const kedge_context* ctx, int32_t dtype, void* dx, const void* dy, const void* x, int64_t n,
+/* y = x * gate(x). In place allowed. Hendrycks & Gimpel, arXiv 1606.08415. form:
+ *   0 erf: Phi(x) = (1 + erf(x / sqrt 2)) / 2, exact;
+ *   1 tanh: (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2;
+ *   2 quick: sigmoid(1.702 x). */
+KEDGE_API int32_t kedge_gelu_fwd(const kedge_context* ctx, int32_t dtype, void* y, const void* x, int64_t n, int32_t form,
+                                 kedge_status* status);
+/* dx = dy * (gate(x) + x gate'(x)). accumulate bit 0: dx. In place allowed with dy or x (without accumulate). */
+KEDGE_API int32_t kedge_gelu_bwd(const kedge_context* ctx, int32_t dtype, void* dx, const void* dy, const void* x, int64_t n, int32_t form,
                                  int32_t accumulate, kedge_status* status);
 
 /* ------------------------------------------------------------------------------------------- log-probabilities ---- */

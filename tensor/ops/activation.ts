@@ -2,9 +2,15 @@ import { describe } from "../tensor.ts";
 import type { Value } from "../value.ts";
 import { dense, emptyLike } from "./place.ts";
 
+/** What {@linkcode gelu} multiplies x by: "erf", Phi(x) exactly; "tanh", its approximation; "quick", sigmoid(1.702 x). */
+export type GeluForm = "erf" | "tanh" | "quick";
+
+const FORMS: Readonly<Record<GeluForm, number>> = { erf: 0, tanh: 1, quick: 2 }; // as kedge.h numbers them
+
 /**
- * Computes x Phi(x), exactly. Hendrycks & Gimpel, arXiv 1606.08415.
+ * Computes GELU: x times a gate that opens as x grows. Hendrycks & Gimpel, arXiv 1606.08415.
  *
+ * @param options `form`: default "erf", x Phi(x).
  * @example
  * ```ts
  * import { gelu, openDevice, Tape, Tensor } from "@kedge/kedge/tensor";
@@ -12,16 +18,19 @@ import { dense, emptyLike } from "./place.ts";
  *
  * using device = openDevice("cpu");
  * using tape = new Tape(device);
- * const y = gelu(tape.constant(Tensor.from(device, [0, 1]))).tensor.toFloats();
+ * const x = tape.constant(Tensor.from(device, [0, 1]));
+ * const y = gelu(x).tensor.toFloats();
  * assertEquals(y[0], 0);
  * assertAlmostEquals(y[1]!, 0.8413447, 1e-6);
+ * assertAlmostEquals(gelu(x, { form: "quick" }).tensor.toFloats()[1]!, 1 / (1 + Math.exp(-1.702)), 1e-6);
  * ```
  */
-export function gelu(x: Value): Value {
+export function gelu(x: Value, options: { form?: GeluForm } = {}): Value {
+  const form = FORMS[options.form ?? "erf"];
   const input = dense(x);
   const { device } = x;
   const y = emptyLike(input);
-  device.ops.geluFwd(y.dtypeCode, y.address, input.tensor.address, y.size);
+  device.ops.geluFwd(y.dtypeCode, y.address, input.tensor.address, y.size, form);
   const [out] = x.tape.record({
     name: "gelu",
     inputs: [input],
@@ -30,7 +39,7 @@ export function gelu(x: Value): Value {
     backward: (run) => {
       const dy = run.upstream(0)!;
       const slot = run.slot(input)!;
-      device.ops.geluBwd(dy.dtypeCode, slot.address, dy.address, run.saved(0).address, dy.size, Number(slot.accumulate));
+      device.ops.geluBwd(dy.dtypeCode, slot.address, dy.address, run.saved(0).address, dy.size, form, Number(slot.accumulate));
     },
   });
   return out!;

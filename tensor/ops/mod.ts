@@ -3,7 +3,7 @@
  *
  * @module
  */
-export { gelu, swiglu } from "./activation.ts";
+export { gelu, type GeluForm, swiglu } from "./activation.ts";
 export { attention, type AttentionOptions, type AttentionSeen } from "./attention.ts";
 export { addBias } from "./bias.ts";
 export { add, cast, mul, scale } from "./elementwise.ts";

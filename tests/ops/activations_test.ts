@@ -32,7 +32,26 @@ function phi(x: number): number {
   return x < 0 ? tail / 2 : 1 - tail / 2;
 }
 const gelu = (x: number) => x * phi(x);
-const geluSlope = (x: number) => phi(x) + x * Math.exp(-x * x / 2) / Math.sqrt(2 * Math.PI);
+
+/** The forms of GELU in float64: the value, the slope, and what the gate's exponent is, whose rounding shows in the tail. */
+const SIGMOID_FORMS = [
+  {
+    form: 1,
+    t: (x: number) => 2 * Math.sqrt(2 / Math.PI) * (x + 0.044715 * x ** 3),
+    slope: (x: number) => 2 * Math.sqrt(2 / Math.PI) * (1 + 3 * 0.044715 * x * x),
+  },
+  { form: 2, t: (x: number) => 1.702 * x, slope: () => 1.702 },
+];
+const sigmoid = (x: number) => 1 / (1 + Math.exp(-x));
+const FORMS = [
+  { form: 0, y: gelu, slope: (x: number) => phi(x) + x * Math.exp(-x * x / 2) / Math.sqrt(2 * Math.PI), exponent: () => 0 },
+  ...SIGMOID_FORMS.map(({ form, t, slope }) => ({
+    form,
+    y: (x: number) => x * sigmoid(t(x)),
+    slope: (x: number) => sigmoid(t(x)) + x * sigmoid(t(x)) * sigmoid(-t(x)) * slope(x),
+    exponent: (x: number) => Math.max(0, -t(x)),
+  })),
+];
 
 const shapes = (small: boolean) => [[1, 1], [3, 3], [7, 17], [5, 64], [small ? 5 : 97, 1031]] as const;
 
@@ -78,48 +97,61 @@ opTest("swiglu far from 0 neither overflows nor loses its sign", (run) => {
 });
 
 opTest("geluFwd matches float64 to a few units in the last place, also in the tail", (run) => {
-  for (const n of [1, 3, 17, run.small ? 1009 : 100_003]) {
-    for (const inPlace of [false, true]) {
-      const x = run.input(Float64Array.from({ length: n }, () => 26 * run.random.next() - 13), { misalign: 4 });
-      const y = inPlace ? x.address : run.output(n);
-      run.device.ops.geluFwd(run.dtypeCode, y, x.address, n);
-      const got = run.read(y, n);
-      run.close(got, x.values.map(gelu), { what: `gelu of ${n}` });
-      // Each value is compared with its own precision, not with that of the largest: 5 ulp of f32 for normal numbers.
-      const tolerance = run.dtype === "f32" ? 5 * 2 ** -23 : 2 ** -8;
-      x.values.forEach((v, i) => {
-        const expected = gelu(v), error = Math.abs(got[i]! - expected);
-        if (!(error <= tolerance * Math.abs(expected) + 2 ** -125)) throw new Error(`gelu(${v}) = ${got[i]}, expected ${expected}`);
-      });
+  for (const { form, y: gelu, exponent } of FORMS) {
+    for (const n of [1, 3, 17, run.small ? 1009 : 100_003]) {
+      for (const inPlace of [false, true]) {
+        const x = run.input(Float64Array.from({ length: n }, () => 26 * run.random.next() - 13), { misalign: 4 });
+        const y = inPlace ? x.address : run.output(n);
+        run.device.ops.geluFwd(run.dtypeCode, y, x.address, n, form);
+        const got = run.read(y, n);
+        run.close(got, x.values.map(gelu), { what: `gelu ${form} of ${n}` });
+        // Each value is compared with its own precision, not with that of the largest: 5 ulp of f32 for normal numbers, and those of the
+        // exponent where the form has one.
+        const tolerance = run.dtype === "f32" ? 5 * 2 ** -23 : 2 ** -8;
+        x.values.forEach((v, i) => {
+          const expected = gelu(v), error = Math.abs(got[i]! - expected), share = tolerance + exponent(v) * 2 ** -22;
+          if (!(error <= share * Math.abs(expected) + 2 ** -119)) {
+            throw new Error(`gelu ${form} of ${v} is ${got[i]}, expected ${expected}`);
+          }
+        });
+      }
     }
   }
 });
 
 opTest("geluBwd is the slope of gelu: differences of the float64 reference, in place and accumulating", (run) => {
-  for (const n of [1, 3, 17, 101]) {
-    for (const place of ["new", "dy", "x", "accumulate"] as const) {
-      const x = run.input(run.random.normal(n, 2), { misalign: 4 }), dy = run.input(run.random.normal(n), { misalign: 8 });
-      const old = run.input(run.random.normal(n));
-      const dx = place === "dy" ? dy.address : place === "x" ? x.address : old.address;
-      run.device.ops.geluBwd(run.dtypeCode, dx, dy.address, x.address, n, place === "accumulate" ? 1 : 0);
-      const [slope] = numericGradient(([a]) => a!.map(gelu), [x.values], { cotangent: dy.values });
-      const expected = slope!.map((g, i) => g + (place === "accumulate" ? old.values[i]! : 0));
-      run.close(run.read(dx, n), expected, { what: `${place} of ${n}`, scale: 1 });
+  for (const { form, y: gelu, slope: geluSlope } of FORMS) {
+    for (const n of [1, 3, 17, 101]) {
+      for (const place of ["new", "dy", "x", "accumulate"] as const) {
+        const x = run.input(run.random.normal(n, 2), { misalign: 4 }), dy = run.input(run.random.normal(n), { misalign: 8 });
+        const old = run.input(run.random.normal(n));
+        const dx = place === "dy" ? dy.address : place === "x" ? x.address : old.address;
+        run.device.ops.geluBwd(run.dtypeCode, dx, dy.address, x.address, n, form, place === "accumulate" ? 1 : 0);
+        const [slope] = numericGradient(([a]) => a!.map(gelu), [x.values], { cotangent: dy.values });
+        const expected = slope!.map((g, i) => g + (place === "accumulate" ? old.values[i]! : 0));
+        run.close(run.read(dx, n), expected, { what: `${place} of ${n}, form ${form}`, scale: 1 });
+      }
     }
+    const n = run.small ? 1009 : 100_003;
+    const x = run.input(run.random.normal(n, 4)), dy = run.input(run.random.normal(n)), dx = run.output(n);
+    run.device.ops.geluBwd(run.dtypeCode, dx, dy.address, x.address, n, form, 0);
+    run.close(run.read(dx, n), x.values.map((v, i) => dy.values[i]! * geluSlope(v)), { what: `dx of ${n}, form ${form}` });
   }
-  const n = run.small ? 1009 : 100_003;
-  const x = run.input(run.random.normal(n, 4)), dy = run.input(run.random.normal(n)), dx = run.output(n);
-  run.device.ops.geluBwd(run.dtypeCode, dx, dy.address, x.address, n, 0);
-  run.close(run.read(dx, n), x.values.map((v, i) => dy.values[i]! * geluSlope(v)), { what: `dx of ${n}` });
 });
 
 opTest("activations pass NaN on", (run) => {
   const x = run.input([NaN, 1, Infinity, -1]), one = run.input([1, 1, 1, 1]), y = run.output(4), z = run.output(4);
-  run.device.ops.geluFwd(run.dtypeCode, y, x.address, 4);
-  let out = run.read(y, 4);
-  assert(Number.isNaN(out[0]) && out[2] === Infinity && Number.isFinite(out[1]) && Number.isFinite(out[3]));
-  run.device.ops.geluBwd(run.dtypeCode, y, one.address, x.address, 4, 0);
-  assert(Number.isNaN(run.read(y, 4)[0]));
+  const far = run.input([-1e30, 1e30]);
+  let out: Float64Array;
+  for (const { form } of FORMS) {
+    run.device.ops.geluFwd(run.dtypeCode, y, x.address, 4, form);
+    out = run.read(y, 4);
+    assert(Number.isNaN(out[0]) && out[2] === Infinity && Number.isFinite(out[1]) && Number.isFinite(out[3]));
+    run.device.ops.geluBwd(run.dtypeCode, y, one.address, x.address, 4, form, 0);
+    assert(Number.isNaN(run.read(y, 4)[0]));
+    run.device.ops.geluBwd(run.dtypeCode, y, one.address, far.address, 2, form, 0);
+    assertEquals(run.read(y, 2).map(Math.abs), Float64Array.of(0, 1));
+  }
   run.device.ops.swigluFwd(run.dtypeCode, y, 4, x.address, 4, one.address, 4, 1, 4);
   out = run.read(y, 4);
   assert(Number.isNaN(out[0]) && out[2] === Infinity && Number.isFinite(out[1]) && Number.isFinite(out[3]));
@@ -133,8 +165,8 @@ opTest("activations give equal bits for any number of threads", (run) => {
   const { ops } = run.device, code = run.dtypeCode;
   assertDeterministic(run, () => {
     const [y, dx, out, dgate, dup] = Array.from({ length: 5 }, () => run.output(n)) as [Address, Address, Address, Address, Address];
-    ops.geluFwd(code, y, a.address, n);
-    ops.geluBwd(code, dx, b.address, a.address, n, 0);
+    ops.geluFwd(code, y, a.address, n, 1);
+    ops.geluBwd(code, dx, b.address, a.address, n, 0, 0);
     ops.swigluFwd(code, out, dim, a.address, dim, b.address, dim, rows, dim);
     ops.swigluBwd(code, dgate, dim, dup, dim, c.address, dim, a.address, dim, b.address, dim, rows, dim, 0);
     return joinBytes(...[y, dx, out, dgate, dup].map((address) => run.bytes(address, bytes)));
@@ -153,12 +185,16 @@ opTest("activations refuse bad arguments and do nothing for empties", (run) => {
     assertThrows(() => ops.swigluBwd(code, y, s[0], z, s[1], a, s[2], a, s[3], a, s[4], 2, 2, 0), RangeError);
   }
   assertThrows(() => ops.swigluBwd(code, y, 2, 0, 2, a, 2, a, 2, a, 2, 2, 2, 0), RangeError);
-  assertThrows(() => ops.geluFwd(code, 0, a, 4), RangeError);
-  assertThrows(() => ops.geluFwd(code, y, a, -4), RangeError);
-  assertThrows(() => ops.geluBwd(code, y, a, 0, 4, 0), RangeError);
-  assertThrows(() => ops.geluFwd(DTYPES.f64, y, a, 4), KedgeError);
+  assertThrows(() => ops.geluFwd(code, 0, a, 4, 0), RangeError);
+  assertThrows(() => ops.geluFwd(code, y, a, -4, 0), RangeError);
+  assertThrows(() => ops.geluBwd(code, y, a, 0, 4, 0, 0), RangeError);
+  for (const form of [-1, 3]) {
+    assertThrows(() => ops.geluFwd(code, y, a, 4, form), RangeError, "form");
+    assertThrows(() => ops.geluBwd(code, y, a, a, 4, form, 0), RangeError, "form");
+  }
+  assertThrows(() => ops.geluFwd(DTYPES.f64, y, a, 4, 0), KedgeError);
   ops.swigluFwd(code, 0, 2, 0, 2, 0, 2, 0, 2);
   ops.swigluBwd(code, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0);
-  ops.geluFwd(code, 0, 0, 0);
-  ops.geluBwd(code, 0, 0, 0, 0, 1);
+  ops.geluFwd(code, 0, 0, 0, 0);
+  ops.geluBwd(code, 0, 0, 0, 0, 0, 1);
 });

@@ -10,7 +10,7 @@ const sizes = (small: boolean) => [1, 3, 7, 31, 1009, small ? 2053 : 100_003];
 
 opTest("noop and the ABI's version", (run) => {
   run.device.ops.noop();
-  assertEquals(run.device.ops.abiVersion(), 2);
+  assertEquals(run.device.ops.abiVersion(), 3);
 }, F32);
 
 opTest("fill sets every element, f32, bf16 and i32", (run) => {

@@ -54,7 +54,9 @@ gradientTest("add and mul of views with gaps", {
   run: ({ a }) => [add(a!.columns(0, 3), a!.columns(5, 8)), mul(a!.columns(1, 4), a!.columns(3, 6))],
 });
 gradientTest("a value plus itself, times itself", { inputs: { a: [2, 3] }, run: ({ a }) => [add(a!, a!), mul(a!, a!)] });
-gradientTest("gelu", { inputs: { x: [3, 5] }, run: ({ x }) => gelu(x!) });
+for (const form of [undefined, "tanh", "quick"] as const) {
+  gradientTest(`gelu ${form ?? ""}`, { inputs: { x: [3, 5] }, run: ({ x }) => gelu(x!, { form }) });
+}
 gradientTest("swiglu of the halves of a matrix", { inputs: { x: [3, 10] }, run: ({ x }) => swiglu(x!.columns(0, 5), x!.columns(5, 10)) });
 gradientTest("swiglu of one value", { inputs: { x: [3, 5] }, run: ({ x }) => swiglu(x!, x!) });
 gradientTest("swiglu of overlapping ranges", { inputs: { x: [3, 7] }, run: ({ x }) => swiglu(x!.columns(0, 5), x!.columns(2, 7)) });
