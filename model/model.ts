@@ -153,7 +153,7 @@ export class VisionLanguageModel implements Disposable {
       }
       const { heads, kvHeads, headDim, intermediateSize, rmsNormEps: eps } = text;
       const sizes = { heads, kvHeads, headDim, intermediateSize, eps };
-      const pass = { block: this.#family.block, parameters, prefix: "layers", sizes, segments, table, observe };
+      const pass = { block: this.#family.block, model: this, prefix: "layers", sizes, segments, table, observe };
       return runBlocks(h, { tape, count: text.layers, checkpointing, block: (x, i) => tapeBlock(x, i, pass) });
     });
   }

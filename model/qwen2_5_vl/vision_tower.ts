@@ -4,8 +4,7 @@
  * @module
  */
 import { type Device, type DType, DTYPE_BYTES } from "../../ffi/device.ts";
-import { gatherRows, gelu, linear, rmsnorm, RopeTable } from "../../tensor/ops/mod.ts";
-import type { Parameters } from "../../tensor/parameter.ts";
+import { gatherRows, gelu, rmsnorm, RopeTable } from "../../tensor/ops/mod.ts";
 import { Segments } from "../../tensor/segments.ts";
 import type { Tape } from "../../tensor/tape.ts";
 import { Tensor } from "../../tensor/tensor.ts";
@@ -14,6 +13,7 @@ import { type Checkpointing, runBlocks } from "../checkpointing.ts";
 import type { VisionConfig } from "../config/types.ts";
 import type { ModelParts } from "../family.ts";
 import { preNormBlock } from "../transformer/block.ts";
+import { project } from "../transformer/project.ts";
 import { frequencies } from "../transformer/rotary.ts";
 import { tapeBlock } from "../transformer/tape_block.ts";
 import { type Visual, visualTokens } from "../prompt.ts";
@@ -34,13 +34,13 @@ export function encodeVisuals(
   visuals: readonly Visual[],
   options: { checkpointing?: Checkpointing } = {},
 ): Value {
-  const { config: { vision }, parameters, device } = model;
+  const { config: { vision }, device } = model;
   if (visuals.length === 0) throw new RangeError("Cannot encode visuals: there are none");
   const layout = visionLayout(visuals.map(({ grid }) => grid), vision);
   return tape.scope(() => {
     let h = tape.scope(() => {
       using patches = windowedPatches(visuals, { device, vision, layout, dtype: model.dtype });
-      return linear(tape.constant(patches), parameters["visual.patch.weight"]!);
+      return project(tape.constant(patches), model, "visual.patch");
     });
     const windows = tape.own(Segments.packed(device, layout.windows, { causal: false }));
     const frames = tape.own(Segments.packed(device, layout.frames, { causal: false }));
@@ -50,29 +50,28 @@ export function encodeVisuals(
     const table = tape.own(new RopeTable(device, { positions: [layout.rows, layout.cols], axis, invFreq: [...freq, ...freq] }));
     const { heads, hiddenSize, intermediateSize, fullAttentionBlocks } = vision;
     const sizes = { heads, kvHeads: heads, headDim: hiddenSize / heads, intermediateSize, eps: EPS };
-    const pass = { block: preNormBlock, parameters, prefix: "visual.blocks", sizes, table };
+    const pass = { block: preNormBlock, model, prefix: "visual.blocks", sizes, table };
     h = runBlocks(h, {
       tape,
       count: vision.depth,
       checkpointing: options.checkpointing ?? "off",
       block: (x, i) => tapeBlock(x, i, { ...pass, segments: fullAttentionBlocks.includes(i) ? frames : windows }),
     });
-    return merge(h, { parameters, vision, layout });
+    return merge(h, model, layout);
   });
 }
 
 /** Applies a norm and an MLP over the patches of each merged token, and restores the raster order. */
-function merge(h: Value, options: { parameters: Parameters; vision: VisionConfig; layout: VisionLayout }): Value {
-  const { parameters, vision: { hiddenSize, mergeSize }, layout } = options;
+function merge(h: Value, model: ModelParts, layout: VisionLayout): Value {
+  const { config: { vision: { hiddenSize, mergeSize } }, parameters } = model;
   const { tape, device } = h;
-  const weight = (name: string) => parameters[`visual.merger.${name}`]!;
   const width = hiddenSize * mergeSize ** 2;
   const up = tape.scope(() => {
-    const merged = rmsnorm(h, weight("norm"), { eps: EPS }).reshape([h.size / width, width]);
-    return linear(merged, weight("up.weight"), { bias: weight("up.bias") });
+    const merged = rmsnorm(h, parameters["visual.merger.norm"]!, { eps: EPS }).reshape([h.size / width, width]);
+    return project(merged, model, "visual.merger.up");
   });
   h[Symbol.dispose]();
-  const down = linear(gelu(up), weight("down.weight"), { bias: weight("down.bias") });
+  const down = project(gelu(up), model, "visual.merger.down");
   using inverse = Tensor.from(device, layout.inverse);
   return gatherRows(down, inverse);
 }

@@ -3,17 +3,17 @@
  *
  * @module
  */
-import { add, addRmsnorm, attention, type AttentionSeen, linear, rmsnorm, rope, type RopeTable, swiglu } from "../../tensor/ops/mod.ts";
-import type { Parameter, Parameters } from "../../tensor/parameter.ts";
+import { add, addRmsnorm, attention, type AttentionSeen, rmsnorm, rope, type RopeTable, swiglu } from "../../tensor/ops/mod.ts";
 import type { Segments } from "../../tensor/segments.ts";
 import type { Value } from "../../tensor/value.ts";
 import type { Block, BlockOperations } from "./block.ts";
+import { project, type ProjectionParts } from "./project.ts";
 
 /** What the blocks of a pass have in common. */
 export interface TapePass {
   /** The operations of a block, in order. */
   readonly block: Block;
-  readonly parameters: Parameters;
+  readonly model: ProjectionParts;
   /** The prefix of a block's parameters, as "layers" of "layers.0.norm1". */
   readonly prefix: string;
   readonly sizes: {
@@ -64,12 +64,12 @@ class TapeOperations implements BlockOperations<Value, Rotated> {
     this.#pass = pass;
   }
 
-  #weight(name: string): Parameter | undefined {
-    return this.#pass.parameters[`${this.#pass.prefix}.${this.#layer}.${name}`];
+  #name(name: string): string {
+    return `${this.#pass.prefix}.${this.#layer}.${name}`;
   }
 
   norm(name: string): Value {
-    const weight = this.#weight(name)!, { eps } = this.#pass.sizes;
+    const weight = this.#pass.model.parameters[this.#name(name)]!, { eps } = this.#pass.sizes;
     if (!this.#branch) return rmsnorm(this.#residual, weight, { eps });
     const { y, h } = addRmsnorm(this.#branch, this.#residual, { weight, eps, inPlace: true });
     this.#residual = h;
@@ -78,7 +78,7 @@ class TapeOperations implements BlockOperations<Value, Rotated> {
   }
 
   linear(x: Value, name: string): Value {
-    const y = linear(x, this.#weight(`${name}.weight`)!, { bias: this.#weight(`${name}.bias`) ?? null });
+    const y = project(x, this.#pass.model, this.#name(name));
     x[Symbol.dispose]();
     return y;
   }
