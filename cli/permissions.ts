@@ -44,6 +44,8 @@ export function flagsOf(set: Permissions): string[] {
 export const ENVIRONMENT = {
   /** CUDA, and libraries that Python packages bring. */
   libraries: ["CUDA_HOME", "CUDA_PATH", "VIRTUAL_ENV", "CONDA_PREFIX"],
+  /** Whether a CUDA device finishes each op before the next (docs/gpu.md). */
+  debugging: ["KEDGE_SYNC"],
   /** Variables that the package for decoding pictures reads when it is loaded. */
   pictures: ["npm_package_config_libvips", "MALLOC_ARENA_MAX"],
   /** Variables of the hub: its cache, its token, its address, and whether it is offline. */
@@ -59,7 +61,7 @@ const PATHS: Permissions = { env: ["PATH", "HOME"] };
 export const KERNELS: Permissions = together(
   { ffi: true, read: true, write: [".cache"], run: ["c++", "g++", "nvcc"] },
   PATHS,
-  { env: ENVIRONMENT.libraries },
+  { env: [...ENVIRONMENT.libraries, ...ENVIRONMENT.debugging] },
 );
 /** Permits starting further processes of Deno, such as those that grade answers. */
 const PROCESSES: Permissions = together(PATHS, { run: ["deno"], env: ["DENO_DIR"] });

@@ -6,7 +6,9 @@ import { COPY_DEFAULT, CUDA_ATTRIBUTE, CUDA_ERROR, CUDA_POOL, Cudart, versionTex
 import { type Device, type DeviceEvent, DTYPES, type Gemm, type MemoryReport } from "./device.ts";
 import { KedgeError } from "./errors.ts";
 import type { Host, hostSymbols, Ops, opSymbols, Symbols } from "./generated/bindings.ts";
+import { environment } from "./environment.ts";
 import { OpBinding } from "./op_binding.ts";
+import { WriteRing } from "./write_ring.ts";
 
 /** Options of {@linkcode CudaDevice.open}. */
 export interface CudaOptions {
@@ -14,6 +16,11 @@ export interface CudaOptions {
   ordinal?: number;
   /** Whether f32 products may round their inputs to TF32 (10 bits), for speed. Default false. */
   tf32?: boolean;
+  /**
+   * Whether the device finishes each op, product and copy before the next one starts, so that a failure names the call that it belongs to. It is slow. Default: whether
+   * the environment has `KEDGE_SYNC=1`.
+   */
+  synchronous?: boolean;
   /** Folder of the built kernels. */
   cache?: string;
   /** Paths of libraries to use in place of those that are found or built. */
@@ -27,6 +34,7 @@ interface Parts {
   host: Symbols<typeof hostSymbols>;
   ordinal: number;
   tf32: boolean;
+  synchronous: boolean;
 }
 
 const NON_BLOCKING_STREAM = 1, DISABLE_TIMING = 2, PINNED_PORTABLE_MAPPED = 1 | 2;
@@ -56,7 +64,7 @@ function openCudart(path: string | undefined, ordinal: number): Cudart {
 
 /**
  * An NVIDIA device, with one stream. Memory comes from the device's default pool, which keeps what is freed; the account is the process's, as the
- * pool keeps it. A failure of asynchronous work shows at a later call.
+ * pool keeps it. A failure of asynchronous work shows at a later call, unless the device was opened with `synchronous`.
  *
  * @example
  * ```ts
@@ -89,13 +97,16 @@ export class CudaDevice implements Device {
   readonly #tf32: boolean;
   readonly #out = new BigUint64Array(1);
   readonly #out2 = new BigUint64Array(1);
+  readonly #synchronous: boolean;
+  #ring: WriteRing | undefined;
   #blasHandle: CublasHandle | undefined;
   #blasWorkspace: Address = 0;
   #allocations = 0;
   #closed = false;
 
-  private constructor({ cudart, cublas, kernels, host, ordinal, tf32 }: Parts) {
+  private constructor({ cudart, cublas, kernels, host, ordinal, tf32, synchronous }: Parts) {
     this.#cudart = cudart;
+    this.#synchronous = synchronous;
     this.#cublas = cublas;
     this.#tf32 = tf32;
     this.ordinal = ordinal;
@@ -125,11 +136,13 @@ export class CudaDevice implements Device {
     const memory = { alloc: (bytes: number) => this.#take(bytes), free: (address: Address) => this.#give(address) };
     this.#binding = new OpBinding(kernels.ops, { ordinal, memory });
     this.#binding.context.stream = this.#stream;
-    this.ops = this.#binding.ops;
+    this.ops = synchronous ? this.#finishing(this.#binding.ops) : this.#binding.ops;
     this.host = this.#binding.bindHost(host);
     const versions = `CUDA ${versionText(cudart.runtimeVersion)} (driver for ${versionText(cudart.driverVersion)})`;
     this.description = `${this.name}: ${name}, compute capability ${this.computeCapability}, ` +
-      `${cudart.attribute(ordinal, CUDA_ATTRIBUTE.multiprocessors)} multiprocessors, ${versions}, GEMM by ${this.blas.name}`;
+      `${cudart.attribute(ordinal, CUDA_ATTRIBUTE.multiprocessors)} multiprocessors, ${versions}, GEMM by ${this.blas.name}${
+        synchronous ? ", synchronous" : ""
+      }`;
   }
 
   /**
@@ -138,13 +151,13 @@ export class CudaDevice implements Device {
    * @throws {KedgeError} `Device` if there is no such device or no runtime; `Build` with the compiler's words; `Unsupported` for one too old.
    */
   static open(options: CudaOptions = {}): CudaDevice {
-    const { ordinal = 0, tf32 = false, libraries = {} } = options;
+    const { ordinal = 0, tf32 = false, libraries = {}, synchronous = environment("KEDGE_SYNC") === "1" } = options;
     const build = options.cache === undefined ? {} : { cache: options.cache };
     const cudart = openCudart(libraries.cudart, ordinal);
     const cublas = libraries.cublas === undefined ? Cublas.find(Math.floor(cudart.runtimeVersion / 1000)) : Cublas.load(libraries.cublas);
     const kernels = openCudaLibrary({ ...build, path: libraries.kernels });
     const { host } = openCpuLibrary(build);
-    return new CudaDevice({ cudart, cublas, kernels, host, ordinal, tf32 });
+    return new CudaDevice({ cudart, cublas, kernels, host, ordinal, tf32, synchronous });
   }
 
   get batchInvariant(): boolean {
@@ -166,11 +179,14 @@ export class CudaDevice implements Device {
     this.#allocations--;
   }
 
-  /** Copies host bytes to the device. `data` must be ordinary memory: the driver has taken it over when this returns, unless it is page-locked. */
+  /** Copies host bytes to the device, in stream order. `data` may change when this returns. */
   write(address: Address, data: ArrayBufferView<ArrayBuffer>): void {
     if (data.byteLength === 0) return;
     this.#enter();
-    this.#check(this.#cudart.call.copyIn(address, data, data.byteLength, COPY_DEFAULT, this.#stream), `write ${data.byteLength} bytes to`);
+    this.#ring ??= new WriteRing(this.#cudart, this.#stream);
+    const action = `write ${data.byteLength} bytes to`;
+    this.#check(this.#ring.write(address, data), action);
+    if (this.#synchronous) this.#finish(action);
   }
 
   read(into: ArrayBufferView<ArrayBuffer>, address: Address): void {
@@ -228,6 +244,7 @@ export class CudaDevice implements Device {
       this.#blasHandle = this.#cublas.open({ stream: this.#stream, workspace: this.#blasWorkspace });
     }
     this.#blasHandle.gemm(gemm, this.#tf32);
+    if (this.#synchronous) this.#finish("run gemm (cuBLAS) on");
   }
 
   recordEvent(): DeviceEvent {
@@ -279,6 +296,7 @@ export class CudaDevice implements Device {
       if (this.#blasWorkspace) this.#give(this.#blasWorkspace);
       this.#binding.release();
       this.synchronize();
+      this.#ring?.free();
     } finally {
       this.#closed = true;
       this.#cudart.call.cudaStreamDestroy(this.#stream);
@@ -287,6 +305,20 @@ export class CudaDevice implements Device {
 
   #check(code: number, action: string): void {
     if (code !== 0) this.#cudart.check(code, `${action} ${this.name}`);
+  }
+
+  /** The ops, each of which finishes before it returns. */
+  #finishing(ops: Ops): Ops {
+    const finishing = Object.entries(ops).map(([name, op]: [string, (...values: never[]) => unknown]) => [name, (...values: never[]) => {
+      const result = op(...values);
+      this.#finish(`run ${name} on`);
+      return result;
+    }]);
+    return Object.fromEntries(finishing);
+  }
+
+  #finish(action: string): void {
+    this.#check(this.#cudart.call.cudaStreamSynchronize(this.#stream), action);
   }
 
   /** The current device belongs to the system's thread, and another device may have been used on it since. */

@@ -25,6 +25,7 @@ export const CUDART_SYMBOLS = {
   cudaStreamWaitEvent: { parameters: ["u64", "u64", "u32"], result: "i32" },
   cudaEventCreateWithFlags: { parameters: ["buffer", "u32"], result: "i32" },
   cudaEventRecord: { parameters: ["u64", "u64"], result: "i32" },
+  cudaEventSynchronize: { parameters: ["u64"], result: "i32" },
   cudaEventDestroy: { parameters: ["u64"], result: "i32" },
   cudaMallocAsync: { parameters: ["buffer", "u64", "u64"], result: "i32" },
   cudaFreeAsync: { parameters: ["u64", "u64"], result: "i32" },
@@ -35,7 +36,7 @@ export const CUDART_SYMBOLS = {
   cudaMemGetInfo: { parameters: ["buffer", "buffer"], result: "i32" },
   cudaHostAlloc: { parameters: ["buffer", "u64", "u32"], result: "i32" },
   cudaFreeHost: { parameters: ["u64"], result: "i32" },
-  copyIn: { name: "cudaMemcpyAsync", parameters: ["u64", "buffer", "u64", "i32", "u64"], result: "i32" },
+  copy: { name: "cudaMemcpyAsync", parameters: ["u64", "u64", "u64", "i32", "u64"], result: "i32" },
   copyOut: { name: "cudaMemcpyAsync", parameters: ["buffer", "u64", "u64", "i32", "u64"], result: "i32" },
 } as const satisfies Deno.ForeignLibraryInterface;
 

@@ -21,10 +21,17 @@ export function toolkitFolders(): string[] {
   return [...new Set([...named, "/usr/local/cuda"])];
 }
 
+/** The installation of the `python3` that PATH finds: an environment may be in use without having been activated. */
+function pythonOnPath(): string | undefined {
+  const folder = environment("PATH")?.split(":").find((folder) => folder.startsWith("/") && visible(join(folder, "python3")));
+  return folder === undefined ? undefined : join(folder, "..");
+}
+
 /** Folders of installed Python packages: of the active environment, of the user, of the system. */
 function sitePackages(): string[] {
   const home = environment("HOME");
-  const roots = [environment("VIRTUAL_ENV"), environment("CONDA_PREFIX"), home && join(home, ".local"), "/usr/local", "/usr"];
+  const named = [environment("VIRTUAL_ENV"), environment("CONDA_PREFIX"), pythonOnPath()];
+  const roots = new Set([...named, home && join(home, ".local"), "/usr/local", "/usr"]);
   const folders: string[] = [];
   for (const root of roots) {
     if (!root) continue;

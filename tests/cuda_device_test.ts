@@ -82,6 +82,36 @@ fakeTest("the source of a write may change at once", () => {
   device.free(address);
 });
 
+fakeTest("many writes wait in the stream, more than page-locked memory holds, and each has its own bytes", () => {
+  using device = fake.open();
+  const sizes = [100_001, 1_000_000, 3_000_000, 1, 700_000, 2_500_000, 64, 1_800_000];
+  const written = sizes.map((size, i) => {
+    const values = new Uint8Array(size).map((_, j) => (j * 7 + i * 31 + (j >> 13)) & 255), address = device.alloc(size);
+    const source = values.slice();
+    device.write(address, source);
+    source.fill(0);
+    return { address, values };
+  });
+  for (const { address, values } of written.toReversed()) {
+    const out = new Uint8Array(values.length);
+    device.read(out, address);
+    assert(out.every((byte, i) => byte === values[i]), `${values.length} bytes`);
+    device.free(address);
+  }
+});
+
+fakeTest("a synchronous device names the op that failed", () => {
+  const device = CudaDevice.open({ synchronous: true, libraries: { cudart: fake.path, cublas: fake.path, kernels: fake.path } });
+  assertMatch(device.description, /, synchronous$/);
+  const address = device.alloc(400);
+  fake.defer = true;
+  fake.failLaunch(2);
+  device.ops.fill(F32, address, 100, 1);
+  const error = assertThrows(() => device.ops.scaleAdd(F32, address, address, 100, 2, 0, 0), KedgeError);
+  assertMatch(error.message, /^Cannot run scaleAdd on cuda:0: cudaErrorIllegalAddress: .* The device is lost to this process/);
+  assertThrows(() => device[Symbol.dispose](), KedgeError);
+}, { misuses: true });
+
 fakeTest("copies beyond an allocation are refused with the driver's message", () => {
   using device = fake.open();
   const address = device.alloc(12);
@@ -390,13 +420,20 @@ Deno.test("CUDA's libraries are searched by name, in the toolkit, and in Python 
     Deno.writeTextFileSync(`${folder}/libcudart.so.13`, "");
     return `${folder}/libcudart.so.13`;
   });
-  const before = ["CUDA_HOME", "VIRTUAL_ENV"].map((name) => [name, Deno.env.get(name)] as const);
+  const before = ["CUDA_HOME", "VIRTUAL_ENV", "PATH"].map((name) => [name, Deno.env.get(name)] as const);
   try {
     Deno.env.set("CUDA_HOME", `${root}/cuda`);
     Deno.env.set("VIRTUAL_ENV", `${root}/venv`);
     const found = candidates("libcudart", ["13", "12"]);
     assertEquals(found.slice(0, 2), ["libcudart.so.13", "libcudart.so.12"]);
     assertEquals(found.filter((path) => path.startsWith(root)), paths);
+    // An environment that is not active, but whose python3 PATH finds first.
+    Deno.env.delete("CUDA_HOME");
+    Deno.env.set("VIRTUAL_ENV", "");
+    Deno.mkdirSync(`${root}/venv/bin`);
+    Deno.writeTextFileSync(`${root}/venv/bin/python3`, "");
+    Deno.env.set("PATH", `${root}/venv/bin:/usr/bin`);
+    assertEquals(candidates("libcudart", ["13"]).filter((path) => path.startsWith(root)), [paths[1]]);
   } finally {
     for (const [name, value] of before) value === undefined ? Deno.env.delete(name) : Deno.env.set(name, value);
     Deno.removeSync(root, { recursive: true });

@@ -109,7 +109,9 @@ const raw = z.strictObject({
     topP: z.number().gt(0).max(1).default(1).describe("Keeps the likeliest tokens up to this probability."),
     topK: count.default(0).describe("Keeps this many of the likeliest tokens; 0: all."),
     minP: below1.default(0).describe("Keeps tokens of at least this share of the likeliest one's probability."),
-    maxSequences: positive.nullable().default(null).describe("The most sequences that are decoded at once; null: as many as fit."),
+    maxSequences: positive.nullable().default(null).describe(
+      "The most sequences that are decoded at once; null: 256. Fewer run where the cache has no room for more.",
+    ),
     memoryBytes: positive.nullable().default(null).describe(
       "The most bytes of the engine's cache and buffers; null: a share of the free memory.",
     ),

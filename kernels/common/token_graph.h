@@ -8,7 +8,7 @@ namespace kedge {
 constexpr int kMostNeighbours = 32;
 
 // One of a token's heaviest edges so far; both libraries meet the other tokens in rising order.
-struct Pick {
+struct alignas(8) Pick {  // read and written by 8 bytes
   float weight;
   int32_t token;  // of the response; -1: none
 };

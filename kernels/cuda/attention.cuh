@@ -148,39 +148,45 @@ inline void launch_fill_rows(void* x, int64_t stride, int64_t rows, int64_t widt
     KEDGE_LAUNCH((fill_rows<T>), grid_for(rows * width, 1024), 256, 0, stream, static_cast<T*>(x), stride, rows, width, value);
 }
 
-// Lets a kernel have all dynamic shared memory that a block of this device can have beside the kernel's static one. The limit belongs to
+// Lets a kernel have all dynamic shared memory that a block of this device can have beside the kernel's static one, and gives the bytes. The limit belongs to
 // the function, in all threads of the process: set for each launch to what that launch needs, it would be lowered by another thread between
-// a thread's setting and its launch. `done`: a bit for each device that has it; two threads that both find it missing set the same value.
-inline cudaError_t allow_shared(const void* kernel, std::atomic<uint64_t>& done, int device) {
-  const uint64_t bit = device >= 0 && device < 64 ? uint64_t(1) << device : 0;
-  if (done.load(std::memory_order_acquire) & bit) return cudaSuccess;
+// a thread's setting and its launch. `room`: the bytes for each device, 0 while unknown; two threads that both find none set the same value.
+inline cudaError_t allow_shared(const void* kernel, std::atomic<int> (&room)[64], int device, int64_t& bytes) {
+  const bool kept = device >= 0 && device < 64;
+  if (kept && (bytes = room[device].load(std::memory_order_acquire)) > 0) return cudaSuccess;
   int most = 0;
   cudaFuncAttributes attributes;
   cudaError_t error = cudaDeviceGetAttribute(&most, cudaDevAttrMaxSharedMemoryPerBlockOptin, device);
   if (error == cudaSuccess) error = cudaFuncGetAttributes(&attributes, kernel);
-  if (error == cudaSuccess)
-    error = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, most - (int)attributes.sharedSizeBytes);
-  if (error == cudaSuccess) done.fetch_or(bit, std::memory_order_release);
+  if (error != cudaSuccess) return error;
+  bytes = most - (int)attributes.sharedSizeBytes;
+  error = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)bytes);
+  if (error == cudaSuccess && kept) room[device].store((int)bytes, std::memory_order_release);
   return error;
 }
-// Launches a kernel that may need more than the 48 KB of dynamic shared memory that every kernel may have. An error is the launcher's to
-// report (`finish`).
+// Launches a kernel that may need more than the 48 KB of dynamic shared memory that every kernel may have. For a function that returns a
+// kedge_code: KEDGE_UNSUPPORTED where this device's blocks have less. Another error is the launcher's to report (`finish`).
 #define KEDGE_LAUNCH_SHARED(kernel, grid, block, shared_bytes, stream, ...)                                                     \
   do {                                                                                                                          \
-    static std::atomic<uint64_t> done_{0};                                                                                      \
-    if (kedge::allow_shared(reinterpret_cast<const void*>(kernel), done_, ctx->device) == cudaSuccess)                          \
-      KEDGE_LAUNCH(kernel, grid, block, shared_bytes, stream, __VA_ARGS__);                                                     \
+    static std::atomic<int> room_[64];                                                                                          \
+    int64_t most_ = 0;                                                                                                          \
+    if (kedge::allow_shared(reinterpret_cast<const void*>(kernel), room_, ctx->device, most_) != cudaSuccess) break;            \
+    KEDGE_REQUIRE_DTYPE((shared_bytes) <= most_,                                                                                \
+                        "dtype %d with heads of %lld elements takes %lld bytes of shared memory, a block of this device has "   \
+                        "%lld: f32 needs a device with more (A100, H100); bf16 runs here",                                      \
+                        (int)dtype, (long long)x.head_dim, (long long)(shared_bytes), (long long)most_);                        \
+    KEDGE_LAUNCH(kernel, grid, block, shared_bytes, stream, __VA_ARGS__);                                                       \
   } while (0)
 
-// f(Engine<T, kDim>{}) for the smallest kDim that holds head_dim.
+// f(Engine<T, kDim>{}), a kedge_code, for the smallest kDim that holds head_dim.
 template <class F>
-inline void with_engine(int32_t dtype, int64_t head_dim, F&& f) {
-  with_dtype(dtype, [&](auto tag) {
+inline int32_t with_engine(int32_t dtype, int64_t head_dim, F&& f) {
+  return with_dtype(dtype, [&](auto tag) -> int32_t {
     using T = typename decltype(tag)::type;
-    if (head_dim <= 32) f(Engine<T, 32>{});
-    else if (head_dim <= 64) f(Engine<T, 64>{});
-    else if (head_dim <= 80) f(Engine<T, 80>{});
-    else f(Engine<T, 128>{});
+    if (head_dim <= 32) return f(Engine<T, 32>{});
+    if (head_dim <= 64) return f(Engine<T, 64>{});
+    if (head_dim <= 80) return f(Engine<T, 80>{});
+    return f(Engine<T, 128>{});
   });
 }
 

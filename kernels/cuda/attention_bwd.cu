@@ -226,13 +226,13 @@ int32_t kedge_attention_bwd(const kedge_context* ctx, int32_t dtype, KEDGE_IN co
   KEDGE_REQUIRE_WORKSPACE(x.q_tokens * x.heads * 4);
   KEDGE_SET_DEVICE();
   const cudaStream_t stream = stream_of(ctx);
-  with_engine(dtype, x.head_dim, [&](auto engine) {
+  KEDGE_TRY(with_engine(dtype, x.head_dim, [&](auto engine) -> int32_t {
     using E = decltype(engine);
     using T = typename E::T;
     if (!(g.accumulate & 1)) launch_fill_rows<T>(dq, g.dq_stride, x.q_tokens, q_width, 0.f, stream);
     if (!(g.accumulate & 2)) launch_fill_rows<T>(dk, g.dk_stride, x.kv_tokens, kv_width, 0.f, stream);
     if (!(g.accumulate & 4)) launch_fill_rows<T>(dv, g.dv_stride, x.kv_tokens, kv_width, 0.f, stream);
-    if (x.q_tokens * x.n_segments == 0) return;
+    if (x.q_tokens * x.n_segments == 0) return KEDGE_OK;
     const bool wide = vector_rows<T>(q, x.q_stride) && vector_rows<T>(k, x.k_stride) && vector_rows<T>(v, x.v_stride) &&
                       vector_rows<T>(dout, g.dout_stride);
     float* delta = static_cast<float*>(ctx->workspace);
@@ -246,6 +246,7 @@ int32_t kedge_attention_bwd(const kedge_context* ctx, int32_t dtype, KEDGE_IN co
     if (kv_tiles > 0)
       KEDGE_LAUNCH_SHARED((attention_bwd_keys<E>), dim3((unsigned)(kv_tiles * x.n_segments), (unsigned)x.kv_heads), E::kThreads,
                           kSharedBytes<E>, stream, p);
-  });
+    return KEDGE_OK;
+  }));
   return finish("kedge_attention_bwd", status);
 }

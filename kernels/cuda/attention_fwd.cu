@@ -92,16 +92,17 @@ int32_t kedge_attention_fwd(const kedge_context* ctx, int32_t dtype, KEDGE_IN co
   const int64_t q_tiles = ceil_div<int64_t>(x.max_q, 64), q_width = x.heads * x.head_dim;
   KEDGE_SET_DEVICE();
   const cudaStream_t stream = stream_of(ctx);
-  with_engine(dtype, x.head_dim, [&](auto engine) {
+  KEDGE_TRY(with_engine(dtype, x.head_dim, [&](auto engine) -> int32_t {
     using E = decltype(engine);
     using T = typename E::T;
     launch_fill_rows<T>(out, x.out_stride, x.q_tokens, q_width, 0.f, stream);
     launch_fill_rows<float>(lse, x.heads, x.q_tokens, x.heads, -INFINITY, stream);
-    if (q_tiles * x.n_segments == 0) return;
+    if (q_tiles * x.n_segments == 0) return KEDGE_OK;
     const bool wide = vector_rows<T>(q, x.q_stride) && vector_rows<T>(k, x.k_stride) && vector_rows<T>(v, x.v_stride);
     const Params p{packed_params(x, q, k, segments, q_tiles, wide), v, out, lse, x.v_stride, x.out_stride};
     KEDGE_LAUNCH_SHARED((attention_fwd<E>), dim3((unsigned)(q_tiles * x.n_segments), (unsigned)x.heads), E::kThreads, kSharedBytes<E>,
                         stream, p);
-  });
+    return KEDGE_OK;
+  }));
   return finish("kedge_attention_fwd", status);
 }

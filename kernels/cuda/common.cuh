@@ -65,12 +65,8 @@ struct Tag {
   using type = T;
 };
 template <class F>
-inline void with_dtype(int32_t dtype, F&& f) {
-  if (dtype == KEDGE_BF16) {
-    f(Tag<__nv_bfloat16>{});
-  } else {
-    f(Tag<float>{});
-  }
+inline auto with_dtype(int32_t dtype, F&& f) {
+  return dtype == KEDGE_BF16 ? f(Tag<__nv_bfloat16>{}) : f(Tag<float>{});
 }
 // f(std::true_type-like tag) for a run-time flag: `constexpr bool kFlag = decltype(flag)::value`.
 template <bool B>
@@ -78,12 +74,8 @@ struct Flag {
   static constexpr bool value = B;
 };
 template <class F>
-inline void with_flag(bool flag, F&& f) {
-  if (flag) {
-    f(Flag<true>{});
-  } else {
-    f(Flag<false>{});
-  }
+inline auto with_flag(bool flag, F&& f) {
+  return flag ? f(Flag<true>{}) : f(Flag<false>{});
 }
 
 template <class I>

@@ -123,7 +123,7 @@ int32_t kedge_connectivity(const kedge_context* ctx, int32_t dtype, KEDGE_IN con
   float* sums = static_cast<float*>(ctx->workspace);
   const cudaError_t error = cudaMemsetAsync(sums, 0, n_sums * 4, stream);
   if (error != cudaSuccess) return finish("kedge_connectivity", error, status);
-  with_engine(dtype, x.head_dim, [&](auto engine) {
+  KEDGE_TRY(with_engine(dtype, x.head_dim, [&](auto engine) -> int32_t {
     using E = decltype(engine);
     using T = typename E::T;
     const bool wide = vector_rows<T>(q, x.q_stride) && vector_rows<T>(k, x.k_stride);
@@ -131,7 +131,8 @@ int32_t kedge_connectivity(const kedge_context* ctx, int32_t dtype, KEDGE_IN con
                    (int)width, (int)shares, renorm != 0};
     const int64_t bytes = shared_bytes<E>((int)width);
     KEDGE_LAUNCH_SHARED((connectivity<E>), dim3((unsigned)(q_tiles * x.n_segments), (unsigned)shares), E::kThreads, bytes, stream, p);
-  });
+    return KEDGE_OK;
+  }));
   KEDGE_LAUNCH(connectivity_add, grid_for(rows_out * (2 + width), 256), 256, 0, stream, mass, profile, sums, rows_out, (int)width,
                (int)shares);
   return finish("kedge_connectivity", status);

@@ -235,7 +235,7 @@ int32_t kedge_decode_attention(const kedge_context* ctx, int32_t dtype, KEDGE_IN
   KEDGE_SET_DEVICE();
   const cudaStream_t stream = stream_of(ctx);
   float* partials = static_cast<float*>(ctx->workspace);
-  with_engine(dtype, x.head_dim, [&](auto engine) {
+  KEDGE_TRY(with_engine(dtype, x.head_dim, [&](auto engine) -> int32_t {
     using E = decltype(engine);
     using T = typename E::T;
     const Params p{q,
@@ -268,14 +268,16 @@ int32_t kedge_decode_attention(const kedge_context* ctx, int32_t dtype, KEDGE_IN
                    vector_rows<T>(q, x.q_stride) && vector_rows<T>(k_cache, x.k_stride) && vector_rows<T>(v_cache, x.v_stride),
                    renorm != 0};
     if (prefix_chunks + own_chunks > 0)
-      with_flag(mass != nullptr, [&](auto flag) {
+      KEDGE_TRY(with_flag(mass != nullptr, [&](auto flag) -> int32_t {
         constexpr bool kConnectivity = decltype(flag)::value;
         const dim3 grid((unsigned)n, (unsigned)(prefix_chunks + own_chunks), (unsigned)x.kv_heads);
         const int64_t bytes = shared_bytes<E, kConnectivity>((int)width);
         KEDGE_LAUNCH_SHARED((decode_partial<E, kConnectivity>), grid, E::kThreads, bytes, stream, p);
-      });
+        return KEDGE_OK;
+      }));
     KEDGE_LAUNCH((decode_combine<T>), dim3((unsigned)n, (unsigned)x.heads), 128, 0, stream, p);
     if (mass) KEDGE_LAUNCH(decode_heads, grid_for(n * (2 + width), 128), 128, 0, stream, p);
-  });
+    return KEDGE_OK;
+  }));
   return finish("kedge_decode_attention", status);
 }

@@ -201,8 +201,8 @@ int32_t kedge_token_graph(const kedge_context* ctx, int32_t* rows, int32_t* neig
   if (tokens == 0) return ok(status);
   KEDGE_REQUIRE_WORKSPACE(8 * n * regions + 4 * tokens * regions + 8 * tokens * neighbours);
   double* mean = static_cast<double*>(ctx->workspace);
-  float* scaled = reinterpret_cast<float*>(mean + n * regions);
-  Pick* picks = reinterpret_cast<Pick*>(scaled + tokens * regions);
+  Pick* picks = reinterpret_cast<Pick*>(mean + n * regions);
+  float* scaled = reinterpret_cast<float*>(picks + tokens * neighbours);
   const Params g = {profile, connectivity, offsets, n, (int)regions, (int)neighbours, adjacency, rows, neighbour, weight, mean, scaled, picks};
   KEDGE_SET_DEVICE();
   if (neighbours > 0) {

@@ -10,12 +10,14 @@
 // stack overflow hits a guard page. Launches of several host threads run one after another.
 #include "cuda_emu.h"
 
+#include <link.h>
 #include <stdio.h>
 #include <sys/mman.h>
 
 #include <chrono>
 #include <map>
 #include <mutex>
+#include <set>
 #include <thread>
 #include <vector>
 
@@ -127,15 +129,12 @@ inline void start(Context* context, unsigned char*, unsigned char* high, void (*
 }  // namespace
 #endif
 
-// Bounds of all static __shared__ variables, from the linker; absent where no kernel has any.
-extern "C" __attribute__((weak, visibility("hidden"))) unsigned char __start_kedge_shared[];
-extern "C" __attribute__((weak, visibility("hidden"))) unsigned char __stop_kedge_shared[];
-
 namespace kedge_emu {
 unsigned char* dynamic_shared;
 
 namespace {
-constexpr size_t kStackBytes = 256 * 1024, kPage = 64 * 1024, kMaxShared = 227 * 1024, kCanary = 1024;
+constexpr size_t kStackBytes = 256 * 1024, kPage = 64 * 1024, kCanary = 1024;
+constexpr int kMaxShared = 227 * 1024;  // of a block on sm_90
 constexpr unsigned char kPoison = 0xff;  // a NaN as bf16, f16, f32 and f64, -1 as an integer
 constexpr int kMaxThreads = 1024;
 
@@ -167,18 +166,84 @@ Body body;
 int threads;
 int64_t launches;
 bool failed;
-thread_local char message[512];  // as in CUDA, errors belong to the host thread
-thread_local cudaError_t last_error = cudaSuccess;
+struct Errors {
+  char message[512];
+  cudaError_t last;
+};
+thread_local Errors errors;  // as in CUDA, errors belong to the host thread
 std::map<const void*, int>* shared_limits;
+int max_shared = kMaxShared;  // of the emulated device
 
 template <class... A>
 void launch_fails(cudaError_t error, const char* format, A... args) {
-  if (last_error == cudaSuccess) {
-    snprintf(message, sizeof message, format, args...);
-    last_error = error;
+  if (errors.last == cudaSuccess) {
+    snprintf(errors.message, sizeof errors.message, format, args...);
+    errors.last = error;
   }
   failed = true;
 }
+
+// The calling thread's static __shared__ variables: all thread-local storage of this library.
+struct Statics {
+  unsigned char* data;
+  size_t bytes;
+};
+int find_statics(dl_phdr_info* info, size_t, void* out) {
+  const uintptr_t here = (uintptr_t)&find_statics;
+  bool ours = false;
+  size_t bytes = 0;
+  for (int i = 0; i < info->dlpi_phnum; i++) {
+    const auto& header = info->dlpi_phdr[i];
+    const uintptr_t start = info->dlpi_addr + header.p_vaddr;
+    if (header.p_type == PT_LOAD && here >= start && here < start + header.p_memsz) ours = true;
+    if (header.p_type == PT_TLS) bytes = header.p_memsz;
+  }
+  if (!ours) return 0;
+  *(Statics*)out = {(unsigned char*)info->dlpi_tls_data, bytes};
+  return 1;
+}
+
+// Poisons the static shared memory of a kernel's blocks. All of it is a megabyte: of a large grid, only the pages that the kernel has written are poisoned before
+// each block. Which these are is found after the first block and after each launch.
+class StaticShared {
+ public:
+  StaticShared(const void* kernel, uint64_t blocks) : whole_(blocks <= 64), pages_((*pages_of())[kernel]) {
+    errors.last = errors.last;  // makes the runtime allocate this thread's storage
+    dl_iterate_phdr(find_statics, &at_);
+    poison(0, at_.bytes);
+  }
+  ~StaticShared() { learn(); }
+  void before_block() {
+    if (whole_) return poison(0, at_.bytes);
+    if (first_) return void(first_ = false);
+    if (!learned_) learn();
+    learned_ = true;
+    for (size_t page : pages_) poison(page * kPiece, kPiece);
+  }
+
+ private:
+  static constexpr size_t kPiece = 4096;
+  using Pages = std::map<const void*, std::set<size_t>>;
+  static Pages* pages_of() {
+    static Pages* it = new Pages;  // outlives every thread
+    return it;
+  }
+  void poison(size_t from, size_t bytes) {
+    const Errors kept = errors;
+    memset(at_.data + from, kPoison, from + bytes < at_.bytes ? bytes : at_.bytes - from);
+    errors = kept;
+  }
+  void learn() {
+    for (size_t i = 0; i < at_.bytes; i++)
+      if (at_.data[i] != kPoison && !(at_.data + i >= (unsigned char*)&errors && at_.data + i < (unsigned char*)(&errors + 1))) {
+        pages_.insert(i / kPiece);
+        i = (i / kPiece + 1) * kPiece - 1;
+      }
+  }
+  Statics at_ = {};
+  bool whole_, first_ = true, learned_ = false;
+  std::set<size_t>& pages_;
+};
 
 unsigned char* take_stack() {
   if (!stacks.empty()) {
@@ -365,7 +430,7 @@ void launch_body(const char* name, const void* kernel, dim3 grid, dim3 block, si
   if (shared_bytes > (size_t)limit)
     return launch_fails(cudaErrorInvalidConfiguration, "%s: %zu bytes of dynamic shared memory, allowed are %d", name, shared_bytes, limit);
   if (!dynamic_shared) {
-    void* p = mmap(nullptr, kMaxShared + kCanary, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    void* p = mmap(nullptr, (size_t)kMaxShared + kCanary, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (p == MAP_FAILED) return launch_fails(cudaErrorLaunchFailure, "no memory for the emulated shared memory");
     dynamic_shared = static_cast<unsigned char*>(p);
   }
@@ -374,11 +439,12 @@ void launch_body(const char* name, const void* kernel, dim3 grid, dim3 block, si
   blockDim = block, gridDim = grid;
   bool odd = launches++ & 1;
   uint64_t blocks = (uint64_t)grid.x * grid.y * grid.z;
+  StaticShared statics(kernel, blocks);
   for (uint64_t b = 0; b < blocks && !failed; b++) {
     uint64_t at = odd ? blocks - 1 - b : b;
     blockIdx = {(unsigned)(at % grid.x), (unsigned)(at / grid.x % grid.y), (unsigned)(at / grid.x / grid.y)};
     memset(dynamic_shared, kPoison, shared_bytes + kCanary);
-    if (__start_kedge_shared) memset(__start_kedge_shared, kPoison, __stop_kedge_shared - __start_kedge_shared);
+    statics.before_block();
     run_block(name, odd);
     for (size_t i = 0; i < kCanary && !failed; i++)
       if (dynamic_shared[shared_bytes + i] != kPoison)
@@ -392,8 +458,8 @@ cudaError_t set_shared_limit(const void* kernel, int bytes) {
     ~Pause() { std::this_thread::sleep_for(std::chrono::milliseconds(1)); }
   } pause;
   std::lock_guard<std::mutex> lock(mutex);
-  if (bytes < 0 || (size_t)bytes > kMaxShared) {
-    launch_fails(cudaErrorInvalidValue, "%d bytes of dynamic shared memory asked for, a block may have %zu", bytes, kMaxShared);
+  if (bytes < 0 || bytes > max_shared) {
+    launch_fails(cudaErrorInvalidValue, "%d bytes of dynamic shared memory asked for, a block may have %d", bytes, max_shared);
     return cudaErrorInvalidValue;
   }
   if (!shared_limits) shared_limits = new std::map<const void*, int>;
@@ -509,13 +575,13 @@ void load_matrix_x2_trans(void* const* args) { load_matrices(args, 2, true); }
 
 // ---- the runtime ----
 using namespace kedge_emu;
-cudaError_t cudaPeekAtLastError() { return last_error; }
+cudaError_t cudaPeekAtLastError() { return errors.last; }
 cudaError_t cudaGetLastError() {
-  cudaError_t error = last_error;
-  last_error = cudaSuccess;
+  cudaError_t error = errors.last;
+  errors.last = cudaSuccess;
   return error;
 }
-const char* cudaGetErrorString(cudaError_t error) { return error == cudaSuccess ? "no error" : message[0] ? message : "an emulated error"; }
+const char* cudaGetErrorString(cudaError_t error) { return error == cudaSuccess ? "no error" : errors.message[0] ? errors.message : "an emulated error"; }
 const char* cudaGetErrorName(cudaError_t error) {
   return error == cudaSuccess                     ? "cudaSuccess"
          : error == cudaErrorInvalidConfiguration ? "cudaErrorInvalidConfiguration"
@@ -529,7 +595,7 @@ cudaError_t cudaGetDevice(int* device) {
 cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int) {
   *value = attribute == cudaDevAttrMultiProcessorCount            ? 4
            : attribute == cudaDevAttrComputeCapabilityMajor       ? 9
-           : attribute == cudaDevAttrMaxSharedMemoryPerBlockOptin ? (int)kMaxShared
+           : attribute == cudaDevAttrMaxSharedMemoryPerBlockOptin ? max_shared
                                                                   : 0;
   return cudaSuccess;
 }
@@ -550,4 +616,6 @@ cudaError_t cudaMemsetAsync(void* dst, int value, size_t bytes, cudaStream_t) {
 
 // Kernels that cannot run here.
 extern "C" __attribute__((visibility("default"))) int kedge_emu_excluded(void) { return 0; }
+// Sets the most dynamic shared memory of a block, as cards of other architectures have it: at most 227 KB, before the first launch.
+extern "C" __attribute__((visibility("default"))) void kedge_emu_set_max_shared(int bytes) { max_shared = bytes; }
 extern "C" __attribute__((visibility("default"))) int64_t kedge_emu_launches(void) { return launches; }

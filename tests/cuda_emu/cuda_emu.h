@@ -35,8 +35,9 @@
 #define __launch_bounds__(...)
 #define __grid_constant__
 #define __align__(n) __attribute__((aligned(n)))
-// A section of its own, so that it can be poisoned. Not for functions with external linkage that are inline or templates.
-#define __shared__ static __attribute__((section("kedge_shared"), aligned(16)))
+// Thread-local storage of this library, which the emulator finds and poisons as a whole: unlike a section of its own it takes the variables of templates and of
+// inline functions too. A launch runs on one host thread.
+#define __shared__ static thread_local __attribute__((aligned(16)))
 #define KEDGE_DYNAMIC_SHARED(type, name) type* name = reinterpret_cast<type*>(kedge_emu::dynamic_shared)
 #define KEDGE_LAUNCH(kernel, grid, block, shared_bytes, stream, ...) \
   kedge_emu::launch(#kernel, kedge_emu::address(kernel), grid, block, shared_bytes, stream, [&] { kernel(__VA_ARGS__); })

@@ -34,7 +34,7 @@ Deno.test("the emulated device runs barriers and shuffles, even after some threa
 });
 
 Deno.test("the emulated device exposes a missing barrier or wait", () => {
-  for (const which of [1, 2]) {
+  for (const which of [1, 2, 13, 14, 13, 14]) { // 14: many blocks
     const { error, x } = launch(which);
     assertEquals(error, 0);
     assert(x.some((value) => Number.isNaN(value)), `kernel ${which}`);

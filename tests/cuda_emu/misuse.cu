@@ -19,6 +19,12 @@ __global__ void no_barrier(float* x) {
   s[threadIdx.x] = 1.f;
   x[threadIdx.x] = s[blockDim.x - 1 - threadIdx.x];
 }
+template <int kThreads>
+__global__ void no_barrier_in_template(float* x) {
+  __shared__ float s[kThreads];
+  s[threadIdx.x] = 1.f;
+  x[threadIdx.x] = s[kThreads - 1 - threadIdx.x];
+}
 __global__ void no_wait(float* x) {
   KEDGE_DYNAMIC_SHARED(float, s);
   copy_async16(s + threadIdx.x * 4, x + threadIdx.x * 4);
@@ -73,6 +79,8 @@ extern "C" __attribute__((visibility("default"))) int try_kernel(int which, floa
       cudaFuncSetAttribute(nothing, cudaFuncAttributeMaxDynamicSharedMemorySize, 232448);
       KEDGE_LAUNCH(nothing, 1, 1, 232448, nullptr);
       break;
+    case 13: KEDGE_LAUNCH((no_barrier_in_template<64>), 1, 64, 0, nullptr, x); break;
+    case 14: KEDGE_LAUNCH((no_barrier_in_template<32>), 300, 32, 0, nullptr, x); break;
   }
   cudaError_t error = cudaGetLastError();
   memcpy(out, x, sizeof buffer);

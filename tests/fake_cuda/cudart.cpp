@@ -142,6 +142,16 @@ FAKE_API int cudaEventRecord(uint64_t event, uint64_t stream) {
   it->second.stream = stream, it->second.seq = s->issued, it->second.clock = s->clock;
   return 0;
 }
+FAKE_API int cudaEventSynchronize(uint64_t event) {
+  ENTER();
+  Machine& m = machine();
+  auto it = m.events.find(event);
+  if (it == m.events.end()) return violation("a wait of the host for an event that does not exist"), answer(kInvalidHandle);
+  if (!it->second.stream) return 0;
+  m.run(m.streams.at(it->second.stream), it->second.seq);
+  join(m.host, it->second.clock);
+  return answer(m.devices[it->second.device].broken);
+}
 FAKE_API int cudaEventDestroy(uint64_t event) {
   ENTER();
   if (machine().events.erase(event)) return 0;
@@ -249,7 +259,8 @@ FAKE_API int cudaFreeHost(uint64_t address) {
   return 0;
 }
 
-// Ordinary memory is taken over before the call returns, and filled before it returns; page-locked memory is used when the copy's turn comes.
+// The source is read when the copy's turn comes, in ordinary memory too: the runtime promises no more (CUDA Runtime API, "API synchronization behavior"). Ordinary
+// memory is filled before the call returns.
 FAKE_API int cudaMemcpyAsync(void* dst, const void* src, uint64_t bytes, int kind, uint64_t stream) {
   ENTER();
   Machine& m = machine();
@@ -261,10 +272,7 @@ FAKE_API int cudaMemcpyAsync(void* dst, const void* src, uint64_t bytes, int kin
   Allocation *to = known(dst), *from = known(src);
   if ((to && (uintptr_t)dst + bytes > to->address + to->bytes) || (from && (uintptr_t)src + bytes > from->address + from->bytes)) return answer(kInvalidValue);
   if (!to && !from) return violation("a copy between two places that are no device memory"), answer(kInvalidValue);
-  if (!from) {
-    std::string staged((const char*)src, bytes);
-    return answer(enqueue("a copy", stream, {{dst, bytes, true}}, [=] { memcpy(dst, staged.data(), bytes); }));
-  }
+  if (!from) return answer(enqueue("a copy", stream, {{dst, bytes, true}}, [=] { memcpy(dst, src, bytes); }));
   if (!to) {
     if (int code = enqueue("a copy", stream, {{src, bytes, false}}, [=] { memcpy(dst, src, bytes); })) return answer(code);
     return answer(synchronize(stream));

@@ -53,7 +53,10 @@ export class EmulatedDevice implements Device {
   readonly #counts: () => EmulationCounts;
 
   private constructor(readonly cpu: CpuDevice, path: string) {
-    this.#binding = new OpBinding(loadLibrary(path, symbols) as Symbols<typeof opSymbols>, { ordinal: 0, memory: cpu });
+    this.#binding = new OpBinding(loadLibrary(path, symbols) as Symbols<typeof opSymbols>, {
+      ordinal: 0,
+      memory: { alloc: (bytes) => this.alloc(bytes), free: (address) => this.free(address) },
+    });
     this.ops = this.#binding.ops;
     this.host = cpu.host;
     this.description = `emulated CUDA kernels over ${cpu.description}`;
@@ -82,8 +85,11 @@ export class EmulatedDevice implements Device {
     this.#binding.context.batchInvariant = value;
   }
 
+  /** Memory that holds NaN of any type, and -1 as integers: an op that reads what nobody wrote does not find zeros by chance. */
   alloc(bytes: number): Address {
-    return this.cpu.alloc(bytes);
+    const address = this.cpu.alloc(bytes);
+    if (bytes > 0) new Uint8Array(Deno.UnsafePointerView.getArrayBuffer(Deno.UnsafePointer.create(BigInt(address))!, bytes)).fill(0xff);
+    return address;
   }
 
   free(address: Address): void {
