@@ -12,6 +12,7 @@ import type { Checkpointing } from "./checkpointing.ts";
 import type { Json } from "./config/folder_files.ts";
 import type { Section } from "./config/section.ts";
 import type { ModelConfig, TextConfig, VisionConfig } from "./config/types.ts";
+import type { AdapterSource } from "./lora/adapter.ts";
 import type { ParameterSpec } from "./parameter_list.ts";
 import type { Prompt, Visual } from "./prompt.ts";
 import type { Block } from "./transformer/block.ts";
@@ -27,6 +28,8 @@ export interface ModelParts {
   readonly device: Device;
   /** Type of its activations. A frozen weight may be stored in another type. */
   readonly dtype: DType;
+  /** Its low-rank adapters. */
+  readonly adapters?: AdapterSource | undefined;
 }
 
 /** The sizes of a model; its tokenizer gives the rest. */

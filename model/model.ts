@@ -1,10 +1,14 @@
 import type { Device, DType } from "../ffi/device.ts";
 import { type AttentionSeen, gatherRows, linear, linearKl, linearLogProb, type LogProb, rmsnorm, scatterRows } from "../tensor/ops/mod.ts";
-import type { Parameter } from "../tensor/parameter.ts";
+import type { Parameter, Parameters } from "../tensor/parameter.ts";
 import type { Tape } from "../tensor/tape.ts";
 import { describe, type Tensor } from "../tensor/tensor.ts";
 import type { Value } from "../tensor/value.ts";
 import { openModelFolder, saveModel, type SaveModelOptions, type WeightType } from "./folder/checkpoint.ts";
+import { loadAdapters, saveAdapters } from "./lora/adapter_folder.ts";
+import { Adapters, planAdapters } from "./lora/adapters.ts";
+import { type AdapterBase, type GivenBase, isAdapterFolder, newBase, openBase } from "./lora/base.ts";
+import type { LoraOptions } from "./lora/options.ts";
 import { type Checkpointing, runBlocks } from "./checkpointing.ts";
 import type { ModelConfig } from "./config/config.ts";
 import { familyOf } from "./families.ts";
@@ -32,6 +36,19 @@ export interface LogProbsOptions {
   reference?: { hidden: Tensor; weight: Tensor };
   /** Accumulates the connectivity of this pass. */
   connectivity?: { readonly observe: LayerObserver };
+}
+
+/** Options of {@linkcode VisionLanguageModel.load}. */
+export interface LoadOptions {
+  readonly device: Device;
+  /** Type of the activations, and of weights that are trained. Default: f32 on the CPU, else the folder's. */
+  readonly dtype?: WeightType;
+  /** Whether the vision tower is not trained. Default false. */
+  readonly freezeVision?: boolean;
+  /** Makes new low-rank adapters on the model, which are trained in its place. Not for a folder of adapters, which says how they are. */
+  readonly lora?: LoraOptions & { readonly seed?: number };
+  /** The base of adapters. */
+  readonly base?: GivenBase;
 }
 
 /**
@@ -63,15 +80,29 @@ export interface LogProbsOptions {
 export class VisionLanguageModel implements Disposable {
   /** Type of the activations. A frozen weight may be stored in another type. */
   readonly dtype: DType;
+  /** Low-rank adapters. With them, the weights are frozen and the adapters are trained. */
+  readonly adapters: Adapters | undefined;
   readonly #family: Family;
+  /** All weights of the base, and the same with those that the adapters train whole. */
+  readonly #weights: { readonly base: Parameters; readonly adapted: Parameters };
+  readonly #base: AdapterBase | undefined;
 
   /**
    * A model of given parameters, which it takes over.
    *
    * @param parameters By the names of `parameterSpecs`.
+   * @param adapted Adapters, which it takes over too, and the folder of its parameters.
    * @throws {RangeError} that lists the parameters that are missing, surplus, misshapen, or of another type or device.
    */
-  constructor(readonly device: Device, readonly config: ModelConfig, readonly parameters: Readonly<Record<string, Parameter>>) {
+  constructor(
+    readonly device: Device,
+    readonly config: ModelConfig,
+    parameters: Parameters,
+    adapted?: { readonly adapters: Adapters; readonly base: AdapterBase },
+  ) {
+    this.adapters = adapted?.adapters;
+    this.#base = adapted?.base;
+    this.#weights = { base: parameters, adapted: { ...parameters, ...adapted?.adapters.saved } };
     const specs = parameterSpecs(config);
     this.#family = familyOf(config);
     this.dtype = parameters[specs[0]!.name]?.tensor.dtype ?? config.dtype;
@@ -86,19 +117,42 @@ export class VisionLanguageModel implements Disposable {
     const names = new Set(specs.map(({ name }) => name));
     for (const name of Object.keys(parameters)) if (!names.has(name)) faults.push(`${name} is not of this model`);
     if (faults.length > 0) throw new RangeError(`Cannot make a model: ${faults.join("; ")}`);
+    if (adapted) { for (const parameter of Object.values(parameters)) parameter.requiresGrad = false; }
+  }
+
+  /** The weights that it computes with, by name: those of its folder, but for modules that its adapters train whole. */
+  get parameters(): Parameters {
+    return this.adapters?.enabled === false ? this.#weights.base : this.#weights.adapted;
   }
 
   /**
-   * Loads a model folder.
+   * Loads a model folder, or a folder of low-rank adapters with its base.
    *
-   * @param options `dtype`: of the weights; default f32 on the CPU, else the folder's. `freezeVision`: default false.
    * @throws {KedgeError} `BadCheckpoint` with all that is wrong with the folder; `OutOfMemory`.
+   * @throws {RangeError} if `lora` does not fit the model.
    */
-  static load(folder: string, options: { device: Device; dtype?: WeightType; freezeVision?: boolean }): VisionLanguageModel {
-    const { config, parameters } = openModelFolder(folder, options);
-    const model = new VisionLanguageModel(options.device, config, parameters);
-    if (options.freezeVision) model.freezeVision(true);
-    return model;
+  static load(folder: string, options: LoadOptions): VisionLanguageModel {
+    const { device, lora, freezeVision = false } = options, isAdapter = isAdapterFolder(folder);
+    if (isAdapter && lora) {
+      throw new RangeError(`Cannot make adapters on ${folder}: it holds adapters itself, which are trained further without lora`);
+    }
+    const base = isAdapter ? openBase(folder, options.base) : lora && newBase(folder, options.base);
+    const { config, parameters } = openModelFolder(base?.folder ?? folder, options);
+    if (!base) {
+      const model = new VisionLanguageModel(device, config, parameters);
+      if (freezeVision) model.freezeVision(true);
+      return model;
+    }
+    try {
+      const parts = { device, config, base: parameters, dtype: parameters["embedding"]!.tensor.dtype };
+      const adapters = lora
+        ? Adapters.initialise(planAdapters(config, { ...lora, freezeVision }), { ...parts, seed: lora.seed ?? 0 })
+        : loadAdapters(folder, parts);
+      return new VisionLanguageModel(device, config, parameters, { adapters, base });
+    } catch (error) {
+      for (const parameter of Object.values(parameters)) parameter[Symbol.dispose]();
+      throw error;
+    }
   }
 
   /** A model of random weights: the same for the same seed. */
@@ -107,17 +161,48 @@ export class VisionLanguageModel implements Disposable {
   }
 
   /**
-   * Saves the model as a folder that transformers loads.
+   * Saves the model as a folder that transformers loads; with adapters, the adapters alone as a folder that PEFT loads, in f32.
    *
    * @param folder A new one, or an empty one.
    * @throws {RangeError} if the folder holds something.
    */
   save(folder: string, options: SaveModelOptions = {}): void {
-    saveModel(this, folder, options);
+    const { adapters, config } = this;
+    if (adapters) saveAdapters({ adapters, config }, folder, { base: this.#base!, from: options.from });
+    else saveModel(this, folder, options);
+  }
+
+  /**
+   * Runs something with the adapters switched off: the model computes what its base does, to the bit. Without adapters nothing changes.
+   *
+   * @returns The result.
+   */
+  withoutAdapters<T>(run: () => T): T {
+    const { adapters } = this, before = adapters?.enabled ?? true;
+    if (adapters) adapters.enabled = false;
+    try {
+      return run();
+    } finally {
+      if (adapters) adapters.enabled = before;
+    }
+  }
+
+  /** What is trained: the adapters, or the weights that are not frozen. `plain`: norms and biases, which have no weight decay. */
+  trained(): { parameter: Parameter; plain: boolean }[] {
+    if (this.adapters) return this.adapters.trained();
+    return parameterSpecs(this.config).map(({ name, kind }) => ({
+      parameter: this.parameters[name]!,
+      plain: kind === "norm" || kind === "bias",
+    })).filter(({ parameter }) => parameter.requiresGrad);
   }
 
   /** Freezes the vision tower, or trains it again. */
   freezeVision(frozen: boolean): void {
+    if (this.adapters) {
+      throw new RangeError(
+        "Cannot freeze the vision tower of a model with adapters: its base is frozen, and the adapters are chosen when they are made",
+      );
+    }
     for (const { name, vision } of parameterSpecs(this.config)) if (vision) this.parameters[name]!.requiresGrad = !frozen;
   }
 
@@ -207,7 +292,8 @@ export class VisionLanguageModel implements Disposable {
 
   /** Frees the parameters. */
   [Symbol.dispose](): void {
-    for (const parameter of Object.values(this.parameters)) parameter[Symbol.dispose]();
+    for (const parameter of Object.values(this.#weights.base)) parameter[Symbol.dispose]();
+    this.adapters?.[Symbol.dispose]();
   }
 }
 

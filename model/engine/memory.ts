@@ -3,6 +3,7 @@ import type { DType } from "../../ffi/device.ts";
 import { DTYPE_BYTES, DTYPES } from "../../ffi/device.ts";
 import { CpuDevice } from "../../ffi/cpu_device.ts";
 import type { ModelParts } from "../family.ts";
+import { adapterBytes } from "./adapter_products.ts";
 import { blockSize } from "./block.ts";
 import { Decode, decodeSizes } from "./decode.ts";
 import { InferenceDecoder } from "./inference_decoder.ts";
@@ -42,7 +43,8 @@ export class MemoryPlan {
     this.prefillTokens = fixed.prefillTokens ?? 1024;
     const { config, device } = model;
     const embedded = this.embeddedBytes = this.prefillTokens * config.text.hiddenSize * DTYPE_BYTES[this.#dtype];
-    const plain = bufferBytes(config, this.#dtype, this.sizes) + workspaceBytes(model, { sequences: this.maxSequences }) +
+    const plain = bufferBytes(config, this.#dtype, this.sizes) + adapterBytes(model, this.sizes.rows) +
+      workspaceBytes(model, { sequences: this.maxSequences }) +
       embedded;
     const copy = device instanceof CpuDevice ? packedBytes(model) : 0;
     this.packed = copy > 0 && (fixed.packed ?? plain + copy <= this.memoryBytes / 2);
@@ -102,7 +104,7 @@ export class EngineMemory implements Disposable {
   constructor(model: ModelParts, readonly limits: EngineLimits, plan: MemoryPlan) {
     const { cacheTokens, maxSequences: sequences, prefillTokens, packed } = limits;
     this.#model = model;
-    this.projections = new Projections(model, { packed });
+    this.projections = new Projections(model, { packed, rows: plan.sizes.rows });
     this.decoder = new InferenceDecoder(model, { ...plan.sizes, cacheTokens, projections: this.projections });
     this.prefill = new Prefill(model, this.decoder, { rows: prefillTokens, sequences });
     this.decode = new Decode(model, this.decoder, { sequences });

@@ -31,7 +31,8 @@ function syncFolder(path: string): void {
   folder.syncSync();
 }
 
-function writeSynced(path: string, bytes: Uint8Array): void {
+/** Writes a file and waits until it is on the disk. */
+export function writeSynced(path: string, bytes: Uint8Array): void {
   using file = Deno.openSync(path, { write: true, create: true, truncate: true });
   for (let done = 0; done < bytes.byteLength;) done += file.writeSync(bytes.subarray(done));
   file.syncSync();
@@ -72,6 +73,12 @@ export function writeFolder(path: string, write: (temporary: string) => void): v
     throw error;
   }
   syncFolder(dirname(target));
+}
+
+/** The tokenizer and processor files of a folder, by name; none without a folder. */
+export function processorFiles(from: string | undefined): [name: string, bytes: Uint8Array<ArrayBuffer>][] {
+  const there = from === undefined ? [] : entriesOf(from) ?? [];
+  return PROCESSOR_FILES.filter((name) => there.includes(name)).map((name) => [name, Deno.readFileSync(`${from}/${name}`)]);
 }
 
 /** The object of a generation_config.json: the original with these ids, or a new one. */
@@ -124,9 +131,8 @@ export function writeModelFolder(folder: string, model: ModelFolder): void {
     ["config.json", json(configToJson(config, { original: sameType }))],
     ["generation_config.json", json(generationJson(config.tokens, generation))],
   ]);
-  const there = from === undefined ? [] : entriesOf(from) ?? [];
   for (const [name, words] of Object.entries(model.files ?? {})) files.set(name, text.encode(words));
-  for (const name of PROCESSOR_FILES) if (there.includes(name)) files.set(name, Deno.readFileSync(`${from}/${name}`));
+  for (const [name, bytes] of processorFiles(from)) files.set(name, bytes);
   writeFolder(folder, (temporary) => {
     for (const [name, bytes] of files) writeSynced(`${temporary}/${name}`, bytes);
     writeSharded(temporary, model.entries, { maxShardBytes });

@@ -6,6 +6,7 @@
 export { gelu, type GeluForm, swiglu } from "./activation.ts";
 export { attention, type AttentionOptions, type AttentionSeen } from "./attention.ts";
 export { addBias } from "./bias.ts";
+export { addProduct } from "./add_product.ts";
 export { add, cast, mul, scale } from "./elementwise.ts";
 export { linearKl, type LinearKlOptions } from "./kl.ts";
 export { linear, matmul } from "./linear.ts";

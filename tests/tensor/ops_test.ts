@@ -3,6 +3,7 @@ import { Tensor } from "../../tensor/tensor.ts";
 import {
   add,
   addBias,
+  addProduct,
   addRmsnorm,
   attention,
   concatRows,
@@ -46,6 +47,19 @@ for (const transA of [false, true]) {
   }
 }
 gradientTest("matmul of a value by itself", { inputs: { a: [4, 3] }, run: ({ a }) => matmul(a!, a!, { transB: true }) });
+for (const inPlace of [false, true]) {
+  gradientTest(`addProduct to some columns, of a range of x, inPlace ${inPlace}`, {
+    inputs: { base: [5, 9], x: [5, 7], w: [4, 3] },
+    run: ({ base, x, w }) => addProduct(scale(base!, 1.5), { x: x!.columns(2, 5), weight: w!, column: 3, alpha: -0.75, inPlace }),
+  });
+}
+gradientTest("addProduct twice, to columns side by side, from one value", {
+  inputs: { base: [4, 6], x: [4, 5], a: [2, 2], b: [4, 3] },
+  run: ({ base, x, a, b }) => {
+    const first = addProduct(scale(base!, 2), { x: x!.columns(0, 2), weight: a!, alpha: 2, inPlace: true });
+    return addProduct(first, { x: x!.columns(2, 5), weight: b!, column: 2, inPlace: true });
+  },
+});
 gradientTest("bias over rows, of a view", { inputs: { x: [4, 6], b: [3] }, run: ({ x, b }) => addBias(x!.columns(2, 5), b!) });
 gradientTest("bias in place", { inputs: { x: [4, 3], b: [3] }, run: ({ x, b }) => addBias(scale(x!, 2), b!, { inPlace: true }) });
 gradientTest("add, mul, scale", { inputs: { a: [3, 4], b: [3, 4] }, run: ({ a, b }) => scale(mul(add(a!, b!), b!), -0.5) });

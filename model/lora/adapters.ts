@@ -1,0 +1,126 @@
+/**
+ * Low-rank adapters of a model (LoRA): what is trained beside a frozen base.
+ *
+ * @module
+ */
+import { createHash } from "node:crypto";
+import type { Device, DType } from "../../ffi/device.ts";
+import { Parameter, type Parameters } from "../../tensor/parameter.ts";
+import { Random } from "../../tensor/random.ts";
+import { Tensor } from "../../tensor/tensor.ts";
+import type { ModelConfig } from "../config/types.ts";
+import type { Adapter, AdapterSource, ModuleAdapter, ModuleTensor } from "./adapter.ts";
+import { chooseModules } from "./modules.ts";
+import { type LoraOptions, loraScale } from "./options.ts";
+
+/** The rank of a module's adapter, and what gives its scale. */
+export interface ModuleRank {
+  readonly tensor: ModuleTensor;
+  readonly rank: number;
+  readonly alpha: number;
+}
+
+/** What an adapter folder or the options of a run say. */
+export interface AdapterPlan {
+  readonly modules: readonly ModuleRank[];
+  readonly rsLoRA: boolean;
+  /** Names of the parameters that are trained whole. */
+  readonly saved: readonly string[];
+  /** How modules that are trained whole were named. */
+  readonly modulesToSave: readonly string[];
+}
+
+/** What new adapters of a model are, without their numbers. @throws The errors of `chooseModules`. */
+export function planAdapters(config: ModelConfig, options: LoraOptions & { freezeVision?: boolean }): AdapterPlan {
+  const { rank, alpha, rsLoRA = false, modulesToSave = [] } = options, { targets, saved } = chooseModules(config, options);
+  return { modules: targets.map((tensor) => ({ tensor, rank, alpha })), rsLoRA, saved, modulesToSave };
+}
+
+/** The adapters of a model, and its modules that are trained whole. */
+export class Adapters implements AdapterSource, Disposable {
+  /** The parameters that are trained in place of those of the base, by name. */
+  readonly saved: Parameters;
+  /** The plan that it was made by. */
+  readonly plan: AdapterPlan;
+  /** Whether the model computes with them. */
+  enabled = true;
+  readonly #adapters: ReadonlyMap<string, Adapter>;
+
+  /**
+   * Adapters without numbers: whoever makes them fills A and B.
+   *
+   * @param options `base`: the parameters of the model. What is trained whole starts as their copy.
+   */
+  constructor(plan: AdapterPlan, options: { device: Device; dtype: DType; base: Parameters }) {
+    const { device, dtype, base } = options, adapters = new Map<string, Adapter>(), saved: Record<string, Parameter> = {};
+    this.plan = plan;
+    this.#adapters = adapters;
+    this.saved = saved;
+    const make = (name: string, shape: readonly number[]) => new Parameter(name, Tensor.empty(device, shape, { dtype }));
+    const byParameter = Map.groupBy(plan.modules, ({ tensor: { spec } }) => spec);
+    try {
+      for (const [spec, modules] of byParameter) {
+        const name = spec.name.replace(/\.weight$/, ""), rows = modules.reduce((sum, { rank }) => sum + rank, 0);
+        const a = make(`${name}.A`, [rows, spec.shape[1]!]), parts: ModuleAdapter[] = [];
+        adapters.set(name, { a, modules: parts });
+        let start = 0;
+        for (const module of modules) {
+          const { tensor, rank, alpha } = module, last = tensor.module.split(".").at(-1)!;
+          const b = make(`${name}.${last}.B`, [tensor.rows, rank]), scale = loraScale({ rank, alpha, rsLoRA: plan.rsLoRA });
+          parts.push({ tensor, rank, alpha, scale, start, b });
+          start += rank;
+        }
+      }
+      for (const name of plan.saved) {
+        const { tensor } = base[name]!;
+        saved[name] = new Parameter(name, tensor.dtype === dtype ? tensor.copy() : tensor.cast(dtype));
+      }
+    } catch (error) {
+      this[Symbol.dispose]();
+      throw error;
+    }
+  }
+
+  /**
+   * New adapters, as PEFT makes them: A uniform in +-1 / sqrt(in), B zero, so that the model computes what its base does. The numbers of a module depend on
+   * the seed and on its name only.
+   */
+  static initialise(
+    plan: AdapterPlan,
+    options: { device: Device; dtype: DType; base: Parameters; seed?: number },
+  ): Adapters {
+    const adapters = new Adapters(plan, options), { seed = 0 } = options;
+    for (const { a, modules } of adapters.all()) {
+      for (const { tensor: { key }, start, rank, b } of modules) {
+        const hash = createHash("sha256").update(`${seed}/lora/${key}`).digest();
+        const random = new Random(hash.readUIntBE(0, 6)), bound = 1 / Math.sqrt(a.tensor.cols);
+        const numbers = Float32Array.from({ length: rank * a.tensor.cols }, () => bound * (2 * random.next() - 1));
+        using rows = a.tensor.slice(start, start + rank);
+        rows.write(numbers);
+        b.tensor.fill(0);
+      }
+    }
+    return adapters;
+  }
+
+  /** The adapter of a named matrix; undefined where there is none, or where they are switched off. @param name Without ".weight". */
+  of(name: string): Adapter | undefined {
+    return this.enabled ? this.#adapters.get(name) : undefined;
+  }
+
+  /** All adapters, switched off or not. */
+  all(): Adapter[] {
+    return [...this.#adapters.values()];
+  }
+
+  /** All that is trained. `plain`: norms and biases, which have no weight decay. */
+  trained(): { parameter: Parameter; plain: boolean }[] {
+    const matrices = this.all().flatMap(({ a, modules }) => [a, ...modules.map(({ b }) => b)]);
+    return [...matrices, ...Object.values(this.saved)].map((parameter) => ({ parameter, plain: parameter.tensor.shape.length < 2 }));
+  }
+
+  /** Frees them. */
+  [Symbol.dispose](): void {
+    for (const { parameter } of this.trained()) parameter[Symbol.dispose]();
+  }
+}
