@@ -159,8 +159,14 @@ export const opSymbols = {
   kedge_gather_rows: { parameters: ["buffer", "i32", "u64", "i64", "u64", "i64", "u64", "i64", "i64", "i64", "i32", "buffer"], result: "i32" },
   kedge_scatter_rows: { parameters: ["buffer", "i32", "u64", "i64", "u64", "i64", "u64", "i64", "i64", "i64", "buffer"], result: "i32" },
   kedge_scatter_add_rows: { parameters: ["buffer", "i32", "u64", "i32", "i64", "u64", "i64", "u64", "i64", "i64", "i64", "buffer"], result: "i32" },
+  kedge_gather_weighted: { parameters: ["buffer", "i32", "u64", "i64", "u64", "i64", "u64", "u64", "i64", "i64", "i64", "i64", "buffer"], result: "i32" },
+  kedge_scatter_add_weighted: { parameters: ["buffer", "i32", "u64", "i32", "i64", "u64", "i64", "u64", "u64", "i64", "i64", "i64", "i64", "buffer"], result: "i32" },
   kedge_rmsnorm_fwd: { parameters: ["buffer", "i32", "u64", "u64", "u64", "u64", "u64", "u64", "i64", "i64", "f64", "buffer"], result: "i32" },
   kedge_rmsnorm_bwd: { parameters: ["buffer", "i32", "u64", "u64", "u64", "u64", "u64", "u64", "u64", "i64", "i64", "i32", "buffer"], result: "i32" },
+  kedge_head_rmsnorm_fwd: { parameters: ["buffer", "i32", "u64", "i64", "u64", "u64", "i64", "u64", "i64", "i64", "i64", "f64", "buffer"], result: "i32" },
+  kedge_head_rmsnorm_bwd: { parameters: ["buffer", "i32", "u64", "i64", "u64", "u64", "i64", "u64", "i64", "u64", "u64", "i64", "i64", "i64", "i32", "buffer"], result: "i32" },
+  kedge_layernorm_fwd: { parameters: ["buffer", "i32", "u64", "u64", "u64", "u64", "u64", "u64", "u64", "u64", "i64", "i64", "f64", "buffer"], result: "i32" },
+  kedge_layernorm_bwd: { parameters: ["buffer", "i32", "u64", "u64", "u64", "u64", "u64", "u64", "u64", "u64", "u64", "i64", "i64", "i32", "buffer"], result: "i32" },
   kedge_bias_add: { parameters: ["buffer", "i32", "u64", "i64", "u64", "i64", "u64", "i64", "i64", "buffer"], result: "i32" },
   kedge_bias_grad: { parameters: ["buffer", "i32", "u64", "u64", "i64", "i64", "i64", "buffer"], result: "i32" },
   kedge_rope_table: { parameters: ["buffer", "u64", "u64", "u64", "u64", "u64", "i64", "i64", "i64", "buffer"], result: "i32" },
@@ -247,10 +253,22 @@ export interface Ops {
   scatterRows(dtype: number, out: Address, outStride: number, src: Address, srcStride: number, index: Address, n: number, outRows: number, dim: number): void;
   /** out[index[i], :] += src[i, :], in the order of i for each row (indices may repeat; -1 skips). out: of out_dtype (F32 for a parameter gradient, or dtype); src of dtype. The embedding backward. */
   scatterAddRows(dtype: number, out: Address, outDtype: number, outStride: number, src: Address, srcStride: number, index: Address, n: number, outRows: number, dim: number): void;
+  /** out[i, :] = sum over k < taps of weight[i, k] * table[index[i, k], :], in the order of k. out: [n, dim]; index: i32[n, taps], -1 adds nothing; weight: f32[n, taps]; taps >= 1. Position embeddings between the places of a grid: bilinear interpolation has 4 taps. */
+  gatherWeighted(dtype: number, out: Address, outStride: number, table: Address, tableStride: number, index: Address, weight: Address, n: number, taps: number, tableRows: number, dim: number): void;
+  /** out[index[i, k], :] += weight[i, k] * src[i, :], in the order of (i, k) for each row; src: [n, dim]; else as kedge_scatter_add_rows. The gradient of kedge_gather_weighted by its table. */
+  scatterAddWeighted(dtype: number, out: Address, outDtype: number, outStride: number, src: Address, srcStride: number, index: Address, weight: Address, n: number, taps: number, outRows: number, dim: number): void;
   /** h = x + residual (h = x where residual is NULL); y = h * rstd * weight, rstd = 1 / sqrt(mean(h^2) + eps), mean over dim. x, residual, h_out, y: [rows, dim]; weight: [dim]; rstd: f32[rows]. h_out is required with residual, else nullable. eps > 0. In place allowed: h_out == x or h_out == residual. Zhang & Sennrich, arXiv 1910.07467. */
   rmsnormFwd(dtype: number, y: Address, hOut: Address, rstd: Address, x: Address, residual: Address, weight: Address, rows: number, dim: number, eps: number): void;
   /** Gradient by h (which is that by x and by residual alike) and weight. dx: [rows, dim]; dweight: f32[dim], added to, nullable; dh: gradient that reached h_out directly, [rows, dim], nullable, added into dx; h: the h of the forward. accumulate bit 0: dx. In place allowed: dx == dy or dx == dh (without accumulate). */
   rmsnormBwd(dtype: number, dx: Address, dweight: Address, dy: Address, dh: Address, h: Address, weight: Address, rstd: Address, rows: number, dim: number, accumulate: number): void;
+  /** As kedge_rmsnorm_fwd and _bwd for each head by itself: y = x * rstd * weight, the mean over head_dim. x, y, dx, dy: [tokens, heads, head_dim] with strides; weight: [head_dim]; rstd: f32[tokens, heads], nullable in the forward; dweight: f32[head_dim]. In place allowed: y == x, dx == dy (without accumulate). */
+  headRmsnormFwd(dtype: number, y: Address, yStride: number, rstd: Address, x: Address, xStride: number, weight: Address, tokens: number, heads: number, headDim: number, eps: number): void;
+  /** headRmsnormBwd */
+  headRmsnormBwd(dtype: number, dx: Address, dxStride: number, dweight: Address, dy: Address, dyStride: number, x: Address, xStride: number, weight: Address, rstd: Address, tokens: number, heads: number, headDim: number, accumulate: number): void;
+  /** h = x + residual (h = x where residual is NULL); y = (h - mean) * rstd * weight + bias, mean and variance over dim, rstd = 1 / sqrt(variance + eps). mean, rstd: f32[rows]; bias: [dim]; else as kedge_rmsnorm_fwd. Ba et al., arXiv 1607.06450. */
+  layernormFwd(dtype: number, y: Address, hOut: Address, mean: Address, rstd: Address, x: Address, residual: Address, weight: Address, bias: Address, rows: number, dim: number, eps: number): void;
+  /** As kedge_rmsnorm_bwd. dbias: f32[dim], added to, nullable. */
+  layernormBwd(dtype: number, dx: Address, dweight: Address, dbias: Address, dy: Address, dh: Address, h: Address, weight: Address, mean: Address, rstd: Address, rows: number, dim: number, accumulate: number): void;
   /** y[r, :] = x[r, :] + bias. In place allowed. */
   biasAdd(dtype: number, y: Address, yStride: number, x: Address, xStride: number, bias: Address, rows: number, dim: number): void;
   /** dbias[c] += sum_r dy[r, c]. dbias: f32[dim]. */
@@ -366,11 +384,29 @@ export function bindOps(
     scatterAddRows: (dtype, out, outDtype, outStride, src, srcStride, index, n, outRows, dim) => {
       while (symbols.kedge_scatter_add_rows(context, dtype, out, outDtype, outStride, src, srcStride, index, n, outRows, dim, status) !== 0) failed("scatterAddRows");
     },
+    gatherWeighted: (dtype, out, outStride, table, tableStride, index, weight, n, taps, tableRows, dim) => {
+      while (symbols.kedge_gather_weighted(context, dtype, out, outStride, table, tableStride, index, weight, n, taps, tableRows, dim, status) !== 0) failed("gatherWeighted");
+    },
+    scatterAddWeighted: (dtype, out, outDtype, outStride, src, srcStride, index, weight, n, taps, outRows, dim) => {
+      while (symbols.kedge_scatter_add_weighted(context, dtype, out, outDtype, outStride, src, srcStride, index, weight, n, taps, outRows, dim, status) !== 0) failed("scatterAddWeighted");
+    },
     rmsnormFwd: (dtype, y, hOut, rstd, x, residual, weight, rows, dim, eps) => {
       while (symbols.kedge_rmsnorm_fwd(context, dtype, y, hOut, rstd, x, residual, weight, rows, dim, eps, status) !== 0) failed("rmsnormFwd");
     },
     rmsnormBwd: (dtype, dx, dweight, dy, dh, h, weight, rstd, rows, dim, accumulate) => {
       while (symbols.kedge_rmsnorm_bwd(context, dtype, dx, dweight, dy, dh, h, weight, rstd, rows, dim, accumulate, status) !== 0) failed("rmsnormBwd");
+    },
+    headRmsnormFwd: (dtype, y, yStride, rstd, x, xStride, weight, tokens, heads, headDim, eps) => {
+      while (symbols.kedge_head_rmsnorm_fwd(context, dtype, y, yStride, rstd, x, xStride, weight, tokens, heads, headDim, eps, status) !== 0) failed("headRmsnormFwd");
+    },
+    headRmsnormBwd: (dtype, dx, dxStride, dweight, dy, dyStride, x, xStride, weight, rstd, tokens, heads, headDim, accumulate) => {
+      while (symbols.kedge_head_rmsnorm_bwd(context, dtype, dx, dxStride, dweight, dy, dyStride, x, xStride, weight, rstd, tokens, heads, headDim, accumulate, status) !== 0) failed("headRmsnormBwd");
+    },
+    layernormFwd: (dtype, y, hOut, mean, rstd, x, residual, weight, bias, rows, dim, eps) => {
+      while (symbols.kedge_layernorm_fwd(context, dtype, y, hOut, mean, rstd, x, residual, weight, bias, rows, dim, eps, status) !== 0) failed("layernormFwd");
+    },
+    layernormBwd: (dtype, dx, dweight, dbias, dy, dh, h, weight, mean, rstd, rows, dim, accumulate) => {
+      while (symbols.kedge_layernorm_bwd(context, dtype, dx, dweight, dbias, dy, dh, h, weight, mean, rstd, rows, dim, accumulate, status) !== 0) failed("layernormBwd");
     },
     biasAdd: (dtype, y, yStride, x, xStride, bias, rows, dim) => {
       while (symbols.kedge_bias_add(context, dtype, y, yStride, x, xStride, bias, rows, dim, status) !== 0) failed("biasAdd");

@@ -94,15 +94,25 @@ inline int32_t check_indexed(int64_t n, int64_t dim, int64_t table_rows, const i
   return n == 0 || dim == 0 ? KEDGE_OK : check_given({{"index", index}, {table.name, table.given || table_rows == 0}}, status);
 }
 
+// index, weight: [n, taps]. operands, table: as check_indexed takes them.
+inline int32_t check_weighted(int64_t n, int64_t taps, int64_t dim, int64_t table_rows, const int32_t* index, const float* weight,
+                              const Operands& operands, const Operand& table, kedge_status* status) {
+  KEDGE_REQUIRE(taps >= 1 && n <= (INT32_MAX - 31) / taps, "n is %lld, taps %lld", (long long)n, (long long)taps);
+  KEDGE_REQUIRE(table_rows <= INT32_MAX, "%s_rows is %lld", table.name, (long long)table_rows);
+  KEDGE_TRY(check_indexed(n, dim, table_rows, index, operands, table, status));
+  return n == 0 || dim == 0 ? KEDGE_OK : check_given({{"weight", weight}}, status);
+}
+
 // The source of scatter_rows: without one, rows are cleared.
 inline Operand scattered(const void* src, int64_t src_stride) { return {"src", true, src ? src_stride : INT64_MAX}; }
 
 // ---- norms, rotary, GEMM ----
 
-inline int32_t check_rmsnorm_fwd(const void* y, const void* h_out, const void* rstd, const void* x, const void* residual,
-                                 const void* weight, int64_t rows, int64_t dim, double eps, kedge_status* status) {
+// The forward of RMSNorm or LayerNorm.
+inline int32_t check_norm_fwd(double eps, const void* h_out, const void* residual, int64_t rows, int64_t dim, const Operands& operands,
+                              kedge_status* status) {
   KEDGE_REQUIRE(eps > 0, "eps is %g, not above 0", eps);
-  KEDGE_TRY(check_matrices(rows, dim, {{"y", y}, {"rstd", rstd}, {"x", x}, {"weight", weight}}, status));
+  KEDGE_TRY(check_matrices(rows, dim, operands, status));
   KEDGE_REQUIRE(h_out || !residual || rows == 0 || dim == 0, "h_out is NULL with a residual");
   return KEDGE_OK;
 }
@@ -111,15 +121,26 @@ inline int32_t check_rope_table(const Operands& operands, int64_t axes, int64_t 
                 (long long)half);
   return tokens == 0 || half == 0 ? KEDGE_OK : check_given(operands, status);
 }
-// operands: [tokens, heads, head_dim].
-inline int32_t check_rope(const Operands& operands, const void* cos, const void* sin, int64_t tokens, int64_t heads, int64_t head_dim,
-                          kedge_status* status) {
+// operands: [tokens, heads, head_dim]; others: arrays without a stride.
+inline int32_t check_heads(int64_t tokens, int64_t heads, int64_t head_dim, const Operands& operands, const Operands& others,
+                           kedge_status* status) {
   KEDGE_REQUIRE(tokens >= 0 && heads >= 0 && head_dim >= 0, "tokens is %lld, heads %lld, head_dim %lld", (long long)tokens,
                 (long long)heads, (long long)head_dim);
-  KEDGE_REQUIRE(head_dim % 2 == 0, "head_dim %lld is odd", (long long)head_dim);
   KEDGE_REQUIRE(head_dim == 0 || heads <= INT32_MAX / head_dim, "heads is %lld of %lld", (long long)heads, (long long)head_dim);
   KEDGE_TRY(check_matrices(tokens, heads * head_dim, operands, status));
-  return tokens == 0 || heads == 0 || head_dim == 0 ? KEDGE_OK : check_given({{"cos", cos}, {"sin", sin}}, status);
+  return tokens == 0 || heads == 0 || head_dim == 0 ? KEDGE_OK : check_given(others, status);
+}
+inline int32_t check_head_norm(double eps, int64_t tokens, int64_t heads, int64_t head_dim, const Operands& operands, const Operands& others,
+                               kedge_status* status) {
+  KEDGE_REQUIRE(eps > 0, "eps is %g, not above 0", eps);
+  KEDGE_TRY(check_heads(tokens, heads, head_dim, operands, others, status));
+  KEDGE_REQUIRE(heads == 0 || tokens <= INT64_MAX / heads, "tokens is %lld with %lld heads", (long long)tokens, (long long)heads);
+  return KEDGE_OK;
+}
+inline int32_t check_rope(const Operands& operands, const void* cos, const void* sin, int64_t tokens, int64_t heads, int64_t head_dim,
+                          kedge_status* status) {
+  KEDGE_REQUIRE(head_dim % 2 == 0, "head_dim %lld is odd", (long long)head_dim);
+  return check_heads(tokens, heads, head_dim, operands, {{"cos", cos}, {"sin", sin}}, status);
 }
 // Stored: rows of a leading dimension, of which each has `width` elements.
 inline int32_t check_stored(const char* name, int64_t ld, int64_t width, kedge_status* status) {

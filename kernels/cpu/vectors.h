@@ -86,6 +86,12 @@ inline void store(T* p, vf v, int count) {
   store(t, v);
   for (int i = 0; i < count; i++) p[i] = t[i];
 }
+// 0 behind the first `count` lanes.
+inline vf only(vf v, Full) { return v; }
+inline vf only(vf v, int count) {
+  for (int i = count; i < kLanes; i++) v[i] = 0;
+  return v;
+}
 
 // ---- sums in f64 ----
 // kLanes doubles. Two registers, since GCC takes a vector wider than one apart into scalars.

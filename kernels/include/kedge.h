@@ -125,6 +125,17 @@ KEDGE_API int32_t kedge_scatter_add_rows(const kedge_context* ctx, int32_t dtype
                                          const void* src, int64_t src_stride, const int32_t* index, int64_t n, int64_t out_rows, int64_t dim,
                                          kedge_status* status);
 
+/* out[i, :] = sum over k < taps of weight[i, k] * table[index[i, k], :], in the order of k. out: [n, dim]; index: i32[n, taps], -1 adds nothing; weight:
+ * f32[n, taps]; taps >= 1. Position embeddings between the places of a grid: bilinear interpolation has 4 taps. */
+KEDGE_API int32_t kedge_gather_weighted(const kedge_context* ctx, int32_t dtype, void* out, int64_t out_stride, const void* table,
+                                        int64_t table_stride, const int32_t* index, const float* weight, int64_t n, int64_t taps,
+                                        int64_t table_rows, int64_t dim, kedge_status* status);
+/* out[index[i, k], :] += weight[i, k] * src[i, :], in the order of (i, k) for each row; src: [n, dim]; else as kedge_scatter_add_rows. The gradient of
+ * kedge_gather_weighted by its table. */
+KEDGE_API int32_t kedge_scatter_add_weighted(const kedge_context* ctx, int32_t dtype, void* out, int32_t out_dtype, int64_t out_stride,
+                                             const void* src, int64_t src_stride, const int32_t* index, const float* weight, int64_t n,
+                                             int64_t taps, int64_t out_rows, int64_t dim, kedge_status* status);
+
 /* ------------------------------------------------------------------------------------------------------ norms ---- */
 
 /* h = x + residual (h = x where residual is NULL); y = h * rstd * weight, rstd = 1 / sqrt(mean(h^2) + eps), mean over dim.
@@ -138,6 +149,23 @@ KEDGE_API int32_t kedge_rmsnorm_fwd(const kedge_context* ctx, int32_t dtype, voi
 KEDGE_API int32_t kedge_rmsnorm_bwd(const kedge_context* ctx, int32_t dtype, void* dx, float* dweight, const void* dy, const void* dh,
                                     const void* h, const void* weight, const float* rstd, int64_t rows, int64_t dim, int32_t accumulate,
                                     kedge_status* status);
+/* As kedge_rmsnorm_fwd and _bwd for each head by itself: y = x * rstd * weight, the mean over head_dim. x, y, dx, dy: [tokens, heads, head_dim] with strides;
+ * weight: [head_dim]; rstd: f32[tokens, heads], nullable in the forward; dweight: f32[head_dim]. In place allowed: y == x, dx == dy (without accumulate). */
+KEDGE_API int32_t kedge_head_rmsnorm_fwd(const kedge_context* ctx, int32_t dtype, void* y, int64_t y_stride, float* rstd, const void* x,
+                                         int64_t x_stride, const void* weight, int64_t tokens, int64_t heads, int64_t head_dim, double eps,
+                                         kedge_status* status);
+KEDGE_API int32_t kedge_head_rmsnorm_bwd(const kedge_context* ctx, int32_t dtype, void* dx, int64_t dx_stride, float* dweight, const void* dy,
+                                         int64_t dy_stride, const void* x, int64_t x_stride, const void* weight, const float* rstd,
+                                         int64_t tokens, int64_t heads, int64_t head_dim, int32_t accumulate, kedge_status* status);
+/* h = x + residual (h = x where residual is NULL); y = (h - mean) * rstd * weight + bias, mean and variance over dim, rstd = 1 / sqrt(variance + eps).
+ * mean, rstd: f32[rows]; bias: [dim]; else as kedge_rmsnorm_fwd. Ba et al., arXiv 1607.06450. */
+KEDGE_API int32_t kedge_layernorm_fwd(const kedge_context* ctx, int32_t dtype, void* y, void* h_out, float* mean, float* rstd, const void* x,
+                                      const void* residual, const void* weight, const void* bias, int64_t rows, int64_t dim, double eps,
+                                      kedge_status* status);
+/* As kedge_rmsnorm_bwd. dbias: f32[dim], added to, nullable. */
+KEDGE_API int32_t kedge_layernorm_bwd(const kedge_context* ctx, int32_t dtype, void* dx, float* dweight, float* dbias, const void* dy,
+                                      const void* dh, const void* h, const void* weight, const float* mean, const float* rstd, int64_t rows,
+                                      int64_t dim, int32_t accumulate, kedge_status* status);
 /* y[r, :] = x[r, :] + bias. In place allowed. */
 KEDGE_API int32_t kedge_bias_add(const kedge_context* ctx, int32_t dtype, void* y, int64_t y_stride, const void* x, int64_t x_stride,
                                  const void* bias, int64_t rows, int64_t dim, kedge_status* status);

@@ -1,7 +1,7 @@
 import { describe, Tensor } from "../tensor.ts";
 import type { Value } from "../value.ts";
+import { addAndNormRows, normParameter, normRows, type RowsNorm } from "./rows_norm.ts";
 import { type Weight, weightOf } from "./weight.ts";
-import { checkAlike, dense, emptyLike } from "./place.ts";
 
 /**
  * Computes x / sqrt(mean(x^2) + eps) * weight for each row. Zhang & Sennrich, arXiv 1910.07467.
@@ -21,51 +21,7 @@ import { checkAlike, dense, emptyLike } from "./place.ts";
  * ```
  */
 export function rmsnorm(x: Value, weight: Weight, options: { eps?: number } = {}): Value {
-  const input = dense(x);
-  const w = checked(input, weight);
-  const { device } = x;
-  const y = emptyLike(input);
-  using rstd = Tensor.empty(device, [x.rows]);
-  device.ops.rmsnormFwd(
-    y.dtypeCode,
-    y.address,
-    0,
-    rstd.address,
-    input.tensor.address,
-    0,
-    w.tensor.address,
-    x.rows,
-    x.cols,
-    options.eps ?? 1e-6,
-  );
-  const [out] = x.tape.record({
-    name: "rmsnorm",
-    inputs: [input, w],
-    outputs: [y],
-    save: [input.tensor, w.tensor, rstd],
-    backward: (run) => {
-      const dy = run.upstream(0)!;
-      const [dx] = run.slots([input]);
-      const dw = run.weightSlot(w, { add: true, f32: true });
-      const [h, weights, scales] = [run.saved(0), run.saved(1), run.saved(2)];
-      const accumulate = Number(dx!.accumulate);
-      const into = dw?.address ?? 0;
-      device.ops.rmsnormBwd(
-        dy.dtypeCode,
-        dx!.address,
-        into,
-        dy.address,
-        0,
-        h.address,
-        weights.address,
-        scales.address,
-        x.rows,
-        x.cols,
-        accumulate,
-      );
-    },
-  });
-  return out!;
+  return normRows(x, rms(x, weight, options));
 }
 
 /** Results of {@linkcode addRmsnorm}. */
@@ -95,70 +51,67 @@ export interface AddRmsnorm extends Readonly<Record<string, Value>> {
  * ```
  */
 export function addRmsnorm(x: Value, residual: Value, options: { weight: Weight; eps?: number; inPlace?: boolean }): AddRmsnorm {
-  checkAlike("add", x, residual);
-  const [input, rest] = [dense(x), dense(residual)];
-  const w = checked(input, options.weight);
-  const { device, rows, cols } = x;
-  const source = input.tensor;
-  // The memory of x may be reused only if no op has saved it.
-  const h = options.inPlace && !input.foreign ? source.view() : emptyLike(input);
-  if (h.address === source.address) h.storage.version++;
-  const y = emptyLike(input);
-  using rstd = Tensor.empty(device, [rows]);
-  const { tensor } = rest;
-  device.ops.rmsnormFwd(
-    y.dtypeCode,
-    y.address,
-    h.address,
-    rstd.address,
-    source.address,
-    tensor.address,
-    w.tensor.address,
-    rows,
-    cols,
-    options.eps ?? 1e-6,
-  );
-  const [normed, sum] = x.tape.record({
-    name: "addRmsnorm",
-    inputs: [input, rest, w],
-    outputs: [y, h],
-    save: [h, w.tensor, rstd],
-    backward: (run) => {
-      const dw = run.weightSlot(w, { add: true, f32: true });
-      const [dy, dh] = [run.upstream(0), run.upstream(1)];
-      if (!dy) {
-        run.hand(input, dh!);
-        run.hand(rest, dh!);
-        return;
-      }
-      // One buffer is the gradient of both x and the residual, if they have none yet.
-      const dx = dh && run.exclusive(1) ? dh : run.exclusive(0) ? dy : run.temporary(input.shape, { dtype: input.dtype });
-      const [sum, weights, scales] = [run.saved(0), run.saved(1), run.saved(2)];
-      const [into, beside] = [dw?.address ?? 0, dh?.address ?? 0];
-      device.ops.rmsnormBwd(
-        dy.dtypeCode,
-        dx.address,
-        into,
-        dy.address,
-        beside,
-        sum.address,
-        weights.address,
-        scales.address,
-        rows,
-        cols,
-        0,
-      );
-      run.hand(input, dx);
-      run.hand(rest, dx);
-    },
-  });
-  return { y: normed!, h: sum! };
+  const { y, h } = addAndNormRows(x, residual, { norm: rms(x, options.weight, options), inPlace: options.inPlace ?? false });
+  return { y, h };
 }
 
-function checked(x: Value, weight: Weight): Value {
-  const w = weightOf(x, weight);
-  if (w.size !== x.cols || w.dtype !== x.dtype) {
-    throw new RangeError(`Cannot normalise ${describe(x)} with weight ${describe(w)}: sizes or types differ`);
-  }
-  return w;
+function rms({ device: { ops }, rows, cols }: Value, weight: Weight, { eps = 1e-6 }: { eps?: number }): RowsNorm {
+  return {
+    name: "rmsnorm",
+    parameters: [weight],
+    statistics: 1,
+    forward: ({ y, h, statistics: [rstd], x, residual, parameters: [w] }) =>
+      ops.rmsnormFwd(y.dtypeCode, y.address, h, rstd!, x, residual, w!, rows, cols, eps),
+    backward: ({ dx, accumulate, gradients: [dw], dy, dh, h, parameters: [w], statistics: [rstd] }) =>
+      ops.rmsnormBwd(dy.dtypeCode, dx, dw!, dy.address, dh, h, w!, rstd!, rows, cols, accumulate),
+  };
+}
+
+/**
+ * Computes {@linkcode rmsnorm} of each head by itself, with one weight for all heads.
+ *
+ * @param x [tokens, heads * headDim]. It may be a column range.
+ * @param weight [headDim].
+ * @param options `eps`: default 1e-6.
+ * @example
+ * ```ts
+ * import { headRmsnorm, openDevice, Tape, Tensor } from "@kedge/kedge/tensor";
+ * import { assertEquals } from "@std/assert";
+ *
+ * using device = openDevice("cpu");
+ * using tape = new Tape(device);
+ * const x = tape.constant(Tensor.from(device, [3, -3, 5, 5], { shape: [1, 4] })), weight = tape.constant(Tensor.from(device, [1, 2]));
+ * assertEquals(Array.from(headRmsnorm(x, weight).tensor.toFloats(), Math.round), [1, -2, 1, 2]); // two heads of 2
+ * ```
+ */
+export function headRmsnorm(x: Value, weight: Weight, options: { eps?: number } = {}): Value {
+  const { device, dtype, rows: tokens, cols } = x;
+  const headDim = weightOf(x, weight).size;
+  if (headDim === 0 || cols % headDim !== 0) throw new RangeError(`Cannot normalise heads of ${headDim} in ${describe(x)}`);
+  const w = normParameter(x, { weight, dim: headDim });
+  const heads = cols / headDim;
+  const y = x.tape.empty(x.shape, dtype);
+  using rstd = Tensor.empty(device, [tokens, heads]);
+  const [source, eps] = [x.tensor, options.eps ?? 1e-6];
+  device.ops.headRmsnormFwd(
+    ...[y.dtypeCode, y.address, cols, rstd.address, source.address, source.rowStride] as const,
+    ...[w.tensor.address, tokens, heads, headDim, eps] as const,
+  );
+  const [out] = x.tape.record({
+    name: "headRmsnorm",
+    inputs: [x, w],
+    outputs: [y],
+    save: [source, w.tensor, rstd],
+    backward: (run) => {
+      const dy = run.upstream(0)!;
+      const [dx] = run.slots([x]);
+      const dw = run.weightSlot(w, { add: true, f32: true });
+      const [from, weights, scales] = [run.saved(0), run.saved(1), run.saved(2)];
+      device.ops.headRmsnormBwd(
+        ...[dy.dtypeCode, dx!.address, dx!.stride, dw?.address ?? 0, dy.address, cols, from.address, from.rowStride] as const,
+        ...[weights.address, scales.address, tokens, heads, headDim, Number(dx!.accumulate)] as const,
+      );
+    },
+  });
+  return out!;
 }

@@ -1,9 +1,10 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import { DTYPES } from "../../ffi/device.ts";
+import type { Address } from "../../ffi/address.ts";
+import { DTYPE_BYTES, DTYPES } from "../../ffi/device.ts";
 import { KedgeError } from "../../ffi/errors.ts";
 import { assertDeterministic } from "./determinism.ts";
 import { type OpRun, opTest, type Random } from "./harness.ts";
-import { checksArrays, matrix } from "./matrix.ts";
+import { checksArrays, joinBytes, matrix } from "./matrix.ts";
 
 // [n, rows of the table, dim]
 const shapes = (small: boolean) =>
@@ -90,6 +91,67 @@ opTest("scatterAddRows is the transpose of gatherRows", (run) => {
   const dot = (a: Float64Array, b: Float64Array) => a.reduce((sum, x, i) => sum + x * b[i]!, 0);
   const left = dot(run.read(gathered, n * dim), g.values), right = dot(table.values, run.read(scattered.address, rows * dim, "f32"));
   assert(Math.abs(left - right) <= 1e-4 * Math.sqrt(n * dim), `${left} and ${right}`);
+});
+
+opTest("gatherWeighted sums rows by their weights, and scatterAddWeighted is its gradient", (run) => {
+  for (const [n, rows, dim] of shapes(run.small)) {
+    for (const taps of [1, 4]) {
+      const table = matrix(run, { rows, width: dim, stride: dim + 3, misalign: 1, values: run.random.normal(rows * dim) });
+      const out = matrix(run, { rows: n, width: dim, stride: dim + 5 }),
+        dy = matrix(run, { rows: n, width: dim, values: run.random.normal(n * dim) });
+      const index = indices(run.random, n * taps, rows), weight = run.input(run.random.normal(n * taps), { dtype: "f32" });
+      const [at, by, { ops }, code] = [run.integers(index), weight.address, run.device, run.dtypeCode];
+      ops.gatherWeighted(code, out.address, out.stride, table.address, table.stride, at, by, n, taps, rows, dim);
+      const grad = matrix(run, { rows, width: dim, stride: dim + 2, dtype: "f32", values: run.random.normal(rows * dim) });
+      ops.scatterAddWeighted(code, grad.address, DTYPES.f32, grad.stride, dy.address, dy.stride, at, by, n, taps, rows, dim);
+      const sums = new Float64Array(n * dim), expected = grad.values.slice();
+      index.forEach((row, place) => {
+        const i = Math.floor(place / taps), w = weight.values[place]!;
+        for (let c = 0; row >= 0 && c < dim; c++) {
+          sums[i * dim + c]! += w * table.values[row * dim + c]!;
+          expected[row * dim + c]! += w * dy.values[i * dim + c]!;
+        }
+      });
+      run.close(out.read(), sums, { what: `gather ${n} x ${taps} of ${rows} x ${dim}` });
+      run.close(grad.read(), expected, { what: `gradient ${n} x ${taps} of ${rows} x ${dim}`, factor: 4 });
+    }
+  }
+});
+
+opTest("weighted row ops give equal bits for any number of threads", (run) => {
+  const n = run.small ? 30 : 600, taps = 4, rows = 211, dim = run.small ? 70 : 384;
+  const src = run.input(run.random.normal(Math.max(n, rows) * dim)).address, at = run.integers(indices(run.random, n * taps, rows));
+  const by = run.input(run.random.normal(n * taps), { dtype: "f32" }).address;
+  const { ops } = run.device, code = run.dtypeCode;
+  assertDeterministic(run, () => {
+    const sum = run.input(new Float64Array(rows * dim), { dtype: "f32" }).address, out = run.output(n * dim);
+    ops.scatterAddWeighted(code, sum, DTYPES.f32, dim, src, dim, at, by, n, taps, rows, dim);
+    ops.gatherWeighted(code, out, dim, src, dim, at, by, n, taps, rows, dim);
+    return joinBytes(run.bytes(sum, rows * dim * 4), run.bytes(out, n * dim * DTYPE_BYTES[run.dtype]));
+  });
+});
+
+opTest("weighted row ops refuse bad arguments, and keep a bad index to its row", (run) => {
+  const { ops } = run.device, code = run.dtypeCode, a = run.input([1, 2, 3, 4]).address, out = run.output(4);
+  const by = run.input([1, 0.5], { dtype: "f32" }).address, sum = run.input(new Float64Array(4), { dtype: "f32" }).address;
+  const gather = (index: number[], changes: { taps?: number; by?: Address } = {}) =>
+    ops.gatherWeighted(code, out, 2, a, 2, run.integers(Int32Array.from(index)), changes.by ?? by, 2, changes.taps ?? 1, 2, 2);
+  const add = (index: number[]) =>
+    ops.scatterAddWeighted(code, sum, DTYPES.f32, 2, a, 2, run.integers(Int32Array.from(index)), by, 2, 1, 2, 2);
+  assertThrows(() => gather([0, 1], { taps: 0 }), RangeError, "taps");
+  assertThrows(() => gather([0, 1], { by: 0 }), RangeError, "weight");
+  assertThrows(() => ops.gatherWeighted(code, out, 1, a, 2, a, by, 2, 1, 2, 2), RangeError, "out_stride");
+  ops.gatherWeighted(code, 0, 2, 0, 2, 0, 0, 0, 4, 2, 2);
+  ops.scatterAddWeighted(code, 0, DTYPES.f32, 2, 0, 2, 0, 0, 0, 4, 2, 2);
+  if (checksArrays(run)) {
+    assertThrows(() => gather([0, 2]), RangeError, "index[1]");
+    assertThrows(() => add([0, -2]), RangeError, "index[1]");
+    return;
+  }
+  gather([0, 2]);
+  assertEquals([...run.read(out, 4)], [1, 2, NaN, NaN]);
+  add([1, 2]);
+  assertEquals([...run.read(sum, 4, "f32")], [0, 0, 1, 2]);
 });
 
 opTest("gather and scatter pass NaN and infinities on", (run) => {

@@ -2,7 +2,24 @@
 import { assertEquals } from "@std/assert";
 import type { Device } from "../../ffi/device.ts";
 import { Parameter } from "../../tensor/parameter.ts";
-import { add, addBias, cast, dot, gatherRows, gelu, mul, rmsnorm, scale, scatterRows, sum } from "../../tensor/ops/mod.ts";
+import {
+  add,
+  addBias,
+  cast,
+  concatRows,
+  dot,
+  gatherRows,
+  gatherWeighted,
+  gelu,
+  headRmsnorm,
+  layernorm,
+  mul,
+  rmsnorm,
+  scale,
+  scatterAddRows,
+  scatterRows,
+  sum,
+} from "../../tensor/ops/mod.ts";
 import { Tape } from "../../tensor/tape.ts";
 import { Tensor } from "../../tensor/tensor.ts";
 import { backends } from "../ops/backends.ts";
@@ -30,11 +47,15 @@ for (const backend of backends().filter(({ dtypes }) => dtypes.includes("bf16"))
       const params = rest.map(([name, tensor]) => new Parameter(name, tensor));
       const [w, b, table] = params as [Parameter, Parameter, Parameter];
       using index = Tensor.from(device, Int32Array.of(4, 0, -1, 4));
+      using twice = Tensor.from(device, Int32Array.of(1, 1));
       using places = Tensor.from(device, Int32Array.of(5, 0, 3, 1));
       using tape = new Tape(device);
       const input = tape.input(x![1]);
       const y = scatterRows(addBias(rmsnorm(input, w), b), { rows: gatherRows(tape.param(table), index), index: places });
-      const z = add(gelu(mul(y, input)), scale(y, 0.5));
+      using places4 = places.reshape([1, 4]);
+      using shares = Tensor.from(device, [0.5, 1, -1, 0.25], { shape: [1, 4] });
+      const weighed = gatherWeighted(headRmsnorm(layernorm(input, { weight: w, bias: b }), w), { index: places4, weight: shares });
+      const z = scatterAddRows(add(gelu(mul(y, input)), scale(y, 0.5)), { rows: concatRows([weighed, weighed]), index: twice });
       // The norm's weight once more, by an op that knows nothing of weights.
       const loss = add(sum(cast(z, "f32")), dot(tape.param(w), tape.param(w)));
       tape.backward(loss);

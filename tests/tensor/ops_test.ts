@@ -3,13 +3,17 @@ import { Tensor } from "../../tensor/tensor.ts";
 import {
   add,
   addBias,
+  addLayernorm,
   addProduct,
   addRmsnorm,
   attention,
   concatRows,
   dot,
   gatherRows,
+  gatherWeighted,
   gelu,
+  headRmsnorm,
+  layernorm,
   linear,
   linearLogProb,
   logProb,
@@ -19,6 +23,7 @@ import {
   rope,
   RopeTable,
   scale,
+  scatterAddRows,
   scatterRows,
   sum,
   swiglu,
@@ -94,6 +99,31 @@ gradientTest("addRmsnorm, the sum alone", {
   inputs: { x: [4, 6], r: [4, 6], w: [6] },
   run: ({ x, r, w }) => [addRmsnorm(x!, r!, { weight: w!, eps: 0.1 }).h!, scale(w!, 0)],
 });
+gradientTest("headRmsnorm of column ranges", {
+  inputs: { x: [4, 14], w: [4] },
+  run: ({ x, w }) => [headRmsnorm(x!.columns(0, 8), w!, { eps: 0.1 }), headRmsnorm(x!.columns(8, 12), w!, { eps: 0.1 }), x!.columns(6, 14)],
+});
+gradientTest("layernorm", {
+  inputs: { x: [4, 6], w: [6], b: [6] },
+  run: ({ x, w, b }) => layernorm(x!, { weight: w!, bias: b!, eps: 0.1 }),
+});
+gradientTest("layernorm of a view, with one parameter for both", {
+  inputs: { x: [4, 8], w: [6] },
+  run: ({ x, w }) => layernorm(x!.columns(1, 7), { weight: w!, bias: w!, eps: 0.1 }),
+});
+for (const inPlace of [false, true]) {
+  gradientTest(`addLayernorm, both results used, inPlace ${inPlace}`, {
+    inputs: { x: [4, 6], r: [4, 6], w: [6], b: [6] },
+    run: ({ x, r, w, b }) => {
+      const { y, h } = addLayernorm(scale(x!, 2), r!, { weight: w!, bias: b!, eps: 0.1, inPlace });
+      return [y!, h!];
+    },
+  });
+}
+gradientTest("addLayernorm, the sum alone", {
+  inputs: { x: [4, 6], r: [4, 6], w: [6] },
+  run: ({ x, r, w }) => [addLayernorm(x!, r!, { weight: w!, bias: w!, eps: 0.1 }).h!, scale(w!, 0)],
+});
 gradientTest("a residual stream of two blocks", {
   inputs: { x: [5, 4], a: [4, 4], b: [4, 4], w: [4] },
   run: ({ x, a, b, w }) => {
@@ -119,6 +149,24 @@ for (const inPlace of [false, true]) {
     run: ({ base, rows }, { index }) => scatterRows(scale(base!, 1.5), { rows: rows!, index: index!, inPlace }),
   });
 }
+for (const inPlace of [false, true]) {
+  gradientTest(`scatterAddRows, inPlace ${inPlace}`, {
+    inputs: { base: [6, 3], rows: [4, 5] },
+    constants: integers("index", [5, -1, 2, 5]),
+    run: ({ base, rows }, { index }) => scatterAddRows(scale(base!, 1.5), { rows: rows!.columns(1, 4), index: index!, inPlace }),
+  });
+}
+gradientTest("gatherWeighted, also of a view", {
+  inputs: { table: [5, 6] },
+  constants: (device) => ({
+    index: Tensor.from(device, Int32Array.of(4, 0, 4, -1, 2, 4), { shape: [2, 3] }),
+    weight: Tensor.from(device, [0.5, -1, 2, 3, 1, 0.25], { shape: [2, 3] }),
+  }),
+  run: ({ table }, { index, weight }) => [
+    gatherWeighted(table!, { index: index!, weight: weight! }),
+    gatherWeighted(table!.columns(1, 4), { index: index!, weight: weight! }),
+  ],
+});
 gradientTest("concatRows of overlapping parts", {
   inputs: { a: [4, 3], b: [2, 3] },
   run: ({ a, b }) => concatRows([a!.slice(0, 3), b!, a!.slice(1, 4), a!]),
