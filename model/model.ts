@@ -1,10 +1,11 @@
 import type { Device, DType } from "../ffi/device.ts";
+import { activationType } from "../tensor/ops/product.ts";
 import { type AttentionSeen, gatherRows, linear, linearKl, linearLogProb, type LogProb, rmsnorm, scatterRows } from "../tensor/ops/mod.ts";
 import type { Parameter, Parameters } from "../tensor/parameter.ts";
 import type { Tape } from "../tensor/tape.ts";
 import { describe, type Tensor } from "../tensor/tensor.ts";
 import type { Value } from "../tensor/value.ts";
-import { openModelFolder, saveModel, type SaveModelOptions, type WeightType } from "./folder/checkpoint.ts";
+import { type Frozen, openModelFolder, saveModel, type SaveModelOptions, type WeightType } from "./folder/checkpoint.ts";
 import { loadAdapters, saveAdapters } from "./lora/adapter_folder.ts";
 import { Adapters, planAdapters } from "./lora/adapters.ts";
 import { type AdapterBase, type GivenBase, isAdapterFolder, newBase, openBase } from "./lora/base.ts";
@@ -41,8 +42,13 @@ export interface LogProbsOptions {
 /** Options of {@linkcode VisionLanguageModel.load}. */
 export interface LoadOptions {
   readonly device: Device;
-  /** Type of the activations, and of weights that are trained. Default: f32 on the CPU, else the folder's. */
+  /**
+   * Type of the weights. Default: the folder's. On a CPU, which computes in f32, it holds for frozen weights: their matrices are packed if it is "bf16", and
+   * what is trained is f32.
+   */
   readonly dtype?: WeightType;
+  /** The parameters that are not trained. Default: all beneath adapters, else "vision" with `freezeVision`, else "none". */
+  readonly frozen?: Frozen;
   /** Whether the vision tower is not trained. Default false. */
   readonly freezeVision?: boolean;
   /** Makes new low-rank adapters on the model, which are trained in its place. Not for a folder of adapters, which says how they are. */
@@ -105,12 +111,13 @@ export class VisionLanguageModel implements Disposable {
     this.#weights = { base: parameters, adapted: { ...parameters, ...adapted?.adapters.saved } };
     const specs = parameterSpecs(config);
     this.#family = familyOf(config);
-    this.dtype = parameters[specs[0]!.name]?.tensor.dtype ?? config.dtype;
+    const plain = specs.find(({ name }) => parameters[name] && !parameters[name].tensor.isPacked);
+    this.dtype = plain ? parameters[plain.name]!.tensor.dtype : config.dtype;
     const faults: string[] = [];
     for (const { name, shape } of specs) {
       const tensor = parameters[name]?.tensor;
       if (!tensor) faults.push(`${name} is missing`);
-      else if (tensor.shape.join() !== shape.join() || tensor.dtype !== this.dtype || tensor.device !== device) {
+      else if (tensor.shape.join() !== shape.join() || activationType(tensor) !== this.dtype || tensor.device !== device) {
         faults.push(`${name} is ${describe(tensor)} on ${tensor.device.name}, not ${describe({ dtype: this.dtype, shape })}`);
       }
     }
@@ -137,14 +144,11 @@ export class VisionLanguageModel implements Disposable {
       throw new RangeError(`Cannot make adapters on ${folder}: it holds adapters itself, which are trained further without lora`);
     }
     const base = isAdapter ? openBase(folder, options.base) : lora && newBase(folder, options.base);
-    const { config, parameters } = openModelFolder(base?.folder ?? folder, options);
-    if (!base) {
-      const model = new VisionLanguageModel(device, config, parameters);
-      if (freezeVision) model.freezeVision(true);
-      return model;
-    }
+    const frozen = base ? "all" : options.frozen ?? (freezeVision ? "vision" : "none");
+    const { config, parameters } = openModelFolder(base?.folder ?? folder, { ...options, frozen });
+    if (!base) return new VisionLanguageModel(device, config, parameters);
     try {
-      const parts = { device, config, base: parameters, dtype: parameters["embedding"]!.tensor.dtype };
+      const parts = { device, config, base: parameters, dtype: activationType(parameters["embedding"]!.tensor) };
       const adapters = lora
         ? Adapters.initialise(planAdapters(config, { ...lora, freezeVision }), { ...parts, seed: lora.seed ?? 0 })
         : loadAdapters(folder, parts);

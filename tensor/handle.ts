@@ -17,6 +17,8 @@ export interface TensorHandle {
   readonly shape: Shape;
   /** The name of the device, such as "cuda:0". */
   readonly device: string;
+  /** Whether the tensor is packed. Default: it is not. */
+  readonly packed?: boolean;
 }
 
 /** The end of a lend, which the reply carries. */
@@ -114,7 +116,7 @@ export class Account implements Disposable {
     }
     this.#held.delete(`${slot}/${generation}`);
     tensor.storage.spend(`moved to owner ${to}`);
-    return { slot, generation: this.#pair[0]!, dtype: tensor.dtype, shape: [...tensor.shape], device: this.device.name };
+    return { slot, generation: this.#pair[0]!, ...described(tensor) };
   }
 
   /**
@@ -136,7 +138,7 @@ export class Account implements Disposable {
     }
     this.#held.add(key);
     const storage = new Storage(this.device, bytes, { existing: { address, entry: this.#ownedEntry(slot, generation), borrowed: false } });
-    return new Tensor(storage, { shape: [...handle.shape], dtype: handle.dtype });
+    return new Tensor(storage, { shape: [...handle.shape], dtype: handle.dtype, packed: handle.packed ?? false });
   }
 
   /**
@@ -161,7 +163,7 @@ export class Account implements Disposable {
       throw error;
     }
     this.#lent.set(key, { lends: (lent?.lends ?? 0) + 1, event });
-    return { slot, generation, dtype: tensor.dtype, shape: [...tensor.shape], device: this.device.name };
+    return { slot, generation, ...described(tensor) };
   }
 
   /**
@@ -178,12 +180,12 @@ export class Account implements Disposable {
       return this.#return(slot, generation, 0);
     };
     const storage = new Storage(this.device, bytes, { existing: { address, entry: { slot, generation, leave }, borrowed: true } });
-    return new Tensor(storage, { shape: [...handle.shape], dtype: handle.dtype });
+    return new Tensor(storage, { shape: [...handle.shape], dtype: handle.dtype, packed: handle.packed ?? false });
   }
 
   /** Ends a borrow. The tensor can then no longer be used. @returns The data for the reply. */
   giveBack(tensor: Tensor): TensorReturn {
-    const { address, storage } = tensor;
+    const { storage } = tensor, address = addressOfBlock(tensor);
     if (!storage.borrowed) throw new KedgeError("Handle", `Cannot give back ${describe(tensor)}: it is not borrowed`);
     const { slot, generation } = storage.entry!;
     const event = this.device.recordEvent();
@@ -227,10 +229,10 @@ export class Account implements Disposable {
   }
 
   #entryOf(action: string, tensor: Tensor): Entry {
-    const { address, storage } = tensor;
+    const { storage } = tensor, address = addressOfBlock(tensor);
     if (storage.borrowed) throw new KedgeError("Handle", `Cannot ${action} ${describe(tensor)}: it is borrowed`);
     if (storage.pinned) throw new KedgeError("Unsupported", `Cannot ${action} ${describe(tensor)}: it lies in pinned memory`);
-    if (address !== storage.address || !tensor.contiguous || tensor.byteLength !== storage.bytes) {
+    if (address !== storage.address || !(tensor.contiguous || tensor.isPacked) || tensor.byteLength !== storage.bytes) {
       throw new RangeError(`Cannot ${action} ${describe(tensor)}: it is a view of a part; copy it first`);
     }
     if (tensor.device !== this.device) {
@@ -246,10 +248,21 @@ export class Account implements Disposable {
     this.device.host.handleResolve(this.owner, handle.slot, handle.generation, this.#facts);
     const address = addressOf(this.#facts[0]!);
     const [bytes, event, owner] = Array.from(this.#facts.subarray(1), Number) as [number, DeviceEvent, OwnerId];
-    const needed = product(handle.shape) * DTYPE_BYTES[handle.dtype];
+    const [rows = 0, cols = 0] = handle.shape;
+    const needed = handle.packed ? this.device.host.bf16PackedBytes(rows, cols) : product(handle.shape) * DTYPE_BYTES[handle.dtype];
     if (!(needed <= bytes)) {
       throw new KedgeError("Handle", `Cannot ${action} ${describe(handle)}: it needs ${needed} bytes, the block has ${bytes}`);
     }
     return { address, bytes: needed, event, owner };
   }
+}
+
+/** The address of a whole tensor, packed or not. */
+function addressOfBlock(tensor: Tensor): Address {
+  return tensor.isPacked ? tensor.packedAddress : tensor.address;
+}
+
+/** What a handle says of a tensor. */
+function described({ dtype, shape, device, isPacked }: Tensor): Omit<TensorHandle, "slot" | "generation"> {
+  return { dtype, shape: [...shape], device: device.name, ...(isPacked && { packed: true }) };
 }

@@ -29,17 +29,28 @@ export type Parameters = Readonly<Record<string, Parameter>>;
  * ```
  */
 export class Parameter implements Disposable {
-  /** Whether a tape computes its gradient; false freezes it. */
-  requiresGrad: boolean;
   /** The f32 master copy of a bf16 weight, if an optimizer keeps one. It is freed with the parameter. */
   master: Tensor | undefined;
+  #requiresGrad = false;
   #grad: Tensor | undefined;
   #fresh = true;
 
-  /** Takes over `tensor`, which must be contiguous. */
+  /** Takes over `tensor`, which must be contiguous or packed. `requiresGrad`: default true, or false for a packed tensor. */
   constructor(readonly name: string, readonly tensor: Tensor, options: { requiresGrad?: boolean } = {}) {
-    if (!tensor.contiguous) throw new RangeError(`Cannot make parameter ${name}: its tensor is a view with gaps`);
-    this.requiresGrad = options.requiresGrad ?? true;
+    if (!tensor.contiguous && !tensor.isPacked) throw new RangeError(`Cannot make parameter ${name}: its tensor is a view with gaps`);
+    this.requiresGrad = options.requiresGrad ?? !tensor.isPacked;
+  }
+
+  /** Whether a tape computes its gradient; false freezes it. @throws {RangeError} if it is set to true and the weight is packed. */
+  get requiresGrad(): boolean {
+    return this.#requiresGrad;
+  }
+
+  set requiresGrad(wanted: boolean) {
+    if (wanted && this.tensor.isPacked) {
+      throw new RangeError(`Cannot train parameter ${this.name}: it is packed in bf16, as frozen weights are on a CPU; load it as f32`);
+    }
+    this.#requiresGrad = wanted;
   }
 
   /** The device that holds it. */

@@ -89,6 +89,7 @@ export class Tape implements Recorder, Disposable {
 
   /** Makes a value from a tensor whose gradient is needed: `value.gradient` after the backward. The tensor still belongs to the caller. */
   input(tensor: Tensor): Value {
+    if (tensor.isPacked) throw new RangeError(`Cannot take a gradient of ${describe(tensor)}: it is packed; cast it to f32 first`);
     const value = new Value(this, tensor.view(), { requiresGrad: true, foreign: true });
     this.#leaves.push(value);
     return value;

@@ -26,6 +26,9 @@ export interface TensorOptions {
  * A row-major array in device memory. Rows (the first axis) may be `rowStride` elements apart, so that a column range of a matrix, such as
  * a fused projection, is an ordinary tensor.
  *
+ * A packed tensor ({@linkcode Tensor.packed}) is a bf16 matrix in the order in which the CPU's GEMM reads it. Products and lookups take it as a weight. Its
+ * rows cannot be used in place: `cast` and `unpack` copy them.
+ *
  * A tensor holds a reference to its block. `rows`, `columns`, `reshape` and `view` make further references and copy nothing. The last
  * reference frees the block. `using` and `[Symbol.dispose]` do nothing if the tensor is spent already; `free()` throws. Any other use of a
  * spent tensor (freed, moved to another actor, or a view of one) is a KedgeError `Handle`.
@@ -49,17 +52,20 @@ export class Tensor implements Disposable {
   readonly shape: Shape;
   /** The number of elements between the starts of two rows. */
   readonly rowStride: number;
+  /** Whether it is packed. */
+  readonly isPacked: boolean;
   readonly #storage: Storage;
   readonly #offset: number; // bytes
   #live = true;
 
   /** Takes over one reference to the block. Outside this folder use `empty`, `zeros`, `full`, `from`. */
-  constructor(storage: Storage, layout: { shape: Shape; dtype: DType; rowStride?: number; offset?: number }) {
+  constructor(storage: Storage, layout: { shape: Shape; dtype: DType; rowStride?: number; offset?: number; packed?: boolean }) {
     this.#storage = storage;
     this.dtype = layout.dtype;
     this.shape = layout.shape;
     this.rowStride = layout.rowStride ?? product(layout.shape, 1);
     this.#offset = layout.offset ?? 0;
+    this.isPacked = layout.packed ?? false;
   }
 
   /** Makes a tensor with undefined contents. @throws {KedgeError} `OutOfMemory`. */
@@ -68,6 +74,18 @@ export class Tensor implements Disposable {
     checkShape(shape);
     const storage = new Storage(device, product(shape) * DTYPE_BYTES[dtype], { pinned: options.pinned });
     return new Tensor(storage, { shape: [...shape], dtype });
+  }
+
+  /**
+   * Makes a packed bf16 matrix [out, in] on a CPU, with undefined contents: `pack` writes its rows.
+   *
+   * @throws {KedgeError} `OutOfMemory`.
+   */
+  static packed(device: Device, shape: readonly [out: number, input: number]): Tensor {
+    checkShape(shape);
+    if (device.kind !== "cpu") throw new RangeError(`Cannot pack a matrix on ${device.name}: only a CPU's GEMM reads packed weights`);
+    const storage = new Storage(device, device.host.bf16PackedBytes(...shape));
+    return new Tensor(storage, { shape: [...shape], dtype: "bf16", packed: true });
   }
 
   /** Makes a tensor of zeros. */
@@ -123,8 +141,25 @@ export class Tensor implements Disposable {
     return this.#live && this.#storage.spent === undefined;
   }
 
-  /** The address of its first element. @throws {KedgeError} `Handle` if the tensor is spent. */
+  /** The address of its first element. @throws {KedgeError} `Handle` if the tensor is spent. @throws {RangeError} if it is packed. */
   get address(): Address {
+    if (this.isPacked) {
+      throw new RangeError(`Cannot use ${describe(this)} in place: it is packed for products with it; cast it to use its rows`);
+    }
+    return this.#at;
+  }
+
+  /**
+   * For products and lookups: the address of the block of a packed tensor.
+   *
+   * @internal
+   */
+  get packedAddress(): Address {
+    if (!this.isPacked) throw new RangeError(`Cannot use ${describe(this)} as packed: its rows lie behind one another`);
+    return this.#at;
+  }
+
+  get #at(): Address {
     if (!this.live) {
       throw new KedgeError(
         "Handle",
@@ -149,14 +184,14 @@ export class Tensor implements Disposable {
     return product(this.shape);
   }
 
-  /** The number of bytes of its elements. */
+  /** The number of bytes of its elements; of a packed tensor, with the columns that fill its last panel. */
   get byteLength(): number {
-    return this.size * DTYPE_BYTES[this.dtype];
+    return this.isPacked ? this.#storage.bytes : this.size * DTYPE_BYTES[this.dtype];
   }
 
-  /** Whether there are no gaps between its rows. */
+  /** Whether its rows lie behind one another without gaps. */
   get contiguous(): boolean {
-    return this.rowStride === this.cols || this.rows <= 1;
+    return !this.isPacked && (this.rowStride === this.cols || this.rows <= 1);
   }
 
   /** The number of its dtype in the C ABI. */
@@ -166,7 +201,9 @@ export class Tensor implements Disposable {
 
   /** Returns another reference to the same elements. */
   view(): Tensor {
-    return this.#view(this.shape, this.rowStride, 0);
+    if (!this.isPacked) return this.#view(this.shape, this.rowStride, 0);
+    void this.packedAddress;
+    return new Tensor(this.#storage.retain(), { shape: this.shape, dtype: this.dtype, packed: true });
   }
 
   /** Returns rows [start, end) without a copy. */
@@ -202,9 +239,14 @@ export class Tensor implements Disposable {
     return new Tensor(this.#storage.retain(), { shape, dtype: this.dtype, rowStride, offset });
   }
 
-  /** Returns a contiguous copy. */
+  /** Returns a contiguous copy, or a packed one of a packed tensor. */
   copy(): Tensor {
-    void this.address; // checks that it is live, before anything is allocated
+    void this.#at; // checks that it is live, before anything is allocated
+    if (this.isPacked) {
+      const out = Tensor.packed(this.device, [this.rows, this.cols]);
+      this.device.ops.copy(out.packedAddress, this.packedAddress, this.#storage.bytes);
+      return out;
+    }
     const out = Tensor.empty(this.device, this.shape, { dtype: this.dtype });
     out.copyFrom(this);
     return out;
@@ -212,6 +254,7 @@ export class Tensor implements Disposable {
 
   /** Returns a contiguous copy in another type, for floats only, rounded to nearest even. */
   cast(dtype: DType): Tensor {
+    if (this.isPacked) return this.unpack(0, this.rows, { dtype });
     if (dtype === this.dtype) return this.copy();
     if (!this.contiguous) {
       using dense = this.copy();
@@ -226,6 +269,30 @@ export class Tensor implements Disposable {
       throw error;
     }
     return out;
+  }
+
+  /** Writes rows from `first` on of a packed tensor: those of `source`, f32, bf16 or f16 [rows, in], rounded to nearest even. */
+  pack(first: number, source: Tensor): void {
+    this.#checkWritable();
+    if (source.cols !== this.cols) {
+      throw new RangeError(`Cannot pack rows of ${describe(source)} into ${describe(this)}: their lengths differ`);
+    }
+    const [to, from] = [this.packedAddress, source.address], { rows, cols, device } = this;
+    device.host.bf16Pack(to, rows, cols, from, source.dtypeCode, source.rowStride, first, source.rows);
+    this.#storage.version++;
+  }
+
+  /** Returns a copy of rows [start, end) of a packed tensor that is not packed, in f32 or bf16. */
+  unpack(start: number, end: number, { dtype }: { dtype: DType }): Tensor {
+    checkRange("rows", start, end, this.rows);
+    const { rows, cols, device, packedAddress } = this, out = Tensor.empty(device, [end - start, cols], { dtype });
+    try {
+      device.host.bf16Rows(out.address, out.dtypeCode, cols, packedAddress, rows, cols, 0, start, end - start);
+      return out;
+    } catch (error) {
+      out.free();
+      throw error;
+    }
   }
 
   /** Copies the elements of a tensor of the same size and type into this one. */
@@ -296,7 +363,7 @@ export class Tensor implements Disposable {
   /** Reads the elements' little-endian bytes, after all earlier work. */
   toBytes(): Uint8Array<ArrayBuffer> {
     if (!this.contiguous) {
-      using dense = this.copy();
+      using dense = this.isPacked ? this.cast(this.dtype) : this.copy();
       return dense.toBytes();
     }
     const bytes = new Uint8Array(this.byteLength);
@@ -350,7 +417,7 @@ export class Tensor implements Disposable {
 
   /** Drops this reference. The last one frees the block. @throws {KedgeError} `Handle` if the tensor is spent already. */
   free(): void {
-    void this.address;
+    void this.#at;
     this[Symbol.dispose]();
   }
 

@@ -52,7 +52,7 @@ export function loadTensor(source: SafetensorsFile | SafetensorsFolder, name: st
   check({ source, name }, { info, stored, dtype });
   const tensor = Tensor.empty(options.device, info.shape, { dtype });
   try {
-    loadInto(source, name, { target: tensor, chunkBytes: options.chunkBytes });
+    loadInto(source, name, { target: tensor, ...(options.chunkBytes && { buffer: new Uint8Array(options.chunkBytes) }) });
     return tensor;
   } catch (error) {
     tensor.free();
@@ -60,40 +60,59 @@ export function loadTensor(source: SafetensorsFile | SafetensorsFolder, name: st
   }
 }
 
+/** Options of {@linkcode loadInto}. */
+export interface LoadIntoOptions {
+  /** A contiguous tensor, or a packed one. */
+  target: Tensor;
+  /** The row of the target at which the numbers begin. Default: 0, and they must fill the target. */
+  row?: number;
+  /** Host memory through which the file is read. Default: 16 MiB, new. */
+  buffer?: Uint8Array<ArrayBuffer>;
+}
+
 /**
- * Reads a tensor of a file or folder into an existing one and converts it to its type, as {@linkcode loadTensor} does.
+ * Reads a tensor of a file or folder into an existing one and converts it to its type, as {@linkcode loadTensor} does. The tensor's own shape in the file does
+ * not matter, if its elements fill whole rows of the target.
  *
- * @param options `target`: a contiguous tensor with as many elements, in any shape. `chunkBytes`: default 16 MiB.
- * @throws {RangeError} if the target has another number of elements, has gaps, or is borrowed.
+ * @throws {RangeError} if the elements do not fill the target or rows of it, or the target has gaps or is borrowed.
  * @throws {KedgeError} as `loadTensor` does. The target's elements are then undefined.
  */
-export function loadInto(
-  source: SafetensorsFile | SafetensorsFolder,
-  name: string,
-  options: { target: Tensor; chunkBytes?: number },
-): void {
-  const { target, chunkBytes = CHUNK_BYTES } = options, { device, dtype } = target;
-  const { info, stored } = find(source, name);
+export function loadInto(source: SafetensorsFile | SafetensorsFolder, name: string, options: LoadIntoOptions): void {
+  const { target, row } = options, { device, dtype, cols } = target;
+  const { info, stored } = find(source, name), width = DTYPE_BYTES[stored];
   check({ source, name }, { info, stored, dtype });
-  const size = product(info.shape);
-  if (size !== target.size || !target.contiguous || target.storage.borrowed) {
+  const size = product(info.shape), rows = cols > 0 ? size / cols : 0;
+  const fits = row === undefined ? size === target.size : Number.isInteger(rows) && row + rows <= target.rows;
+  if (!fits || !(target.contiguous || target.isPacked) || target.storage.borrowed) {
     throw new RangeError(
       `Cannot load tensor "${name}" of [${info.shape.join(", ")}] into ${describe(target)}: sizes differ, or it has gaps, or is borrowed`,
     );
   }
-  const narrow = stored === "f64" && dtype === "f32";
-  const step = Math.max(1, Math.floor(chunkBytes / DTYPE_BYTES[stored]));
-  using staging = stored !== dtype && !narrow ? Tensor.empty(device, [Math.min(step, size)], { dtype: stored }) : undefined;
+  const buffer = options.buffer ?? new Uint8Array(Math.min(CHUNK_BYTES, Math.ceil(size * width / 8) * 8));
+  const most = Math.max(1, Math.floor(buffer.byteLength / width)), narrow = stored === "f64" && dtype === "f32";
+  const step = target.isPacked ? packedRows(most, cols) * cols : most, type = narrow ? "f32" : stored;
+  const staged = target.isPacked || type !== dtype;
+  using staging = staged ? Tensor.empty(device, [Math.min(step, size)], { dtype: type }) : undefined;
   for (let start = 0; start < size; start += step) {
-    const count = Math.min(step, size - start);
-    const bytes = new Uint8Array(count * DTYPE_BYTES[stored]);
-    source.readRange(name, { offset: start * DTYPE_BYTES[stored], into: bytes });
-    const address = plus(target.address, start * DTYPE_BYTES[dtype]);
-    if (narrow) device.write(address, Float32Array.from(new Float64Array(bytes.buffer)));
-    else device.write(staging?.address ?? address, bytes);
-    if (staging) device.ops.cast(address, DTYPES[dtype], staging.address, DTYPES[stored], count);
+    const count = Math.min(step, size - start), at = (row ?? 0) * cols + start;
+    const bytes = count * width <= buffer.byteLength ? buffer.subarray(0, count * width) : new Uint8Array(count * width);
+    source.readRange(name, { offset: start * width, into: bytes });
+    const numbers = narrow ? Float32Array.from(new Float64Array(bytes.buffer, bytes.byteOffset, count)) : bytes;
+    const into = staging?.address ?? plus(target.address, at * DTYPE_BYTES[dtype]);
+    device.write(into, numbers);
+    if (target.isPacked) {
+      using part = staging!.slice(0, count);
+      using matrix = part.reshape([count / cols, cols]);
+      target.pack(at / cols, matrix);
+    } else if (staging) device.ops.cast(plus(target.address, at * DTYPE_BYTES[dtype]), DTYPES[dtype], into, DTYPES[type], count);
   }
   target.storage.version++;
+}
+
+/** Rows that are packed at a time, from `most` elements: whole panels, if there are any. */
+function packedRows(most: number, cols: number): number {
+  const rows = Math.max(1, Math.floor(most / cols));
+  return rows > 64 ? rows - rows % 64 : rows;
 }
 
 interface Found {

@@ -204,6 +204,10 @@ export const hostSymbols = {
   kedge_gemm_packed_bytes: { parameters: ["i64", "i64"], result: "i64" },
   kedge_gemm_pack: { parameters: ["buffer", "u64", "u64", "i64", "i32", "i64", "i64", "buffer"], result: "i32" },
   kedge_gemm_packed: { parameters: ["buffer", "u64", "i64", "u64", "i64", "i32", "u64", "i64", "i64", "i64", "f64", "f64", "buffer"], result: "i32" },
+  kedge_bf16_packed_bytes: { parameters: ["i64", "i64"], result: "i64" },
+  kedge_bf16_pack: { parameters: ["buffer", "u64", "i64", "i64", "u64", "i32", "i64", "i64", "i64", "buffer"], result: "i32" },
+  kedge_bf16_gemm: { parameters: ["buffer", "u64", "i64", "u64", "i64", "u64", "i32", "i64", "i64", "i64", "f64", "f64", "buffer"], result: "i32" },
+  kedge_bf16_rows: { parameters: ["buffer", "u64", "i32", "i64", "u64", "i64", "i64", "u64", "i64", "i64", "buffer"], result: "i32" },
   kedge_host_alloc: { parameters: ["i64", "buffer", "buffer"], result: "i32" },
   kedge_host_free: { parameters: ["u64", "buffer"], result: "i32" },
   kedge_host_memory: { parameters: ["buffer", "buffer"], result: "i32" },
@@ -511,6 +515,14 @@ export interface Host {
   gemmPack(packed: Address, b: Address, ldb: number, transB: number, n: number, k: number): void;
   /** gemmPacked */
   gemmPacked(c: Address, ldc: number, a: Address, lda: number, transA: number, packed: Address, m: number, n: number, k: number, alpha: number, beta: number): void;
+  /** A weight W [n, k] that is kept in bf16 alone, in the order in which the GEMM reads it. packed: 64-byte aligned, kedge_bf16_packed_bytes(n, k) bytes; the order is the library's own. Products compute and add in f32, and give the bits of kedge_gemm with W as f32. */
+  bf16PackedBytes(n: number, k: number): number;
+  /** Packs rows [first, first + rows) of W from src [rows, k] of src_dtype (F32, BF16 or F16), whose rows are ld elements apart; rounded to nearest even. Every row must be packed once before the others below are called. */
+  bf16Pack(packed: Address, n: number, k: number, src: Address, srcDtype: number, ld: number, first: number, rows: number): void;
+  /** C = alpha A W^T + beta C; A: [m, k], C: [m, n]. With turned != 0: C = alpha A W + beta C; A: [m, n], C: [m, k]. */
+  bf16Gemm(c: Address, ldc: number, a: Address, lda: number, packed: Address, turned: number, m: number, n: number, k: number, alpha: number, beta: number): void;
+  /** out[i] = row index[i] of W, 0 for the index -1; without an index row first + i. out: [rows, k] of out_dtype (F32 or BF16), out_stride apart. */
+  bf16Rows(out: Address, outDtype: number, outStride: number, packed: Address, n: number, k: number, index: Address, first: number, rows: number): void;
   /** Host memory, process-wide, 64-byte aligned, contents undefined; freed blocks are kept for reuse within the budget. out: the address. KEDGE_OUT_OF_MEMORY where used + bytes would pass the budget. bytes 0 gives a valid, distinct address. */
   hostAlloc(bytes: number, out: BufferSource | null): void;
   /** Frees what kedge_host_alloc gave; KEDGE_INVALID for any other address (also one freed already). */
@@ -573,6 +585,16 @@ export function bindHost(
     },
     gemmPacked: (c, ldc, a, lda, transA, packed, m, n, k, alpha, beta) => {
       while (symbols.kedge_gemm_packed(context, c, ldc, a, lda, transA, packed, m, n, k, alpha, beta, status) !== 0) failed("gemmPacked");
+    },
+    bf16PackedBytes: (n, k) => Number(symbols.kedge_bf16_packed_bytes(n, k)),
+    bf16Pack: (packed, n, k, src, srcDtype, ld, first, rows) => {
+      while (symbols.kedge_bf16_pack(context, packed, n, k, src, srcDtype, ld, first, rows, status) !== 0) failed("bf16Pack");
+    },
+    bf16Gemm: (c, ldc, a, lda, packed, turned, m, n, k, alpha, beta) => {
+      while (symbols.kedge_bf16_gemm(context, c, ldc, a, lda, packed, turned, m, n, k, alpha, beta, status) !== 0) failed("bf16Gemm");
+    },
+    bf16Rows: (out, outDtype, outStride, packed, n, k, index, first, rows) => {
+      while (symbols.kedge_bf16_rows(context, out, outDtype, outStride, packed, n, k, index, first, rows, status) !== 0) failed("bf16Rows");
     },
     hostAlloc: (bytes, out) => {
       while (symbols.kedge_host_alloc(bytes, out, status) !== 0) failed("hostAlloc");

@@ -1,4 +1,5 @@
-// GEMM: C = alpha op(A) op(B) + beta C in f32, row-major, any leading dimensions and transposes; and the same with B packed beforehand.
+// GEMM: C = alpha op(A) op(B) + beta C in f32, row-major, any leading dimensions and transposes; and the same with B packed beforehand, in f32
+// or in bf16.
 // Packed panels, a register-blocked micro-kernel and cache blocks after Goto & van de Geijn, "Anatomy of High-Performance Matrix
 // Multiplication" (ACM TOMS 34, 2008) and BLIS (Van Zee & van de Geijn, ACM TOMS 41, 2015).
 //
@@ -6,7 +7,7 @@
 // first block gives C = alpha sum where beta is 0; every other one C = fma(alpha, sum, C), after C = beta C where beta is neither 0 nor 1.
 // Every path below keeps to it, so that an element's bits depend on its row of A, its column of B and k alone; tiles may follow shape and
 // threads.
-#include "gemm_kernel.h"
+#include "bf16_panels.h"
 
 namespace kedge {
 namespace {
@@ -17,48 +18,71 @@ constexpr int64_t kSharedB = kSharedCols * 4 * kDepth;  // floats of B packed at
 constexpr int64_t kSharedA = 256 * 1024;                // floats of A packed at a time where m is small
 
 // B into panels: a panel holds kCols columns of kDepth rows side by side, as the micro-kernel reads them. Each task owns some panels of one
-// block of k.
-void pack_b(const kedge_context* ctx, float* dst, const Source& b, int64_t n, int64_t k) {
+// block of k. cut(dst, panel, j, cols, p, depth) writes panels, `panel` floats apart, of columns [j, j + cols) and rows [p, p + depth).
+template <class Cut>
+void pack_b(const kedge_context* ctx, float* dst, int64_t n, int64_t k, Cut&& cut) {
   Panels panels{dst, round_up(n, kCols), k};
   const int64_t group = kMaxGroup * kCols, groups = ceil_div(n, group);
   parallel(ctx, groups * ceil_div(k, kDepth), n * k, [&](int64_t chunk) {
     int64_t p = chunk / groups * kDepth, j = chunk % groups * group, depth = std::min(kDepth, k - p);
-    pack_panels(dst + panels.offset(p, j), depth * kCols, b.at(j, p), std::min(group, n - j), depth);
+    cut(dst + panels.offset(p, j), depth * kCols, j, std::min(group, n - j), p, depth);
   });
 }
 
 // ---- few rows: A packed once for all threads, which share the columns ----
 
 // kM rows of C by the columns [0, cols) of packed or plain panels. With few rows several panels at a time hide the latency of the chains.
-template <int kM>
-void strip(int64_t depth, const float* a, const float* b, int64_t row, int64_t panel, float* c, int64_t ldc, int64_t cols, Update update) {
+template <int kM, class T>
+void strip(int64_t depth, const float* a, const T* b, int64_t row, int64_t panel, float* c, int64_t ldc, int64_t cols, Update update) {
   constexpr int kGroup = std::min(kMaxGroup, kRows / kM);
   int64_t j = 0;
   for (; j + kGroup * kCols <= cols; j += kGroup * kCols)
     kernel<kM, kGroup>(depth, a, b + j / kCols * panel, row, panel, c + j, ldc, update);
   for (; j < cols; j += kCols) {
-    const float* right = b + j / kCols * panel;
+    const T* right = b + j / kCols * panel;
     if (cols - j >= kCols) kernel<kM, 1>(depth, a, right, row, panel, c + j, ldc, update);
     else kernel_edge<kM>(depth, a, right, row, c + j, ldc, kM, (int)(cols - j), update);
   }
 }
 
-using Strip = void (*)(int64_t, const float*, const float*, int64_t, int64_t, float*, int64_t, int64_t, Update);
+template <class T>
+using Strip = void (*)(int64_t, const float*, const T*, int64_t, int64_t, float*, int64_t, int64_t, Update);
 using PackRows = void (*)(float*, const Source&, int, int64_t);
 template <int... I>
 struct ByRows {
-  static constexpr Strip strips[] = {strip<I + 1>...};
+  static constexpr Strip<float> strips[] = {strip<I + 1, float>...};
+  static constexpr Strip<bf16> bf16_strips[] = {strip<I + 1, bf16>...};
   static constexpr PackRows packs[] = {pack_panel<I + 1>...};
 };
 template <int... I>
 ByRows<I...> by_rows(std::integer_sequence<int, I...>);
 using Rows = decltype(by_rows(std::make_integer_sequence<int, kRows>()));  // [rows - 1]
 
+// B [k, n], in one of its forms.
+struct Right {
+  Source plain{};
+  const float* packed = nullptr;
+  Bf16Panels half{};    // of W: B is W^T, or W if `turned`
+  bool turned = false;
+
+  bool is_half() const { return half.data != nullptr; }
+  // Whether panels of f32 are made while the product runs.
+  bool cut_once() const { return !packed && (!is_half() || turned); }
+  // Panels of f32, `panel` floats apart, of columns [j, j + cols) and rows [p, p + depth) of one block.
+  void cut(float* dst, int64_t panel, int64_t j, int64_t cols, int64_t p, int64_t depth) const {
+    if (!is_half()) return pack_panels(dst, panel, plain.at(j, p), cols, depth);
+    for (int64_t q = 0; q < cols; q += kCols, dst += panel) {
+      if (turned) turn_panel(dst, half, j + q, std::min<int64_t>(kCols, cols - q), p, depth);
+      else expand_panel(dst, half, j + q, p, depth);
+    }
+  }
+};
+
 struct Problem {
   float* c;
   int64_t ldc;
-  Source a, b;
-  const float* packed;  // B, if given packed
+  Source a;
+  Right b;
   int64_t m, n, k;
   float alpha, beta;
 };
@@ -84,8 +108,12 @@ void few_rows(const kedge_context* ctx, const Problem& g, float* shared) {
   int64_t share = ceil_div(panels, (int64_t)ctx->threads * 4);
   const int64_t chunk = (share > 2 ? round_up(share, kMaxGroup) : share) * kCols;
   // Used once, B's rows are read where they are; but only while that is not a page for each few numbers.
-  const bool direct = !g.packed && g.b.along && g.m <= (g.b.ld <= 2048 ? kRows : kRows / 2);
-  const Panels given{g.packed, panels * kCols, g.k};
+  const Source& plain = g.b.plain;
+  const bool half = g.b.is_half();
+  const bool direct = !g.b.packed && !half && plain.along && g.m <= (plain.ld <= 2048 ? kRows : kRows / 2);
+  // Of bf16 the micro-kernel makes floats itself where it reads each number once.
+  const bool expands = half && !g.b.turned && g.m <= kRows;
+  const Panels given{g.b.packed, panels * kCols, g.k};
   for (int64_t start = 0; start < g.k; start += span) {
     const int64_t end = std::min(g.k, start + span);
     const float* left = shared;
@@ -110,20 +138,25 @@ void few_rows(const kedge_context* ctx, const Problem& g, float* shared) {
             Rows::strips[rows - 1](depth, a, right, row, panel, g.c + i * g.ldc + j, g.ldc, cols, update);
           });
         };
-        if (g.packed) {
-          run(g.packed + given.offset(p, from), kCols, depth * kCols, from, to - from);
+        if (g.b.packed) {
+          run(g.b.packed + given.offset(p, from), kCols, depth * kCols, from, to - from);
+          continue;
+        }
+        if (expands) {
+          Rows::bf16_strips[g.m - 1](depth, left + (p - start) * g.m, g.b.half.row(from, p), kCols, depth * kCols, g.c + from, g.ldc,
+                                     to - from, update);
           continue;
         }
         int64_t j = from;
         if (direct && to - from >= kCols) {
           j = from + (to - from) / kCols * kCols;
-          run(g.b.at(from, p).data, g.b.ld, kCols, from, j - from);
+          run(plain.at(from, p).data, plain.ld, kCols, from, j - from);
         }
         // Packed right before use: into L1, or L2 where several panels at a time gain more.
-        const int64_t group = g.b.along || g.m <= kRows / 2 ? kMaxGroup * kCols : kCols;
+        const int64_t group = (!half && plain.along) || g.m <= kRows / 2 ? kMaxGroup * kCols : kCols;
         for (; j < to; j += group) {
           const int64_t cols = std::min(group, to - j);
-          pack_panels(buffer, depth * kCols, g.b.at(j, p), cols, depth);
+          g.b.cut(buffer, depth * kCols, j, cols, p, depth);
           run(buffer, kCols, depth * kCols, j, cols);
         }
       }
@@ -140,7 +173,7 @@ struct Wide {
 
 // C is cut into tiles of `rows` x `width`, a task each. A task packs its rows of A for one block of k at a time, then goes through its
 // panels of B, so that what it reads again lies in the caches: the block of A in L2, a panel of B in L1. C += alpha A B for the columns
-// [column, column + n) of C and the terms [start, start + panels.k) of the sum.
+// [column, column + n) of C and the terms [start, start + panels.k) of the sum. Without data, a task makes its panels of the given bf16.
 void many_rows(const kedge_context* ctx, const Problem& g, const Panels& panels, int64_t column, int64_t n, int64_t start, float* scratch) {
   const int64_t threads = ctx->threads, slivers = ceil_div(g.m, kRows);
   const int64_t blocks = std::min(ceil_div(slivers, 8), round_up(ceil_div(g.m, kBlockRows), 4 * threads));
@@ -150,13 +183,15 @@ void many_rows(const kedge_context* ctx, const Problem& g, const Panels& panels,
   parallel(ctx, down * across, g.m * n * panels.k / 8, [&](int64_t chunk) {
     const int64_t i0 = chunk / across * rows, i1 = std::min(g.m, i0 + rows), j0 = chunk % across * width, j1 = std::min(n, j0 + width);
     float* left = scratch + (int64_t)Threads::index() * kBlockRows * kDepth;
+    alignas(64) float expanded[kCols * kDepth];
     for (int64_t p = 0; p < panels.k; p += kDepth) {
       const int64_t depth = std::min(kDepth, panels.k - p);
       const Update update{g.alpha, start + p == 0 && g.beta == 0.f};
       for (int64_t i = i0; i < i1; i += kRows)
         pack_panel<kRows>(left + (i - i0) * depth, g.a.at(i, start + p), (int)std::min<int64_t>(kRows, i1 - i), depth);
       for (int64_t j = j0; j < j1; j += kCols) {
-        const float* right = panels.data + panels.offset(p, j);
+        const float* right = panels.data ? panels.data + panels.offset(p, j) : expanded;
+        if (!panels.data) expand_panel(expanded, g.b.half, j, p, depth);
         const int cols = (int)std::min<int64_t>(kCols, j1 - j);
         for (int64_t i = i0; i < i1; i += kRows) {
           const int tall = (int)std::min<int64_t>(kRows, i1 - i);
@@ -182,7 +217,7 @@ int32_t run(const kedge_context* ctx, const Problem& g, kedge_status* status) {
   if (g.m == 0 || g.n == 0) return ok(status);
   const bool few = g.m <= kBlockRows;
   const Wide wide(g.n, g.k);
-  const int64_t ours = g.k == 0 || few || g.packed ? 0 : wide.cols * wide.depth;
+  const int64_t ours = g.k == 0 || few || !g.b.cut_once() ? 0 : wide.cols * wide.depth;
   int64_t floats = ours + (g.k == 0 ? 0 : few ? g.m * few_depth(g.m, g.k) : (int64_t)ctx->threads * kBlockRows * kDepth);
   KEDGE_REQUIRE_WORKSPACE(floats * (int64_t)sizeof(float));
   if (g.k == 0 || (g.beta != 0.f && g.beta != 1.f)) scale_c(ctx, g);
@@ -190,13 +225,15 @@ int32_t run(const kedge_context* ctx, const Problem& g, kedge_status* status) {
   float* scratch = (float*)ctx->workspace;
   if (few) {
     few_rows(ctx, g, scratch);
-  } else if (g.packed) {
-    many_rows(ctx, g, {g.packed, round_up(g.n, kCols), g.k}, 0, g.n, 0, scratch);
+  } else if (!g.b.cut_once()) {
+    many_rows(ctx, g, {g.b.packed, round_up(g.n, kCols), g.k}, 0, g.n, 0, scratch);
   } else {
     for (int64_t j = 0; j < g.n; j += wide.cols)
       for (int64_t p = 0; p < g.k; p += wide.depth) {
         const int64_t n = std::min(wide.cols, g.n - j), k = std::min(wide.depth, g.k - p);
-        pack_b(ctx, scratch, g.b.at(j, p), n, k);
+        pack_b(ctx, scratch, n, k, [&](float* dst, int64_t panel, int64_t column, int64_t cols, int64_t row, int64_t depth) {
+          g.b.cut(dst, panel, j + column, cols, p + row, depth);
+        });
         many_rows(ctx, g, {scratch, round_up(n, kCols), k}, j, n, p, scratch + ours);
       }
   }
@@ -212,8 +249,9 @@ int32_t kedge_gemm(const kedge_context* ctx, int32_t dtype, void* c, int32_t c_d
                    kedge_status* status) {
   KEDGE_REQUIRE_DTYPE(dtype == KEDGE_F32 && c_dtype == KEDGE_F32, "dtype %d into %d; the CPU takes f32 alone", dtype, c_dtype);
   KEDGE_TRY(check_gemm(c, ldc, a, lda, trans_a != 0, b, ldb, trans_b != 0, m, n, k, status));
-  const Source left{(const float*)a, lda, trans_a != 0}, right{(const float*)b, ldb, trans_b == 0};
-  return run(ctx, {(float*)c, ldc, left, right, nullptr, m, n, k, (float)alpha, (float)beta}, status);
+  Right right{};
+  right.plain = {(const float*)b, ldb, trans_b == 0};
+  return run(ctx, {(float*)c, ldc, {(const float*)a, lda, trans_a != 0}, right, m, n, k, (float)alpha, (float)beta}, status);
 }
 
 int64_t kedge_gemm_packed_bytes(int64_t n, int64_t k) {
@@ -231,7 +269,10 @@ int32_t kedge_gemm_pack(const kedge_context* ctx, float* packed, const float* b,
   if (n == 0 || k == 0) return ok(status);
   KEDGE_TRY(check_given({{"b", b}}, status));
   KEDGE_REQUIRE(packed && (uintptr_t)packed % 64 == 0, "packed is NULL or not aligned to 64 bytes");
-  pack_b(ctx, packed, {b, ldb, trans_b == 0}, n, k);
+  const Source plain{b, ldb, trans_b == 0};
+  pack_b(ctx, packed, n, k, [&](float* dst, int64_t panel, int64_t column, int64_t cols, int64_t row, int64_t depth) {
+    pack_panels(dst, panel, plain.at(column, row), cols, depth);
+  });
   return ok(status);
 }
 
@@ -239,5 +280,18 @@ int32_t kedge_gemm_packed(const kedge_context* ctx, float* c, int64_t ldc, const
                           const float* packed, int64_t m, int64_t n, int64_t k, double alpha, double beta, kedge_status* status) {
   KEDGE_TRY(check_gemm(c, ldc, a, lda, trans_a != 0, packed, n, false, m, n, k, status));
   KEDGE_REQUIRE((packed && (uintptr_t)packed % 64 == 0) || n == 0 || k == 0, "packed is NULL or not aligned to 64 bytes");
-  return run(ctx, {(float*)c, ldc, {a, lda, trans_a != 0}, {}, packed, m, n, k, (float)alpha, (float)beta}, status);
+  Right right{};
+  right.packed = packed;
+  return run(ctx, {(float*)c, ldc, {a, lda, trans_a != 0}, right, m, n, k, (float)alpha, (float)beta}, status);
+}
+
+int32_t kedge_bf16_gemm(const kedge_context* ctx, float* c, int64_t ldc, const float* a, int64_t lda, const void* packed, int32_t turned,
+                        int64_t m, int64_t n, int64_t k, double alpha, double beta, kedge_status* status) {
+  const int64_t columns = turned ? k : n, terms = turned ? n : k;  // of the product
+  KEDGE_TRY(check_gemm(c, ldc, a, lda, false, packed, columns, false, m, columns, terms, status));
+  KEDGE_REQUIRE((packed && (uintptr_t)packed % 64 == 0) || n == 0 || k == 0, "packed is NULL or not aligned to 64 bytes");
+  Right right{};
+  right.half = {(const bf16*)packed, n, k};
+  right.turned = turned != 0;
+  return run(ctx, {c, ldc, {a, lda, false}, right, m, columns, terms, (float)alpha, (float)beta}, status);
 }

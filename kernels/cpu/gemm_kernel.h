@@ -2,7 +2,7 @@
 #pragma once
 #include <utility>
 
-#include "common.h"
+#include "vectors.h"
 
 namespace kedge {
 namespace {
@@ -19,7 +19,7 @@ constexpr int kCols = kVecs * kLanes;
 constexpr int64_t kDepth = 256;  // a panel of B [kDepth, kCols] stays in L1
 constexpr int kMaxGroup = 4;     // panels that are packed together, and that one call of a micro-kernel may span
 constexpr int kAhead = 8;        // rows of B to prefetch, since the processor does not across pages
-
+constexpr int kAheadBf16 = 24;   // the same for panels of bf16
 
 // ---- packing ----
 
@@ -110,7 +110,7 @@ struct Panels {
 };
 
 // Panels of B, `panel` floats apart, for columns [0, cols). Stored along, they are cut from a row together: one visit to its page.
-void pack_panels(float* dst, int64_t panel, const Source& b, int64_t cols, int64_t depth) {
+inline void pack_panels(float* dst, int64_t panel, const Source& b, int64_t cols, int64_t depth) {
   int64_t whole = 0;
   if (b.along) {
     whole = cols / kCols;
@@ -133,9 +133,28 @@ struct Update {
   bool overwrite;  // C is not read
 };
 
+// A row of a panel.
+inline void load_row(const float* row, vf* out) {
+#pragma GCC unroll 4
+  for (int v = 0; v < kVecs; v++) out[v] = load(row + v * kLanes);
+}
+// Of bf16, with two vectors to a row, columns i and kLanes + i share a 32-bit word: a shift and a mask make both vectors from one load.
+constexpr bool kPaired = kVecs == 2;
+inline void load_row(const bf16* row, vf* out) {
+  __builtin_prefetch(row + kAheadBf16 * kCols);
+  if constexpr (kPaired) {
+    const vu words = *(const vu*)row;
+    out[0] = (vf)(words << 16);
+    out[1] = (vf)(words & 0xffff0000);
+  } else {
+#pragma GCC unroll 4
+    for (int v = 0; v < kVecs; v++) out[v] = load(row + v * kLanes);
+  }
+}
+
 // C[kM, kGroup * kCols] from a: [depth, kM] and kGroup panels of B, kCols wide with rows `row` apart and `panel` apart from each other.
-template <int kM, int kGroup>
-void kernel(int64_t depth, const float* a, const float* b, int64_t row, int64_t panel, float* c, int64_t ldc, Update update) {
+template <int kM, int kGroup, class T>
+void kernel(int64_t depth, const float* a, const T* b, int64_t row, int64_t panel, float* c, int64_t ldc, Update update) {
   constexpr int kN = kGroup * kVecs;
   vf sum[kM][kN];
 #pragma GCC unroll 16
@@ -144,7 +163,7 @@ void kernel(int64_t depth, const float* a, const float* b, int64_t row, int64_t 
 #pragma GCC unroll 16
     for (int j = 0; j < kN; j++) sum[i][j] = vf{};
   }
-  const float* panels[kGroup];
+  const T* panels[kGroup];
   for (int g = 0; g < kGroup; g++) panels[g] = b + g * panel;
   // Holds the shorter side in registers and streams the other. Unrolling over p makes GCC 12 spill (0.6 x the speed).
 #pragma GCC unroll 1
@@ -154,14 +173,17 @@ void kernel(int64_t depth, const float* a, const float* b, int64_t row, int64_t 
 #pragma GCC unroll 16
       for (int i = 0; i < kM; i++) left[i] = splat(a[p * kM + i]);
 #pragma GCC unroll 16
-      for (int j = 0; j < kN; j++) {
-        right[j] = load(panels[j / kVecs] + p * row + j % kVecs * kLanes);
+      for (int g = 0; g < kGroup; g++) {
+        load_row(panels[g] + p * row, right + g * kVecs);
 #pragma GCC unroll 16
-        for (int i = 0; i < kM; i++) sum[i][j] = fused(left[i], right[j], sum[i][j]);
+        for (int j = g * kVecs; j < (g + 1) * kVecs; j++) {
+#pragma GCC unroll 16
+          for (int i = 0; i < kM; i++) sum[i][j] = fused(left[i], right[j], sum[i][j]);
+        }
       }
     } else {
 #pragma GCC unroll 16
-      for (int j = 0; j < kN; j++) right[j] = load(panels[j / kVecs] + p * row + j % kVecs * kLanes);
+      for (int g = 0; g < kGroup; g++) load_row(panels[g] + p * row, right + g * kVecs);
 #pragma GCC unroll 16
       for (int i = 0; i < kM; i++) {
         left[i] = splat(a[p * kM + i]);
@@ -182,8 +204,8 @@ void kernel(int64_t depth, const float* a, const float* b, int64_t row, int64_t 
 }
 
 // The same for one panel, of which only rows x cols elements of C exist.
-template <int kM>
-void kernel_edge(int64_t depth, const float* a, const float* b, int64_t row, float* c, int64_t ldc, int rows, int cols, Update update) {
+template <int kM, class T>
+void kernel_edge(int64_t depth, const float* a, const T* b, int64_t row, float* c, int64_t ldc, int rows, int cols, Update update) {
   alignas(64) float tile[kM * kCols] = {};
   if (!update.overwrite)
     for (int i = 0; i < rows; i++) memcpy(tile + i * kCols, c + i * ldc, cols * sizeof(float));

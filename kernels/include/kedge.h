@@ -497,6 +497,20 @@ KEDGE_HOST_API int32_t kedge_gemm_packed(const kedge_context* ctx, float* c, int
                                          const float* packed, int64_t m, int64_t n, int64_t k, double alpha, double beta,
                                          kedge_status* status);
 
+/* A weight W [n, k] that is kept in bf16 alone, in the order in which the GEMM reads it. packed: 64-byte aligned, kedge_bf16_packed_bytes(n, k) bytes; the
+ * order is the library's own. Products compute and add in f32, and give the bits of kedge_gemm with W as f32. */
+KEDGE_HOST_API int64_t kedge_bf16_packed_bytes(int64_t n, int64_t k);
+/* Packs rows [first, first + rows) of W from src [rows, k] of src_dtype (F32, BF16 or F16), whose rows are ld elements apart; rounded to nearest even. Every
+ * row must be packed once before the others below are called. */
+KEDGE_HOST_API int32_t kedge_bf16_pack(const kedge_context* ctx, void* packed, int64_t n, int64_t k, const void* src, int32_t src_dtype,
+                                       int64_t ld, int64_t first, int64_t rows, kedge_status* status);
+/* C = alpha A W^T + beta C; A: [m, k], C: [m, n]. With turned != 0: C = alpha A W + beta C; A: [m, n], C: [m, k]. */
+KEDGE_HOST_API int32_t kedge_bf16_gemm(const kedge_context* ctx, float* c, int64_t ldc, const float* a, int64_t lda, const void* packed,
+                                       int32_t turned, int64_t m, int64_t n, int64_t k, double alpha, double beta, kedge_status* status);
+/* out[i] = row index[i] of W, 0 for the index -1; without an index row first + i. out: [rows, k] of out_dtype (F32 or BF16), out_stride apart. */
+KEDGE_HOST_API int32_t kedge_bf16_rows(const kedge_context* ctx, void* out, int32_t out_dtype, int64_t out_stride, const void* packed,
+                                       int64_t n, int64_t k, const int32_t* index, int64_t first, int64_t rows, kedge_status* status);
+
 /* Host memory, process-wide, 64-byte aligned, contents undefined; freed blocks are kept for reuse within the budget. out: the address.
  * KEDGE_OUT_OF_MEMORY where used + bytes would pass the budget. bytes 0 gives a valid, distinct address. */
 KEDGE_HOST_API int32_t kedge_host_alloc(int64_t bytes, KEDGE_OUT uint64_t* out, kedge_status* status);

@@ -1,5 +1,6 @@
 import { DTYPE_BYTES } from "../../ffi/device.ts";
 import { type Address, plus } from "../../ffi/address.ts";
+import { lookUp } from "../../tensor/ops/product.ts";
 import { Tensor } from "../../tensor/tensor.ts";
 import type { ModelParts } from "../family.ts";
 import { familyOf } from "../families.ts";
@@ -72,21 +73,11 @@ export class InferenceDecoder implements Disposable {
 
   /** Embeds tokens into `residual`. @param tokens i32 [rows], on the device. */
   embed(tokens: Address, rows: number): void {
-    const { tensor } = this.#model.parameters.embedding!;
-    const { hiddenSize, vocabSize } = this.#model.config.text;
-    const { residual } = this.buffers;
-    this.#model.device.ops.gatherRows(
-      residual.dtypeCode,
-      residual.address,
-      hiddenSize,
-      tensor.address,
-      hiddenSize,
-      tokens,
-      rows,
-      vocabSize,
-      hiddenSize,
-      0,
-    );
+    lookUp(this.#model.device, this.#model.parameters.embedding!.tensor, {
+      into: this.buffers.residual.address,
+      index: tokens,
+      count: rows,
+    });
   }
 
   /** Runs all layers over `residual`. */

@@ -169,20 +169,20 @@ export function sinkRowBytes(visualTokens: number): number {
   return 4 * 4 * (2 + 2 * visualTokens);
 }
 
-/** Names of the decoder's matrices with the sizes of what they multiply. */
+/** Names of the decoder's matrices with the sizes of what they multiply, without those that are packed. */
 export function matrices(model: ModelParts): { name: string; out: number; input: number }[] {
   const { layers, tied } = model.config.text;
   const names = ["qkv.weight", "out.weight", "gateUp.weight", "down.weight"];
   return [
     ...Array.from({ length: layers }, (_, i) => names.map((name) => `layers.${i}.${name}`)).flat(),
     tied ? "embedding" : "head",
-  ].map((name) => {
-    const { rows, cols } = model.parameters[name]!.tensor;
-    return { name, out: rows, input: cols };
+  ].flatMap((name) => {
+    const { rows, cols, isPacked } = model.parameters[name]!.tensor;
+    return isPacked ? [] : [{ name, out: rows, input: cols }];
   });
 }
 
-/** Bytes of the packed copy of the decoder's matrices. */
+/** Bytes of the packed copy of the decoder's matrices; 0 if they are packed themselves. */
 export function packedBytes(model: ModelParts): number {
   const { host } = model.device;
   return matrices(model).reduce((sum, { out, input }) => sum + host.gemmPackedBytes(out, input) + 64, 0);

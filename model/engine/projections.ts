@@ -31,7 +31,7 @@ export class Projections implements Disposable {
   /** The version of each matrix that was packed. */
   readonly #packedVersions = new Map<string, number>();
 
-  /** @param options `packed`: keeps a packed copy of the matrices, on a CPU. `rows`: the most rows of a pass. */
+  /** @param options `packed`: keeps a packed copy of the matrices that are not packed themselves, on a CPU. `rows`: the most rows of a pass. */
   constructor(model: ModelParts, options: { packed: boolean; rows: number }) {
     this.#model = model;
     this.#adapters = new AdapterProducts(model, options);
@@ -70,7 +70,12 @@ export class Projections implements Disposable {
 
   #multiply(name: string, { x, y, rows, wide = false }: Product): void {
     const { device, parameters } = this.#model;
-    const { address, dtype, rows: n, cols: k, dtypeCode } = parameters[name]!.tensor;
+    const { tensor } = parameters[name]!, { dtype, rows: n, cols: k, dtypeCode } = tensor;
+    if (tensor.isPacked) {
+      device.host.bf16Gemm(y, n, x, k, tensor.packedAddress, 0, rows, n, k, 1, 0);
+      return;
+    }
+    const { address } = tensor;
     if (!(device instanceof CpuDevice)) {
       device.gemm({ dtype, cDtype: wide ? "f32" : dtype, a: x, lda: k, b: address, ldb: k, transB: true, c: y, ldc: n, m: rows, n, k });
       return;

@@ -13,30 +13,52 @@ import { loadInto } from "../../tensor/tensor_files.ts";
 import { type ModelConfig, readConfig } from "../config/config.ts";
 import { familyOf } from "../families.ts";
 import { writeModelFolder } from "./checkpoint_files.ts";
-import { parameterSpecs } from "../parameters.ts";
+import { type ParameterSpec, parameterSpecs } from "../parameters.ts";
 
 const CHUNK = 4 * 2 ** 20; // elements
+const BUFFER = 16 * 2 ** 20; // bytes of a file that are in memory while it is loaded
 const MOST_NAMES = 20; // in an error
 const STORED: ReadonlySet<string> = new Set(["F32", "BF16", "F16"]);
 
 /** Types that weights may have in memory. */
 export type WeightType = "f32" | "bf16";
 
-/** The default type of weights: f32 on the CPU, which computes in f32; else the config's type, or f32 for an f16 file. */
-export function weightType(device: Device, config: ModelConfig): WeightType {
-  return device.kind === "cpu" || config.dtype !== "bf16" ? "f32" : "bf16";
+/** Which parameters are not trained: all, those of the vision tower, none, or those whose names (Kedge's) the function returns true for. */
+export type Frozen = "all" | "vision" | "none" | ((name: string) => boolean);
+
+/** Whether a parameter is frozen. */
+export function isFrozen({ name, vision }: ParameterSpec, frozen: Frozen): boolean {
+  return typeof frozen === "function" ? frozen(name) : frozen === "all" || (frozen === "vision" && vision);
+}
+
+/**
+ * The default type of weights: the config's, or f32 for an f16 file. On a CPU, which computes in f32, trained weights are f32 always; frozen ones may be bf16,
+ * and are so by default if the config's type is.
+ */
+export function weightType(device: Device, config: ModelConfig, frozen: Frozen = "none"): WeightType {
+  return (device.kind === "cpu" && frozen === "none") || config.dtype !== "bf16" ? "f32" : "bf16";
+}
+
+/** A place in memory for a parameter of a model whose weights are of a type: on a CPU packed, if it is frozen and bf16. */
+function room(device: Device, spec: ParameterSpec, { dtype, frozen }: { dtype: WeightType; frozen: Frozen | undefined }): Parameter {
+  const { name, shape, kind } = spec, rests = frozen !== undefined && isFrozen(spec, frozen);
+  if (device.kind !== "cpu" || frozen === undefined) {
+    return new Parameter(name, Tensor.empty(device, shape, { dtype }), { requiresGrad: !rests });
+  }
+  const [out, input] = shape, packs = dtype === "bf16" && rests && (kind === "matrix" || kind === "embedding");
+  const tensor = packs ? Tensor.packed(device, [out!, input!]) : Tensor.empty(device, shape);
+  return new Parameter(name, tensor, { requiresGrad: !rests });
 }
 
 /** Whether two tensors hold the same bytes. */
 function same(files: SafetensorsFolder, [a, b]: readonly [string, string]): boolean {
   const [x, y] = [files.tensors.get(a)!, files.tensors.get(b)!];
   if (x.dtype !== y.dtype || x.bytes !== y.bytes) return false;
-  const step = 8 * 2 ** 20;
+  const step = 8 * 2 ** 20, parts = [a, b].map((name) => ({ name, numbers: new Int32Array(step / 4) }));
   for (let offset = 0; offset < x.bytes; offset += step) {
-    const [left, right] = [a, b].map((name) => {
-      const into = new Uint8Array(Math.min(step, Math.ceil((x.bytes - offset) / 4) * 4));
-      files.readRange(name, { offset, into: into.subarray(0, Math.min(step, x.bytes - offset)) });
-      return new Int32Array(into.buffer);
+    const [left, right] = parts.map(({ name, numbers }) => {
+      files.readRange(name, { offset, into: new Uint8Array(numbers.buffer, 0, Math.min(step, x.bytes - offset)) });
+      return numbers;
     }) as [Int32Array, Int32Array];
     for (let i = 0; i < left.length; i++) if (left[i] !== right[i]) return false;
   }
@@ -122,6 +144,7 @@ function matchTensors(files: SafetensorsFolder, config: ModelConfig): Map<string
  *
  * @param folder The folder.
  * @param options `config`: see {@linkcode readConfig}. `dtype`: type of the parameters, whatever the file has (F32, BF16 or F16); default {@linkcode weightType}.
+ * `frozen`: parameters that are not trained. If it is given, a CPU holds frozen matrices of "bf16" packed, and all others in f32; otherwise everything is of `dtype`.
  * @returns The parameters by Kedge's names; the caller disposes of them.
  * @throws {KedgeError} `BadCheckpoint` with all tensors that are missing, surplus, misshapen or of another type; `OutOfMemory`. Nothing is left
  *   allocated then.
@@ -146,20 +169,21 @@ function matchTensors(files: SafetensorsFolder, config: ModelConfig): Map<string
  */
 export function loadParameters(
   folder: string,
-  options: { device: Device; config: ModelConfig; dtype?: WeightType },
+  options: { device: Device; config: ModelConfig; dtype?: WeightType; frozen?: Frozen },
 ): Record<string, Parameter> {
-  const { device, config } = options, dtype = options.dtype ?? weightType(device, config);
+  const { device, config, frozen } = options, dtype = options.dtype ?? weightType(device, config, frozen);
   using files = SafetensorsFolder.open(folder);
   const names = matchTensors(files, config), specs = parameterSpecs(config);
   const parameters: Record<string, Parameter> = {};
   try {
     // Allocate everything first: if there is too little memory, the error comes before the reading.
-    for (const { name, shape } of specs) parameters[name] = new Parameter(name, Tensor.empty(device, shape, { dtype }));
+    for (const spec of specs) parameters[spec.name] = room(device, spec, { dtype, frozen });
+    const buffer = new Uint8Array(BUFFER);
     for (const { name, parts } of specs) {
       let row = 0;
       for (const { key, shape } of parts) {
-        using target = parameters[name]!.tensor.slice(row, row += shape[0]!);
-        loadInto(files, names.get(key)!, { target });
+        loadInto(files, names.get(key)!, { target: parameters[name]!.tensor, row, buffer });
+        row += shape[0]!;
       }
     }
     return parameters;
@@ -184,7 +208,7 @@ export function loadParameters(
  */
 export function openModelFolder(
   folder: string,
-  options: { device: Device; dtype?: WeightType },
+  options: { device: Device; dtype?: WeightType; frozen?: Frozen },
 ): { config: ModelConfig; parameters: Record<string, Parameter> } {
   const config = readConfig(folder);
   return { config, parameters: loadParameters(folder, { ...options, config }) };
@@ -198,10 +222,10 @@ function partEntry(name: string, tensor: Tensor, part: { row: number; shape: Sha
     dtype: dtype === "f32" ? "F32" : "BF16",
     shape,
     data: function* () {
-      using rows = tensor.slice(row, row + shape[0]!);
-      using flat = rows.reshape([rows.size]);
-      for (let start = 0; start < flat.size; start += CHUNK) {
-        using chunk = flat.slice(start, Math.min(flat.size, start + CHUNK));
+      const end = row + shape[0]!, step = Math.max(1, Math.floor(CHUNK / tensor.cols));
+      for (let start = row; start < end; start += step) {
+        const stop = Math.min(end, start + step);
+        using chunk = tensor.isPacked ? tensor.unpack(start, stop, { dtype }) : tensor.slice(start, stop);
         using typed = chunk.dtype === dtype ? chunk.view() : chunk.cast(dtype);
         yield typed.toBytes();
       }
@@ -209,9 +233,15 @@ function partEntry(name: string, tensor: Tensor, part: { row: number; shape: Sha
   };
 }
 
+/** The type in which a model with packed parameters is saved, if none is asked for: bf16 if all its matrices are packed, else f32. */
+function typeBesidePacked(specs: readonly ParameterSpec[], parameters: Parameters): WeightType | undefined {
+  const packed = specs.flatMap(({ name, shape }) => shape.length > 1 ? [parameters[name]?.tensor.isPacked ?? false] : []);
+  return packed.includes(true) ? packed.includes(false) ? "f32" : "bf16" : undefined;
+}
+
 /** Options of {@linkcode saveModel}. */
 export interface SaveModelOptions {
-  /** Type in the file; default: each parameter's own. For "f32" an optimizer's f32 master takes precedence over a bf16 weight. */
+  /** Type in the file; default: each parameter's own, or one type for all if some are packed (bf16 if all matrices are, else f32). For "f32" an optimizer's f32 master takes precedence over a bf16 weight. */
   dtype?: WeightType;
   /** Default 5e9. */
   maxShardBytes?: number;
@@ -258,11 +288,12 @@ export function saveModel(
   const names = new Set(specs.map(({ name }) => name));
   const surplus = Object.keys(parameters).filter((name) => !names.has(name));
   if (surplus.length > 0) throw new RangeError(`Cannot save to ${folder}: the config has no ${surplus.join(", ")}`);
+  const packed = typeBesidePacked(specs, parameters);
   const entries = specs.flatMap(({ name, shape, parts }) => {
     const parameter = parameters[name];
     if (!parameter) throw new RangeError(`Cannot save to ${folder}: parameter ${name} is not there`);
     const tensor = options.dtype === "f32" ? parameter.master ?? parameter.tensor : parameter.tensor;
-    const dtype = options.dtype ?? tensor.dtype;
+    const dtype = options.dtype ?? (packed ?? tensor.dtype);
     if (tensor.shape.join() !== shape.join() || (dtype !== "f32" && dtype !== "bf16")) {
       throw new RangeError(`Cannot save to ${folder}: parameter ${name} is ${describe(tensor)}, not [${shape.join(", ")}] of f32 or bf16`);
     }

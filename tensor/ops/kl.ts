@@ -1,6 +1,7 @@
 import { type Address, plus } from "../../ffi/address.ts";
 import { describe, Tensor } from "../tensor.ts";
 import type { Value } from "../value.ts";
+import { activationType } from "./product.ts";
 import { chunkRows, project, projectBackward } from "./projection.ts";
 import { type Weight, weightOf } from "./weight.ts";
 
@@ -104,7 +105,7 @@ function checkOptions(
   { reference: { hidden, weight }, target, suppress }: LinearKlOptions,
   { n, vocab }: { n: number; vocab: number },
 ): void {
-  if (hidden.rows !== n || weight.rows !== vocab || hidden.cols !== weight.cols || hidden.dtype !== weight.dtype) {
+  if (hidden.rows !== n || weight.rows !== vocab || hidden.cols !== weight.cols || hidden.dtype !== activationType(weight)) {
     const reference = `${describe(hidden)} by ${describe(weight)}`;
     throw new RangeError(`Cannot compare ${n} rows over ${vocab} tokens with ${reference}: sizes or types do not fit`);
   }

@@ -1,13 +1,14 @@
 import { describe } from "../tensor.ts";
 import type { Value } from "../value.ts";
 import { addBias } from "./bias.ts";
+import { activationType, multiply, rowsOf } from "./product.ts";
 import { type Weight, weightOf } from "./weight.ts";
 
 /**
  * Computes y = x W^T + bias with the device's fastest GEMM.
  *
  * @param x [rows, in]; may be a column range.
- * @param weight [out, in].
+ * @param weight [out, in]. On a CPU it may be packed bf16 while x is f32; it then gets no gradient.
  * @param options `bias`: [out].
  * @returns [rows, out].
  *
@@ -34,7 +35,7 @@ export function linear(x: Value, weight: Weight, options: { bias?: Weight | null
 
 /**
  * Computes alpha op(a) op(b): [m, k] x [k, n]. With `transA`, a is stored [k, m]; with `transB`, b is stored [n, k]. The gradient of a
- * parameter is accumulated in f32.
+ * parameter is accumulated in f32. On a CPU, b may be packed bf16 while a is f32 and not transposed.
  *
  * @returns [m, n], of the inputs' type.
  *
@@ -54,7 +55,8 @@ export function matmul(a: Value, b: Value, options: { transA?: boolean; transB?:
   const { transA = false, transB = false, alpha = 1 } = options;
   const [m, k] = transA ? [a.cols, a.rows] : [a.rows, a.cols];
   const [inner, n] = transB ? [b.cols, b.rows] : [b.rows, b.cols];
-  if (k !== inner || a.dtype !== b.dtype) {
+  const packed = b.tensor.isPacked;
+  if (k !== inner || a.dtype !== activationType(b.tensor) || (packed && transA)) {
     throw new RangeError(
       `Cannot multiply ${describe(a)}${transA ? "^T" : ""} by ${describe(b)}${transB ? "^T" : ""}: sizes or types do not fit`,
     );
@@ -62,21 +64,11 @@ export function matmul(a: Value, b: Value, options: { transA?: boolean; transB?:
   const { dtype, device } = a;
   const y = a.tape.empty([m, n], dtype);
   const [ta, tb] = [a.tensor, b.tensor];
-  device.gemm({
-    dtype,
-    a: ta.address,
-    lda: ta.rowStride,
-    transA,
-    b: tb.address,
-    ldb: tb.rowStride,
-    transB,
-    c: y.address,
-    ldc: n,
-    m,
-    n,
-    k,
-    alpha,
-  });
+  if (packed) multiply(device, tb, { x: rowsOf(ta), into: { address: y.address, stride: n, alpha }, turned: !transB });
+  else {
+    const [left, right] = [{ a: ta.address, lda: ta.rowStride, transA }, { b: tb.address, ldb: tb.rowStride, transB }];
+    device.gemm({ dtype, ...left, ...right, c: y.address, ldc: n, m, n, k, alpha });
+  }
   const [out] = a.tape.record({
     name: "matmul",
     inputs: [a, b],
@@ -94,7 +86,10 @@ export function matmul(a: Value, b: Value, options: { transA?: boolean; transB?:
         else device.gemm({ ...c, a: x.address, lda: x.ld, transA: !transA, b: dy.a, ldb: n, m: k, n, k: m });
       }
       const wantedA = run.weightSlot(a);
-      if (wantedA) {
+      if (wantedA && packed) {
+        const into = { address: wantedA.address, stride: wantedA.stride, alpha, beta: wantedA.accumulate ? 1 : 0 };
+        multiply(device, sb, { x: { address: dy.a, stride: n, rows: m }, into, turned: transB });
+      } else if (wantedA) {
         const c = { dtype, cDtype: wantedA.dtype, c: wantedA.address, ldc: wantedA.stride, alpha, beta: wantedA.accumulate ? 1 : 0 };
         const w = { address: sb.address, ld: sb.rowStride };
         if (transA) device.gemm({ ...c, a: w.address, lda: w.ld, transA: transB, b: dy.a, ldb: n, transB: true, m: k, n: m, k: n });

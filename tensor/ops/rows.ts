@@ -4,12 +4,13 @@ import { describe, type Tensor } from "../tensor.ts";
 import type { Backward } from "../backward.ts";
 import type { Value } from "../value.ts";
 import { inPlace } from "./place.ts";
+import { activationType, lookUp } from "./product.ts";
 
 /**
  * Computes out[i] = table[index[i]]. The index -1 gives zeros. It serves for embeddings (with `tape.param(table)`) and for any selection of
  * rows. An index may repeat.
  *
- * @param table [rows, dim].
+ * @param table [rows, dim]. On a CPU it may be packed bf16; the rows are then f32.
  * @param index i32 [n].
  * @returns [n, dim].
  *
@@ -27,10 +28,10 @@ import { inPlace } from "./place.ts";
  */
 export function gatherRows(table: Value, index: Tensor): Value {
   checkIndex(index);
-  const { device, dtype, cols, rows } = table;
+  const { device, cols, rows } = table;
   const source = table.tensor;
-  const out = table.tape.empty([index.size, cols], dtype);
-  device.ops.gatherRows(out.dtypeCode, out.address, cols, source.address, source.rowStride, index.address, index.size, rows, cols, 0);
+  const out = table.tape.empty([index.size, cols], activationType(source));
+  lookUp(device, source, { into: out.address, index: index.address, count: index.size });
   const [gathered] = table.tape.record({
     name: "gatherRows",
     inputs: [table],
