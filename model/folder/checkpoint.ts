@@ -27,7 +27,7 @@ export type WeightType = "f32" | "bf16";
 export type Frozen = "all" | "vision" | "none" | ((name: string) => boolean);
 
 /** Whether a parameter is frozen. */
-export function isFrozen({ name, vision }: ParameterSpec, frozen: Frozen): boolean {
+function isFrozen({ name, vision }: ParameterSpec, frozen: Frozen): boolean {
   return typeof frozen === "function" ? frozen(name) : frozen === "all" || (frozen === "vision" && vision);
 }
 

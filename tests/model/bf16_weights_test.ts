@@ -74,8 +74,7 @@ folderTest(
   async ({ device, random, folder }) => {
     const picture = picturePrompt(random, { grids: [[4, 6]] }), prompts: Prompt[] = [picture, textPrompt(random, 70)];
     const responses = [Int32Array.of(1, 5, 9), Int32Array.of(7)];
-    const found = [];
-    for (const dtype of ["f32", "bf16"] as const) {
+    const run = async (dtype: "f32" | "bf16") => {
       using model = VisionLanguageModel.load(folder, { device, dtype, frozen: (name) => name !== "layers.1.down.weight" });
       using engine = new Engine(model, { memoryBytes: 2 ** 28, maxSequences: 16 });
       const completions = plain(await engine.generate(prompts, { n: 3, maxTokens: 6, seed: 1, connectivity: true }));
@@ -86,16 +85,12 @@ folderTest(
       using weights = Tensor.from(device, numbers.slice(0, logprob.size));
       tape.backward(dot(logprob, tape.constant(weights)));
       const { grad } = model.parameters["layers.1.down.weight"]!;
-      found.push({
-        completions,
-        numbers,
-        grad: grad!.toFloats(),
-        others: Object.values(model.parameters).filter(({ grad }) => grad).length,
-      });
-    }
-    assert(found[0]!.grad.some((x) => x !== 0));
-    assertEquals(found[0]!.others, 1);
-    assertEquals(found[1], found[0]);
+      return { completions, numbers, grad: grad!.toFloats(), gradients: Object.values(model.parameters).filter(({ grad }) => grad).length };
+    };
+    const expected = await run("f32");
+    assert(expected.grad.some((x) => x !== 0));
+    assertEquals(expected.gradients, 1);
+    assertEquals(await run("bf16"), expected);
   },
 );
 
