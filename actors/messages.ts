@@ -109,12 +109,19 @@ export interface GroupMessage {
 export type PolicyMessage =
   /** Prompts are lent; the answers come moved. */
   | { readonly type: "rollout"; readonly prompts: readonly PromptMessage[]; readonly sampling: SamplingMessage }
-  /** Groups are lent; f32 [tokens] host comes moved. `blacken`: the seed by which patches of the pictures are blackened (VPPO). */
-  | { readonly type: "logprobs"; readonly groups: readonly GroupMessage[]; readonly temperature: number; readonly blacken?: number }
+  /** Groups are lent; f32 [tokens] host comes moved. `blacken`: the seed by which patches of the pictures are blackened (VPPO). `base`: whether
+   * adapters are switched off. */
+  | {
+    readonly type: "logprobs";
+    readonly groups: readonly GroupMessage[];
+    readonly temperature: number;
+    readonly blacken?: number;
+    readonly base?: boolean;
+  }
   /** The prompt is lent; the answers come moved, and their tokens before them as {@linkcode TokenPart}. */
   | { readonly type: "generate"; readonly prompt: PromptMessage; readonly sampling: ChatSamplingMessage }
-  /** Groups are lent; what the output matrix is multiplied with, [tokens, hidden] device, comes moved. */
-  | { readonly type: "predictions"; readonly groups: readonly GroupMessage[] }
+  /** Groups are lent; what the output matrix is multiplied with, [tokens, hidden] device, comes moved. `base`: as of "logprobs". */
+  | { readonly type: "predictions"; readonly groups: readonly GroupMessage[]; readonly base?: boolean }
   /** A copy of the output matrix, [vocab, hidden] device, comes moved. */
   | { readonly type: "outputMatrix" }
   /** Groups and numbers are lent: `advantages` f32 [tokens] device, `reference` f32 [tokens] host. */
@@ -123,8 +130,8 @@ export type PolicyMessage =
     readonly groups: readonly GroupMessage[];
     readonly advantages: TensorHandle;
     readonly reference?: TensorHandle;
-    /** For divergence "full": [tokens, hidden] and [vocab, hidden] device. */
-    readonly referenceStates?: { readonly hidden: TensorHandle; readonly weight: TensorHandle };
+    /** For divergence "full": [tokens, hidden] and [vocab, hidden] device. Without a weight it is the output matrix of the policy's base. */
+    readonly referenceStates?: { readonly hidden: TensorHandle; readonly weight?: TensorHandle };
     readonly klCoefficient: number;
     /** The temperature that the answers were sampled at. */
     readonly temperature: number;
@@ -167,6 +174,8 @@ export type PolicyReplies = {
     readonly heads: number;
     readonly layers: number;
     readonly parameters: number;
+    /** Elements that are trained. */
+    readonly trained: number;
     readonly used: number;
     readonly peak: number;
     readonly tensors: number;

@@ -23,7 +23,8 @@ import { modelAt } from "./models.ts";
 const HELP = `Asks a model the questions of a data set, and prints how often its answers are right, with 95 % intervals.
 
 usage: deno task eval --model DIR --data FILE|board [options]
-  --model DIR          a model folder or checkpoint, or a model of the hub as owner/name or owner/name@revision
+  --model DIR          a model folder or checkpoint, adapters of PEFT, or a model of the hub as owner/name or owner/name@revision
+  --base DIR           the base of a folder of adapters (LoRA), if it is not where the adapters say
   --data FILE|board    a data set; board: the held-out boards of the built-in task
   --limit N            uses the first N rows (default: all; 200 boards)
   --n N                answers to each question (default 1)
@@ -48,6 +49,7 @@ usage: deno task eval --model DIR --data FILE|board [options]
 
 const VALUES = {
   model: "DIR",
+  base: "DIR",
   data: "FILE|board",
   limit: "N",
   n: "N",
@@ -164,10 +166,10 @@ export async function evalModel(args: readonly string[]): Promise<number> {
   const most = Math.max(...k);
   if (most > n) throw line.error(`--k ${most} needs at least that many answers to each question: --n ${most}`);
   const data = await dataset(line), count = Math.min(limit ?? (data.size === Infinity ? 200 : data.size), data.size);
-  const folder = await modelAt(name);
+  const { folder, files } = await modelAt(name, line.path("base", "model"));
   using device = openDevice(deviceName);
-  using model = VisionLanguageModel.load(folder, { device });
-  const processor = Processor.fromFolder(folder);
+  using model = VisionLanguageModel.load(folder, { device, base: { folder: files } });
+  const processor = Processor.fromFolder(files);
   using engine = new Engine(model);
   await using pool = new GraderPool(plan, { onIncident: ({ kind, reason }) => console.error(`a grader failed (${kind}): ${reason}`) });
   const start = performance.now();

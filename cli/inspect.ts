@@ -18,7 +18,8 @@ import { modelAt } from "./models.ts";
 const HELP = `Answers a question about a picture, and shows which tokens of the answer attend to the picture and where.
 
 usage: deno task inspect --model DIR --image FILE --prompt TEXT [options]
-  --model DIR       a model folder or checkpoint, or a model of the hub as owner/name or owner/name@revision
+  --model DIR       a model folder or checkpoint, adapters of PEFT, or a model of the hub as owner/name or owner/name@revision
+  --base DIR        the base of a folder of adapters (LoRA), if it is not where the adapters say
   --image FILE      JPEG, PNG, WebP, GIF or TIFF
   --prompt TEXT     the question
   --out DIR         the folder for inspect.html and heat_map.png (default: inspect)
@@ -41,6 +42,7 @@ export async function inspect(args: readonly string[]): Promise<number> {
     help: HELP,
     values: {
       model: "DIR",
+      base: "DIR",
       image: "FILE",
       prompt: "TEXT",
       out: "DIR",
@@ -61,10 +63,11 @@ export async function inspect(args: readonly string[]): Promise<number> {
   const temperature = line.number("temperature", { max: 1e6, whole: false }) ?? 0;
   const name = line.path("model", "model")!, path = line.path("image", "file")!, prompt = line.needed("prompt");
   const out = line.path("out", "filled folder") ?? "inspect", whole = line.path("png", "new file"), deviceName = line.device("device");
-  const image = Deno.readFileSync(path), folder = await modelAt(name), processor = Processor.fromFolder(folder);
+  const image = Deno.readFileSync(path), { folder, files } = await modelAt(name, line.path("base", "model"));
+  const processor = Processor.fromFolder(files);
   Deno.mkdirSync(out, { recursive: true });
   using device = openDevice(deviceName);
-  using model = VisionLanguageModel.load(folder, { device });
+  using model = VisionLanguageModel.load(folder, { device, base: { folder: files } });
   const inspection = await inspectAnswer(model, { processor, image, prompt, maxTokens, temperature, seed }),
     { picture, tokens } = inspection;
   const [png, heatmap] = await Promise.all([picture, drawHeatmap(inspection, anchorProfile(inspection))].map(encodePng));

@@ -111,8 +111,8 @@ export async function train(args: readonly string[], only: { warmStartOnly?: boo
   const loaded = configOf({ file: line.path("config", "file"), sets }), { config } = loaded;
   if (line.flag("dry-run")) {
     console.log(JSON.stringify(config, null, 2));
-    const { config: model, from } = sizesOf(config.model);
-    for (const line of [...derived(config, model).lines, ...from === undefined ? [] : [`note: ${from}`]]) console.log(line);
+    const { config: model, adapters, from } = sizesOf(config.model);
+    for (const line of [...derived(config, model, adapters).lines, ...from === undefined ? [] : [`note: ${from}`]]) console.log(line);
     return 0;
   }
   const served = await serving(line, { stays, config });

@@ -148,9 +148,9 @@ export class VisionLanguageModel implements Disposable {
     const { config, parameters } = openModelFolder(base?.folder ?? folder, { ...options, frozen });
     if (!base) return new VisionLanguageModel(device, config, parameters);
     try {
-      const parts = { device, config, base: parameters, dtype: activationType(parameters["embedding"]!.tensor) };
+      const parts = { device, config, dtype: activationType(parameters["embedding"]!.tensor) };
       const adapters = lora
-        ? Adapters.initialise(planAdapters(config, { ...lora, freezeVision }), { ...parts, seed: lora.seed ?? 0 })
+        ? Adapters.initialise(planAdapters(config, { ...lora, freezeVision }), { ...parts, base: parameters, seed: lora.seed ?? 0 })
         : loadAdapters(folder, parts);
       return new VisionLanguageModel(device, config, parameters, { adapters, base });
     } catch (error) {

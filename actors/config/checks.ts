@@ -24,6 +24,14 @@ function thrown(run: () => unknown): string | undefined {
   return undefined;
 }
 
+function isPattern(text: string): boolean {
+  try {
+    return new RegExp(text) instanceof RegExp;
+  } catch {
+    return false;
+  }
+}
+
 const none = (files: string | string[]) => files.length === 0;
 const ALONE: readonly string[] = ["remax", "reinforce_plus_plus"];
 
@@ -32,6 +40,18 @@ export const RULES: readonly Rule[] = [
   [
     "model.path",
     ({ model, data }) => data.task === "files" && model.path === null && 'data.task "files" needs a model folder: set model.path',
+  ],
+  [
+    "model.lora.dropout",
+    ({ model: { lora } }) =>
+      lora && lora.dropout !== 0 &&
+      `dropout ${lora.dropout} cannot be used: answers are sampled and trained by one model, and with dropout their log-probs would differ. Set it to 0`,
+  ],
+  [
+    "model.lora.targets",
+    ({ model: { lora } }) =>
+      lora && [lora.targets, lora.exclude].some((names) => typeof names === "string" && !isPattern(names)) &&
+      "a text is a regular expression of whole module names, and this is none; for names give a list",
   ],
   [
     "data.trainFiles",

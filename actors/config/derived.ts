@@ -1,13 +1,17 @@
 import { DTYPE_BYTES } from "../../ffi/device.ts";
 import type { ModelConfig, TextConfig } from "../../model/config/config.ts";
 import { tokenBytes } from "../../model/engine/limits.ts";
+import { type AdapterPlan, planAdapters, trainedElements } from "../../model/lora/adapters.ts";
 import { parameterSpecs } from "../../model/parameters.ts";
+import { loraOf } from "./for_actors.ts";
 import type { Config } from "./schema.ts";
 
 /** Estimated bytes on the policy's device. They are limits for planning, not measurements. */
 export interface MemoryEstimate {
   /** The weights of all parameters. */
   readonly weights: number;
+  /** The low-rank adapters, and copies of modules that are trained whole beside them. */
+  readonly adapters: number;
   /** The f32 gradients of the trained parameters. */
   readonly gradients: number;
   /** Both moments of AdamW for the trained parameters. */
@@ -62,6 +66,7 @@ export interface Derived {
  * Computes the numbers that follow from a configuration.
  *
  * @param model The model. Undefined: it is not known yet, and the lines on memory are left out.
+ * @param adapters The adapters that the run begins with. Default: those that `model.lora` asks for.
  *
  * @example
  * ```ts
@@ -72,7 +77,7 @@ export interface Derived {
  * assertEquals([lines[0], numbers.samples], ["samples a step = 16 prompts x 8 answers = 128", 128]);
  * ```
  */
-export function derived(config: Config, model: ModelConfig | undefined): Derived {
+export function derived(config: Config, model: ModelConfig | undefined, adapters?: AdapterPlan): Derived {
   const { data, rollout, batch, trainer } = config, prompts = data.rolloutBatchSize, { n } = rollout;
   const global = batch.globalBatchSize ?? prompts, samples = prompts * n, updates = prompts / global * batch.ppoEpochs;
   const { maxPromptLength: prompt, maxResponseLength: response } = data,
@@ -110,36 +115,47 @@ export function derived(config: Config, model: ModelConfig | undefined): Derived
     },
   };
   if (!model) return { lines, numbers };
-  const sized = memoryOf(config, model, { stepTokens, groupTokens, global });
+  const lora = loraOf(config), plan = adapters ?? (lora && planAdapters(model, { ...lora, freezeVision: config.model.freezeVision }));
+  const sized = memoryOf(config, model, { stepTokens, groupTokens, global, plan });
   return { lines: [...lines, ...sized.lines], numbers: { ...numbers, ...sized.numbers } };
 }
 
 function memoryOf(
   config: Config,
   model: ModelConfig,
-  { stepTokens, groupTokens, global }: { stepTokens: number; groupTokens: number; global: number },
+  { stepTokens, groupTokens, global, plan }: {
+    stepTokens: number;
+    groupTokens: number;
+    global: number;
+    plan: AdapterPlan | undefined;
+  },
 ): { lines: string[]; numbers: Pick<DerivedNumbers, "parameters" | "trained" | "memory"> } {
   const dtype = config.model.dtype ?? (config.device === "cpu" ? "f32" : model.dtype),
     { kl } = config.algorithm,
     { moments: type } = config.optim;
   const count = (specs: ReturnType<typeof parameterSpecs>) => specs.reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1), 0);
   const specs = parameterSpecs(model), parameters = count(specs);
-  const trained = config.model.freezeVision ? count(specs.filter(({ vision }) => !vision)) : parameters;
+  const free = config.model.freezeVision ? specs.filter(({ vision }) => !vision) : specs;
+  const trained = plan ? trainedElements(plan) : count(free), adapters = plan ? trained * DTYPE_BYTES[dtype] : 0;
   const wide = DTYPE_BYTES[dtype], each = tokenBytes(model, dtype), limit = config.rollout.memoryBytes ?? Infinity;
   const rows = Math.min(Math.max(config.batch.microTokens, groupTokens), global * groupTokens),
     kept = keptElements(model.text, config.model.checkpointing);
   const weights = parameters * wide, gradients = trained * DTYPE_BYTES.f32, moments = 2 * trained * DTYPE_BYTES[type];
-  const masters = dtype === "f32" ? 0 : trained * DTYPE_BYTES.f32, reference = kl && kl.coefficient.coefficient > 0 ? weights : 0;
+  const masters = dtype === "f32" ? 0 : trained * DTYPE_BYTES.f32,
+    hasReference = kl && kl.coefficient.coefficient > 0,
+    reference = hasReference && !plan ? weights : 0;
   const cache = Math.min(limit, stepTokens * each), activations = rows * kept * wide;
-  const total = weights + gradients + moments + masters + reference + Math.max(cache, activations);
-  const memory: MemoryEstimate = { weights, gradients, moments, masters, reference, cache, activations, total };
+  const total = weights + adapters + gradients + moments + masters + reference + Math.max(cache, activations);
+  const memory: MemoryEstimate = { weights, adapters, gradients, moments, masters, reference, cache, activations, total };
   return {
     lines: [
       `weights = ${parameters} x ${wide} B (${dtype}) = ${size(weights)}`,
+      ...(plan ? [`adapters = ${trained} x ${wide} B (${dtype}) = ${size(adapters)}`] : []),
       `gradients = ${trained} trained x 4 B = ${size(gradients)}`,
       `moments = 2 x ${trained} x ${DTYPE_BYTES[type]} B = ${size(moments)}`,
       `masters = ${masters === 0 ? "none, the weights are f32" : `${trained} x 4 B`} = ${size(masters)}`,
       ...(reference > 0 ? [`reference = the weights again = ${size(reference)}`] : []),
+      ...(hasReference && plan ? ["reference = none, it is the policy without its adapters"] : []),
       `keys and values <= ${stepTokens} tokens x ${each} B = ${size(stepTokens * each)}${
         cache === limit ? `, but rollout.memoryBytes = ${size(limit)}` : ""
       }`,

@@ -3,7 +3,10 @@
  *
  * @module
  */
+import { parseModelId } from "../../data/hub/model.ts";
 import type { OpenOptions } from "../../data/open.ts";
+import type { GivenBase } from "../../model/lora/base.ts";
+import type { LoraOptions } from "../../model/lora/options.ts";
 import { type DivergenceTerm, needsReference } from "../../rl/divergences/term.ts";
 import type { PolicyLoss } from "../../rl/losses/policy_loss.ts";
 import { constantSchedule, cosineSchedule, linearSchedule, type Schedule } from "../../tensor/schedule.ts";
@@ -60,15 +63,30 @@ function learnerOptions(config: Config, base: string): LearnerOptions {
  *   relative to.
  */
 export function policyOptions(config: Config, { model, files, base }: { model: string; files: string; base: string }): PolicyOptions {
-  const { maxSequences, memoryBytes } = config.rollout;
+  const { maxSequences, memoryBytes } = config.rollout, lora = loraOf(config);
   return {
     model,
     files,
     dtype: config.model.dtype,
     freezeVision: config.model.freezeVision,
+    ...(lora && { lora: { ...lora, seed: config.seed } }),
+    base: baseOf(config, files),
     learner: learnerOptions(config, base),
     engine: { ...(maxSequences !== null && { maxSequences }), ...(memoryBytes !== null && { memoryBytes }) },
   };
+}
+
+/** Returns the low-rank adapters that a configuration asks for; undefined where it asks for none. */
+export function loraOf({ model: { lora } }: Pick<Config, "model">): LoraOptions | undefined {
+  if (!lora) return undefined;
+  const { dropout: _, exclude, ...options } = lora;
+  return { ...options, ...(exclude.length > 0 && { exclude }) };
+}
+
+/** Returns the base of adapters: its folder, and for a model of the hub the name and commit by which other programs load it. */
+function baseOf({ model: { path } }: Config, folder: string): GivenBase {
+  const commit = /[/\\]snapshots[/\\]([0-9a-f]{40})$/.exec(folder)?.[1], repo = path === null ? undefined : parseModelId(path)?.repo;
+  return commit === undefined || repo === undefined ? { folder } : { folder, name: repo, revision: commit };
 }
 
 /** Returns the options of the reference model: the policy's without an optimizer. */

@@ -32,6 +32,18 @@ const sft = z.strictObject({
   saveFreq: count.default(100).describe("The number of its steps between checkpoints; 0: only when it is stopped, and at its end."),
 });
 
+const lora = z.strictObject({
+  rank: positive.default(16).describe("The rank of the adapters."),
+  alpha: above0.default(32).describe("The adapters' output is multiplied by alpha / rank."),
+  targets: z.union([text, z.array(text).min(1)]).default("all-linear").describe(
+    "The modules that get adapters. all-linear: all matrices of the decoder but the output matrix; names, as q_proj; or a pattern of whole names.",
+  ),
+  exclude: z.union([text, z.array(text)]).default([]).describe("The modules among them that get none: names, or a pattern of whole names."),
+  dropout: amount.default(0).describe("The share of inputs that are left out in training. Only 0 is possible."),
+  rsLoRA: z.boolean().default(false).describe("Whether the output is multiplied by alpha / sqrt(rank) instead."),
+  modulesToSave: z.array(text).default([]).describe("Modules that are trained whole: those whose names end with one of these texts."),
+});
+
 const raw = z.strictObject({
   $schema: z.string().optional().describe("The path of docs/config.schema.json, for editors."),
   name: z.string().regex(/^(?!\.{1,2}$)[\w.-]{1,100}$/, "1 to 100 letters, digits, _ - and ., and neither . nor ..").default("board")
@@ -53,6 +65,9 @@ const raw = z.strictObject({
     ),
     dtype: z.enum(["f32", "bf16"]).nullable().default(null).describe("The type of the weights; null: f32 on a CPU, else the folder's."),
     freezeVision: z.boolean().default(false).describe("Whether the vision tower is not trained."),
+    lora: lora.nullable().default(null).describe(
+      "Low-rank adapters (LoRA) that are trained in place of the weights: docs/lora.md; null: none.",
+    ),
     checkpointing: z.enum(["off", "blocks", "full"]).default("off").describe("Which activations are recomputed in the backward pass."),
   }).prefault({}).describe("The network that is trained."),
   data: z.strictObject({

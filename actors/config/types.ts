@@ -22,8 +22,28 @@ export interface ModelSection {
   dtype: "f32" | "bf16" | null;
   /** Whether the vision tower is not trained. */
   freezeVision: boolean;
+  /** Low-rank adapters that are trained in place of the weights; null: none. */
+  lora: LoraSection | null;
   /** Which activations are recomputed in the backward pass. */
   checkpointing: "off" | "blocks" | "full";
+}
+
+/** `model.lora`: low-rank adapters (LoRA), which are trained in place of the model's weights. */
+export interface LoraSection {
+  /** The rank of the adapters. */
+  rank: number;
+  /** The adapters' output is multiplied by alpha / rank. */
+  alpha: number;
+  /** The modules that get adapters: all-linear, names, or a pattern. */
+  targets: string | string[];
+  /** The modules among them that get none: names, or a pattern. */
+  exclude: string | string[];
+  /** The share of inputs that are left out in training. Only 0 is possible. */
+  dropout: number;
+  /** Whether the output is multiplied by alpha / sqrt(rank) instead. */
+  rsLoRA: boolean;
+  /** Modules that are trained whole. */
+  modulesToSave: string[];
 }
 
 /** Section `data`: where prompts come from. */
@@ -363,6 +383,7 @@ export type ConfigSectionName = "model" | "data" | "rollout" | "optim" | "batch"
 /** The configuration as it may be written: what is left out has its default. */
 export type ConfigInput =
   & Partial<Pick<Config, "name" | "runDir" | "seed" | "device" | "threads">>
-  & { [K in Exclude<ConfigSectionName, "logging">]?: Partial<Config[K]> }
+  & { [K in Exclude<ConfigSectionName, "logging" | "model">]?: Partial<Config[K]> }
+  & { model?: Partial<Omit<ModelSection, "lora">> & { lora?: Partial<LoraSection> | null } }
   & { logging?: Partial<Omit<LoggingSection, "trackers">> & { trackers?: TrackerInput[] } }
   & { $schema?: string; algorithm?: AlgorithmInput; reward?: RewardSpec; sft?: Partial<SftSection> | null };

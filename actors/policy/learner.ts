@@ -1,7 +1,6 @@
 import { suppressionMask } from "../../model/engine/suppression.ts";
 import type { Checkpointing } from "../../model/checkpointing.ts";
 import { PackedBatch } from "../../model/packed_batch.ts";
-import { parameterSpecs } from "../../model/parameters.ts";
 import type { Prompt } from "../../model/prompt.ts";
 import type { VisionLanguageModel } from "../../model/model.ts";
 import { type Divergence, divergence, DivergenceMetrics } from "../../rl/divergences/divergence.ts";
@@ -94,12 +93,9 @@ export class Learner implements Disposable {
   }
 
   #newOptimizer(options: AdamWOptions): AdamW {
-    const { device, config, parameters } = this.model, specs = parameterSpecs(config);
-    const trained = specs.filter(({ name }) => parameters[name]!.requiresGrad);
-    const plain = (kind: string) => kind === "norm" || kind === "bias";
-    const named = (keep: (kind: string) => boolean) => trained.filter(({ kind }) => keep(kind)).map(({ name }) => parameters[name]!);
-    const groups = [{ parameters: named((kind) => !plain(kind)) }, { parameters: named(plain), weightDecay: 0 }];
-    return new AdamW(device, groups, options);
+    const trained = this.model.trained(), chosen = (isPlain: boolean) => trained.filter(({ plain }) => plain === isPlain);
+    const [decayed, others] = [chosen(false), chosen(true)].map((group) => group.map(({ parameter }) => parameter));
+    return new AdamW(this.model.device, [{ parameters: decayed! }, { parameters: others!, weightDecay: 0 }], options);
   }
 
   /** The optimizer. */
@@ -115,7 +111,7 @@ export class Learner implements Disposable {
   }
 
   #zero(): void {
-    for (const parameter of Object.values(this.model.parameters)) parameter.zeroGrad();
+    for (const { parameter } of this.model.trained()) parameter.zeroGrad();
   }
 
   #pack(groups: readonly LearnerGroup[]): PackedBatch {

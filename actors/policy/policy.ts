@@ -1,6 +1,8 @@
 import type { Completion } from "../../model/engine/completion.ts";
 import { Engine } from "../../model/engine/engine.ts";
 import { Tokenizer } from "../../model/processor/tokenizer.ts";
+import { type GivenBase, isAdapterFolder } from "../../model/lora/base.ts";
+import type { LoraOptions } from "../../model/lora/options.ts";
 import { VisionLanguageModel } from "../../model/model.ts";
 import { patchBlackening } from "../../rl/credit/blacken.ts";
 import type { LossFunction } from "../../rl/losses/loss_module.ts";
@@ -9,6 +11,7 @@ import type { WeightType } from "../../model/folder/checkpoint.ts";
 import { SafetensorsFile } from "../../tensor/safetensors.ts";
 import { loadInto, tensorEntry } from "../../tensor/tensor_files.ts";
 import type { AdamWState } from "../../tensor/optimizer.ts";
+import type { Parameter } from "../../tensor/parameter.ts";
 import { importUser } from "../config/user_modules.ts";
 import { Checkpoints } from "../run/checkpoints.ts";
 import type { GroupMessage, PolicyMessage, PolicyReplies, TokenPart } from "../messages.ts";
@@ -26,6 +29,10 @@ export interface PolicyOptions {
   readonly files: string;
   readonly dtype: WeightType | null;
   readonly freezeVision: boolean;
+  /** Makes new adapters on a model. A folder of adapters is trained further without it. */
+  readonly lora?: LoraOptions & { readonly seed: number };
+  /** The base of adapters. */
+  readonly base?: GivenBase;
   /** How it learns. Undefined: it is frozen and has no optimizer, as a reference model. */
   readonly learner?: LearnerOptions;
   /** The checkpoint whose optimizer it continues with. */
@@ -51,15 +58,17 @@ export class Policy implements Behaviour<PolicyMessage> {
 
   /** Loads the model. @param loss The user's, where the options name a module. */
   constructor({ memory, options }: Start<PolicyOptions>, loss?: UserFunction<LossFunction>) {
-    const { model, files, dtype, freezeVision, restore, engine = {} } = options;
+    const { model, files, dtype, freezeVision, lora, base, restore, engine = {} } = options;
     this.#memory = memory;
     this.#files = files;
     this.#model = VisionLanguageModel.load(model, {
       device: memory.device,
       freezeVision: freezeVision || !options.learner,
       ...(dtype && { dtype }),
+      ...(lora && !isAdapterFolder(model) && { lora }),
+      ...(base && { base }),
     });
-    if (!options.learner) { for (const parameter of Object.values(this.#model.parameters)) parameter.requiresGrad = false; }
+    if (!options.learner) { for (const { parameter } of this.#model.trained()) parameter.requiresGrad = false; }
     let tokenizer: Tokenizer | undefined; // decodes for stop texts, which only chats have
     const decode = (tokens: readonly number[]) => (tokenizer ??= Tokenizer.fromFolder(files)).decode(tokens);
     this.#engine = new Engine(this.#model, { ...engine, decode });
@@ -86,14 +95,15 @@ export class Policy implements Behaviour<PolicyMessage> {
         return await this.#rollout(message, turn);
       case "generate":
         return await this.#generate(message, turn);
-      case "logprobs":
-        return {
-          logprobs: turn.move(
-            hostTensor(this.#memory, this.#learner.logprobs(this.#groups(message.groups, turn, message.blacken), message.temperature)),
-          ),
-        };
-      case "predictions":
-        return { hidden: turn.move(this.#learner.predictions(this.#groups(message.groups, turn))) };
+      case "logprobs": {
+        const groups = this.#groups(message.groups, turn, message.blacken);
+        const logprobs = this.#asked(message, () => this.#learner.logprobs(groups, message.temperature));
+        return { logprobs: turn.move(hostTensor(this.#memory, logprobs)) };
+      }
+      case "predictions": {
+        const groups = this.#groups(message.groups, turn);
+        return { hidden: turn.move(this.#asked(message, () => this.#learner.predictions(groups))) };
+      }
       case "outputMatrix":
         return { weight: turn.move(this.#model.outputMatrix.tensor.copy()) };
       case "update":
@@ -107,11 +117,18 @@ export class Policy implements Behaviour<PolicyMessage> {
         return this.#save(message);
       case "stats": {
         const { used, peak } = this.#memory.device.memory(), { bytes, tensors } = this.#memory.report();
-        const parameters = Object.values(this.#model.parameters).reduce((sum, { tensor }) => sum + tensor.size, 0);
+        const count = (all: readonly Parameter[]) => all.reduce((sum, { tensor }) => sum + tensor.size, 0);
+        const parameters = count(Object.values(this.#model.parameters)),
+          trained = count(this.#model.trained().map(({ parameter }) => parameter));
         const { headDim, heads, layers } = this.#model.config.text;
-        return { device: this.#memory.device.description, headDim, heads, layers, parameters, used, peak, bytes, tensors };
+        return { device: this.#memory.device.description, headDim, heads, layers, parameters, trained, used, peak, bytes, tensors };
       }
     }
+  }
+
+  /** Computes something of the model, or of its base without adapters, if the message asks for that. */
+  #asked<T>({ base = false }: { readonly base?: boolean }, compute: () => T): T {
+    return base ? this.#model.withoutAdapters(compute) : compute();
   }
 
   async #rollout({ prompts, sampling }: Extract<PolicyMessage, { type: "rollout" }>, turn: Turn): Promise<PolicyReplies["rollout"]> {
@@ -177,7 +194,12 @@ export class Policy implements Behaviour<PolicyMessage> {
       entropyCoefficient,
       lr,
       ...(reference && { reference: turn.borrow(reference).toFloats() }),
-      ...(states && { referenceStates: { hidden: turn.borrow(states.hidden), weight: turn.borrow(states.weight) } }),
+      ...(states && {
+        referenceStates: {
+          hidden: turn.borrow(states.hidden),
+          weight: states.weight ? turn.borrow(states.weight) : this.#model.withoutAdapters(() => this.#model.outputMatrix.tensor),
+        },
+      }),
     });
   }
 

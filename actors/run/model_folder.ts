@@ -1,6 +1,8 @@
 import { z } from "zod";
 import { fetchModel, findModel, type ModelOptions } from "../../data/hub/model.ts";
+import { fetchBase, findBase } from "../../data/hub/adapter_base.ts";
 import { KedgeError } from "../../ffi/errors.ts";
+import { isAdapterFolder } from "../../model/lora/base.ts";
 import { writeWhole } from "./whole_file.ts";
 
 const hubSchema = z.object({ model: z.string(), commit: z.string() });
@@ -24,25 +26,34 @@ function options(run: string, id: string): ModelOptions {
   return commit === undefined ? {} : { commit };
 }
 
-/**
- * Returns the folder of the model that a run begins with. A model of the hub is fetched, and its commit is written to the run's directory.
- *
- * @param path The value of `model.path`.
- * @throws What `fetchModel` throws.
- */
-export async function bringModel(run: string, path: string, onNote: (words: string) => void): Promise<string> {
-  const { folder, commit } = await fetchModel(path, { ...options(run, path), onNote });
-  if (commit !== undefined) writeWhole(`${run}/hub.json`, `${JSON.stringify({ model: path, commit })}\n`);
-  return folder;
+/** The folders of the model that a run begins with. */
+export interface RunModel {
+  /** The model, or adapters that are trained further. */
+  readonly start: string;
+  /** The model: of adapters, their base. Its tokenizer, template and image processor are the run's. */
+  readonly files: string;
 }
 
 /**
- * Returns the folder of the model that a run began with.
+ * Returns the folders of the model that a run begins with. A model of the hub is fetched, and its commit is written to the run's directory.
+ *
+ * @param path The value of `model.path`.
+ * @throws What `fetchModel` and `fetchBase` throw.
+ */
+export async function bringModel(run: string, path: string, onNote: (words: string) => void): Promise<RunModel> {
+  const { folder, commit } = await fetchModel(path, { ...options(run, path), onNote });
+  if (commit !== undefined) writeWhole(`${run}/hub.json`, `${JSON.stringify({ model: path, commit })}\n`);
+  return { start: folder, files: isAdapterFolder(folder) ? await fetchBase(folder, { onNote }) : folder };
+}
+
+/**
+ * Returns the folder of the model that a run began with; of adapters, their base.
  *
  * @throws {KedgeError} `State` if the model is not on this machine yet.
  */
 export function modelFolder(run: string, path: string): string {
   const cached = findModel(path, options(run, path));
-  if (cached) return cached.folder;
+  const folder = cached && isAdapterFolder(cached.folder) ? findBase(cached.folder) : cached?.folder;
+  if (folder !== undefined) return folder;
   throw new KedgeError("State", `Cannot use the model ${path}: it is not on this machine yet`, { path });
 }

@@ -8,7 +8,8 @@ const PEAKS: readonly (readonly [RegExp, number])[] = [
 
 /**
  * Returns the operations of a training pass, as EasyR1 counts them: 6 for each parameter and token (Kaplan et al., arXiv 2001.08361), and
- * 12 s^2 headDim heads layers for the attention of each sequence of s tokens. Of the vision tower only the parameters are counted.
+ * 12 s^2 headDim heads layers for the attention of each sequence of s tokens. Of the vision tower only the parameters are counted. A frozen
+ * parameter takes 4 operations, because the product that gives its gradient is not computed. `trained`: default all.
  *
  * @example
  * ```ts
@@ -19,11 +20,11 @@ const PEAKS: readonly (readonly [RegExp, number])[] = [
  * ```
  */
 export function trainingFlops(
-  work: { parameters: number; sequences: readonly number[]; headDim: number; heads: number; layers: number },
+  work: { parameters: number; trained?: number; sequences: readonly number[]; headDim: number; heads: number; layers: number },
 ): number {
-  const { parameters, sequences, headDim, heads, layers } = work;
+  const { parameters, trained = parameters, sequences, headDim, heads, layers } = work;
   const tokens = sequences.reduce((a, b) => a + b, 0), squares = sequences.reduce((sum, s) => sum + s * s, 0);
-  return 6 * parameters * tokens + 12 * squares * headDim * heads * layers;
+  return (4 * parameters + 2 * trained) * tokens + 12 * squares * headDim * heads * layers;
 }
 
 /** Returns the peak of a device by its description; undefined for a device that is not listed, such as a CPU. */

@@ -47,11 +47,11 @@ export async function askReference(
   { groups, temperature }: { groups: readonly CountedGroup[]; temperature: number },
 ): Promise<ReferenceOutputs> {
   if (!reference || !(klCoefficient > 0)) return { [Symbol.dispose]() {} };
-  const { term, actor: { peer } } = reference;
+  const { term, isPolicy, actor: { peer } } = reference, base = isPolicy && { base: true };
   const lent = (carrier: Carrier): GroupMessage[] => groups.map((group) => groupMessage(group, (tensor) => carrier.lend(tensor)));
   const handle = term.kind === "full"
-    ? (await peer.request<"predictions">((carrier) => ({ type: "predictions", groups: lent(carrier) }))).hidden
-    : (await peer.request<"logprobs">((carrier) => ({ type: "logprobs", groups: lent(carrier), temperature }))).logprobs;
+    ? (await peer.request<"predictions">((carrier) => ({ type: "predictions", groups: lent(carrier), ...base }))).hidden
+    : (await peer.request<"logprobs">((carrier) => ({ type: "logprobs", groups: lent(carrier), temperature, ...base }))).logprobs;
   const tensor = memory.receive(handle);
   return { [term.kind === "full" ? "hidden" : "logprobs"]: tensor, [Symbol.dispose]: () => tensor[Symbol.dispose]() };
 }

@@ -41,7 +41,9 @@ export interface Beginning {
   readonly base: string;
   /** URLs of worker modules by actor's name, in place of the built-in ones. */
   readonly modules?: Readonly<Record<string, string>> | undefined;
-  /** The folder of the model that a divergence refers to. Undefined: no reference is loaded yet. */
+  /**
+   * The folder of the model that a divergence refers to, or "base": the policy's own, with its adapters switched off. Undefined: no reference is loaded yet.
+   */
   readonly reference?: string | undefined;
   /** The optimizer's state in the checkpoint. */
   readonly optimizer?: AdamWState;
@@ -54,8 +56,10 @@ export interface Beginning {
 /** The frozen model that a divergence refers to. */
 export interface Reference {
   readonly actor: Actor<PolicyMessage, PolicyReplies>;
+  /** Whether that is the policy, whose base is asked. */
+  readonly isPolicy: boolean;
   readonly term: DivergenceTerm;
-  /** Its output matrix, [vocab, hidden] device, for a divergence over the whole vocabulary. */
+  /** Its output matrix, [vocab, hidden] device, for a divergence over the whole vocabulary. The policy has that of its base itself. */
   readonly matrix: Tensor | undefined;
 }
 
@@ -162,13 +166,16 @@ async function startActors(
   await (loader as unknown as AnyActor).introduce(evaluator as unknown as AnyActor, "loader");
   const term = divergenceOf(config);
   if (!term || folder === undefined) return { policy, critic, detector, evaluator, loader, reference: undefined };
+  if (folder === "base") {
+    return { policy, critic, detector, evaluator, loader, reference: { actor: policy, isPolicy: true, term, matrix: undefined } };
+  }
   const actor = await spawn<PolicyMessage, PolicyReplies>(
     "reference",
     "policy",
     referenceOptions(config, { model: folder, files, base }),
     threads,
   );
-  const reference = { actor, term, matrix: term.kind === "full" ? await outputMatrix(memory, actor) : undefined };
+  const reference = { actor, isPolicy: false, term, matrix: term.kind === "full" ? await outputMatrix(memory, actor) : undefined };
   return { policy, critic, detector, evaluator, loader, reference };
 }
 

@@ -118,7 +118,7 @@ async function askUpdate(
     groups: groups.map((group) => groupMessage(group, (tensor) => carrier.lend(tensor))),
     advantages: carrier.lend(advantages),
     ...(logprobs && { reference: carrier.lend(logprobs) }),
-    ...(hidden && matrix && { referenceStates: { hidden: carrier.lend(hidden), weight: carrier.lend(matrix) } }),
+    ...(hidden && { referenceStates: { hidden: carrier.lend(hidden), ...(matrix && { weight: carrier.lend(matrix) }) } }),
     klCoefficient,
     temperature: config.rollout.temperature,
     entropyCoefficient: config.algorithm.entropyCoefficient,

@@ -66,6 +66,7 @@ export function speedMetrics(
     "perf/throughput": tokens / seconds,
     "perf/tflops_actor": flops / 1e12,
     ...(peak !== undefined && { "perf/mfu_actor": flops / peak }),
+    "perf/trained_parameters": stats.trained,
     "perf/max_memory_allocated_gb": stats.peak / 2 ** 30,
     "perf/cpu_memory_used_gb": Deno.memoryUsage().rss / 2 ** 30,
   };

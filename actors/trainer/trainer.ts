@@ -8,7 +8,8 @@ import type { TrainerMessage, TrainerReplies } from "../messages.ts";
 import { callCommand, type Commands, type RunState, type RunStatus } from "../run_commands.ts";
 import { type Checkpoint, Checkpoints } from "../run/checkpoints.ts";
 import type { Line } from "../run/lines.ts";
-import { bringModel } from "../run/model_folder.ts";
+import { isAdapterFolder } from "../../model/lora/base.ts";
+import { bringModel, type RunModel } from "../run/model_folder.ts";
 import { removeAll } from "../run/whole_file.ts";
 import type { ActorMemory } from "../runtime/actor_memory.ts";
 import type { Behaviour, Start, Turn } from "../runtime/serve.ts";
@@ -58,8 +59,8 @@ export class Trainer implements Behaviour<TrainerMessage> {
   readonly #jobs: JobQueue;
   readonly #loop: TrainingLoop;
   readonly #finished = Promise.withResolvers<RunStatus>();
-  /** The folder of the model that the configuration names. */
-  #model: string | undefined;
+  /** The folders of the model that the configuration names. */
+  #model: RunModel | undefined;
   #session: Session | undefined;
   #state: RunState = "starting";
   /** The state that it goes back to after a pause. */
@@ -178,6 +179,7 @@ export class Trainer implements Behaviour<TrainerMessage> {
   async #attempt(resume: boolean): Promise<void> {
     const { run, warmStartOnly } = this.#options, { path } = this.#config.model;
     if (path !== null) this.#model ??= await bringModel(run, path, (words) => this.#log.note(words));
+    this.#checkAdapters();
     this.#checkpoints.sweep();
     const checkpoint = resume ? newest([this.#checkpoints, this.#warm], (text) => this.#log.note(text)) : undefined;
     const saved = checkpoint?.state as Saved | undefined, warm = saved?.warm;
@@ -196,22 +198,36 @@ export class Trainer implements Behaviour<TrainerMessage> {
     this.#session ??= await this.#open({
       model,
       optimizer,
-      ...(hasReference && { reference: makeReference(run, this.#checkpoints) }),
+      ...(hasReference && { reference: this.#hasAdapters ? "base" : makeReference(run, this.#checkpoints) }),
     });
     this.#enter("running");
     if (this.#config.trainer.valBeforeTrain && this.#loop.step === 0 && !this.#stopping) await this.#loop.evaluateFirst();
-    await this.#loop.run(this.#initialModel());
+    await this.#loop.run(this.#initialModel().files);
     await this.#end();
   }
 
-  /** The folder of the model that the run begins with: the hub's, the user's, or one that is made. */
-  #initialModel(): string {
-    return this.#model ??= newModel(this.#options.run, this.#config);
+  /** The folders of the model that the run begins with: the hub's, the user's, or one that is made. */
+  #initialModel(): RunModel {
+    if (this.#model) return this.#model;
+    const folder = newModel(this.#options.run, this.#config);
+    return this.#model = { start: folder, files: folder };
+  }
+
+  /** Whether the run trains low-rank adapters, so that a divergence refers to the policy's own base. */
+  get #hasAdapters(): boolean {
+    return this.#config.model.lora !== null || (this.#model !== undefined && isAdapterFolder(this.#model.start));
+  }
+
+  /** Refuses to make adapters on adapters. */
+  #checkAdapters(): void {
+    if (this.#config.model.lora === null || !this.#model || !isAdapterFolder(this.#model.start)) return;
+    const words = `model.path ${this.#model.start} holds adapters, which are trained further as they are: set model.lora to null`;
+    throw new RangeError(`Cannot begin the run: ${words}, or model.path to a merged model (deno task export --merge)`);
   }
 
   /** Starts the actors. */
   async #open(beginning: Pick<Beginning, "model" | "optimizer" | "reference" | "warm">): Promise<Session> {
-    const { base, modules } = this.#options, files = this.#initialModel(), onNote = (words: string) => this.#log.note(words);
+    const { base, modules } = this.#options, { files } = this.#initialModel(), onNote = (words: string) => this.#log.note(words);
     const session = this.#session = await Session.open(this.#memory, this.#config, { ...beginning, files, base, modules, onNote });
     await this.#loop.attach(session);
     return session;
@@ -224,7 +240,7 @@ export class Trainer implements Behaviour<TrainerMessage> {
 
   /**
    * Makes the warm start, or what is left of it, and writes the checkpoint of step 0 behind it. With a reference the session ends: the
-   * reference is the model as it is then.
+   * reference is the model as it is then. The reference of adapters is their base, which the session has.
    *
    * @param checkpoint Within the warm start; undefined where there is none.
    * @returns Whether it came to its end.
@@ -232,7 +248,12 @@ export class Trainer implements Behaviour<TrainerMessage> {
   async #begin(checkpoint: Checkpoint | undefined, hasReference: boolean): Promise<boolean> {
     this.#enter("warm-start");
     const { optimizer, warm = 0 } = (checkpoint?.state ?? {}) as Partial<Saved>;
-    const session = await this.#open({ model: checkpoint?.path ?? this.#initialModel(), ...(optimizer && { optimizer, warm: true }) });
+    const { start } = this.#initialModel(), hasBase = hasReference && this.#hasAdapters;
+    const session = await this.#open({
+      model: checkpoint?.path ?? start,
+      ...(optimizer && { optimizer, warm: true }),
+      ...(hasBase && { reference: "base" }),
+    });
     const done = await warmStart(this.#memory, session, {
       config: this.#config,
       from: warm,
@@ -248,7 +269,7 @@ export class Trainer implements Behaviour<TrainerMessage> {
     await this.#loop.save();
     this.#warm.clear();
     removeAll(`${this.#options.run}/reference`); // of a start that was given up
-    if (hasReference) await this.#closeSession();
+    if (hasReference && !hasBase) await this.#closeSession();
     return true;
   }
 

@@ -60,7 +60,7 @@ export function pathFault(path: string, kind: PathKind): string | undefined {
       // an id of the hub
       if (there === undefined && parseModelId(path) !== undefined && kindAt(dirname(path)) === undefined) return undefined;
       const fault = pathFault(path, "folder");
-      if (fault !== undefined || kindAt(`${path}/config.json`) === "file") return fault;
+      if (fault !== undefined || ["config.json", "adapter_config.json"].some((name) => kindAt(`${path}/${name}`) === "file")) return fault;
       const checkpoint = checkpointOf(path);
       return `it is not a model folder: it has no config.json${checkpoint === undefined ? "" : `; did you mean ${checkpoint}?`}`;
     }

@@ -92,7 +92,7 @@ function checkCounts(
 }
 
 /** Finds the name that the file has for each tensor of the model. @throws {KedgeError} `BadCheckpoint` with everything that is wrong. */
-function matchTensors(files: SafetensorsFolder, config: ModelConfig): Map<string, string> {
+export function matchTensors(files: SafetensorsFolder, config: ModelConfig): Map<string, string> {
   const { canonical, embedding, head } = familyOf(config).spelling;
   const names = new Map<string, string>(), faults: string[] = [];
   for (const name of files.tensors.keys()) {

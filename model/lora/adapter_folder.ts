@@ -5,13 +5,13 @@
  */
 import type { Device, DType } from "../../ffi/device.ts";
 import { KedgeError } from "../../ffi/errors.ts";
-import type { Parameters } from "../../tensor/parameter.ts";
 import { SafetensorsFile } from "../../tensor/safetensors.ts";
 import type { SafetensorsEntry } from "../../tensor/safetensors_writer.ts";
 import { writeSafetensors } from "../../tensor/safetensors_writer.ts";
 import type { Shape, Tensor } from "../../tensor/tensor.ts";
 import { loadInto } from "../../tensor/tensor_files.ts";
 import type { ModelConfig } from "../config/types.ts";
+import { readJson } from "../config/folder_files.ts";
 import { familyOf } from "../families.ts";
 import { processorFiles, writeFolder, writeSynced } from "../folder/checkpoint_files.ts";
 import type { ModuleTensor } from "./adapter.ts";
@@ -87,13 +87,19 @@ function planOf(
   if (faults.length > 0) {
     throw new KedgeError("BadCheckpoint", `Cannot load ${file.path}: ${faults.join("; ")}`, { path: file.path, faults });
   }
-  const plan = { modules, rsLoRA: said.rsLoRA, saved: saved.map(({ name }) => name), modulesToSave: said.modulesToSave };
+  const plan = { modules, rsLoRA: said.rsLoRA, saved, modulesToSave: said.modulesToSave };
   return { plan, entries };
 }
 
 /** A convolution has the axes of its kernel behind [rank, channels], and 1 for each of them in B. */
 const shapeOfA = ({ shape }: ModuleTensor, rank: number): Shape => [rank, ...shape.slice(1)];
 const shapeOfB = ({ rows, shape }: ModuleTensor, rank: number): Shape => [rows, rank, ...shape.slice(2).map(() => 1)];
+
+/** What an adapter folder plans, by its files. @throws {KedgeError} `BadCheckpoint` */
+export function readAdapterPlan(folder: string, config: ModelConfig): AdapterPlan {
+  using file = SafetensorsFile.open(`${folder}/${WEIGHTS}`);
+  return planOf(file, { config, said: readAdapterConfig(folder) }).plan;
+}
 
 /**
  * Loads the adapters of a folder that PEFT or Kedge has written.
@@ -102,7 +108,7 @@ const shapeOfB = ({ rows, shape }: ModuleTensor, rank: number): Shape => [rows, 
  */
 export function loadAdapters(
   folder: string,
-  options: { device: Device; dtype: DType; config: ModelConfig; base: Parameters },
+  options: { device: Device; dtype: DType; config: ModelConfig },
 ): Adapters {
   using file = SafetensorsFile.open(`${folder}/${WEIGHTS}`);
   const { plan, entries } = planOf(file, { config: options.config, said: readAdapterConfig(folder) });
@@ -177,5 +183,14 @@ export function saveAdapters(
     writeSynced(`${temporary}/${BASE_FILE}`, json({ folder: at, name, sha256 }));
     for (const [name, bytes] of processorFiles(from)) writeSynced(`${temporary}/${name}`, bytes);
     writeSafetensors(`${temporary}/${WEIGHTS}`, adapterEntries(adapters, config), { metadata: { format: "pt" } });
+  });
+}
+
+/** Copies the adapters of a checkpoint, with tokenizer and processor files, without the trainer's files. @throws {RangeError} if `out` holds something. */
+export function copyAdapters(folder: string, out: string): void {
+  const own = [ADAPTER_CONFIG, WEIGHTS, BASE_FILE].filter((name) => name !== BASE_FILE || readJson(`${folder}/${name}`));
+  writeFolder(out, (temporary) => {
+    for (const [name, bytes] of processorFiles(folder)) writeSynced(`${temporary}/${name}`, bytes);
+    for (const name of own) writeSynced(`${temporary}/${name}`, Deno.readFileSync(`${folder}/${name}`));
   });
 }

@@ -9,6 +9,7 @@ import { Parameter, type Parameters } from "../../tensor/parameter.ts";
 import { Random } from "../../tensor/random.ts";
 import { Tensor } from "../../tensor/tensor.ts";
 import type { ModelConfig } from "../config/types.ts";
+import type { ParameterSpec } from "../parameter_list.ts";
 import type { Adapter, AdapterSource, ModuleAdapter, ModuleTensor } from "./adapter.ts";
 import { chooseModules } from "./modules.ts";
 import { type LoraOptions, loraScale } from "./options.ts";
@@ -24,8 +25,8 @@ export interface ModuleRank {
 export interface AdapterPlan {
   readonly modules: readonly ModuleRank[];
   readonly rsLoRA: boolean;
-  /** Names of the parameters that are trained whole. */
-  readonly saved: readonly string[];
+  /** The parameters that are trained whole. */
+  readonly saved: readonly ParameterSpec[];
   /** How modules that are trained whole were named. */
   readonly modulesToSave: readonly string[];
 }
@@ -47,12 +48,10 @@ export class Adapters implements AdapterSource, Disposable {
   readonly #adapters: ReadonlyMap<string, Adapter>;
 
   /**
-   * Adapters without numbers: whoever makes them fills A and B.
-   *
-   * @param options `base`: the parameters of the model. What is trained whole starts as their copy.
+   * Adapters without numbers: whoever makes them fills A, B, and what is trained whole.
    */
-  constructor(plan: AdapterPlan, options: { device: Device; dtype: DType; base: Parameters }) {
-    const { device, dtype, base } = options, adapters = new Map<string, Adapter>(), saved: Record<string, Parameter> = {};
+  constructor(plan: AdapterPlan, options: { device: Device; dtype: DType }) {
+    const { device, dtype } = options, adapters = new Map<string, Adapter>(), saved: Record<string, Parameter> = {};
     this.plan = plan;
     this.#adapters = adapters;
     this.saved = saved;
@@ -71,10 +70,7 @@ export class Adapters implements AdapterSource, Disposable {
           start += rank;
         }
       }
-      for (const name of plan.saved) {
-        const { tensor } = base[name]!;
-        saved[name] = new Parameter(name, tensor.dtype === dtype ? tensor.copy() : tensor.cast(dtype));
-      }
+      for (const { name, shape } of plan.saved) saved[name] = make(name, shape);
     } catch (error) {
       this[Symbol.dispose]();
       throw error;
@@ -83,13 +79,15 @@ export class Adapters implements AdapterSource, Disposable {
 
   /**
    * New adapters, as PEFT makes them: A uniform in +-1 / sqrt(in), B zero, so that the model computes what its base does. The numbers of a module depend on
-   * the seed and on its name only.
+   * the seed and on its name only. What is trained whole starts as a copy of the base's.
+   *
+   * @param options `base`: the parameters of the model.
    */
   static initialise(
     plan: AdapterPlan,
     options: { device: Device; dtype: DType; base: Parameters; seed?: number },
   ): Adapters {
-    const adapters = new Adapters(plan, options), { seed = 0 } = options;
+    const adapters = new Adapters(plan, options), { seed = 0, base } = options;
     for (const { a, modules } of adapters.all()) {
       for (const { tensor: { key }, start, rank, b } of modules) {
         const hash = createHash("sha256").update(`${seed}/lora/${key}`).digest();
@@ -99,6 +97,10 @@ export class Adapters implements AdapterSource, Disposable {
         rows.write(numbers);
         b.tensor.fill(0);
       }
+    }
+    for (const [name, { tensor }] of Object.entries(adapters.saved)) {
+      using copy = base[name]!.tensor.cast(tensor.dtype);
+      tensor.copyFrom(copy);
     }
     return adapters;
   }
@@ -123,4 +125,10 @@ export class Adapters implements AdapterSource, Disposable {
   [Symbol.dispose](): void {
     for (const { parameter } of this.trained()) parameter[Symbol.dispose]();
   }
+}
+
+/** Elements that are trained. */
+export function trainedElements({ modules, saved }: AdapterPlan): number {
+  const adapted = modules.reduce((sum, { tensor: { rows, spec }, rank }) => sum + rank * (rows + spec.shape[1]!), 0);
+  return adapted + saved.reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1), 0);
 }

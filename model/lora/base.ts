@@ -71,7 +71,7 @@ function basePrint(folder: string): string {
  * @returns `name`: an id of the hub or a folder. `folder`: where it lay when Kedge wrote the adapter; undefined in PEFT's own.
  * @throws {KedgeError} `BadCheckpoint` if the folder does not say.
  */
-function namedBase(folder: string): { name: string; revision?: string; folder?: string; print?: string } {
+export function namedBase(folder: string): { name: string; revision?: string; folder?: string; print?: string } {
   const path = `${folder}/${ADAPTER_CONFIG}`, config = readJson(path), own = readJson(`${folder}/${BASE_FILE}`) ?? {};
   const text = (value: unknown) => typeof value === "string" && value !== "" ? value : undefined;
   const name = text(config?.["base_model_name_or_path"]);
@@ -81,7 +81,7 @@ function namedBase(folder: string): { name: string; revision?: string; folder?: 
 }
 
 /** The folder of an adapter's base, where it is on this machine; undefined where it is not. */
-function baseFolder(adapter: string): string | undefined {
+export function baseFolder(adapter: string): string | undefined {
   const { folder, name } = namedBase(adapter);
   return [folder, name].find((path) => path !== undefined && hasConfig(path));
 }

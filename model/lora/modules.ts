@@ -4,6 +4,7 @@
  * @module
  */
 import type { ModelConfig } from "../config/types.ts";
+import type { ParameterSpec } from "../parameter_list.ts";
 import { parameterSpecs } from "../parameters.ts";
 import type { ModuleTensor } from "./adapter.ts";
 import type { LoraOptions } from "./options.ts";
@@ -67,8 +68,8 @@ function isLinear({ spec, leaf }: ModuleTensor): boolean {
 export interface ChosenModules {
   /** Matrices that get adapters. */
   readonly targets: readonly ModuleTensor[];
-  /** Names of the parameters that are trained whole. */
-  readonly saved: readonly string[];
+  /** The parameters that are trained whole. */
+  readonly saved: readonly ParameterSpec[];
 }
 
 /**
@@ -127,7 +128,7 @@ function savedParameters(
     modulesToSave: readonly string[];
     chosen: readonly ModuleTensor[];
   },
-): string[] {
+): ParameterSpec[] {
   const refuse = (words: string) => new RangeError(`Cannot train modules whole: ${words}`);
   const saved = free.filter(({ module }) => isSaved(modulesToSave, module)), keys = new Set(saved.map(({ key }) => key));
   const idle = modulesToSave.filter((name) => !saved.some(({ module }) => isSaved([name], module)));
@@ -146,7 +147,7 @@ function savedParameters(
   }
   const both = chosen.find(({ key }) => keys.has(key));
   if (both) throw refuse(`${both.module} is among the targets, too; exclude it, or take it out of modulesToSave`);
-  return specs.map(({ name }) => name);
+  return specs;
 }
 
 /**

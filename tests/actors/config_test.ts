@@ -71,6 +71,8 @@ const EASYR1_ROWS: ConfigInput = { ...FILES, data: { ...FILES.data, format: "eas
 /** Configurations that break one rule of actors/config/checks.ts each, in the order of the rules, with parts of the error message. */
 const BROKEN: readonly (readonly [ConfigInput, ...parts: string[]])[] = [
   [{ data: { task: "files", trainFiles: "a.jsonl" } }, "model.path: ", "set model.path"],
+  [{ model: { lora: { dropout: 0.05 } } }, "model.lora.dropout: ", "Set it to 0"],
+  [{ model: { lora: { targets: "(q_proj" } } }, "model.lora.targets: ", "give a list"],
   [{ model: { path: "m" }, data: { task: "files" } }, "data.trainFiles: ", "set data.trainFiles"],
   [{ data: { trainFiles: ["a"] } }, "data.trainFiles: ", 'choose "files"'],
   [{ data: { board: { sides: 3 } } }, "data.board: ", "sides"],
