@@ -152,6 +152,7 @@ export class VisionLanguageModel implements Disposable {
       const adapters = lora
         ? Adapters.initialise(planAdapters(config, { ...lora, freezeVision }), { ...parts, base: parameters, seed: lora.seed ?? 0 })
         : loadAdapters(folder, parts);
+      if (freezeVision) adapters.freezeVision();
       return new VisionLanguageModel(device, config, parameters, { adapters, base });
     } catch (error) {
       for (const parameter of Object.values(parameters)) parameter[Symbol.dispose]();

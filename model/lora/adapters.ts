@@ -115,15 +115,26 @@ export class Adapters implements AdapterSource, Disposable {
     return [...this.#adapters.values()];
   }
 
+  /** Freezes what belongs to the vision tower. */
+  freezeVision(): void {
+    const matrices = this.all().flatMap(({ a, modules }) => modules[0]!.tensor.spec.vision ? [a, ...modules.map(({ b }) => b)] : []);
+    const whole = this.plan.saved.filter(({ vision }) => vision).map(({ name }) => this.saved[name]!);
+    for (const parameter of [...matrices, ...whole]) parameter.requiresGrad = false;
+  }
+
   /** All that is trained. `plain`: norms and biases, which have no weight decay. */
   trained(): { parameter: Parameter; plain: boolean }[] {
-    const matrices = this.all().flatMap(({ a, modules }) => [a, ...modules.map(({ b }) => b)]);
-    return [...matrices, ...Object.values(this.saved)].map((parameter) => ({ parameter, plain: parameter.tensor.shape.length < 2 }));
+    return this.#parameters.filter(({ requiresGrad }) => requiresGrad)
+      .map((parameter) => ({ parameter, plain: parameter.tensor.shape.length < 2 }));
+  }
+
+  get #parameters(): Parameter[] {
+    return [...this.all().flatMap(({ a, modules }) => [a, ...modules.map(({ b }) => b)]), ...Object.values(this.saved)];
   }
 
   /** Frees them. */
   [Symbol.dispose](): void {
-    for (const { parameter } of this.trained()) parameter[Symbol.dispose]();
+    for (const parameter of this.#parameters) parameter[Symbol.dispose]();
   }
 }
 
