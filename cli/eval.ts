@@ -168,7 +168,7 @@ export async function evalModel(args: readonly string[]): Promise<number> {
   const data = await dataset(line), count = Math.min(limit ?? (data.size === Infinity ? 200 : data.size), data.size);
   const { folder, files } = await modelAt(name, line.path("base", "model"));
   using device = openDevice(deviceName);
-  using model = VisionLanguageModel.load(folder, { device, base: { folder: files } });
+  using model = VisionLanguageModel.load(folder, { device, frozen: "all", base: { folder: files } });
   const processor = Processor.fromFolder(files);
   using engine = new Engine(model);
   await using pool = new GraderPool(plan, { onIncident: ({ kind, reason }) => console.error(`a grader failed (${kind}): ${reason}`) });

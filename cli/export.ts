@@ -46,7 +46,7 @@ export async function exportModel(args: readonly string[]): Promise<number> {
   const own = readConfig(checkpoint).dtype === "bf16" ? "bf16" : "f32", dtype = asked ?? own;
   using device = openDevice("cpu");
   // The model is loaded in the file's type or a wider one, so that it is rounded only once, when it is written.
-  using model = VisionLanguageModel.load(checkpoint, { device, dtype: own });
+  using model = VisionLanguageModel.load(checkpoint, { device, dtype: own, frozen: "all" });
   model.save(out, { dtype, from: checkpoint });
   const count = Object.values(model.parameters).reduce((sum, { tensor }) => sum + tensor.size, 0);
   report(out, `${count.toLocaleString("en")} parameters in ${dtype}`);

@@ -67,7 +67,7 @@ export async function inspect(args: readonly string[]): Promise<number> {
   const processor = Processor.fromFolder(files);
   Deno.mkdirSync(out, { recursive: true });
   using device = openDevice(deviceName);
-  using model = VisionLanguageModel.load(folder, { device, base: { folder: files } });
+  using model = VisionLanguageModel.load(folder, { device, frozen: "all", base: { folder: files } });
   const inspection = await inspectAnswer(model, { processor, image, prompt, maxTokens, temperature, seed }),
     { picture, tokens } = inspection;
   const [png, heatmap] = await Promise.all([picture, drawHeatmap(inspection, anchorProfile(inspection))].map(encodePng));

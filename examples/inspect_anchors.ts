@@ -18,7 +18,7 @@ if (folder === undefined || picture === undefined || question === undefined) {
 }
 
 using device = openDevice("auto");
-using model = VisionLanguageModel.load(folder, { device });
+using model = VisionLanguageModel.load(folder, { device, frozen: "all" });
 using engine = new Engine(model);
 const processor = Processor.fromFolder(folder), image = Deno.readFileSync(picture);
 const prompt = await processor.prompt([{ role: "user", content: [{ type: "image", image }, { type: "text", text: question }] }]);

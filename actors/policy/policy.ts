@@ -63,7 +63,8 @@ export class Policy implements Behaviour<PolicyMessage> {
     this.#files = files;
     this.#model = VisionLanguageModel.load(model, {
       device: memory.device,
-      freezeVision: freezeVision || !options.learner,
+      freezeVision,
+      ...(!options.learner && { frozen: "all" as const }),
       ...(dtype && { dtype }),
       ...(lora && !isAdapterFolder(model) && { lora }),
       ...(base && { base }),
