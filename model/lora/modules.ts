@@ -150,8 +150,17 @@ function savedParameters(
   return specs;
 }
 
+/** Names that PEFT compares with targets: of modules, and of those that hold them. */
+function allNames(config: ModelConfig): string[] {
+  const names = moduleTensors(config).flatMap(({ module }) => {
+    const parts = module.split(".");
+    return parts.map((_, i) => parts.slice(0, i + 1).join("."));
+  });
+  return [...new Set(names)];
+}
+
 /**
- * The shortest way to name modules so that PEFT finds exactly these: last names; a pattern of the decoder's blocks; or all names in full.
+ * A short way to name modules so that PEFT finds exactly these: ends of names, or a pattern of the decoder's blocks if there are fewer words in it.
  *
  * @param modulesToSave Names of modules that PEFT leaves out by itself.
  */
@@ -160,11 +169,17 @@ export function targetNames(
   targets: readonly ModuleTensor[],
   modulesToSave: readonly string[] = [],
 ): string | string[] {
-  const wanted = new Set(targets.map(({ module }) => module));
-  const others = moduleTensors(config).map(({ module }) => module).filter((module) => !isInSaved(modulesToSave, module));
-  const fits = (names: Names) => others.every((module) => matches(names, module) === wanted.has(module));
-  const last = [...new Set([...wanted].map((module) => module.split(".").at(-1)!))].sort();
-  if (fits(last)) return last;
-  const inDecoder = `.*language_model\\.layers\\..*\\.(${last.join("|")})`;
-  return fits(inDecoder) ? inDecoder : [...wanted];
+  const wanted = new Set(targets.map(({ module }) => module)), all = allNames(config).filter((name) => !isInSaved(modulesToSave, name));
+  const isOther = (names: Names) => all.some((name) => !wanted.has(name) && matches(names, name));
+  const ends = new Set<string>();
+  for (const module of wanted) {
+    const parts = module.split(".");
+    if (parts.some((_, i) => ends.has(parts.slice(i).join(".")))) continue;
+    const starts = parts.map((_, i) => i).reverse(), start = starts.find((i) => !isOther([parts.slice(i).join(".")])) ?? 0;
+    ends.add(parts.slice(start).join("."));
+  }
+  const last = new Set([...wanted].map((module) => module.split(".").at(-1)!));
+  const inDecoder = `.*language_model\\.layers\\..*\\.(${[...last].sort().join("|")})`;
+  const fits = [...wanted].every((module) => matches(inDecoder, module)) && !isOther(inDecoder);
+  return fits && ends.size > last.size ? inDecoder : [...ends].sort();
 }
