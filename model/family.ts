@@ -14,6 +14,7 @@ import type { Section } from "./config/section.ts";
 import type { ModelConfig, TextConfig, VisionConfig } from "./config/types.ts";
 import type { AdapterSource } from "./lora/adapter.ts";
 import type { ParameterSpec } from "./parameter_list.ts";
+import type { FamilyProcessor } from "./processor/family_processor.ts";
 import type { Prompt, Visual } from "./prompt.ts";
 import type { Block } from "./transformer/block.ts";
 import type { VisualSpan } from "./visual_spans.ts";
@@ -49,12 +50,6 @@ export interface PromptPositions {
   /** The position of the first token of a response, on all three axes; those of the next follow one by one. */
   readonly next: number;
 }
-
-/** A piece of the text that represents a visual in a prompt: a number of placeholders, or text in which special tokens are written by name. */
-export type Expansion = { readonly placeholders: number } | { readonly text: string };
-
-/** Returns the pieces that replace a visual's single placeholder in the text of the template. */
-export type Expand = (visual: Pick<Visual, "kind" | "grid">, mergeSize: number) => readonly Expansion[];
 
 /** How tensors are spelled in a model folder. */
 export interface Spelling {
@@ -103,12 +98,5 @@ export interface Family {
   visionBytes(vision: VisionConfig, dtype: DType, patches: number): number;
 
   /** How messages become prompts. */
-  readonly processor: {
-    readonly expand: Expand;
-    /** The `image_processor_type` that its folders name, and the `video_processor_type`. */
-    readonly imageTypes: RegExp;
-    readonly videoTypes: RegExp;
-    /** The preprocessor_config.json of a new folder. */
-    config(vision: VisionConfig): Json;
-  };
+  readonly processor: FamilyProcessor;
 }

@@ -32,7 +32,8 @@
  */
 // The model.
 export { type LayerObserver, type LogProbsOptions, VisionLanguageModel } from "./model.ts";
-export type { Expand, Expansion, ModelParts } from "./family.ts";
+export type { ModelParts } from "./family.ts";
+export type { Expand, Expanded, Expansion } from "./processor/family_processor.ts";
 export type { Checkpointing } from "./checkpointing.ts";
 export { type Group, PackedBatch, type PackedPrompt, type PackedResponse, type PackOptions } from "./packed_batch.ts";
 export { type Grid, type Pixels, type Prompt, type Visual, visualTokens } from "./prompt.ts";
@@ -92,12 +93,17 @@ export {
 } from "./processor/messages.ts";
 export {
   type Colours,
+  type FrameChoice,
+  type FrameSizeOptions,
   type ImageOptions,
   ImageProcessor,
   type ImageProcessorOptions,
   type OpenedPicture,
+  type SampleOptions,
   smartResize,
   type SmartResizeOptions,
+  type VideoLength,
   type VideoOptions,
+  type VideoRule,
   type VideoSettings,
 } from "./processor/image_processor.ts";

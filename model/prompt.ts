@@ -35,6 +35,8 @@ export interface Visual {
   readonly pixels: Pixels;
   /** Seconds between two time steps of a video's grid. */
   readonly secondsPerGrid?: number;
+  /** The second of each time step of a video's grid, in the middle between its first and its last frame. Its prompt may name it. */
+  readonly seconds?: readonly number[];
 }
 
 /** The input of the model: tokens and visuals. */

@@ -4,7 +4,6 @@
  * @module
  */
 import { KedgeError } from "../../ffi/errors.ts";
-import { defaultChatTemplate } from "../processor/chat_template.ts";
 import type { WeightType } from "./checkpoint.ts";
 import { writeModelFolder } from "./checkpoint_files.ts";
 import type { ModelConfig, SpecialTokens } from "../config/config.ts";
@@ -78,7 +77,7 @@ export function newModelFolder(
   const tokenizer = Tokenizer.fromFolder(options.tokenizer);
   const tokens = specialTokens(tokenizer, options.tokenizer);
   const config = presetConfig(options.preset, { tokens, vocabSize: tokenizer.vocabSize, dtype: options.dtype });
-  const dtype = config.dtype === "bf16" ? "bf16" : "f32";
+  const dtype = config.dtype === "bf16" ? "bf16" : "f32", { processor } = familyOf(config);
   const json = (value: unknown) => `${JSON.stringify(value, null, 2)}\n`;
   writeModelFolder(folder, {
     config,
@@ -87,9 +86,9 @@ export function newModelFolder(
     from: options.tokenizer,
     keepConfig: false,
     files: {
-      "preprocessor_config.json": json(familyOf(config).processor.config(config.vision)),
+      ...Object.fromEntries(Object.entries(processor.files(config.vision)).map(([name, value]) => [name, json(value)])),
       "tokenizer_config.json": json(tokenizerConfig(tokenizer)),
-      ...hasTemplate(options.tokenizer) ? {} : { "chat_template.jinja": defaultChatTemplate.trim() },
+      ...hasTemplate(options.tokenizer) ? {} : { "chat_template.jinja": processor.template.trim() },
     },
   });
   return config;

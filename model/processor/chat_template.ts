@@ -6,7 +6,9 @@
 import { Template } from "@huggingface/jinja";
 import { KedgeError } from "../../ffi/errors.ts";
 import { readFolderText, readJson } from "../config/folder_files.ts";
+import { familyOfFolder } from "../families.ts";
 import { renderBounded, TEMPLATE_LIMITS } from "./bounded_template.ts";
+import { chatMlTemplate } from "./chat_ml_template.ts";
 import { ofRow, type Row } from "./messages.ts";
 
 /** A message as templates see it. A picture is a part without its pixels. */
@@ -37,31 +39,7 @@ export interface RenderOptions {
  * The template for folders that have none: turns in ChatML, a default system turn, pictures between their markers. For text, image and video
  * parts it prints what the public template of Qwen2.5-VL prints.
  */
-export const defaultChatTemplate = `
-{%- if messages and messages[0].role != "system" -%}
-  {{- "<|im_start|>system\\nYou are a helpful assistant.<|im_end|>\\n" -}}
-{%- endif -%}
-{%- for turn in messages -%}
-  {{- "<|im_start|>" + turn.role + "\\n" -}}
-  {%- if turn.content is string -%}
-    {{- turn.content -}}
-  {%- else -%}
-    {%- for part in turn.content -%}
-      {%- if part.type == "text" -%}
-        {{- part.text -}}
-      {%- elif part.type == "image" or part.type == "video" -%}
-        {{- "<|vision_start|><|" + part.type + "_pad|><|vision_end|>" -}}
-      {%- else -%}
-        {{- raise_exception("a part is of type " + part.type) -}}
-      {%- endif -%}
-    {%- endfor -%}
-  {%- endif -%}
-  {{- "<|im_end|>\\n" -}}
-{%- endfor -%}
-{%- if add_generation_prompt -%}
-  {{- "<|im_start|>assistant\\n" -}}
-{%- endif -%}
-`;
+export const defaultChatTemplate: string = chatMlTemplate({ system: "You are a helpful assistant." });
 
 interface Found {
   readonly source: string;
@@ -119,7 +97,7 @@ export class ChatTemplate {
   /**
    * Reads the template of a model folder from the first of processor_config.json, chat_template.json, chat_template.jinja,
    * additional_chat_templates/default.jinja that has one, which is the order of transformers 5.17 for a processor, then from
-   * tokenizer_config.json. Otherwise it is `defaultChatTemplate`.
+   * tokenizer_config.json. Otherwise it is that of the folder's family, `defaultChatTemplate` for Qwen2-VL and Qwen2.5-VL.
    *
    * @param folder The model folder.
    * @throws {KedgeError} `BadCheckpoint` if a file is broken or its template does not parse.
@@ -128,7 +106,9 @@ export class ChatTemplate {
     const template = fromField(`${folder}/processor_config.json`) ?? fromField(`${folder}/chat_template.json`) ??
       fromFile(`${folder}/chat_template.jinja`) ?? fromFile(`${folder}/additional_chat_templates/default.jinja`) ??
       fromField(`${folder}/tokenizer_config.json`);
-    return template ? new ChatTemplate(template.source, template.name) : ChatTemplate.default;
+    if (template) return new ChatTemplate(template.source, template.name);
+    const source = familyOfFolder(folder).processor.template;
+    return source === defaultChatTemplate ? ChatTemplate.default : new ChatTemplate(source, "Kedge (that of the model's family)");
   }
 
   /** `defaultChatTemplate`, parsed. */

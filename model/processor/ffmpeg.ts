@@ -6,7 +6,7 @@
 import { environment } from "../../ffi/environment.ts";
 import { KedgeError } from "../../ffi/errors.ts";
 import { MOST_PIXELS, type RawImage } from "./image_decode.ts";
-import type { VideoLength } from "./video_sampling.ts";
+import type { FrameChoice, VideoLength } from "./video_sampling.ts";
 
 /** The most bytes of ffprobe's output: some million packets. */
 const MOST_PROBED = 2 ** 28;
@@ -174,24 +174,23 @@ function rate(text: string | undefined): number {
 }
 
 /**
- * Decodes `count` of the `total` frames of a video, turned upright by the video's rotation. The k-th is frame floor(k total / count), as in `sampleFrames`.
- * Hands them over one by one, in order.
+ * Decodes chosen frames of a video, turned upright by the video's rotation. Hands them over one by one, in order.
  *
  * @param take Called with each frame and its index. The pixels are not reused.
- * @returns The number of frames, fewer than `count` if the video ends before.
+ * @returns The number of frames, fewer than were chosen if the video ends before.
  * @throws {KedgeError} The errors of {@linkcode probeVideo}.
  */
 export async function decodeFrames(
   path: string,
-  { total, count, take, ...options }: FfmpegOptions & { total: number; count: number; take: (frame: RawImage, place: number) => void },
+  { choice, take, ...options }: FfmpegOptions & { choice: FrameChoice; take: (frame: RawImage, place: number) => void },
 ): Promise<number> {
   let place = 0;
+  const count = choice.indices.length;
   const reader = new PpmReader(path, (frame) => {
     if (place < count) take(frame, place++);
   });
-  // Frame n is taken if it is floor(k total / count) for the one k that is possible. A list of all frames would be too long for ffmpeg's parser.
   // The frames get new times, since ffmpeg would otherwise fill gaps with copies. PPM has the size after the rotation.
-  const filter = `select='eq(n,floor(ceil(n*${count}/${total})*${total}/${count}))',settb=1/25,setpts=N`;
+  const filter = `select='${choice.select}',settb=1/25,setpts=N`;
   const output = [
     "-map",
     "0:V:0",

@@ -8,12 +8,13 @@ import type { Grid, Visual } from "../prompt.ts";
 import { PixelTurns } from "./pixel_turns.ts";
 import { smartResize } from "./smart_resize.ts";
 import { readVideo, type VideoOptions } from "./video.ts";
-import { mostFramePixels, VIDEO_DEFAULTS, type VideoSettings } from "./video_sampling.ts";
+import { qwen2Videos } from "./qwen2_videos.ts";
+import type { VideoRule, VideoSettings } from "./video_sampling.ts";
 
 export type { Colours, ImageProcessorOptions } from "./image_processor_options.ts";
 export { smartResize, type SmartResizeOptions } from "./smart_resize.ts";
 export type { VideoOptions } from "./video.ts";
-export type { VideoSettings } from "./video_sampling.ts";
+export type { FrameChoice, FrameSizeOptions, SampleOptions, VideoLength, VideoRule, VideoSettings } from "./video_sampling.ts";
 
 /** Options of {@linkcode ImageProcessor.image}. */
 export interface ImageOptions extends PixelBounds {
@@ -76,6 +77,7 @@ export class ImageProcessor {
   readonly temporalPatchSize: number;
   /** Settings for videos. */
   readonly videoSettings: VideoSettings;
+  readonly #videoRule: VideoRule;
   readonly #threads: number | undefined;
 
   /** The public defaults. */
@@ -94,19 +96,16 @@ export class ImageProcessor {
     this.patchSize = options.patchSize ?? 14;
     this.mergeSize = options.mergeSize ?? 2;
     this.temporalPatchSize = options.temporalPatchSize ?? 2;
-    this.videoSettings = { ...VIDEO_DEFAULTS, ...options.video };
+    this.#videoRule = options.videoRule ?? qwen2Videos;
+    this.videoSettings = { ...this.#videoRule.defaults, ...options.video };
     this.#threads = options.threads;
     for (const key of ["patchSize", "mergeSize", "temporalPatchSize"] as const) {
       if (!Number.isSafeInteger(this[key]) || this[key] < 1) {
         throw new RangeError(`Cannot make an image processor: ${key} ${this[key]} is not a positive integer`);
       }
     }
-    for (const { minPixels, maxPixels } of [this, this.videoSettings]) {
-      if (minPixels > 0 && minPixels <= maxPixels && maxPixels < Infinity) continue;
-      throw new RangeError(
-        `Cannot make an image processor: minPixels ${minPixels} and maxPixels ${maxPixels} are not positive and in this order`,
-      );
-    }
+    checkBounds("make an image processor", this);
+    checkBounds("make an image processor", this.videoSettings);
     if (!this.mean.every(Number.isFinite) || !this.std.every((value) => value > 0 && value < Infinity)) {
       throw new RangeError(`Cannot make an image processor: mean [${this.mean}] or std [${this.std}] is out of range`);
     }
@@ -161,14 +160,17 @@ export class ImageProcessor {
   async open(source: ImageSource, options: ImageOptions = {}): Promise<OpenedPicture> {
     const { name = "the picture", minPixels = this.minPixels, maxPixels = this.maxPixels } = options;
     const opened = await this.#open(source, name), { width, height } = opened, pixels = width * height;
-    const cut = this.#cut({ minPixels, maxPixels });
-    const size = resized(opened, { ...cut, name });
+    const sizing = {
+      name,
+      size: (picture: Size) => smartResize(picture.height, picture.width, { factor: this.#factor, minPixels, maxPixels, name }),
+    };
+    const size = resized(opened, sizing);
     return {
       pixels,
       grid: { t: 1, h: size.height / this.patchSize, w: size.width / this.patchSize },
       visual: () =>
         turns.take(pixels, async () => {
-          const frames = new Frames({ count: 1, threads: this.#threads, name, ...cut });
+          const frames = new Frames({ count: 1, threads: this.#threads, ...sizing });
           const image = await opened.decode();
           if (image.width !== width || image.height !== height) {
             const message =
@@ -195,28 +197,30 @@ export class ImageProcessor {
     const { sample, timeLimit, signal, name = "path" in source ? source.path : "the video", ...overrides } = options;
     const settings: VideoSettings = { ...this.videoSettings, ...overrides };
     const { temporalPatchSize } = this;
+    checkBounds(`resize ${name}`, settings);
     let frames: Frames | undefined;
-    const fps = await readVideo(source, {
+    const { fps, seconds } = await readVideo(source, {
       ...settings,
       ...{ sample, timeLimit, signal } as Pick<VideoOptions, "sample" | "timeLimit" | "signal">,
       name,
+      rule: this.#videoRule,
       temporalPatchSize,
       open: (frame, name) => this.#open(frame, name),
       begin: (count) => {
-        const maxPixels = mostFramePixels(settings, { frames: count, factor: this.#factor, temporalPatchSize });
-        frames = new Frames({ count, threads: this.#threads, name, ...this.#cut({ minPixels: settings.minPixels, maxPixels }) });
+        const sizing = { count, settings, factor: this.#factor, temporalPatchSize, name };
+        frames = new Frames({ count, threads: this.#threads, name, size: (frame) => this.#videoRule.frameSize(frame, sizing) });
       },
       take: (frame, place) => frames!.take(frame, place),
     });
-    return { ...this.#visual("video", frames!), secondsPerGrid: temporalPatchSize / fps };
+    const steps = Array.from({ length: Math.ceil(seconds.length / temporalPatchSize) }, (_, step) => {
+      const first = step * temporalPatchSize, last = Math.min(first + temporalPatchSize, seconds.length) - 1;
+      return (seconds[first]! + seconds[last]!) / 2;
+    });
+    return { ...this.#visual("video", frames!), secondsPerGrid: temporalPatchSize / fps, seconds: steps };
   }
 
   get #factor(): number {
     return this.patchSize * this.mergeSize;
-  }
-
-  #cut(bounds: Required<PixelBounds>): Required<PixelBounds> & { factor: number } {
-    return { ...bounds, factor: this.#factor };
   }
 
   async #open(source: ImageSource, name: string): Promise<OpenedImage> {
@@ -239,12 +243,22 @@ function unshared(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
   return bytes.buffer instanceof ArrayBuffer ? bytes as Uint8Array<ArrayBuffer> : Uint8Array.from(bytes);
 }
 
+function checkBounds(action: string, bounds: Required<PixelBounds> & Pick<VideoSettings, "minVideoPixels" | "maxVideoPixels">): void {
+  for (const  of of["", "Video"] as const) {
+    const [least, most] = [bounds[`min${of}Pixels`] ?? 1, bounds[`max${of}Pixels`] ?? Number.MAX_VALUE];
+    if (least > 0 && least <= most && most < Infinity) continue;
+    throw new RangeError(`Cannot ${action}: min${of}Pixels ${least} and max${of}Pixels ${most} are not positive and in this order`);
+  }
+}
+
+interface Size {
+  readonly height: number;
+  readonly width: number;
+}
+
 /** The size to which a picture is resized. @throws {KedgeError} `BadData` if it cannot be resized. */
-function resized(
-  { width, height }: { width: number; height: number },
-  options: Required<PixelBounds> & { factor: number; name: string },
-): { height: number; width: number } {
-  const size = smartResize(height, width, options), { name } = options;
+function resized({ width, height }: Size, options: Pick<FramesOptions, "name" | "size">): Size {
+  const size = options.size({ width, height }), { name } = options;
   if (size.height * size.width > MOST_PIXELS) {
     const message =
       `Cannot resize ${name}: ${size.width} x ${size.height} pixels are more than ${MOST_PIXELS}. Lower minPixels and maxPixels.`;
@@ -256,10 +270,11 @@ function resized(
   throw new KedgeError("BadData", message, { name, height, width });
 }
 
-interface FramesOptions extends Required<PixelBounds> {
+interface FramesOptions {
   readonly count: number;
-  readonly factor: number;
   readonly name: string;
+  /** The size of a resized frame. */
+  readonly size: (frame: Size) => Size;
   readonly threads: number | undefined;
 }
 

@@ -8,7 +8,7 @@
 import { join } from "node:path";
 import { z } from "zod";
 import { badFile, readFolderText } from "../config/folder_files.ts";
-import { FAMILIES } from "../families.ts";
+import { FAMILIES, familyOfFolder } from "../families.ts";
 import type { Family } from "../family.ts";
 import { MOST_PIXELS } from "./image_decode.ts";
 import type { ImageProcessorOptions } from "./image_processor_options.ts";
@@ -40,14 +40,20 @@ const BOUNDS: Fields<PixelBounds> = {
   maxPixels: ["max_pixels size.longest_edge size.max_pixels", ...positive(MOST_PIXELS)],
 };
 
-const VIDEO: Fields<VideoSettings> = {
-  ...BOUNDS,
+type Sampling = Omit<VideoSettings, "minPixels" | "maxPixels" | "minVideoPixels" | "maxVideoPixels">;
+const SAMPLING: Fields<Sampling> = {
   fps: ["fps", ...positive(1000)],
   numFrames: ["num_frames", ...count(MOST_FRAMES)],
   minFrames: ["min_frames", ...count(MOST_FRAMES)],
   maxFrames: ["max_frames", ...count(MOST_FRAMES)],
   capPixelsPerFrame: ["cap_pixels_per_frame", z.boolean(), "true or false"],
   maxVideoTokens: ["max_video_tokens", ...count(2 ** 22)],
+};
+
+const MOST_VIDEO_PIXELS = 2 ** 40;
+const VIDEO_BOUNDS: Fields<Pick<VideoSettings, "minVideoPixels" | "maxVideoPixels">> = {
+  minVideoPixels: [BOUNDS.minPixels[0], ...positive(MOST_VIDEO_PIXELS)],
+  maxVideoPixels: [BOUNDS.maxPixels[0], ...positive(MOST_VIDEO_PIXELS)],
 };
 
 // What Kedge always does, by the public processors' keys.
@@ -118,11 +124,13 @@ function read<T>({ path, json }: FileSection, fields: Fields<T>): Partial<T> {
   return Object.fromEntries(values) as Partial<T>;
 }
 
-/** Refuses a processor that belongs to none of the families. */
-function checkType(section: FileSection, key: string, accepted: (family: Family) => RegExp): void {
+/** The family whose processor a file names; undefined if it names none. Refuses a processor that belongs to none of the families. */
+function namedFamily(section: FileSection, key: string, accepted: (family: Family) => RegExp): Family | undefined {
   const { type } = read<{ type: string }>(section, { type: [key, ...NAME] });
-  if (type === undefined || FAMILIES.some((family) => accepted(family).test(type))) return;
-  throw badFile(section.path, [`${key} is ${JSON.stringify(type)}, which is not Qwen2-VL's`]);
+  if (type === undefined) return undefined;
+  const family = FAMILIES.find((family) => accepted(family).test(type));
+  if (family) return family;
+  throw badFile(section.path, [`${key} is ${JSON.stringify(type)}, which is not that of a family that Kedge reads`]);
 }
 
 /**
@@ -134,12 +142,12 @@ function checkType(section: FileSection, key: string, accepted: (family: Family)
 export function readImageProcessorConfig(folder: string): ImageProcessorOptions {
   const image = find(folder, { part: "image_processor", files: ["preprocessor_config.json"] });
   if (!image) throw badFile(folder, ["it has neither preprocessor_config.json nor processor_config.json with an image_processor"]);
-  checkType(image, "image_processor_type", ({ processor }) => processor.imageTypes);
+  namedFamily(image, "image_processor_type", ({ processor }) => processor.imageTypes);
   const shared = read(image, SHARED);
 
   const files = ["video_preprocessor_config.json", "preprocessor_config.json"];
   const video = find(folder, { part: "video_processor", files }) ?? image;
-  checkType(video, "video_processor_type", ({ processor }) => processor.videoTypes);
+  const family = namedFamily(video, "video_processor_type", ({ processor }) => processor.videoTypes) ?? familyOfFolder(folder);
   const other = Object.entries(read(video, SHARED)).filter(([key, value]) => {
     const here = shared[key as keyof Shared];
     return here !== undefined && JSON.stringify(here) !== JSON.stringify(value);
@@ -150,5 +158,6 @@ export function readImageProcessorConfig(folder: string): ImageProcessorOptions 
       other.map(([key, value]) => `${key} is ${JSON.stringify(value)} for videos and not so for pictures`),
     );
   }
-  return { ...read(image, BOUNDS), ...shared, video: read(video, VIDEO) };
+  const videoRule = family.processor.videos, bounds = videoRule.boundsOf === "frame" ? read(video, BOUNDS) : read(video, VIDEO_BOUNDS);
+  return { ...read(image, BOUNDS), ...shared, video: { ...bounds, ...read(video, SAMPLING) }, videoRule };
 }

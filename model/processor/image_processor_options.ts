@@ -1,5 +1,5 @@
 import type { PixelBounds } from "./messages.ts";
-import type { VideoSettings } from "./video_sampling.ts";
+import type { VideoRule, VideoSettings } from "./video_sampling.ts";
 
 /** Three numbers: for red, green, blue. */
 export type Colours = readonly [number, number, number];
@@ -22,6 +22,8 @@ export interface ImageProcessorOptions extends PixelBounds {
   readonly temporalPatchSize?: number;
   /** Settings for videos. */
   readonly video?: Partial<VideoSettings>;
+  /** How frames of videos are sampled and sized. Default: as for Qwen2-VL. */
+  readonly videoRule?: VideoRule;
   /** Threads that resize. Default: the cores that this process may use. Results do not depend on it. */
   readonly threads?: number;
 }

@@ -12,7 +12,7 @@ import { ChatTemplate, type TemplateMessage } from "./chat_template.ts";
 import { ImageProcessor } from "./image_processor.ts";
 import { fieldsSet, type Message, ofRow, type Part, type PixelBounds, type Row } from "./messages.ts";
 import { FAMILIES, familyOfFolder } from "../families.ts";
-import type { Expand } from "../family.ts";
+import type { Expand } from "./family_processor.ts";
 import type { Prompt, Visual } from "../prompt.ts";
 import { type DecodeOptions, Tokenizer } from "./tokenizer.ts";
 
@@ -88,6 +88,7 @@ interface Plain {
 interface PendingVisual {
   readonly kind: Visual["kind"];
   readonly grid: Visual["grid"];
+  readonly seconds?: readonly number[];
   /** Pixels of the file, 0 if it is decoded already. */
   readonly pixels: number;
   readonly visual: () => Promise<Visual>;
@@ -99,6 +100,9 @@ interface VisualRange {
   readonly end: number;
   readonly pending: PendingVisual;
 }
+
+/** Text to encode, or tokens; `pending`: the visual that they represent. */
+type Item = ({ readonly text: string } | { readonly ids: readonly number[] }) & { readonly pending?: PendingVisual };
 
 /** Tokens, the visuals among them, and where each segment ends. */
 interface Encoded {
@@ -307,7 +311,10 @@ export class Processor {
   async #pendingVisuals(plain: Plain, row: Row | undefined): Promise<Record<"image" | "video", PendingVisual[]>> {
     const pending = await Promise.all(plain.pictures.map((part, i) =>
       naming({ row, picture: i }, async (): Promise<PendingVisual> => {
-        const done = (visual: Visual) => ({ kind: visual.kind, grid: visual.grid, pixels: 0, visual: () => Promise.resolve(visual) });
+        const done = (visual: Visual) => {
+          const { kind, grid, seconds } = visual;
+          return { kind, grid, ...fieldsSet({ seconds }), pixels: 0, visual: () => Promise.resolve(visual) };
+        };
         if (part.type === "image") {
           const { minPixels, maxPixels } = part, options = { ...this.#bounds, ...fieldsSet({ minPixels, maxPixels }) };
           if (!this.images.open) return done(await this.images.image(part.image, options));
@@ -345,34 +352,76 @@ export class Processor {
     const left = { image: pending.image.values(), video: pending.video.values() };
     const tokens: number[] = [], ends: number[] = [], ranges: VisualRange[] = [];
     for (const pieces of parts) {
-      for (const [i, piece] of pieces.entries()) {
-        if (i % 2 === 0) {
-          for (const id of this.#ordinary(piece, plain.names)) tokens.push(id);
-          continue;
-        }
-        const id = this.tokenizer.specialTokens.get(piece)!;
-        const pending = piece === IMAGE ? left.image.next().value : piece === VIDEO ? left.video.next().value : undefined;
-        if (!pending) {
-          tokens.push(id);
-          continue;
-        }
-        const start = tokens.length;
-        for (const piece of this.#expand(pending, this.images.mergeSize)) {
-          if ("text" in piece) { for (const written of this.tokenizer.encode(piece.text)) tokens.push(written); }
-          else for (let n = piece.placeholders; n > 0; n--) tokens.push(id);
-        }
-        ranges.push({ start, end: tokens.length, pending });
-      }
+      this.#write(this.#items(pieces, left), { tokens, ranges, names: plain.names });
       ends.push(tokens.length);
     }
-    return { tokens: Int32Array.from(tokens), ranges: ranges.map((range) => this.#withMarkers(range, tokens)), ends };
+    return { tokens: Int32Array.from(tokens), ranges, ends };
   }
 
-  /** A visual's range, with the markers around it. */
-  #withMarkers({ start, end, pending }: VisualRange, tokens: readonly number[]): VisualRange {
-    const before = tokens[start - 1] === this.tokenizer.specialTokens.get(VISION_START);
-    const after = tokens[end] === this.tokenizer.specialTokens.get(VISION_END);
-    return { start: before ? start - 1 : start, end: after ? end + 1 : end, pending };
+  /** A segment's text and tokens, with each visual's placeholder replaced by what represents it. */
+  #items(pieces: readonly string[], left: Record<"image" | "video", Iterator<PendingVisual>>): Item[] {
+    const ids = this.tokenizer.specialTokens, items: Item[] = [];
+    for (let i = 0; i < pieces.length; i++) {
+      const piece = pieces[i]!;
+      if (i % 2 === 0) {
+        if (piece !== "") items.push({ text: piece });
+        continue;
+      }
+      const pending: PendingVisual | undefined = piece === IMAGE
+        ? left.image.next().value
+        : piece === VIDEO
+        ? left.video.next().value
+        : undefined;
+      if (!pending) {
+        items.push({ ids: [ids.get(piece)!] });
+        continue;
+      }
+      const { pieces: own, replacesMarkers = false } = this.#expand(pending, this.images.mergeSize);
+      const marked = pieces[i - 1] === "" && pieces[i - 2] === VISION_START && pieces[i + 1] === "" && pieces[i + 2] === VISION_END;
+      const start = marked ? [{ ids: [ids.get(VISION_START)!], pending }] : [],
+        end = marked ? [{ ids: [ids.get(VISION_END)!], pending }] : [];
+      if (marked) items.pop();
+      const written = own.flatMap((piece): Item[] => {
+        if ("placeholders" in piece) {
+          return [{ ids: new Array<number>(piece.placeholders).fill(ids.get(PLACEHOLDERS[pending.kind])!), pending }];
+        }
+        return this.tokenizer.split(piece.text).map((text, k) => k % 2 === 0 ? { text, pending } : { ids: [ids.get(text)!], pending });
+      });
+      items.push(...replacesMarkers ? written : [...start, ...written, ...end]);
+      if (marked) i += 2;
+    }
+    return items;
+  }
+
+  /** Encodes items. Neighbouring texts are encoded as one, since a token may lie across their border; it then counts to the later of them. */
+  #write(items: readonly Item[], to: { tokens: number[]; ranges: VisualRange[]; names: readonly string[] }): void {
+    const { tokens, ranges, names } = to;
+    const own = (pending: PendingVisual | undefined, start: number, end: number) => {
+      if (!pending || start === end) return;
+      const last = ranges.at(-1);
+      if (last?.pending === pending) ranges[ranges.length - 1] = { ...last, end };
+      else ranges.push({ start, end, pending });
+    };
+    for (let i = 0; i < items.length;) {
+      const item = items[i]!, start = tokens.length;
+      if ("ids" in item) {
+        for (const id of item.ids) tokens.push(id);
+        own(item.pending, start, tokens.length);
+        i++;
+        continue;
+      }
+      const texts: { text: string; pending?: PendingVisual }[] = [];
+      for (let next = items[i]; next && "text" in next; next = items[++i]) texts.push(next);
+      const whole = texts.map(({ text }) => text).join(""), written = this.#ordinary(whole, names);
+      for (const id of written) tokens.push(id);
+      let before = "", from = 0;
+      for (const { text, pending } of texts) {
+        before += text;
+        const until = before === whole ? written.length : Math.max(from, common(written, this.#ordinary(before, names)));
+        own(pending, start + from, start + until);
+        from = until;
+      }
+    }
   }
 
   /** Tokens of the start of the answer, at the end of a prompt. */
@@ -398,6 +447,13 @@ async function naming<T>({ row, picture }: { row: Row | undefined; picture: numb
 
 function unsupported(template: ChatTemplate, words: string): KedgeError {
   return new KedgeError("Unsupported", `Cannot use the chat template of ${template.name} here: ${words}`, { path: template.name });
+}
+
+/** How many of the first tokens are equal. */
+function common(a: Int32Array, b: Int32Array): number {
+  let n = 0;
+  while (n < a.length && n < b.length && a[n] === b[n]) n++;
+  return n;
 }
 
 /** A prompt cut to `max` tokens, of which the last `tail` stay; undefined if nothing else would be left. */

@@ -47,20 +47,38 @@ export function smartResize(height: number, width: number, options: SmartResizeO
   if (!(minPixels > 0 && minPixels <= maxPixels && maxPixels < Infinity)) {
     throw new RangeError(`Cannot resize ${name}: minPixels ${minPixels} and maxPixels ${maxPixels} are not positive and in this order`);
   }
+  checkAspect({ height, width }, name);
+  return fitted({ height, width }, options);
+}
+
+/** @throws {KedgeError} `BadData` if one side is more than 200 times the other. */
+function checkAspect({ height, width }: { height: number; width: number }, name: string): void {
   const aspect = Math.max(height, width) / Math.min(height, width);
-  if (aspect > MOST_ASPECT) {
-    const message =
-      `Cannot resize ${name}: of its ${width} x ${height} pixels one side is more than ${MOST_ASPECT} times the other. Crop or remove it.`;
-    throw new KedgeError("BadData", message, { name, height, width });
-  }
+  if (aspect <= MOST_ASPECT) return;
+  const message =
+    `Cannot resize ${name}: of its ${width} x ${height} pixels one side is more than ${MOST_ASPECT} times the other. Crop or remove it.`;
+  throw new KedgeError("BadData", message, { name, height, width });
+}
+
+/**
+ * Both sides as multiples of the factor, with the pixels of `frames` frames together between the bounds.
+ *
+ * @param frames `counted`: the frames whose rounded sizes are compared with the bounds; `all`: those by which a size beyond a bound is scaled. Both 1 for a picture.
+ */
+function fitted(
+  { height, width }: { height: number; width: number },
+  { factor, minPixels, maxPixels }: Omit<SmartResizeOptions, "name">,
+  frames: { counted: number; all: number } = { counted: 1, all: 1 },
+): { height: number; width: number } {
   const [h, w] = [roundHalfEven(height / factor) * factor, roundHalfEven(width / factor) * factor];
-  if (h * w > maxPixels) {
-    const beta = Math.sqrt(height * width / maxPixels);
+  const pixels = frames.all * height * width, rounded = frames.counted * h * w;
+  if (rounded > maxPixels) {
+    const beta = Math.sqrt(pixels / maxPixels);
     const down = (side: number) => Math.max(factor, Math.floor(side / beta / factor) * factor);
     return { height: down(height), width: down(width) };
   }
-  if (h * w < minPixels) {
-    const beta = Math.sqrt(minPixels / (height * width));
+  if (rounded < minPixels) {
+    const beta = Math.sqrt(minPixels / pixels);
     const up = (side: number) => Math.ceil(side * beta / factor) * factor;
     return { height: up(height), width: up(width) };
   }

@@ -3,9 +3,8 @@
  *
  * @module
  */
-import type { VisionConfig } from "../config/types.ts";
 import type { Family } from "../family.ts";
-import { visualTokens } from "../prompt.ts";
+import { qwen2Processor } from "../processor/qwen2_processor.ts";
 import { preNormBlock } from "../transformer/block.ts";
 import { visualSpans } from "../visual_spans.ts";
 import { parse } from "./config_file.ts";
@@ -22,21 +21,6 @@ import { encodeVisuals, visionBytes } from "./vision_tower.ts";
 function canonical(name: string): string {
   return name.replace(/^language_model\.(?=lm_head\.)/, "").replace(/^model\.(?=visual\.)/, "")
     .replace(/^(model\.language_model\.|language_model\.model\.|language_model\.)/, "model.");
-}
-
-/** The image processor's settings, with the limits and normalisation of the hub's folders. */
-function preprocessorConfig(vision: VisionConfig): Record<string, unknown> {
-  return {
-    "min_pixels": 3136,
-    "max_pixels": 12845056,
-    "patch_size": vision.patchSize,
-    "temporal_patch_size": vision.temporalPatchSize,
-    "merge_size": vision.mergeSize,
-    "image_mean": [0.48145466, 0.4578275, 0.40821073],
-    "image_std": [0.26862954, 0.26130258, 0.27577711],
-    "image_processor_type": "Qwen2VLImageProcessor",
-    "processor_class": "Qwen2_5_VLProcessor",
-  };
 }
 
 /** The family of Qwen2.5-VL. */
@@ -58,10 +42,5 @@ export const qwen25vl: Family = {
   block: preNormBlock,
   encodeVisuals,
   visionBytes,
-  processor: {
-    expand: ({ grid }, mergeSize) => [{ placeholders: visualTokens(grid, mergeSize) }],
-    imageTypes: /^Qwen2(_5_)?VLImageProcessor(Fast|Pil)?$/,
-    videoTypes: /^Qwen2(_5_)?VLVideoProcessor(Fast)?$/,
-    config: preprocessorConfig,
-  },
+  processor: qwen2Processor("Qwen2_5_VLProcessor"),
 };

@@ -59,8 +59,11 @@ Deno.test("a family may write text, special tokens by their names too, between t
   const timed = new Processor({
     tokenizer,
     images: pictures,
-    expand: ({ kind, grid }, mergeSize) =>
-      kind === "video" ? [{ placeholders: 1 }, { text: second }, { placeholders: 2 }] : [{ placeholders: visualTokens(grid, mergeSize) }],
+    expand: ({ kind, grid }, mergeSize) => ({
+      pieces: kind === "video"
+        ? [{ placeholders: 1 }, { text: second }, { placeholders: 2 }]
+        : [{ placeholders: visualTokens(grid, mergeSize) }],
+    }),
   });
   const within = `<|vision_start|><|video_pad|>${second}<|video_pad|><|video_pad|><|vision_end|>`;
   const prompt = await timed.prompt(user(text("a"), image(2), video, text("b")));

@@ -4,7 +4,7 @@ import { CpuDevice } from "../../ffi/cpu_device.ts";
 import { KedgeError } from "../../ffi/errors.ts";
 import { ImageProcessor } from "../../model/processor/image_processor.ts";
 import type { Visual } from "../../model/prompt.ts";
-import { mostFramePixels, sampleFrames, VIDEO_DEFAULTS } from "../../model/processor/video_sampling.ts";
+import { mostFramePixels, sampleFrames, VIDEO_DEFAULTS } from "../../model/processor/qwen2_videos.ts";
 import { TINY_PICTURES } from "./tiny_pictures.ts";
 
 CpuDevice.open(); // here, since a library that a test loads counts as its leak
