@@ -130,9 +130,9 @@ function memoryOf(
     plan: AdapterPlan | undefined;
   },
 ): { lines: string[]; numbers: Pick<DerivedNumbers, "parameters" | "trained" | "memory"> } {
-  const dtype = config.model.dtype ?? (config.device === "cpu" ? "f32" : model.dtype),
-    { kl } = config.algorithm,
-    { moments: type } = config.optim;
+  const { kl } = config.algorithm, { moments: type } = config.optim, asked = config.model.dtype ?? model.dtype;
+  // A CPU computes in f32, and keeps bf16 weights as they are if they are frozen.
+  const dtype = config.device === "cpu" ? "f32" : asked, stored = plan ? asked : dtype;
   const count = (specs: ReturnType<typeof parameterSpecs>) => specs.reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1), 0);
   const specs = parameterSpecs(model), parameters = count(specs);
   const free = config.model.freezeVision ? specs.filter(({ vision }) => !vision) : specs;
@@ -140,7 +140,7 @@ function memoryOf(
   const wide = DTYPE_BYTES[dtype], each = tokenBytes(model, dtype), limit = config.rollout.memoryBytes ?? Infinity;
   const rows = Math.min(Math.max(config.batch.microTokens, groupTokens), global * groupTokens),
     kept = keptElements(model.text, config.model.checkpointing);
-  const weights = parameters * wide, gradients = trained * DTYPE_BYTES.f32, moments = 2 * trained * DTYPE_BYTES[type];
+  const weights = parameters * DTYPE_BYTES[stored], gradients = trained * DTYPE_BYTES.f32, moments = 2 * trained * DTYPE_BYTES[type];
   const masters = dtype === "f32" ? 0 : trained * DTYPE_BYTES.f32,
     hasReference = kl && kl.coefficient.coefficient > 0,
     reference = hasReference && !plan ? weights : 0;
@@ -149,7 +149,7 @@ function memoryOf(
   const memory: MemoryEstimate = { weights, adapters, gradients, moments, masters, reference, cache, activations, total };
   return {
     lines: [
-      `weights = ${parameters} x ${wide} B (${dtype}) = ${size(weights)}`,
+      `weights = ${parameters} x ${DTYPE_BYTES[stored]} B (${stored}) = ${size(weights)}`,
       ...(plan ? [`adapters = ${trained} x ${wide} B (${dtype}) = ${size(adapters)}`] : []),
       `gradients = ${trained} trained x 4 B = ${size(gradients)}`,
       `moments = 2 x ${trained} x ${DTYPE_BYTES[type]} B = ${size(moments)}`,
