@@ -49,7 +49,8 @@ export {
 } from "./config/config.ts";
 export { type Preset, presetConfig, type PresetName, presets } from "./config/presets.ts";
 export { type ParameterPart, type ParameterSpec, parameterSpecs } from "./parameters.ts";
-export { type Frozen, loadParameters, openModelFolder, saveModel, type SaveModelOptions, type WeightType } from "./folder/checkpoint.ts";
+export { loadParameters, openModelFolder, saveModel, type SaveModelOptions } from "./folder/checkpoint.ts";
+export type { Frozen, WeightType } from "./folder/weight_storage.ts";
 export { initialiseParameters, type InitialOptions, type InitialScheme } from "./folder/initialise.ts";
 export { newModelFolder } from "./folder/new_model_folder.ts";
 

@@ -5,6 +5,7 @@ import { type AdapterPlan, planAdapters, trainedElements } from "../../model/lor
 import { parameterSpecs } from "../../model/parameters.ts";
 import { loraOf } from "./for_actors.ts";
 import type { Config } from "./schema.ts";
+import { elementsOf, weightMemory } from "./weight_memory.ts";
 
 /** Estimated bytes on the policy's device. They are limits for planning, not measurements. */
 export interface MemoryEstimate {
@@ -130,31 +131,33 @@ function memoryOf(
     plan: AdapterPlan | undefined;
   },
 ): { lines: string[]; numbers: Pick<DerivedNumbers, "parameters" | "trained" | "memory"> } {
-  const { kl } = config.algorithm, { moments: type } = config.optim, asked = config.model.dtype ?? model.dtype;
-  // A CPU computes in f32, and keeps bf16 weights as they are if they are frozen.
-  const dtype = config.device === "cpu" ? "f32" : asked, stored = plan ? asked : dtype;
-  const count = (specs: ReturnType<typeof parameterSpecs>) => specs.reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1), 0);
-  const specs = parameterSpecs(model), parameters = count(specs);
+  const { kl } = config.algorithm, { moments: type } = config.optim;
+  const { dtype, weights, terms, reference: again } = weightMemory(
+    config,
+    model,
+    plan ? "all" : config.model.freezeVision ? "vision" : "none",
+  );
+  const specs = parameterSpecs(model), parameters = elementsOf(specs);
   const free = config.model.freezeVision ? specs.filter(({ vision }) => !vision) : specs;
-  const trained = plan ? trainedElements(plan) : count(free), adapters = plan ? trained * DTYPE_BYTES[dtype] : 0;
+  const trained = plan ? trainedElements(plan) : elementsOf(free), adapters = plan ? trained * DTYPE_BYTES[dtype] : 0;
   const wide = DTYPE_BYTES[dtype], each = tokenBytes(model, dtype), limit = config.rollout.memoryBytes ?? Infinity;
   const rows = Math.min(Math.max(config.batch.microTokens, groupTokens), global * groupTokens),
     kept = keptElements(model.text, config.model.checkpointing);
-  const weights = parameters * DTYPE_BYTES[stored], gradients = trained * DTYPE_BYTES.f32, moments = 2 * trained * DTYPE_BYTES[type];
+  const gradients = trained * DTYPE_BYTES.f32, moments = 2 * trained * DTYPE_BYTES[type];
   const masters = dtype === "f32" ? 0 : trained * DTYPE_BYTES.f32,
     hasReference = kl && kl.coefficient.coefficient > 0,
-    reference = hasReference && !plan ? weights : 0;
+    reference = hasReference && !plan ? again : 0;
   const cache = Math.min(limit, stepTokens * each), activations = rows * kept * wide;
   const total = weights + adapters + gradients + moments + masters + reference + Math.max(cache, activations);
   const memory: MemoryEstimate = { weights, adapters, gradients, moments, masters, reference, cache, activations, total };
   return {
     lines: [
-      `weights = ${parameters} x ${DTYPE_BYTES[stored]} B (${stored}) = ${size(weights)}`,
+      `weights = ${terms} = ${size(weights)}`,
       ...(plan ? [`adapters = ${trained} x ${wide} B (${dtype}) = ${size(adapters)}`] : []),
       `gradients = ${trained} trained x 4 B = ${size(gradients)}`,
       `moments = 2 x ${trained} x ${DTYPE_BYTES[type]} B = ${size(moments)}`,
       `masters = ${masters === 0 ? "none, the weights are f32" : `${trained} x 4 B`} = ${size(masters)}`,
-      ...(reference > 0 ? [`reference = the weights again = ${size(reference)}`] : []),
+      ...(reference > 0 ? [`reference = the weights again, frozen = ${size(reference)}`] : []),
       ...(hasReference && plan ? ["reference = none, it is the policy without its adapters"] : []),
       `keys and values <= ${stepTokens} tokens x ${each} B = ${size(stepTokens * each)}${
         cache === limit ? `, but rollout.memoryBytes = ${size(limit)}` : ""

@@ -63,7 +63,9 @@ const raw = z.strictObject({
     preset: z.enum(Object.keys(presets) as [PresetName, ...PresetName[]]).default("tiny").describe(
       "The size of the model that is made if path is null.",
     ),
-    dtype: z.enum(["f32", "bf16"]).nullable().default(null).describe("The type of the weights; null: f32 on a CPU, else the folder's."),
+    dtype: z.enum(["f32", "bf16"]).nullable().default(null).describe(
+      "The type of the weights; null: the folder's. On a CPU what is trained is f32 always, and the type is that of what is frozen.",
+    ),
     freezeVision: z.boolean().default(false).describe("Whether the vision tower is not trained."),
     lora: lora.nullable().default(null).describe(
       "Low-rank adapters (LoRA) that are trained in place of the weights: docs/lora.md; null: none.",

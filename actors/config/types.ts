@@ -18,7 +18,7 @@ export interface ModelSection {
   path: string | null;
   /** The size of the model that is made if path is null. */
   preset: PresetName;
-  /** The type of the weights; null: f32 on a CPU, else the folder's. */
+  /** The type of the weights; null: the folder's. On a CPU that of frozen weights: trained ones are f32. */
   dtype: "f32" | "bf16" | null;
   /** Whether the vision tower is not trained. */
   freezeVision: boolean;

@@ -7,7 +7,7 @@ import { VisionLanguageModel } from "../../model/model.ts";
 import { patchBlackening } from "../../rl/credit/blacken.ts";
 import type { LossFunction } from "../../rl/losses/loss_module.ts";
 import type { UserFunction } from "../../rl/user_module.ts";
-import type { WeightType } from "../../model/folder/checkpoint.ts";
+import type { WeightType } from "../../model/folder/weight_storage.ts";
 import { SafetensorsFile } from "../../tensor/safetensors.ts";
 import { loadInto, tensorEntry } from "../../tensor/tensor_files.ts";
 import type { AdamWState } from "../../tensor/optimizer.ts";

@@ -14,40 +14,19 @@ import { type ModelConfig, readConfig } from "../config/config.ts";
 import { familyOf } from "../families.ts";
 import { writeModelFolder } from "./checkpoint_files.ts";
 import { type ParameterSpec, parameterSpecs } from "../parameters.ts";
+import { type Frozen, isFrozen, isHeldPacked, type WeightType, weightType } from "./weight_storage.ts";
 
 const CHUNK = 4 * 2 ** 20; // elements
 const BUFFER = 16 * 2 ** 20; // bytes of a file that are in memory while it is loaded
 const MOST_NAMES = 20; // in an error
 const STORED: ReadonlySet<string> = new Set(["F32", "BF16", "F16"]);
 
-/** Types that weights may have in memory. */
-export type WeightType = "f32" | "bf16";
-
-/** Which parameters are not trained: all, those of the vision tower, none, or those whose names (Kedge's) the function returns true for. */
-export type Frozen = "all" | "vision" | "none" | ((name: string) => boolean);
-
-/** Whether a parameter is frozen. */
-function isFrozen({ name, vision }: ParameterSpec, frozen: Frozen): boolean {
-  return typeof frozen === "function" ? frozen(name) : frozen === "all" || (frozen === "vision" && vision);
-}
-
-/**
- * The default type of weights: the config's, or f32 for an f16 file. On a CPU, which computes in f32, trained weights are f32 always; frozen ones may be bf16,
- * and are so by default if the config's type is.
- */
-export function weightType(device: Device, config: ModelConfig, frozen: Frozen = "none"): WeightType {
-  return (device.kind === "cpu" && frozen === "none") || config.dtype !== "bf16" ? "f32" : "bf16";
-}
-
 /** A place in memory for a parameter of a model whose weights are of a type: on a CPU packed, if it is frozen and bf16. */
 function room(device: Device, spec: ParameterSpec, { dtype, frozen }: { dtype: WeightType; frozen: Frozen | undefined }): Parameter {
-  const { name, shape, kind } = spec, rests = frozen !== undefined && isFrozen(spec, frozen);
-  if (device.kind !== "cpu" || frozen === undefined) {
-    return new Parameter(name, Tensor.empty(device, shape, { dtype }), { requiresGrad: !rests });
-  }
-  const [out, input] = shape, packs = dtype === "bf16" && rests && (kind === "matrix" || kind === "embedding");
-  const tensor = packs ? Tensor.packed(device, [out!, input!]) : Tensor.empty(device, shape);
-  return new Parameter(name, tensor, { requiresGrad: !rests });
+  const { name, shape } = spec, [out, input] = shape, requiresGrad = !(frozen && isFrozen(spec, frozen));
+  if (device.kind !== "cpu" || !frozen) return new Parameter(name, Tensor.empty(device, shape, { dtype }), { requiresGrad });
+  const tensor = isHeldPacked(spec, { dtype, frozen }) ? Tensor.packed(device, [out!, input!]) : Tensor.empty(device, shape);
+  return new Parameter(name, tensor, { requiresGrad });
 }
 
 /** Whether two tensors hold the same bytes. */

@@ -8,7 +8,7 @@ import type { Device } from "../../ffi/device.ts";
 import { Parameter } from "../../tensor/parameter.ts";
 import type { SafetensorsEntry } from "../../tensor/safetensors_writer.ts";
 import { Tensor } from "../../tensor/tensor.ts";
-import { type WeightType, weightType } from "./checkpoint.ts";
+import { type WeightType, weightType } from "./weight_storage.ts";
 import type { ModelConfig } from "../config/config.ts";
 import { NormalStream } from "./normal_stream.ts";
 import { type ParameterPart, type ParameterSpec, parameterSpecs } from "../parameters.ts";

@@ -4,7 +4,7 @@
  * @module
  */
 import { KedgeError } from "../../ffi/errors.ts";
-import type { WeightType } from "./checkpoint.ts";
+import type { WeightType } from "./weight_storage.ts";
 import { writeModelFolder } from "./checkpoint_files.ts";
 import type { ModelConfig, SpecialTokens } from "../config/config.ts";
 import { readJson } from "../config/folder_files.ts";

@@ -239,6 +239,29 @@ Deno.test("the memory estimate counts trained weights, master copies and the ref
   assertEquals(derived(configSchema.parse({ rollout: { memoryBytes: 1000 } }), preset("tiny")).numbers.memory!.cache, 1000);
 });
 
+Deno.test("on a CPU the memory estimate counts frozen matrices in bf16, and what is trained in f32", () => {
+  const model = preset("3b"), specs = parameterSpecs(model);
+  const matrices = (vision: boolean | undefined) =>
+    specs.reduce(
+      (sum, { shape, ...spec }) => sum + (shape.length > 1 && (vision ?? spec.vision) === spec.vision ? shape[0]! * shape[1]! : 0),
+      0,
+    );
+  const all = specs.reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1), 0);
+  const weights = (options: Record<string, unknown>, algorithm = {}) => {
+    const { lines, numbers } = derived(configSchema.parse({ device: "cpu", model: options, algorithm }), model);
+    return [numbers.memory!.weights, numbers.memory!.reference, lines.find((line) => line.startsWith("weights = "))] as const;
+  };
+  assertEquals(weights({})[0], 4 * all);
+  assertEquals(weights({ dtype: "bf16" })[0], 4 * all);
+  assertEquals(weights({ freezeVision: true })[0], 4 * all - 2 * matrices(true));
+  const lora = weights({ lora: {} });
+  assertEquals(lora[0], 4 * all - 2 * matrices(undefined));
+  assertStringIncludes(lora[2]!, `weights = ${matrices(undefined)} frozen x 2 B (bf16) + `);
+  assertEquals(weights({ lora: {}, dtype: "f32" })[0], 4 * all);
+  const kl = { kl: { coefficient: 0.1 } };
+  assertEquals([weights({}, kl)[1], weights({ dtype: "bf16" }, kl)[1]], [4 * all, 4 * all - 2 * matrices(undefined)]);
+});
+
 Deno.test("every key is described", () => {
   const walk = (schema: JsonSchema, path: string) => {
     for (const [key, own] of Object.entries(schema.properties ?? {})) {

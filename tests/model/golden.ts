@@ -5,7 +5,7 @@
  */
 import { gunzipSync } from "node:zlib";
 import type { Device } from "../../ffi/device.ts";
-import type { WeightType } from "../../model/folder/checkpoint.ts";
+import type { WeightType } from "../../model/folder/weight_storage.ts";
 import { type ModelConfig, readConfig } from "../../model/config/config.ts";
 import type { Grid, Prompt, Visual } from "../../model/prompt.ts";
 import { VisionLanguageModel } from "../../model/model.ts";

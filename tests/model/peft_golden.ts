@@ -6,7 +6,7 @@
 import { gunzipSync } from "node:zlib";
 import type { Device } from "../../ffi/device.ts";
 import { openDevice } from "../../ffi/open.ts";
-import type { WeightType } from "../../model/folder/checkpoint.ts";
+import type { WeightType } from "../../model/folder/weight_storage.ts";
 import { moduleTensors } from "../../model/lora/modules.ts";
 import { VisionLanguageModel } from "../../model/model.ts";
 import { Parameter } from "../../tensor/parameter.ts";
