@@ -14,6 +14,7 @@ import type { Section } from "./config/section.ts";
 import type { ModelConfig, TextConfig, VisionConfig } from "./config/types.ts";
 import type { AdapterSource } from "./lora/adapter.ts";
 import type { ParameterSpec } from "./parameter_list.ts";
+import type { PromptPositions, Rope } from "./positions.ts";
 import type { FamilyProcessor } from "./processor/family_processor.ts";
 import type { Prompt, Visual } from "./prompt.ts";
 import type { Block } from "./transformer/block.ts";
@@ -43,14 +44,6 @@ export interface Preset {
   readonly dtype: DType;
 }
 
-/** Positions of a prompt's tokens. */
-export interface PromptPositions {
-  /** Time, row, column; each [tokens]. */
-  readonly axes: [Int32Array<ArrayBuffer>, Int32Array<ArrayBuffer>, Int32Array<ArrayBuffer>];
-  /** The position of the first token of a response, on all three axes; those of the next follow one by one. */
-  readonly next: number;
-}
-
 /** How tensors are spelled in a model folder. */
 export interface Spelling {
   /** The name that parameter specs have for a tensor, whichever way a folder spells it. */
@@ -63,10 +56,18 @@ export interface Spelling {
   readonly blocks: { readonly text: string; readonly vision: string };
 }
 
+/**
+ * What a vision tower gives of visuals, each [merged tokens, hidden] in their order: their embeddings; then features of which the i-th is added to the hidden
+ * states of the visuals' tokens after the i-th block of the decoder.
+ */
+export type VisualFeatures = readonly [embeddings: Value, ...added: Value[]];
+
 /** A family of models. */
 export interface Family {
   /** The `model_type` of its config.json. */
   readonly modelType: string;
+  /** Its published models in words, as "Qwen2-VL 2B and 7B". */
+  readonly published: string;
   /** Its config.json. */
   readonly config: {
     /** Reads a file; faults go to the section's list. `generation`: the object of generation_config.json. */
@@ -89,11 +90,15 @@ export interface Family {
   /** Positions of a prompt's tokens. @throws The errors of `visualSpans`. */
   positions(prompt: Prompt, config: ModelConfig): PromptPositions;
   /** Which axis of the positions turns each frequency of half a head, and the frequencies. */
-  rope(text: TextConfig): { axis: number[]; invFreq: Float64Array<ArrayBuffer> };
+  rope(text: TextConfig): Rope;
   /** A block of the decoder. */
   readonly block: Block;
-  /** The vision tower: visuals, one at least, to [merged tokens, hidden], in their order. */
-  encodeVisuals(tape: Tape, model: ModelParts, visuals: readonly Visual[], options?: { checkpointing?: Checkpointing }): Value;
+  /** Elements that a block of the decoder keeps of each token for the backward. */
+  blockElements(text: TextConfig): number;
+  /** The vision tower over visuals, one at least. */
+  encodeVisuals(tape: Tape, model: ModelParts, visuals: readonly Visual[], options?: { checkpointing?: Checkpointing }): VisualFeatures;
+  /** How many values the tower gives. */
+  featureCount(vision: VisionConfig): number;
   /** An upper bound of the bytes that the tower holds where nothing is recorded, beside weights and workspace. `patches`: of all visuals together. */
   visionBytes(vision: VisionConfig, dtype: DType, patches: number): number;
 

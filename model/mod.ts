@@ -32,7 +32,7 @@
  */
 // The model.
 export { type LayerObserver, type LogProbsOptions, VisionLanguageModel } from "./model.ts";
-export type { ModelParts } from "./family.ts";
+export type { ModelParts, VisualFeatures } from "./family.ts";
 export type { Expand, Expanded, Expansion } from "./processor/family_processor.ts";
 export type { Checkpointing } from "./checkpointing.ts";
 export { type Group, PackedBatch, type PackedPrompt, type PackedResponse, type PackOptions } from "./packed_batch.ts";
@@ -48,6 +48,9 @@ export {
   type VisionConfig,
 } from "./config/config.ts";
 export { type Preset, presetConfig, type PresetName, presets } from "./config/presets.ts";
+export type { Qwen25VLPreset } from "./qwen2_5_vl/presets.ts";
+export type { Qwen2VLPreset } from "./qwen2_vl/presets.ts";
+export type { Qwen3VLPreset } from "./qwen3_vl/presets.ts";
 export { type ParameterPart, type ParameterSpec, parameterSpecs } from "./parameters.ts";
 export { loadParameters, openModelFolder, saveModel, type SaveModelOptions } from "./folder/checkpoint.ts";
 export type { Frozen, WeightType } from "./folder/weight_storage.ts";

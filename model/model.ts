@@ -1,6 +1,16 @@
 import type { Device, DType } from "../ffi/device.ts";
 import { activationType } from "../tensor/ops/product.ts";
-import { type AttentionSeen, gatherRows, linear, linearKl, linearLogProb, type LogProb, rmsnorm, scatterRows } from "../tensor/ops/mod.ts";
+import {
+  type AttentionSeen,
+  gatherRows,
+  linear,
+  linearKl,
+  linearLogProb,
+  type LogProb,
+  rmsnorm,
+  scatterAddRows,
+  scatterRows,
+} from "../tensor/ops/mod.ts";
 import type { Parameter, Parameters } from "../tensor/parameter.ts";
 import type { Tape } from "../tensor/tape.ts";
 import { describe, type Tensor } from "../tensor/tensor.ts";
@@ -14,7 +24,7 @@ import type { LoraOptions } from "./lora/options.ts";
 import { type Checkpointing, runBlocks } from "./checkpointing.ts";
 import type { ModelConfig } from "./config/config.ts";
 import { familyOf } from "./families.ts";
-import type { Family } from "./family.ts";
+import type { Family, VisualFeatures } from "./family.ts";
 import { initialiseParameters, type InitialOptions } from "./folder/initialise.ts";
 import type { PackedBatch } from "./packed_batch.ts";
 import { parameterSpecs } from "./parameters.ts";
@@ -219,6 +229,16 @@ export class VisionLanguageModel implements Disposable {
    * @returns [merged tokens, hidden], in the order of the visuals.
    */
   encodeVisuals(tape: Tape, visuals: readonly Visual[], options: { checkpointing?: Checkpointing } = {}): Value {
+    return tape.scope(() => this.visualFeatures(tape, visuals, options)[0]);
+  }
+
+  /**
+   * Embeds pictures and videos, packed in one pass.
+   *
+   * @param visuals One at least.
+   * @returns Their embeddings; then what the family adds to the hidden states of their tokens after the decoder's first blocks, block by block.
+   */
+  visualFeatures(tape: Tape, visuals: readonly Visual[], options: { checkpointing?: Checkpointing } = {}): VisualFeatures {
     return this.#family.encodeVisuals(tape, this, visuals, options);
   }
 
@@ -228,24 +248,33 @@ export class VisionLanguageModel implements Disposable {
    * @returns [rows, hidden]: hidden states after the last block, before the final norm.
    */
   hidden(tape: Tape, batch: PackedBatch, options: { checkpointing?: Checkpointing; observe?: LayerObserver } = {}): Value {
-    const { config: { text }, parameters } = this;
+    const { config: { text } } = this;
     const { checkpointing = "off", observe } = options;
     const { segments, table } = batch;
     return tape.scope(() => {
-      let h = gatherRows(tape.param(parameters.embedding!), batch.tokens);
-      if (batch.visuals.length > 0) {
-        const embedded = h;
-        h = tape.scope(() => {
-          const encoded = this.encodeVisuals(tape, batch.visuals, { checkpointing });
-          const rows = batch.visualSource ? gatherRows(encoded, batch.visualSource) : encoded;
-          return scatterRows(embedded, { rows, index: batch.visualRows, inPlace: true });
-        });
-        embedded[Symbol.dispose]();
-      }
+      const [embedded, ...added] = this.#embed(tape, batch, checkpointing);
       const { heads, kvHeads, headDim, intermediateSize, rmsNormEps: eps } = text;
       const sizes = { heads, kvHeads, headDim, intermediateSize, eps };
       const pass = { block: this.#family.block, model: this, prefix: "layers", sizes, segments, table, observe };
-      return runBlocks(h, { tape, count: text.layers, checkpointing, block: (x, i) => tapeBlock(x, i, pass) });
+      const block = (x: Value, i: number) => {
+        const y = tapeBlock(x, i, pass), rows = added[i];
+        return rows ? scatterAddRows(y, { rows, index: batch.visualRows, inPlace: true }) : y;
+      };
+      return runBlocks(embedded, { tape, count: text.layers, checkpointing, block });
+    });
+  }
+
+  /** Embeds the batch's tokens, and its visuals over their placeholders. @returns Also the features that are added later, a row for each placeholder. */
+  #embed(tape: Tape, batch: PackedBatch, checkpointing: Checkpointing): VisualFeatures {
+    const { visuals, visualRows: index, visualSource } = batch;
+    const words = gatherRows(tape.param(this.parameters.embedding!), batch.tokens);
+    if (visuals.length === 0) return [words];
+    return tape.scope(() => {
+      const features = this.visualFeatures(tape, visuals, { checkpointing });
+      const [rows, ...added] = visualSource ? features.map((each) => gatherRows(each, visualSource)) : features;
+      const embedded = scatterRows(words, { rows: rows!, index, inPlace: true });
+      words[Symbol.dispose]();
+      return [embedded, ...added];
     });
   }
 

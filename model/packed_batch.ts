@@ -5,7 +5,7 @@ import { type Segment, Segments } from "../tensor/segments.ts";
 import { Tensor } from "../tensor/tensor.ts";
 import type { ModelConfig } from "./config/config.ts";
 import { familyOf } from "./families.ts";
-import type { PromptPositions } from "./family.ts";
+import type { PromptPositions } from "./positions.ts";
 import type { Prompt, Visual } from "./prompt.ts";
 
 /** A prompt and its responses. */

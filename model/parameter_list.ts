@@ -24,8 +24,8 @@ export interface ParameterSpec {
   readonly shape: Shape;
   /** Its parts, in the order of its rows. */
   readonly parts: readonly ParameterPart[];
-  /** The way it is initialised. */
-  readonly kind: "embedding" | "matrix" | "bias" | "norm";
+  /** The way it is initialised and used. "positions": a table whose rows are mixed. */
+  readonly kind: "embedding" | "matrix" | "bias" | "norm" | "positions";
   /** Whether it belongs to the vision tower. */
   readonly vision: boolean;
 }
@@ -62,22 +62,45 @@ export class ParameterList {
   norm(name: string, key: string, dim: number): void {
     this.add(name, "norm", [[`${key}.weight`, [dim]]]);
   }
+
+  /** Adds weight and bias of a LayerNorm. */
+  layernorm(name: string, key: string, dim: number): void {
+    this.norm(name, key, dim);
+    this.add(`${name}.bias`, "bias", [[`${key}.bias`, [dim]]]);
+  }
+}
+
+/** How the decoders of families differ in their parameters. */
+interface DecoderOptions {
+  /** Biases of queries, keys and values. */
+  readonly qkvBias: boolean;
+  /** A bias after the attention. Default false. */
+  readonly outBias?: boolean;
+  /** Norms of each head's queries and keys. Default false. */
+  readonly headNorms?: boolean;
+  /** The prefix of all names in a folder but the output matrix's. Default "model". */
+  readonly prefix?: string;
 }
 
 /** The parameters of a decoder as Llama and Qwen spell them, embedding and output matrix included. */
-export function decoderParameters(text: TextConfig, options: { qkvBias: boolean }): ParameterSpec[] {
+export function decoderParameters(text: TextConfig, options: DecoderOptions): ParameterSpec[] {
   const list = new ParameterList(false), { hiddenSize, intermediateSize } = text;
+  const { qkvBias, outBias = false, headNorms = false, prefix = "model" } = options;
   const [q, kv] = [text.heads * text.headDim, text.kvHeads * text.headDim];
-  list.add("embedding", "embedding", [["model.embed_tokens.weight", [text.vocabSize, hiddenSize]]]);
+  list.add("embedding", "embedding", [[`${prefix}.embed_tokens.weight`, [text.vocabSize, hiddenSize]]]);
   for (let i = 0; i < text.layers; i++) {
-    const [name, key] = [`layers.${i}`, `model.layers.${i}`], attention = `${key}.self_attn`, mlp = `${key}.mlp`;
+    const [name, key] = [`layers.${i}`, `${prefix}.layers.${i}`], attention = `${key}.self_attn`, mlp = `${key}.mlp`;
     list.norm(`${name}.norm1`, `${key}.input_layernorm`, hiddenSize);
     list.linear(`${name}.qkv`, {
       inputs: hiddenSize,
       parts: [[`${attention}.q_proj`, q], [`${attention}.k_proj`, kv], [`${attention}.v_proj`, kv]],
-      bias: options.qkvBias,
+      bias: qkvBias,
     });
-    list.linear(`${name}.out`, { inputs: q, parts: [[`${attention}.o_proj`, hiddenSize]], bias: false });
+    if (headNorms) {
+      list.norm(`${name}.queryNorm`, `${attention}.q_norm`, text.headDim);
+      list.norm(`${name}.keyNorm`, `${attention}.k_norm`, text.headDim);
+    }
+    list.linear(`${name}.out`, { inputs: q, parts: [[`${attention}.o_proj`, hiddenSize]], bias: outBias });
     list.norm(`${name}.norm2`, `${key}.post_attention_layernorm`, hiddenSize);
     list.linear(`${name}.gateUp`, {
       inputs: hiddenSize,
@@ -86,7 +109,7 @@ export function decoderParameters(text: TextConfig, options: { qkvBias: boolean 
     });
     list.linear(`${name}.down`, { inputs: intermediateSize, parts: [[`${mlp}.down_proj`, hiddenSize]], bias: false });
   }
-  list.norm("norm", "model.norm", hiddenSize);
+  list.norm("norm", `${prefix}.norm`, hiddenSize);
   if (!text.tied) list.add("head", "embedding", [["lm_head.weight", [text.vocabSize, hiddenSize]]]);
   return list.specs;
 }

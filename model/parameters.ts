@@ -21,3 +21,8 @@ export type { ParameterPart, ParameterSpec } from "./parameter_list.ts";
 export function parameterSpecs(config: ModelConfig): ParameterSpec[] {
   return familyOf(config).parameterSpecs(config);
 }
+
+/** Elements that the blocks of a model's decoder keep of each token for the backward, each of them. */
+export function blockElements(config: ModelConfig): number {
+  return familyOf(config).blockElements(config.text);
+}

@@ -18,9 +18,10 @@ export interface VisualSpan {
 /**
  * Finds the placeholders of each visual, in order. Those of a visual are one run of tokens.
  *
+ * @param options `stepsApart`: each time step of a video is a run of its own, with text between them. Default false.
  * @throws {KedgeError} `BadData` if placeholders and visuals do not fit, naming which and how many; {RangeError} for an impossible grid.
  */
-export function visualSpans(prompt: Prompt, config: ModelConfig): VisualSpan[] {
+export function visualSpans(prompt: Prompt, config: ModelConfig, options: { stepsApart?: boolean } = {}): VisualSpan[] {
   const { tokens, visuals } = prompt;
   const { image, video } = config.tokens;
   const { mergeSize } = config.vision;
@@ -38,13 +39,18 @@ export function visualSpans(prompt: Prompt, config: ModelConfig): VisualSpan[] {
   for (const [i, visual] of visuals.entries()) {
     const what = `visual ${i} (${visual.kind})`;
     checkGrid(visual.grid, { mergeSize, what });
-    const [start, needed] = [next(), visualTokens(visual.grid, mergeSize)];
+    const runs = visual.kind === "video" && options.stepsApart ? visual.grid.t : 1, needed = visualTokens(visual.grid, mergeSize) / runs;
     const wanted = visual.kind === "image" ? image : video;
-    if (start === tokens.length) throw bad(`${what} has no placeholder left`, { visual: i });
-    if (tokens[start] !== wanted) throw bad(`token ${start} is a placeholder of the other kind than ${what}`, { visual: i, token: start });
-    while (at < start + needed && tokens[at] === wanted) at++;
-    if (at < start + needed) throw bad(`${what} needs ${needed} placeholders, ${at - start} are at token ${start}`, { visual: i });
-    spans.push({ visual, index: i, frame: 0, start, end: at });
+    for (let frame = 0; frame < runs; frame++) {
+      const start = next(), which = runs > 1 ? `time step ${frame} of ${what}` : what;
+      if (start === tokens.length) throw bad(`${which} has no placeholder left`, { visual: i });
+      if (tokens[start] !== wanted) {
+        throw bad(`token ${start} is a placeholder of the other kind than ${which}`, { visual: i, token: start });
+      }
+      while (at < start + needed && tokens[at] === wanted) at++;
+      if (at < start + needed) throw bad(`${which} needs ${needed} placeholders, ${at - start} are at token ${start}`, { visual: i });
+      spans.push({ visual, index: i, frame, start, end: at });
+    }
   }
   if (next() < tokens.length) throw bad(`token ${at} is a placeholder that belongs to no visual`, { token: at });
   return spans;

@@ -1,8 +1,8 @@
 import { DTYPE_BYTES } from "../../ffi/device.ts";
-import type { ModelConfig, TextConfig } from "../../model/config/config.ts";
+import type { ModelConfig } from "../../model/config/config.ts";
 import { tokenBytes } from "../../model/engine/limits.ts";
 import { type AdapterPlan, planAdapters, trainedElements } from "../../model/lora/adapters.ts";
-import { parameterSpecs } from "../../model/parameters.ts";
+import { blockElements, parameterSpecs } from "../../model/parameters.ts";
 import { loraOf } from "./for_actors.ts";
 import type { Config } from "./schema.ts";
 import { elementsOf, weightMemory } from "./weight_memory.ts";
@@ -142,7 +142,7 @@ function memoryOf(
   const trained = plan ? trainedElements(plan) : elementsOf(free), adapters = plan ? trained * DTYPE_BYTES[dtype] : 0;
   const wide = DTYPE_BYTES[dtype], each = tokenBytes(model, dtype), limit = config.rollout.memoryBytes ?? Infinity;
   const rows = Math.min(Math.max(config.batch.microTokens, groupTokens), global * groupTokens),
-    kept = keptElements(model.text, config.model.checkpointing);
+    kept = keptElements(model, config.model.checkpointing);
   const gradients = trained * DTYPE_BYTES.f32, moments = 2 * trained * DTYPE_BYTES[type];
   const masters = dtype === "f32" ? 0 : trained * DTYPE_BYTES.f32,
     hasReference = kl && kl.coefficient.coefficient > 0,
@@ -171,13 +171,9 @@ function memoryOf(
   };
 }
 
-/**
- * Returns the elements that a decoder keeps of each token. A block keeps its input, two norms, queries, keys and values, the attention's
- * output, the sum after it, and the MLP's inner activations.
- */
-function keptElements(text: TextConfig, checkpointing: Config["model"]["checkpointing"]): number {
-  const { hiddenSize: h, layers, heads, kvHeads, headDim, intermediateSize } = text;
-  const block = 4 * h + (2 * heads + 2 * kvHeads) * headDim + 3 * intermediateSize;
+/** Returns the elements that a decoder keeps of each token. */
+function keptElements(model: ModelConfig, checkpointing: Config["model"]["checkpointing"]): number {
+  const { hiddenSize: h, layers } = model.text, block = blockElements(model);
   if (checkpointing === "off") return layers * block + 2 * h;
   const group = checkpointing === "full" ? Math.max(1, Math.round(Math.sqrt(layers))) : 1;
   return (Math.ceil(layers / group) + (group > 1 ? group : 0)) * h + block + 2 * h;

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { FAMILIES, familyOf } from "../families.ts";
+import { FAMILIES, familyOf, readable } from "../families.ts";
 import { badFile, type Json, readJson } from "./folder_files.ts";
 import { SECTION } from "./kinds.ts";
 import { Faults, Section, show } from "./section.ts";
@@ -36,14 +36,20 @@ export function parseConfig(json: unknown, options: { path?: string; generation?
   if (!object.success) throw badFile(path, [`it is ${show(json)}, not an object`]);
   const type = object.data["model_type"], family = FAMILIES.find(({ modelType }) => modelType === type);
   if (!family) {
-    const readable = FAMILIES.map(({ modelType }) => `"${modelType}"`).join(", ");
-    throw badFile(path, [`model_type is ${show(type)}, and Kedge reads ${readable}`]);
+    throw badFile(path, [`model_type is ${show(type)}, and Kedge reads ${readable()}`]);
   }
   const faults = new Faults();
-  if (object.data["quantization_config"]) faults.add("quantization_config", "is there: take the folder that is not quantised");
+  if (object.data["quantization_config"]) faults.add("quantization_config", quantised(type, object.data["quantization_config"]));
   const config = family.config.parse(new Section(object.data, "", faults), options.generation);
   if (faults.words.length > 0) throw badFile(path, [...new Set(faults.words)]);
   return { modelType: family.modelType, ...config };
+}
+
+/** Words on a quantised model. */
+function quantised(type: unknown, config: unknown): string {
+  const method = SECTION.schema.safeParse(config).data?.["quant_method"];
+  const how = method === undefined ? "" : ` (${show(method)})`;
+  return `is there: this ${type} is quantised${how}; take the folder that is not: Kedge reads ${readable()}, with weights of f32, bf16 or f16`;
 }
 
 /**
@@ -74,7 +80,7 @@ export function readConfig(folder: string): ModelConfig {
  *
  * @param options `original`: the object of the file that the config was read from; its layout and its other keys are kept, and only what differs is
  *   changed. Default: the hub's flat layout. The ids that end a response are written to generation_config.json; this file has the first of them.
- * @throws {KedgeError} `BadCheckpoint` if {@linkcode parseConfig} cannot read `original`.
+ * @throws {KedgeError} `BadCheckpoint` if {@linkcode parseConfig} cannot read `original`; {RangeError} if that is of another family.
  *
  * @example
  * ```ts
@@ -92,6 +98,11 @@ export function configToJson(config: ModelConfig, options: { original?: Json } =
   if (!options.original) return family.config.write(config);
   const json = structuredClone(options.original);
   const before = parseConfig(json, { generation: { "eos_token_id": [...config.tokens.eos] } });
+  if (before.modelType !== config.modelType) {
+    throw new RangeError(
+      `Cannot write the config of a ${config.modelType} over that of a ${before.modelType}: give the config of its own folder`,
+    );
+  }
   family.config.change(json, { before, after: config });
   return json;
 }

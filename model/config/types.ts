@@ -22,13 +22,15 @@ export interface TextConfig {
   readonly rmsNormEps: number;
   /** Base of the rotary frequencies. */
   readonly ropeTheta: number;
-  /** Frequencies that turn by time, by row and by column; they sum to headDim / 2. */
+  /** Frequencies that turn by time, by row and by column. */
   readonly mropeSection: readonly [number, number, number];
   /** Whether the output matrix is the embedding. */
   readonly tied: boolean;
+  /** Whether the projections around the attention have biases, in families whose config.json chooses that. */
+  readonly attentionBias?: boolean;
 }
 
-/** The vision tower's sizes. */
+/** The vision tower's sizes. Those that only some families have are undefined in the others. */
 export interface VisionConfig {
   /** Blocks. */
   readonly depth: number;
@@ -46,14 +48,18 @@ export interface VisionConfig {
   readonly temporalPatchSize: number;
   /** Patches of a merged token's side. */
   readonly mergeSize: number;
-  /** Pixels of an attention window's side. */
-  readonly windowSize: number;
-  /** Blocks that attend over the whole frame; the others over windows. */
-  readonly fullAttentionBlocks: readonly number[];
   /** Width of the embeddings given to the decoder: its hiddenSize. */
   readonly outHiddenSize: number;
+  /** Pixels of an attention window's side. */
+  readonly windowSize?: number;
+  /** Blocks that attend over the whole frame; the others over windows. */
+  readonly fullAttentionBlocks?: readonly number[];
   /** Time positions in a second of video. */
-  readonly tokensPerSecond: number;
+  readonly tokensPerSecond?: number;
+  /** Learned position embeddings. Those that fill a square are used. */
+  readonly positionEmbeddings?: number;
+  /** Blocks after which features are taken that are added to the hidden states of the decoder, after its first blocks in this order. */
+  readonly deepstackBlocks?: readonly number[];
 }
 
 /** Token ids that the model knows about. */

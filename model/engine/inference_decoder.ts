@@ -21,6 +21,8 @@ interface Pass {
   readonly cacheRows: Address;
   /** Attends from `qkv`'s queries into `mixed`, over a cache that holds the pass's own keys. */
   readonly attend: (layer: number) => void;
+  /** Runs after each layer, when all but its last branch is in `residual`. */
+  readonly after?: (layer: number) => void;
   /** Final hidden states, normed: [rows, hidden]. */
   readonly out: Address;
 }
@@ -90,6 +92,7 @@ export class InferenceDecoder implements Disposable {
     for (let layer = 0; layer < layers; layer++) {
       operations.layer = layer;
       this.#block(operations);
+      pass.after?.(layer);
     }
     operations.finish(pass.out);
   }
@@ -161,6 +164,18 @@ class EngineOperations implements BlockOperations<Address, Address> {
     const { address, rows: cached, cols: width } = cache[this.layer]!, keys = plus(qkv, heads * headDim * DTYPE_BYTES[dtype]);
     ops.scatterRows(dtypeCode, address, width, keys, cols, cacheRows, rows, cached, width);
     return qkv;
+  }
+
+  normAndRotate(qkv: Address): Address {
+    const { device: { ops }, config: { text: { heads, kvHeads, headDim, rmsNormEps: eps } }, parameters } = this.#model;
+    const { cols, dtype, dtypeCode } = this.#decoder.buffers.qkv, { rows } = this.#pass;
+    const norm = (first: number, count: number, name: string) => {
+      const at = plus(qkv, first * headDim * DTYPE_BYTES[dtype]), weight = parameters[`layers.${this.layer}.${name}`]!.tensor.address;
+      ops.headRmsnormFwd(dtypeCode, at, cols, 0, at, cols, weight, rows, count, headDim, eps);
+    };
+    norm(0, heads, "queryNorm");
+    norm(heads, kvHeads, "keyNorm");
+    return this.rotate(qkv);
   }
 
   attend(_qkv: Address): Address {

@@ -149,7 +149,7 @@ export function promptBytes(model: ModelParts, prompt: { patches: number; visual
   const { patches, visualTokens, sinkRows } = prompt;
   const { config, device, dtype } = model;
   if (patches === 0) return { held: 0, promptBytes: 0 };
-  const embedded = visualTokens * config.text.hiddenSize * DTYPE_BYTES[dtype] + 256;
+  const embedded = familyOf(config).featureCount(config.vision) * (visualTokens * config.text.hiddenSize * DTYPE_BYTES[dtype] + 256);
   const threads = device instanceof CpuDevice ? device.threads : 1;
   const sums = sinkRows === 0 ? 0 : 4 * sinkRows * (2 + visualTokens) + 512;
   const scratch = sinkRows === 0

@@ -2,6 +2,7 @@ import { plus } from "../../ffi/address.ts";
 import type { DType } from "../../ffi/device.ts";
 import { DTYPE_BYTES, DTYPES } from "../../ffi/device.ts";
 import { CpuDevice } from "../../ffi/cpu_device.ts";
+import { familyOf } from "../families.ts";
 import type { ModelParts } from "../family.ts";
 import { adapterBytes } from "./adapter_products.ts";
 import { blockSize } from "./block.ts";
@@ -19,7 +20,7 @@ export class MemoryPlan {
   readonly #dtype: DType;
   /** Bytes that are held besides the cache and those of a prompt. */
   readonly fixedBytes: number;
-  /** The part of `fixedBytes` that is for visual embeddings of further prompts of a step. */
+  /** The part of `fixedBytes` that is for what the vision tower gives of further prompts of a step. */
   readonly embeddedBytes: number;
   readonly memoryBytes: number;
   readonly maxSequences: number;
@@ -42,7 +43,8 @@ export class MemoryPlan {
     this.maxSequences = fixed.maxSequences ?? 256;
     this.prefillTokens = fixed.prefillTokens ?? 1024;
     const { config, device } = model;
-    const embedded = this.embeddedBytes = this.prefillTokens * config.text.hiddenSize * DTYPE_BYTES[this.#dtype];
+    const embedded = this.embeddedBytes = familyOf(config).featureCount(config.vision) * this.prefillTokens * config.text.hiddenSize *
+      DTYPE_BYTES[this.#dtype];
     const plain = bufferBytes(config, this.#dtype, this.sizes) + adapterBytes(model, this.sizes.rows) +
       workspaceBytes(model, { sequences: this.maxSequences }) +
       embedded;

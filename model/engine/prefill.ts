@@ -69,8 +69,8 @@ export class Prefill {
     if (visuals.length === 0) return;
     const { device } = this.#model;
     using tape = new Tape(device, { record: false });
-    const value = familyOf(this.#model.config).encodeVisuals(tape, this.#model, visuals);
-    prefix.embeddings = value.tensor.view();
+    const values = familyOf(this.#model.config).encodeVisuals(tape, this.#model, visuals);
+    prefix.features = values.map(({ tensor }) => tensor.view());
   }
 
   /** Prepares the measurement of connectivity: writes the regions of the cached tokens. To find visual sinks, each visual token is a region at first. */
@@ -97,7 +97,7 @@ export class Prefill {
     const decoder = this.#decoder;
     this.#block.write(device);
     decoder.embed(this.#block.at.tokens, rows);
-    for (const piece of pieces) this.#scatterVisuals(piece);
+    for (const piece of pieces) this.#placeVisuals(piece);
     const { normed, final } = decoder.buffers;
     const { positions, cacheRows, last } = this.#block.at;
     const observed = this.#observed(pieces);
@@ -111,10 +111,16 @@ export class Prefill {
         this.#attend(layer, { pieces, rows });
         observed(layer, rows);
       },
+      after: (layer) => {
+        for (const piece of pieces) this.#addFeatures(layer, piece);
+      },
     });
     const { cols } = final;
     device.ops.scatterRows(final.dtypeCode, final.address, cols, normed.address, cols, last, rows, final.rows, cols);
-    for (const { prefix, end } of pieces) prefix.done = end;
+    for (const { prefix, end } of pieces) {
+      prefix.done = end;
+      if (end > (prefix.plan.visualRows.at(-1) ?? -1)) prefix.releaseFeatures();
+    }
     this.#measureLastRows(pieces);
   }
 
@@ -159,27 +165,28 @@ export class Prefill {
   }
 
   /** Replaces the placeholders of a piece by the visual embeddings. */
-  #scatterVisuals({ prefix, start, end, at }: PassPiece): void {
-    const { embeddings, plan: { visualRows } } = prefix;
-    if (!embeddings) return;
+  #placeVisuals(piece: PassPiece): void {
+    const source = this.#rowsOf(piece, 0);
+    if (!source) return;
+    const { ops } = this.#model.device, { residual } = this.#decoder.buffers, { address, cols, dtypeCode, rows } = residual;
+    ops.scatterRows(dtypeCode, address, cols, source.address, cols, source.index, source.count, rows, cols);
+  }
+
+  /** Adds to the hidden states of a piece's visual tokens what the tower gave for after this layer. */
+  #addFeatures(layer: number, piece: PassPiece): void {
+    const source = this.#rowsOf(piece, layer + 1);
+    if (!source) return;
+    const { ops } = this.#model.device, { residual } = this.#decoder.buffers, { address, cols, dtypeCode, rows } = residual;
+    ops.scatterAddRows(dtypeCode, address, dtypeCode, cols, source.address, cols, source.index, source.count, rows, cols);
+  }
+
+  /** The rows of the i-th feature that a piece reads, and the places of the block that say where they go; undefined if it reads none. */
+  #rowsOf({ prefix, start, end, at }: PassPiece, i: number): { address: Address; index: Address; count: number } | undefined {
+    const { features, plan: { visualRows } } = prefix, feature = features[i];
     const first = lowerBound(visualRows, start), count = lowerBound(visualRows, end) - first;
-    const { residual } = this.#decoder.buffers;
-    const { cols, dtype, dtypeCode } = residual;
-    const source = plus(embeddings.address, first * cols * DTYPE_BYTES[dtype]);
-    this.#model.device.ops.scatterRows(
-      dtypeCode,
-      residual.address,
-      cols,
-      source,
-      cols,
-      plus(this.#block.at.visual, 4 * at),
-      count,
-      residual.rows,
-      cols,
-    );
-    if (first + count < visualRows.length) return;
-    embeddings[Symbol.dispose]();
-    prefix.embeddings = undefined;
+    if (!feature || count === 0) return undefined;
+    const address = plus(feature.address, first * feature.cols * DTYPE_BYTES[feature.dtype]);
+    return { address, index: plus(this.#block.at.visual, 4 * at), count };
   }
 
   #attend(layer: number, { pieces, rows }: { pieces: readonly PassPiece[]; rows: number }): void {

@@ -2,7 +2,7 @@ import type { ModelConfig } from "../config/config.ts";
 import type { ConnectivityOptions } from "../connectivity.ts";
 import { chosenLayers, type RegionMap, regionMap, SINK_LIMITS } from "../regions.ts";
 import { familyOf } from "../families.ts";
-import type { PromptPositions } from "../family.ts";
+import type { PromptPositions } from "../positions.ts";
 import type { Prompt } from "../prompt.ts";
 import type { TokenEvent } from "./completion.ts";
 import { MAX_REGIONS } from "./limits.ts";

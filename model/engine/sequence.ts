@@ -17,8 +17,8 @@ interface SinkSums {
 export class Prefix implements Disposable {
   /** The number of its rows that are in the cache. */
   done = 0;
-  /** Output of the vision tower, until all of it is embedded: [visual tokens, hidden]. */
-  embeddings: Tensor | undefined;
+  /** What the vision tower gave, until all of it is read: `VisualFeatures`, each [visual tokens, hidden]. */
+  features: readonly Tensor[] = [];
   sinks: SinkSums | undefined;
   /** Set at prefill, where connectivity is asked for. */
   regions: RegionMap | undefined;
@@ -42,11 +42,17 @@ export class Prefix implements Disposable {
     return this.done === this.length;
   }
 
+  /** Frees what the vision tower gave. */
+  releaseFeatures(): void {
+    for (const tensor of this.features) tensor[Symbol.dispose]();
+    this.features = [];
+  }
+
   /** Frees the tensors that only the prefill needs. */
   [Symbol.dispose](): void {
-    this.embeddings?.[Symbol.dispose]();
+    this.releaseFeatures();
     this.sinks?.tensor[Symbol.dispose]();
-    this.embeddings = this.sinks = undefined;
+    this.sinks = undefined;
   }
 }
 

@@ -14,7 +14,7 @@ import { type ModelConfig, readConfig } from "../config/config.ts";
 import { familyOf } from "../families.ts";
 import { writeModelFolder } from "./checkpoint_files.ts";
 import { type ParameterSpec, parameterSpecs } from "../parameters.ts";
-import { type Frozen, isFrozen, isHeldPacked, type WeightType, weightType } from "./weight_storage.ts";
+import { type Frozen, isFrozen, isHeldPacked, isPackable, type WeightType, weightType } from "./weight_storage.ts";
 
 const CHUNK = 4 * 2 ** 20; // elements
 const BUFFER = 16 * 2 ** 20; // bytes of a file that are in memory while it is loaded
@@ -214,7 +214,7 @@ function partEntry(name: string, tensor: Tensor, part: { row: number; shape: Sha
 
 /** The type in which a model with packed parameters is saved, if none is asked for: bf16 if all its matrices are packed, else f32. */
 function typeBesidePacked(specs: readonly ParameterSpec[], parameters: Parameters): WeightType | undefined {
-  const packed = specs.flatMap(({ name, shape }) => shape.length > 1 ? [parameters[name]?.tensor.isPacked ?? false] : []);
+  const packed = specs.filter(isPackable).map(({ name }) => parameters[name]?.tensor.isPacked ?? false);
   return packed.includes(true) ? packed.includes(false) ? "f32" : "bf16" : undefined;
 }
 

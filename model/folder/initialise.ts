@@ -31,7 +31,7 @@ const CHUNK = 2 ** 20; // elements
 
 function deviation({ kind, shape }: ParameterSpec, scheme: InitialScheme): number {
   if (scheme === "hub") return 0.02;
-  return kind === "embedding" ? 0.1 : 1 / Math.sqrt(shape[1]!);
+  return kind === "embedding" || kind === "positions" ? 0.1 : 1 / Math.sqrt(shape[1]!);
 }
 
 /** Encodes f32 numbers, which must be finite, in a type. bf16 is rounded to nearest even. */
@@ -52,7 +52,7 @@ function* initialBytes(
   options: InitialOptions & { dtype: WeightType },
 ): Generator<Uint8Array<ArrayBuffer>> {
   const { seed = 0, scheme = "hub", dtype } = options;
-  const size = part.shape.reduce((a, b) => a * b, 1), random = spec.kind === "matrix" || spec.kind === "embedding";
+  const size = part.shape.reduce((a, b) => a * b, 1), random = spec.kind !== "norm" && spec.kind !== "bias";
   const values = new Float32Array(Math.min(size, CHUNK));
   if (spec.kind === "norm") values.fill(1);
   const stream = new NormalStream(seed, part.key), scale = deviation(spec, scheme);

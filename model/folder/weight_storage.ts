@@ -26,7 +26,12 @@ export function weightType({ kind }: Pick<Device, "kind">, { dtype }: Pick<Model
   return (kind === "cpu" && frozen === "none") || dtype !== "bf16" ? "f32" : "bf16";
 }
 
+/** Whether a parameter only multiplies activations or is looked up, so that it can be held packed. */
+export function isPackable({ kind }: ParameterSpec): boolean {
+  return kind === "matrix" || kind === "embedding";
+}
+
 /** Whether a CPU holds a parameter packed: a matrix that is frozen, of a model whose weights are bf16. */
 export function isHeldPacked(spec: ParameterSpec, { dtype, frozen }: { dtype: WeightType; frozen: Frozen }): boolean {
-  return dtype === "bf16" && (spec.kind === "matrix" || spec.kind === "embedding") && isFrozen(spec, frozen);
+  return dtype === "bf16" && isPackable(spec) && isFrozen(spec, frozen);
 }

@@ -4,43 +4,38 @@
  * @module
  */
 import type { Family } from "../family.ts";
+import { sectionedRope } from "../positions.ts";
 import { qwen2Processor } from "../processor/qwen2_processor.ts";
-import { preNormBlock } from "../transformer/block.ts";
+import { PLAIN_SPELLING } from "../spelling.ts";
+import { gatedElements, preNormBlock } from "../transformer/block.ts";
+import { towerBytes } from "../vision/bytes.ts";
 import { visualSpans } from "../visual_spans.ts";
-import { parse } from "./config_file.ts";
-import { change, write } from "./config_writer.ts";
+import { change, parse, write } from "./config_file.ts";
 import { parameterSpecs } from "./parameters.ts";
-import { promptPositions, textRope } from "./positions.ts";
+import { promptPositions } from "./positions.ts";
 import { presetOf, presets } from "./presets.ts";
-import { encodeVisuals, visionBytes } from "./vision_tower.ts";
-
-/**
- * The hub's spelling of a tensor's name. transformers saves some models with `model.visual.` and `model.language_model.`, the inner model alone without the
- * `model.`, and wrapped decoders as `language_model.model.`.
- */
-function canonical(name: string): string {
-  return name.replace(/^language_model\.(?=lm_head\.)/, "").replace(/^model\.(?=visual\.)/, "")
-    .replace(/^(model\.language_model\.|language_model\.model\.|language_model\.)/, "model.");
-}
+import { encodeVisuals } from "./vision_tower.ts";
 
 /** The family of Qwen2.5-VL. */
 export const qwen25vl: Family = {
   modelType: "qwen2_5_vl",
+  published: "Qwen2.5-VL 3B, 7B, 32B and 72B",
   config: { parse, write, change },
   presets,
   presetOf,
   parameterSpecs,
-  spelling: {
-    canonical,
-    embedding: "model.embed_tokens.weight",
-    head: "lm_head.weight",
-    blocks: { text: "model.layers.", vision: "visual.blocks." },
-  },
+  spelling: PLAIN_SPELLING,
   visualSpans,
   positions: promptPositions,
-  rope: textRope,
+  rope: sectionedRope,
   block: preNormBlock,
+  blockElements: gatedElements,
   encodeVisuals,
-  visionBytes,
+  featureCount: () => 1,
+  visionBytes(vision, dtype, patches) {
+    const { hiddenSize: d, intermediateSize: i } = vision;
+    // The sum, its norm and both halves of the MLP; the sum, both halves, the gated; the sum, the gated, the result and the block's output.
+    return towerBytes(vision, { dtype, patches }, { mlp: Math.max(2 * d + 2 * i, d + 3 * i, 3 * d + i) });
+  },
   processor: qwen2Processor("Qwen2_5_VLProcessor"),
 };

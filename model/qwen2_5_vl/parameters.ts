@@ -1,5 +1,6 @@
 import type { ModelConfig, VisionConfig } from "../config/types.ts";
 import { decoderParameters, ParameterList, type ParameterSpec } from "../parameter_list.ts";
+import { addMerger, addPatchMap } from "../vision/parameters.ts";
 
 /** All parameters of a Qwen2.5-VL, in the order of a forward pass. */
 export function parameterSpecs(config: ModelConfig): ParameterSpec[] {
@@ -7,11 +8,10 @@ export function parameterSpecs(config: ModelConfig): ParameterSpec[] {
 }
 
 function towerParameters(vision: VisionConfig): ParameterSpec[] {
-  const list = new ParameterList(true), { hiddenSize, intermediateSize, patchSize } = vision;
+  const list = new ParameterList(true), { hiddenSize, intermediateSize } = vision;
   const linear = (name: string, inputs: number, parts: readonly (readonly [key: string, rows: number])[]) =>
     list.linear(name, { inputs, parts, bias: true });
-  const patch = [hiddenSize, vision.channels, vision.temporalPatchSize, patchSize, patchSize];
-  list.add("visual.patch.weight", "matrix", [["visual.patch_embed.proj.weight", patch]]);
+  addPatchMap(list, vision, { key: "visual.patch_embed.proj", bias: false });
   for (let i = 0; i < vision.depth; i++) {
     const block = `visual.blocks.${i}`; // the hub's spelling, too
     list.norm(`${block}.norm1`, `${block}.norm1`, hiddenSize);
@@ -21,9 +21,7 @@ function towerParameters(vision: VisionConfig): ParameterSpec[] {
     linear(`${block}.gateUp`, hiddenSize, [[`${block}.mlp.gate_proj`, intermediateSize], [`${block}.mlp.up_proj`, intermediateSize]]);
     linear(`${block}.down`, intermediateSize, [[`${block}.mlp.down_proj`, hiddenSize]]);
   }
-  const merged = hiddenSize * vision.mergeSize ** 2;
   list.norm("visual.merger.norm", "visual.merger.ln_q", hiddenSize);
-  linear("visual.merger.up", merged, [["visual.merger.mlp.0", merged]]);
-  linear("visual.merger.down", merged, [["visual.merger.mlp.2", vision.outHiddenSize]]);
+  addMerger(list, vision, { name: "visual.merger", up: "visual.merger.mlp.0", down: "visual.merger.mlp.2" });
   return list.specs;
 }

@@ -1,20 +1,15 @@
-import type { VisionConfig } from "../config/types.ts";
-import { checkGrid, type Grid, visualTokens } from "../prompt.ts";
+import { type Grid, visualTokens } from "../prompt.ts";
+import { type RasterLayout, rasterLayout } from "../vision/raster_layout.ts";
+import type { WindowedVision } from "./config_file.ts";
 
-/** The order in which the vision tower takes the patches of packed pictures, and which patches attend to one another. */
-export interface VisionLayout {
+/** The order in which the vision tower takes the patches of packed pictures, and which patches attend to one another. `rows` and `cols` are in window order. */
+export interface VisionLayout extends RasterLayout {
   /** [merged tokens]: element i of the window order is merged token order[i] of the raster order (pictures, time, rows, columns). */
   readonly order: Int32Array<ArrayBuffer>;
   /** [merged tokens]: merged token i of the raster order is element inverse[i] of the window order. */
   readonly inverse: Int32Array<ArrayBuffer>;
   /** Patches of each attention window, one behind the other. */
   readonly windows: number[];
-  /** Patches of each frame (one time step of one picture), one behind the other. */
-  readonly frames: number[];
-  /** [patches], in window order: the row of each patch in its frame. */
-  readonly rows: Int32Array<ArrayBuffer>;
-  /** [patches], in window order: the column. */
-  readonly cols: Int32Array<ArrayBuffer>;
 }
 
 /**
@@ -27,52 +22,45 @@ export interface VisionLayout {
  * @example
  * ```ts
  * import { visionLayout } from "./vision_layout.ts";
- * import type { VisionConfig } from "@kedge/kedge/model";
+ * import type { WindowedVision } from "./config_file.ts";
  * import { assertEquals } from "@std/assert";
  *
  * // Windows of 2 x 2 merged tokens over a picture of 1 x 3.
- * const config = { patchSize: 14, mergeSize: 2, windowSize: 56 } as VisionConfig;
+ * const config = { patchSize: 14, mergeSize: 2, windowSize: 56 } as WindowedVision;
  * const layout = visionLayout([{ t: 1, h: 2, w: 6 }], config);
  * assertEquals(layout.windows, [8, 4]);
  * assertEquals(layout.frames, [12]);
  * assertEquals([...layout.cols], [0, 1, 0, 1, 2, 3, 2, 3, 4, 5, 4, 5]);
  * ```
  */
-export function visionLayout(grids: readonly Grid[], config: VisionConfig): VisionLayout {
+export function visionLayout(grids: readonly Grid[], config: WindowedVision): VisionLayout {
   const { mergeSize, patchSize, windowSize } = config;
   const side = Math.floor(windowSize / (patchSize * mergeSize));
-  if (side < 1) throw new RangeError(`Cannot lay out windows of ${windowSize} pixels: a merged token has ${patchSize * mergeSize}`);
-  for (const [i, grid] of grids.entries()) checkGrid(grid, { mergeSize, what: `picture ${i}` });
-  const tokens = grids.reduce((sum, grid) => sum + visualTokens(grid, mergeSize), 0);
-  const unit = mergeSize ** 2;
+  if (!(side >= 1)) throw new RangeError(`Cannot lay out windows of ${windowSize} pixels: a merged token has ${patchSize * mergeSize}`);
+  const raster = rasterLayout(grids, mergeSize);
+  const tokens = grids.reduce((sum, grid) => sum + visualTokens(grid, mergeSize), 0), unit = mergeSize ** 2;
   const order = new Int32Array(tokens), inverse = new Int32Array(tokens);
-  const rows = new Int32Array(tokens * unit), cols = new Int32Array(tokens * unit);
-  const windows: number[] = [], frames: number[] = [];
+  const rows = new Int32Array(tokens * unit), cols = new Int32Array(tokens * unit), windows: number[] = [];
   let at = 0, frameStart = 0;
+  const take = (token: number) => {
+    order[at] = token;
+    inverse[token] = at;
+    rows.set(raster.rows.subarray(token * unit, (token + 1) * unit), at * unit);
+    cols.set(raster.cols.subarray(token * unit, (token + 1) * unit), at * unit);
+    at++;
+  };
   for (const { t, h, w } of grids) {
     const [height, width] = [h / mergeSize, w / mergeSize];
     for (let frame = 0; frame < t; frame++) {
       for (let top = 0; top < height; top += side) {
         for (let left = 0; left < width; left += side) {
           const [bottom, right] = [Math.min(top + side, height), Math.min(left + side, width)];
-          for (let row = top; row < bottom; row++) {
-            for (let col = left; col < right; col++) {
-              const raster = frameStart + row * width + col;
-              order[at] = raster;
-              inverse[raster] = at;
-              for (let patch = 0; patch < unit; patch++) {
-                rows[at * unit + patch] = row * mergeSize + Math.floor(patch / mergeSize);
-                cols[at * unit + patch] = col * mergeSize + patch % mergeSize;
-              }
-              at++;
-            }
-          }
+          for (let row = top; row < bottom; row++) for (let col = left; col < right; col++) take(frameStart + row * width + col);
           windows.push((bottom - top) * (right - left) * unit);
         }
       }
-      frames.push(h * w);
       frameStart += height * width;
     }
   }
-  return { order, inverse, windows, frames, rows, cols };
+  return { order, inverse, windows, frames: raster.frames, rows, cols };
 }

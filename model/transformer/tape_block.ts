@@ -3,16 +3,31 @@
  *
  * @module
  */
-import { add, addRmsnorm, attention, type AttentionSeen, rmsnorm, rope, type RopeTable, swiglu } from "../../tensor/ops/mod.ts";
+import {
+  add,
+  addLayernorm,
+  addRmsnorm,
+  attention,
+  type AttentionSeen,
+  gelu,
+  type GeluForm,
+  headRmsnorm,
+  layernorm,
+  rmsnorm,
+  rope,
+  type RopeTable,
+  swiglu,
+} from "../../tensor/ops/mod.ts";
+import type { Parameter } from "../../tensor/parameter.ts";
 import type { Segments } from "../../tensor/segments.ts";
 import type { Value } from "../../tensor/value.ts";
-import type { Block, BlockOperations } from "./block.ts";
+import type { TowerBlock, TowerOperations } from "./block.ts";
 import { project, type ProjectionParts } from "./project.ts";
 
 /** What the blocks of a pass have in common. */
 export interface TapePass {
   /** The operations of a block, in order. */
-  readonly block: Block;
+  readonly block: TowerBlock;
   readonly model: ProjectionParts;
   /** The prefix of a block's parameters, as "layers" of "layers.0.norm1". */
   readonly prefix: string;
@@ -21,7 +36,7 @@ export interface TapePass {
     readonly kvHeads: number;
     readonly headDim: number;
     readonly intermediateSize: number;
-    /** Added to the mean square in the norms. */
+    /** Added to the mean square, or the variance, in the norms. */
     readonly eps: number;
   };
   /** Angles of every token. */
@@ -51,7 +66,7 @@ interface Rotated {
   readonly free: readonly Value[];
 }
 
-class TapeOperations implements BlockOperations<Value, Rotated> {
+class TapeOperations implements TowerOperations<Value, Rotated> {
   readonly #layer: number;
   readonly #pass: TapePass & { readonly segments: Segments };
   #residual: Value;
@@ -68,10 +83,17 @@ class TapeOperations implements BlockOperations<Value, Rotated> {
     return `${this.#pass.prefix}.${this.#layer}.${name}`;
   }
 
+  #weight(name: string): Parameter | undefined {
+    return this.#pass.model.parameters[this.#name(name)];
+  }
+
+  /** LayerNorm where the norm has a bias, else RMSNorm. */
   norm(name: string): Value {
-    const weight = this.#pass.model.parameters[this.#name(name)]!, { eps } = this.#pass.sizes;
-    if (!this.#branch) return rmsnorm(this.#residual, weight, { eps });
-    const { y, h } = addRmsnorm(this.#branch, this.#residual, { weight, eps, inPlace: true });
+    const weight = this.#weight(name)!, bias = this.#weight(`${name}.bias`), { eps } = this.#pass.sizes;
+    const branch = this.#branch, residual = this.#residual;
+    if (!branch) return bias ? layernorm(residual, { weight, bias, eps }) : rmsnorm(residual, weight, { eps });
+    const options = { weight, eps, inPlace: true };
+    const { y, h } = bias ? addLayernorm(branch, residual, { ...options, bias }) : addRmsnorm(branch, residual, options);
     this.#residual = h;
     this.#branch = undefined;
     return y;
@@ -92,6 +114,20 @@ class TapeOperations implements BlockOperations<Value, Rotated> {
     return { q, k, v, free: [q, k, v, turned, before, qkv] };
   }
 
+  normAndRotate(qkv: Value): Rotated {
+    const { table, sizes: { heads, kvHeads, headDim, eps } } = this.#pass, free: Value[] = [qkv];
+    const [queries, keys] = [heads * headDim, kvHeads * headDim];
+    const turned = (from: number, to: number, name: string) => {
+      const before = qkv.columns(from, to), normed = headRmsnorm(before, this.#weight(name)!, { eps });
+      const after = rope(normed, table, { inPlace: true });
+      free.push(before, normed, after);
+      return after;
+    };
+    const [q, k] = [turned(0, queries, "queryNorm"), turned(queries, queries + keys, "keyNorm")];
+    const v = qkv.columns(queries + keys, queries + 2 * keys);
+    return { q, k, v, free: [...free, v] };
+  }
+
   attend({ q, k, v, free }: Rotated): Value {
     const { segments, observe, sizes: { heads, kvHeads } } = this.#pass;
     const mixed = attention({ q, k, v }, { segments, heads, kvHeads, ...(observe && { observe: (seen) => observe(this.#layer, seen) }) });
@@ -106,6 +142,12 @@ class TapeOperations implements BlockOperations<Value, Rotated> {
     );
     gateUp[Symbol.dispose]();
     return gated;
+  }
+
+  gelu(x: Value, form: GeluForm): Value {
+    const y = gelu(x, { form });
+    x[Symbol.dispose]();
+    return y;
   }
 
   add(branch: Value): void {

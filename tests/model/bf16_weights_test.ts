@@ -11,19 +11,23 @@ import { dot } from "../../tensor/ops/mod.ts";
 import { Random } from "../../tensor/random.ts";
 import { Tape } from "../../tensor/tape.ts";
 import { Tensor } from "../../tensor/tensor.ts";
-import { littleConfig, littleModel, picturePrompt, plain, textPrompt } from "./engine_fixture.ts";
+import { littleConfig, type LittleFamily, littleModel, picturePrompt, plain, textPrompt } from "./engine_fixture.ts";
 
 CpuDevice.open({ blas: "builtin" })[Symbol.dispose](); // here, since a library that a test loads counts as its leak
 
 /** Registers a test with a folder of a small model whose weights are bf16; it must free what it allocates. */
-function folderTest(name: string, body: (given: { device: CpuDevice; random: Random; folder: string }) => void | Promise<void>): void {
-  Deno.test(name, async () => {
+function folderTest(
+  name: string,
+  body: (given: { device: CpuDevice; random: Random; folder: string }) => void | Promise<void>,
+  family: LittleFamily = "qwen2_5_vl",
+): void {
+  Deno.test(`${name}, ${family}`, async () => {
     const seed = Math.floor(Math.random() * 2 ** 31), random = new Random(seed), root = Deno.makeTempDirSync();
     const device = CpuDevice.open({ blas: "builtin" }), before = device.memory().allocations;
     try {
       {
-        using model = littleModel(device, random);
-        saveModel({ config: littleConfig(), parameters: model.parameters }, `${root}/bf16`, { dtype: "bf16" });
+        using model = littleModel(device, random, "f32", family);
+        saveModel({ config: littleConfig(family), parameters: model.parameters }, `${root}/bf16`, { dtype: "bf16" });
       }
       await body({ device, random, folder: `${root}/bf16` });
     } catch (error) {
@@ -70,48 +74,56 @@ function loadedShapes(folder: string, device: CpuDevice): Record<string, number>
   return axes;
 }
 
-folderTest(
-  "the engine's answers, the log-probs and the gradients of a packed model have the bits of f32",
-  async ({ device, random, folder }) => {
-    const picture = picturePrompt(random, { grids: [[4, 6]] }), prompts: Prompt[] = [picture, textPrompt(random, 70)];
-    const responses = [Int32Array.of(1, 5, 9), Int32Array.of(7)];
-    const run = async (dtype: "f32" | "bf16") => {
-      using model = VisionLanguageModel.load(folder, { device, dtype, frozen: (name) => name !== "layers.1.down.weight" });
-      using engine = new Engine(model, { memoryBytes: 2 ** 28, maxSequences: 16 });
-      const completions = plain(await engine.generate(prompts, { n: 3, maxTokens: 6, seed: 1, connectivity: true }));
-      using batch = PackedBatch.pack(model, prompts.map((prompt) => ({ prompt, responses })));
-      using tape = new Tape(device);
-      const { logprob, entropy } = model.logProbs(tape, batch, { checkpointing: "blocks" });
-      const numbers = [...logprob.tensor.toFloats(), ...entropy.tensor.toFloats()];
-      using weights = Tensor.from(device, numbers.slice(0, logprob.size));
-      tape.backward(dot(logprob, tape.constant(weights)));
-      const { grad } = model.parameters["layers.1.down.weight"]!;
-      return { completions, numbers, grad: grad!.toFloats(), gradients: Object.values(model.parameters).filter(({ grad }) => grad).length };
-    };
-    const expected = await run("f32");
-    assert(expected.grad.some((x) => x !== 0));
-    assertEquals(expected.gradients, 1);
-    assertEquals(await run("bf16"), expected);
-  },
-);
+for (const family of ["qwen2_5_vl", "qwen3_vl"] as const) {
+  folderTest(
+    "the engine's answers, the log-probs and the gradients of a packed model have the bits of f32",
+    async ({ device, random, folder }) => {
+      const picture = picturePrompt(random, { grids: [[4, 6]] }), prompts: Prompt[] = [picture, textPrompt(random, 70)];
+      const responses = [Int32Array.of(1, 5, 9), Int32Array.of(7)];
+      const run = async (dtype: "f32" | "bf16") => {
+        using model = VisionLanguageModel.load(folder, { device, dtype, frozen: (name) => name !== "layers.1.down.weight" });
+        using engine = new Engine(model, { memoryBytes: 2 ** 28, maxSequences: 16 });
+        const completions = plain(await engine.generate(prompts, { n: 3, maxTokens: 6, seed: 1, connectivity: true }));
+        using batch = PackedBatch.pack(model, prompts.map((prompt) => ({ prompt, responses })));
+        using tape = new Tape(device);
+        const { logprob, entropy } = model.logProbs(tape, batch, { checkpointing: "blocks" });
+        const numbers = [...logprob.tensor.toFloats(), ...entropy.tensor.toFloats()];
+        using weights = Tensor.from(device, numbers.slice(0, logprob.size));
+        tape.backward(dot(logprob, tape.constant(weights)));
+        const { grad } = model.parameters["layers.1.down.weight"]!;
+        return {
+          completions,
+          numbers,
+          grad: grad!.toFloats(),
+          gradients: Object.values(model.parameters).filter(({ grad }) => grad).length,
+        };
+      };
+      const expected = await run("f32");
+      assert(expected.grad.some((x) => x !== 0));
+      assertEquals(expected.gradients, 1);
+      assertEquals(await run("bf16"), expected);
+    },
+    family,
+  );
 
-folderTest("a packed model is saved with its bytes, or in f32 beside trained matrices", ({ device, folder }) => {
-  const bytes = (path: string) => Deno.readFileSync(`${path}/model.safetensors`);
-  {
-    using model = VisionLanguageModel.load(folder, { device, frozen: "all" });
-    model.save(`${folder}-again`);
-    assertThrows(() => model.freezeVision(false), RangeError, "Cannot train parameter visual.");
-  }
-  assertEquals(bytes(`${folder}-again`), bytes(folder));
-  {
-    using model = VisionLanguageModel.load(folder, { device, frozen: "vision" });
-    model.save(`${folder}-trained`);
-  }
-  assertEquals(readConfig(`${folder}-trained`).dtype, "f32");
-  using wide = VisionLanguageModel.load(folder, { device, dtype: "f32" });
-  wide.save(`${folder}-wide`, { dtype: "f32" });
-  assertEquals(bytes(`${folder}-trained`), bytes(`${folder}-wide`));
-});
+  folderTest("a packed model is saved with its bytes, or in f32 beside trained matrices", ({ device, folder }) => {
+    const bytes = (path: string) => Deno.readFileSync(`${path}/model.safetensors`);
+    {
+      using model = VisionLanguageModel.load(folder, { device, frozen: "all" });
+      model.save(`${folder}-again`);
+      assertThrows(() => model.freezeVision(false), RangeError, "Cannot train parameter visual.");
+    }
+    assertEquals(bytes(`${folder}-again`), bytes(folder));
+    {
+      using model = VisionLanguageModel.load(folder, { device, frozen: "vision" });
+      model.save(`${folder}-trained`);
+    }
+    assertEquals(readConfig(`${folder}-trained`).dtype, "f32");
+    using wide = VisionLanguageModel.load(folder, { device, dtype: "f32" });
+    wide.save(`${folder}-wide`, { dtype: "f32" });
+    assertEquals(bytes(`${folder}-trained`), bytes(`${folder}-wide`));
+  }, family);
+}
 
 folderTest("asked for, bf16 rounds the frozen matrices of an f32 folder", ({ device, random, folder }) => {
   {

@@ -4,21 +4,26 @@ import { sum } from "../../tensor/ops/mod.ts";
 import { Tape } from "../../tensor/tape.ts";
 import { assertEquals } from "@std/assert";
 import type { Checkpointing } from "../../model/checkpointing.ts";
-import { Golden, MEMORY, modelTest } from "./golden.ts";
+import { Golden, GOLDEN_FAMILIES, MEMORY, modelTest } from "./golden.ts";
 
-const golden = Golden.open("mixed");
-const config = {
-  ...golden.config,
-  text: { ...golden.config.text, layers: 10 },
-  vision: { ...golden.config.vision, depth: 10, fullAttentionBlocks: [2, 7] },
-};
-const { prompt, response } = golden.cases[0]!;
+/** A family's golden case, with a deep model for it. */
+function deep(family: typeof GOLDEN_FAMILIES[number]) {
+  const { config, cases } = Golden.open("mixed", family),
+    lists = { "qwen2_5_vl": "fullAttentionBlocks", "qwen2_vl": undefined, "qwen3_vl": "deepstackBlocks" };
+  const list = lists[family];
+  const vision = { ...config.vision, depth: 10, ...list && { [list]: [2, 7] } };
+  return { config: { ...config, text: { ...config.text, layers: 10 }, vision }, prompt: cases[0]!.prompt, response: cases[0]!.response };
+}
+
+const DEEP = GOLDEN_FAMILIES.map((family) => ({ family, ...deep(family) }));
+const { config } = DEEP[0]!;
 const MODES = ["off", "blocks", "full"] as const;
 
 /** Bytes that a step took over what was there, and its gradients. */
 function step(
   model: VisionLanguageModel,
   checkpointing: Checkpointing,
+  { prompt, response }: Pick<typeof DEEP[number], "prompt" | "response"> = DEEP[0]!,
 ): { bytes: number; gradients: [string, string][]; layers: number[] } {
   const { device } = model;
   for (const parameter of Object.values(model.parameters)) parameter.zeroGrad();
@@ -38,12 +43,14 @@ function step(
   return { bytes, gradients, layers };
 }
 
-modelTest("checkpointing changes no bit of any gradient", ({ device, dtype, random }) => {
-  using model = VisionLanguageModel.initialise(config, { device, dtype, seed: random.integer(0, 2 ** 31), scheme: "fan-in" });
-  const [off, blocks, full] = MODES.map((mode) => step(model, mode).gradients);
-  assertEquals(off!.length, Object.keys(model.parameters).length);
-  for (const gradients of [blocks!, full!]) assertEquals(gradients, off!);
-});
+for (const each of DEEP) {
+  modelTest(`checkpointing changes no bit of any gradient, ${each.family}`, ({ device, dtype, random }) => {
+    using model = VisionLanguageModel.initialise(each.config, { device, dtype, seed: random.integer(0, 2 ** 31), scheme: "fan-in" });
+    const [off, blocks, full] = MODES.map((mode) => step(model, mode, each).gradients);
+    assertEquals(off!.length, Object.keys(model.parameters).length);
+    for (const gradients of [blocks!, full!]) assertEquals(gradients, off!);
+  });
+}
 
 modelTest("blocks need less memory than off, and full less than blocks", ({ device, dtype }) => {
   using model = VisionLanguageModel.initialise(config, { device, dtype, seed: 4 });
@@ -57,16 +64,21 @@ modelTest("an observer sees each layer once, also where blocks run again", ({ de
   for (const mode of MODES) assertEquals(step(model, mode).layers, [...Array(config.text.layers).keys()], mode);
 });
 
-modelTest("a frozen vision tower is not recorded, and the decoder's gradients stay the same to the bit", ({ device, dtype }) => {
-  using model = VisionLanguageModel.initialise(config, { device, dtype, seed: 2, scheme: "fan-in" });
-  for (const mode of MODES) {
-    model.freezeVision(false);
-    const whole = step(model, mode);
-    model.freezeVision(true);
-    const frozen = step(model, mode);
-    assertEquals(frozen.gradients, whole.gradients.filter(([name]) => !name.startsWith("visual.")), mode);
-  }
-});
+for (const each of DEEP) {
+  modelTest(
+    `a frozen vision tower is not recorded, and the decoder's gradients stay the same to the bit, ${each.family}`,
+    ({ device, dtype }) => {
+      using model = VisionLanguageModel.initialise(each.config, { device, dtype, seed: 2, scheme: "fan-in" });
+      for (const mode of MODES) {
+        model.freezeVision(false);
+        const whole = step(model, mode, each);
+        model.freezeVision(true);
+        const frozen = step(model, mode, each);
+        assertEquals(frozen.gradients, whole.gradients.filter(([name]) => !name.startsWith("visual.")), mode);
+      }
+    },
+  );
+}
 
 modelTest("nothing of a frozen vision tower is kept for the backward", ({ device, dtype }) => {
   using model = VisionLanguageModel.initialise(config, { device, dtype, seed: 5 });

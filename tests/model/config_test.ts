@@ -307,7 +307,7 @@ Deno.test("all faults come in one error", () => {
 });
 
 Deno.test("another kind of model is refused by its model_type, and so is a value that is not an object", () => {
-  for (const type of ["qwen2_vl", "qwen3_vl", "qwen2_5_vl_text", undefined, 7]) {
+  for (const type of ["qwen3_vl_moe", "qwen3_5", "qwen2_5_omni", "qwen2_5_vl_text", undefined, 7]) {
     assertEquals(faultsOf({ ...flat(), "model_type": type }).length, 1);
     assertThrows(() => parseConfig({ ...flat(), "model_type": type }), KedgeError, "model_type is");
   }

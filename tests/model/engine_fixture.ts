@@ -8,7 +8,7 @@ import type { ModelConfig } from "../../model/config/config.ts";
 import { Engine, type EngineOptions } from "../../model/engine/engine.ts";
 import type { Completion } from "../../model/engine/completion.ts";
 import { parameterSpecs } from "../../model/parameters.ts";
-import { type Prompt, type Visual, visualTokens } from "../../model/prompt.ts";
+import { type Grid, type Prompt, type Visual, visualTokens } from "../../model/prompt.ts";
 import { VisionLanguageModel } from "../../model/model.ts";
 import { Parameter } from "../../tensor/parameter.ts";
 import { Random } from "../../tensor/random.ts";
@@ -18,10 +18,41 @@ import { backends } from "../ops/backends.ts";
 /** The token ids of the small model. */
 export const [VOCAB, IMAGE, VIDEO, VISION_START, VISION_END, EOS] = [97, 90, 91, 92, 93, 94];
 
+const PATCHES = { channels: 3, patchSize: 2, temporalPatchSize: 2, mergeSize: 2, outHiddenSize: 32 };
+
+/** A little tower of each family. */
+const TOWERS = {
+  "qwen2_5_vl": {
+    ...PATCHES,
+    depth: 2,
+    hiddenSize: 16,
+    intermediateSize: 24,
+    heads: 2,
+    windowSize: 8,
+    fullAttentionBlocks: [1],
+    tokensPerSecond: 2,
+  },
+  "qwen2_vl": { ...PATCHES, depth: 2, hiddenSize: 16, intermediateSize: 32, heads: 2 },
+  "qwen3_vl": {
+    ...PATCHES,
+    depth: 3,
+    hiddenSize: 16,
+    intermediateSize: 24,
+    heads: 2,
+    positionEmbeddings: 25,
+    deepstackBlocks: [0, 2],
+  },
+} as const;
+
+/** A family of which there is a little model. */
+export type LittleFamily = keyof typeof TOWERS;
+/** All of them. */
+export const LITTLE_FAMILIES = Object.keys(TOWERS) as LittleFamily[];
+
 /** A model's sizes, small enough for hundreds of requests. */
-export function littleConfig(): ModelConfig {
+export function littleConfig(modelType: LittleFamily = "qwen2_5_vl"): ModelConfig {
   return {
-    modelType: "qwen2_5_vl",
+    modelType,
     text: {
       hiddenSize: 32,
       intermediateSize: 48,
@@ -36,28 +67,20 @@ export function littleConfig(): ModelConfig {
       mropeSection: [1, 1, 2],
       tied: false,
     },
-    vision: {
-      depth: 2,
-      hiddenSize: 16,
-      intermediateSize: 24,
-      heads: 2,
-      channels: 3,
-      patchSize: 2,
-      temporalPatchSize: 2,
-      mergeSize: 2,
-      windowSize: 8,
-      fullAttentionBlocks: [1],
-      outHiddenSize: 32,
-      tokensPerSecond: 2,
-    },
+    vision: TOWERS[modelType],
     tokens: { image: IMAGE, video: VIDEO, visionStart: VISION_START, visionEnd: VISION_END, eos: [EOS], bos: undefined, pad: undefined },
     dtype: "f32",
   };
 }
 
 /** A model with random weights, wide enough that its attention and its distributions are far from even. */
-export function littleModel(device: Device, random: Random, dtype: DType = "f32"): VisionLanguageModel {
-  const config = littleConfig();
+export function littleModel(
+  device: Device,
+  random: Random,
+  dtype: DType = "f32",
+  family: LittleFamily = "qwen2_5_vl",
+): VisionLanguageModel {
+  const config = littleConfig(family);
   const parameters = parameterSpecs(config).map(({ name, shape, kind }) => {
     const size = shape.reduce((a, b) => a * b, 1);
     const scale = kind === "matrix" ? 1.5 / Math.sqrt(shape[1]!) : kind === "embedding" ? 0.5 : 0.1;
@@ -86,6 +109,19 @@ export function picturePrompt(
   });
   tokens.push(...textPrompt(random, after).tokens);
   return { tokens: Int32Array.from(tokens), visuals };
+}
+
+/** Text, then a video of these patches, whose time steps stand apart in families that place them so, then text. */
+export function videoPrompt(random: Random, options: { grid: Grid; family: LittleFamily }): Prompt {
+  const { grid, family } = options, steps = family === "qwen3_vl" ? grid.t : 1;
+  const tokens: number[] = [...textPrompt(random, 3).tokens];
+  for (let step = 0; step < steps; step++) {
+    const placeholders = new Array<number>(visualTokens(grid, 2) / steps).fill(VIDEO);
+    tokens.push(...textPrompt(random, 2).tokens, VISION_START, ...placeholders, VISION_END);
+  }
+  tokens.push(...textPrompt(random, 4).tokens);
+  const patches = Float32Array.from(random.normal(grid.t * grid.h * grid.w * 24));
+  return { tokens: Int32Array.from(tokens), visuals: [{ kind: "video", grid, pixels: { patches } }] };
 }
 
 /** The arguments of a test body. */

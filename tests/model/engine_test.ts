@@ -13,12 +13,15 @@ import { assertEquals, assertRejects, assertThrows } from "@std/assert";
 import {
   engineTest,
   IMAGE,
+  LITTLE_FAMILIES,
   littleEngine,
+  type LittleFamily,
   littleModel,
   picturePrompt,
   plain,
   textPrompt,
   VIDEO,
+  videoPrompt,
   VISION_END,
   VISION_START,
   VOCAB,
@@ -26,8 +29,9 @@ import {
 
 const SUPPRESSED = [IMAGE, VIDEO, VISION_START, VISION_END];
 
-function mixedPrompts(random: Random): Prompt[] {
+function mixedPrompts(random: Random, family: LittleFamily = "qwen2_5_vl"): Prompt[] {
   return [
+    videoPrompt(random, { grid: { t: 3, h: 4, w: 6 }, family }),
     textPrompt(random, 1),
     textPrompt(random, 70),
     picturePrompt(random, { grids: [[4, 6]] }),
@@ -63,34 +67,40 @@ engineTest("greedy tokens are the argmax of the full forward", async ({ device, 
   }
 }, { dtypes: ["f32"] });
 
-engineTest("recorded log-probs and entropies are those of the training forward", async ({ device, dtype, random }) => {
-  using model = littleModel(device, random, dtype);
-  using engine = littleEngine(model, { prefillTokens: 50 });
-  const prompts = mixedPrompts(random);
-  const tolerance = dtype === "f32" ? 1e-5 : 0.1;
-  for (const [temperature, suppress] of [[1, undefined], [0.6, [5, 6]], [0, []]] as const) {
-    // deno-lint-ignore no-await-in-loop
-    const completions = await engine.generate(prompts, {
-      n: 3,
-      temperature,
-      maxTokens: 15,
-      stop: [],
-      topP: 0.9,
-      ...(suppress && { suppress }),
-    });
-    using batch = PackedBatch.pack(model, prompts.map((prompt, i) => ({ prompt, responses: completions[i]!.map(({ tokens }) => tokens) })));
-    const mask = new Uint8Array(VOCAB);
-    for (const token of suppress ?? SUPPRESSED) mask[token] = 1;
-    using marks = Tensor.from(device, mask);
-    using tape = new Tape(device, { record: false });
-    const { logprob, entropy } = model.logProbs(tape, batch, { temperature: temperature || 1, suppress: marks });
-    const all = completions.flat();
-    assertNear(all.flatMap(({ logprobs }) => [...logprobs]), logprob.tensor.toFloats(), { what: "log-probs", tolerance });
-    assertNear(all.flatMap(({ entropies }) => [...entropies]), entropy.tensor.toFloats(), { what: "entropies", tolerance });
-    const filtered = all.flatMap(({ filteredLogprobs }) => [...filteredLogprobs]), plainOnes = all.flatMap(({ logprobs }) => [...logprobs]);
-    assertEquals(filtered.every((value, i) => value >= plainOnes[i]! - 1e-6 && value <= 1e-6), true);
-  }
-});
+for (const family of LITTLE_FAMILIES) {
+  engineTest(`recorded log-probs and entropies are those of the training forward, ${family}`, async ({ device, dtype, random }) => {
+    using model = littleModel(device, random, dtype, family);
+    using engine = littleEngine(model, { prefillTokens: 50 });
+    const prompts = mixedPrompts(random, family);
+    const tolerance = dtype === "f32" ? 1e-5 : 0.1;
+    for (const [temperature, suppress] of [[1, undefined], [0.6, [5, 6]], [0, []]] as const) {
+      // deno-lint-ignore no-await-in-loop
+      const completions = await engine.generate(prompts, {
+        n: 3,
+        temperature,
+        maxTokens: 15,
+        stop: [],
+        topP: 0.9,
+        ...(suppress && { suppress }),
+      });
+      using batch = PackedBatch.pack(
+        model,
+        prompts.map((prompt, i) => ({ prompt, responses: completions[i]!.map(({ tokens }) => tokens) })),
+      );
+      const mask = new Uint8Array(VOCAB);
+      for (const token of suppress ?? SUPPRESSED) mask[token] = 1;
+      using marks = Tensor.from(device, mask);
+      using tape = new Tape(device, { record: false });
+      const { logprob, entropy } = model.logProbs(tape, batch, { temperature: temperature || 1, suppress: marks });
+      const all = completions.flat();
+      assertNear(all.flatMap(({ logprobs }) => [...logprobs]), logprob.tensor.toFloats(), { what: "log-probs", tolerance });
+      assertNear(all.flatMap(({ entropies }) => [...entropies]), entropy.tensor.toFloats(), { what: "entropies", tolerance });
+      const filtered = all.flatMap(({ filteredLogprobs }) => [...filteredLogprobs]),
+        plainOnes = all.flatMap(({ logprobs }) => [...logprobs]);
+      assertEquals(filtered.every((value, i) => value >= plainOnes[i]! - 1e-6 && value <= 1e-6), true);
+    }
+  });
+}
 
 function assertNear(
   actual: readonly number[],
@@ -105,43 +115,45 @@ function assertNear(
   }
 }
 
-engineTest(
-  "a sequence has the same bits whatever the order, the neighbours, the limits and the threads",
-  async ({ device, dtype, random }) => {
-    using model = littleModel(device, random, dtype);
-    const prompts = mixedPrompts(random);
-    const options: GenerateOptions[] = [
-      { n: 3, seed: 1, maxTokens: 12, connectivity: true },
-      { n: 2, seed: 2n ** 63n, maxTokens: 30, temperature: 0.7, topK: 20 },
-      {
-        n: 1,
-        seed: 3,
-        maxTokens: 9,
-        topP: 0.8,
-        suppress: [1, 2, 3],
-        connectivity: { row: "self", sinkRenorm: "row", layers: "last-half" },
-      },
-      { n: 4, seed: 4, maxTokens: 5, minP: 0.2, suppress: [], connectivity: { profileRegions: 5 } },
-    ];
-    const requests: Request[] = options.flatMap((option) => prompts.map((prompt) => ({ prompt, ...option })));
-    const run = async (order: readonly number[], limits: Parameters<typeof littleEngine>[1]) => {
-      using engine = littleEngine(model, { deterministic: true, ...limits });
-      const tickets = order.map((i) => ({ i, ticket: engine.submit(requests[i]!) }));
-      while (engine.step());
-      const results: Completion[][] = new Array(requests.length);
-      await Promise.all(tickets.map(async ({ i, ticket }) => results[i] = await ticket.result));
-      return plain(results);
-    };
-    const order = requests.map((_, i) => i);
-    const reference = await run(order, {});
-    assertEquals(await run(order.toReversed(), { maxSequences: 3, prefillTokens: 7, packed: false }), reference);
-    const threads = device instanceof CpuDevice ? device.threads : 1;
-    if (device instanceof CpuDevice) device.threads = threads === 1 ? 3 : 1;
-    const shuffled = order.toSorted(() => random.next() - 0.5);
-    assertEquals(await run(shuffled, { maxSequences: 40, prefillTokens: 200, cacheTokens: 150 }), reference);
-    if (device instanceof CpuDevice) device.threads = threads;
-  },
-);
+for (const family of ["qwen2_5_vl", "qwen3_vl"] as const) {
+  engineTest(
+    `a sequence has the same bits whatever the order, the neighbours, the limits and the threads, ${family}`,
+    async ({ device, dtype, random }) => {
+      using model = littleModel(device, random, dtype, family);
+      const prompts = mixedPrompts(random, family);
+      const options: GenerateOptions[] = [
+        { n: 3, seed: 1, maxTokens: 12, connectivity: true },
+        { n: 2, seed: 2n ** 63n, maxTokens: 30, temperature: 0.7, topK: 20 },
+        {
+          n: 1,
+          seed: 3,
+          maxTokens: 9,
+          topP: 0.8,
+          suppress: [1, 2, 3],
+          connectivity: { row: "self", sinkRenorm: "row", layers: "last-half" },
+        },
+        { n: 4, seed: 4, maxTokens: 5, minP: 0.2, suppress: [], connectivity: { profileRegions: 5 } },
+      ];
+      const requests: Request[] = options.flatMap((option) => prompts.map((prompt) => ({ prompt, ...option })));
+      const run = async (order: readonly number[], limits: Parameters<typeof littleEngine>[1]) => {
+        using engine = littleEngine(model, { deterministic: true, ...limits });
+        const tickets = order.map((i) => ({ i, ticket: engine.submit(requests[i]!) }));
+        while (engine.step());
+        const results: Completion[][] = new Array(requests.length);
+        await Promise.all(tickets.map(async ({ i, ticket }) => results[i] = await ticket.result));
+        return plain(results);
+      };
+      const order = requests.map((_, i) => i);
+      const reference = await run(order, {});
+      assertEquals(await run(order.toReversed(), { maxSequences: 3, prefillTokens: 7, packed: false }), reference);
+      const threads = device instanceof CpuDevice ? device.threads : 1;
+      if (device instanceof CpuDevice) device.threads = threads === 1 ? 3 : 1;
+      const shuffled = order.toSorted(() => random.next() - 0.5);
+      assertEquals(await run(shuffled, { maxSequences: 40, prefillTokens: 200, cacheTokens: 150 }), reference);
+      if (device instanceof CpuDevice) device.threads = threads;
+    },
+  );
+}
 
 engineTest("a request in the middle of others changes none of their tokens, and shares their steps", async ({ device, random }) => {
   using model = littleModel(device, random);
@@ -229,61 +241,67 @@ engineTest("leaving a stream's loop cancels the rest", async ({ device, random }
   engine.release();
 });
 
-engineTest("500 requests of any length run within the bound and leave nothing behind", async ({ device: shared, random }) => {
-  // A separate device has a separate workspace, so that its growth is counted.
-  using own = shared.kind === "cpu" ? CpuDevice.open({ threads: 2 }) : undefined;
-  const device = own ?? shared;
-  using model = littleModel(device, random);
-  const requests = Array.from({ length: 500 }, (_, i): Request => {
-    const picture = random.next() < 0.15;
-    const prompt = picture
-      ? picturePrompt(random, {
-        grids: Array.from({ length: random.integer(1, 3) }, () => [2 * random.integer(1, 6), 2 * random.integer(1, 6)] as const),
-      })
-      : textPrompt(random, random.integer(1, random.next() < 0.1 ? 150 : 30));
-    const connectivity = random.next() < 0.2;
-    return {
-      prompt,
-      n: random.integer(1, 5),
-      maxTokens: random.integer(1, 12),
-      topK: random.integer(0, 3) * 20,
-      key: `${i}`,
-      connectivity,
-    };
-  });
-  const least = requests.reduce((most, request) => {
-    using probe = littleEngine(model, { memoryBytes: 1, packed: false });
-    const { details } = assertThrows(() => probe.submit(request), KedgeError) as KedgeError;
-    return Math.max(most, details.asked as number);
-  }, 0);
-  const memoryBytes = least + 60_000;
-  device.synchronize();
-  device.resetPeak();
-  const before = device.memory();
-  {
-    using engine = littleEngine(model, { memoryBytes, packed: false });
-    const results = requests.map((request) => engine.submit(request));
-    while (engine.step());
-    const completions = await Promise.all(results.map(({ result }) => result));
-    for (const [i, samples] of completions.entries()) {
-      assertEquals(samples.length, requests[i]!.n);
-      for (const { tokens, finish } of samples) {
-        assertEquals(tokens.length === requests[i]!.maxTokens || finish === "stop", true);
-        assertEquals(finish === "stop" || finish === "length", true);
+for (const [family, count] of [["qwen2_5_vl", 500], ["qwen3_vl", 100]] as const) {
+  engineTest(
+    `${count} requests of any length run within the bound and leave nothing behind, ${family}`,
+    async ({ device: shared, random }) => {
+      // A separate device has a separate workspace, so that its growth is counted.
+      using own = shared.kind === "cpu" ? CpuDevice.open({ threads: 2 }) : undefined;
+      const device = own ?? shared;
+      using model = littleModel(device, random, "f32", family);
+      const requests = Array.from({ length: count }, (_, i): Request => {
+        const picture = random.next() < 0.15;
+        const prompt = picture
+          ? picturePrompt(random, {
+            grids: Array.from({ length: random.integer(1, 3) }, () => [2 * random.integer(1, 6), 2 * random.integer(1, 6)] as const),
+          })
+          : textPrompt(random, random.integer(1, random.next() < 0.1 ? 150 : 30));
+        const connectivity = random.next() < 0.2;
+        return {
+          prompt,
+          n: random.integer(1, 5),
+          maxTokens: random.integer(1, 12),
+          topK: random.integer(0, 3) * 20,
+          key: `${i}`,
+          connectivity,
+        };
+      });
+      const least = requests.reduce((most, request) => {
+        using probe = littleEngine(model, { memoryBytes: 1, packed: false });
+        const { details } = assertThrows(() => probe.submit(request), KedgeError) as KedgeError;
+        return Math.max(most, details.asked as number);
+      }, 0);
+      const memoryBytes = least + 60_000;
+      device.synchronize();
+      device.resetPeak();
+      const before = device.memory();
+      {
+        using engine = littleEngine(model, { memoryBytes, packed: false });
+        const results = requests.map((request) => engine.submit(request));
+        while (engine.step());
+        const completions = await Promise.all(results.map(({ result }) => result));
+        for (const [i, samples] of completions.entries()) {
+          assertEquals(samples.length, requests[i]!.n);
+          for (const { tokens, finish } of samples) {
+            assertEquals(tokens.length === requests[i]!.maxTokens || finish === "stop", true);
+            assertEquals(finish === "stop" || finish === "length", true);
+          }
+        }
+        const { peak } = device.memory();
+        if (!(peak - before.used <= memoryBytes)) throw new Error(`${peak - before.used} bytes were used, the bound is ${memoryBytes}`);
+        if (!(engine.stats.peakSequences > 4)) throw new Error(`only ${engine.stats.peakSequences} sequences ran at once`);
+        assertEquals(engine.limits.memoryBytes, memoryBytes);
+        engine.release();
+        device.synchronize();
+        const { allocations } = device.memory();
+        if (!(allocations <= before.allocations + 1)) throw new Error(`${allocations - before.allocations} allocations were left`);
+        const [again] = await engine.generate([requests[0]!.prompt], { maxTokens: 2, stop: [] });
+        assertEquals(again![0]!.tokens.length, 2);
       }
-    }
-    const { peak } = device.memory();
-    if (!(peak - before.used <= memoryBytes)) throw new Error(`${peak - before.used} bytes were used, the bound is ${memoryBytes}`);
-    if (!(engine.stats.peakSequences > 4)) throw new Error(`only ${engine.stats.peakSequences} sequences ran at once`);
-    assertEquals(engine.limits.memoryBytes, memoryBytes);
-    engine.release();
-    device.synchronize();
-    const { allocations } = device.memory();
-    if (!(allocations <= before.allocations + 1)) throw new Error(`${allocations - before.allocations} allocations were left`);
-    const [again] = await engine.generate([requests[0]!.prompt], { maxTokens: 2, stop: [] });
-    assertEquals(again![0]!.tokens.length, 2);
-  }
-}, { dtypes: ["f32"] });
+    },
+    { dtypes: ["f32"] },
+  );
+}
 
 engineTest("limits that the engine reports divide the memory in the same way", ({ device, random }) => {
   using model = littleModel(device, random);

@@ -7,18 +7,26 @@ import { gunzipSync } from "node:zlib";
 import type { Device } from "../../ffi/device.ts";
 import type { WeightType } from "../../model/folder/weight_storage.ts";
 import { type ModelConfig, readConfig } from "../../model/config/config.ts";
-import type { Grid, Prompt, Visual } from "../../model/prompt.ts";
+import { familyOf } from "../../model/families.ts";
+import { type Grid, type Prompt, type Visual, visualTokens } from "../../model/prompt.ts";
 import { VisionLanguageModel } from "../../model/model.ts";
 import { Random } from "../../tensor/random.ts";
 import { SafetensorsFile } from "../../tensor/safetensors.ts";
 import { type Backend, backends } from "../ops/backends.ts";
 import { ROOT } from "../root.ts";
 
-/** The golden models. `mixed` is small, of small weights, and computed in float64; the others are float32 all through. */
+/**
+ * The golden models of each family. `mixed` is small, of small weights, and computed in float64. So are `tied` and `untied` of Qwen2-VL and Qwen3-VL; those of
+ * Qwen2.5-VL are float32 all through.
+ */
 export type GoldenName = "tied" | "untied" | "mixed";
 
-const SHARED = `${ROOT}/../shared/golden/qwen2_5_vl`;
-const COPIES = `${ROOT}/tests/golden/qwen2_5_vl`; // its make.py says what is in there
+/** The folders of the families' golden models. */
+export const GOLDEN_FAMILIES = ["qwen2_5_vl", "qwen2_vl", "qwen3_vl"] as const;
+type GoldenFamily = typeof GOLDEN_FAMILIES[number];
+
+const SHARED = `${ROOT}/../shared/golden`;
+const COPIES = `${ROOT}/tests/golden`; // README.md and qwen2_5_vl/make.py say what is in there
 
 /** A case: what goes in, and what a public implementation gave. */
 export class GoldenCase {
@@ -54,10 +62,11 @@ export class GoldenCase {
     return this.#file.read(`${this.name}/${key}`).slice().buffer as ArrayBuffer;
   }
 
-  /** Keys of the gradients: the names of a model folder's tensors. */
-  get gradients(): string[] {
-    const prefix = `${this.name}/grad.`;
-    return [...this.#file.tensors.keys()].filter((key) => key.startsWith(prefix)).map((key) => key.slice(prefix.length));
+  /** Gradients by the names of a model folder's tensors. */
+  get gradients(): Map<string, Float32Array<ArrayBuffer>> {
+    const prefix = `${this.name}/grad.`, { canonical } = familyOf(this.#golden.config).spelling;
+    const keys = [...this.#file.tensors.keys()].filter((key) => key.startsWith(prefix)).map((key) => key.slice(prefix.length));
+    return new Map(keys.map((key) => [canonical(key), this.floats(`grad.${key}`)]));
   }
 
   /** Prompt and response tokens. */
@@ -80,13 +89,23 @@ export class GoldenCase {
     });
   }
 
-  /** The vision tower's output: [merged tokens, hidden]. */
+  /** The vision tower's embeddings: [merged tokens, hidden]. */
   get visualEmbeds(): Float32Array<ArrayBuffer> {
-    if (this.has("visual_embeds")) return this.floats("visual_embeds");
+    return this.has("visual_embeds") ? this.floats("visual_embeds") : this.#byVisual("embeds");
+  }
+
+  /** The i-th of the features that the tower gives beside the embeddings. */
+  deepstack(i: number): Float32Array<ArrayBuffer> {
+    return this.#byVisual(`deepstack.${i}`);
+  }
+
+  /** [merged tokens, hidden] of the visuals in the order of their placeholders, from tensors for images and for videos. */
+  #byVisual(suffix: string): Float32Array<ArrayBuffer> {
     const { vision: { mergeSize }, text: { hiddenSize } } = this.#golden.config;
     const width = hiddenSize / mergeSize ** 2;
     const parts = this.#inOrder((kind) => {
-      const all = this.floats(`${kind}_embeds`);
+      if (!this.has(`${kind}_${suffix}`)) return [];
+      const all = this.floats(`${kind}_${suffix}`);
       return this.#grids(kind).map(({ start, end }) => all.slice(start * width, end * width));
     });
     return Float32Array.from(parts.flatMap((part) => [...part]));
@@ -103,12 +122,23 @@ export class GoldenCase {
     });
   }
 
-  /** The visuals by kind, in the order of the placeholders. In the goldens there is text between two visuals. */
+  /** The visuals by kind, in the order of the placeholders. In the goldens there is text between two visuals, and between a video's steps that stand apart. */
   #inOrder<T>(list: (kind: Visual["kind"]) => readonly T[]): T[] {
-    const { image, video } = this.#golden.config.tokens;
-    const [images, videos] = [[...list("image")], [...list("video")]];
-    const starts = [...this.tokens].filter((token, i, all) => (token === image || token === video) && all[i - 1] !== token);
-    return starts.map((token) => (token === image ? images : videos).shift()!);
+    const { tokens: { image, video }, vision: { mergeSize } } = this.#golden.config;
+    const [images, videos] = [[...list("image")], [...list("video")]],
+      lengths = this.#grids("video").map(({ grid }) => visualTokens(grid, mergeSize));
+    const ordered: T[] = [];
+    let left = 0; // placeholders of the current video
+    for (const [i, token] of this.tokens.entries()) {
+      if (token === image && this.tokens[i - 1] !== image) ordered.push(images.shift()!);
+      if (token !== video) continue;
+      if (left === 0) {
+        ordered.push(videos.shift()!);
+        left = lengths.shift()!;
+      }
+      left--;
+    }
+    return ordered;
   }
 
   /** The part before the response. */
@@ -133,9 +163,9 @@ export class Golden {
   /** All: perhaps without pixels, logits and gradients. */
   readonly all: readonly GoldenCase[];
 
-  private constructor(readonly name: GoldenName) {
-    const shared = exists(`${SHARED}/${name}/cases.safetensors`);
-    this.folder = shared ? `${SHARED}/${name}` : unpacked(`${COPIES}/${name}`);
+  private constructor(readonly name: GoldenName, readonly family: GoldenFamily) {
+    const path = `${family}/${name}`, shared = exists(`${SHARED}/${path}/cases.safetensors`);
+    this.folder = shared ? `${SHARED}/${path}` : unpacked(`${COPIES}/${path}`);
     this.config = readConfig(this.folder);
     const cases = JSON.parse(Deno.readTextFileSync(`${this.folder}/cases.json`)) as Record<string, { prompt_length: number }>;
     const file = SafetensorsFile.open(`${this.folder}/cases.safetensors`);
@@ -143,13 +173,29 @@ export class Golden {
     this.cases = this.all.filter((each) => each.has("logits"));
   }
 
-  static readonly #open = new Map<GoldenName, Golden>();
+  static readonly #open = new Map<string, Golden>();
 
-  /** Call it at the top level of a test file: its file stays open. */
-  static open(name: GoldenName): Golden {
-    let golden = Golden.#open.get(name);
-    if (!golden) Golden.#open.set(name, golden = new Golden(name));
+  /** Call it at the top level of a test file: its file stays open. @param family Default Qwen2.5-VL. */
+  static open(name: GoldenName, family: GoldenFamily = "qwen2_5_vl"): Golden {
+    const title = `${family} ${name}`;
+    let golden = Golden.#open.get(title);
+    if (!golden) Golden.#open.set(title, golden = new Golden(name, family));
     return golden;
+  }
+
+  /** Of every family, call it as {@linkcode Golden.open}. */
+  static all(): Golden[] {
+    return GOLDEN_FAMILIES.flatMap((family) => (["mixed", "tied", "untied"] as const).map((name) => Golden.open(name, family)));
+  }
+
+  /** Names it in the title of a test. */
+  get title(): string {
+    return `${this.family} ${this.name}`;
+  }
+
+  /** Whether its values are float32 themselves, of weights so large that rounding grows. */
+  get rounded(): boolean {
+    return this.family === "qwen2_5_vl" && this.name !== "mixed";
   }
 
   /** The model in device memory. */

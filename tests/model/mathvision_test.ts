@@ -3,7 +3,7 @@ import { assert, assertEquals } from "@std/assert";
 import { Engine } from "../../model/engine/engine.ts";
 import { markedParts, type Message } from "../../model/processor/messages.ts";
 import { newModelFolder } from "../../model/folder/new_model_folder.ts";
-import { promptPositions } from "../../model/qwen2_5_vl/positions.ts";
+import { familyOf } from "../../model/families.ts";
 import { presetConfig } from "../../model/config/presets.ts";
 import { Processor } from "../../model/processor/processor.ts";
 import { type Prompt, visualTokens } from "../../model/prompt.ts";
@@ -68,7 +68,7 @@ async function checkAll(): Promise<void> {
     assertEquals([prompt.visuals.length, visual!.kind, grid.t], [1, "image", 1], row.id);
     assert(grid.h * grid.w * 14 ** 2 <= MAX_PIXELS, row.id);
     assertEquals("frames" in pixels && pixels.frames.length, grid.h * grid.w * 14 ** 2 * 3, row.id);
-    assertEquals(promptPositions(prompt, config).axes[0].length, prompt.tokens.length, row.id);
+    assertEquals(familyOf(config).positions(prompt, config).axes[0].length, prompt.tokens.length, row.id);
   }));
 }
 

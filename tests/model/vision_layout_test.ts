@@ -1,9 +1,9 @@
-import type { VisionConfig } from "../../model/config/config.ts";
+import type { WindowedVision } from "../../model/qwen2_5_vl/config_file.ts";
 import { visionLayout } from "../../model/qwen2_5_vl/vision_layout.ts";
 import { Random } from "../../tensor/random.ts";
 import { assertEquals, assertThrows } from "@std/assert";
 
-const config = (windowSize: number) => ({ patchSize: 14, mergeSize: 2, windowSize }) as VisionConfig;
+const config = (windowSize: number) => ({ patchSize: 14, mergeSize: 2, windowSize }) as WindowedVision;
 
 Deno.test("the order, windows, frames and places are those of transformers, for ragged windows, a picture below one and several frames", () => {
   // transformers 5.17, vision_utils: get_vision_window_index, get_vision_attention_seqlens, get_vision_position_ids permuted.

@@ -1,14 +1,14 @@
 import type { Pixels, Visual } from "../../model/prompt.ts";
 import { VisionLanguageModel } from "../../model/model.ts";
-import { visionBytes } from "../../model/qwen2_5_vl/vision_tower.ts";
+import { familyOf } from "../../model/families.ts";
 import type { Random } from "../../tensor/random.ts";
 import { Tape } from "../../tensor/tape.ts";
 import { assertEquals, assertThrows } from "@std/assert";
-import { assertNear, Golden, MEMORY, modelTest } from "./golden.ts";
+import { assertNear, Golden, GOLDEN_FAMILIES, MEMORY, modelTest } from "./golden.ts";
 
-const golden = Golden.open("mixed");
-const { config } = golden;
-const { patchSize, mergeSize, temporalPatchSize, channels } = config.vision;
+const golden = Golden.open("mixed"); // the others have patches of the same size
+const TOWERS = GOLDEN_FAMILIES.map((family) => Golden.open("mixed", family));
+const { patchSize, mergeSize, temporalPatchSize, channels } = golden.config.vision;
 const WIDTH = channels * temporalPatchSize * patchSize ** 2;
 const [MEAN, STD] = [[0.48, 0.45, 0.4], [0.27, 0.26, 0.28]] as const;
 
@@ -38,32 +38,36 @@ function cut({ frames, count }: { frames: Uint8Array; count: number }, { t, h, w
   return Float32Array.from(out);
 }
 
-modelTest(
-  "frames give the embeddings of their patches, also where the last frame must be repeated",
-  ({ device, dtype, random, tolerance }) => {
-    using model = golden.model(device, dtype);
-    const both = ([kind, grid, count]: readonly ["image" | "video", Visual["grid"], number]): [Visual, Visual] => {
-      const pixels = frames(random, { count, ...grid });
-      return [{ kind, grid, pixels }, { kind, grid, pixels: { patches: cut(pixels, grid) } }];
-    };
-    const pairs = ([["image", { t: 1, h: 4, w: 6 }, 1], ["video", { t: 2, h: 2, w: 8 }, 3], ["image", { t: 1, h: 6, w: 2 }, 1]] as const)
-      .map(both);
-    using tape = new Tape(device, { record: false });
-    const [whole, parts] = ([0, 1] as const).map((i) => model.encodeVisuals(tape, pairs.map((pair) => pair[i]!)).tensor.toFloats());
-    assertNear(whole!, parts!, { what: "embeddings", tolerance: tolerance({ f32: 1e-5, bf16: 0.04 }) });
-  },
-  { emulated: true },
-);
+for (const tower of TOWERS) {
+  modelTest(
+    `frames give the embeddings of their patches, also where the last frame must be repeated, ${tower.family}`,
+    ({ device, dtype, random, tolerance }) => {
+      using model = tower.model(device, dtype);
+      const both = ([kind, grid, count]: readonly ["image" | "video", Visual["grid"], number]): [Visual, Visual] => {
+        const pixels = frames(random, { count, ...grid });
+        return [{ kind, grid, pixels }, { kind, grid, pixels: { patches: cut(pixels, grid) } }];
+      };
+      const pairs = ([["image", { t: 1, h: 4, w: 6 }, 1], ["video", { t: 2, h: 2, w: 8 }, 3], ["image", { t: 1, h: 6, w: 2 }, 1]] as const)
+        .map(both);
+      using tape = new Tape(device, { record: false });
+      const [whole, parts] = ([0, 1] as const).map((i) => model.encodeVisuals(tape, pairs.map((pair) => pair[i]!)).tensor.toFloats());
+      assertNear(whole!, parts!, { what: "embeddings", tolerance: tolerance({ f32: 1e-5, bf16: 0.04 }) });
+    },
+    { emulated: true },
+  );
 
-modelTest("a visual's embeddings do not depend on the others of the pass", ({ device, dtype, tolerance }) => {
-  using model = golden.model(device, dtype);
-  using tape = new Tape(device, { record: false });
-  const { visuals } = golden.cases[0]!;
-  const all = model.encodeVisuals(tape, visuals).tensor.toFloats();
-  const each = visuals.flatMap((visual) => [...model.encodeVisuals(tape, [visual]).tensor.toFloats()]);
-  if (device.kind === "cpu") assertEquals([...all], each);
-  else assertNear(all, each, { what: "embeddings", tolerance: tolerance({ f32: 1e-5, bf16: 0.04 }) });
-});
+  modelTest(`a visual's embeddings do not depend on the others of the pass, ${tower.family}`, ({ device, dtype, tolerance }) => {
+    using model = tower.model(device, dtype);
+    using tape = new Tape(device, { record: false });
+    const { visuals } = tower.cases[0]!;
+    const all = model.visualFeatures(tape, visuals), each = visuals.map((visual) => model.visualFeatures(tape, [visual]));
+    for (const [i, together] of all.entries()) {
+      const apart = each.flatMap((features) => [...features[i]!.tensor.toFloats()]), what = `feature ${i}`;
+      if (device.kind === "cpu") assertEquals([...together.tensor.toFloats()], apart, what);
+      else assertNear(together.tensor.toFloats(), apart, { what, tolerance: tolerance({ f32: 1e-5, bf16: 0.04 }) });
+    }
+  });
+}
 
 modelTest("pixels of a wrong size are refused with the visual's index, and nothing stays allocated", ({ device, random }) => {
   using model = golden.model(device);
@@ -78,33 +82,35 @@ modelTest("pixels of a wrong size are refused with the visual's index, and nothi
   fails([{ ...good, grid: { t: 1, h: 2, w: 3 } }], "picture 0");
 }, { dtypes: ["f32"] });
 
-modelTest("visionBytes bounds the peak of a pass from above, closely", ({ device, dtype, random }) => {
-  const shapes = [{}, { intermediateSize: 200 }, { hiddenSize: 16, intermediateSize: 20 }, { patchSize: 14, windowSize: 84 }];
-  for (const shape of shapes) {
-    const vision = { ...config.vision, ...shape };
-    using model = VisionLanguageModel.initialise({ ...config, vision }, { device, dtype, seed: 3 });
-    const grid = { t: 3, h: 20, w: 26 }, patches = grid.t * grid.h * grid.w, width = vision.channels * 2 * vision.patchSize ** 2;
-    const size = (count: number) => count * grid.h * grid.w * vision.patchSize ** 2 * 3;
-    for (
-      const pixels of [
-        { patches: Float32Array.from({ length: patches * width }, () => random.next()) },
-        { frames: new Uint8Array(size(6)), count: 6, mean: MEAN, std: STD },
-      ]
-    ) {
-      const measure = () => {
-        device.synchronize();
-        device.resetPeak();
-        const before = device.memory().used;
-        using tape = new Tape(device, { record: false });
-        model.encodeVisuals(tape, [{ kind: "video", grid, pixels }]);
-        device.synchronize();
-        return device.memory().peak - before;
-      };
-      measure(); // the workspace is there from now on
-      const peak = measure(), bound = visionBytes(vision, dtype, patches);
-      if (!(peak <= bound && bound < 2 * peak)) {
-        throw new Error(`Bound ${bound}, peak ${peak}: ${JSON.stringify(shape)} ${Object.keys(pixels)}`);
+for (const { config, family } of TOWERS) {
+  const shapes = [{}, { intermediateSize: 200 }, { hiddenSize: 16, intermediateSize: 20, heads: 2 }, { patchSize: 14, windowSize: 84 }];
+  modelTest(`visionBytes bounds the peak of a pass from above, closely, ${family}`, ({ device, dtype, random }) => {
+    for (const shape of shapes) {
+      const vision = { ...config.vision, ...shape };
+      using model = VisionLanguageModel.initialise({ ...config, vision }, { device, dtype, seed: 3 });
+      const grid = { t: 3, h: 20, w: 26 }, patches = grid.t * grid.h * grid.w, width = vision.channels * 2 * vision.patchSize ** 2;
+      const size = (count: number) => count * grid.h * grid.w * vision.patchSize ** 2 * 3;
+      for (
+        const pixels of [
+          { patches: Float32Array.from({ length: patches * width }, () => random.next()) },
+          { frames: new Uint8Array(size(6)), count: 6, mean: MEAN, std: STD },
+        ]
+      ) {
+        const measure = () => {
+          device.synchronize();
+          device.resetPeak();
+          const before = device.memory().used;
+          using tape = new Tape(device, { record: false });
+          model.encodeVisuals(tape, [{ kind: "video", grid, pixels }]);
+          device.synchronize();
+          return device.memory().peak - before;
+        };
+        measure(); // the workspace is there from now on
+        const peak = measure(), bound = familyOf(config).visionBytes(vision, dtype, patches);
+        if (!(peak <= bound && bound < 2 * peak)) {
+          throw new Error(`Bound ${bound}, peak ${peak}: ${JSON.stringify(shape)} ${Object.keys(pixels)}`);
+        }
       }
     }
-  }
-}, { ignore: MEMORY });
+  }, { ignore: MEMORY });
+}
