@@ -31,7 +31,7 @@
  * @module
  */
 // The model.
-export { type LayerObserver, type LogProbsOptions, VisionLanguageModel } from "./model.ts";
+export { type LayerObserver, type LoadOptions, type LogProbsOptions, VisionLanguageModel } from "./model.ts";
 export type { ModelParts, VisualFeatures } from "./family.ts";
 export type { Expand, Expanded, Expansion } from "./processor/family_processor.ts";
 export type { Checkpointing } from "./checkpointing.ts";
@@ -56,6 +56,13 @@ export { loadParameters, openModelFolder, saveModel, type SaveModelOptions } fro
 export type { Frozen, WeightType } from "./folder/weight_storage.ts";
 export { initialiseParameters, type InitialOptions, type InitialScheme } from "./folder/initialise.ts";
 export { newModelFolder } from "./folder/new_model_folder.ts";
+
+// Low-rank adapters.
+export type { LoraOptions } from "./lora/options.ts";
+export type { Adapter, AdapterSource, ModuleAdapter, ModuleTensor } from "./lora/adapter.ts";
+export { type AdapterPlan, Adapters, type ModuleRank, planAdapters } from "./lora/adapters.ts";
+export { type AdapterBase, type GivenBase, isAdapterFolder } from "./lora/base.ts";
+export { mergeAdapters } from "./lora/merge.ts";
 
 // Connectivity: how strongly tokens attend to the pictures.
 export { type Connectivity, ConnectivityAccumulator, type ConnectivityOptions } from "./connectivity.ts";

@@ -52,6 +52,7 @@ export interface LogProbsOptions {
 
 /** Options of {@linkcode VisionLanguageModel.load}. */
 export interface LoadOptions {
+  /** The device that the model runs on. */
   readonly device: Device;
   /**
    * Type of the weights. Default: the folder's. On a CPU, which computes in f32, it holds for frozen weights: their matrices are packed if it is "bf16", and

@@ -36,6 +36,7 @@ export interface FoundModel {
 }
 
 const COMMIT = /^[0-9a-f]{40}$/u, WANTED = /^[^/]+\.(?:json|safetensors|txt|model|jinja)$/u, OID = /^[0-9a-f]{40}(?:[0-9a-f]{24})?$/u;
+const ADAPTER_FILES: readonly string[] = ["adapter_config.json", "adapter_model.safetensors"];
 const AT_ONCE = 4; // the number of simultaneous downloads
 
 /**
@@ -155,8 +156,9 @@ function commitIn(cache: string, revision: string): string | undefined {
   }
 }
 
-/** Tells whether a folder has a config and all of its weights. */
+/** Tells whether a folder has a config and all of its weights, or adapters. */
 function isWhole(folder: string): boolean {
+  if (ADAPTER_FILES.every((name) => sizeOf(join(folder, name)) !== undefined)) return true;
   if (sizeOf(join(folder, "config.json")) === undefined) return false;
   try {
     const { weight_map: files } = JSON.parse(Deno.readTextFileSync(join(folder, "model.safetensors.index.json"))) as {
@@ -186,7 +188,8 @@ async function fetchSnapshot(
     if (!OID.test(entry.oid)) throw new Error(`the hub gives no checksum of ${path}`);
     return entry;
   });
-  for (const name of ["config.json", "tokenizer.json", ".safetensors"]) {
+  const isAdapter = files.some(({ path }) => path === ADAPTER_FILES[0]), needed = ["config.json", "tokenizer.json", ".safetensors"];
+  for (const name of isAdapter ? ADAPTER_FILES : needed) {
     if (!files.some(({ path }) => path.endsWith(name))) {
       throw cannotGet(id, `it has no ${name === ".safetensors" ? "weights in safetensors" : name}: it is not a model that Kedge can read`);
     }

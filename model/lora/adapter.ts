@@ -14,6 +14,7 @@ export interface ModuleTensor {
   readonly spec: ParameterSpec;
   /** Its first row in the parameter. */
   readonly row: number;
+  /** Its number of rows. */
   readonly rows: number;
   /** Its shape in the model's folder. */
   readonly shape: Shape;
@@ -21,9 +22,13 @@ export interface ModuleTensor {
 
 /** The adapter of one module: it adds scale x A^T B^T to the module's output. */
 export interface ModuleAdapter {
+  /** The module's weight. */
   readonly tensor: ModuleTensor;
+  /** Rows of its A and columns of its B. */
   readonly rank: number;
+  /** What its scale comes from. */
   readonly alpha: number;
+  /** The factor of its product. */
   readonly scale: number;
   /** Its first row in the A of its parameter. */
   readonly start: number;
@@ -35,6 +40,7 @@ export interface ModuleAdapter {
 export interface Adapter {
   /** [sum of ranks, in]. */
   readonly a: Parameter;
+  /** The modules, in the order of their rows in A. */
   readonly modules: readonly ModuleAdapter[];
 }
 

@@ -16,14 +16,19 @@ import { type LoraOptions, loraScale } from "./options.ts";
 
 /** The rank of a module's adapter, and what gives its scale. */
 export interface ModuleRank {
+  /** The module's weight. */
   readonly tensor: ModuleTensor;
+  /** The rank. */
   readonly rank: number;
+  /** The alpha. */
   readonly alpha: number;
 }
 
 /** What an adapter folder or the options of a run say. */
 export interface AdapterPlan {
+  /** The modules that get adapters. */
   readonly modules: readonly ModuleRank[];
+  /** Whether a scale is alpha / sqrt(rank). */
   readonly rsLoRA: boolean;
   /** The parameters that are trained whole. */
   readonly saved: readonly ParameterSpec[];
@@ -31,13 +36,46 @@ export interface AdapterPlan {
   readonly modulesToSave: readonly string[];
 }
 
-/** What new adapters of a model are, without their numbers. @throws The errors of `chooseModules`. */
+/**
+ * What new adapters of a model are, without their numbers.
+ *
+ * @throws {RangeError} for names that match nothing, or modules that cannot be adapted.
+ *
+ * @example
+ * ```ts
+ * import { planAdapters, presetConfig } from "@kedge/kedge/model";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const tokens = { image: 90, video: 91, visionStart: 92, visionEnd: 93, eos: [94], bos: 94, pad: 94 };
+ * const config = presetConfig("tiny", { tokens, vocabSize: 95 });
+ * const { modules } = planAdapters(config, { rank: 8, alpha: 16, targets: ["q_proj", "v_proj"] });
+ * assertEquals(modules.length, 2 * config.text.layers);
+ * assertEquals(modules[0]!.tensor.module, "model.language_model.layers.0.self_attn.q_proj");
+ * ```
+ */
 export function planAdapters(config: ModelConfig, options: LoraOptions & { freezeVision?: boolean }): AdapterPlan {
   const { rank, alpha, rsLoRA = false, modulesToSave = [] } = options, { targets, saved } = chooseModules(config, options);
   return { modules: targets.map((tensor) => ({ tensor, rank, alpha })), rsLoRA, saved, modulesToSave };
 }
 
-/** The adapters of a model, and its modules that are trained whole. */
+/**
+ * The adapters of a model, and its modules that are trained whole.
+ *
+ * @example
+ * ```ts
+ * import { Adapters, planAdapters, presetConfig, VisionLanguageModel } from "@kedge/kedge/model";
+ * import { openDevice } from "@kedge/kedge/tensor";
+ * import { assertEquals } from "@std/assert";
+ *
+ * using device = openDevice("cpu");
+ * const tokens = { image: 90, video: 91, visionStart: 92, visionEnd: 93, eos: [94], bos: 94, pad: 94 };
+ * using base = VisionLanguageModel.initialise(presetConfig("tiny", { tokens, vocabSize: 95 }), { device });
+ * const plan = planAdapters(base.config, { rank: 8, alpha: 16, targets: ["q_proj", "v_proj"] });
+ * using adapters = Adapters.initialise(plan, { device, dtype: base.dtype, base: base.parameters });
+ * const { a, modules } = adapters.of("layers.0.qkv")!; // query, key and value are one matrix
+ * assertEquals([a.tensor.shape, modules.map(({ tensor: { row }, b }) => [row, b.tensor.shape])], [[16, 96], [[0, [96, 8]], [128, [16, 8]]]]);
+ * ```
+ */
 export class Adapters implements AdapterSource, Disposable {
   /** The parameters that are trained in place of those of the base, by name. */
   readonly saved: Parameters;

@@ -28,7 +28,21 @@ export interface AdapterBase {
   readonly print: string;
 }
 
-/** Whether a folder holds adapters instead of a model. */
+/**
+ * Whether a folder holds adapters instead of a model.
+ *
+ * @example
+ * ```ts
+ * import { isAdapterFolder } from "@kedge/kedge/model";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const folder = Deno.makeTempDirSync();
+ * assertEquals(isAdapterFolder(folder), false);
+ * Deno.writeTextFileSync(`${folder}/adapter_config.json`, "{}");
+ * assertEquals(isAdapterFolder(folder), true);
+ * Deno.removeSync(folder, { recursive: true });
+ * ```
+ */
 export function isAdapterFolder(folder: string): boolean {
   try {
     return Deno.statSync(`${folder}/${ADAPTER_CONFIG}`).isFile;
@@ -100,6 +114,7 @@ export interface GivenBase {
   readonly folder?: string;
   /** What PEFT loads it by. Default: an id of the hub that the folder of adapters names, or the base's folder. */
   readonly name?: string | undefined;
+  /** The hub's commit. */
   readonly revision?: string | undefined;
 }
 

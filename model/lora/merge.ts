@@ -28,7 +28,28 @@ const STORED = { F32: "f32", BF16: "bf16", F16: "f16" } as const;
  * @param adapter The folder of the adapters.
  * @param options `out`: a new folder, or an empty one. `dtype`: of the weights; default: the base's. `base`: default: the one that the adapters name.
  * @returns The elements that were written, and their type.
- * @throws {RangeError} if `out` holds something. {KedgeError} `BadCheckpoint`.
+ * @throws {RangeError} if `out` holds something.
+ * @throws {KedgeError} `BadCheckpoint` if a folder cannot be read, or the base has changed.
+ *
+ * @example
+ * ```ts
+ * import { mergeAdapters, presetConfig, VisionLanguageModel } from "@kedge/kedge/model";
+ * import { openDevice } from "@kedge/kedge/tensor";
+ * import { assertEquals } from "@std/assert";
+ *
+ * using device = openDevice("cpu");
+ * const folder = Deno.makeTempDirSync(), lora = { rank: 2, alpha: 4 };
+ * const tokens = { image: 90, video: 91, visionStart: 92, visionEnd: 93, eos: [94], bos: 94, pad: 94 };
+ * {
+ *   using base = VisionLanguageModel.initialise(presetConfig("tiny", { tokens, vocabSize: 95 }), { device });
+ *   base.save(`${folder}/base`);
+ *   using model = VisionLanguageModel.load(`${folder}/base`, { device, lora });
+ *   model.save(`${folder}/adapter`);
+ * }
+ * const { dtype } = mergeAdapters(`${folder}/adapter`, { out: `${folder}/merged`, device });
+ * assertEquals(dtype, "f32");
+ * Deno.removeSync(folder, { recursive: true });
+ * ```
  */
 export function mergeAdapters(
   adapter: string,

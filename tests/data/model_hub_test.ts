@@ -1,6 +1,7 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { createHash } from "node:crypto";
 import { loadConfig } from "../../actors/config/load.ts";
+import { fetchBase, findBase } from "../../data/hub/adapter_base.ts";
 import { fetchModel, findModel } from "../../data/hub/model.ts";
 import { fetchFile } from "../../data/hub/transfer.ts";
 import { KedgeError } from "../../ffi/errors.ts";
@@ -49,6 +50,19 @@ Deno.test("a model of the hub is stored in the hub's cache with its revision; on
     await fetchModel(`owner/name@${hub.commit}`, options);
     await fetchModel("owner/name@v1", { ...options, commit: hub.commit });
     assertEquals(hub.asked.length, before + 2, "of a commit that is here nothing is asked");
+  }));
+
+Deno.test("adapters of the hub are fetched without a model, and their base by the id that they name", () =>
+  withHub(async (hub, options) => {
+    const named = { "base_model_name_or_path": "owner/name", "revision": "v1" }, adapters = `${options.cacheDir}/adapters`;
+    const other = fakeModelHub({ "adapter_config.json": text(JSON.stringify(named)), "adapter_model.safetensors": text("adapters") });
+    const { folder } = await fetchModel("owner/name", { ...options, hubUrl: other.url, cacheDir: adapters }).finally(() => other.close());
+    assertEquals(findModel("owner/name", { cacheDir: adapters })?.folder, folder);
+    assertEquals(findBase(folder, options), undefined);
+    const base = await fetchBase(folder, options);
+    assertEquals([base, findBase(folder, options)], [`${options.cacheDir}/models--owner--name/snapshots/${hub.commit}`, base]);
+    Deno.writeTextFileSync(`${options.cacheDir}/adapter_config.json`, JSON.stringify({ "base_model_name_or_path": "/no/such/folder" }));
+    await assertRejects(() => fetchBase(options.cacheDir, options), KedgeError, "its base model /no/such/folder is no folder here");
   }));
 
 Deno.test("an interrupted download continues where it ended, within a call and across calls", () =>
