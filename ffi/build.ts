@@ -26,6 +26,8 @@ export interface Build {
   /** The sources that are compiled; the others are headers, and a change to one rebuilds the units that include it. */
   readonly units: readonly string[];
   readonly compileFlags: readonly string[];
+  /** Further flags of some of the units. */
+  readonly unitFlags?: Readonly<Record<string, readonly string[]>>;
   readonly linkFlags: readonly string[];
   /** Arguments that make the compiler print its version, and whatever of the machine enters the code it emits. */
   readonly identify: readonly string[];
@@ -147,7 +149,7 @@ export function buildLibrary(build: Build, options: BuildOptions = {}): string {
   const forced = build.compileFlags.filter((flag) => flag in build.sources);
   const objects = build.units.map((path) => {
     const read = [...included([path, ...forced], build.sources)].sort();
-    return { path, key: digest(...flags, ...read.flatMap((file) => [file, build.sources[file]!])) };
+    return { path, key: digest(...flags, ...build.unitFlags?.[path] ?? [], ...read.flatMap((file) => [file, build.sources[file]!])) };
   });
   const folder = join(cache, `${build.name}-${digest(...objects.flatMap(({ key }) => key), ...build.linkFlags)}`);
   const library = join(folder, `lib${build.name}.${SUFFIX}`);
@@ -224,7 +226,7 @@ function compile(build: Build, setting: CompileSetting): void {
   const signal = new SharedArrayBuffer(SIGNAL_BYTES);
   const units = setting.keys.map(({ path, key }) => {
     const final = join(setting.objects, `${key}.o`), made = `${final}.${crypto.randomUUID()}`;
-    return { source: path, args: [...build.compileFlags, "-c", path, "-o", made], made, final };
+    return { source: path, args: [...build.compileFlags, ...build.unitFlags?.[path] ?? [], "-c", path, "-o", made], made, final };
   });
   const output = join(setting.temporary, `lib${build.name}.${SUFFIX}`);
   const order: CompileOrder = {

@@ -213,6 +213,8 @@ class StaticShared {
     poison(0, at_.bytes);
   }
   ~StaticShared() { learn(); }
+  const void* data() const { return at_.data; }
+  size_t bytes() const { return at_.bytes; }
   void before_block() {
     if (whole_) return poison(0, at_.bytes);
     if (first_) return void(first_ = false);
@@ -282,7 +284,9 @@ void run(Fiber* f) {
   f->state = kReady;
   running = f;
   threadIdx = f->index;
+  race::run((int)(f - fibers), f->stack, kStackBytes);
   switch_to(&scheduler, &f->context);
+  race::run(-1, nullptr, 0);
   if (f->state == kDone) stacks.push_back(f->stack);
 }
 
@@ -303,6 +307,7 @@ bool complete_warp(Fiber* f) {
     args[i] = warp[i].arg;
   }
   if (f->warp_combine) f->warp_combine(args);
+  else race::warp((int)(warp - fibers), f->mask);
   for (int i = 0; i < lanes; i++)
     if ((f->mask >> i & 1) && warp[i].state == kAtWarp) warp[i].state = kReady;
   return true;
@@ -313,7 +318,9 @@ bool run_warp(int begin, int end, bool reverse) {
   bool any = false;
   for (bool again = true; again && !failed;) {
     again = false;
-    for (int i = begin; i < end && !failed; i++) {
+    const int from = (int)race::random((unsigned)(end - begin));
+    for (int n = 0; n < end - begin && !failed; n++) {
+      const int i = begin + (n + from) % (end - begin);
       Fiber* f = fibers + (reverse ? begin + end - 1 - i : i);
       if (f->state > kReady) continue;
       again = any = true;
@@ -352,11 +359,13 @@ void release_barrier(const char* kernel) {
     args[n++] = f->arg;
   }
   if (first && first->block_combine) first->block_combine(args, n);
+  race::barrier();
   for (int i = 0; i < threads; i++)
     if (fibers[i].state == kAtBarrier) fibers[i].state = kReady;
 }
 
 void run_block(const char* kernel, bool reverse) {
+  race::block(threads);
   int i = 0;
   for (unsigned z = 0; z < blockDim.z; z++)
     for (unsigned y = 0; y < blockDim.y; y++)
@@ -366,7 +375,9 @@ void run_block(const char* kernel, bool reverse) {
       }
   int warps = (threads + 31) / 32;
   while (!failed) {
-    for (int w = 0; w < warps && !failed; w++) {
+    const int from = (int)race::random((unsigned)warps);
+    for (int n = 0; n < warps && !failed; n++) {
+      const int w = (n + from) % warps;
       int begin = (reverse ? warps - 1 - w : w) * 32;
       run_warp(begin, begin + 32 < threads ? begin + 32 : threads, reverse);
     }
@@ -403,6 +414,8 @@ void warp_barrier(unsigned mask, void (*combine)(void* const*), void* arg, const
 void copy_async16(void* shared, const void* global) {
   if ((reinterpret_cast<uintptr_t>(shared) | reinterpret_cast<uintptr_t>(global)) % 16)
     launch_fails(cudaErrorLaunchFailure, "an asynchronous copy of 16 bytes is not aligned to them");
+  race::access(global, 16, false, false, __builtin_return_address(0));
+  race::access(shared, 16, true, false, __builtin_return_address(0));
   running->copies.push_back({shared, global});
 }
 void copy_async_commit() { running->copies.push_back({nullptr, nullptr}); }
@@ -413,7 +426,10 @@ void copy_async_wait(int groups_left) {
   for (; groups_left > 0 && end > 0; groups_left--)
     for (end--; end > 0 && copies[end - 1].from;) end--;
   for (size_t i = 0; i < end; i++)
-    if (copies[i].from) memcpy(copies[i].to, copies[i].from, 16);
+    if (copies[i].from) {
+      race::access(copies[i].to, 16, true, false, __builtin_return_address(0));
+      memcpy(copies[i].to, copies[i].from, 16);
+    }
   copies.erase(copies.begin(), copies.begin() + end);
 }
 
@@ -440,6 +456,7 @@ void launch_body(const char* name, const void* kernel, dim3 grid, dim3 block, si
   bool odd = launches++ & 1;
   uint64_t blocks = (uint64_t)grid.x * grid.y * grid.z;
   StaticShared statics(kernel, blocks);
+  race::launch(name, {dynamic_shared, kMaxShared}, {statics.data(), statics.bytes()});
   for (uint64_t b = 0; b < blocks && !failed; b++) {
     uint64_t at = odd ? blocks - 1 - b : b;
     blockIdx = {(unsigned)(at % grid.x), (unsigned)(at / grid.x % grid.y), (unsigned)(at / grid.x / grid.y)};
@@ -561,7 +578,9 @@ void load_matrices(void* const* args, int count, bool transposed) {
       unsigned short v[2];
       for (int h = 0; h < 2; h++) {
         int r = transposed ? column + h : row, c = transposed ? row : column + h;
-        v[h] = static_cast<const unsigned short*>(static_cast<const LoadMatrix*>(args[m * 8 + r])->row)[c];
+        const auto* from = static_cast<const unsigned short*>(static_cast<const LoadMatrix*>(args[m * 8 + r])->row) + c;
+        race::access_of((int)(running - fibers) / 32 * 32 + lane, from, 2, false, __builtin_return_address(0));
+        v[h] = *from;
       }
       static_cast<LoadMatrix*>(args[lane])->out[m] = v[0] | (uint32_t)v[1] << 16;
     }

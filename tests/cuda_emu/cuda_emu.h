@@ -25,6 +25,8 @@
 #include <type_traits>
 #include <utility>
 
+#include "race.h"
+
 // ---- the language ----
 #define __global__
 #define __device__
@@ -269,56 +271,72 @@ inline unsigned __reduce_or_sync(unsigned mask, unsigned v, KEDGE_EMU_AT) {
 }
 
 // ---- atomics: one fiber runs at a time ----
+#define KEDGE_EMU_ATOMIC __attribute__((no_sanitize("thread"))) inline
+namespace kedge_emu {
+template <class T>
+KEDGE_EMU_ATOMIC void note_atomic(T* p) {
+  race::access(p, sizeof(T), true, true, __builtin_return_address(0));
+}
+}  // namespace kedge_emu
 template <class T, class V>
-inline T atomicAdd(T* p, V v) {
+KEDGE_EMU_ATOMIC T atomicAdd(T* p, V v) {
+  kedge_emu::note_atomic(p);
   T old = *p;
   *p = old + (T)v;
   return old;
 }
 template <class T, class V>
-inline T atomicSub(T* p, V v) {
+KEDGE_EMU_ATOMIC T atomicSub(T* p, V v) {
+  kedge_emu::note_atomic(p);
   T old = *p;
   *p = old - (T)v;
   return old;
 }
 template <class T, class V>
-inline T atomicMax(T* p, V v) {
+KEDGE_EMU_ATOMIC T atomicMax(T* p, V v) {
+  kedge_emu::note_atomic(p);
   T old = *p;
   if ((T)v > old) *p = (T)v;
   return old;
 }
 template <class T, class V>
-inline T atomicMin(T* p, V v) {
+KEDGE_EMU_ATOMIC T atomicMin(T* p, V v) {
+  kedge_emu::note_atomic(p);
   T old = *p;
   if ((T)v < old) *p = (T)v;
   return old;
 }
 template <class T, class V>
-inline T atomicExch(T* p, V v) {
+KEDGE_EMU_ATOMIC T atomicExch(T* p, V v) {
+  kedge_emu::note_atomic(p);
   T old = *p;
   *p = (T)v;
   return old;
 }
 template <class T, class V>
-inline T atomicOr(T* p, V v) {
+KEDGE_EMU_ATOMIC T atomicOr(T* p, V v) {
+  kedge_emu::note_atomic(p);
   T old = *p;
   *p = old | (T)v;
   return old;
 }
 template <class T, class V>
-inline T atomicAnd(T* p, V v) {
+KEDGE_EMU_ATOMIC T atomicAnd(T* p, V v) {
+  kedge_emu::note_atomic(p);
   T old = *p;
   *p = old & (T)v;
   return old;
 }
 template <class T, class V>
-inline T atomicXor(T* p, V v) {
+KEDGE_EMU_ATOMIC T atomicXor(T* p, V v) {
+  kedge_emu::note_atomic(p);
   T old = *p;
   *p = old ^ (T)v;
   return old;
 }
 template <class T, class C, class V>
-inline T atomicCAS(T* p, C compare, V v) {
+KEDGE_EMU_ATOMIC T atomicCAS(T* p, C compare, V v) {
+  kedge_emu::note_atomic(p);
   T old = *p;
   if (old == (T)compare) *p = (T)v;
   return old;

@@ -32,6 +32,40 @@ __global__ void no_wait(float* x) {
   __syncthreads();
   x[threadIdx.x * 4] = s[threadIdx.x * 4];
 }
+// Races that the order of the emulated threads need not show; each is well in its other form.
+template <bool kBarrier>
+__global__ void two_warps(float* x) {  // the second block has shared memory of its own
+  __shared__ float s[64];
+  s[threadIdx.x] = x[threadIdx.x];
+  if (kBarrier) __syncthreads();
+  if (blockIdx.x == 0 && threadIdx.x < 32) x[threadIdx.x + 64] = s[threadIdx.x + 32];
+}
+template <bool kBarrier>
+__global__ void one_warp(float* x) {  // a shuffle orders no memory
+  __shared__ float s[32];
+  s[threadIdx.x] = x[threadIdx.x];
+  const float sum = warp_sum(1.f);
+  if (kBarrier) __syncwarp();
+  x[threadIdx.x] = s[(threadIdx.x + 1) % 32] + sum;
+}
+template <bool kBarrier>
+__global__ void overwritten(float* x) {  // the copy of the next round may arrive while others still read
+  KEDGE_DYNAMIC_SHARED(float, s);
+  for (int round = 0; round < 2; round++) {
+    copy_async16(s + threadIdx.x * 4, x + threadIdx.x * 4);
+    copy_async_commit();
+    copy_async_wait<0>();
+    __syncthreads();
+    x[threadIdx.x * 4] += s[(threadIdx.x * 4 + 4) % 32 + 1] * 0.f;
+    if (kBarrier) __syncthreads();
+  }
+}
+template <bool kAtomic>
+__global__ void blocks(float* x) {
+  if (threadIdx.x > 0) return;
+  if (kAtomic) atomicAdd(x, 1.f);
+  else x[0] += 1.f;
+}
 __global__ void half_at_barrier(float* x) {
   if (threadIdx.x < 32) __syncthreads();
   else x[threadIdx.x] = warp_sum(threadIdx.x < 40 ? 1.f : __shfl_sync(kFullWarp, 1.f, 0));
@@ -81,6 +115,14 @@ extern "C" __attribute__((visibility("default"))) int try_kernel(int which, floa
       break;
     case 13: KEDGE_LAUNCH((no_barrier_in_template<64>), 1, 64, 0, nullptr, x); break;
     case 14: KEDGE_LAUNCH((no_barrier_in_template<32>), 300, 32, 0, nullptr, x); break;
+    case 20: KEDGE_LAUNCH((two_warps<true>), 2, 64, 0, nullptr, x); break;
+    case 21: KEDGE_LAUNCH((two_warps<false>), 2, 64, 0, nullptr, x); break;
+    case 22: KEDGE_LAUNCH((one_warp<true>), 1, 32, 0, nullptr, x); break;
+    case 23: KEDGE_LAUNCH((one_warp<false>), 1, 32, 0, nullptr, x); break;
+    case 24: KEDGE_LAUNCH((overwritten<true>), 1, 8, 128, nullptr, x); break;
+    case 25: KEDGE_LAUNCH((overwritten<false>), 1, 8, 128, nullptr, x); break;
+    case 26: KEDGE_LAUNCH((blocks<true>), 4, 32, 0, nullptr, x); break;
+    case 27: KEDGE_LAUNCH((blocks<false>), 4, 32, 0, nullptr, x); break;
   }
   cudaError_t error = cudaGetLastError();
   memcpy(out, x, sizeof buffer);

@@ -255,7 +255,7 @@ export function modelTest(
     {},
 ): void {
   const given = Deno.args.find((a) => a.startsWith("--seed="));
-  for (const backend of backends().filter(({ tier }) => tier !== "emu" || options.emulated)) {
+  for (const backend of backends().filter(({ tier }) => tier !== "emu" && tier !== "races" || options.emulated)) {
     backend.open(); // here, since a library that a test loads counts as its leak
     for (
       const dtype of (["f32", "bf16"] as const).filter((each) => backend.dtypes.includes(each) && (options.dtypes?.includes(each) ?? true))

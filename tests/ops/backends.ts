@@ -1,6 +1,6 @@
 /**
  * The devices on which op tests run, by tier: "cpu"; "emu", the CUDA kernels' code without CUDA; "fake", the CPU kernels behind `CudaDevice` and a
- * fake libcudart; "cuda", a real device. `--tiers=cpu,emu` chooses; without it, all that need no GPU.
+ * fake libcudart; "races", as "emu" with a check for races between threads; "cuda", a real device. `--tiers=cpu,emu` chooses; without it, all that need no GPU.
  *
  * @module
  */
@@ -12,7 +12,7 @@ import { EmulatedDevice } from "./emulated_device.ts";
 
 /** A device on which op tests run. */
 export interface Backend {
-  readonly tier: "cpu" | "emu" | "fake" | "cuda";
+  readonly tier: "cpu" | "emu" | "fake" | "races" | "cuda";
   readonly dtypes: readonly DType[];
   /** Opens it, or gives the one that is open. */
   open(): Device;
@@ -35,6 +35,13 @@ function checkFake(): void {
   }
 }
 
+let racing: EmulatedDevice | undefined;
+
+function checkRaces(): void {
+  const races = racing?.races() ?? [];
+  if (races.length > 0) throw new Error(`Threads race: ${races.slice(0, 5).join("; ")} (${races.length} in all)`);
+}
+
 const once = (open: () => Device) => {
   let device: Device | undefined;
   return () => device ??= open();
@@ -44,6 +51,7 @@ const ALL: readonly Backend[] = [
   { tier: "cpu", dtypes: ["f32"], open: once(() => CpuDevice.open()) },
   { tier: "emu", dtypes: ["f32", "bf16"], open: once(() => EmulatedDevice.open()) },
   { tier: "fake", dtypes: ["f32"], open: once(() => (fake = FakeCuda.load()).open()), check: checkFake },
+  { tier: "races", dtypes: ["f32", "bf16"], open: once(() => racing = EmulatedDevice.open({ races: true })), check: checkRaces },
   { tier: "cuda", dtypes: ["f32", "bf16"], open: once(() => CudaDevice.open()) },
 ];
 
@@ -59,7 +67,7 @@ function chosenTiers(): readonly string[] | undefined {
 /** The backends of this run. */
 export function backends(): Backend[] {
   const tiers = chosenTiers();
-  return ALL.filter(({ tier }) => tiers ? tiers.includes(tier) : tier !== "cuda");
+  return ALL.filter(({ tier }) => tiers ? tiers.includes(tier) : tier !== "cuda" && tier !== "races");
 }
 
 /** The tiers that this run leaves out. */
@@ -67,6 +75,6 @@ export function skippedTiers(): SkippedTier[] {
   const running = backends();
   return ALL.filter((backend) => !running.includes(backend)).map(({ tier }) => ({
     tier,
-    why: chosenTiers() ? "not among --tiers" : 'needs a GPU: "deno task test:gpu"',
+    why: chosenTiers() ? "not among --tiers" : tier === "races" ? 'slow: "deno task test:slow"' : 'needs a GPU: "deno task test:gpu"',
   }));
 }
