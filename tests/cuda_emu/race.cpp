@@ -194,8 +194,14 @@ KEDGE_TSAN_SIZE(8)
 KEDGE_TSAN_SIZE(16)
 void __tsan_read_range(void* p, size_t bytes) { race::access(p, bytes, false, false, __builtin_return_address(0)); }
 void __tsan_write_range(void* p, size_t bytes) { race::access(p, bytes, true, false, __builtin_return_address(0)); }
-// std::atomic on the host.
-int __tsan_atomic32_load(const volatile int* p, int) { return __atomic_load_n(p, __ATOMIC_SEQ_CST); }
-void __tsan_atomic32_store(volatile int* p, int v, int) { __atomic_store_n(p, v, __ATOMIC_SEQ_CST); }
+// std::atomic and the guards of static variables, on the host.
+#define KEDGE_TSAN_ATOMIC(bits, T)                                                                                       \
+  T __tsan_atomic##bits##_load(const volatile T* p, int) { return __atomic_load_n(p, __ATOMIC_SEQ_CST); }                  \
+  void __tsan_atomic##bits##_store(volatile T* p, T v, int) { __atomic_store_n(p, v, __ATOMIC_SEQ_CST); }                  \
+  T __tsan_atomic##bits##_fetch_or(volatile T* p, T v, int) { return __atomic_fetch_or(p, v, __ATOMIC_SEQ_CST); }          \
+  T __tsan_atomic##bits##_fetch_add(volatile T* p, T v, int) { return __atomic_fetch_add(p, v, __ATOMIC_SEQ_CST); }
+KEDGE_TSAN_ATOMIC(8, char)
+KEDGE_TSAN_ATOMIC(32, int)
+KEDGE_TSAN_ATOMIC(64, long)
 }
 #endif
