@@ -9,6 +9,8 @@ import { runChild } from "./child.ts";
 import { ROOT } from "./root.ts";
 
 const RECIPES = ["geometry3k_grpo", "geometry3k_dapo", "geometry3k_gspo_atrl", "mathvision_grpo_atrl"] as const;
+/** Recipes of LoRA: the preset of the model, and the bytes of the GPU that it is for. */
+const LORA = { "board_lora": undefined, "geometry3k_lora_3b": ["3b", 24e9], "geometry3k_lora_7b": ["7b", 48e9] } as const;
 const TOKENS = { image: 151655, video: 151656, visionStart: 151652, visionEnd: 151653, eos: [151645], bos: 151643, pad: 151643 };
 
 const file = (name: string) => `${ROOT}/examples/${name}.jsonc`;
@@ -30,7 +32,7 @@ async function withModel(body: (folder: string) => void | Promise<void>): Promis
 
 Deno.test("every recipe in examples/ is tested here", () => {
   const there = Array.from(Deno.readDirSync(`${ROOT}/examples`), ({ name }) => name).filter((name) => name.endsWith(".jsonc"));
-  assertEquals(there.sort(), RECIPES.map((name) => `${name}.jsonc`).sort());
+  assertEquals(there.sort(), [...RECIPES, ...Object.keys(LORA)].map((name) => `${name}.jsonc`).sort());
 });
 
 for (const name of RECIPES) {
@@ -53,6 +55,20 @@ for (const name of RECIPES) {
       assertAlmostEquals(numbers.memory!.total / bytes, 1, 1e-9);
       assert(numbers.memory!.total < 139 * 2 ** 30, "it must fit in a GPU of 141 GB");
     });
+  });
+}
+
+for (const [name, fits] of Object.entries(LORA)) {
+  Deno.test(`recipe ${name}: it trains adapters of a frozen base, in the memory that it is for`, () => {
+    const { config } = load(name);
+    assert(config.model.lora !== null && config.sft === null);
+    if (!fits) return;
+    const [preset, limit] = fits, model = presetConfig(preset, { tokens: TOKENS, vocabSize: 151665 });
+    const { numbers: { parameters, trained, groupTokens, memory } } = derived(config, model);
+    assert(groupTokens <= config.batch.microTokens, "a prompt and its answers are one micro-batch");
+    assert(trained! < parameters! / 100 && memory!.reference === 0, `${trained} of ${parameters} are trained`);
+    assertEquals(memory!.total, 2 * parameters! + (2 + 4 + 8 + 4) * trained! + Math.max(memory!.cache, memory!.activations));
+    assert(memory!.total < 0.9 * limit, `${memory!.total} bytes of ${limit}`);
   });
 }
 
