@@ -52,7 +52,7 @@ export function smartResize(height: number, width: number, options: SmartResizeO
 }
 
 /** @throws {KedgeError} `BadData` if one side is more than 200 times the other. */
-function checkAspect({ height, width }: { height: number; width: number }, name: string): void {
+export function checkAspect({ height, width }: { height: number; width: number }, name: string): void {
   const aspect = Math.max(height, width) / Math.min(height, width);
   if (aspect <= MOST_ASPECT) return;
   const message =
@@ -65,7 +65,7 @@ function checkAspect({ height, width }: { height: number; width: number }, name:
  *
  * @param frames `counted`: the frames whose rounded sizes are compared with the bounds; `all`: those by which a size beyond a bound is scaled. Both 1 for a picture.
  */
-function fitted(
+export function fitted(
   { height, width }: { height: number; width: number },
   { factor, minPixels, maxPixels }: Omit<SmartResizeOptions, "name">,
   frames: { counted: number; all: number } = { counted: 1, all: 1 },

@@ -4,6 +4,7 @@ import { CpuDevice } from "../../ffi/cpu_device.ts";
 import { KedgeError } from "../../ffi/errors.ts";
 import { ImageProcessor } from "../../model/processor/image_processor.ts";
 import type { Visual } from "../../model/prompt.ts";
+import { qwen3Videos } from "../../model/qwen3_vl/videos.ts";
 import { mostFramePixels, sampleFrames, VIDEO_DEFAULTS } from "../../model/processor/qwen2_videos.ts";
 import { TINY_PICTURES } from "./tiny_pictures.ts";
 
@@ -171,6 +172,19 @@ fileTest("a file gives any number of frames at their positions", async () => {
       assertFrames(await processor.video({ path }, { numFrames }), sampleFrames({ total: 53, fps: 10 }, { ...sampling, numFrames }))
     ),
   );
+});
+
+fileTest("a file gives the frames of Qwen3-VL's rule, also where one lies between two", async () => {
+  const bounds = { minVideoPixels: 1, maxVideoPixels: 1e9 }, rule = qwen3Videos;
+  const other = new ImageProcessor({ videoRule: rule, video: bounds });
+  for (const [total, counts] of [[10, [7]], [53, [2, 5, 22, 52, 53]]] as const) {
+    const path = encode(`ends${total}.mkv`, { count: total, fps: 10 });
+    // deno-lint-ignore no-await-in-loop -- one after the other
+    await Promise.all(counts.map(async (numFrames) => {
+      const { indices } = rule.choose({ total, fps: 10 }, { ...rule.defaults, temporalPatchSize: 2, numFrames });
+      assertFrames(await other.video({ path }, { numFrames }), indices);
+    }));
+  }
 });
 
 fileTest("a video of uneven frames counts them, and measures their rate", async () => {
