@@ -108,9 +108,11 @@ interface ModelFolder {
   readonly maxShardBytes?: number;
   /** Folder whose tokenizer and processor files are copied. */
   readonly from?: string;
+  /** Files of `from` that are not copied. */
+  readonly leave?: readonly string[];
   /** Whether config.json and generation_config.json keep the layout and the other keys that they have in `from`. Default true. */
   readonly keepConfig?: boolean;
-  /** Further files by name, as text. A file that `from` has too is ignored. */
+  /** Further files by name, as text. A file that is copied is ignored. */
   readonly files?: Readonly<Record<string, string>>;
 }
 
@@ -132,7 +134,7 @@ export function writeModelFolder(folder: string, model: ModelFolder): void {
     ["generation_config.json", json(generationJson(config.tokens, generation))],
   ]);
   for (const [name, words] of Object.entries(model.files ?? {})) files.set(name, text.encode(words));
-  for (const [name, bytes] of processorFiles(from)) files.set(name, bytes);
+  for (const [name, bytes] of processorFiles(from)) if (!model.leave?.includes(name)) files.set(name, bytes);
   writeFolder(folder, (temporary) => {
     for (const [name, bytes] of files) writeSynced(`${temporary}/${name}`, bytes);
     writeSharded(temporary, model.entries, { maxShardBytes });

@@ -8,7 +8,7 @@ import type { WeightType } from "./weight_storage.ts";
 import { writeModelFolder } from "./checkpoint_files.ts";
 import type { ModelConfig, SpecialTokens } from "../config/config.ts";
 import { readJson } from "../config/folder_files.ts";
-import { familyOf } from "../families.ts";
+import { familyOf, familyOfFolder } from "../families.ts";
 import { initialEntries, type InitialOptions } from "./initialise.ts";
 import { presetConfig, type PresetName } from "../config/presets.ts";
 import { Tokenizer } from "../processor/tokenizer.ts";
@@ -45,16 +45,21 @@ function tokenizerConfig(tokenizer: Tokenizer): Record<string, unknown> {
   };
 }
 
-/** Whether a folder has a chat template, in any of the files that may hold one. */
-function hasTemplate(folder: string): boolean {
-  const files = Array.from(Deno.readDirSync(folder), ({ name }) => name);
+/** Files that say how pictures and videos are processed. Those of another family do not fit a model. */
+const PICTURE_FILES: readonly string[] = ["preprocessor_config.json", "video_preprocessor_config.json", "processor_config.json"];
+
+/** Whether a folder has a chat template, in any of the files that may hold one and are not left. */
+function hasTemplate(folder: string, leave: readonly string[]): boolean {
+  const files = Array.from(Deno.readDirSync(folder), ({ name }) => name).filter((name) => !leave.includes(name));
   return files.includes("chat_template.jinja") || files.includes("chat_template.json") ||
-    ["tokenizer_config.json", "processor_config.json"].some((name) => typeof readJson(`${folder}/${name}`)?.chat_template === "string");
+    ["tokenizer_config.json", "processor_config.json"].some((name) =>
+      files.includes(name) && typeof readJson(`${folder}/${name}`)?.chat_template === "string"
+    );
 }
 
 /**
  * Makes a model folder with random weights: config, weights, and the tokenizer and processor files of another folder, with defaults for those that it
- * lacks. The weights are made one chunk at a time, so that memory does not limit their size.
+ * lacks. If that folder belongs to another family, its settings for pictures and videos are left there. The weights are made one chunk at a time, so that memory does not limit their size.
  *
  * @param folder A new folder, or an empty one.
  * @param options `tokenizer`: folder that holds at least tokenizer.json. `dtype`: default the preset's.
@@ -77,18 +82,20 @@ export function newModelFolder(
   const tokenizer = Tokenizer.fromFolder(options.tokenizer);
   const tokens = specialTokens(tokenizer, options.tokenizer);
   const config = presetConfig(options.preset, { tokens, vocabSize: tokenizer.vocabSize, dtype: options.dtype });
-  const dtype = config.dtype === "bf16" ? "bf16" : "f32", { processor } = familyOf(config);
+  const dtype = config.dtype === "bf16" ? "bf16" : "f32", family = familyOf(config), { processor } = family;
+  const leave = familyOfFolder(options.tokenizer) === family ? [] : PICTURE_FILES;
   const json = (value: unknown) => `${JSON.stringify(value, null, 2)}\n`;
   writeModelFolder(folder, {
     config,
     entries: initialEntries(config, { ...options, dtype }),
     maxShardBytes: options.maxShardBytes,
     from: options.tokenizer,
+    leave,
     keepConfig: false,
     files: {
       ...Object.fromEntries(Object.entries(processor.files(config.vision)).map(([name, value]) => [name, json(value)])),
       "tokenizer_config.json": json(tokenizerConfig(tokenizer)),
-      ...hasTemplate(options.tokenizer) ? {} : { "chat_template.jinja": processor.template.trim() },
+      ...hasTemplate(options.tokenizer, leave) ? {} : { "chat_template.jinja": processor.template.trim() },
     },
   });
   return config;

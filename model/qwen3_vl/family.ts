@@ -9,7 +9,6 @@ import { decoderParameters, type ParameterSpec } from "../parameter_list.ts";
 import type { Family } from "../family.ts";
 import { interleavedRope, placeSpans } from "../positions.ts";
 import type { Prompt } from "../prompt.ts";
-import { qwen2Processor } from "../processor/qwen2_processor.ts";
 import { NESTED_SPELLING } from "../spelling.ts";
 import { headNormBlock, headNormElements } from "../transformer/block.ts";
 import { geluTowerPeak, towerBytes } from "../vision/bytes.ts";
@@ -17,6 +16,7 @@ import { addMerger, towerParameters } from "../vision/parameters.ts";
 import { type VisualSpan, visualSpans } from "../visual_spans.ts";
 import { change, type DeepstackVision, parse, write } from "./config_file.ts";
 import { presetOf, presets } from "./presets.ts";
+import { qwen3Processor } from "./processor.ts";
 import { encodeVisuals } from "./vision_tower.ts";
 
 /** All parameters, in the order of a forward pass. */
@@ -67,5 +67,5 @@ export const qwen3vl: Family = {
     const kept = (featureCount(vision) - 1) * outHiddenSize / mergeSize ** 2;
     return towerBytes(vision, { dtype, patches }, { mlp: geluTowerPeak(vision), embedding: 3 * d, kept, tables: 32 });
   },
-  processor: qwen2Processor("Qwen3VLProcessor"),
+  processor: qwen3Processor,
 };

@@ -1,7 +1,9 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { Template } from "@huggingface/jinja";
+import { gunzipSync } from "node:zlib";
 import { KedgeError } from "../../ffi/errors.ts";
 import { ChatTemplate, type TemplateMessage } from "../../model/processor/chat_template.ts";
+import { ROOT } from "../root.ts";
 import { withFolder } from "./little_tokenizer.ts";
 
 const USER: TemplateMessage = { role: "user", content: "Hi" };
@@ -38,6 +40,21 @@ Deno.test("the default template: parts one behind the other, pictures between th
     `<|im_start|>system\n<|im_end|>\n<|im_start|>user\n${image} Compare\n${image}${video}and say. <|im_end|>\n` +
       "<|im_start|>assistant\n  A\n<|im_end|>\n<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n",
   );
+});
+
+Deno.test("a template with macros, namespaces, reversed lists and cut thoughts gives what Jinja of transformers gives", () => {
+  const file = gunzipSync(Deno.readFileSync(`${ROOT}/tests/golden/thinking_template.json.gz`));
+  const golden = JSON.parse(new TextDecoder().decode(file)) as {
+    template: string;
+    conversations: TemplateMessage[][];
+    rendered: string[][];
+  };
+  const template = new ChatTemplate(golden.template, "the golden one");
+  assertEquals(
+    golden.conversations.map((messages) => [true, false].map((addGenerationPrompt) => template.render(messages, { addGenerationPrompt }))),
+    golden.rendered,
+  );
+  assert(golden.rendered.every(([asked]) => asked!.endsWith("<|im_start|>assistant\n<think>\n")) && golden.rendered.length === 5);
 });
 
 Deno.test("a message's text is not interpreted as a template", () => {

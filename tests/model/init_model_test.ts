@@ -1,4 +1,5 @@
 import { assertEquals, assertThrows } from "@std/assert";
+import { FAMILIES } from "../../model/families.ts";
 import { KedgeError } from "../../ffi/errors.ts";
 import { CpuDevice } from "../../ffi/cpu_device.ts";
 import { ChatTemplate, defaultChatTemplate } from "../../model/processor/chat_template.ts";
@@ -8,6 +9,7 @@ import { initialiseParameters } from "../../model/folder/initialise.ts";
 import { newModelFolder } from "../../model/folder/new_model_folder.ts";
 import { parameterSpecs } from "../../model/parameters.ts";
 import { presetConfig, type PresetName, presets } from "../../model/config/presets.ts";
+import { ImageProcessor } from "../../model/processor/image_processor.ts";
 import { Tokenizer } from "../../model/processor/tokenizer.ts";
 import { runChild } from "../child.ts";
 import { ROOT } from "../root.ts";
@@ -113,6 +115,37 @@ Deno.test("files of the tokenizer's folder are copied, and its config is not", (
     assertEquals(readConfig(`${folder}/out`).text.hiddenSize, 96);
     assertEquals(json(`${folder}/out/generation_config.json`).temperature, undefined);
   });
+});
+
+Deno.test("a new folder of each family has the processor's files of that family, whatever the tokenizer's folder is of", () => {
+  const videoType = { "qwen2_5_vl": undefined, "qwen2_vl": undefined, "qwen3_vl": "Qwen3VLVideoProcessor" };
+  for (const { modelType, presets, processor } of FAMILIES) {
+    const preset = Object.keys(presets).find((name) => name.endsWith("tiny")) as PresetName;
+    const other = modelType === "qwen2_5_vl" ? "qwen3_vl" : "qwen2_5_vl";
+    const files = {
+      "tokenizer.json": tokenizer(),
+      "config.json": { "model_type": other },
+      "preprocessor_config.json": { "patch_size": 8 },
+      "processor_config.json": { "chat_template": "of another family", "image_processor": { "patch_size": 8 } },
+    };
+    withFolder(files, (folder) => {
+      const { vision } = newModelFolder(`${folder}/out`, { preset, tokenizer: folder }), out = `${folder}/out`;
+      const images = ImageProcessor.fromFolder(out);
+      assertEquals([images.patchSize, images.mergeSize, images.temporalPatchSize], [
+        vision.patchSize,
+        vision.mergeSize,
+        vision.temporalPatchSize,
+      ]);
+      const video = exists(`${out}/video_preprocessor_config.json`) ? json(`${out}/video_preprocessor_config.json`) : {};
+      assertEquals(video.video_processor_type, videoType[modelType as keyof typeof videoType]);
+      assertEquals(ChatTemplate.fromFolder(out).source, processor.template.trim());
+      assertEquals(exists(`${out}/processor_config.json`), false);
+    });
+    withFolder({ ...files, "config.json": { "model_type": modelType } }, (folder) => {
+      newModelFolder(`${folder}/out`, { preset, tokenizer: folder });
+      assertEquals(json(`${folder}/out/preprocessor_config.json`), files["preprocessor_config.json"]);
+    });
+  }
 });
 
 Deno.test("one of the two tokens that end a turn is enough; without any it is an error", () => {

@@ -14,9 +14,11 @@ import type { Message, Part } from "../../model/processor/messages.ts";
 import { Processor } from "../../model/processor/processor.ts";
 import { Tokenizer } from "../../model/processor/tokenizer.ts";
 import { ChatTemplate } from "../../model/processor/chat_template.ts";
+import type { VisionConfig } from "../../model/config/types.ts";
 import type { Visual } from "../../model/prompt.ts";
 import { qwen3Processor } from "../../model/qwen3_vl/processor.ts";
 import { ROOT } from "../root.ts";
+import { withFolder } from "./little_tokenizer.ts";
 
 interface Golden {
   pictures: {
@@ -169,6 +171,38 @@ Deno.test("a video of one frame is one time step, and times that do not fit the 
   assertThrows(() => qwen3Processor.expand({ kind: "video", grid: visual.grid }, 2), RangeError, "1 time steps, and the times of 0");
 });
 
+Deno.test("a folder's files give the family's rule, whose pixel bounds are of all frames of a video", () => {
+  const vision = { patchSize: 16, temporalPatchSize: 2, mergeSize: 2 } as VisionConfig, files = qwen3Processor.files(vision);
+  const read = (files: Readonly<Record<string, unknown>>) => withFolder(files, (folder) => ImageProcessor.fromFolder(folder));
+  const whole = read(files), { videoSettings } = whole;
+  assertEquals([whole.minPixels, whole.maxPixels, whole.patchSize, whole.mean, whole.std], [65536, 16777216, 16, [0.5, 0.5, 0.5], [
+    0.5,
+    0.5,
+    0.5,
+  ]]);
+  assertEquals(videoSettings, { ...defaults, minVideoPixels: 4096, maxVideoPixels: 25165824 });
+  // By config.json, where no file names the class of videos; transformers then takes the bounds of pictures for them.
+  const { "preprocessor_config.json": pictures } = files;
+  const named = read({ "config.json": { "model_type": "qwen3_vl" }, "preprocessor_config.json": pictures });
+  assertEquals(named.videoSettings, { ...defaults, minVideoPixels: 65536, maxVideoPixels: 16777216 });
+  assertEquals(read({ "preprocessor_config.json": pictures }).videoSettings.minPixels, 65536, "the first family's rule");
+  const nested = {
+    "image_processor": pictures,
+    "video_processor": { ...files["video_preprocessor_config.json"], fps: 4, "max_frames": 9 },
+  };
+  assertEquals(read({ "processor_config.json": nested }).videoSettings, { ...videoSettings, fps: 4, maxFrames: 9 });
+  assertThrows(
+    () => read({ ...files, "video_preprocessor_config.json": { "video_processor_type": "OtherVideoProcessor" } }),
+    Error,
+    "OtherVideo",
+  );
+  assertThrows(
+    () => read({ ...files, "video_preprocessor_config.json": { size: { "shortest_edge": 9, "longest_edge": 8 } } }),
+    Error,
+    "in this order",
+  );
+});
+
 const TOKENIZER = `${SHARED}/qwen25_tokenizer`, tokenizerThere = exists(TOKENIZER);
 Deno.test({
   name: `prompts have the public tokens of a video's text${tokenizerThere ? "" : " (skipped: ../shared is not there)"}`,
@@ -197,5 +231,24 @@ Deno.test({
       // deno-lint-ignore no-await-in-loop -- one after the other
       await assertRejects(() => given.prompt(messages, { maxPromptTokens: length - 1 }), Error, `it has ${length} tokens`);
     }
+  },
+});
+
+Deno.test({
+  name: `an answer behind the start of a thought is what follows the prompt${tokenizerThere ? "" : " (skipped: ../shared is not there)"}`,
+  ignore: !tokenizerThere,
+  fn: async () => {
+    const { template } = JSON.parse(
+      new TextDecoder().decode(gunzipSync(Deno.readFileSync(`${ROOT}/tests/golden/thinking_template.json.gz`))),
+    );
+    const processor = new Processor({ tokenizer: Tokenizer.fromFolder(TOKENIZER), template: new ChatTemplate(template, "a thinking one") });
+    const messages: Message[] = [{ role: "user", content: "q" }, { role: "assistant", content: "<think>\nhm\n</think>\n\nyes" }];
+    const { tokens, spans } = await processor.conversation(messages);
+    assertEquals(spans.map(([start, end]) => processor.decode(tokens.subarray(start, end))), ["hm\n</think>\n\nyes<|im_end|>"]);
+    const asked = await processor.prompt(messages.slice(0, 1));
+    assertEquals([...tokens.subarray(0, spans[0]![0])], [...asked.tokens]);
+    assert(processor.decode(asked.tokens).endsWith("<|im_start|>assistant\n<think>\n"));
+    const more: Message[] = [...messages, { role: "user", content: "more" }, { role: "assistant", content: "no" }];
+    await assertRejects(() => processor.conversation(more), Error, "message 1 is not written behind the prompt before it");
   },
 });
