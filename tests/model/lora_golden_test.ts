@@ -5,25 +5,25 @@ import { AdamW } from "../../tensor/optimizer.ts";
 import { Tape } from "../../tensor/tape.ts";
 import { Tensor } from "../../tensor/tensor.ts";
 import { assert, assertEquals } from "@std/assert";
-import { assertNear, Golden, modelTest } from "./golden.ts";
+import { assertNear, modelTest } from "./golden.ts";
 import { PEFT_JOBS, PeftGolden, peftNumbers } from "./peft_golden.ts";
 
-const mixed = Golden.open("mixed"), goldens = PEFT_JOBS.map((job) => new PeftGolden(job, mixed));
-const { prompt, response } = mixed.cases[0]!;
+const goldens = PEFT_JOBS.map((job) => new PeftGolden(job));
 
-function batchOf(model: VisionLanguageModel): PackedBatch {
+function batchOf(model: VisionLanguageModel, { mixed }: PeftGolden): PackedBatch {
+  const { prompt, response } = mixed.cases[0]!;
   return PackedBatch.pack(model, [{ prompt, responses: [response] }], { closing: true });
 }
 
-function logitsOf(model: VisionLanguageModel): Float32Array<ArrayBuffer> {
-  using batch = batchOf(model);
+function logitsOf(model: VisionLanguageModel, golden: PeftGolden): Float32Array<ArrayBuffer> {
+  using batch = batchOf(model, golden);
   using tape = new Tape(model.device, { record: false });
   return model.logits(tape, model.hidden(tape, batch)).tensor.toFloats();
 }
 
 /** Accumulates the gradients of the mean of -log p. */
-function backward(model: VisionLanguageModel): void {
-  using batch = batchOf(model);
+function backward(model: VisionLanguageModel, golden: PeftGolden): void {
+  using batch = batchOf(model, golden);
   using tape = new Tape(model.device);
   using weights = Tensor.full(model.device, [batch.count], { value: -1 / batch.count });
   tape.backward(dot(model.logProbs(tape, batch).logprob, tape.constant(weights)));
@@ -35,8 +35,11 @@ for (const golden of goldens) {
     ({ device, dtype, tolerance }) => {
       using model = golden.model(device, dtype);
       const allowed = tolerance({ f32: 1e-5, bf16: 0.06 });
-      assertNear(logitsOf(model), golden.floats("logits"), { what: "logits", tolerance: allowed });
-      assertNear(model.withoutAdapters(() => logitsOf(model)), golden.floats("base_logits"), { what: "base logits", tolerance: allowed });
+      assertNear(logitsOf(model, golden), golden.floats("logits"), { what: "logits", tolerance: allowed });
+      assertNear(model.withoutAdapters(() => logitsOf(model, golden)), golden.floats("base_logits"), {
+        what: "base logits",
+        tolerance: allowed,
+      });
     },
     { emulated: golden.job === "names" },
   );
@@ -44,7 +47,7 @@ for (const golden of goldens) {
   modelTest(`gradients of an adapter and a step of AdamW are PEFT's: ${golden.job}`, ({ device }) => {
     using model = golden.model(device);
     using optimizer = new AdamW(device, [{ parameters: model.trained().map(({ parameter }) => parameter) }], { weightDecay: 0.1 });
-    backward(model);
+    backward(model, golden);
     const gradients = peftNumbers(model, ({ grad }) => grad!);
     assertEquals([...gradients.keys()].sort(), golden.keys("grad").sort());
     for (const [key, numbers] of gradients) assertNear(numbers, golden.floats(`grad.${key}`), { what: key, tolerance: 1e-5 });
@@ -54,6 +57,6 @@ for (const golden of goldens) {
     for (const [key, numbers] of peftNumbers(model, ({ tensor }) => tensor)) {
       assertNear(numbers, golden.floats(`after.${key}`), { what: key, tolerance: 1e-5 });
     }
-    assertNear(logitsOf(model), golden.floats("logits_after"), { what: "logits after the step", tolerance: 1e-5 });
+    assertNear(logitsOf(model, golden), golden.floats("logits_after"), { what: "logits after the step", tolerance: 1e-5 });
   }, { dtypes: ["f32"], emulated: golden.job === "decoder" });
 }

@@ -11,11 +11,10 @@ import { PackedBatch } from "../../model/packed_batch.ts";
 import { Random } from "../../tensor/random.ts";
 import { Tape } from "../../tensor/tape.ts";
 import { assertSameBytes } from "../files.ts";
-import { assertNear, Golden } from "./golden.ts";
+import { assertNear } from "./golden.ts";
 import { PeftGolden, peftNumbers, temporaryFolder } from "./peft_golden.ts";
 
-const mixed = Golden.open("mixed"), { config } = mixed, { prompt, response } = mixed.cases[0]!;
-const names = new PeftGolden("names", mixed);
+const names = new PeftGolden("names"), { mixed } = names, { config } = mixed, { prompt, response } = mixed.cases[0]!;
 
 openDevice("cpu")[Symbol.dispose](); // a library that a test loads would count as its leak
 

@@ -1,5 +1,5 @@
 /**
- * Adapters that PEFT made on the golden model `mixed`, and what it computed with them: tests/golden/peft/README.md.
+ * Adapters that PEFT made on the golden models `mixed`, and what it computed with them: tests/golden/peft/README.md.
  *
  * @module
  */
@@ -13,11 +13,13 @@ import { Parameter } from "../../tensor/parameter.ts";
 import { SafetensorsFile } from "../../tensor/safetensors.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import { ROOT } from "../root.ts";
-import type { Golden } from "./golden.ts";
+import { Golden } from "./golden.ts";
 
+/** The golden adapters, and the families of their bases. */
+const FAMILIES = { decoder: "qwen2_5_vl", names: "qwen2_5_vl", whole: "qwen2_5_vl", qwen2: "qwen2_vl", qwen3: "qwen3_vl" } as const;
+type Job = keyof typeof FAMILIES;
 /** The golden adapters. */
-export const PEFT_JOBS = ["decoder", "names", "whole"] as const;
-type Job = typeof PEFT_JOBS[number];
+export const PEFT_JOBS = Object.keys(FAMILIES) as Job[];
 
 /** A folder that goes with the process. */
 export function temporaryFolder(): string {
@@ -41,16 +43,20 @@ function untied(mixed: Golden): string {
 export class PeftGolden {
   /** The adapter's folder. */
   readonly folder = temporaryFolder();
+  /** Their base's folder. */
   readonly base: string;
+  /** The model `mixed` of their family. */
+  readonly mixed: Golden;
   readonly #results: SafetensorsFile;
 
-  constructor(readonly job: Job, readonly mixed: Golden) {
+  constructor(readonly job: Job) {
+    this.mixed = Golden.open("mixed", FAMILIES[job]);
     const from = `${ROOT}/tests/golden/peft/${job}`;
     for (const name of ["adapter_model.safetensors", "results.safetensors"]) {
       Deno.writeFileSync(`${this.folder}/${name}`, gunzipSync(Deno.readFileSync(`${from}/${name}.gz`)));
     }
     Deno.copyFileSync(`${from}/adapter_config.json`, `${this.folder}/adapter_config.json`);
-    this.base = job === "whole" ? untied(mixed) : mixed.folder;
+    this.base = job === "whole" ? untied(this.mixed) : this.mixed.folder;
     this.#results = SafetensorsFile.open(`${this.folder}/results.safetensors`);
   }
 
