@@ -9,13 +9,13 @@ import { parameterSpecs } from "../model/parameters.ts";
 import { type PresetName, presets } from "../model/config/presets.ts";
 import { CommandLine, runCommand } from "./command.ts";
 
-const HELP = `Makes a Qwen2.5-VL folder with random weights, for tests without a trained model.
+const HELP = `Makes a model folder with random weights, for tests without a trained model.
 
 usage: deno task init-model --preset NAME --tokenizer DIR --out DIR [options]
   --preset NAME     ${Object.keys(presets).join(" | ")}
-  --tokenizer DIR   a folder with the tokenizer.json of a Qwen2.5 or Qwen2.5-VL; its tokenizer and processor files are copied
+  --tokenizer DIR   a folder with the tokenizer.json of a Qwen2, Qwen2.5 or Qwen3 model; its tokenizer and processor files are copied
   --out DIR         the new folder
-  --dtype TYPE      f32 | bf16 (default: f32 for tiny and small, bf16 for the others)
+  --dtype TYPE      f32 | bf16 (default: f32 for small and the tiny ones, bf16 for the others)
   --seed N          default 0
   --scheme NAME     hub: normal with deviation 0.02, as in transformers (default) | fan-in: 1 / sqrt(inputs), embeddings 0.1
 `;

@@ -1,6 +1,6 @@
 /**
- * Qwen2.5-VL: model folders, the processor that turns messages and pictures into prompts, the forward pass for training, and the engine that generates. The
- * engine also measures how strongly each generated token attends to the pictures.
+ * Models of Qwen2-VL, Qwen2.5-VL and Qwen3-VL: their folders, the processor that turns messages and pictures into prompts, the forward pass for training, and
+ * the engine that generates. The engine also measures how strongly each generated token attends to the pictures.
  *
  * @example Two answers to a question about a picture, and how strongly each token attends to it
  * ```ts

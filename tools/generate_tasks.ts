@@ -72,7 +72,7 @@ const TASKS: Readonly<Record<string, Task>> = {
     command: run(PERMISSIONS.bench, "bench/all.ts"),
   },
   "init-model": {
-    description: "Writes a Qwen2.5-VL folder with random weights, for trials without trained weights",
+    description: "Writes a model folder with random weights, for trials without trained weights",
     command: run(PERMISSIONS["init-model"], "cli/init_model.ts", { quiet: false }),
   },
   "bench:verifier": {

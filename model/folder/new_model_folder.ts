@@ -22,7 +22,7 @@ function specialTokens(tokenizer: Tokenizer, folder: string): SpecialTokens {
   const eos = [IM_END, END_OF_TEXT].flatMap((name) => ids.get(name) ?? []);
   if (eos.length === 0) missing.push(`${IM_END} or ${END_OF_TEXT}`);
   if (missing.length > 0) {
-    const words = `its tokenizer has no special token ${missing.join(", ")}; take the tokenizer of a Qwen2.5 or Qwen2.5-VL`;
+    const words = `its tokenizer has no special token ${missing.join(", ")}; take the tokenizer of a Qwen2, Qwen2.5 or Qwen3 model`;
     throw new KedgeError("BadCheckpoint", `Cannot make a model from ${folder}: ${words}`, { path: folder, missing });
   }
   const [image, video, visionStart, visionEnd] = names.map((name) => ids.get(name)!) as [number, number, number, number];

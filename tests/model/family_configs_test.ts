@@ -3,7 +3,6 @@ import { KedgeError } from "../../ffi/errors.ts";
 import { configToJson, type Json, type ModelConfig, parseConfig } from "../../model/config/config.ts";
 import { type PresetName, presetOf, presets } from "../../model/config/presets.ts";
 import { familyOf } from "../../model/families.ts";
-import { parameterSpecs } from "../../model/parameters.ts";
 
 const MARKS = { "vision_start_token_id": 151652, "vision_end_token_id": 151653, "image_token_id": 151655, "video_token_id": 151656 };
 
@@ -52,33 +51,29 @@ const LARGE = { depth: 27, "hidden_size": 1152, "intermediate_size": 4304, "deep
 const TIED = { "tie_word_embeddings": true };
 const heads2 = (kvHeads: number, vocab: number) => ({ "num_key_value_heads": kvHeads, "vocab_size": vocab });
 
-/** By preset, with the parameters of the public weights: their bytes in bf16 / 2. */
-const HUB: Readonly<Partial<Record<PresetName, { json: Json; repo: string; billions: number }>>> = {
+/** By preset. */
+const HUB: Readonly<Partial<Record<PresetName, { json: Json; repo: string }>>> = {
   "qwen2-2b": {
     json: qwen2({ ...decoder(1536, 8960, 28, 12), ...heads2(2, 151936), ...TIED }, 1536),
     repo: "Qwen2-VL-2B-Instruct",
-    billions: 2.21,
   },
   "qwen2-7b": {
     json: qwen2({ ...decoder(3584, 18944, 28, 28), ...heads2(4, 152064) }, 3584),
     repo: "Qwen2-VL-7B-Instruct",
-    billions: 8.29,
   },
-  "qwen2-72b": { json: qwen2({ ...decoder(8192, 29568, 80, 64), ...heads2(8, 152064) }, 8192), repo: "Qwen2-VL-72B", billions: 73.4 },
-  "qwen3-2b": { json: qwen3({ ...decoder(2048, 6144, 28, 16), ...TIED }, SMALL), repo: "Qwen3-VL-2B-Instruct", billions: 2.13 },
-  "qwen3-4b": { json: qwen3({ ...decoder(2560, 9728, 36, 32), ...TIED }, SMALL), repo: "Qwen3-VL-4B-Thinking", billions: 4.44 },
-  "qwen3-8b": { json: qwen3(decoder(4096, 12288, 36, 32), LARGE), repo: "Qwen3-VL-8B-Instruct", billions: 8.77 },
-  "qwen3-32b": { json: qwen3(decoder(5120, 25600, 64, 64), LARGE), repo: "Qwen3-VL-32B-Thinking", billions: 33.4 },
+  "qwen2-72b": { json: qwen2({ ...decoder(8192, 29568, 80, 64), ...heads2(8, 152064) }, 8192), repo: "Qwen2-VL-72B" },
+  "qwen3-2b": { json: qwen3({ ...decoder(2048, 6144, 28, 16), ...TIED }, SMALL), repo: "Qwen3-VL-2B-Instruct" },
+  "qwen3-4b": { json: qwen3({ ...decoder(2560, 9728, 36, 32), ...TIED }, SMALL), repo: "Qwen3-VL-4B-Thinking" },
+  "qwen3-8b": { json: qwen3(decoder(4096, 12288, 36, 32), LARGE), repo: "Qwen3-VL-8B-Instruct" },
+  "qwen3-32b": { json: qwen3(decoder(5120, 25600, 64, 64), LARGE), repo: "Qwen3-VL-32B-Thinking" },
 };
 
-for (const [name, { json, repo, billions }] of Object.entries(HUB)) {
-  Deno.test(`the public config of ${repo} is the preset's, and the parameters are as many as its weights`, () => {
+for (const [name, { json, repo }] of Object.entries(HUB)) {
+  Deno.test(`the public config of ${repo} is the preset's`, () => {
     const config = parseConfig(json), preset = presets[name as PresetName];
     assertEquals(config.text, preset.text);
     assertEquals(config.vision, preset.vision);
     assertEquals([config.dtype, presetOf(`Qwen/${repo}`), familyOf(config).modelType], ["bf16", name, json["model_type"]]);
-    const parameters = parameterSpecs(config).reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1), 0);
-    assertEquals(Math.abs(parameters / 1e9 / billions - 1) < 0.005, true, `${parameters} parameters`);
   });
 }
 
