@@ -45,7 +45,7 @@ export function addProduct(
     name: "addProduct",
     inputs: [base, x, w],
     outputs: [y],
-    save: [tx, tw],
+    save: [w.requiresGrad ? tx : tw, x.requiresGrad ? tw : tx],
     backward: (run) => {
       const dy = run.upstream(0)!, part = plus(dy.address, at), [sx, sw] = [run.saved(0), run.saved(1)];
       const dw = run.weightSlot(w);

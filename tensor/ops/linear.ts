@@ -73,7 +73,8 @@ export function matmul(a: Value, b: Value, options: { transA?: boolean; transB?:
     name: "matmul",
     inputs: [a, b],
     outputs: [y],
-    save: [ta, tb],
+    // Each factor is kept for the gradient of the other: the input of a frozen matrix is freed.
+    save: [b.requiresGrad ? ta : tb, a.requiresGrad ? tb : ta],
     backward: (run) => {
       const dy = { a: run.upstream(0)!.address, lda: n };
       const [sa, sb] = [run.saved(0), run.saved(1)];

@@ -102,9 +102,14 @@ function logitsOf(model: VisionLanguageModel): Float32Array<ArrayBuffer> {
   return model.logits(tape, model.hidden(tape, batch)).tensor.toFloats();
 }
 
-Deno.test("log-probs while sampling with adapters are those of the training forward, also after the adapters have changed", async () => {
+for (const dtype of ["f32", "bf16"] as const) {
+  const title = `log-probs while sampling are those of the training forward, before and after the adapters change, on a base of ${dtype}`;
+  Deno.test(title, () => assertSamplesAsItTrains(dtype));
+}
+
+async function assertSamplesAsItTrains(dtype: "f32" | "bf16"): Promise<void> {
   using device = openDevice("cpu");
-  using model = names.model(device);
+  using model = names.model(device, dtype);
   using engine = new Engine(model, { memoryBytes: 2 ** 26 });
   using suppress = suppressionMask(model);
   for (const change of [0, 0.02]) {
@@ -127,7 +132,7 @@ Deno.test("log-probs while sampling with adapters are those of the training forw
       "the bits of an answer depend on nothing beside it",
     );
   }
-});
+}
 
 Deno.test("saved adapters load with the same bits; merged, the base has their logits", () => {
   using device = openDevice("cpu");
