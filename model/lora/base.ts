@@ -7,9 +7,7 @@ import { createHash } from "node:crypto";
 import { resolve } from "node:path";
 import { KedgeError } from "../../ffi/errors.ts";
 import { SafetensorsFolder } from "../../tensor/safetensors.ts";
-import { readConfig } from "../config/config.ts";
 import { badFile, readJson } from "../config/folder_files.ts";
-import { familyOf } from "../families.ts";
 
 /** The file of an adapter folder that tells of its base. */
 export const BASE_FILE = "kedge_base.json";
@@ -24,7 +22,7 @@ export interface AdapterBase {
   readonly name: string;
   /** The hub's commit. */
   readonly revision?: string | undefined;
-  /** A hash of its sizes and samples of its weights: {@linkcode basePrint}. */
+  /** A hash of its config.json and of samples of its weights. */
   readonly print: string;
 }
 
@@ -53,23 +51,33 @@ export function isAdapterFolder(folder: string): boolean {
 
 const SAMPLE_BYTES = 1024, SAMPLES = 3;
 
+/** Keys of a config.json that say nothing of the model. */
+const IDLE: ReadonlySet<string> = new Set(["_name_or_path", "transformers_version", "use_cache"]);
+
+/** A value with the keys of its objects in order. */
+function ordered(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(ordered);
+  if (typeof value !== "object" || value === null) return value;
+  const entries = Object.entries(value).filter(([key]) => !IDLE.has(key)).sort(([a], [b]) => a < b ? -1 : 1);
+  return Object.fromEntries(entries.map(([key, inner]) => [key, ordered(inner)]));
+}
+
 /**
- * A hash of a model: of its sizes, and of each tensor the name, the type, the shape and 1 KiB at the start, the middle and the end.
+ * A hash of a model: of its config.json, and of each tensor the name, the type, the shape and 1 KiB at the start, the middle and the end.
  *
  * It takes a fraction of a second for a model of any size, where all bytes of a 7B model would take half a minute at each start. Training changes all
- * elements of a tensor, so that a trained base is noticed; a change of a few rows, away from the samples, is not. A folder that is copied, cut into other
- * shards or spelled in another way keeps its print.
+ * elements of a tensor, so that a trained base is noticed; a change of a few rows, away from the samples, is not. A folder that is copied or cut into other
+ * shards keeps its print. It is made from the files alone, so that another version of Kedge gives the same.
  *
  * @throws {KedgeError} `BadCheckpoint` if the folder cannot be read.
  */
 function basePrint(folder: string): string {
-  const config = readConfig(folder), { canonical } = familyOf(config).spelling, hash = createHash("sha256");
-  const { tokens: _, ...sizes } = config;
-  hash.update(JSON.stringify(sizes));
+  const path = `${folder}/config.json`, config = readJson(path), hash = createHash("sha256");
+  if (!config) throw badFile(path, ["there is no such file"]);
+  hash.update(JSON.stringify(ordered(config)));
   using files = SafetensorsFolder.open(folder);
-  const names = [...files.tensors].map(([name, info]) => ({ name, info, key: canonical(name) })).sort((a, b) => a.key < b.key ? -1 : 1);
-  for (const { name, key, info: { dtype, shape, bytes } } of names) {
-    hash.update(JSON.stringify([key, dtype, shape]));
+  for (const [name, { dtype, shape, bytes }] of [...files.tensors].sort(([a], [b]) => a < b ? -1 : 1)) {
+    hash.update(JSON.stringify([name, dtype, shape]));
     const piece = Math.min(bytes, SAMPLE_BYTES), into = new Uint8Array(piece);
     for (let i = 0; i < SAMPLES && piece > 0; i++) {
       files.readRange(name, { offset: Math.floor((bytes - piece) * i / (SAMPLES - 1)), into });
@@ -141,7 +149,7 @@ export function openBase(adapter: string, given: GivenBase = {}): AdapterBase {
   const isHub = /^\w[\w.-]*\/\w[\w.-]*$/.test(named.name) && !hasConfig(named.name);
   const base = newBase(folder, given.name !== undefined || !isHub ? given : named);
   if (named.print !== undefined && named.print !== base.print) {
-    const words = `the base model ${folder} is not the one that it was trained on: its sizes or weights have changed`;
+    const words = `the base model ${folder} is not the one that it was trained on: its config.json or its weights have changed`;
     throw new KedgeError("BadCheckpoint", `Cannot load the adapter ${adapter}: ${words}. Put back the old base, or name its folder`, {
       path: adapter,
       base: folder,
