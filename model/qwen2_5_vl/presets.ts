@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { TINY_TEXT } from "../config/tiny_text.ts";
 import type { TextConfig } from "../config/types.ts";
 import type { Preset } from "../family.ts";
 
@@ -32,19 +33,7 @@ function hub(text: Omit<TextConfig, "headDim" | "maxPositions" | "mropeSection" 
 export const presets: Readonly<Record<Qwen25VLPreset, Preset>> = {
   tiny: {
     dtype: "f32",
-    text: {
-      ...ROPE,
-      hiddenSize: 96,
-      intermediateSize: 256,
-      layers: 3,
-      heads: 4,
-      kvHeads: 2,
-      headDim: 24,
-      vocabSize: 0,
-      maxPositions: 4096,
-      mropeSection: [4, 4, 4],
-      tied: true,
-    },
+    text: { ...TINY_TEXT, ...ROPE, headDim: 24, mropeSection: [4, 4, 4] },
     vision: {
       ...PATCHES,
       depth: 2,

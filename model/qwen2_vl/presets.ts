@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { TINY_TEXT } from "../config/tiny_text.ts";
 import type { TextConfig } from "../config/types.ts";
 import type { Preset } from "../family.ts";
 
@@ -24,19 +25,7 @@ function hub(text: Omit<TextConfig, "headDim" | "maxPositions" | "mropeSection" 
 export const presets: Readonly<Record<Qwen2VLPreset, Preset>> = {
   "qwen2-tiny": {
     dtype: "f32",
-    text: {
-      ...ROPE,
-      hiddenSize: 96,
-      intermediateSize: 256,
-      layers: 3,
-      heads: 4,
-      kvHeads: 2,
-      headDim: 24,
-      vocabSize: 0,
-      maxPositions: 4096,
-      mropeSection: [4, 4, 4],
-      tied: true,
-    },
+    text: { ...TINY_TEXT, ...ROPE, headDim: 24, mropeSection: [4, 4, 4] },
     vision: { ...PATCHES, depth: 2, hiddenSize: 64, intermediateSize: 256, heads: 4, outHiddenSize: 96 },
   },
   "qwen2-2b": hub({ hiddenSize: 1536, intermediateSize: 8960, layers: 28, heads: 12, kvHeads: 2, vocabSize: 151936, tied: true }),

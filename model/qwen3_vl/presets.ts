@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { TINY_TEXT } from "../config/tiny_text.ts";
 import type { TextConfig } from "../config/types.ts";
 import type { Preset } from "../family.ts";
 import type { DeepstackVision } from "./config_file.ts";
@@ -27,19 +28,7 @@ function hub(text: Omit<TextConfig, keyof typeof HUB_TEXT>, tower: Omit<Deepstac
 export const presets: Readonly<Record<Qwen3VLPreset, Preset>> = {
   "qwen3-tiny": {
     dtype: "f32",
-    text: {
-      ...ROPE,
-      hiddenSize: 96,
-      intermediateSize: 256,
-      layers: 3,
-      heads: 4,
-      kvHeads: 2,
-      headDim: 32,
-      vocabSize: 0,
-      maxPositions: 4096,
-      mropeSection: [6, 5, 5],
-      tied: true,
-    },
+    text: { ...TINY_TEXT, ...ROPE, headDim: 32, mropeSection: [6, 5, 5] },
     vision: {
       ...PATCHES,
       depth: 3,

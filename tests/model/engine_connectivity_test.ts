@@ -2,7 +2,7 @@ import { ConnectivityAccumulator, type ConnectivityOptions, promptSinks } from "
 import { PackedBatch } from "../../model/packed_batch.ts";
 import { Tape } from "../../tensor/tape.ts";
 import { assertEquals } from "@std/assert";
-import { engineTest, littleEngine, littleModel, picturePrompt, textPrompt } from "./engine_fixture.ts";
+import { engineTest, littleEngine, type LittleFamily, littleModel, picturePrompt, textPrompt, videoPrompt } from "./engine_fixture.ts";
 import { assertNear } from "./golden.ts";
 
 const OPTIONS: Readonly<Record<string, ConnectivityOptions>> = {
@@ -13,9 +13,16 @@ const OPTIONS: Readonly<Record<string, ConnectivityOptions>> = {
   "visual sinks, row self, renorm row, one layer": { visualSinkFactor: 1.1, row: "self", sinkRenorm: "row", layers: [1], sinkTokens: 0 },
 };
 
-for (const [name, options] of Object.entries(OPTIONS)) {
-  engineTest(`connectivity while decoding is that of the training forward: ${name}`, async ({ device, dtype, random }) => {
-    using model = littleModel(device, random, dtype);
+/** Each choice of options with Qwen2.5-VL, and some with the families whose placeholders and tower differ. */
+const RUNS: readonly (readonly [LittleFamily, string])[] = [
+  ...Object.keys(OPTIONS).map((name) => ["qwen2_5_vl", name] as const),
+  ...["the default", "visual sinks"].map((name) => ["qwen3_vl", name] as const),
+];
+
+for (const [family, name] of RUNS) {
+  const options = OPTIONS[name]!;
+  engineTest(`connectivity while decoding is that of the training forward: ${name}, ${family}`, async ({ device, dtype, random }) => {
+    using model = littleModel(device, random, dtype, family);
     using engine = littleEngine(model, { prefillTokens: 50 });
     const prompts = [
       picturePrompt(random, { grids: [[16, 18]], after: 25 }),
@@ -23,6 +30,7 @@ for (const [name, options] of Object.entries(OPTIONS)) {
       picturePrompt(random, { grids: [[4, 4], [6, 2]] }),
       picturePrompt(random, { grids: [[20, 16], [2, 2]], before: 0, after: 12 }),
       picturePrompt(random, { grids: [[4, 4]], after: 0 }),
+      videoPrompt(random, { grid: { t: 3, h: 4, w: 6 }, family }),
     ];
     const completions = await engine.generate(prompts, { n: 2, maxTokens: 7, stop: [], connectivity: options });
     const groups = prompts.map((prompt, i) => ({ prompt, responses: completions[i]!.map(({ tokens }) => tokens) }));
