@@ -3,11 +3,11 @@
  * of bf16 weights, which may be random:
  *
  *   deno task init-model --preset 3b --tokenizer DIR --out MODEL
- *   deno run -A bench/real_size.ts --model MODEL [--parts inspect,layer,decode,step] [--threads 2] [--layers 4] [--rounds 5]
+ *   deno run -A bench/real_size.ts --model MODEL [--parts inspect,layer,decode,step] [--threads 2] [--layers 2] [--rounds 5]
  *
  * - inspect: the most memory that `deno task inspect` takes for a picture of 256 visual tokens and 16 tokens.
- * - layer: the matrices of a decoder layer in bf16 against f32, alternately, for one row (a decode step) to 1024 rows (a prompt), and their gradient by x.
- *   `--layers` layers are used in turn, so that none of them lies in a cache.
+ * - layer: the matrices of a decoder layer in bf16 against f32, alternately, for one row (a decode step) to 512 rows (a prompt), and their gradient by x.
+ *   For few rows `--layers` layers are used in turn, so that none of them lies in a cache.
  * - decode: tokens a second of one sequence, and the bytes of weights that this reads against a copy of memory by the same threads, measured before and after.
  *   Then eight sequences with and without connectivity, whose difference is what AT-RL adds to a rollout.
  * - step: one step of GRPO by LoRA of rank 16, 2 prompts x 4 answers x 64 tokens, pictures of 256 visual tokens, by `deno task train`.
@@ -21,6 +21,7 @@ import { CpuDevice } from "../ffi/cpu_device.ts";
 import { readConfig } from "../model/config/config.ts";
 import { Engine } from "../model/engine/engine.ts";
 import { VisionLanguageModel } from "../model/model.ts";
+import type { Prompt } from "../model/prompt.ts";
 import { Random } from "../tensor/random.ts";
 import { Tensor } from "../tensor/tensor.ts";
 import { benchLine } from "./options.ts";
@@ -35,7 +36,7 @@ const line = benchLine({
     model: ["DIR", "a model folder of bf16 weights"],
     parts: ["LIST", "inspect, layer, decode, step (default: all)"],
     threads: ["N", "threads of the ops (default 2)"],
-    layers: ["N", "layers that are used in turn (default 4)"],
+    layers: ["N", "layers that are used in turn (default 2)"],
     rounds: ["N", "repetitions of each (default 5)"],
   },
 });
@@ -71,28 +72,31 @@ async function measureInspect(): Promise<void> {
 
 /** Products with the matrices of a layer, in bf16 and in f32. */
 function measureLayer(device: CpuDevice, model: VisionLanguageModel): void {
-  const { host } = device, count = Math.min(line.number("layers", { min: 1 }) ?? 4, config.text.layers);
+  const { host } = device, count = Math.min(line.number("layers", { min: 1 }) ?? 2, config.text.layers);
   const names = ["qkv", "out", "gateUp", "down"].flatMap((name) => Array.from({ length: count }, (_, i) => `layers.${i}.${name}.weight`));
   using stack = new DisposableStack();
   const weights = names.map((name) => {
     const half = model.parameters[name]!.tensor, [n, k] = [half.rows, half.cols];
     const plain = stack.use(half.cast("f32")), packed = stack.use(Tensor.empty(device, [host.gemmPackedBytes(n, k)], { dtype: "u8" }));
     host.gemmPack(packed.address, plain.address, k, 1, n, k);
-    return { half, plain, packed, n, k };
+    return { name, half, plain, packed, n, k };
   });
-  const wide = Math.max(...weights.map(({ n, k }) => Math.max(n, k))), elements = weights.reduce((sum, { n, k }) => sum + n * k, 0);
+  const wide = Math.max(...weights.map(({ n, k }) => Math.max(n, k)));
   const report = new Report("a decoder layer, bf16 against f32", { layers: count, threads, goal: "1 row: 1.7; many: 1" });
-  for (const m of [1, 4, 8, 64, 1024]) {
+  for (const m of [1, 4, 8, 64, 512]) {
+    // The time of many rows is that of arithmetic, for which one layer is enough.
+    const used = m > 8 ? weights.filter(({ name }) => name.startsWith("layers.0.")) : weights;
+    const elements = used.reduce((sum, { n, k }) => sum + n * k, 0);
     using x = Tensor.from(device, Float32Array.from({ length: m * wide }, () => random.next() - 0.5), { shape: [m, wide] });
     using y = Tensor.empty(device, [m, wide]);
     const [a, c] = [x.address, y.address];
     const forward = {
-      f32: () => weights.forEach(({ packed, n, k }) => host.gemmPacked(c, n, a, k, 0, packed.address, m, n, k, 1, 0)),
-      bf16: () => weights.forEach(({ half, n, k }) => host.bf16Gemm(c, n, a, k, half.packedAddress, 0, m, n, k, 1, 0)),
+      f32: () => used.forEach(({ packed, n, k }) => host.gemmPacked(c, n, a, k, 0, packed.address, m, n, k, 1, 0)),
+      bf16: () => used.forEach(({ half, n, k }) => host.bf16Gemm(c, n, a, k, half.packedAddress, 0, m, n, k, 1, 0)),
     };
     const backward = {
-      f32: () => weights.forEach(({ plain, n, k }) => device.ops.gemm(0, c, 0, k, a, n, 0, plain.address, k, 0, m, k, n, 1, 0)),
-      bf16: () => weights.forEach(({ half, n, k }) => host.bf16Gemm(c, k, a, n, half.packedAddress, 1, m, n, k, 1, 0)),
+      f32: () => used.forEach(({ plain, n, k }) => device.ops.gemm(0, c, 0, k, a, n, 0, plain.address, k, 0, m, k, n, 1, 0)),
+      bf16: () => used.forEach(({ half, n, k }) => host.bf16Gemm(c, k, a, n, half.packedAddress, 1, m, n, k, 1, 0)),
     };
     const [ahead, back] = [forward, backward].map((pair) => measure(pair, { rounds })) as [
       ReturnType<typeof measure<"f32" | "bf16">>,
@@ -120,24 +124,25 @@ function copyRate(device: CpuDevice): number {
 
 /** Decodes one sequence, and eight with and without connectivity. */
 async function measureDecode(device: CpuDevice, model: VisionLanguageModel): Promise<void> {
-  const { layers, tied } = config.text, tokens = 24, prompt = randomPrompt(config, random, { grid: patches, text: 24 });
+  const { layers, tied } = config.text, tokens = 24;
+  const [large, little] = [patches, patches / 4].map((grid) => randomPrompt(config, random, { grid, text: 24 })) as [Prompt, Prompt];
   const bytes = Object.values(model.parameters).filter(({ name }) => name.startsWith("layers.") || name === (tied ? "embedding" : "head"))
     .reduce((sum, { tensor }) => sum + tensor.byteLength, 0);
   using engine = new Engine(model, { maxSequences: 8 });
-  const run = async (n: number, connectivity: boolean, seed: number) => {
+  const run = async (prompt: Prompt, { n, connectivity, seed }: { n: number; connectivity: boolean; seed: number }) => {
     const before = { ...engine.stats.seconds }, rows = engine.stats.decodedRows;
     await engine.generate([prompt], { n, maxTokens: tokens, stop: [], seed, connectivity });
     const after = engine.stats.seconds, steps = (engine.stats.decodedRows - rows) / n;
     return { prompt: after.vision + after.prefill - before.vision - before.prefill, step: (after.decode - before.decode) / steps };
   };
-  await run(1, false, 0); // allocates
+  const { prompt } = await run(large, { n: 1, connectivity: false, seed: 0 }); // allocates, too
   const first = copyRate(device), seconds = { one: [], plain: [], looking: [] } as Record<string, { prompt: number; step: number }[]>;
   const kinds = [["one", 1, false], ["plain", 8, false], ["looking", 8, true]] as const;
   for (
     const [name, n, connectivity, round] of Array.from({ length: rounds }, (_, i) => kinds.map((kind) => [...kind, i] as const)).flat()
   ) {
     // deno-lint-ignore no-await-in-loop -- one after the other
-    seconds[name]!.push(await run(n, connectivity, round));
+    seconds[name]!.push(await run(little, { n, connectivity, seed: round }));
   }
   const { one = [], plain = [], looking = [] } = seconds;
   const copy = Math.max(first, copyRate(device)),
@@ -150,7 +155,7 @@ async function measureDecode(device: CpuDevice, model: VisionLanguageModel): Pro
     "best tokens/s": 1 / best,
     "weights GB/s": 1e-9 * bytes / best,
     "of copy": bytes / best / copy,
-    "seconds to read the prompt": median(one.map(({ prompt }) => prompt)),
+    "seconds to read a prompt of 256 visual tokens": prompt,
   });
   for (const [name, list] of [["8", plain], ["8, connectivity", looking]] as const) {
     const step = median(list.map(({ step }) => step));
