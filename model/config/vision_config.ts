@@ -38,11 +38,7 @@ export function parseVisionNumbers<K extends string>(
 ): Record<K | Common, number> {
   const { top, text, activation, fields } = options;
   const sizes: Record<K | Common, number> = section.fields(fields);
-  const [heads, width, out] = [fields.heads, fields.hiddenSize, fields.outHiddenSize].map(({ keys: [key] }) => key) as [
-    string,
-    string,
-    string,
-  ];
+  const [heads, width, out] = [fields.heads.keys[0], fields.hiddenSize.keys[0], fields.outHiddenSize.keys[0]];
   const headDim = sizes.hiddenSize / sizes.heads;
   const divides = `is ${sizes.heads}, which does not divide ${width} ${sizes.hiddenSize}`;
   section.check(`${heads} ${width}`, Number.isInteger(headDim), divides);

@@ -1,21 +1,22 @@
 import { PackedBatch } from "../../model/packed_batch.ts";
+import { presetConfig } from "../../model/config/presets.ts";
+import type { VisionConfig } from "../../model/config/config.ts";
 import { VisionLanguageModel } from "../../model/model.ts";
+import { blockElements } from "../../model/parameters.ts";
 import { sum } from "../../tensor/ops/mod.ts";
 import { Tape } from "../../tensor/tape.ts";
 import { assertEquals } from "@std/assert";
 import type { Checkpointing } from "../../model/checkpointing.ts";
-import { Golden, GOLDEN_FAMILIES, MEMORY, modelTest } from "./golden.ts";
+import { Golden, MEMORY, modelTest } from "./golden.ts";
 
-/** A family's golden case, with a deep model for it. */
-function deep(family: typeof GOLDEN_FAMILIES[number]) {
-  const { config, cases } = Golden.open("mixed", family),
-    lists = { "qwen2_5_vl": "fullAttentionBlocks", "qwen2_vl": undefined, "qwen3_vl": "deepstackBlocks" };
-  const list = lists[family];
-  const vision = { ...config.vision, depth: 10, ...list && { [list]: [2, 7] } };
-  return { config: { ...config, text: { ...config.text, layers: 10 }, vision }, prompt: cases[0]!.prompt, response: cases[0]!.response };
+/** A family's golden case, with a model of so many blocks for it. */
+function deep(family: "qwen2_5_vl" | "qwen3_vl", blocks: number, tower: Partial<VisionConfig>) {
+  const { config, cases } = Golden.open("mixed", family), { prompt, response } = cases[0]!;
+  const deeper = { ...config, text: { ...config.text, layers: blocks }, vision: { ...config.vision, depth: blocks, ...tower } };
+  return { family, config: deeper, prompt, response };
 }
 
-const DEEP = GOLDEN_FAMILIES.map((family) => ({ family, ...deep(family) }));
+const DEEP = [deep("qwen2_5_vl", 10, { fullAttentionBlocks: [2, 7] }), deep("qwen3_vl", 4, { deepstackBlocks: [0, 2] })] as const;
 const { config } = DEEP[0]!;
 const MODES = ["off", "blocks", "full"] as const;
 
@@ -87,4 +88,27 @@ modelTest("nothing of a frozen vision tower is kept for the backward", ({ device
   model.freezeVision(true);
   const frozen = step(model, "off").bytes;
   if (!(frozen < 0.6 * whole)) throw new Error(`${frozen} bytes frozen, ${whole} not`);
+}, { ignore: MEMORY });
+
+modelTest("a block of the decoder keeps as many elements of a token as its family says", ({ device, dtype }) => {
+  const tokens = { image: 90, video: 91, visionStart: 92, visionEnd: 93, eos: [94], bos: 94, pad: 94 }, rows = 512;
+  for (const name of ["tiny", "qwen2-tiny", "qwen3-tiny"] as const) {
+    const tiny = presetConfig(name, { tokens, vocabSize: 95 });
+    const [few, many] = [2, 8].map((layers) => {
+      const config = { ...tiny, text: { ...tiny.text, layers } };
+      using model = VisionLanguageModel.initialise(config, { device, dtype, seed: 1 });
+      const prompt = { tokens: Int32Array.from({ length: rows }, (_, i) => i % 90), visuals: [] };
+      using batch = PackedBatch.pack(model, [{ prompt, responses: [] }]);
+      {
+        using plain = new Tape(device, { record: false });
+        model.hidden(plain, batch); // the workspace is there from now on
+      }
+      const before = device.memory().used;
+      using tape = new Tape(device);
+      model.hidden(tape, batch);
+      return device.memory().used - before;
+    });
+    const kept = (many! - few!) / 6 / rows / 4, said = blockElements(tiny);
+    if (!(Math.abs(kept / said - 1) < 0.03)) throw new Error(`${name}: a block keeps ${kept} elements, and ${said} are said`);
+  }
 }, { ignore: MEMORY });
