@@ -1,5 +1,5 @@
 /**
- * Adapters that PEFT made on the golden models `mixed`, and what it computed with them: tests/golden/peft/README.md.
+ * Adapters that PEFT made on the golden models `mixed`, and what it computed with them. The README.md in tests/golden/peft says more.
  *
  * @module
  */
