@@ -31,6 +31,16 @@ struct QuickForm {
   }
 };
 
+// f(a gate) for a form that check_gelu has let pass. Erf: the library's gate of the exact form; Sigmoid: that of the other forms.
+template <class Erf, template <class> class Sigmoid, class F>
+inline void with_gate(int32_t form, F&& f) {
+  switch (form) {
+    case kGeluTanh: return f(Sigmoid<TanhForm>{});
+    case kGeluQuick: return f(Sigmoid<QuickForm>{});
+    default: return f(Erf{});
+  }
+}
+
 inline int32_t check_gelu(int64_t n, int32_t form, const Operands& operands, kedge_status* status) {
   KEDGE_REQUIRE(form >= kGeluErf && form <= kGeluQuick, "form is %d, not 0, 1 or 2", (int)form);
   return check_arrays(n, operands, status);

@@ -50,15 +50,6 @@ struct SigmoidGate {
     slope = gate * s_minus * Form::slope(a);
   }
 };
-// f(a gate) for a form that check_gelu has let pass.
-template <class F>
-void with_gate(int32_t form, F&& f) {
-  switch (form) {
-    case kGeluTanh: return f(SigmoidGate<TanhForm>{});
-    case kGeluQuick: return f(SigmoidGate<QuickForm>{});
-    default: return f(ErfGate{});
-  }
-}
 
 }  // namespace
 }  // namespace kedge
@@ -122,7 +113,7 @@ KEDGE_API int32_t kedge_gelu_fwd(const kedge_context* ctx, int32_t dtype, void* 
   if (n == 0) return ok(status);
   float* y = (float*)y_;
   const float* x = (const float*)x_;
-  with_gate(form, [=](auto gate) {
+  with_gate<ErfGate, SigmoidGate>(form, [=](auto gate) {
     parallel_range(ctx, n, kChunk, 6, [=](int64_t begin, int64_t end) {
       each_vector(begin, end, [=](int64_t i, auto count) {
         vf v = load(x + i, count), open, slope;
@@ -141,7 +132,7 @@ KEDGE_API int32_t kedge_gelu_bwd(const kedge_context* ctx, int32_t dtype, void* 
   if (n == 0) return ok(status);
   float* dx = (float*)dx_;
   const float *dy = (const float*)dy_, *x = (const float*)x_;
-  with_gate(form, [=](auto gate) {
+  with_gate<ErfGate, SigmoidGate>(form, [=](auto gate) {
     parallel_range(ctx, n, kChunk, 6, [=](int64_t begin, int64_t end) {
       each_vector(begin, end, [=](int64_t i, auto count) {
         vf v = load(x + i, count), open, slope;

@@ -99,15 +99,6 @@ struct SigmoidGate {
     slope = gate * closed * Form::slope(a);
   }
 };
-// f(a gate) for a form that check_gelu has let pass.
-template <class F>
-void with_gate(int32_t form, F&& f) {
-  switch (form) {
-    case kGeluTanh: return f(SigmoidGate<TanhForm>{});
-    case kGeluQuick: return f(SigmoidGate<QuickForm>{});
-    default: return f(ErfGate{});
-  }
-}
 
 template <class T, class Gate>
 struct GeluFwd {
@@ -200,7 +191,7 @@ KEDGE_API int32_t kedge_gelu_fwd(const kedge_context* ctx, int32_t dtype, void* 
   KEDGE_SET_DEVICE();
   with_dtype(dtype, [&](auto tag) {
     using T = typename decltype(tag)::type;
-    with_gate(form, [&](auto gate) {
+    with_gate<ErfGate, SigmoidGate>(form, [&](auto gate) {
       for_each<kVec<T>>(ctx, n, aligned16(y) && aligned16(x), GeluFwd<T, decltype(gate)>{static_cast<T*>(y), static_cast<const T*>(x)});
     });
   });
@@ -216,7 +207,7 @@ KEDGE_API int32_t kedge_gelu_bwd(const kedge_context* ctx, int32_t dtype, void* 
   with_dtype(dtype, [&](auto tag) {
     using T = typename decltype(tag)::type;
     with_flag((accumulate & 1) != 0, [&](auto flag) {
-      with_gate(form, [&](auto gate) {
+      with_gate<ErfGate, SigmoidGate>(form, [&](auto gate) {
         using Body = GeluBwd<T, decltype(gate), decltype(flag)::value>;
         for_each<kVec<T>>(ctx, n, aligned16(dx) && aligned16(dy) && aligned16(x),
                           Body{static_cast<T*>(dx), static_cast<const T*>(dy), static_cast<const T*>(x)});

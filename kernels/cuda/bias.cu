@@ -21,16 +21,6 @@ struct BiasAdd {
   }
 };
 
-template <class T>
-struct Rows {
-  const T* x;
-  int64_t stride;
-  template <int W>
-  __device__ __forceinline__ void at(float (&v)[W], int64_t row, int64_t c) const {
-    load_vec(v, x + row * stride + c);
-  }
-};
-
 }  // namespace
 }  // namespace kedge
 
@@ -61,7 +51,7 @@ KEDGE_API int32_t kedge_bias_grad(const kedge_context* ctx, int32_t dtype, float
   with_dtype(dtype, [&](auto tag) {
     using T = typename decltype(tag)::type;
     const bool wide = dim % kVec<T> == 0 && vector_rows<T>(dy, dy_stride);
-    add_column_sums<kVec<T>>(ctx, dbias, rows, dim, wide, Rows<T>{static_cast<const T*>(dy), dy_stride});
+    add_column_sums<kVec<T>>(ctx, dbias, rows, dim, wide, MatrixTerm<T>{static_cast<const T*>(dy), dy_stride});
   });
   return finish("bias_grad", status);
 }

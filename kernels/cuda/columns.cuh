@@ -58,12 +58,14 @@ inline int64_t column_workspace(int64_t rows, int64_t dim) {
   return chunks <= 1 ? 0 : chunks * dim * 4;
 }
 
-struct Partials {
-  const float* x;
-  int64_t dim;
+// The elements of a matrix themselves.
+template <class T>
+struct MatrixTerm {
+  const T* x;
+  int64_t stride;
   template <int W>
   __device__ __forceinline__ void at(float (&v)[W], int64_t row, int64_t c) const {
-    load_vec(v, x + row * dim + c);
+    load_vec(v, x + row * stride + c);
   }
 };
 template <int W, class Term>
@@ -73,7 +75,7 @@ void launch_column_sums(const kedge_context* ctx, float* out, int64_t rows, int6
 }
 // out[c] += sum of partial[r, c], in one pass: rows are few.
 inline void add_partials(const kedge_context* ctx, float* out, const float* partial, int64_t rows, int64_t dim) {
-  const Partials term{partial, dim};
+  const MatrixTerm<float> term{partial, dim};
   if (dim % 4 == 0 && aligned16(partial)) {
     launch_column_sums<4>(ctx, out, rows, dim, rows, true, term);
   } else {

@@ -289,7 +289,7 @@ __global__ void __launch_bounds__(kBlock) norm_bwd_long_kernel(NormBwd<T> a, Row
   }
 }
 
-// The parameters' gradients of the long rows, before dx may overwrite dy: terms of dy * n, or of dy alone.
+// The terms of the weight's gradient of the long rows, which is summed before dx may overwrite dy.
 template <class T, bool kCentred, class Rows>
 struct WeightTerm {
   NormBwd<T> a;
@@ -305,15 +305,6 @@ struct WeightTerm {
     load_vec(n, a.h + rows.at(row, dim, a.h_stride) + c);
 #pragma unroll
     for (int j = 0; j < W; j++) v[j] *= (kCentred ? n[j] - mean : n[j]) * scale;
-  }
-};
-template <class T>
-struct BiasTerm {
-  const T* dy;
-  int64_t dim;
-  template <int W>
-  __device__ __forceinline__ void at(float (&v)[W], int64_t row, int64_t c) const {
-    load_vec(v, dy + row * dim + c);
   }
 };
 
@@ -380,7 +371,7 @@ int32_t norm_bwd(const kedge_context* ctx, const NormBwd<T>& a, const Rows& at, 
   }
   if (dweight) add_column_sums<kVec<T>>(ctx, dweight, rows, dim, wide, WeightTerm<T, kCentred, Rows>{a, at, dim});
   if constexpr (kCentred) {
-    if (dbias) add_column_sums<kVec<T>>(ctx, dbias, rows, dim, wide, BiasTerm<T>{a.dy, dim});
+    if (dbias) add_column_sums<kVec<T>>(ctx, dbias, rows, dim, wide, MatrixTerm<T>{a.dy, dim});
   }
   if (wide) {
     KEDGE_LAUNCH((norm_bwd_long_kernel<T, kVec<T>, kCentred, Rows>), (unsigned)rows, kBlock, 0, stream_of(ctx), a, at, dim);

@@ -60,6 +60,7 @@ export interface FrameChoice {
 export interface FrameSizeOptions {
   /** How many frames there are. */
   readonly count: number;
+  /** Bounds and caps. */
   readonly settings: VideoSettings;
   /** Both sides become a multiple of this: patch size times merge size. */
   readonly factor: number;

@@ -5,7 +5,23 @@ import { Segments } from "../../tensor/segments.ts";
 import { Tape } from "../../tensor/tape.ts";
 import { Tensor } from "../../tensor/tensor.ts";
 import type { Value } from "../../tensor/value.ts";
-import { add, addBias, attention, concatRows, dot, gatherRows, gelu, linear, mul, scale, sum } from "../../tensor/ops/mod.ts";
+import {
+  add,
+  addBias,
+  attention,
+  concatRows,
+  dot,
+  gatherRows,
+  gatherWeighted,
+  gelu,
+  headRmsnorm,
+  layernorm,
+  linear,
+  mul,
+  scale,
+  scatterAddRows,
+  sum,
+} from "../../tensor/ops/mod.ts";
 import type { Random } from "../ops/harness.ts";
 import { Decoder } from "./decoder.ts";
 import { assertClose, deviceTest } from "./device_test_case.ts";
@@ -242,9 +258,13 @@ deviceTest("a failed op leaves no allocations", (device) => {
   assertThrows(() => mul(input, input.slice(0, 1)), RangeError);
   assertThrows(() => linear(input, tape.constant(x).reshape([1, 4])), RangeError);
   assertThrows(() => concatRows([]), RangeError);
+  assertThrows(() => headRmsnorm(input, input.reshape([4])), RangeError, "heads of 4");
+  assertThrows(() => layernorm(input, { weight: input.slice(0, 1).reshape([2]), bias: input }), RangeError, "sizes or types differ");
   if (device.kind === "cpu") {
     using index = Tensor.from(device, Int32Array.of(2));
     assertThrows(() => gatherRows(input, index), RangeError);
+    assertThrows(() => gatherWeighted(input, { index, weight: index }), RangeError, "both must be [n, taps]");
+    assertThrows(() => scatterAddRows(input, { rows: input.slice(0, 1).columns(0, 1), index }), RangeError, "sizes or types do not fit");
   }
   assertThrows(() => tape.checkpoint(() => gelu(mul(input, input.slice(0, 1)))), RangeError);
   tape.backward(sum(input));
