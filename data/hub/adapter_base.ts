@@ -4,7 +4,7 @@
  * @module
  */
 import { KedgeError } from "../../ffi/errors.ts";
-import { baseFolder, namedBase } from "../../model/lora/base.ts";
+import { baseFolder, ELSEWHERE, namedBase } from "../../model/lora/base.ts";
 import { fetchModel, findModel, type ModelOptions, parseModelId } from "./model.ts";
 
 /** What adapters name as their base: an id of the hub with its revision, or a folder. */
@@ -30,7 +30,7 @@ export async function fetchBase(adapter: string, options: ModelOptions = {}): Pr
   if (parseModelId(id) !== undefined) return (await fetchModel(id, options)).folder;
   throw new KedgeError(
     "BadCheckpoint",
-    `Cannot load the adapter ${adapter}: its base model ${id} is no folder here; name the base's folder`,
+    `Cannot load the adapter ${adapter}: its base model ${id} is no folder here; ${ELSEWHERE}`,
     {
       path: adapter,
       base: id,

@@ -69,6 +69,7 @@ function planOf(
       faults.push(`${(a ?? b)!.name} is there without its lora_${a ? "B" : "A"}`);
       return [];
     }
+    if (tensor.spec.kind !== "matrix") faults.push(`${a.name} adapts the embedding or the output matrix, which Kedge does not support`);
     const rank = shapeOf(a)[0] ?? 0;
     check(a, shapeOfA(tensor, rank));
     check(b, shapeOfB(tensor, rank));

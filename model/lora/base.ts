@@ -14,6 +14,9 @@ export const BASE_FILE = "kedge_base.json";
 /** The file that makes a folder an adapter's, as PEFT names it. */
 export const ADAPTER_CONFIG = "adapter_config.json";
 
+/** What to do where the base of adapters lies elsewhere. */
+export const ELSEWHERE = "give the base's folder (--base DIR), or correct base_model_name_or_path in adapter_config.json";
+
 /** The base model of adapters. */
 export interface AdapterBase {
   /** Its folder on this machine, as an absolute path. */
@@ -140,8 +143,8 @@ export function newBase(folder: string, { name, revision }: GivenBase = {}): Ada
 export function openBase(adapter: string, given: GivenBase = {}): AdapterBase {
   const named = namedBase(adapter), folder = given.folder ?? baseFolder(adapter);
   if (folder === undefined) {
-    const words = `its base model ${named.name} is no folder here`;
-    throw new KedgeError("BadCheckpoint", `Cannot load the adapter ${adapter}: ${words}; name the base's folder`, {
+    const words = `its base model ${named.name} is no folder here; ${ELSEWHERE}`;
+    throw new KedgeError("BadCheckpoint", `Cannot load the adapter ${adapter}: ${words}`, {
       path: adapter,
       base: named.name,
     });

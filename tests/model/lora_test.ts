@@ -9,6 +9,8 @@ import type { LoraOptions } from "../../model/lora/options.ts";
 import { VisionLanguageModel } from "../../model/model.ts";
 import { PackedBatch } from "../../model/packed_batch.ts";
 import { Random } from "../../tensor/random.ts";
+import { SafetensorsFile } from "../../tensor/safetensors.ts";
+import { writeSafetensors } from "../../tensor/safetensors_writer.ts";
 import { Tape } from "../../tensor/tape.ts";
 import { assertSameBytes } from "../files.ts";
 import { engineTest, littleEngine } from "./engine_fixture.ts";
@@ -157,6 +159,28 @@ Deno.test("saved adapters load with the same bits; merged, the base has their lo
   using merged = VisionLanguageModel.load(`${folder}/merged`, { device });
   assertEquals(merged.adapters, undefined);
   assertNear(logitsOf(merged), logitsOf(model), { what: "merged logits", tolerance: 1e-5 });
+});
+
+Deno.test("adapters load under the names of transformers 4, too; those of the output matrix are refused", () => {
+  using device = openDevice("cpu");
+  const folder = temporaryFolder();
+  const renamed = (rename: (name: string) => string) => {
+    using file = SafetensorsFile.open(`${names.folder}/adapter_model.safetensors`);
+    const entries = [...file.tensors].map(([name, { shape, dtype }]) => ({ name: rename(name), dtype, shape, data: file.read(name) }));
+    writeSafetensors(`${folder}/adapter_model.safetensors`, entries);
+    Deno.copyFileSync(`${names.folder}/adapter_config.json`, `${folder}/adapter_config.json`);
+  };
+  renamed((name) =>
+    name.replace("model.model.visual.", "model.visual.").replace("model.language_model.", "model.").replace("lora_A.", "lora_A.default.")
+  );
+  {
+    using older = VisionLanguageModel.load(folder, { device, base: { folder: names.base } });
+    using model = names.model(device);
+    assertEquals(logitsOf(older), logitsOf(model));
+  }
+  const [q, head] = ["model.language_model.layers.0.self_attn.q_proj", "lm_head"];
+  renamed((name) => name.replace(q, head));
+  assertThrows(() => VisionLanguageModel.load(folder, { device, base: { folder: names.base } }), KedgeError, "lm_head");
 });
 
 Deno.test("adapters of another base, or with features that compute something else, are refused", () => {
