@@ -17,29 +17,33 @@ export interface AdapterConfig {
   readonly alphaOf: (module: string) => number;
 }
 
-/** Features that change what adapters compute, and how a file says that it does not use them. */
-const REFUSED: Readonly<Record<string, (value: unknown) => boolean>> = {
-  "bias": (value) => value !== "none",
-  "init_lora_weights": (value) => typeof value === "string" && /^(pissa|olora|corda|loftq|lora_ga)/i.test(value), // the base is changed, too
-};
-for (
-  const name of [
-    "use_dora",
-    "use_qalora",
-    "use_bdlora",
-    "lora_bias",
-    "fan_in_fan_out",
-    "layer_replication",
-    "target_parameters",
-    "trainable_token_indices",
-    "alora_invocation_tokens",
-    "arrow_config",
-    "kasa_config",
-    "velora_config",
-    "monteclora_config",
-    "ensure_weight_tying",
-  ]
-) (REFUSED as Record<string, (value: unknown) => boolean>)[name] = Boolean;
+/** Keys of features that change what adapters compute. A file uses one if its value counts as true. */
+const FEATURES = [
+  "use_dora",
+  "use_qalora",
+  "use_bdlora",
+  "lora_bias",
+  "fan_in_fan_out",
+  "layer_replication",
+  "target_parameters",
+  "trainable_token_indices",
+  "alora_invocation_tokens",
+  "arrow_config",
+  "kasa_config",
+  "velora_config",
+  "monteclora_config",
+  "ensure_weight_tying",
+];
+/** Initialisations that change the base, too. */
+const CHANGING = /^(pissa|olora|corda|loftq|lora_ga)/i;
+
+/** Whether a file's key asks for something that Kedge does not support. */
+function isRefused(key: string, value: unknown): boolean {
+  if (value === undefined || value === null) return false;
+  if (key === "bias") return value !== "none";
+  if (key === "init_lora_weights") return typeof value === "string" && CHANGING.test(value);
+  return Boolean(value);
+}
 
 /** Reads the file of a folder. @throws {KedgeError} `BadCheckpoint` with everything in it that Kedge does not support. */
 export function readAdapterConfig(folder: string): AdapterConfig {
@@ -47,10 +51,8 @@ export function readAdapterConfig(folder: string): AdapterConfig {
   if (!json) throw badFile(path, ["there is no such file"]);
   const faults: string[] = [];
   if (json["peft_type"] !== "LORA") faults.push(`peft_type is ${JSON.stringify(json["peft_type"])}, and Kedge reads LORA`);
-  for (const [name, isUsed] of Object.entries(REFUSED)) {
-    if (json[name] !== undefined && json[name] !== null && isUsed(json[name])) {
-      faults.push(`${name} is ${JSON.stringify(json[name])}, which Kedge does not support`);
-    }
+  for (const key of ["bias", "init_lora_weights", ...FEATURES]) {
+    if (isRefused(key, json[key])) faults.push(`${key} is ${JSON.stringify(json[key])}, which Kedge does not support`);
   }
   const alpha = json["lora_alpha"], patterns = Object.entries((json["alpha_pattern"] ?? {}) as Record<string, unknown>);
   for (const [name, value] of [["lora_alpha", alpha], ...patterns] as const) {

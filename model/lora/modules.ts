@@ -54,7 +54,7 @@ function isSaved(names: readonly string[], module: string): boolean {
 
 /** Whether PEFT leaves a module out of the targets because it is trained whole. */
 function isInSaved(names: readonly string[], module: string): boolean {
-  return names.some((name) => new RegExp(`(^|.*\\.)${name}($|\\..*)`).test(module));
+  return names.some((name) => `.${module}.`.includes(`.${name}.`));
 }
 
 const ALL_LINEAR = "all-linear";
