@@ -16,7 +16,7 @@ function tenths(seconds: number): string {
 
 /**
  * A picture is one run of placeholders. Each time step of a video is one between markers of its own, behind the step's time; these take the place of the
- * template's markers. (transformers 5.17 leaves the template's markers around the whole. The releases before, with which the models are used, do not.)
+ * template's markers. (transformers 5.17 leaves the template's markers around the whole. Version 4, which brought these models, does not.)
  */
 const expand: Expand = ({ kind, grid, seconds }, mergeSize) => {
   if (kind === "image") return { pieces: [{ placeholders: visualTokens(grid, mergeSize) }] };
