@@ -73,7 +73,7 @@ export function planAdapters(config: ModelConfig, options: LoraOptions & { freez
  * const plan = planAdapters(base.config, { rank: 8, alpha: 16, targets: ["q_proj", "v_proj"] });
  * using adapters = Adapters.initialise(plan, { device, dtype: base.dtype, base: base.parameters });
  * const { a, modules } = adapters.of("layers.0.qkv")!; // query, key and value are one matrix
- * assertEquals([a.tensor.shape, modules.map(({ tensor: { row }, b }) => [row, b.tensor.shape])], [[16, 96], [[0, [96, 8]], [128, [16, 8]]]]);
+ * assertEquals([a.tensor.shape, modules.map(({ tensor: { row }, b }) => [row, b.tensor.shape])], [[16, 96], [[0, [96, 8]], [144, [48, 8]]]]);
  * ```
  */
 export class Adapters implements AdapterSource, Disposable {
