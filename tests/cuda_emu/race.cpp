@@ -18,7 +18,7 @@ namespace race {
 namespace {
 
 constexpr int kMaxThreads = 1024;
-constexpr size_t kPageCells = 512, kMaxPages = 8192;
+constexpr size_t kPageCells = 1024, kMaxPages = 8192;
 
 struct Access {
   uint32_t block;  // 0: none. Blocks are numbered over all launches
@@ -95,13 +95,13 @@ void note(State& s, int thread, const void* p, size_t bytes, bool write, bool at
   const uintptr_t address = (uintptr_t)p;
   if (thread == s.thread && address >= s.stack && address < s.stack_end) return;
   const Access now{s.block, s.epoch, s.clocks[thread][thread % 32], (uint32_t)((uintptr_t)pc - s.base), (uint16_t)thread, atomic};
-  for (uintptr_t at = address / 2; at <= (address + bytes - 1) / 2; at++) {
+  for (uintptr_t at = address; at < address + bytes; at++) {
     Cell& c = cell(s, at);
-    auto races = [&](const Access& before) { return !ordered(s, at * 2, before, now) && !(before.atomic && atomic); };
-    if (races(c.write)) report(s, write ? "two writes" : "a write and a read", at * 2, c.write, now);
+    auto races = [&](const Access& before) { return !ordered(s, at, before, now) && !(before.atomic && atomic); };
+    if (races(c.write)) report(s, write ? "two writes" : "a write and a read", at, c.write, now);
     if (write) {
       for (const Access& read : c.read)
-        if (races(read)) report(s, "a read and a write", at * 2, read, now);
+        if (races(read)) report(s, "a read and a write", at, read, now);
       c.write = now;
     }
     // An atomic reads, too; but a write that races with it races with its write.

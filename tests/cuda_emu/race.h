@@ -4,7 +4,7 @@
 // Two accesses race where one of them writes, not both are atomic, and nothing orders them. What orders: __syncthreads all threads of a block; __syncwarp the
 // lanes of its mask; the end of a launch. Warp operations (shuffles, votes, ldmatrix, mma) order nothing, nor do atomics: the CUDA programming model promises no
 // more (CUDA C++ Programming Guide, "Memory Fence Functions", "Warp Shuffle Functions"). cp.async writes at any time between its issue and its wait, so
-// it counts as a write at both. The grain is two bytes. An access is remembered until another takes its place: the last write, and the last two reads of
+// it counts as a write at both. The grain is a byte. An access is remembered until another takes its place: the last write, and the last two reads of
 // different threads.
 #pragma once
 #include <stddef.h>

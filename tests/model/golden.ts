@@ -261,7 +261,7 @@ export function modelTest(
       const dtype of (["f32", "bf16"] as const).filter((each) => backend.dtypes.includes(each) && (options.dtypes?.includes(each) ?? true))
     ) {
       const title = `${name} [${backend.tier} ${dtype}]`, { ignore } = options;
-      const why = typeof ignore === "string" ? ignore : ignore?.[backend.tier];
+      const why = typeof ignore === "string" ? ignore : ignore?.[backend.tier === "races" ? "emu" : backend.tier];
       Deno.test({ name: why ? `${title} (${why})` : title, ignore: why !== undefined }, () => {
         const seed = given ? Number(given.slice(7)) : Math.floor(Math.random() * 2 ** 31);
         const device = backend.open();

@@ -1,6 +1,6 @@
 /**
  * The devices on which op tests run, by tier: "cpu"; "emu", the CUDA kernels' code without CUDA; "fake", the CPU kernels behind `CudaDevice` and a
- * fake libcudart; "races", as "emu" with a check for races between threads; "cuda", a real device. `--tiers=cpu,emu` chooses; without it, all that need no GPU.
+ * fake libcudart; "races", as "emu" with a check for races between threads; "cuda", a real device. `--tiers=cpu,emu` chooses; without it, all that need no GPU; "races" with `--slow`.
  *
  * @module
  */
@@ -67,7 +67,7 @@ function chosenTiers(): readonly string[] | undefined {
 /** The backends of this run. */
 export function backends(): Backend[] {
   const tiers = chosenTiers();
-  return ALL.filter(({ tier }) => tiers ? tiers.includes(tier) : tier !== "cuda" && tier !== "races");
+  return ALL.filter(({ tier }) => tiers ? tiers.includes(tier) : tier !== "cuda" && (tier !== "races" || Deno.args.includes("--slow")));
 }
 
 /** The tiers that this run leaves out. */
