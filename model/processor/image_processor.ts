@@ -244,10 +244,10 @@ function unshared(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
 }
 
 function checkBounds(action: string, bounds: Required<PixelBounds> & Pick<VideoSettings, "minVideoPixels" | "maxVideoPixels">): void {
-  for (const  of of["", "Video"] as const) {
-    const [least, most] = [bounds[`min${of}Pixels`] ?? 1, bounds[`max${of}Pixels`] ?? Number.MAX_VALUE];
+  for (const kind of ["", "Video"] as const) {
+    const [least, most] = [bounds[`min${kind}Pixels`] ?? 1, bounds[`max${kind}Pixels`] ?? Number.MAX_VALUE];
     if (least > 0 && least <= most && most < Infinity) continue;
-    throw new RangeError(`Cannot ${action}: min${of}Pixels ${least} and max${of}Pixels ${most} are not positive and in this order`);
+    throw new RangeError(`Cannot ${action}: min${kind}Pixels ${least} and max${kind}Pixels ${most} are not positive and in this order`);
   }
 }
 
