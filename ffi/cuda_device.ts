@@ -2,7 +2,16 @@ import { type Address, addressOf } from "./address.ts";
 import { openCpuLibrary } from "./cpu_library.ts";
 import { Cublas, CUBLAS_WORKSPACE_BYTES, type CublasHandle } from "./cublas.ts";
 import { openCudaLibrary } from "./cuda_library.ts";
-import { COPY_DEFAULT, CUDA_ATTRIBUTE, CUDA_ERROR, CUDA_POOL, Cudart, versionText } from "./cudart.ts";
+import {
+  COPY_DEFAULT,
+  CUDA_ATTRIBUTE,
+  CUDA_ERROR,
+  CUDA_POOL,
+  Cudart,
+  DISABLE_TIMING,
+  PINNED_PORTABLE_MAPPED,
+  versionText,
+} from "./cudart.ts";
 import { type Device, type DeviceEvent, DTYPES, type Gemm, type MemoryReport } from "./device.ts";
 import { KedgeError } from "./errors.ts";
 import type { Host, hostSymbols, Ops, opSymbols, Symbols } from "./generated/bindings.ts";
@@ -37,7 +46,7 @@ interface Parts {
   synchronous: boolean;
 }
 
-const NON_BLOCKING_STREAM = 1, DISABLE_TIMING = 2, PINNED_PORTABLE_MAPPED = 1 | 2;
+const NON_BLOCKING_STREAM = 1;
 
 /** Loads the runtime and sees that it has the device. */
 function openCudart(path: string | undefined, ordinal: number): Cudart {

@@ -46,6 +46,10 @@ export const CUDA_ERROR = { memoryAllocation: 2, insufficientDriver: 35, noDevic
 export const CUDA_ATTRIBUTE = { multiprocessors: 16, major: 75, minor: 76, memoryPools: 115 } as const;
 /** cudaMemPoolAttr values. */
 export const CUDA_POOL = { releaseThreshold: 4, reserved: 5, used: 7, usedHigh: 8 } as const;
+/** cudaHostAllocPortable and cudaHostAllocMapped: page-locked for all devices, and addressable by them. */
+export const PINNED_PORTABLE_MAPPED = 1 | 2;
+/** cudaEventDisableTiming. */
+export const DISABLE_TIMING = 2;
 /** cudaMemcpyDefault: the direction follows from the addresses. */
 export const COPY_DEFAULT = 4;
 

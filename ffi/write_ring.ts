@@ -1,9 +1,8 @@
 import { type Address, addressOf, plus } from "./address.ts";
-import { COPY_DEFAULT, type Cudart } from "./cudart.ts";
+import { COPY_DEFAULT, type Cudart, DISABLE_TIMING, PINNED_PORTABLE_MAPPED } from "./cudart.ts";
 import type { DeviceEvent } from "./device.ts";
 
 const PARTS = 4, PART_BYTES = 2 ** 21;
-const PINNED_PORTABLE_MAPPED = 1 | 2, DISABLE_TIMING = 2;
 
 /**
  * Page-locked memory through which host bytes go to a device. CUDA may read the source of an asynchronous copy at any time before the copy's turn in its stream,

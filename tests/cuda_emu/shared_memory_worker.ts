@@ -12,7 +12,7 @@ import { matrix } from "../ops/matrix.ts";
 const ROUNDS = 30;
 
 const device = EmulatedDevice.open();
-const run = new OpRun({ tier: "emu", dtypes: ["f32"], open: () => device }, device, "f32", new Random(1));
+const run = new OpRun({ tier: "emu", as: "emu", dtypes: ["f32"], open: () => device }, device, "f32", new Random(1));
 const c = new AttentionCase(run, { segments: family({ kvLen: 3 }, [{ qLen: 2 }]), heads: 1, kvHeads: 1, headDim: 128 });
 const { lse } = c.forward();
 

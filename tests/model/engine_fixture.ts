@@ -142,7 +142,7 @@ export function engineTest(
   options: { dtypes?: readonly DType[]; cpuOnly?: boolean } = {},
 ): void {
   const given = Deno.args.find((a) => a.startsWith("--seed="));
-  for (const backend of backends().filter(({ tier }) => options.cpuOnly ? tier === "cpu" : tier !== "emu" && tier !== "races")) {
+  for (const backend of backends().filter(({ as }) => options.cpuOnly ? as === "cpu" : as !== "emu")) {
     backend.open(); // here, since a library that a test loads counts as its leak
     for (const dtype of backend.dtypes.filter((each) => options.dtypes?.includes(each) ?? true)) {
       Deno.test(`${name} [${backend.tier} ${dtype}]`, async () => {

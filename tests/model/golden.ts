@@ -255,13 +255,13 @@ export function modelTest(
     {},
 ): void {
   const given = Deno.args.find((a) => a.startsWith("--seed="));
-  for (const backend of backends().filter(({ tier }) => tier !== "emu" && tier !== "races" || options.emulated)) {
+  for (const backend of backends().filter(({ as }) => as !== "emu" || options.emulated)) {
     backend.open(); // here, since a library that a test loads counts as its leak
     for (
       const dtype of (["f32", "bf16"] as const).filter((each) => backend.dtypes.includes(each) && (options.dtypes?.includes(each) ?? true))
     ) {
       const title = `${name} [${backend.tier} ${dtype}]`, { ignore } = options;
-      const why = typeof ignore === "string" ? ignore : ignore?.[backend.tier === "races" ? "emu" : backend.tier];
+      const why = typeof ignore === "string" ? ignore : ignore?.[backend.as];
       Deno.test({ name: why ? `${title} (${why})` : title, ignore: why !== undefined }, () => {
         const seed = given ? Number(given.slice(7)) : Math.floor(Math.random() * 2 ** 31);
         const device = backend.open();

@@ -13,6 +13,8 @@ import { EmulatedDevice } from "./emulated_device.ts";
 /** A device on which op tests run. */
 export interface Backend {
   readonly tier: "cpu" | "emu" | "fake" | "races" | "cuda";
+  /** The tier whose exceptions hold for it. */
+  readonly as: "cpu" | "emu" | "fake" | "cuda";
   readonly dtypes: readonly DType[];
   /** Opens it, or gives the one that is open. */
   open(): Device;
@@ -48,11 +50,11 @@ const once = (open: () => Device) => {
 };
 
 const ALL: readonly Backend[] = [
-  { tier: "cpu", dtypes: ["f32"], open: once(() => CpuDevice.open()) },
-  { tier: "emu", dtypes: ["f32", "bf16"], open: once(() => EmulatedDevice.open()) },
-  { tier: "fake", dtypes: ["f32"], open: once(() => (fake = FakeCuda.load()).open()), check: checkFake },
-  { tier: "races", dtypes: ["f32", "bf16"], open: once(() => racing = EmulatedDevice.open({ races: true })), check: checkRaces },
-  { tier: "cuda", dtypes: ["f32", "bf16"], open: once(() => CudaDevice.open()) },
+  { tier: "cpu", as: "cpu", dtypes: ["f32"], open: once(() => CpuDevice.open()) },
+  { tier: "emu", as: "emu", dtypes: ["f32", "bf16"], open: once(() => EmulatedDevice.open()) },
+  { tier: "fake", as: "fake", dtypes: ["f32"], open: once(() => (fake = FakeCuda.load()).open()), check: checkFake },
+  { tier: "races", as: "emu", dtypes: ["f32", "bf16"], open: once(() => racing = EmulatedDevice.open({ races: true })), check: checkRaces },
+  { tier: "cuda", as: "cuda", dtypes: ["f32", "bf16"], open: once(() => CudaDevice.open()) },
 ];
 
 function chosenTiers(): readonly string[] | undefined {

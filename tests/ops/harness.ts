@@ -177,7 +177,7 @@ export function opTest(name: string, body: (run: OpRun) => void, options: OpTest
   const given = Deno.args.find((a) => a.startsWith("--seed="));
   for (const backend of backends()) {
     backend.open(); // here, since a library that a test loads counts as its leak
-    const except = options.except?.[backend.tier === "races" ? "emu" : backend.tier];
+    const except = options.except?.[backend.as];
     if (except) {
       Deno.test({ name: `${name} [${backend.tier}] not here: ${except}`, ignore: true, fn: () => {} });
       continue;
