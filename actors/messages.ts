@@ -234,6 +234,8 @@ export type DetectorMessage =
     }[];
     readonly options: Partial<AtrlOptions>;
     readonly keys: readonly { readonly prompt: number; readonly sample: number }[];
+    /** u8 [tokens] host: indices into `TOKEN_CLASSES`, where they are known. */
+    readonly classes?: TensorHandle;
   }
   /**
    * The same for VPPO. `plain`, `spoilt`: f32 [tokens] host, log-probs with and without the picture; lent. The weights come as of

@@ -73,11 +73,12 @@ export class AnchorDetector implements Behaviour<DetectorMessage> {
     }
     using c = Tensor.from(device, connectivity);
     using p = Tensor.from(device, profile, { shape: [responses.tokens, width] });
+    const classes = message.classes && turn.borrow(message.classes).toArray() as Uint8Array;
     let packSeconds = (performance.now() - start) / 1000;
-    const credit = guard.use(detectAtrl(responses, { connectivity: c, profile: p, visual, keys }, options));
+    const credit = guard.use(detectAtrl(responses, { connectivity: c, profile: p, visual, keys, classes }, options));
     if (this.#user) {
       const begin = performance.now(), cluster = credit.clusters!.cluster.toArray() as Int32Array;
-      credit.weights.write(moduleWeights(creditInputs(message, { responses, cluster, turn }), this.#user));
+      credit.weights.write(moduleWeights(creditInputs(message, { responses, cluster, classes, turn }), this.#user));
       packSeconds += (performance.now() - begin) / 1000;
     }
     const weights = credit.weights.copy();
@@ -124,7 +125,12 @@ export class AnchorDetector implements Behaviour<DetectorMessage> {
 /** The numbers of each response, for a user's module. */
 function creditInputs(
   { parts, keys }: DetectMessage,
-  { responses: { offsets }, cluster, turn }: { responses: Responses; cluster: Int32Array; turn: Turn },
+  { responses: { offsets }, cluster, classes, turn }: {
+    responses: Responses;
+    cluster: Int32Array;
+    classes: Uint8Array | undefined;
+    turn: Turn;
+  },
 ): CreditInput[] {
   const read = (handle: TensorHandle | undefined) => handle ? turn.borrow(handle).toFloats() : new Float32Array();
   let i = 0;
@@ -138,6 +144,7 @@ function creditInputs(
         profile: group.profile.subarray(from * regions, to * regions),
         regions,
         cluster: cluster.subarray(begin + from, begin + to),
+        ...(classes && { classes: classes.subarray(begin + from, begin + to) }),
         visual: regions > 0,
         key,
         logprobs: group.logprobs.subarray(from, to),

@@ -35,6 +35,14 @@ function isPattern(text: string): boolean {
 const none = (files: string | string[]) => files.length === 0;
 const ALONE: readonly string[] = ["remax", "reinforce_plus_plus"];
 
+/** Why a run has no oracle. */
+export const NO_CLASSES = 'mode "oracle" needs the classes of tokens, which only data.task "board" knows: choose another mode';
+
+/** Tells whether a run knows the classes of its answers' tokens. */
+export function knowsClasses({ data }: Config): boolean {
+  return data.task === "board";
+}
+
 /** The rules between keys. The schema of a single key cannot express them. */
 export const RULES: readonly Rule[] = [
   [
@@ -136,6 +144,7 @@ export const RULES: readonly Rule[] = [
     (config) =>
       thrown(() => atrlOptions(Object.fromEntries(Object.keys(ATRL_DEFAULTS).map((key) => [key, config.atrl[key as keyof AtrlOptions]])))),
   ],
+  ["atrl.mode", (config) => config.algorithm.credit === "atrl" && config.atrl.mode === "oracle" && !knowsClasses(config) && NO_CLASSES],
   [
     "optim.warmupSteps",
     ({ optim: { schedule, warmupSteps }, trainer: { maxSteps } }) =>

@@ -135,7 +135,9 @@ const raw = z.strictObject({
   }).prefault({}).describe("How answers are sampled."),
   algorithm: algorithmSchema,
   atrl: z.strictObject({
-    mode: z.enum(ATRL_MODES).default(ATRL.mode).describe("off: the base algorithm; soft: AT-RL; hard, low, random: its controls."),
+    mode: z.enum(ATRL_MODES).default(ATRL.mode).describe(
+      "off: the base algorithm; soft: AT-RL; hard, low, random: its controls; oracle: by classes of tokens, where they are known.",
+    ),
     method: z.enum(["kway", "metis", "none"]).default(ATRL.method).describe("How the graph of tokens is partitioned."),
     neighbours: count.max(32).default(ATRL.neighbours).describe("The number of edges that a token keeps."),
     adjacency: amount.max(1000).default(ATRL.adjacency).describe("The weight of the edge between neighbouring tokens."),

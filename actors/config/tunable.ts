@@ -22,7 +22,7 @@ const schema = z.strictObject({
     }).optional(),
   }).optional(),
   atrl: z.strictObject({
-    mode: z.enum(ATRL_MODES).optional().describe("off, soft, hard, low or random."),
+    mode: z.enum(ATRL_MODES).optional().describe("off, soft, hard, low, random or oracle."),
     anchorFraction: z.int().positive().max(1000).optional().describe("The share of tokens that are anchors, in per mille."),
     wMin: amount.max(1e6).optional().describe("The weight of a cluster without connectivity, before normalisation."),
     wMax: above0.max(1e6).optional().describe("The weight of a cluster of full connectivity, before normalisation."),

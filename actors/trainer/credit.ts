@@ -1,4 +1,5 @@
 import type { TensorHandle } from "../../tensor/handle.ts";
+import type { Tensor } from "../../tensor/tensor.ts";
 import { atrlOf, type Config } from "../config/schema.ts";
 import { groupMessage, type HeldAnswers, type HeldPrompt } from "../prompts.ts";
 import { type ActorMemory, hostTensor } from "../runtime/actor_memory.ts";
@@ -11,6 +12,8 @@ export interface CreditInputs {
   readonly indices: readonly number[];
   readonly groups: readonly { readonly prompt: HeldPrompt; readonly answers: HeldAnswers; readonly counts: readonly boolean[] }[];
   readonly step: number;
+  /** u8 [tokens] host, where the classes of tokens are known. */
+  readonly classes: Tensor | undefined;
 }
 
 /**
@@ -23,7 +26,9 @@ export async function askCredit(
   { policy, detector }: Session,
   inputs: CreditInputs,
 ): Promise<{ weights: TensorHandle }> {
-  const { config, indices, groups, step } = inputs, { algorithm } = config, lengths = groups.flatMap(({ answers }) => answers.lengths);
+  const { config, indices, groups, step, classes } = inputs,
+    { algorithm } = config,
+    lengths = groups.flatMap(({ answers }) => answers.lengths);
   if (algorithm.credit !== "vppo") {
     const isModule = typeof algorithm.credit !== "string",
       mode = isModule ? "soft" : algorithm.credit === "none" ? "off" : config.atrl.mode;
@@ -39,6 +44,7 @@ export async function askCredit(
       })),
       options: { ...atrlOf(config), mode }, // a module is given clusters, whatever the mode
       keys: groups.flatMap(({ answers }, i) => answers.lengths.map((_, sample) => ({ prompt: indices[i]!, sample }))),
+      ...(classes && { classes: carrier.lend(classes) }),
     }));
   }
   // The log-probs of the same answers with blackened pictures. Which patches are black depends on the step and the prompt.

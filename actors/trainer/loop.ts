@@ -2,6 +2,7 @@
 import { KedgeError } from "../../ffi/errors.ts";
 import { Tokenizer } from "../../model/processor/tokenizer.ts";
 import { Coefficient } from "../../rl/divergences/coefficient.ts";
+import { knowsClasses, NO_CLASSES } from "../config/checks.ts";
 import { divergenceOf, scheduleOf } from "../config/for_actors.ts";
 import type { Config } from "../config/schema.ts";
 import { type TunableChanges, valueAt } from "../config/tunable.ts";
@@ -10,6 +11,7 @@ import type { RunState, Tuning } from "../run_commands.ts";
 import type { Checkpoint, Checkpoints } from "../run/checkpoints.ts";
 import { Tunings } from "../run/tunings.ts";
 import type { ActorMemory } from "../runtime/actor_memory.ts";
+import { AnswerClasses } from "./answer_classes.ts";
 import { Batches } from "./batches.ts";
 import type { JobQueue } from "./job_queue.ts";
 import { BEGINNING, resumeData } from "./passes.ts";
@@ -115,14 +117,16 @@ export class TrainingLoop implements Disposable {
   async run(files: string): Promise<void> {
     const { memory, config, log, jobs, checkpoints, isStopping } = this.#options, session = this.#session!;
     const tokenizer = Tokenizer.fromFolder(files), { maxSkipped } = config.trainer;
-    const batches = this.#batches = await this.#openBatches(tokenizer), last = this.#last = batches.last;
+    const classes = AnswerClasses.open(config, tokenizer),
+      batches = this.#batches = await this.#openBatches(tokenizer),
+      last = this.#last = batches.last;
     while (this.#step < last && !isStopping()) {
       await jobs.rest();
       if (isStopping()) break;
       const step = this.#step + 1;
       this.#applyTunings(step);
       const { trainer, optim } = this.#config, lr = scheduleOf(optim, trainer.maxSteps)(this.#step), klCoefficient = this.#kl?.value ?? 0;
-      const result = await runStep({ memory, session, batches, tokenizer, config: this.#config, step, lr, klCoefficient });
+      const result = await runStep({ memory, session, batches, tokenizer, classes, config: this.#config, step, lr, klCoefficient });
       this.#step = step;
       await this.#record(result);
       if (result.skippedInRow < maxSkipped) continue;
@@ -179,7 +183,7 @@ export class TrainingLoop implements Disposable {
    * Changes live-tunable fields from the step after the one under way.
    *
    * @param state Where the run is, for errors.
-   * @throws {KedgeError} `State` where there is no such step, or the change is of a divergence that the run began without.
+   * @throws {KedgeError} `State` where there is no such step, or the change is of a divergence that the run began without, or to an oracle without classes.
    */
   tune(changes: TunableChanges, state: RunState): Tuning {
     const { config, log } = this.#options, fromStep = Math.max(this.#step, this.#underWay) + 1, now = this.#tunings.config(fromStep);
@@ -188,6 +192,9 @@ export class TrainingLoop implements Disposable {
     if (path in changes && !divergenceOf(config)) {
       const words = `Cannot tune ${path}: this run began without a divergence, and has loaded no reference`;
       throw new KedgeError("State", words, { state, path });
+    }
+    if (changes["atrl.mode"] === "oracle" && !knowsClasses(config)) {
+      throw new KedgeError("State", `Cannot tune atrl.mode: ${NO_CLASSES}`, { state, path: "atrl.mode" });
     }
     const value = (key: string) => key === path && this.#kl ? this.#kl.value : valueAt(now, key);
     const changed = Object.entries(changes).map(([path, to]) => ({ path, from: value(path), to })).filter(({ from, to }) => from !== to);

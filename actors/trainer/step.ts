@@ -6,6 +6,7 @@ import type { PolicyReplies } from "../messages.ts";
 import { groupMessage } from "../prompts.ts";
 import type { Line } from "../run/lines.ts";
 import { type ActorMemory, hostTensor } from "../runtime/actor_memory.ts";
+import type { AnswerClasses } from "./answer_classes.ts";
 import type { Batches } from "./batches.ts";
 import { askCredit } from "./credit.ts";
 import { askReference, type ReferenceOutputs } from "./reference.ts";
@@ -21,6 +22,8 @@ export interface StepInputs {
   readonly session: Session;
   readonly batches: Batches;
   readonly tokenizer: Tokenizer;
+  /** Says the classes of the answers' tokens, where they are known. */
+  readonly classes: AnswerClasses | undefined;
   /** The configuration as it is in use at this step. */
   readonly config: Config;
   /** The number of the step. */
@@ -52,9 +55,10 @@ export async function runStep(inputs: StepInputs): Promise<StepResult> {
   // 1 and 2. The loader has prepared a batch of prompts, and the policy samples responses to them.
   const sampled = await batches.next({ step, config, timing });
   const groups = sampled.groups.map((group) => countedGroup(stack.use(group), config));
+  const classes = inputs.classes && stack.use(hostTensor(memory, inputs.classes.of(groups)));
   // 3 and 4. The anchor detector computes a weight for each token; at the same time the critic has the responses graded.
   const [{ weights: handle }, scores] = await Promise.all([
-    timed("anchors", askCredit(memory, session, { config, indices: groups.map(({ row }) => row.index), groups, step })),
+    timed("anchors", askCredit(memory, session, { config, indices: groups.map(({ row }) => row.index), groups, step, classes })),
     sampled.scores ?? timed("reward", score(session, groups)),
   ]);
   const weights = stack.use(memory.receive(handle)), answers = gradedAnswers(config, { groups, scores });

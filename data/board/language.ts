@@ -4,6 +4,7 @@
  *
  * @module
  */
+import type { ClassInput, TokenClass } from "../../rl/credit/token_classes.ts";
 import type { Random } from "../../tensor/random.ts";
 import { COLOURS } from "./options.ts";
 
@@ -24,15 +25,21 @@ export interface Reading {
 /** Number words: 0 to 18, and negative numbers for differences. */
 const NUMBERS = Array.from({ length: 28 }, (_, i) => i - 9);
 
+/** The words that an answer draws at random. */
+const RANDOM: ReadonlySet<string> = new Set([OPENINGS, VERBS, THINGS, FINDS, PLACES, ALSO, SUMS, EQUALS].flat());
+
 /** Every word of the task. Each is one token. */
 export const WORDS: readonly string[] = [
   ...new Set([
     ...[".", ",", "?", "what", "is", "the", "number", "plus", "minus", "read", "all", "i", "at", "answer", "empty", "cells", "colours"],
     ...Object.keys(COLOURS),
-    ...[OPENINGS, VERBS, THINGS, FINDS, PLACES, ALSO, SUMS, EQUALS].flat(),
+    ...RANDOM,
     ...NUMBERS.map(String),
   ]),
 ];
+
+/** The words of further filler: all of these but "is", which the last sentence has too. */
+const FILLER = [...RANDOM].filter((word) => word !== "is");
 
 /** Makes the question. */
 export function questionOf(colours: readonly [string, string], operation: "plus" | "minus"): string {
@@ -46,6 +53,13 @@ export function chainOf(random: Random, readings: readonly [Reading, Reading], o
   return ` ${pick(OPENINGS)} , i ${pick(VERBS)} at ${pick(THINGS)} . i ${pick(FINDS)} ${a.colour} ${a.digit} ${pick(PLACES)} . ` +
     `${pick(ALSO)} i ${pick(FINDS)} ${b.colour} ${b.digit} ${pick(PLACES)} . ` +
     `${pick(SUMS)} , ${a.digit} ${operation} ${b.digit} ${pick(EQUALS)} ${value} . answer is ${value}`;
+}
+
+/** Returns a chain with `count` further words of random filler. They are spread evenly: word i stands before sentence i % 5. */
+export function withFiller(chain: string, { random, count }: { random: Random; count: number }): string {
+  const sentences = chain.split(/(?<= \.)/), words = sentences.map(() => "");
+  for (let i = 0; i < count; i++) words[i % sentences.length] += ` ${FILLER[random.integer(0, FILLER.length)]}`;
+  return sentences.map((sentence, i) => words[i] + sentence).join("");
 }
 
 /** The requests to describe the board, by cell or by colour. */
@@ -63,4 +77,33 @@ export function coloursOf(figures: readonly Reading[]): string {
   return Object.keys(COLOURS).flatMap((name) => figures.filter(({ colour }) => colour === name)).map(({ colour, digit }) =>
     ` ${colour} ${digit}`
   ).join("");
+}
+
+const IS_NUMBER: ReadonlySet<string> = new Set(NUMBERS.map((number) => ` ${number}`));
+
+/**
+ * The classes of tokens of an answer to the board task, which may be ungrammatical. A word is a token with its leading space. A number directly after a
+ * colour is a "reading"; other numbers, plus and minus are "arithmetic"; words that answers draw at random are "random", of which "is" only where it follows
+ * the second operand; everything else is "fixed".
+ *
+ * @example
+ * ```ts
+ * import { boardClasses } from "@kedge/kedge/data";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const tokens = [" see", " red", " 5", " .", " thus", " ,", " 5", " plus", " 3", " is", " 8", " .", " answer", " is", " 8", "<|im_end|>"];
+ * const classes = boardClasses({ tokens, text: tokens.slice(0, -1).join(""), truth: "8", fields: {} });
+ * assertEquals(classes.slice(0, 4), ["random", "fixed", "reading", "fixed"]);
+ * assertEquals(classes.slice(9), ["random", "arithmetic", "fixed", "fixed", "fixed", "arithmetic", "fixed"]);
+ * ```
+ */
+export function boardClasses({ tokens }: ClassInput): TokenClass[] {
+  const isOperation = (token: string | undefined) => token === " plus" || token === " minus";
+  return tokens.map((token, t) => {
+    const before = tokens[t - 1] ?? "", word = token.startsWith(" ") ? token.slice(1) : "";
+    if (IS_NUMBER.has(token)) return before.startsWith(" ") && Object.hasOwn(COLOURS, before.slice(1)) ? "reading" : "arithmetic";
+    if (isOperation(token)) return "arithmetic";
+    const isEquals = IS_NUMBER.has(before) && isOperation(tokens[t - 2]);
+    return RANDOM.has(word) && (word !== "is" || isEquals) ? "random" : "fixed";
+  });
 }

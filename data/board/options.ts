@@ -35,6 +35,8 @@ export interface BoardOptions {
   describeDigits: number;
   /** The fraction of wrong readings in the warm start's questions. Wrong readings make the policy fluent but unreliable. */
   wrongReadings: number;
+  /** The number of further words in an answer of the warm start: random filler, spread before its sentences. */
+  filler: number;
 }
 
 /** The default board, which is easy. The built-in run trains on it. */
@@ -52,6 +54,7 @@ export const BOARD_DEFAULTS: Readonly<BoardOptions> = {
   describe: 0.5,
   describeDigits: 4,
   wrongReadings: 0.5,
+  filler: 0,
 };
 
 /**
@@ -97,6 +100,7 @@ export function boardOptions(given: Partial<BoardOptions> = {}): BoardOptions {
     "describeDigits",
     "an integer from 2 to side * side",
   );
+  need(Number.isInteger(o.filler) && o.filler >= 0 && o.filler <= 1024, "filler", "an integer from 0 to 1024");
   need(o.heldOut.every((colour) => colours.includes(colour)), "heldOut", `a list of colours: ${colours.join(", ")}`);
   need(colours.length - o.heldOut.length >= 2, "heldOut", "fewer colours, so that two are left to ask about");
   return o;

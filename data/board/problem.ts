@@ -1,6 +1,6 @@
 import type { PixelData } from "../../model/processor/messages.ts";
 import { Random } from "../../tensor/random.ts";
-import { cellsOf, chainOf, coloursOf, DESCRIBE, questionOf, type Reading } from "./language.ts";
+import { cellsOf, chainOf, coloursOf, DESCRIBE, questionOf, type Reading, withFiller } from "./language.ts";
 import { type BoardOptions, boardOptions, COLOURS } from "./options.ts";
 import { drawBoard, type Figure } from "./picture.ts";
 
@@ -81,12 +81,17 @@ export function boardProblem(options: Partial<BoardOptions>, { seed, split, inde
   };
   const [a, b] = figures as unknown as [Figure, Figure];
   const value = operation === "plus" ? a.digit + b.digit : a.digit - b.digit;
+  const chain = () => {
+    // Draws of their own, so that the picture does not depend on the filler.
+    const filler = { random: new Random(mix(seed, SPLITS.length + SPLITS.indexOf(split), index)), count: o.filler };
+    return withFiller(chainOf(random, [read(a), read(b)], operation), filler);
+  };
   const all = by === "cells" ? cellsOf(figures, o.side) : coloursOf(figures);
   return {
     id: `board/${split}/${index}`,
     question: description ? DESCRIBE[by] : questionOf(asked, operation),
     truth: description ? all : `${value}`,
-    demonstration: description ? all : chainOf(random, [read(a), read(b)], operation),
+    demonstration: description ? all : chain(),
     kind: description ? "description" : "question",
     picture: drawBoard(random, figures, warm ? { ...o, jitter: o.warmJitter ?? o.jitter } : o),
     figures,

@@ -21,6 +21,8 @@ export interface AtrlInputs {
   visual: ArrayLike<boolean>;
   /** [responses]: names of the random draws, for mode "random". */
   keys?: readonly ResponseKey[] | undefined;
+  /** [tokens]: the class of each token as an index into `TOKEN_CLASSES`, for mode "oracle". */
+  classes?: ArrayLike<number> | undefined;
 }
 
 /** Numbers for the report that the rest of the step knows; see ReportInputs. */
@@ -70,7 +72,7 @@ export class AtrlCredit implements TokenCredit {
 
   /** Use `detectAtrl`. */
   constructor(readonly responses: Responses, readonly options: AtrlOptions, inputs: AtrlInputs) {
-    const { connectivity, profile, visual, keys } = inputs, { offsets, count } = responses;
+    const { connectivity, profile, visual, keys, classes } = inputs, { offsets, count } = responses;
     const start = performance.now();
     if (!visual) {
       throw new RangeError(
@@ -91,7 +93,7 @@ export class AtrlCredit implements TokenCredit {
     using stack = new DisposableStack();
     const clusters = options.mode === "soft" ? this.#partition(responses, { connectivity, profile }) : undefined;
     if (clusters) stack.use(clusters);
-    const { weights, flags } = tokenWeights(responses, { connectivity, cluster: clusters?.cluster, visual, keys }, options);
+    const { weights, flags } = tokenWeights(responses, { connectivity, cluster: clusters?.cluster, visual, keys, classes }, options);
     stack.use(weights);
     stack.use(flags);
     [this.weights, this.flags, this.clusters, this.#visual] = [weights, flags, clusters, visual];

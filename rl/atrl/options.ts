@@ -1,10 +1,13 @@
-/** Names of the modes, in the order of the C ABI. */
-export const ATRL_MODES = ["off", "soft", "hard", "low", "random"] as const;
+/** Names of the modes that the kernel computes, in the order of the C ABI. */
+export const KERNEL_MODES = ["off", "soft", "hard", "low", "random"] as const;
+/** Names of the modes. */
+export const ATRL_MODES = [...KERNEL_MODES, "oracle"] as const;
 /**
  * The way weights come from connectivity. All weights have mean 1 over a response.
  *
  * "off": 1 everywhere, the base algorithm. "soft": by cluster. "hard": the anchors alone. "low": only the half of the tokens with the
- * lowest connectivity (the paper's negative control). "random": as many random tokens as there are anchors (a control).
+ * lowest connectivity (the paper's negative control). "random": as many random tokens as there are anchors (a control). "oracle": by the
+ * classes of tokens, where the dataset knows them: wMax on readings, wMin elsewhere (the most that credit can know).
  */
 export type AtrlMode = typeof ATRL_MODES[number];
 /** The method of clustering. "kway": Kedge's own partition. "metis": libmetis, on the host. "none": every token is a cluster. */
@@ -26,9 +29,9 @@ export interface AtrlOptions {
   imbalance: number;
   /** The share of the tokens that are anchors, in per mille: an integer in [1, 1000]. */
   anchorFraction: number;
-  /** The weight of a cluster without connectivity, before weights are normalised. */
+  /** The weight of a cluster without connectivity, and of what is no reading in mode "oracle", before weights are normalised. */
   wMin: number;
-  /** The weight of a cluster with the highest connectivity, before weights are normalised. */
+  /** The weight of a cluster with the highest connectivity, and of a reading in mode "oracle", before weights are normalised. */
   wMax: number;
   /** The width of the step between wMin and wMax, in units of the mean connectivity. */
   temperature: number;

@@ -8,6 +8,7 @@
  */
 import type { AtrlOptions } from "../atrl/options.ts";
 import type { ResponseKey } from "../atrl/weights.ts";
+import { oracleWeights } from "./oracle_weights.ts";
 import { philox } from "./philox.ts";
 
 /** The inputs for the weights of one response of T tokens. */
@@ -20,6 +21,8 @@ export interface WeightInput {
   readonly visual: boolean;
   /** Names the prompt and the sample. Only mode "random" reads it. */
   readonly key: ResponseKey;
+  /** [T]: the class of each token as an index into `TOKEN_CLASSES`, where the dataset knows it. Only mode "oracle" reads it. */
+  readonly classes?: ArrayLike<number> | undefined;
 }
 
 /** The options that weights depend on. */
@@ -35,9 +38,10 @@ export interface DenseCluster {
 
 /**
  * Computes the weight of every token of one response: by mode, W(C_k) of the token's cluster, or T / n on n chosen tokens and 0 on the
- * others.
+ * others, or wMax on readings and wMin elsewhere.
  *
  * @returns [T].
+ * @throws {RangeError} in mode "oracle", if `classes` are missing.
  *
  * @example Two of four tokens look at the picture
  * ```ts
@@ -63,6 +67,9 @@ export function plainWeights(response: WeightInput, options: WeightOptions): Flo
       return onlyOn(falling(draws(response.key, { T, seed })).slice(0, anchorCount(T, anchorFraction)), T);
     case "soft":
       return clusterWeights(response, options);
+    case "oracle":
+      if (!response.classes) throw new RangeError("Cannot give oracle weights: the classes of the tokens are missing");
+      return oracleWeights(response.classes, options);
   }
 }
 

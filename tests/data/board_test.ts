@@ -1,6 +1,7 @@
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertThrows } from "@std/assert";
 import "sharp";
 import {
+  boardClasses,
   BoardDataset,
   type BoardOptions,
   type BoardProblem,
@@ -14,6 +15,7 @@ import {
 } from "../../data/board/mod.ts";
 import { CpuDevice } from "../../ffi/cpu_device.ts";
 import { Processor } from "../../model/processor/processor.ts";
+import { TOKEN_CLASSES } from "../../rl/credit/token_classes.ts";
 import { gradeNumber } from "../../verify/mod.ts";
 
 CpuDevice.open()[Symbol.dispose](); // a library that a test loads would count as its leak
@@ -88,6 +90,47 @@ Deno.test("a demonstration is right, and in the warm start as often as configure
   // Both readings are right in 1/4 of the cases; both are wrong with the same sum in about 2 %.
   assert(Math.abs(right(warm) - 0.27) < 0.06, `${right(warm)}`);
   assertEquals(right(problems({ describe: 0, wrongReadings: 0 }, "warm", 100)), 1);
+});
+
+Deno.test("filler adds random words before the sentences of an answer, and changes nothing else", () => {
+  const plain = problems({ describe: 0 }, "warm", 40),
+    histogram = (text: string) => {
+      const tokens = text.split(/(?= )/), classes = boardClasses({ tokens, text, truth: "", fields: {} });
+      return Object.fromEntries(TOKEN_CLASSES.map((name) => [name, classes.filter((one) => one === name).length]));
+    };
+  assertEquals(problems({ describe: 0, filler: 0 }, "warm", 40), plain);
+  const seen = new Set<string>();
+  for (const filler of [1, 5, 12]) {
+    for (const [i, { demonstration, ...rest }] of problems({ describe: 0, filler }, "warm", 40).entries()) {
+      const { demonstration: before, ...base } = plain[i]!, { random, ...others } = histogram(before);
+      assertEquals(rest, base);
+      assertEquals(histogram(demonstration), { random: random! + filler, ...others });
+      const sentences = demonstration.split(/(?<= \.)/).map((text) => text.split(/(?= )/)), old = before.split(/(?<= \.)/);
+      for (const [at, words] of sentences.entries()) {
+        const further = Math.ceil((filler - at) / 5);
+        assertEquals(words.slice(further).join(""), old[at]);
+        for (const word of words.slice(0, further)) seen.add(word);
+      }
+    }
+  }
+  assert(seen.size > 25 && !seen.has(" is") && [...seen].every((word) => WORDS.includes(word.slice(1))), `${seen.size} words`);
+  const descriptions = (filler: number) => problems({ describe: 1, filler }, "warm", 5);
+  assertEquals(descriptions(9), descriptions(0));
+  for (const filler of [-1, 0.5]) assertThrows(() => boardProblem({ filler }, { seed: 1, split: "val", index: 0 }), RangeError, "filler");
+});
+
+Deno.test("classes of a board's answers, grammatical or not", () => {
+  const signs = { reading: "R", arithmetic: "A", random: "~", fixed: "-" };
+  const classesOf = (text: string) => {
+    const tokens = text.split(/(?= )|(?=<)/);
+    return boardClasses({ tokens, text, truth: "", fields: {} }).map((name) => signs[name]).join("");
+  };
+  const chain = " okay , i peek at it . i find red 5 there . also i find blue 3 here . so , 5 plus 3 is 8 . answer is 8<|im_end|>";
+  assertEquals(classesOf(chain), "~--~-~-" + "-~-R~-" + "~-~-R~-" + "~-AAA~A-" + "--A-");
+  assertEquals(classesOf(" red 5 5 red plus 5 is is 5 is"), "-RA-AA~-A-");
+  assertEquals(classesOf(" red -9 blue 18 empty minus -3 equals"), "-R-R-AA~");
+  assertEquals(classesOf(" what is the green 7"), "----R");
+  assertEquals(classesOf("5 red5 constructor 5 constructor"), "---A-");
 });
 
 Deno.test("harder boards: differences, held-out colours, sizes, more cells", () => {

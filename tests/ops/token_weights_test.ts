@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import { ATRL_DEFAULTS, ATRL_MODES } from "../../rl/atrl/options.ts";
+import { ATRL_DEFAULTS, KERNEL_MODES } from "../../rl/atrl/options.ts";
 import { anchors, clustersByDensity, densestPrefix, plainWeights, type WeightOptions } from "../../rl/credit/plain_weights.ts";
 import { assertDeterministic } from "./determinism.ts";
 import { type OpRun, opTest } from "./harness.ts";
@@ -42,7 +42,7 @@ function weights(run: OpRun, given: Given, o: WeightOptions, options: { flags?: 
   // deno-fmt-ignore
   run.device.ops.tokenWeights(
     weight, flags, run.input(given.connectivity).address, options.cluster === false ? 0 : run.integers(given.cluster),
-    given.visual ? run.integers(given.visual) : 0, run.integers(keys), run.integers(offsets), n, tokens, longest(offsets), ATRL_MODES.indexOf(o.mode),
+    given.visual ? run.integers(given.visual) : 0, run.integers(keys), run.integers(offsets), n, tokens, longest(offsets), (KERNEL_MODES as readonly string[]).indexOf(o.mode),
     o.anchorFraction, o.wMin, o.wMax, o.temperature, o.normalise === "mean-one" ? 1 : 0, o.seed,
   );
   return { weight: run.read(weight, tokens), flags: flags ? run.read(flags, tokens, "u8") : new Float64Array(tokens), offsets };
@@ -71,7 +71,7 @@ opTest("token weights equal the definition in every mode", (run) => {
   const lengths = run.small ? LENGTHS : [...LENGTHS, 333, 1000];
   for (const clusterSize of [1, 5, 40]) {
     const given = some(run, lengths, clusterSize);
-    for (const mode of ATRL_MODES) {
+    for (const mode of KERNEL_MODES) {
       for (const anchorFraction of [1, 150, 500, 1000]) {
         const seed = run.random.integer(0, 2 ** 31);
         check(run, given, { ...DEFAULTS, mode, anchorFraction, seed }, `size ${clusterSize}, ${anchorFraction}`);
@@ -82,7 +82,7 @@ opTest("token weights equal the definition in every mode", (run) => {
   // Every token is a cluster of one.
   const alone = some(run, lengths);
   alone.cluster = Int32Array.from(lengths.flatMap((n) => Array.from({ length: n }, (_, t) => t)));
-  for (const mode of ATRL_MODES) check(run, alone, { ...DEFAULTS, mode }, "alone");
+  for (const mode of KERNEL_MODES) check(run, alone, { ...DEFAULTS, mode }, "alone");
 }, F32);
 
 opTest("the weight is 1 everywhere where there is nothing to tell tokens apart", (run) => {
@@ -104,14 +104,14 @@ opTest("the weight is 1 everywhere where there is nothing to tell tokens apart",
     check(run, given, { ...DEFAULTS, normalise }, "nothing to tell");
   }
   // A response without visual tokens is left as it is in every mode.
-  for (const mode of ATRL_MODES) {
+  for (const mode of KERNEL_MODES) {
     assertEquals([...weights(run, given, { ...DEFAULTS, mode }).weight.subarray(0, 12)], new Array(12).fill(1), mode);
   }
 }, F32);
 
 opTest("the mean weight is 1 in every mode, and hard leaves ceil(0.15 T) tokens", (run) => {
   const given = some(run, LENGTHS);
-  for (const mode of ATRL_MODES) {
+  for (const mode of KERNEL_MODES) {
     const { weight, flags, offsets } = weights(run, given, { ...DEFAULTS, mode });
     LENGTHS.forEach((n, i) => {
       const own = [...weight.subarray(offsets[i], offsets[i + 1])], anchors = Math.ceil(150 * n / 1000);
@@ -142,7 +142,7 @@ opTest("token weights without clusters or flags are the same where neither is ne
 
 opTest("token weights do not depend on the scale of the connectivity, and are deterministic", (run) => {
   const given = some(run, LENGTHS);
-  for (const mode of ATRL_MODES) {
+  for (const mode of KERNEL_MODES) {
     const o = { ...DEFAULTS, mode }, { weight, flags } = weights(run, given, o);
     const scaled = weights(run, { ...given, connectivity: given.connectivity.map((c) => c / 1024) }, o);
     assertEquals(scaled.weight, weight);

@@ -53,8 +53,9 @@ function credited(
   using profile = Tensor.from(device, profiles, { shape: [responses.tokens, width] });
   using base = Tensor.from(device, advantages);
   const visual = flat.map(({ regions }) => regions!.regions > 0),
-    keys = flat.map((_, i) => ({ prompt: Math.floor(i / SAMPLES), sample: i % SAMPLES }));
-  using credit: AtrlCredit = detectAtrl(responses, { connectivity, profile, visual, keys }, { mode });
+    keys = flat.map((_, i) => ({ prompt: Math.floor(i / SAMPLES), sample: i % SAMPLES })),
+    classes = Uint8Array.from({ length: responses.tokens }, (_, t) => t % 4);
+  using credit: AtrlCredit = detectAtrl(responses, { connectivity, profile, visual, keys, classes }, { mode });
   using out = credit.advantages(base, { perToken: true });
   return { advantages: out.toFloats(), weights: credit.weights.toFloats(), responses: [...responses.offsets] };
 }
