@@ -91,7 +91,15 @@ export { weightedAdvantage } from "./credit/advantage.ts";
 export { AtrlCredit, type AtrlInputs, detectAtrl, type StepNumbers } from "./atrl/detect.ts";
 export { atrlReport, bimodality, type ReportInputs } from "./atrl/report.ts";
 export { checkCredit, CREDIT_METHODS, type CreditMethod, type TokenCredit } from "./credit/credit.ts";
-export { type ClassFunction, classIndices, type ClassInput, TOKEN_CLASSES, type TokenClass } from "./credit/token_classes.ts";
+export {
+  type ClassFunction,
+  classIndices,
+  type ClassInput,
+  type ClassModule,
+  TOKEN_CLASSES,
+  type TokenClass,
+} from "./credit/token_classes.ts";
+export { classReport, type ClassReportInputs, rocArea } from "./credit/class_report.ts";
 export { type BlackeningOptions, patchBlackening } from "./credit/blacken.ts";
 export { sensitivity, trajectoryWeights, vppoCredit, type VppoOptions } from "./credit/vppo.ts";
 export { uniformCredit, WeightCredit } from "./credit/weight_credit.ts";

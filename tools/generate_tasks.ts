@@ -112,9 +112,9 @@ access that its command allows, and no task asks for more while it runs. An empt
 access of that kind; \`any\` means all access of that kind. Paths are relative to the checkout.
 
 \`deno task train\`, \`serve\` and \`sft\` start a training process and supervise it. The training
-process has the permissions of the second row. Your own modules for the credit and the loss run in
-the training process, with its permissions. Reward modules run in processes with
-[fewer permissions](algorithms.md#rewards).
+process has the permissions of the second row. Your own modules for the credit, the loss and the
+classes of tokens run in the training process, with its permissions. Reward modules run in processes
+with [fewer permissions](algorithms.md#rewards).
 
 The table names environment variables by their purpose:
 

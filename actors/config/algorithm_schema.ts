@@ -55,11 +55,17 @@ const clips = (kind: "ppo" | "gspo" | "gspo_token") => {
     ),
   };
 };
-/** The path of a module that runs in the training process. Modules of other hosts are refused, because they would have its permissions. */
-const modulePath = z.string().regex(
-  /^(?:\.{1,2}\/|\/|file:)/,
-  'expected a built-in one, or a module of your own: a path that begins with "./", "../" or "/", or a "file:" URL',
-);
+/**
+ * The path of a module that runs in the training process. Modules of other hosts are refused, because they would have its permissions.
+ *
+ * @param builtIn What the key may hold in place of a module.
+ */
+export const modulePathOr = (builtIn: string): z.ZodString =>
+  z.string().regex(
+    /^(?:\.{1,2}\/|\/|file:)/,
+    `expected ${builtIn}, or a module of your own: a path that begins with "./", "../" or "/", or a "file:" URL`,
+  );
+const modulePath = modulePathOr("a built-in one");
 const moduleOptions = z.record(z.string(), z.unknown()).optional().describe("Handed to the module's function.");
 
 // A cast, because only checks.ts knows that a cap replaces both of cispo's bounds.

@@ -1,5 +1,6 @@
 import { ATRL_DEFAULTS, type AtrlOptions, atrlOptions } from "../../rl/atrl/options.ts";
 import { checkCredit } from "../../rl/credit/credit.ts";
+import { CHAIN_TOKENS } from "../../data/board/language.ts";
 import { boardOptions } from "../../data/board/options.ts";
 import type { Config } from "./types.ts";
 
@@ -36,11 +37,12 @@ const none = (files: string | string[]) => files.length === 0;
 const ALONE: readonly string[] = ["remax", "reinforce_plus_plus"];
 
 /** Why a run has no oracle. */
-export const NO_CLASSES = 'mode "oracle" needs the classes of tokens, which only data.task "board" knows: choose another mode';
+export const NO_CLASSES =
+  'mode "oracle" needs the classes of tokens, and data.task "files" knows none: set data.classes to a module that says them, or choose another mode';
 
 /** Tells whether a run knows the classes of its answers' tokens. */
 export function knowsClasses({ data }: Config): boolean {
-  return data.task === "board";
+  return data.task === "board" || data.classes !== null;
 }
 
 /** The rules between keys. The schema of a single key cannot express them. */
@@ -74,6 +76,12 @@ export const RULES: readonly Rule[] = [
   [
     "data.board",
     ({ data }) => data.task === "board" ? thrown(() => boardOptions(data.board as Parameters<typeof boardOptions>[0])) : undefined,
+  ],
+  [
+    "data.maxResponseLength",
+    ({ data: { task, board: { filler }, maxResponseLength: most } }) =>
+      task === "board" && typeof filler === "number" && filler > 0 && CHAIN_TOKENS + filler > most &&
+      `${most} cuts off the answers to a board with filler ${filler}: set it to ${CHAIN_TOKENS + filler} or more`,
   ],
   [
     "data.minPixels",

@@ -26,6 +26,7 @@ export const MAY_CHANGE: readonly string[] = [
   "batch.microTokens",
   "data.prefetch",
   "data.allowChanged",
+  "data.classes", // a measurement; what they weight is atrl.mode's business
 ];
 
 const isObject = (value: unknown): value is Record<string, unknown> => typeof value === "object" && value !== null && !Array.isArray(value);

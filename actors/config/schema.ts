@@ -9,7 +9,7 @@ import { ATRL_DEFAULTS as ATRL, ATRL_MODES, type AtrlOptions } from "../../rl/at
 import { rewardSchema } from "../../verify/registry.ts";
 import type { ConnectivityOptions } from "../../model/connectivity.ts";
 import { type PresetName, presets } from "../../model/config/presets.ts";
-import { algorithmSchema } from "./algorithm_schema.ts";
+import { algorithmSchema, modulePathOr } from "./algorithm_schema.ts";
 import { faults } from "./checks.ts";
 import { trackerSchema } from "./tracker_schema.ts";
 import type { Config, ConfigInput } from "./types.ts";
@@ -119,6 +119,9 @@ const raw = z.strictObject({
       .describe(
         "Options of the board task.",
       ),
+    classes: modulePathOr("null").nullable().default(null).describe(
+      "A module of your own that says the class of each token of an answer; null: the board task's own classes, none for files.",
+    ),
   }).prefault({}).describe("Where prompts come from."),
   rollout: z.strictObject({
     n: positive.default(8).describe("The number of answers to a prompt."),

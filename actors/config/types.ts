@@ -102,6 +102,8 @@ export interface DataSection {
   allowChanged: boolean;
   /** Options of the board task. */
   board: Record<string, number | boolean | string | (number | string)[]>;
+  /** A module of the user's own that says the class of each token of an answer; null: the board task's own classes, none for files. */
+  classes: string | null;
 }
 
 /** Section `rollout`: how answers are drawn. */

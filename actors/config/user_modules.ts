@@ -1,5 +1,5 @@
 /**
- * The users' modules that a configuration names. Modules of `algorithm.credit` and `algorithm.loss` run in the training process, those of `reward` in child processes
+ * The users' modules that a configuration names. Modules of `algorithm.credit`, `algorithm.loss` and `data.classes` run in the training process, those of `reward` in child processes
  * (see verify/).
  *
  * @module
@@ -34,6 +34,11 @@ export function lossModule({ algorithm: { loss } }: Config, base: string): UserM
   return { key: "algorithm.loss", url: new URL(loss.use, base).href, options: loss.options ?? {} };
 }
 
+/** Returns the module of `data.classes`; undefined where there is none. @param base What its path is relative to. */
+export function classesModule({ data: { classes } }: Config, base: string): UserModule | undefined {
+  return classes === null ? undefined : { key: "data.classes", url: new URL(classes, base).href, options: {} };
+}
+
 /**
  * Imports a user's module into this thread.
  *
@@ -60,7 +65,8 @@ export type ModulePrints = Readonly<Record<string, string>>;
  */
 export function modulePrints(config: Config, base: string): ModulePrints {
   const rewards = planReward(config.reward, base).modules.filter((url) => url.startsWith("file:") && !isOwnModule(url));
-  const own = [creditModule(config, base), lossModule(config, base)].flatMap((module) => module ? [[module.key, module.url]] : []);
+  const used = [creditModule(config, base), lossModule(config, base), classesModule(config, base)];
+  const own = used.flatMap((module) => module ? [[module.key, module.url]] : []);
   const all = [...own, ...rewards.map((url, i) => [rewards.length > 1 ? `reward ${i + 1}` : "reward", url])];
   return Object.fromEntries(all.map(([key, url]) => [key, `${basename(fileURLToPath(url!))} ${hashOf(url!)}`]));
 }

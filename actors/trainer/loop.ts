@@ -11,7 +11,7 @@ import type { RunState, Tuning } from "../run_commands.ts";
 import type { Checkpoint, Checkpoints } from "../run/checkpoints.ts";
 import { Tunings } from "../run/tunings.ts";
 import type { ActorMemory } from "../runtime/actor_memory.ts";
-import { AnswerClasses } from "./answer_classes.ts";
+import { AnswerClasses, type Classifier, openClassifier } from "./answer_classes.ts";
 import { Batches } from "./batches.ts";
 import type { JobQueue } from "./job_queue.ts";
 import { BEGINNING, resumeData } from "./passes.ts";
@@ -25,6 +25,8 @@ export interface LoopOptions {
   readonly memory: ActorMemory;
   /** The configuration without tuned values. */
   readonly config: Config;
+  /** The URL that paths of users' modules are relative to. */
+  readonly base: string;
   /** The run's directory. */
   readonly run: string;
   readonly checkpoints: Checkpoints;
@@ -47,6 +49,7 @@ export class TrainingLoop implements Disposable {
   /** The configuration in use at the step under way. */
   #config: Config;
   #session: Session | undefined;
+  #classifier: Classifier | undefined;
   /** Steps that are done. */
   #step = 0;
   /** The step under way; between two steps, the one before. */
@@ -98,8 +101,9 @@ export class TrainingLoop implements Disposable {
    * @throws {KedgeError} `BadCheckpoint` where they differ and may not.
    */
   async attach(session: Session): Promise<void> {
-    const { config, log } = this.#options, isFirst = this.#data === undefined;
+    const { config, base, log } = this.#options, isFirst = this.#data === undefined;
     this.#session = session;
+    this.#classifier ??= await openClassifier(config, base);
     this.#data = await session.loader.peer.request<"prints">(() => ({ type: "prints" }));
     if (!this.#saved || !isFirst) return;
     const { origin, isOther, notes } = resumeData(this.#saved, this.#data, config);
@@ -117,7 +121,7 @@ export class TrainingLoop implements Disposable {
   async run(files: string): Promise<void> {
     const { memory, config, log, jobs, checkpoints, isStopping } = this.#options, session = this.#session!;
     const tokenizer = Tokenizer.fromFolder(files), { maxSkipped } = config.trainer;
-    const classes = AnswerClasses.open(config, tokenizer),
+    const classes = this.#classifier && new AnswerClasses(tokenizer, this.#classifier),
       batches = this.#batches = await this.#openBatches(tokenizer),
       last = this.#last = batches.last;
     while (this.#step < last && !isStopping()) {

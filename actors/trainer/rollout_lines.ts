@@ -1,4 +1,5 @@
 import type { Tokenizer } from "../../model/processor/tokenizer.ts";
+import { TOKEN_CLASSES } from "../../rl/credit/token_classes.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import type { HeldPrompt } from "../prompts.ts";
 import type { RewardMessage } from "../messages.ts";
@@ -18,6 +19,8 @@ export interface RolloutLinesInputs {
     readonly flags?: Tensor;
     readonly clusters?: Tensor;
     readonly reference?: Tensor;
+    /** Indices into `TOKEN_CLASSES`. */
+    readonly classes?: Tensor;
   };
   /** The most lines. */
   readonly limit: number;
@@ -74,6 +77,7 @@ function answerLines(
       ...(profile && regions > 0 && { profile: packProfile(profile.subarray(begin * regions, to * regions), answers) }),
       anchor: of("flags")?.map((flag) => flag & 1),
       cluster: of("clusters"),
+      classes: of("classes")?.map((index) => TOKEN_CLASSES[index]!),
       reward: { overall: rewards[sample]!.overall, ...rewards[sample]!.parts },
       finish: answers.finish[sample],
       ...(sample === 0 && row.image !== undefined && { image: row.image }),

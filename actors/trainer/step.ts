@@ -13,7 +13,7 @@ import { askReference, type ReferenceOutputs } from "./reference.ts";
 import { type CountedGroup, countedGroup, type GradedAnswers, gradedAnswers, score } from "./roll.ts";
 import { rolloutLines } from "./rollout_lines.ts";
 import type { Session } from "./session.ts";
-import { answerMetrics, speedMetrics } from "./step_metrics.ts";
+import { answerMetrics, classMetrics, speedMetrics } from "./step_metrics.ts";
 import { timedInto } from "./timing.ts";
 
 /** The options that a step is made with. */
@@ -77,13 +77,21 @@ export async function runStep(inputs: StepInputs): Promise<StepResult> {
     ...update.metrics,
     ...penalty,
     ...anchors.metrics,
+    ...(classes && classMetrics(answers, { classes, weights, advantages, flags: anchors.numbers.flags, config })),
     ...timing,
     "timing_s/step": (performance.now() - start) / 1000,
     ...speedMetrics(answers, { config, stats, seconds, updateSeconds: timing["timing_s/update_actor"]! }),
     ...sampled.metrics,
   };
   const { rewards } = scores, { logprobs } = reference;
-  const numbers = { advantages, weights, entropies, ...anchors.numbers, ...(logprobs && { reference: logprobs }) };
+  const numbers = {
+    advantages,
+    weights,
+    entropies,
+    ...anchors.numbers,
+    ...(logprobs && { reference: logprobs }),
+    ...(classes && { classes }),
+  };
   const rollouts = rolloutLines({ step, groups, rewards, tokenizer: inputs.tokenizer, numbers, limit: config.logging.rolloutSamples });
   const reasons = [...new Set(rewards.flatMap(({ reason }) => reason ?? []))];
   return { metrics, rollouts, skippedInRow: update.skippedInRow, responses: answers.lengths.length, reasons };

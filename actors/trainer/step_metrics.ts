@@ -3,6 +3,9 @@
  *
  * @module
  */
+import { classReport } from "../../rl/credit/class_report.ts";
+import { concatenated } from "../../tensor/packing.ts";
+import type { Tensor } from "../../tensor/tensor.ts";
 import type { Config } from "../config/schema.ts";
 import type { PolicyReplies } from "../messages.ts";
 import { peakFlops, trainingFlops } from "./flops.ts";
@@ -48,6 +51,31 @@ export function answerMetrics(
     "response_length/clip_ratio": finish.filter((end) => end !== "stop").length / finish.length,
     ...spread("prompt_length", promptLengths(answers)),
   };
+}
+
+/** Returns how the credit of a step falls on the classes of tokens. @param options By token; `flags`: undefined where the credit has no anchors. */
+export function classMetrics(
+  { groups, lengths }: GradedAnswers,
+  { classes, weights, advantages, flags, config }: {
+    classes: Tensor;
+    weights: Tensor;
+    advantages: Tensor;
+    flags: Tensor | undefined;
+    config: Config;
+  },
+): Record<string, number> {
+  const offsets = new Int32Array(lengths.length + 1);
+  lengths.forEach((length, i) => offsets[i + 1] = offsets[i]! + length);
+  return classReport({
+    offsets,
+    classes: classes.toArray() as Uint8Array,
+    weights: weights.toFloats(),
+    advantages: advantages.toFloats(),
+    connectivity: concatenated(groups.map(({ answers }) => answers.connectivity!.toFloats())),
+    flags: flags && flags.toArray() as Uint8Array,
+    anchorFraction: config.atrl.anchorFraction,
+    visual: groups.flatMap(({ answers }) => answers.lengths.map(() => answers.regions > 0)),
+  });
 }
 
 /** Returns how fast the step was, and the memory that it took. @param options `seconds`: of the step. `updateSeconds`: of its update. */

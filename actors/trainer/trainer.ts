@@ -77,7 +77,7 @@ export class Trainer implements Behaviour<TrainerMessage> {
   };
 
   constructor({ memory, options, emit }: Start<TrainerOptions>) {
-    const { config, run } = options, { saveLimit, saveBest } = config.trainer;
+    const { config, base, run } = options, { saveLimit, saveBest } = config.trainer;
     this.#memory = memory;
     this.#options = options;
     this.#config = config;
@@ -85,7 +85,7 @@ export class Trainer implements Behaviour<TrainerMessage> {
     this.#warm = new Checkpoints(run, { saveLimit: 1, saveBest: false, kind: "warm" });
     const log = this.#log = new RunLog(run, { logging: config.logging, emit });
     const jobs = this.#jobs = new JobQueue((paused) => this.#become(paused ? "paused" : this.#phase));
-    this.#loop = new TrainingLoop({ memory, config, run, checkpoints, log, jobs, isStopping: () => this.#stopping });
+    this.#loop = new TrainingLoop({ memory, config, base, run, checkpoints, log, jobs, isStopping: () => this.#stopping });
   }
 
   async handle(message: TrainerMessage, turn: Turn): Promise<TrainerReplies[TrainerMessage["type"]]> {

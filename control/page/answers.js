@@ -5,9 +5,10 @@ import { el, show } from "./elements.js";
 export const mostOf = (samples) => samples.flatMap(({ numbers }) => numbers.connectivity ?? []).reduce((a, b) => Math.max(a, b ?? 0), 0);
 
 /** Formats a token and its numbers as a line. */
-export const factsOf = ({ tokens, anchor, numbers }, i) =>
+export const factsOf = ({ tokens, anchor, classes, numbers }, i) =>
   [
     `${JSON.stringify(tokens[i])}${anchor[i] ? ", an anchor" : ""}`,
+    ...classes ? [`class ${classes[i]}`] : [],
     ...Object.entries(numbers).map(([key, values]) => `${key} ${show(values[i])}`),
   ].join(" · ");
 

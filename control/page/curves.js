@@ -12,6 +12,16 @@ const PLANS = [
   { title: "Connectivity", keys: ["atrl/connectivity_anchor", "atrl/connectivity_rest"], least: 0.02 },
   { title: "Share of anchors among tokens", keys: ["atrl/anchor_fraction"], least: 0.1 },
   { title: "Bimodality of connectivity", keys: ["atrl/bimodality"], least: 0.3 },
+  {
+    title: "Finding the readings",
+    keys: ["classes/auc_connectivity", "classes/auc_weight", "classes/anchor_recall", "classes/anchor_precision"],
+    least: 0.1,
+  },
+  {
+    title: "Weight by class of token",
+    keys: ["classes/weight_reading", "classes/weight_arithmetic", "classes/weight_random", "classes/weight_fixed"],
+    least: 0.2,
+  },
   { title: "Entropy of answers", keys: ["actor/entropy"], least: 0.05 },
   { title: "Length of answers, in tokens", keys: ["response_length/mean"], least: 2 },
   { title: "Loss", keys: ["actor/loss"], least: 0.01 },

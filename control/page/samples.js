@@ -36,7 +36,7 @@ export const stepSamples = (lines, more = () => ({})) => {
 
 const sampleOf = (line) => {
   const logged = listOf(line.tokens).map(textOf), tokens = logged.length > 0 ? logged : [textOf(line.response)];
-  const { reward } = line, flags = listOf(line.anchor);
+  const { reward } = line, flags = listOf(line.anchor), classes = listOf(line.classes);
   const present = Object.entries(NUMBERS).filter(([key]) => listOf(line[key]).length > 0);
   return {
     number: numberOf(line.sample),
@@ -46,6 +46,7 @@ const sampleOf = (line) => {
     ...(typeof line.finish === "string" && { finish: line.finish }),
     tokens,
     anchor: tokens.map((_, i) => flags[i] === 1),
+    ...(classes.length > 0 && { classes: tokens.map((_, i) => textOf(classes[i])) }),
     numbers: Object.fromEntries(present.map(([key, name]) => [name, tokens.map((_, i) => numberOf(listOf(line[key])[i]))])),
   };
 };

@@ -28,6 +28,9 @@ const NUMBERS = Array.from({ length: 28 }, (_, i) => i - 9);
 /** The words that an answer draws at random. */
 const RANDOM: ReadonlySet<string> = new Set([OPENINGS, VERBS, THINGS, FINDS, PLACES, ALSO, SUMS, EQUALS].flat());
 
+/** The tokens of an answer without further filler, with the one that ends it. */
+export const CHAIN_TOKENS = 32;
+
 /** Every word of the task. Each is one token. */
 export const WORDS: readonly string[] = [
   ...new Set([

@@ -26,8 +26,16 @@ export interface ClassInput {
   readonly fields: Readonly<Record<string, unknown>>;
 }
 
-/** Says the class of each token of an answer, which may be ungrammatical. It may not be async. */
+/** Says the class of each token of an answer, which may be ungrammatical. It is called for each response of a step, and may not be async. */
 export type ClassFunction = (answer: ClassInput) => ArrayLike<TokenClass>;
+
+/** A module named by `data.classes`. It runs in the training process, with all of its permissions. */
+export interface ClassModule {
+  /** Says the class of each token of one answer. */
+  readonly default?: ClassFunction;
+  /** The same; it has precedence over `default`. */
+  readonly classes?: ClassFunction;
+}
 
 /**
  * Calls a class function and checks what it gives.
