@@ -15,7 +15,7 @@ import { PackedBatch } from "./packed_batch.ts";
 import { familyOf } from "./families.ts";
 import type { Prompt } from "./prompt.ts";
 import type { VisionLanguageModel } from "./model.ts";
-import { chosenLayers, type RegionMap, regionMap, SINK_LIMITS, visualSinks } from "./regions.ts";
+import { NO_HEADS_SKIPPED, type RegionMap, regionMap, SINK_LIMITS, type SkippedHeads, skippedHeads, visualSinks } from "./regions.ts";
 
 export * from "./regions.ts";
 
@@ -29,6 +29,8 @@ export interface ConnectivityOptions {
   visualSinkFactor?: number;
   /** Layers that count. Default "all". */
   layers?: "all" | "last-half" | number[];
+  /** Query heads of these layers that count, as [layer, head]. Default "all". */
+  heads?: "all" | (readonly [layer: number, head: number])[];
   /** Default "pooled". */
   sinkRenorm?: "pooled" | "row";
   /** Regions of a profile, at most. Default 64. */
@@ -76,19 +78,19 @@ export class ConnectivityAccumulator implements Disposable {
   readonly #region: Tensor;
   readonly #rowOut: Tensor;
   readonly #outputs: Int32Array; // by response token: its output row
-  readonly #chosen: readonly boolean[];
+  readonly #skipped: readonly (SkippedHeads | undefined)[]; // by layer
   readonly #width: number;
   readonly #seen = new Set<number>();
 
   /** Called by `create`. */
   private constructor(
     readonly batch: PackedBatch,
-    parts: { maps: readonly RegionMap[]; chosen: readonly boolean[]; row: "predict" | "self"; readonly renorm: number },
+    parts: { maps: readonly RegionMap[]; skipped: readonly (SkippedHeads | undefined)[]; row: "predict" | "self"; readonly renorm: number },
   ) {
     const { device } = batch;
     this.maps = parts.maps;
     this.renorm = parts.renorm;
-    this.#chosen = parts.chosen;
+    this.#skipped = parts.skipped;
     this.#width = this.maps.reduce((most, { regions }) => Math.max(most, regions), 0);
     const region = new Int32Array(batch.rows).fill(-1);
     for (const { group, start } of batch.prompts) region.set(this.maps[group]!.region, start);
@@ -125,22 +127,23 @@ export class ConnectivityAccumulator implements Disposable {
     batch: PackedBatch,
     options: ConnectivityOptions & { visualSinks?: readonly Int32Array[] } = {},
   ): ConnectivityAccumulator {
-    const { row = "predict", layers = "all", sinkRenorm = "pooled", visualSinkFactor = 0 } = options;
+    const { row = "predict", sinkRenorm = "pooled", visualSinkFactor = 0 } = options;
     if (row === "self" && !batch.closing) {
       throw new RangeError('Cannot measure connectivity by row "self": the batch lacks the rows of last tokens; pack it with closing');
     }
     const prompts = batch.groups.map(({ prompt }) => prompt);
     const sinks = options.visualSinks ?? promptSinks(model, prompts, visualSinkFactor);
     const maps = prompts.map((prompt, i) => regionMap(prompt, model.config, { ...options, visualSinks: sinks[i]! }));
-    const chosen = chosenLayers(layers, model.config.text.layers);
-    return new ConnectivityAccumulator(batch, { maps, chosen, row, renorm: sinkRenorm === "row" ? 1 : 0 });
+    const skipped = skippedHeads(options, model.config.text);
+    return new ConnectivityAccumulator(batch, { maps, skipped, row, renorm: sinkRenorm === "row" ? 1 : 0 });
   }
 
   /** Adds the attention of a layer; the model calls it. */
   observe(layer: number, seen: AttentionSeen): void {
     if (this.#seen.has(layer)) throw new RangeError(`Cannot add layer ${layer} to connectivity: it was added; use another accumulator`);
     this.#seen.add(layer);
-    if (!this.#chosen[layer] || this.#mass.rows === 0) return;
+    const skipped = this.#skipped[layer];
+    if (skipped === undefined || this.#mass.rows === 0) return;
     measure(this.batch, seen, {
       mass: this.#mass,
       profile: this.#profile,
@@ -148,6 +151,7 @@ export class ConnectivityAccumulator implements Disposable {
       rowOut: this.#rowOut,
       regions: this.#width,
       renorm: this.renorm,
+      skipped,
     });
   }
 
@@ -157,7 +161,7 @@ export class ConnectivityAccumulator implements Disposable {
    * @throws {RangeError} before the forward has run; {KedgeError} `Diverged` for a sum that is not finite.
    */
   results(): Connectivity[] {
-    const missing = this.#chosen.findIndex((chosen, layer) => chosen && !this.#seen.has(layer));
+    const missing = this.#skipped.findIndex((skipped, layer) => skipped !== undefined && !this.#seen.has(layer));
     if (missing >= 0) throw new RangeError(`Cannot give connectivity: layer ${missing} has not run`);
     const [mass, sums] = [this.#mass.toFloats(), this.#profile.toFloats()];
     return this.batch.responses.map(({ group, offset, length }, response) => {
@@ -221,7 +225,7 @@ export function promptSinks(model: VisionLanguageModel, prompts: readonly Prompt
   {
     using tape = new Tape(device, { record: false });
     const observe = (_: number, seen: AttentionSeen) =>
-      measure(batch, seen, { mass, profile, region: regions, rowOut: outputs, regions: width, renorm: 0 });
+      measure(batch, seen, { mass, profile, region: regions, rowOut: outputs, regions: width, renorm: 0, skipped: NO_HEADS_SKIPPED });
     model.hidden(tape, batch, { observe });
   }
   const sums = profile.toFloats();
@@ -240,10 +244,10 @@ export function promptSinks(model: VisionLanguageModel, prompts: readonly Prompt
 function measure(
   batch: PackedBatch,
   seen: AttentionSeen,
-  into: { mass: Tensor; profile: Tensor; region: Tensor; rowOut: Tensor; regions: number; renorm: number },
+  into: { mass: Tensor; profile: Tensor; region: Tensor; rowOut: Tensor; regions: number; renorm: number; skipped: SkippedHeads },
 ): void {
   const { q, k, lse, shape } = seen;
-  const { mass, profile, region, rowOut, regions, renorm } = into;
+  const { mass, profile, region, rowOut, regions, renorm, skipped } = into;
   batch.device.ops.connectivity(
     q.dtypeCode,
     shape,
@@ -258,5 +262,6 @@ function measure(
     mass.rows,
     batch.segments.table.address,
     renorm,
+    ...skipped,
   );
 }

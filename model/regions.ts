@@ -217,3 +217,58 @@ export function chosenLayers(layers: "all" | "last-half" | readonly number[], co
   }
   return every.map((i) => layers.includes(i));
 }
+
+/** A choice of attention heads, by layer and query head. */
+export interface HeadChoice {
+  /** See {@linkcode chosenLayers}. Default "all". */
+  layers?: "all" | "last-half" | readonly number[] | undefined;
+  /** Query heads of these layers that count. Default "all". */
+  heads?: "all" | readonly (readonly [layer: number, head: number])[] | undefined;
+}
+
+/** Query heads of a layer that do not count, as the kernels take them (kedge.h, skip_low and skip_high): bit h of the two words stands for head h. */
+export type SkippedHeads = readonly [low: number, high: number];
+
+/** All heads count. */
+export const NO_HEADS_SKIPPED: SkippedHeads = [0, 0];
+
+/**
+ * The query heads that do not count, by layer.
+ *
+ * @param choice A head counts if it is in `heads` and its layer is in `layers`.
+ * @param sizes The layers of the model and the query heads of a layer.
+ * @returns By layer; undefined for a layer of which no head counts.
+ * @throws {RangeError} for a layer or head that the model lacks, for a list of more than 64 heads a layer, or where no head counts.
+ *
+ * @example
+ * ```ts
+ * import { skippedHeads } from "@kedge/kedge/model";
+ * import { assertEquals } from "@std/assert";
+ *
+ * assertEquals(skippedHeads({ heads: [[1, 0], [1, 2]] }, { layers: 2, heads: 4 }), [undefined, [0b1010, 0]]);
+ * assertEquals(skippedHeads({ layers: "last-half" }, { layers: 2, heads: 4 }), [undefined, [0, 0]]);
+ * ```
+ */
+export function skippedHeads(
+  { layers = "all", heads = "all" }: HeadChoice,
+  sizes: { layers: number; heads: number },
+): (SkippedHeads | undefined)[] {
+  const chosen = chosenLayers(layers, sizes.layers);
+  if (heads === "all") return chosen.map((counts) => counts ? NO_HEADS_SKIPPED : undefined);
+  const refuse = (why: string): never => {
+    throw new RangeError(`Cannot choose heads [${heads.map((head) => `[${head.join(", ")}]`).join(", ")}]: ${why}`);
+  };
+  if (sizes.heads > 64) refuse(`the model has ${sizes.heads} heads a layer, and heads can be chosen among 64 at most`);
+  const index = (x: number | undefined, count: number) => Number.isInteger(x) && x! >= 0 && x! < count;
+  const strange = heads.find((head) => head.length !== 2 || !index(head[0], sizes.layers) || !index(head[1], sizes.heads));
+  if (strange) refuse(`a head is [layer, head], with layers 0 to ${sizes.layers - 1} and heads 0 to ${sizes.heads - 1}`);
+  const counting = chosen.map(() => new Set<number>());
+  for (const [layer, head] of heads) if (chosen[layer]) counting[layer]!.add(head);
+  if (counting.every(({ size }) => size === 0)) refuse("no head would count; one at least must be chosen, of a layer that counts");
+  return counting.map((kept) => {
+    if (kept.size === 0) return undefined;
+    const words = [0, 0] as [number, number];
+    for (let head = 0; head < sizes.heads; head++) if (!kept.has(head)) words[head >> 5]! += 2 ** (head & 31);
+    return words;
+  });
+}

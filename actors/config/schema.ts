@@ -152,6 +152,7 @@ const raw = z.strictObject({
     temperature: above0.default(ATRL.temperature).describe(
       "The width of the step between the two weights, in units of the mean connectivity.",
     ),
+    own: share.default(ATRL.own).describe("The share of a token's own connectivity in its weight; the rest is that of its cluster."),
     normalise: z.enum(["mean-one", "none"]).default(ATRL.normalise).describe("Whether weights have mean 1 over a response."),
     seed: count.max(2 ** 31 - 1).default(ATRL.seed).describe("The seed of partitions and of mode random."),
     row: z.enum(["predict", "self"]).default("predict").describe(
@@ -160,6 +161,9 @@ const raw = z.strictObject({
     sinkTokens: count.default(1).describe("The number of first positions that count as sinks."),
     visualSinkFactor: amount.default(0).describe("The factor of the rule for visual sinks; 0: no rule."),
     layers: z.union([z.enum(["all", "last-half"]), z.array(count).min(1)]).default("all").describe("The layers that count."),
+    heads: z.union([z.literal("all"), z.array(z.tuple([count, count])).min(1)]).default("all").describe(
+      "The query heads of these layers that count: all, or a list of [layer, head].",
+    ),
     sinkRenorm: z.enum(["pooled", "row"]).default("pooled").describe("At which level attention is renormalised without the sinks."),
     profileRegions: positive.default(64).describe("The most regions of a profile."),
   }).prefault({}).describe("Anchor tokens, arXiv 2602.11455: weights, and how connectivity is measured."),
@@ -251,6 +255,6 @@ export function atrlOf({ atrl }: Config): AtrlOptions {
 
 /** Returns how connectivity is measured. */
 export function connectivityOf({ atrl }: Config): Required<ConnectivityOptions> {
-  const { row, sinkTokens, visualSinkFactor, layers, sinkRenorm, profileRegions } = atrl;
-  return { row, sinkTokens, visualSinkFactor, layers, sinkRenorm, profileRegions };
+  const { row, sinkTokens, visualSinkFactor, layers, heads, sinkRenorm, profileRegions } = atrl;
+  return { row, sinkTokens, visualSinkFactor, layers, heads, sinkRenorm, profileRegions };
 }

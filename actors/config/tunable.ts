@@ -27,6 +27,7 @@ const schema = z.strictObject({
     wMin: amount.max(1e6).optional().describe("The weight of a cluster without connectivity, before normalisation."),
     wMax: above0.max(1e6).optional().describe("The weight of a cluster of full connectivity, before normalisation."),
     temperature: above0.max(1e6).optional().describe("The width of the step between the two weights, in units of the mean connectivity."),
+    own: z.number().min(0).max(1).optional().describe("The share of a token's own connectivity in its weight."),
     normalise: z.enum(["mean-one", "none"]).optional().describe("Whether weights have mean 1 over a response."),
   }).optional(),
   trainer: z.strictObject({
@@ -44,7 +45,7 @@ export interface TunableInput {
   /** Fields of the loss. The coefficient of a divergence is its current value, whatever its kind. */
   algorithm?: { entropyCoefficient?: number; kl?: { coefficient?: number } };
   /** Fields of AT-RL. */
-  atrl?: Partial<Pick<Config["atrl"], "mode" | "anchorFraction" | "wMin" | "wMax" | "temperature" | "normalise">>;
+  atrl?: Partial<Pick<Config["atrl"], "mode" | "anchorFraction" | "wMin" | "wMax" | "temperature" | "own" | "normalise">>;
   /** How often a run evaluates and saves. */
   trainer?: Partial<Pick<Config["trainer"], "valFreq" | "saveFreq">>;
 }

@@ -1,6 +1,7 @@
 // Attention (kedge.h): the checks that both libraries make, and constants of the connectivity that both add up.
 #pragma once
 #include "arguments.h"
+#include "both.h"
 
 namespace kedge {
 
@@ -52,16 +53,24 @@ inline int32_t check_attention_bwd(const kedge_attention_shape& x, const kedge_a
   return KEDGE_OK;
 }
 
-inline int32_t check_renorm(int64_t regions, int32_t renorm, kedge_status* status) {
+enum Renorm { kPooled, kByRow, kByHead };
+
+// The bits of query heads 0 to 63, from skip_low and skip_high of kedge.h.
+inline uint64_t head_bits(uint32_t low, uint32_t high) { return (uint64_t)high << 32 | low; }
+// Whether a query head counts. Those from 64 on have no bit.
+KEDGE_BOTH inline bool counts(uint64_t skip_heads, int64_t head) { return head >= 64 || !(skip_heads >> head & 1); }
+
+// most: the last of Renorm that the op takes.
+inline int32_t check_renorm(int64_t regions, int32_t renorm, int32_t most, kedge_status* status) {
   KEDGE_REQUIRE(regions >= 0 && regions <= INT32_MAX / 2, "regions is %lld", (long long)regions);
-  KEDGE_REQUIRE(renorm == 0 || renorm == 1, "renorm is %d, not 0 or 1", (int)renorm);
+  KEDGE_REQUIRE(renorm >= 0 && renorm <= most, "renorm is %d, not 0 to %d", (int)renorm, (int)most);
   return KEDGE_OK;
 }
 inline int32_t check_connectivity(const kedge_attention_shape& x, const float* mass, const void* q, const void* k, const float* lse,
                                   const int32_t* region, const int32_t* row_out, int64_t regions, int64_t rows_out, int32_t renorm,
                                   kedge_status* status) {
   KEDGE_REQUIRE(rows_out >= 0, "rows_out is %lld", (long long)rows_out);
-  KEDGE_TRY(check_renorm(regions, renorm, status));
+  KEDGE_TRY(check_renorm(regions, renorm, kByHead, status));
   KEDGE_TRY(check_token_rows(x.q_tokens, x.heads, x, {{"q", q, x.q_stride}, {"lse", lse}, {"row_out", row_out}}, status));
   KEDGE_TRY(check_token_rows(x.kv_tokens, x.kv_heads, x, {{"k", k, x.k_stride}, {"region", region}}, status));
   return check_given({{"mass", mass || rows_out == 0}}, status);
@@ -77,7 +86,7 @@ inline int32_t check_decode(const kedge_decode_shape* shape, const void* out, co
   KEDGE_TRY(check_heads(x.heads, x.kv_heads, x.head_dim, step, x.scale, status));
   KEDGE_TRY(check_strides(x.heads * x.head_dim, {{"q", q, x.q_stride}, {"out", out, x.out_stride}}, status));
   KEDGE_TRY(check_strides(x.kv_heads * x.head_dim, {{"k", k_cache, x.k_stride}, {"v", v_cache, x.v_stride}}, status));
-  KEDGE_TRY(check_renorm(regions, renorm, status));
+  KEDGE_TRY(check_renorm(regions, renorm, kByRow, status));
   KEDGE_REQUIRE(groups || x.n_groups == 0, "groups is NULL");
   if (x.n == 0) return KEDGE_OK;
   KEDGE_REQUIRE(x.n_groups > 0, "%lld sequences are in no group", (long long)x.n);

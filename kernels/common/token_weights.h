@@ -24,7 +24,7 @@ enum WeightMode { kWeightOff, kWeightSoft, kWeightHard, kWeightLow, kWeightRando
 
 struct WeightRule {
   int32_t mode, anchor_permille;
-  double w_min, w_max, temperature;
+  double w_min, w_max, temperature, own;
   bool normalise;
   uint64_t seed;
 };
@@ -71,7 +71,7 @@ struct TokenWeights {
   float* weight;
   uint8_t* flags;  // nullable
   // Scratch, [tokens] each: of a cluster, the sum of d, then D, then W; its size; its first token.
-  double* density;
+  double *density, *value;  // value: x_t, where a token's own connectivity counts
   int32_t *size, *first;
 
   static constexpr int kIndexBits = 24;  // a response has at most 2^24 tokens
@@ -156,6 +156,13 @@ struct TokenWeights {
     team.each(tokens, [&](int32_t t) { weight[t] = place(key(t), t) >= bound ? each : 0.f; });
   }
 
+  // Whether connectivity does not tell tokens apart.
+  KEDGE_TEAM bool is_constant(double mean) {
+    const Best low = team.argmax(tokens, [&](int32_t t) -> int64_t { return -(int64_t)order_of(connectivity[t]); }),
+               high = team.argmax(tokens, [&](int32_t t) -> int64_t { return (int64_t)order_of(connectivity[t]); });
+    return (double)connectivity[high.index] - (double)connectivity[low.index] <= 1e-6 * mean;
+  }
+
   // W(C_k) of every cluster, and from it each token's weight (section 3, steps 3 to 5).
   KEDGE_TEAM void soft(const WeightRule& rule, const Prefix& p, double mean) {
     auto value = [&](int32_t k) { return density[k]; };
@@ -169,9 +176,7 @@ struct TokenWeights {
     const int32_t least_in = edge(true, false, true), most_out = edge(false, true, false), least = edge(true, true, true),
                   most = edge(true, true, false);
     const int64_t clusters = team.sum(tokens, [&](int32_t k) -> int64_t { return size[k] > 0; });
-    const Best low = team.argmax(tokens, [&](int32_t t) -> int64_t { return -(int64_t)order_of(connectivity[t]); }),
-               high = team.argmax(tokens, [&](int32_t t) -> int64_t { return (int64_t)order_of(connectivity[t]); });
-    const bool constant = (double)connectivity[high.index] - (double)connectivity[low.index] <= 1e-6 * mean;
+    const bool constant = is_constant(mean);
     if (mean == mean && (constant || mean == 0 || clusters == 1 || value(most) - value(least) <= 1e-6)) return fill(1.f);
     const double theta = most_out < 0 ? value(least_in) : 0.5 * (value(least_in) + value(most_out));
     team.sync();  // all have read the densities: what stands there from now on is W
@@ -181,6 +186,33 @@ struct TokenWeights {
     double scale = 1;
     if (rule.normalise) scale = tokens / team.total(tokens, [&](int32_t k) { return size[k] > 0 ? size[k] * density[k] : 0.; });
     team.each(tokens, [&](int32_t t) { weight[t] = mean == mean ? (float)(density[cluster[t]] * scale) : NAN; });
+  }
+
+  // The same where a token's own connectivity counts (section 3, step 6): W of x_t = (1 - own) D_k + own d_t.
+  KEDGE_TEAM void soft_own(const WeightRule& rule, int64_t wanted, double mean) {
+    auto key = [&](int32_t t) { return order_of(value[t]); };
+    auto edge = [&](uint64_t from, uint64_t to, bool low) {  // the token with the lowest or highest x whose key is in [from, to)
+      return team.argmax(tokens, [&](int32_t t) {
+        if (key(t) < from || key(t) >= to) return kNever;
+        return low ? ~signed_order(key(t)) : signed_order(key(t));
+      }).index;
+    };
+    team.each(tokens, [&](int32_t t) {
+      value[t] = mean != 0 ? (1 - rule.own) * density[cluster[t]] + rule.own * (connectivity[t] / mean) : 0;
+    });
+    const int32_t least = edge(0, UINT64_MAX, true), most = edge(0, UINT64_MAX, false);
+    if (mean == mean && (is_constant(mean) || mean == 0 || value[most] - value[least] <= 1e-6)) return fill(1.f);
+    const uint64_t bound = threshold(team, tokens, 64, wanted, key, [](int32_t) -> int64_t { return 1; });
+    const int32_t in = edge(bound, UINT64_MAX, true), out = edge(0, bound, false);
+    const int64_t held = team.sum(tokens, [&](int32_t t) -> int64_t { return key(t) >= bound; });
+    double theta = NAN;
+    if (mean == mean) theta = held > wanted || out < 0 ? value[in] : 0.5 * (value[in] + value[out]);
+    team.sync();  // all have read the values: what stands there from now on is W
+    team.each(tokens, [&](int32_t t) {
+      value[t] = rule.w_min + (rule.w_max - rule.w_min) / (1 + exp((theta - value[t]) / rule.temperature));
+    });
+    const double scale = rule.normalise ? tokens / team.total(tokens, [&](int32_t t) { return value[t]; }) : 1;
+    team.each(tokens, [&](int32_t t) { weight[t] = mean == mean ? (float)(value[t] * scale) : NAN; });
   }
 
   // Writes weight, and flags where wanted. visual: whether the prompt has visual tokens. key: { prompt lo, prompt hi, sample }, for mode
@@ -207,7 +239,7 @@ struct TokenWeights {
     }
     switch (rule.mode) {
       case kWeightOff: return fill(1.f);
-      case kWeightSoft: return soft(rule, p, mean);
+      case kWeightSoft: return rule.own > 0 ? soft_own(rule, wanted, mean) : soft(rule, p, mean);
       case kWeightHard: return choose(wanted, high);
       case kWeightLow: return choose(half, [&](int32_t t) { return ~order_of(connectivity[t]); });
       default:
@@ -226,6 +258,7 @@ inline int32_t check_token_weights(const float* weight, const float* connectivit
   KEDGE_REQUIRE(rule.temperature > 0 && is_finite(rule.temperature), "temperature is %g", rule.temperature);
   KEDGE_REQUIRE(rule.w_min >= 0 && rule.w_max >= 0 && rule.w_min + rule.w_max > 0 && is_finite(rule.w_min + rule.w_max),
                 "w_min is %g, w_max %g", rule.w_min, rule.w_max);
+  KEDGE_REQUIRE(rule.own >= 0 && rule.own <= 1, "own is %g, outside [0, 1]", rule.own);
   KEDGE_REQUIRE(max_tokens <= int64_t(1) << 24, "max_tokens is %lld", (long long)max_tokens);
   if (n == 0 || tokens == 0) return KEDGE_OK;
   return check_given({{"weight", weight}, {"connectivity", connectivity}, {"cluster", cluster || rule.mode != kWeightSoft},

@@ -23,12 +23,21 @@ struct Connectivity {
   int64_t q_stride, k_stride;
   const int32_t *region, *row_out;
   int64_t regions, mass_rows;
-  bool by_row;
+  int32_t renorm;
+  uint64_t skip_heads;
   const int32_t* tokens;  // chosen query rows, counted from their segment's first
 
   int64_t item_tokens() const { return std::max<int64_t>(1, kItemPanels * kPanel / shape.group()); }
+  // Sums that a row has: of all heads together, or of each.
+  int64_t outputs() const { return renorm == kByHead ? shape.heads : 1; }
   int64_t scratch_floats() const {
-    return shape.dim * kPanel + mass_rows * kPanel + kTile * kPanel + item_tokens() * (1 + mass_rows);
+    return shape.dim * kPanel + mass_rows * kPanel + kTile * kPanel + item_tokens() * outputs() * (1 + mass_rows);
+  }
+  // Whether any of a key head's query heads counts.
+  bool any_counts(int64_t head) const {
+    for (int64_t h = head * shape.group(); h < (head + 1) * shape.group(); h++)
+      if (counts(skip_heads, h)) return true;
+    return false;
   }
 
   // One panel over keys [start, start + length); s: the segment whose mask applies, null where all is visible. lanes: the panel's rows as
@@ -58,8 +67,9 @@ struct Connectivity {
     const Segment& s = segments[item.segment];
     int64_t group = shape.group(), dim = shape.dim, rows = (item.end - item.begin) * group, width = 1 + mass_rows;
     float *panel = scratch, *sums = panel + dim * kPanel, *scores = sums + mass_rows * kPanel, *totals = scores + kTile * kPanel;
-    std::fill_n(totals, (item.end - item.begin) * width, 0.f);
-    for (int64_t head = 0; head < shape.kv_heads; head++)
+    std::fill_n(totals, (item.end - item.begin) * outputs() * width, 0.f);
+    for (int64_t head = 0; head < shape.kv_heads; head++) {
+      if (!any_counts(head)) continue;
       for (int64_t first = 0; first < rows; first += kPanel) {
         int count = (int)std::min<int64_t>(kPanel, rows - first);
         int32_t lanes[kPanel];
@@ -77,11 +87,19 @@ struct Connectivity {
           over(nullptr, parent.kv_start, parent.kv_len, head, lanes, log_sum, panel, sums, scores);
         }
         over(&s, s.kv_start, s.kv_len, head, lanes, log_sum, panel, sums, scores);
-        for (int i = 0; i < count; i++) add_head(totals + (first + i) / group * width, sums + i, kPanel, mass_rows, 1.f, by_row);
+        for (int i = 0; i < count; i++) {
+          int64_t token = (first + i) / group, h = head * group + (first + i) % group;
+          float* total = totals + (renorm == kByHead ? token * shape.heads + h : token) * width;
+          if (counts(skip_heads, h)) add_head(total, sums + i, kPanel, mass_rows, 1.f, renorm == kByRow);
+        }
       }
+    }
     for (int64_t i = item.begin; i < item.end; i++) {
       int64_t row = row_out[s.q_start + tokens[i]];
-      add_totals(mass + 2 * row, profile ? profile + row * regions : nullptr, totals + (i - item.begin) * width, regions);
+      for (int64_t o = 0; o < outputs(); o++) {
+        int64_t to = row * outputs() + o;
+        add_totals(mass + 2 * to, profile ? profile + to * regions : nullptr, totals + ((i - item.begin) * outputs() + o) * width, regions);
+      }
     }
   }
 };
@@ -127,7 +145,7 @@ int32_t connectivity(const kedge_context* ctx, Connectivity& c, int64_t n, kedge
 KEDGE_API int32_t kedge_connectivity(const kedge_context* ctx, int32_t dtype, KEDGE_IN const kedge_attention_shape* shape, float* mass,
                                      float* profile, const void* q, const void* k, const float* lse, const int32_t* region,
                                      const int32_t* row_out, int64_t regions, int64_t rows_out, const int32_t* segments, int32_t renorm,
-                                     kedge_status* status) {
+                                     uint32_t skip_low, uint32_t skip_high, kedge_status* status) {
   using namespace kedge;
   try {
     KEDGE_TRY(check_attention(dtype, shape, segments, status));
@@ -139,7 +157,7 @@ KEDGE_API int32_t kedge_connectivity(const kedge_context* ctx, int32_t dtype, KE
       KEDGE_TRY(check_regions(region, segment.kv_start, (int64_t)segment.kv_start + segment.kv_len, regions, status));
     }
     Connectivity c = { AttentionShape(x), as_segments(segments), mass, profile, (const float*)q, (const float*)k, lse, x.q_stride,
-                       x.k_stride, region, row_out, regions, 1 + (profile ? std::max<int64_t>(regions, 1) : 1), renorm == 1, nullptr };
+                       x.k_stride, region, row_out, regions, 1 + (profile ? std::max<int64_t>(regions, 1) : 1), renorm, head_bits(skip_low, skip_high), nullptr };
     return connectivity(ctx, c, x.n_segments, status);
   } catch (const std::bad_alloc&) {
     return fail(status, KEDGE_OUT_OF_MEMORY, "no memory to plan connectivity over %lld segments", (long long)shape->n_segments);

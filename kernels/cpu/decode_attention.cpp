@@ -149,9 +149,10 @@ struct Decode {
   }
 
   // Adds the masses of a sequence's heads to its mass[2] and, unless null, profile[regions].
-  void add_connectivity(int64_t sequence, float* mass, float* profile, int64_t regions, bool by_row) const {
+  void add_connectivity(int64_t sequence, float* mass, float* profile, int64_t regions, bool by_row, uint64_t skip_heads) const {
     float all = 0;
     for (int64_t h = 0; h < heads; h++) {
+      if (!counts(skip_heads, h)) continue;
       float *s = state(sequence, h) + dim, n = s[2];
       if (by_row) s[0] *= 1.f / (n > kLeastMass ? n : kLeastMass);
       all += by_row ? 1.f : n;
@@ -160,6 +161,7 @@ struct Decode {
     auto add = [&](int64_t r, auto width) {  // width vectors of regions
       vf sum[width] = {};
       for (int64_t h = 0; h < heads; h++) {
+        if (!counts(skip_heads, h)) continue;
         const float* s = state(sequence, h) + dim;
         for (int i = 0; i < width; i++) sum[i] = fused(load(s + 4 + r + i * kLanes), splat(s[0]), sum[i]);
       }
@@ -218,7 +220,7 @@ int32_t check_tables(const kedge_decode_shape& shape, const int32_t* groups, con
 }
 
 int32_t decode(const kedge_context* ctx, Decode& d, int64_t n, int64_t n_groups, float* mass, float* profile, int64_t regions, bool by_row,
-               kedge_status* status) {
+               uint64_t skip_heads, kedge_status* status) {
   std::vector<Item> items;
   int64_t prefix_work = 0, own_work = 0;
   for (int64_t g = 0; g < n_groups; g++) {
@@ -257,7 +259,7 @@ int32_t decode(const kedge_context* ctx, Decode& d, int64_t n, int64_t n_groups,
   });
   if (!mass) return ok(status);
   parallel(ctx, n, n * d.heads * d.region_rows / 4, [&](int64_t i) {
-    d.add_connectivity(i, mass + 2 * i, profile ? profile + i * regions : nullptr, regions, by_row);
+    d.add_connectivity(i, mass + 2 * i, profile ? profile + i * regions : nullptr, regions, by_row, skip_heads);
   });
   return ok(status);
 }
@@ -268,7 +270,7 @@ int32_t decode(const kedge_context* ctx, Decode& d, int64_t n, int64_t n_groups,
 KEDGE_API int32_t kedge_decode_attention(const kedge_context* ctx, int32_t dtype, KEDGE_IN const kedge_decode_shape* shape, void* out,
                                          float* mass, float* profile, const void* q, const void* k_cache, const void* v_cache,
                                          const int32_t* region, int64_t regions, const int32_t* groups, const int32_t* sequences,
-                                         int32_t renorm, kedge_status* status) {
+                                         int32_t renorm, uint32_t skip_low, uint32_t skip_high, kedge_status* status) {
   using namespace kedge;
   KEDGE_REQUIRE_F32("attention");
   KEDGE_TRY(check_decode(shape, out, mass, q, k_cache, v_cache, region, regions, groups, sequences, renorm, kHeadStep, status));
@@ -288,7 +290,7 @@ KEDGE_API int32_t kedge_decode_attention(const kedge_context* ctx, int32_t dtype
     int64_t region_rows = !mass ? 0 : profile ? std::max<int64_t>(regions, 1) : 1;
     Decode d = { x.heads, x.kv_heads, x.head_dim, (float)x.scale, (float*)out, (const float*)q, (const float*)k_cache,
                  (const float*)v_cache, x.out_stride, x.q_stride, x.k_stride, x.v_stride, region, region_rows, g, s, nullptr };
-    return decode(ctx, d, x.n, x.n_groups, mass, profile, regions, renorm == 1, status);
+    return decode(ctx, d, x.n, x.n_groups, mass, profile, regions, renorm == kByRow, head_bits(skip_low, skip_high), status);
   } catch (const std::bad_alloc&) {
     return fail(status, KEDGE_OUT_OF_MEMORY, "no memory to plan attention of %lld sequences", (long long)x.n);
   }

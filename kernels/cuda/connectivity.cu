@@ -1,6 +1,7 @@
 // Connectivity from a forward's q, k, lse (kedge.h; docs/method.md section 1). A block takes a tile of 64 queries of a segment and a share
 // of the query heads (at most 4 shares, fixed by the number of heads), walks the keys as the forward does, and sums the probabilities
-// exp(scale q.k - lse) per row and region, head by head. Each share writes sums of its own; a last kernel adds them in order.
+// exp(scale q.k - lse) per row and region, head by head. Each share writes sums of its own; a last kernel adds them in order. By head
+// (renorm 2), a head's sums go straight to where they belong.
 //
 // Within a tile, all threads compute the probabilities, each those of its elements of the product, and leave them in shared memory; then
 // thread i alone adds row i's up, key by key. So a row's sums have one owner and one order, and need no atomics.
@@ -14,10 +15,12 @@ constexpr int kShares = 4;
 struct Params : PackedParams {
   const float* lse;
   const int32_t *region, *row_out;
+  float *mass, *profile;
   float *sums, *profiles;  // [shares, rows_out, 2 + width]; [shares, rows_out, width] where the profiles do not fit in shared memory
   int64_t rows_out;
   int regions, width, shares;  // width: regions, or 0 where no profile is wanted
-  bool renorm;
+  int32_t renorm;
+  uint64_t skip_heads;
 };
 
 constexpr int shared_width(int width) { return width <= kRegionsShared ? width | 1 : 0; }  // odd: rows start in different banks
@@ -36,9 +39,16 @@ __global__ void __launch_bounds__(E::kThreads, 2) connectivity(Params p) {
   const int64_t token = at.token, row = mine < rows ? p.row_out[token + mine] : -1;
   const bool wanted = row >= 0 && row < p.rows_out;
   if (!__syncthreads_or(wanted)) return;
-  float* sums = p.sums + (share * p.rows_out + (wanted ? row : 0)) * (2 + p.width);
+  const int first_head = share * p.heads / p.shares, end_head = (share + 1) * p.heads / p.shares;
+  const bool by_head = p.renorm == kByHead;
+  // Where a row's two masses and its profile lie, of all heads of the share or of one.
+  auto mass_of = [&](int head) { return by_head ? p.mass + (row * p.heads + head) * 2 : p.sums + (share * p.rows_out + row) * (2 + p.width); };
+  auto profile_of = [&](int head) { return by_head ? p.profile + (row * p.heads + head) * p.width : mass_of(head) + 2; };
   if (!at.s.good) {
-    for (int r = 0; wanted && r < 2 + p.width; r++) sums[r] = NAN;
+    for (int head = first_head; wanted && head < end_head; head++) {
+      mass_of(head)[0] = mass_of(head)[1] = NAN;
+      for (int r = 0; r < p.width; r++) profile_of(head)[r] = NAN;
+    }
     return;
   }
   KEDGE_DYNAMIC_SHARED(T, shared);
@@ -53,7 +63,8 @@ __global__ void __launch_bounds__(E::kThreads, 2) connectivity(Params p) {
     total.profile = profile_stride > 0 ? profiles + mine * profile_stride : p.profiles + (share * p.rows_out + row) * p.width;
 
   const KeyTiles tiles(at.s, at.q0, rows, p.causal, E::kCols);
-  for (int head = share * p.heads / p.shares; head < (share + 1) * p.heads / p.shares; head++) {
+  for (int head = first_head; head < end_head; head++) {
+    if (!counts(p.skip_heads, head)) continue;
     const Stages stages{keys, nullptr, static_cast<const T*>(p.k) + head / p.group * p.dim, nullptr};
     load_rows<E, E::kRows>(queries, static_cast<const T*>(p.q) + head * p.dim, p.q_stride, token, rows, p.dim, p.wide);
     stages.fetch(p, tiles, 0);
@@ -81,10 +92,12 @@ __global__ void __launch_bounds__(E::kThreads, 2) connectivity(Params p) {
       if (wanted) total.add(prob + mine * kProbStride, region, tile.count);
     }
     if (wanted) {
-      const float factor = p.renorm ? 1.f / fmaxf(total.n, kLeastMass) : 1.f;
-      sums[0] += total.m * factor;
-      sums[1] += p.renorm ? 1.f : total.n;
-      for (int r = 0; r < p.width; r++) sums[2 + r] += total.profile[r] * factor;
+      const bool by_row = p.renorm == kByRow;
+      const float factor = by_row ? 1.f / fmaxf(total.n, kLeastMass) : 1.f;
+      float *mass = mass_of(head), *profile = profile_of(head);
+      mass[0] += total.m * factor;
+      mass[1] += by_row ? 1.f : total.n;
+      for (int r = 0; r < p.width; r++) profile[r] += total.profile[r] * factor;
     }
   }
 }
@@ -108,7 +121,8 @@ using namespace kedge;
 
 int32_t kedge_connectivity(const kedge_context* ctx, int32_t dtype, KEDGE_IN const kedge_attention_shape* shape, float* mass,
                            float* profile, const void* q, const void* k, const float* lse, const int32_t* region, const int32_t* row_out,
-                           int64_t regions, int64_t rows_out, const int32_t* segments, int32_t renorm, kedge_status* status) {
+                           int64_t regions, int64_t rows_out, const int32_t* segments, int32_t renorm,
+                           uint32_t skip_low, uint32_t skip_high, kedge_status* status) {
   KEDGE_REQUIRE_FLOAT(dtype);
   KEDGE_TRY(check_packed(shape, segments, kHeadStep, status));
   const kedge_attention_shape& x = *shape;
@@ -116,7 +130,9 @@ int32_t kedge_connectivity(const kedge_context* ctx, int32_t dtype, KEDGE_IN con
   KEDGE_TRY(check_tiles("max_q", x.max_q, x.n_segments, status));
   const int64_t q_tiles = ceil_div<int64_t>(x.max_q, 64);
   if (x.q_tokens == 0 || rows_out == 0 || q_tiles * x.n_segments == 0) return ok(status);
-  const int64_t width = profile ? regions : 0, shares = x.heads < kShares ? x.heads : kShares, n_sums = shares * rows_out * (2 + width);
+  const bool by_head = renorm == kByHead;
+  const int64_t width = profile ? regions : 0, shares = x.heads < kShares ? x.heads : kShares,
+                n_sums = by_head ? 0 : shares * rows_out * (2 + width);
   KEDGE_REQUIRE_WORKSPACE((n_sums + (width > kRegionsShared ? shares * rows_out * width : 0)) * 4);
   KEDGE_SET_DEVICE();
   const cudaStream_t stream = stream_of(ctx);
@@ -127,12 +143,13 @@ int32_t kedge_connectivity(const kedge_context* ctx, int32_t dtype, KEDGE_IN con
     using E = decltype(engine);
     using T = typename E::T;
     const bool wide = vector_rows<T>(q, x.q_stride) && vector_rows<T>(k, x.k_stride);
-    const Params p{packed_params(x, q, k, segments, q_tiles, wide), lse, region, row_out, sums, sums + n_sums, rows_out, (int)regions,
-                   (int)width, (int)shares, renorm != 0};
+    const Params p{packed_params(x, q, k, segments, q_tiles, wide), lse, region, row_out, mass, profile, sums, sums + n_sums, rows_out,
+                   (int)regions, (int)width, (int)shares, renorm, head_bits(skip_low, skip_high)};
     const int64_t bytes = shared_bytes<E>((int)width);
     KEDGE_LAUNCH_SHARED((connectivity<E>), dim3((unsigned)(q_tiles * x.n_segments), (unsigned)shares), E::kThreads, bytes, stream, p);
     return KEDGE_OK;
   }));
+  if (by_head) return finish("kedge_connectivity", status);
   KEDGE_LAUNCH(connectivity_add, grid_for(rows_out * (2 + width), 256), 256, 0, stream, mass, profile, sums, rows_out, (int)width,
                (int)shares);
   return finish("kedge_connectivity", status);

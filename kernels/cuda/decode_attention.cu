@@ -22,6 +22,7 @@ struct Params {
   int n_groups, n, prefix_chunks, own_chunks, heads, group, dim, regions, width, record;  // width: regions, or 0 where no profile is wanted
   float scale2;
   bool wide, renorm;
+  uint64_t skip_heads;
 };
 // A record: maximum (log2 units), sum, values [dim], then with connectivity m, n, profile [width].
 
@@ -204,6 +205,7 @@ __global__ void decode_heads(Params p) {
     const float* share = p.shares + row * p.heads * (2 + p.width);
     float sum = 0.f;
     for (int head = 0; head < p.heads; head++, share += 2 + p.width) {
+      if (!counts(p.skip_heads, head)) continue;
       if (!p.renorm) sum += share[column];
       else if (column == 1) sum += share[1] != share[1] ? share[1] : 1.f;
       else sum += share[column] / fmaxf(share[1], kLeastMass);
@@ -220,7 +222,8 @@ using namespace kedge;
 
 int32_t kedge_decode_attention(const kedge_context* ctx, int32_t dtype, KEDGE_IN const kedge_decode_shape* shape, void* out, float* mass,
                                float* profile, const void* q, const void* k_cache, const void* v_cache, const int32_t* region,
-                               int64_t regions, const int32_t* groups, const int32_t* sequences, int32_t renorm, kedge_status* status) {
+                               int64_t regions, const int32_t* groups, const int32_t* sequences, int32_t renorm, uint32_t skip_low, uint32_t skip_high,
+                               kedge_status* status) {
   KEDGE_REQUIRE_FLOAT(dtype);
   KEDGE_TRY(check_decode(shape, out, mass, q, k_cache, v_cache, region, regions, groups, sequences, renorm, kHeadStep, status));
   const kedge_decode_shape& x = *shape;
@@ -266,7 +269,8 @@ int32_t kedge_decode_attention(const kedge_context* ctx, int32_t dtype, KEDGE_IN
                    (int)record,
                    scale2_of(x.scale),
                    vector_rows<T>(q, x.q_stride) && vector_rows<T>(k_cache, x.k_stride) && vector_rows<T>(v_cache, x.v_stride),
-                   renorm != 0};
+                   renorm != 0,
+                   head_bits(skip_low, skip_high)};
     if (prefix_chunks + own_chunks > 0)
       KEDGE_TRY(with_flag(mass != nullptr, [&](auto flag) -> int32_t {
         constexpr bool kConnectivity = decltype(flag)::value;

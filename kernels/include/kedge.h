@@ -260,14 +260,16 @@ KEDGE_API int32_t kedge_attention_bwd(const kedge_context* ctx, int32_t dtype, K
  * Per row and query head, with a the attention probabilities: m_r = sum of a over region r, m = sum_r m_r, n = sum of a over all keys not sinks
  * (each summed directly). renorm 0 ("pooled"): mass[row] += { m, n }, profile[row, r] += m_r. renorm 1 ("row"): mass[row] += { m / max(n, 0.01), 1 },
  * profile[row, r] += m_r / max(n, 0.01). After all layers, connectivity = mass[row, 0] / mass[row, 1] and profile / mass[row, 1].
- * mass: f32[rows_out, 2]; profile: f32[rows_out, regions], nullable; both added to. */
+ * renorm 2 ("by head", kedge_connectivity alone): mass[row, head] += { m, n }, profile[row, head, r] += m_r.
+ * skip_low, skip_high: a bit for each of the query heads 0 to 31 and 32 to 63; a head whose bit is set is in no sum. 0, 0: all heads count.
+ * mass: f32[rows_out, 2]; profile: f32[rows_out, regions], nullable; both added to. By head: f32[rows_out, heads, 2], f32[rows_out, heads, regions]. */
 
 /* From a forward's q, k, lse and shape (v_stride and out_stride are not read). row_out: i32[q_tokens]: the output row of each query row, -1 to
  * skip; distinct. */
 KEDGE_API int32_t kedge_connectivity(const kedge_context* ctx, int32_t dtype, KEDGE_IN const kedge_attention_shape* shape, float* mass,
                                      float* profile, const void* q, const void* k, const float* lse, const int32_t* region,
                                      const int32_t* row_out, int64_t regions, int64_t rows_out, const int32_t* segments, int32_t renorm,
-                                     kedge_status* status);
+                                     uint32_t skip_low, uint32_t skip_high, kedge_status* status);
 
 /* One new token per sequence over [shared prefix][own] in a cache. k_cache, v_cache: [cache_tokens, kv_heads, head_dim] with strides; the new
  * token's key and value are already in the cache. groups: i32[n_groups, 4] { prefix_start, prefix_len, seq_begin, seq_end }: in order,
@@ -277,7 +279,7 @@ KEDGE_API int32_t kedge_connectivity(const kedge_context* ctx, int32_t dtype, KE
 KEDGE_API int32_t kedge_decode_attention(const kedge_context* ctx, int32_t dtype, KEDGE_IN const kedge_decode_shape* shape, void* out,
                                          float* mass, float* profile, const void* q, const void* k_cache, const void* v_cache,
                                          const int32_t* region, int64_t regions, const int32_t* groups, const int32_t* sequences,
-                                         int32_t renorm, kedge_status* status);
+                                         int32_t renorm, uint32_t skip_low, uint32_t skip_high, kedge_status* status);
 
 /* ------------------------------------------------------------------------------------------------ activations ---- */
 
@@ -464,18 +466,20 @@ KEDGE_API int32_t kedge_partition(const kedge_context* ctx, int32_t* cluster, in
  * prefix of the clusters, by D falling (ties: lower first token), that holds A tokens; theta = midpoint of the lowest D in P and the highest outside (nothing is
  * outside: the former). mode: 0 off: 1 everywhere.
  *   1 soft: w_min + (w_max - w_min) * sigmoid((D_k - theta) / temperature), with normalise != 0 divided by its token mean; 1 everywhere where the connectivity
- *     is constant (max - min <= 1e-6 mean) or its mean is 0, where there is one cluster, where all D are equal (max - min <= 1e-6);
+ *     is constant (max - min <= 1e-6 mean) or its mean is 0, where there is one cluster, where all D are equal (max - min <= 1e-6). With own > 0 a token has
+ *     x_t = (1 - own) D_k + own d_t in place of D_k: theta is the midpoint of the lowest x among the A highest and the highest other (there is no other: the
+ *     former), and the weight is 1 everywhere where all x are equal (max - min <= 1e-6), whatever the clusters;
  *   2 hard: T / A on the anchors, the A tokens of highest connectivity (ties: earlier first), else 0;
  *   3 low: T / L on the L = max(1, floor(T / 2)) tokens of lowest connectivity (ties: earlier first), else 0;
  *   4 random: T / A on the A tokens of the largest draws (ties: earlier first), else 0; the draw of token t is philox4x32-10(key = seed, counter = { prompt lo,
  *     prompt hi, sample, t })[0].
  * A response with visual[i] = 0 gets 1 everywhere, in every mode. weight: f32[tokens]; flags: u8[tokens], nullable: bit 0, an anchor; bit 1, of a cluster in P.
  * cluster: i32[tokens] in [0, T), nullable but for mode 1; visual: u8[n], nullable: all have visual tokens; keys: u32[n, 3] { prompt lo, prompt hi, sample },
- * nullable but for mode 4. anchor_permille in [1, 1000]; temperature > 0; w_min, w_max >= 0, not both 0. A NaN connectivity gives its response NaN in mode 1. */
+ * nullable but for mode 4. anchor_permille in [1, 1000]; temperature > 0; w_min, w_max >= 0, not both 0; own in [0, 1]. A NaN connectivity gives its response NaN in mode 1. */
 KEDGE_API int32_t kedge_token_weights(const kedge_context* ctx, float* weight, uint8_t* flags, const float* connectivity, const int32_t* cluster,
                                       const uint8_t* visual, const uint32_t* keys, const int32_t* offsets, int64_t n, int64_t tokens,
                                       int64_t max_tokens, int32_t mode, int32_t anchor_permille, double w_min, double w_max,
-                                      double temperature, int32_t normalise, uint64_t seed, kedge_status* status);
+                                      double temperature, double own, int32_t normalise, uint64_t seed, kedge_status* status);
 /* out[t] = weight[t] * advantage, 0 where mask[t] = 0 (whatever else is there). advantage: f32[n], or f32[tokens] with per_token != 0; mask: u8[tokens], nullable.
  * In place allowed: out == weight, or out == advantage with per_token. */
 KEDGE_API int32_t kedge_token_advantage(const kedge_context* ctx, float* out, const float* weight, const float* advantage, const uint8_t* mask,

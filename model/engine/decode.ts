@@ -2,7 +2,7 @@ import { plus } from "../../ffi/address.ts";
 import { DTYPE_BYTES, DTYPES } from "../../ffi/device.ts";
 import type { DecodeShape } from "../../ffi/generated/bindings.ts";
 import type { ConnectivityOptions } from "../connectivity.ts";
-import { chosenLayers } from "../regions.ts";
+import { NO_HEADS_SKIPPED, type SkippedHeads, skippedHeads } from "../regions.ts";
 import type { ModelParts } from "../family.ts";
 import { Block } from "./block.ts";
 import type { Draw, RowAttention } from "./completion.ts";
@@ -40,7 +40,8 @@ interface AttentionCall {
   readonly maxOwn: number;
   /** The most regions of a row; 0 if no connectivity is measured. */
   readonly regions: number;
-  readonly connectivity: { readonly layers: readonly boolean[]; readonly renorm: 0 | 1 } | undefined;
+  /** `skipped`: by layer. */
+  readonly connectivity: { readonly skipped: readonly (SkippedHeads | undefined)[]; readonly renorm: 0 | 1 } | undefined;
 }
 
 /** Draws [start, end) of a step that one kedge_sample call serves. */
@@ -64,7 +65,7 @@ export class Decode {
   readonly #block: Block<keyof ReturnType<typeof decodeSizes>>;
   readonly #sequences: number;
   readonly #results: Float32Array<ArrayBuffer>;
-  readonly #layers = new WeakMap<ConnectivityOptions, readonly boolean[]>();
+  readonly #skipped = new WeakMap<ConnectivityOptions, readonly (SkippedHeads | undefined)[]>();
 
   /** @param limits `sequences`: most sequences of a step. */
   constructor(model: ModelParts, decoder: InferenceDecoder, { sequences }: { sequences: number }) {
@@ -128,7 +129,7 @@ export class Decode {
         maxPrefix,
         maxOwn,
         regions,
-        connectivity: options && { layers: this.#chosen(options), renorm: options.sinkRenorm === "row" ? 1 : 0 },
+        connectivity: options && { skipped: this.#skippedBy(options), renorm: options.sinkRenorm === "row" ? 1 : 0 },
       });
       start = end;
     }
@@ -143,10 +144,10 @@ export class Decode {
     return Math.max(1, Math.floor(ATTENTION_SCRATCH / (4 * heads * (chunks + 1) * (headDim + 4 + regions))));
   }
 
-  #chosen(options: ConnectivityOptions): readonly boolean[] {
-    let layers = this.#layers.get(options);
-    if (!layers) this.#layers.set(options, layers = chosenLayers(options.layers ?? "all", this.#model.config.text.layers));
-    return layers;
+  #skippedBy(options: ConnectivityOptions): readonly (SkippedHeads | undefined)[] {
+    let skipped = this.#skipped.get(options);
+    if (!skipped) this.#skipped.set(options, skipped = skippedHeads(options, this.#model.config.text));
+    return skipped;
   }
 
   #fillDraws(drawing: readonly { sequence: Sequence; row: number }[]): SampleCall[] {
@@ -197,7 +198,7 @@ export class Decode {
       attend: (layer) => {
         const cache = this.#decoder.cache[layer]!;
         for (const { start, end, groups: [first, last], maxPrefix, maxOwn, regions, connectivity } of calls) {
-          const measured = connectivity?.layers[layer] ?? false;
+          const skipped = connectivity?.skipped[layer], measured = skipped !== undefined;
           const shape: DecodeShape = {
             qStride: qkv.cols,
             kStride: cache.cols,
@@ -227,6 +228,7 @@ export class Decode {
             plus(groups, 4 * 4 * first),
             plus(own, 4 * 2 * start),
             connectivity?.renorm ?? 0,
+            ...(skipped ?? NO_HEADS_SKIPPED),
           );
         }
       },

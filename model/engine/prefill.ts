@@ -3,7 +3,7 @@ import { DTYPE_BYTES, DTYPES } from "../../ffi/device.ts";
 import type { AttentionShape } from "../../ffi/generated/bindings.ts";
 import { Tape } from "../../tensor/tape.ts";
 import { Tensor } from "../../tensor/tensor.ts";
-import { chosenLayers, regionMap, visualSinks } from "../regions.ts";
+import { NO_HEADS_SKIPPED, regionMap, type SkippedHeads, skippedHeads, visualSinks } from "../regions.ts";
 import { familyOf } from "../families.ts";
 import type { ModelParts } from "../family.ts";
 import { Block } from "./block.ts";
@@ -266,6 +266,7 @@ export class Prefill {
         segments: plus(this.#block.at.sinkSegments, 4 * 8 * segment++),
         keys: to,
         renorm: "pooled",
+        skipped: NO_HEADS_SKIPPED,
       });
     }
   }
@@ -289,6 +290,7 @@ export class Prefill {
       segments: Address;
       keys: number;
       renorm: "pooled" | "row";
+      skipped: SkippedHeads;
     },
   ): void {
     const { region } = this.#decoder, cache = this.#decoder.cache[layer]!;
@@ -306,6 +308,7 @@ export class Prefill {
       call.rows,
       call.segments,
       call.renorm === "row" ? 1 : 0,
+      ...call.skipped,
     );
   }
 
@@ -313,15 +316,15 @@ export class Prefill {
   #measureLastRows(pieces: readonly PassPiece[]): void {
     const complete = pieces.filter(({ kept }) => kept !== undefined);
     if (complete.length === 0) return;
-    const { device, config: { text: { heads, layers, headDim } } } = this.#model;
+    const { device, config: { text } } = this.#model, { heads, headDim } = text;
     const { keptQ, keptLse, keptMass } = this.#decoder.buffers;
     for (const { prefix } of complete) this.#settleSinks(prefix);
     keptMass.fill(0);
     const size = DTYPE_BYTES[keptQ.dtype];
     for (const { prefix, kept } of complete) {
       const options = prefix.plan.connectivity!;
-      for (const [layer, chosen] of chosenLayers(options.layers ?? "all", layers).entries()) {
-        if (!chosen) continue;
+      for (const [layer, skipped] of skippedHeads(options, text).entries()) {
+        if (skipped === undefined) continue;
         const row = layer * KEPT + kept!;
         this.#connectivity(layer, {
           mass: plus(keptMass.address, 4 * 2 * kept!),
@@ -334,6 +337,7 @@ export class Prefill {
           segments: plus(this.#block.at.keptSegments, 4 * 8 * kept!),
           keys: prefix.length,
           renorm: options.sinkRenorm ?? "pooled",
+          skipped,
         });
       }
     }

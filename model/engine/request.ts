@@ -1,6 +1,6 @@
 import type { ModelConfig } from "../config/config.ts";
 import type { ConnectivityOptions } from "../connectivity.ts";
-import { chosenLayers, type RegionMap, regionMap, SINK_LIMITS } from "../regions.ts";
+import { type RegionMap, regionMap, SINK_LIMITS, skippedHeads } from "../regions.ts";
 import { familyOf } from "../families.ts";
 import type { PromptPositions } from "../positions.ts";
 import type { Prompt } from "../prompt.ts";
@@ -115,13 +115,13 @@ function planStops(
 }
 
 /** @throws {RangeError} for options out of range. */
-function checkConnectivity(options: ConnectivityOptions | undefined, layerCount: number): void {
-  const { row = "predict", sinkRenorm = "pooled", visualSinkFactor = 0, profileRegions = 64, layers = "all" } = options ?? {};
+function checkConnectivity(options: ConnectivityOptions | undefined, sizes: ModelConfig["text"]): void {
+  const { row = "predict", sinkRenorm = "pooled", visualSinkFactor = 0, profileRegions = 64 } = options ?? {};
   if (!["predict", "self"].includes(row)) throw refuse(`connectivity's row is ${row}, neither "predict" nor "self"`);
   if (!["pooled", "row"].includes(sinkRenorm)) throw refuse(`sinkRenorm is ${sinkRenorm}, neither "pooled" nor "row"`);
   if (!(visualSinkFactor >= 0)) throw refuse(`visualSinkFactor is ${visualSinkFactor}, not 0 or more`);
   if (!(profileRegions <= MAX_REGIONS)) throw refuse(`profileRegions is ${profileRegions}, the engine takes ${MAX_REGIONS} at most`);
-  chosenLayers(layers, layerCount);
+  skippedHeads(options ?? {}, sizes);
 }
 
 /**
@@ -132,7 +132,7 @@ function checkConnectivity(options: ConnectivityOptions | undefined, layerCount:
 export function planRequest(request: Request, { config, decode }: { config: ModelConfig; decode: boolean }): Plan {
   // The caller may change his arrays while the request waits; pixels are too large to be copied.
   const prompt = { tokens: request.prompt.tokens.slice(), visuals: [...request.prompt.visuals] };
-  const { text: { vocabSize, maxPositions, layers }, tokens: { image, video, eos } } = config, { length } = prompt.tokens;
+  const { text, text: { vocabSize, maxPositions }, tokens: { image, video, eos } } = config, { length } = prompt.tokens;
   const sampling = planSampling(request);
   if (length === 0) throw refuse("the prompt is empty");
   for (let i = 0; i < length; i++) checkToken(`prompt token ${i},`, prompt.tokens[i]!, vocabSize);
@@ -144,7 +144,7 @@ export function planRequest(request: Request, { config, decode }: { config: Mode
   suppress.forEach((id) => checkToken("suppressed token", id, vocabSize));
   if (suppress.length >= vocabSize) throw refuse(`all ${vocabSize} tokens are suppressed`);
   const connectivity = request.connectivity === true ? {} : request.connectivity || undefined;
-  checkConnectivity(connectivity, layers);
+  checkConnectivity(connectivity, text);
   const positions = familyOf(config).positions(prompt, config);
   const visualRows: number[] = [];
   for (const [i, id] of prompt.tokens.entries()) if (id === image || id === video) visualRows.push(i);

@@ -35,6 +35,8 @@ export interface AtrlOptions {
   wMax: number;
   /** The width of the step between wMin and wMax, in units of the mean connectivity. */
   temperature: number;
+  /** The share in [0, 1] of a token's own connectivity in its weight; the rest is that of its cluster. */
+  own: number;
   /** "mean-one": a response's weights are divided by their mean, so that the update keeps its size. */
   normalise: "mean-one" | "none";
   /** The seed of partitions and of mode "random": an integer in [0, 2^31). */
@@ -53,6 +55,7 @@ export const ATRL_DEFAULTS: Readonly<AtrlOptions> = {
   wMin: 0.2,
   wMax: 1,
   temperature: 0.1,
+  own: 0,
   normalise: "mean-one",
   seed: 0,
 };
@@ -94,6 +97,7 @@ export function atrlOptions(given: Partial<AtrlOptions> = {}): AtrlOptions {
   need(o.wMin >= 0 && Number.isFinite(o.wMin), "wMin", "0 or more");
   need(o.wMax >= o.wMin && o.wMax > 0 && Number.isFinite(o.wMax), "wMax", "above 0 and at least wMin");
   need(o.temperature > 0 && Number.isFinite(o.temperature), "temperature", "above 0");
+  need(o.own >= 0 && o.own <= 1, "own", "in [0, 1]");
   need(o.normalise === "mean-one" || o.normalise === "none", "normalise", "mean-one or none");
   need(integer(o.seed, 0, 2 ** 31 - 1), "seed", "an integer in [0, 2^31)");
   return o;

@@ -67,7 +67,7 @@ export function tokenWeights(responses: Responses, inputs: WeightInputs, options
   // deno-fmt-ignore
   device.ops.tokenWeights(
     weights.address, flags.address, connectivity.address, cluster?.address ?? 0, seen?.address ?? 0, words?.address ?? 0, ...responses.shape,
-    KERNEL_MODES.indexOf(mode === "oracle" ? "off" : mode), options.anchorFraction, options.wMin, options.wMax, options.temperature,
+    KERNEL_MODES.indexOf(mode === "oracle" ? "off" : mode), options.anchorFraction, options.wMin, options.wMax, options.temperature, options.own,
     options.normalise === "mean-one" ? 1 : 0, options.seed,
   );
   if (mode === "oracle") weights.write(hostOracle(responses, { classes: classes!, visual }, options));

@@ -26,7 +26,7 @@ export interface WeightInput {
 }
 
 /** The options that weights depend on. */
-export type WeightOptions = Pick<AtrlOptions, "mode" | "anchorFraction" | "wMin" | "wMax" | "temperature" | "normalise" | "seed">;
+export type WeightOptions = Pick<AtrlOptions, "mode" | "anchorFraction" | "wMin" | "wMax" | "temperature" | "own" | "normalise" | "seed">;
 
 /** A cluster C_k of one response. */
 export interface DenseCluster {
@@ -66,7 +66,7 @@ export function plainWeights(response: WeightInput, options: WeightOptions): Flo
     case "random":
       return onlyOn(falling(draws(response.key, { T, seed })).slice(0, anchorCount(T, anchorFraction)), T);
     case "soft":
-      return clusterWeights(response, options);
+      return options.own > 0 ? ownWeights(response, options) : clusterWeights(response, options);
     case "oracle":
       if (!response.classes) throw new RangeError("Cannot give oracle weights: the classes of the tokens are missing");
       return oracleWeights(response.classes, options);
@@ -88,6 +88,22 @@ function clusterWeights({ connectivity: c, cluster }: WeightInput, options: Weig
   for (const { tokens, density: D } of clusters) {
     for (const t of tokens) W[t] = wMin + (wMax - wMin) / (1 + Math.exp((theta - D) / temperature));
   }
+  return normalise === "mean-one" ? W.map((w) => w / (sum(W) / T)) : W;
+}
+
+/**
+ * Computes mode "soft" where a token's own connectivity counts: the same with x_t = (1 - own) * D_k + own * d_t in place of D_k. Section 3, step 6.
+ */
+function ownWeights({ connectivity: c, cluster }: WeightInput, options: WeightOptions): Float64Array<ArrayBuffer> {
+  const { anchorFraction, wMin, wMax, temperature, normalise, own } = options, T = c.length, mean = sum(c) / T;
+  const x = new Float64Array(T), spread = Math.max(...Array.from(c)) - Math.min(...Array.from(c));
+  for (const { tokens, density: D } of clustersByDensity(c, cluster)) {
+    for (const t of tokens) x[t] = mean === 0 ? 0 : (1 - own) * D + own * (c[t]! / mean);
+  }
+  const sorted = x.toSorted().reverse(), n = anchorCount(T, anchorFraction);
+  if (spread <= 1e-6 * mean || mean === 0 || sorted[0]! - sorted[T - 1]! <= 1e-6) return new Float64Array(T).fill(1);
+  const theta = n === T ? sorted[n - 1]! : (sorted[n - 1]! + sorted[n]!) / 2;
+  const W = x.map((x) => wMin + (wMax - wMin) / (1 + Math.exp((theta - x) / temperature)));
   return normalise === "mean-one" ? W.map((w) => w / (sum(W) / T)) : W;
 }
 

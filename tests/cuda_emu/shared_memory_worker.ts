@@ -24,7 +24,7 @@ function round(regions: number): string {
   const mass = sums(2), profile = sums(regions);
   // deno-fmt-ignore
   device.ops.connectivity(
-    run.dtypeCode, c.shape, mass.address, profile.address, c.q.address, c.k.address, lse.address, region, rowOut, regions, c.qTokens, c.table, 0,
+    run.dtypeCode, c.shape, mass.address, profile.address, c.q.address, c.k.address, lse.address, region, rowOut, regions, c.qTokens, c.table, 0, 0, 0,
   );
   return bits(mass, profile).join();
 }

@@ -12,6 +12,8 @@ const OPTIONS: Readonly<Record<string, ConnectivityOptions>> = {
   "the default": {},
   "row self": { row: "self", sinkTokens: 2 },
   "renorm row, last half of the layers": { sinkRenorm: "row", layers: "last-half", profileRegions: 7 },
+  "some heads": { heads: [[0, 1], [1, 0], [1, 2]] },
+  "heads of one layer, renorm row, row self": { heads: [[0, 0], [1, 3], [1, 1]], layers: [1], sinkRenorm: "row", row: "self" },
   "visual sinks": { visualSinkFactor: 1.3 },
   "visual sinks, row self, renorm row, one layer": { visualSinkFactor: 1.1, row: "self", sinkRenorm: "row", layers: [1], sinkTokens: 0 },
 };

@@ -25,6 +25,13 @@ export interface Heads {
   scale: number;
 }
 
+/** The two words by which the kernels know the query heads that do not count. */
+export function skipWords(skipped: readonly number[] = []): [low: number, high: number] {
+  const word = (from: number) =>
+    skipped.filter((head) => head >= from && head < from + 32).reduce((sum, head) => sum + 2 ** (head - from), 0);
+  return [word(0), word(32)];
+}
+
 /** For each query row, the key rows that it sees, in order. */
 export type SeenKeys = readonly (readonly number[])[];
 
@@ -143,15 +150,25 @@ export function attentionGradient(
   return { dq, dk, dv };
 }
 
-/** The outputs of the connectivity ops for each query row: mass [rows, 2] and profile [rows, regions]. */
+/**
+ * The outputs of the connectivity ops for each query row: mass [rows, 2] and profile [rows, regions]; with renorm 2 [rows, heads, 2] and [rows, heads, regions].
+ * `skipped`: the query heads that do not count.
+ */
 export function connectivity(
   x: Heads,
   seen: SeenKeys,
-  tensors: Pick<Activations, "q" | "k"> & { region: ArrayLike<number>; regions: number; renorm: 0 | 1 },
+  tensors: Pick<Activations, "q" | "k"> & {
+    region: ArrayLike<number>;
+    regions: number;
+    renorm: 0 | 1 | 2;
+    skipped?: readonly number[] | undefined;
+  },
 ): { mass: Float64Array; profile: Float64Array } {
-  const { region, regions, renorm } = tensors;
-  const mass = new Float64Array(2 * seen.length), profile = new Float64Array(seen.length * regions);
-  eachRow(x, seen, tensors, ({ a }, token) => {
+  const { region, regions, renorm, skipped = [] } = tensors, outputs = renorm === 2 ? x.heads : 1;
+  const mass = new Float64Array(2 * seen.length * outputs), profile = new Float64Array(seen.length * outputs * regions);
+  eachRow(x, seen, tensors, ({ a }, token, head) => {
+    if (skipped.includes(head)) return;
+    const to = token * outputs + (renorm === 2 ? head : 0);
     const byRegion = new Float64Array(regions);
     let n = 0;
     a.forEach((weight, j) => {
@@ -161,10 +178,10 @@ export function connectivity(
     });
     const divisor = renorm === 1 ? Math.max(n, 0.01) : 1;
     byRegion.forEach((m, r) => {
-      mass[2 * token]! += m / divisor;
-      profile[token * regions + r]! += m / divisor;
+      mass[2 * to]! += m / divisor;
+      profile[to * regions + r]! += m / divisor;
     });
-    mass[2 * token + 1]! += renorm === 1 ? 1 : n;
+    mass[2 * to + 1]! += renorm === 1 ? 1 : n;
   });
   return { mass, profile };
 }

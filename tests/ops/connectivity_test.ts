@@ -1,6 +1,6 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import { AttentionCase, bits, type CaseOptions, family, plain } from "./attention_case.ts";
-import { connectivity } from "./attention_reference.ts";
+import { connectivity, skipWords } from "./attention_reference.ts";
 import { assertDeterministic } from "./determinism.ts";
 import { type OpRun, opTest } from "./harness.ts";
 import { type Matrix, matrix } from "./matrix.ts";
@@ -29,17 +29,18 @@ function given(c: AttentionCase, regions: number): Given {
 function measure(
   c: AttentionCase,
   { region, rowOut, regions, rowsOut }: Given,
-  options: { renorm?: 0 | 1; before?: number; profile?: boolean; lse?: Matrix; times?: number } = {},
+  options: { renorm?: 0 | 1 | 2; before?: number; profile?: boolean; lse?: Matrix; times?: number; skipped?: readonly number[] } = {},
 ): { mass: Matrix; profile: Matrix } {
-  const { run, q, k } = c, { before = 0, lse = c.forward().lse } = options;
-  const sums = (width: number) => matrix(run, { rows: rowsOut, width, dtype: "f32", values: new Array(rowsOut * width).fill(before) });
+  const { run, q, k } = c, { before = 0, lse = c.forward().lse, skipped } = options, outputs = options.renorm === 2 ? c.heads.heads : 1;
+  const rows = rowsOut * outputs;
+  const sums = (width: number) => matrix(run, { rows, width, dtype: "f32", values: new Array(rows * width).fill(before) });
   const mass = sums(2), profile = sums(regions), regionAt = run.integers(region), rowAt = run.integers(rowOut);
   const profileAt = options.profile === false ? 0 : profile.address;
   for (let i = options.times ?? 1; i > 0; i--) {
     // deno-fmt-ignore
     run.device.ops.connectivity(
       run.dtypeCode, c.shape, mass.address, profileAt, q.address, k.address, lse.address, regionAt, rowAt, regions, rowsOut, c.table,
-      options.renorm ?? 0,
+      options.renorm ?? 0, ...skipWords(skipped),
     );
   }
   return { mass, profile };
@@ -49,15 +50,18 @@ function measure(
 function expected(
   c: AttentionCase,
   { region, rowOut, regions, rowsOut }: Given,
-  options: { renorm: 0 | 1; before: number; times?: number },
+  options: { renorm: 0 | 1 | 2; before: number; times?: number; skipped?: readonly number[] },
 ) {
-  const { times = 1, before, renorm } = options;
-  const all = connectivity(c.heads, c.seen, { ...c.values, region, regions, renorm });
-  const mass = new Float64Array(2 * rowsOut).fill(before), profile = new Float64Array(rowsOut * regions).fill(before);
+  const { times = 1, before, renorm, skipped } = options, outputs = renorm === 2 ? c.heads.heads : 1;
+  const all = connectivity(c.heads, c.seen, { ...c.values, region, regions, renorm, skipped });
+  const mass = new Float64Array(2 * rowsOut * outputs).fill(before), profile = new Float64Array(rowsOut * outputs * regions).fill(before);
   rowOut.forEach((row, token) => {
     if (row < 0 || !c.segments.some((s) => token >= s.qStart && token < s.qStart + s.qLen)) return;
-    for (let i = 0; i < 2; i++) mass[2 * row + i]! += times * all.mass[2 * token + i]!;
-    for (let r = 0; r < regions; r++) profile[row * regions + r]! += times * all.profile[token * regions + r]!;
+    const add = (to: Float64Array, from: Float64Array, width: number) => {
+      for (let i = 0; i < width; i++) to[width * row + i]! += times * from[width * token + i]!;
+    };
+    add(mass, all.mass, 2 * outputs);
+    add(profile, all.profile, regions * outputs);
   });
   return { mass, profile };
 }
@@ -93,6 +97,28 @@ opTest("connectivity equals the definition, pooled and by row, added over layers
   });
 });
 
+opTest("connectivity leaves out the heads that do not count, and gives the sums of each head", (run) => {
+  cases(run).forEach((options, i) => {
+    const c = new AttentionCase(run, options), g = given(c, options.regions), { heads } = c.heads, all = [...Array(heads).keys()];
+    const groupSize = heads / c.heads.kvHeads, some = all.filter((head) => head < 64 && run.random.next() < 0.5);
+    const choices = {
+      none: [],
+      some,
+      all: all.filter((head) => head < 64),
+      "a key head": all.slice(0, groupSize).filter((head) => head < 64),
+    };
+    for (const [name, skipped] of Object.entries(choices)) {
+      for (const renorm of [0, 1, 2] as const) {
+        const state = { renorm, before: 0.5, times: 2, skipped }, actual = measure(c, g, state), wanted = expected(c, g, state);
+        const what = `case ${i}, ${name} skipped, renorm ${renorm}:`;
+        run.close(actual.mass.read(), wanted.mass, { what: `${what} mass` });
+        run.close(actual.profile.read(), wanted.profile, { what: `${what} profile` });
+        run.close(measure(c, g, { ...state, profile: false }).mass.read(), wanted.mass, { what: `${what} mass without a profile` });
+      }
+    }
+  });
+});
+
 opTest("connectivity by row keeps a tiny n from dividing by less than 0.01", (run) => {
   // The sink, key 0, takes nearly all.
   const q = new Float64Array(3 * 16).fill(1), k = new Float64Array(3 * 16);
@@ -117,8 +143,8 @@ opTest("connectivity of a decode step equals that of the whole pass", (run) => {
   const q = matrix(run, { rows: n, width, values: ends.flatMap((end) => [...c.values.q.subarray((end - 1) * width, end * width)]) });
   const groups = run.integers(Int32Array.of(0, prefix, 0, n));
   const sequences = run.integers(Int32Array.from(lengths.flatMap((length, i) => [ends[i]! - length, length])));
-  for (const renorm of [0, 1] as const) {
-    const whole = measure(c, { region, rowOut, regions, rowsOut: n }, { renorm });
+  for (const [renorm, skipped] of [[0, []], [1, []], [0, [1, 3, 4]], [1, [0, 5]]] as const) {
+    const whole = measure(c, { region, rowOut, regions, rowsOut: n }, { renorm, skipped });
     const sums = (columns: number) => matrix(run, { rows: n, width: columns, dtype: "f32", values: new Array(n * columns).fill(0) });
     const out = matrix(run, { rows: n, width }), mass = sums(2), profile = sums(regions);
     const shape = {
@@ -136,9 +162,9 @@ opTest("connectivity of a decode step equals that of the whole pass", (run) => {
     // deno-fmt-ignore
     run.device.ops.decodeAttention(
       run.dtypeCode, shape, out.address, mass.address, profile.address, q.address, c.k.address, c.v.address, run.integers(region), regions,
-      groups, sequences, renorm,
+      groups, sequences, renorm, ...skipWords(skipped),
     );
-    run.close(mass.read(), whole.mass.read(), { what: `mass, renorm ${renorm}` });
+    run.close(mass.read(), whole.mass.read(), { what: `mass, renorm ${renorm}, without ${skipped}` });
     run.close(profile.read(), whole.profile.read(), { what: `profile, renorm ${renorm}` });
   }
 });

@@ -3,7 +3,7 @@ import { assertEquals, assertThrows } from "@std/assert";
 import { KedgeError } from "../../ffi/errors.ts";
 import type { DecodeShape } from "../../ffi/generated/bindings.ts";
 import { AttentionCase, bits, family } from "./attention_case.ts";
-import { attention, connectivity, type Group, type Heads, seenBySequences, type SeenKeys } from "./attention_reference.ts";
+import { attention, connectivity, type Group, type Heads, seenBySequences, type SeenKeys, skipWords } from "./attention_reference.ts";
 import { assertDeterministic } from "./determinism.ts";
 import { type OpRun, opTest } from "./harness.ts";
 import { type Matrix, matrix } from "./matrix.ts";
@@ -85,6 +85,7 @@ class DecodeCase {
       mass?: boolean;
       profile?: boolean;
       renorm?: number;
+      skipped?: readonly number[];
       before?: number;
       shape?: Partial<DecodeShape>;
       addresses?: { q?: 0; region?: 0; groups?: 0 };
@@ -123,13 +124,14 @@ class DecodeCase {
       addresses.groups ?? this.#groups,
       this.#sequences,
       options.renorm ?? 0,
+      ...skipWords(options.skipped),
     );
     return { out, mass, profile };
   }
 
   /** The connectivity that the definition gives. */
-  expected(renorm: 0 | 1): { mass: Float64Array; profile: Float64Array } {
-    return connectivity(this.heads, this.seen, { ...this.values, region: this.region, regions: this.regions, renorm });
+  expected(renorm: 0 | 1, skipped?: readonly number[]): { mass: Float64Array; profile: Float64Array } {
+    return connectivity(this.heads, this.seen, { ...this.values, region: this.region, regions: this.regions, renorm, skipped });
   }
 }
 
@@ -172,6 +174,19 @@ opTest("decode attention's connectivity equals the definition, pooled and by row
       run.close(profile.read(), expected.profile.map(add), { what: `case ${i} profile, renorm ${renorm}` });
       const alone = c.step({ renorm, profile: false, before: 0.5 });
       run.close(alone.mass.read(), expected.mass.map(add), { what: `case ${i} mass without a profile` });
+    }
+  });
+});
+
+opTest("decode attention's connectivity leaves out the heads that do not count", (run) => {
+  cases(run).forEach((options, i) => {
+    const c = new DecodeCase(run, options), all = [...Array(Math.min(64, c.heads.heads)).keys()];
+    for (const skipped of [all.filter(() => run.random.next() < 0.5), all]) {
+      for (const renorm of [0, 1] as const) {
+        const { mass, profile } = c.step({ renorm, skipped }), expected = c.expected(renorm, skipped);
+        run.close(mass.read(), expected.mass, { what: `case ${i} mass without ${skipped}, renorm ${renorm}` });
+        run.close(profile.read(), expected.profile, { what: `case ${i} profile without ${skipped}, renorm ${renorm}` });
+      }
     }
   });
 });

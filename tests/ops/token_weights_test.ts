@@ -43,7 +43,7 @@ function weights(run: OpRun, given: Given, o: WeightOptions, options: { flags?: 
   run.device.ops.tokenWeights(
     weight, flags, run.input(given.connectivity).address, options.cluster === false ? 0 : run.integers(given.cluster),
     given.visual ? run.integers(given.visual) : 0, run.integers(keys), run.integers(offsets), n, tokens, longest(offsets), (KERNEL_MODES as readonly string[]).indexOf(o.mode),
-    o.anchorFraction, o.wMin, o.wMax, o.temperature, o.normalise === "mean-one" ? 1 : 0, o.seed,
+    o.anchorFraction, o.wMin, o.wMax, o.temperature, o.own, o.normalise === "mean-one" ? 1 : 0, o.seed,
   );
   return { weight: run.read(weight, tokens), flags: flags ? run.read(flags, tokens, "u8") : new Float64Array(tokens), offsets };
 }
@@ -79,6 +79,12 @@ opTest("token weights equal the definition in every mode", (run) => {
     }
     check(run, given, { ...DEFAULTS, normalise: "none", wMin: 0, wMax: 3, temperature: 2 }, "not normalised");
   }
+  for (const own of [1e-3, 0.5, 1]) {
+    for (const anchorFraction of [1, 150, 1000]) {
+      for (const clusterSize of [5, 40]) check(run, some(run, lengths, clusterSize), { ...DEFAULTS, anchorFraction, own }, `own ${own}`);
+    }
+    check(run, some(run, lengths), { ...DEFAULTS, own, normalise: "none", wMin: 0, wMax: 3, temperature: 2 }, `own ${own}, not normalised`);
+  }
   // Every token is a cluster of one.
   const alone = some(run, lengths);
   alone.cluster = Int32Array.from(lengths.flatMap((n) => Array.from({ length: n }, (_, t) => t)));
@@ -107,6 +113,19 @@ opTest("the weight is 1 everywhere where there is nothing to tell tokens apart",
   for (const mode of KERNEL_MODES) {
     assertEquals([...weights(run, given, { ...DEFAULTS, mode }).weight.subarray(0, 12)], new Array(12).fill(1), mode);
   }
+}, F32);
+
+opTest("a token's own connectivity tells tokens apart where clusters do not, and by itself is a cluster of one", (run) => {
+  const given = some(run, LENGTHS), one: Given = { ...given, cluster: given.cluster.map(() => 0) };
+  const alone = { ...given, cluster: Int32Array.from(LENGTHS.flatMap((n) => Array.from({ length: n }, (_, t) => t))) };
+  const of = (given: Given, own: number) => weights(run, given, { ...DEFAULTS, own }).weight;
+  const last = of(one, 0.5).subarray(-100);
+  assert(last.some((w) => w !== last[0]), "one cluster, own connectivity");
+  run.close(of(one, 1), of(alone, 0), { what: "own 1 in one cluster", scale: 1 });
+  run.close(of(given, 1), of(alone, 0), { what: "own 1 in clusters", scale: 1 });
+  // With equal connectivity there is nothing to tell apart, whatever its share.
+  const equal = { ...given, connectivity: given.connectivity.map(() => 0.25) };
+  for (const own of [0.3, 1]) assertEquals(of(equal, own), new Float64Array(of(equal, own).length).fill(1));
 }, F32);
 
 opTest("the mean weight is 1 in every mode, and hard leaves ceil(0.15 T) tokens", (run) => {
@@ -159,6 +178,7 @@ opTest("a NaN connectivity gives its response NaN and no other", (run) => {
   given.connectivity[3] = NaN;
   const { weight } = weights(run, given, DEFAULTS);
   const own = { connectivity: given.connectivity.subarray(0, 20), cluster: given.cluster.subarray(0, 20), visual: true, key: key(0) };
+  assert(weights(run, given, { ...DEFAULTS, own: 0.5 }).weight.subarray(0, 20).every(Number.isNaN));
   assert(plainWeights(own, DEFAULTS).every(Number.isNaN));
   assert(weight.subarray(0, 20).every(Number.isNaN));
   assertEquals(weight.subarray(20), base.subarray(20));
@@ -167,7 +187,17 @@ opTest("a NaN connectivity gives its response NaN and no other", (run) => {
 opTest("token weights refuse what is out of range", (run) => {
   const given = some(run, [20]);
   for (
-    const bad of [{ anchorFraction: 0 }, { anchorFraction: 1001 }, { temperature: 0 }, { wMin: -1 }, { wMin: 0, wMax: 0 }, { wMax: NaN }]
+    const bad of [
+      { anchorFraction: 0 },
+      { anchorFraction: 1001 },
+      { temperature: 0 },
+      { wMin: -1 },
+      { wMin: 0, wMax: 0 },
+      { wMax: NaN },
+      { own: -0.1 },
+      { own: 1.1 },
+      { own: NaN },
+    ]
   ) {
     assertThrows(() => weights(run, given, { ...DEFAULTS, ...bad }), RangeError);
   }
