@@ -15,6 +15,7 @@ import { modelFolder } from "./run/model_folder.ts";
 import { openRunFolder, type RunFolder } from "./run/run_folder.ts";
 import { writeWhole } from "./run/whole_file.ts";
 import { ActorMemory } from "./runtime/actor_memory.ts";
+import type { SpareThreads } from "./runtime/spare_threads.ts";
 import { Actor } from "./runtime/spawn.ts";
 import { Trackers } from "./trackers/trackers.ts";
 import { explained } from "./trainer/failure.ts";
@@ -32,6 +33,11 @@ export interface TrainingRunOptions {
    * URLs of worker modules by actor's name ("policy", "critic", "anchor_detector", "evaluator", "loader"), in place of the built-in ones.
    */
   readonly modules?: Readonly<Record<string, string>>;
+  /**
+   * Where the run's threads come from and go to, so that many small runs do not each start threads. One run after the other may use the
+   * same. Its numbers do not depend on it. Without it, the threads are new and end with the run.
+   */
+  readonly spares?: SpareThreads;
 }
 
 /** A question to the policy. */
@@ -93,7 +99,7 @@ export class TrainingRun extends CommandedRun implements AsyncDisposable {
    * @throws {RangeError} if the configuration is wrong, if another process uses the directory, or if the directory is not a run's.
    */
   static async open(source: ConfigSource | LoadedConfig = {}, options: TrainingRunOptions = {}): Promise<TrainingRun> {
-    const { config, base } = loadedConfig(source), { resume = true, warmStartOnly = false, onEvent, modules } = options;
+    const { config, base } = loadedConfig(source), { resume = true, warmStartOnly = false, onEvent, modules, spares } = options;
     using stack = new DisposableStack();
     const lock = stack.use(openFolder(config, !resume)), { path } = lock;
     const opener = stack.use(CpuDevice.open({ threads: 1 }));
@@ -103,7 +109,8 @@ export class TrainingRun extends CommandedRun implements AsyncDisposable {
       module: new URL("./trainer/worker.ts", import.meta.url),
       device: config.device,
       threads: 1,
-      options: { config, base, run: path, resume, warmStartOnly, ...(modules && { modules }) } satisfies TrainerOptions,
+      options: { config, base, run: path, resume, warmStartOnly, ...(modules && { modules }), keepsThreads: spares !== undefined } satisfies TrainerOptions,
+      spares,
       ...(onEvent && { onEvent: (event) => onEvent(event as TrainerEvent) }),
     });
     stack.move();

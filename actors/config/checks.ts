@@ -2,6 +2,7 @@ import { ATRL_DEFAULTS, type AtrlOptions, atrlOptions } from "../../rl/atrl/opti
 import { checkCredit } from "../../rl/credit/credit.ts";
 import { CHAIN_TOKENS } from "../../data/board/language.ts";
 import { boardOptions } from "../../data/board/options.ts";
+import { planReward } from "../../verify/registry.ts";
 import type { Config } from "./types.ts";
 
 /** A broken rule between keys. */
@@ -87,6 +88,14 @@ export const RULES: readonly Rule[] = [
     "data.minPixels",
     ({ data: { minPixels: low, maxPixels: high } }) =>
       low !== null && high !== null && low > high && `${low} is above data.maxPixels ${high}`,
+  ],
+  [
+    "grader.workers",
+    ({ grader, reward }) => {
+      if (grader.workers !== 0) return undefined;
+      const { modules } = planReward(reward, "file:///");
+      return modules.length > 0 && "the reward has a module, which runs in a process of its own: set at least 1";
+    },
   ],
   [
     "algorithm.credit",

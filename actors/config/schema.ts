@@ -186,7 +186,9 @@ const raw = z.strictObject({
   }).prefault({}).describe("How a rollout is divided for updates."),
   reward: rewardSchema.prefault({ use: "number" }).describe("A verifier, a module, or named parts with weights."),
   grader: z.strictObject({
-    workers: positive.nullable().default(null).describe("The number of grading processes; null: by cores."),
+    workers: count.nullable().default(null).describe(
+      "The number of grading processes; null: by cores; 0: the training process grades, without a time limit, by built-in verifiers only.",
+    ),
     timeLimit: above0.default(2000).describe("The time limit of a sample in milliseconds."),
     read: z.array(text).default([]).describe(
       "Paths that reward modules may read and import, besides the imports from their own folders.",
@@ -197,7 +199,9 @@ const raw = z.strictObject({
   trainer: z.strictObject({
     maxSteps: positive.default(60).describe("The number of steps of the run; totalEpochs may end it earlier."),
     totalEpochs: positive.nullable().default(null).describe("The number of epochs; null: as many as maxSteps needs."),
-    saveFreq: count.default(10).describe("The number of steps between checkpoints; 0: only at the end."),
+    saveFreq: count.nullable().default(10).describe(
+      "The number of steps between checkpoints; 0: only at the end; null: never, so that a run that was cut off begins again.",
+    ),
     saveLimit: positive.default(3).describe("The number of newest checkpoints that are kept, besides the best one."),
     saveBest: z.boolean().default(true).describe("Whether the best checkpoint by evaluation is kept."),
     valFreq: count.default(10).describe("The number of steps between evaluations; 0: only at the end."),

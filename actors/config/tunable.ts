@@ -47,7 +47,7 @@ export interface TunableInput {
   /** Fields of AT-RL. */
   atrl?: Partial<Pick<Config["atrl"], "mode" | "anchorFraction" | "wMin" | "wMax" | "temperature" | "own" | "normalise">>;
   /** How often a run evaluates and saves. */
-  trainer?: Partial<Pick<Config["trainer"], "valFreq" | "saveFreq">>;
+  trainer?: Partial<Record<"valFreq" | "saveFreq", number>>;
 }
 
 /**

@@ -215,7 +215,7 @@ export interface BatchSection {
 
 /** Section `grader`: where rewards are worked out, and what they may reach. */
 export interface GraderSection {
-  /** The number of grading processes; null: by cores. */
+  /** The number of grading processes; null: by cores; 0: none, the training process grades. */
   workers: number | null;
   /** The time limit of a sample in milliseconds. */
   timeLimit: number;
@@ -233,8 +233,8 @@ export interface TrainerSection {
   maxSteps: number;
   /** The number of epochs; null: as many as maxSteps needs. */
   totalEpochs: number | null;
-  /** The number of steps between checkpoints; 0: only at the end. */
-  saveFreq: number;
+  /** The number of steps between checkpoints; 0: only at the end; null: never. */
+  saveFreq: number | null;
   /** The number of newest checkpoints that are kept, besides the best one. */
   saveLimit: number;
   /** Whether the best checkpoint by evaluation is kept. */

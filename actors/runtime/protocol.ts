@@ -48,7 +48,8 @@ export type Order =
     readonly options: unknown;
   }
   | { readonly kind: "connect"; readonly port: MessagePort; readonly owner: OwnerId; readonly name?: string | undefined }
-  | { readonly kind: "close" };
+  /** `keep`: the thread stays, for another actor of the same module. */
+  | { readonly kind: "close"; readonly keep: boolean };
 
 /** What a worker sends to its supervisor. */
 export type Notice =

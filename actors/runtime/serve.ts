@@ -9,6 +9,7 @@ import type { Tensor } from "../../tensor/tensor.ts";
 import { ActorMemory, Carrier, RequestTensors } from "./actor_memory.ts";
 import { Mailbox } from "./mailbox.ts";
 import { Peer } from "./peer.ts";
+import { SpareThreads } from "./spare_threads.ts";
 import { type Envelope, type Message, type Notice, type Order, toPlain } from "./protocol.ts";
 
 /** The request that a handler answers: its tensors, its parts, its cancelling. */
@@ -43,6 +44,8 @@ export interface Start<O> {
   readonly options: O;
   /** Sends an event to all connected actors. */
   readonly emit: (event: unknown) => void;
+  /** Threads of actors that this thread's actors have started and ended. They are kept as long as the thread. */
+  readonly spares: SpareThreads;
 }
 
 /** A request that waits for its answer. */
@@ -73,7 +76,7 @@ const worker = self as unknown as {
 /**
  * Makes this worker an actor. Call it once, at the top of the worker's module.
  *
- * @param make Makes the actor. It is called once, on the actor's own thread.
+ * @param make Makes the actor. It is called on the actor's own thread: once, or once for each actor of a thread that is kept.
  *
  * @example
  * ```ts
@@ -102,14 +105,19 @@ export function serveActor<M extends Message, O>(
   make: (start: Start<O>) => Behaviour<M> | Promise<Behaviour<M>>,
   options: ServeOptions = {},
 ): void {
-  const server = new ActorServer(make, options);
-  worker.onmessage = ({ data }) => void server.take(data);
+  const spares = new SpareThreads();
+  let server: ActorServer<M, O> | undefined;
+  worker.onmessage = ({ data }) => {
+    if (data.kind === "start") server = new ActorServer(make, { ...options, spares });
+    void server!.take(data);
+  };
 }
 
 /** An actor at work on its thread. */
 class ActorServer<M extends Message, O> {
   readonly #make: (start: Start<O>) => Behaviour<M> | Promise<Behaviour<M>>;
   readonly #isConcurrent: boolean;
+  readonly #spares: SpareThreads;
   readonly #mailbox: Mailbox<QueuedRequest>;
   readonly #ports = new Set<MessagePort>();
   /** Requests that wait for their answers, by port and id. */
@@ -121,9 +129,10 @@ class ActorServer<M extends Message, O> {
 
   constructor(
     make: (start: Start<O>) => Behaviour<M> | Promise<Behaviour<M>>,
-    { capacity = 64, concurrent = false }: ServeOptions,
+    { capacity = 64, concurrent = false, spares }: ServeOptions & { spares: SpareThreads },
   ) {
     this.#make = make;
+    this.#spares = spares;
     this.#isConcurrent = concurrent;
     this.#mailbox = new Mailbox(capacity);
   }
@@ -139,7 +148,7 @@ class ActorServer<M extends Message, O> {
     try {
       const memory = this.#memory = new ActorMemory(owner, { device, threads });
       const emit = (body: unknown) => this.#ports.forEach((port) => port.postMessage({ kind: "event", body } satisfies Envelope));
-      this.#behaviour = await this.#make({ memory, options: options as O, emit });
+      this.#behaviour = await this.#make({ memory, options: options as O, emit, spares: this.#spares });
       void this.#readMailbox();
       worker.postMessage({ kind: "ready" });
       // deno-lint-ignore no-await-in-loop -- in order
@@ -150,7 +159,7 @@ class ActorServer<M extends Message, O> {
   }
 
   async #obey(order: Order): Promise<void> {
-    if (order.kind === "close") return await this.#close();
+    if (order.kind === "close") return await this.#close(order.keep);
     if (order.kind !== "connect") return;
     const { name, port, owner } = order;
     if (name === undefined) return this.#listen(port, owner);
@@ -158,7 +167,7 @@ class ActorServer<M extends Message, O> {
     worker.postMessage({ kind: "connected", name });
   }
 
-  async #close(): Promise<void> {
+  async #close(keep: boolean): Promise<void> {
     this.#mailbox.close("the actor is closing");
     let error: unknown;
     try {
@@ -167,9 +176,9 @@ class ActorServer<M extends Message, O> {
     } catch (caught) {
       error = caught;
     }
-    worker.postMessage({ kind: "closed", error: error === undefined ? undefined : toPlain(error) });
     for (const port of this.#ports) port.close();
-    worker.close();
+    worker.postMessage({ kind: "closed", error: error === undefined ? undefined : toPlain(error) });
+    if (!keep) worker.close();
   }
 
   /** Puts the requests of another actor into the mailbox. */

@@ -7,6 +7,7 @@ import { KedgeError } from "../../ffi/errors.ts";
 import { openOwner, type OwnerId, type OwnerReport, ownerReport, reclaimOwner } from "../../tensor/owner.ts";
 import { Peer } from "./peer.ts";
 import type { ActorMemory } from "./actor_memory.ts";
+import type { SpareThreads } from "./spare_threads.ts";
 import { fromPlain, type Message, type Notice, type Order } from "./protocol.ts";
 
 /** How an actor is started. */
@@ -25,6 +26,8 @@ export interface SpawnOptions {
   readonly onEvent?: (event: unknown) => void;
   /** Is called when it dies by an uncaught error. */
   readonly onDeath?: (error: Error) => void;
+  /** Where its thread comes from, if there is one for its module, and goes to when it has closed. Default: a new thread, which ends. */
+  readonly spares?: SpareThreads | undefined;
 }
 
 /** Milliseconds that a closing actor has to finish its message before its thread is terminated. */
@@ -67,11 +70,15 @@ export class Actor<M extends Message, Replies extends Record<M["type"], unknown>
   readonly #introduced = new Map<string, () => void>();
   /** The actor's end of the port, until the actor is ready to take it. */
   #far: MessagePort | undefined;
+  /** Keeps its thread when it has closed. */
+  readonly #keep: ((worker: Worker) => void) | undefined;
   #dead = false;
 
   private constructor(memory: ActorMemory, worker: Worker, readonly owner: OwnerId, options: SpawnOptions) {
+    const { spares, module } = options;
     this.#memory = memory;
     this.#worker = worker;
+    this.#keep = spares && ((worker) => spares.put(module.href, worker));
     const { port1, port2 } = new MessageChannel();
     this.peer = new Peer(options.name, port1, owner, memory, options.onEvent ? { onEvent: options.onEvent } : {});
     const { device, threads } = options;
@@ -88,7 +95,7 @@ export class Actor<M extends Message, Replies extends Record<M["type"], unknown>
     memory: ActorMemory,
     options: SpawnOptions,
   ): Promise<Actor<M, Replies>> {
-    const worker = new Worker(options.module, { type: "module", name: options.name });
+    const worker = options.spares?.take(options.module.href) ?? new Worker(options.module, { type: "module", name: options.name });
     const actor = new Actor<M, Replies>(memory, worker, openOwner(memory.host), options);
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     worker.onmessage = ({ data }: MessageEvent<Notice>) => {
@@ -134,10 +141,11 @@ export class Actor<M extends Message, Replies extends Record<M["type"], unknown>
     this.#worker.postMessage(order, transfer);
   }
 
-  #die(why: string): void {
+  #die(why: string, keep?: (worker: Worker) => void): void {
     if (this.#dead) return;
     this.#dead = true;
-    this.#worker.terminate();
+    if (keep) keep(this.#worker);
+    else this.#worker.terminate();
     this.peer.break(why);
     this.#far?.close();
     this.#closed.resolve(undefined);
@@ -147,12 +155,12 @@ export class Actor<M extends Message, Replies extends Record<M["type"], unknown>
   /** Ends it after the message under way, or at once after ten seconds, and frees all that it held. Does nothing if it is dead. */
   async close(): Promise<void> {
     if (this.#dead) return;
-    this.#order({ kind: "close" });
-    let timer: ReturnType<typeof setTimeout> | undefined;
-    const late = new Promise<undefined>((resolve) => timer = setTimeout(() => resolve(undefined), CLOSE_LIMIT));
+    this.#order({ kind: "close", keep: this.#keep !== undefined });
+    let timer: ReturnType<typeof setTimeout> | undefined, isLate = false;
+    const late = new Promise<undefined>((resolve) => timer = setTimeout(() => (isLate = true, resolve(undefined)), CLOSE_LIMIT));
     const error = await Promise.race([this.#closed.promise, late]);
     clearTimeout(timer);
-    this.#die("it was closed");
+    this.#die("it was closed", isLate || error ? undefined : this.#keep);
     if (error) throw error;
   }
 }

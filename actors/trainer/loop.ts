@@ -139,8 +139,11 @@ export class TrainingLoop implements Disposable {
     }
     await jobs.runAll();
     await batches.end();
-    if (isStopping() && !checkpoints.steps().includes(this.#step)) await this.save();
-    if (isStopping() && this.#step < last) log.note(`Stopped after step ${this.#step}: ${checkpoints.path(this.#step)}`);
+    if (isStopping()) {
+      const saves = this.#config.trainer.saveFreq !== null;
+      if (saves && !checkpoints.steps().includes(this.#step)) await this.save();
+      if (this.#step < last) log.note(`Stopped after step ${this.#step}: ${saves ? checkpoints.path(this.#step) : "without a checkpoint"}`);
+    }
     this[Symbol.dispose]();
   }
 
@@ -159,7 +162,7 @@ export class TrainingLoop implements Disposable {
     if (reasons.length > 0) {
       log.note(`Step ${step}: ${metrics["reward/failures"]} answers were not graded: ${reasons.slice(0, 3).join("; ")}`);
     }
-    const isDue = (freq: number) => step === this.#last || (freq > 0 && step % freq === 0);
+    const isDue = (freq: number | null) => freq !== null && (step === this.#last || (freq > 0 && step % freq === 0));
     const evaluation = isDue(trainer.valFreq) ? await this.#evaluate() : {};
     log.metrics({ step, ...metrics, ...evaluation, ...this.#accounts() });
     if (logging.rollouts !== "none") log.rollouts(step, rollouts);

@@ -27,6 +27,7 @@ import type {
 import type { PolicyOptions } from "../policy/policy.ts";
 import type { ActorMemory } from "../runtime/actor_memory.ts";
 import type { Message } from "../runtime/protocol.ts";
+import type { SpareThreads } from "../runtime/spare_threads.ts";
 import { Actor } from "../runtime/spawn.ts";
 
 type AnyActor = Actor<Message, Record<string, unknown>>;
@@ -51,6 +52,8 @@ export interface Beginning {
   readonly onNote?: (words: string) => void;
   /** Whether the checkpoint was written within the warm start. */
   readonly warm?: boolean;
+  /** Where the actors' threads come from and go to. Default: new threads, which end with the session. */
+  readonly spares?: SpareThreads | undefined;
 }
 
 /** The frozen model that a divergence refers to. */
@@ -103,7 +106,7 @@ export class Session implements AsyncDisposable {
 
   /** Starts the actors side by side. @throws What the first to fail threw; none is left then. */
   static async open(memory: ActorMemory, config: Config, beginning: Beginning): Promise<Session> {
-    const started: AnyActor[] = [], { modules } = beginning;
+    const started: AnyActor[] = [], { modules, spares } = beginning;
     const spawn: Spawn = async <M extends Message, R extends Record<M["type"], unknown>>(
       name: string,
       folder: string,
@@ -111,7 +114,7 @@ export class Session implements AsyncDisposable {
       on = {},
     ) => {
       const module = new URL(modules?.[name] ?? `../${folder}/worker.ts`, import.meta.url);
-      const actor = await Actor.spawn<M, R>(memory, { name, module, options, device: config.device, threads: 1, ...on });
+      const actor = await Actor.spawn<M, R>(memory, { name, module, options, device: config.device, threads: 1, spares, ...on });
       started.push(actor as unknown as AnyActor);
       return actor;
     };

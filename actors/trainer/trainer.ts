@@ -13,6 +13,7 @@ import { bringModel, type RunModel } from "../run/model_folder.ts";
 import { removeAll } from "../run/whole_file.ts";
 import type { ActorMemory } from "../runtime/actor_memory.ts";
 import type { Behaviour, Start, Turn } from "../runtime/serve.ts";
+import type { SpareThreads } from "../runtime/spare_threads.ts";
 import { askPolicy } from "./ask_policy.ts";
 import { explained } from "./failure.ts";
 import { JobQueue } from "./job_queue.ts";
@@ -39,6 +40,8 @@ export interface TrainerOptions {
   readonly modules?: Readonly<Record<string, string>>;
   /** Whether it ends after the warm start, whose model is the checkpoint of step 0. Default false. */
   readonly warmStartOnly?: boolean;
+  /** Whether the threads of its actors are kept for the actors of a next trainer on its thread. Default false. */
+  readonly keepsThreads?: boolean;
 }
 
 /** States in which a run can be paused and tuned. */
@@ -51,6 +54,7 @@ const UNDER_WAY: readonly RunState[] = ["starting", "warm-start", "running", "pa
 export class Trainer implements Behaviour<TrainerMessage> {
   readonly #memory: ActorMemory;
   readonly #options: TrainerOptions;
+  readonly #spares: SpareThreads | undefined;
   readonly #config: Config;
   readonly #checkpoints: Checkpoints;
   /** The checkpoints of the warm start. */
@@ -76,10 +80,11 @@ export class Trainer implements Behaviour<TrainerMessage> {
     tune: (changes) => this.#underWay("tune", () => this.#loop.tune(changes, this.#state)),
   };
 
-  constructor({ memory, options, emit }: Start<TrainerOptions>) {
+  constructor({ memory, options, emit, spares }: Start<TrainerOptions>) {
     const { config, base, run } = options, { saveLimit, saveBest } = config.trainer;
     this.#memory = memory;
     this.#options = options;
+    this.#spares = options.keepsThreads ? spares : undefined;
     this.#config = config;
     const checkpoints = this.#checkpoints = new Checkpoints(run, { saveLimit, saveBest });
     this.#warm = new Checkpoints(run, { saveLimit: 1, saveBest: false, kind: "warm" });
@@ -194,12 +199,11 @@ export class Trainer implements Behaviour<TrainerMessage> {
     if (!begins) this.#warm.clear(); // of a start that was cut off behind its warm start
     if (begins && !await this.#begin(checkpoint, hasReference)) return await this.#end();
     if (warmStartOnly) return await this.#end();
-    const { path: model, state } = begins ? this.#checkpoints.read(0) : checkpoint!, { optimizer } = state as Saved;
-    this.#session ??= await this.#open({
-      model,
-      optimizer,
-      ...(hasReference && { reference: this.#hasAdapters ? "base" : makeReference(run, this.#checkpoints) }),
-    });
+    if (!this.#session) {
+      const { path: model, state } = begins ? this.#checkpoints.read(0) : checkpoint!, { optimizer } = state as Saved;
+      const reference = hasReference && { reference: this.#hasAdapters ? "base" : makeReference(run, this.#checkpoints) };
+      await this.#open({ model, optimizer, ...reference });
+    }
     this.#enter("running");
     if (this.#config.trainer.valBeforeTrain && this.#loop.step === 0 && !this.#stopping) await this.#loop.evaluateFirst();
     await this.#loop.run(this.#initialModel().files);
@@ -228,7 +232,8 @@ export class Trainer implements Behaviour<TrainerMessage> {
   /** Starts the actors. */
   async #open(beginning: Pick<Beginning, "model" | "optimizer" | "reference" | "warm">): Promise<Session> {
     const { base, modules } = this.#options, { files } = this.#initialModel(), onNote = (words: string) => this.#log.note(words);
-    const session = this.#session = await Session.open(this.#memory, this.#config, { ...beginning, files, base, modules, onNote });
+    const all = { ...beginning, files, base, modules, onNote, spares: this.#spares };
+    const session = this.#session = await Session.open(this.#memory, this.#config, all);
     await this.#loop.attach(session);
     return session;
   }
@@ -239,8 +244,9 @@ export class Trainer implements Behaviour<TrainerMessage> {
   }
 
   /**
-   * Makes the warm start, or what is left of it, and writes the checkpoint of step 0 behind it. With a reference the session ends: the
-   * reference is the model as it is then. The reference of adapters is their base, which the session has.
+   * Makes the warm start, or what is left of it, and writes the checkpoint of step 0 behind it. Where nothing was made, a run without
+   * checkpoints does not write it. With a reference the session ends: the reference is the model as it is then. The reference of adapters is
+   * their base, which the session has.
    *
    * @param checkpoint Within the warm start; undefined where there is none.
    * @returns Whether it came to its end.
@@ -266,7 +272,8 @@ export class Trainer implements Behaviour<TrainerMessage> {
       this.#log.note(done > 0 ? words : "Stopped before the first step");
       return false;
     }
-    await this.#loop.save();
+    const isNeeded = this.#config.sft || (hasReference && !hasBase) || this.#options.warmStartOnly;
+    if (isNeeded || this.#config.trainer.saveFreq !== null) await this.#loop.save();
     this.#warm.clear();
     removeAll(`${this.#options.run}/reference`); // of a start that was given up
     if (hasReference && !hasBase) await this.#closeSession();

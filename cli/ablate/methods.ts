@@ -1,16 +1,29 @@
-/** The methods that are compared: for each name the configuration keys that select it. */
-export const METHODS: Readonly<Record<string, readonly string[]>> = {
-  off: ["atrl.mode=off"],
-  soft: ["atrl.mode=soft"],
-  "soft, no clusters": ["atrl.mode=soft", "atrl.method=none"],
-  hard: ["atrl.mode=hard"],
-  low: ["atrl.mode=low"],
-  random: ["atrl.mode=random"],
-  vppo: ["algorithm.credit=vppo"],
+/** The keys of the best variant of detection. */
+const BEST: readonly string[] = ["atrl.mode=soft", "atrl.method=none"];
+
+/** A way to assign credit. */
+export interface Method {
+  /** What tables and plots call it. */
+  readonly label: string;
+  /** The configuration's keys that select it. */
+  readonly sets: readonly string[];
+}
+
+/** The methods that can be compared, by the names that `--methods` takes. */
+export const METHODS: Readonly<Record<string, Method>> = {
+  off: { label: "off", sets: ["atrl.mode=off"] },
+  soft: { label: "soft", sets: ["atrl.mode=soft"] },
+  "no-clusters": { label: "soft, no clusters", sets: ["atrl.mode=soft", "atrl.method=none"] },
+  best: { label: "best variant", sets: BEST },
+  hard: { label: "hard", sets: ["atrl.mode=hard"] },
+  low: { label: "low", sets: ["atrl.mode=low"] },
+  random: { label: "random", sets: ["atrl.mode=random"] },
+  vppo: { label: "vppo", sets: ["algorithm.credit=vppo"] },
+  oracle: { label: "oracle", sets: ["atrl.mode=oracle"] },
 };
 
-/**
- * The preset of all runs. Pictures jitter by two pixels, those of the warm start by only one. After the warm start the model reads four of
- * five digits, so that RL can still improve its sight. The budget ends before that is learned.
- */
-export const PRESET: readonly string[] = ["data.board.jitter=2", "data.board.warmJitter=1"];
+/** The method that the others are compared with. */
+export const BASE = "off";
+
+/** The method that knows which tokens are readings. */
+export const CEILING = "oracle";

@@ -5,7 +5,7 @@
  */
 import { resolve } from "node:path";
 import { GraderProcess, type GraderProcessOptions, type Preparation, prepare } from "./grader_process.ts";
-import type { Outcome, RewardPlan } from "../plan.ts";
+import { type Grader, makeGrader, type Outcome, type RewardPlan } from "../plan.ts";
 import type { RewardInput, RewardResult } from "../reward.ts";
 
 /** Why the grader gave no reward for a sample. */
@@ -31,7 +31,10 @@ export interface Graded extends RewardResult {
 
 /** Options for {@linkcode GraderPool}. */
 export interface GraderPoolOptions {
-  /** The maximum number of child processes. Default: half of the cores, from 1 to 4. */
+  /**
+   * The maximum number of child processes. Default: half of the cores, from 1 to 4. With 0, this thread grades, without a time limit; that is
+   * for built-in verifiers only.
+   */
   workers?: number;
   /**
    * Milliseconds that a sample may take, counted from when its grading begins. A batch may take this time multiplied by its number of
@@ -100,6 +103,8 @@ const CHUNK = 8;
  */
 export class GraderPool implements AsyncDisposable {
   readonly #process: GraderProcessOptions;
+  /** Grades in this thread; undefined: child processes do. */
+  readonly #here: Grader | undefined;
   #prepared: Promise<Preparation> | undefined;
   readonly #slots: Slot[];
   readonly #queue: Job[] = [];
@@ -115,7 +120,7 @@ export class GraderPool implements AsyncDisposable {
   /**
    * Makes a pool for a reward.
    *
-   * @throws RangeError for limits that are not positive, and for names with a comma in `read`, `net` and `env`.
+   * @throws RangeError for limits that are not positive, for names with a comma in `read`, `net` and `env`, and for modules with `workers` 0.
    */
   constructor(plan: RewardPlan, options: GraderPoolOptions = {}) {
     const {
@@ -126,7 +131,10 @@ export class GraderPool implements AsyncDisposable {
       batchSize = 64,
       memory = 512,
     } = options;
-    for (const [name, value] of Object.entries({ workers, capacity, batchSize, memory })) {
+    if (workers === 0 && plan.modules.length > 0) {
+      throw new RangeError(`Cannot make a grader pool: the reward has modules (${plan.modules.join(", ")}), and \`workers\` is 0`);
+    }
+    for (const [name, value] of Object.entries({ workers: workers === 0 ? 1 : workers, capacity, batchSize, memory })) {
       if (!(Number.isInteger(value) && value >= 1)) throw new RangeError(`Cannot make a grader pool: \`${name}\` is ${value}`);
     }
     for (const [name, value] of Object.entries({ timeLimit, startLimit })) {
@@ -151,6 +159,7 @@ export class GraderPool implements AsyncDisposable {
       startLimit,
       signal: this.#closing.signal,
     };
+    this.#here = workers === 0 ? makeGrader(plan, []) : undefined;
     this.#slots = Array.from({ length: workers }, () => ({ process: undefined, busy: undefined, jobs: [] }));
     this.#timeLimit = timeLimit;
     this.#capacity = capacity;
@@ -178,6 +187,7 @@ export class GraderPool implements AsyncDisposable {
   async grade(inputs: readonly RewardInput[], options: { signal?: AbortSignal } = {}): Promise<Graded[]> {
     const { signal } = options;
     signal?.throwIfAborted();
+    if (this.#here) return await this.#gradeHere(inputs, signal);
     let over = false;
     const { promise: stopped, reject: stop } = Promise.withResolvers<never>();
     stopped.catch(() => {});
@@ -207,6 +217,20 @@ export class GraderPool implements AsyncDisposable {
       over = true;
       signal?.removeEventListener("abort", abort);
     }
+  }
+
+  /** Grades in this thread. */
+  async #gradeHere(inputs: readonly RewardInput[], signal: AbortSignal | undefined): Promise<Graded[]> {
+    const graded: Graded[] = [];
+    for (const [sample, input] of inputs.entries()) {
+      if (this.#closed) throw new TypeError("Cannot grade: the pool is closed");
+      // deno-lint-ignore no-await-in-loop -- one after the other, so that the call can be cancelled between two
+      const outcome = await this.#here!.grade(input);
+      signal?.throwIfAborted();
+      const job = { input, sample, settle: (one: Graded) => void graded.push(one), fail: rethrow, cancelled: () => false, alone: false };
+      this.#settle(job, outcome);
+    }
+    return graded;
   }
 
   /** Gives work to idle children, and starts new ones. */
@@ -351,6 +375,10 @@ export class GraderPool implements AsyncDisposable {
       slot.process = undefined;
     }));
   }
+}
+
+function rethrow(error: unknown): never {
+  throw error;
 }
 
 /** Returns the Deno program: its path if that may be run, else its name. */

@@ -1,0 +1,35 @@
+/**
+ * Threads of actors that have ended, for actors that come. A new thread imports its modules and compiles their code, which takes longer
+ * than a small run's steps; a spare one has done so.
+ */
+export class SpareThreads implements Disposable {
+  readonly #idle = new Map<string, Worker[]>();
+  #closed = false;
+
+  /** Takes a thread that runs a module; undefined if there is none. */
+  take(module: string): Worker | undefined {
+    return this.#idle.get(module)?.pop();
+  }
+
+  /** Keeps a thread whose actor has closed. */
+  put(module: string, worker: Worker): void {
+    worker.onmessage = null;
+    worker.onerror = (event) => {
+      event.preventDefault();
+      worker.terminate();
+      const idle = this.#idle.get(module) ?? [], at = idle.indexOf(worker);
+      if (at >= 0) idle.splice(at, 1);
+    };
+    if (this.#closed) return worker.terminate();
+    const idle = this.#idle.get(module);
+    if (idle) idle.push(worker);
+    else this.#idle.set(module, [worker]);
+  }
+
+  /** Ends the threads that are kept, and those that come later. */
+  [Symbol.dispose](): void {
+    this.#closed = true;
+    for (const worker of [...this.#idle.values()].flat()) worker.terminate();
+    this.#idle.clear();
+  }
+}

@@ -1,0 +1,94 @@
+/** A comparison: what is trained, and over how many warm starts and seeds. */
+export interface Preset {
+  /** The keys of all runs. */
+  readonly sets: readonly string[];
+  /** Steps of a run. */
+  readonly steps: number;
+  /** The learning rates from which each method's is chosen. */
+  readonly rates: readonly number[];
+  /** The methods, by name. */
+  readonly methods: readonly string[];
+  /** Whether each warm start is a new model with supervised training. Otherwise all runs begin with model.path. */
+  readonly hasWarmStarts: boolean;
+  /** The runs by which the learning rates are chosen. */
+  readonly choice: Part;
+  /** The runs of the report. Their warm starts and seeds are others than those of the choice. */
+  readonly report: Part;
+  /** The end of a run is the mean of so many last evaluations. */
+  readonly lastEvaluations: number;
+  /** Runs that go side by side; undefined: as many as there are cores. */
+  readonly slots?: number;
+  /** Standard deviations of a difference in final accuracy, for the size before there are runs to tell it. */
+  readonly prior: Spread;
+}
+
+/** The size of one part of a comparison. */
+export interface Part {
+  /** Warm starts. */
+  readonly warm: number;
+  /** Seeds of each warm start. */
+  readonly seeds: number;
+  /** Further keys of its runs. */
+  readonly sets: readonly string[];
+}
+
+/** Standard deviations of the difference of two methods. */
+export interface Spread {
+  /** Between the means of warm starts with infinitely many seeds. */
+  readonly warm: number;
+  /** Between seeds of one warm start. */
+  readonly seed: number;
+}
+
+/** What a comparison does not need. */
+const LEAN: readonly string[] = [
+  "grader.workers=0",
+  "logging.report=false",
+  "logging.tensorboard=false",
+  "trainer.saveBest=false",
+  "trainer.valBeforeTrain=false",
+];
+
+/** The presets by name. */
+export const PRESETS: Readonly<Record<"minutes" | "paper", Preset>> = {
+  // The built-in task, in at most 30 minutes on two cores. Pictures jitter by two pixels, those of the warm start by only one, so that
+  // reading can still improve. Answers are long and batches small, so that credit matters.
+  minutes: {
+    sets: [
+      ...LEAN,
+      "device=cpu",
+      "data.board.jitter=2",
+      "data.board.warmJitter=1",
+      "data.maxResponseLength=96",
+      "data.rolloutBatchSize=2",
+      "rollout.n=4",
+      "val.limit=256",
+    ],
+    steps: 30,
+    rates: [5e-5, 1.5e-4, 4.5e-4],
+    methods: ["off", "soft", "no-clusters", "hard", "low", "random", "vppo", "oracle"],
+    hasWarmStarts: true,
+    choice: { warm: 2, seeds: 4, sets: ["trainer.valFreq=0", "val.greedy=false"] },
+    report: { warm: 4, seeds: 4, sets: ["trainer.valFreq=10", "val.greedy=true"] },
+    lastEvaluations: 1,
+    prior: { warm: 0.05, seed: 0.1 },
+  },
+  // The recipe of the paper: 3B on Geometry3K, as examples/geometry3k.jsonc, on a GPU. All runs begin with the same model.
+  paper: {
+    sets: [
+      ...LEAN.filter((set) => !set.startsWith("grader.")),
+      "model.path=models/Qwen2.5-VL-3B-Instruct",
+      "model.checkpointing=blocks",
+      "data.task=files",
+    ],
+    steps: 60,
+    rates: [5e-7, 1e-6, 2e-6],
+    methods: ["off", "soft", "no-clusters", "hard", "low", "random", "vppo"],
+    hasWarmStarts: false,
+    choice: { warm: 1, seeds: 1, sets: ["trainer.valFreq=0", "val.greedy=false"] },
+    report: { warm: 1, seeds: 4, sets: ["trainer.valFreq=10", "val.greedy=true"] },
+    lastEvaluations: 1,
+    slots: 1,
+    prior: { warm: 0, seed: 0.02 },
+  },
+};
