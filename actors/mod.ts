@@ -24,6 +24,7 @@
  */
 // Actors are threads that own tensors and answer messages one after the other. The tensors of an actor that ends are freed.
 export { Actor, type SpawnOptions } from "./runtime/spawn.ts";
+export { SpareThreads } from "./runtime/spare_threads.ts";
 export { Peer, type RequestOptions } from "./runtime/peer.ts";
 export { ActorMemory, Carrier } from "./runtime/actor_memory.ts";
 export { Mailbox } from "./runtime/mailbox.ts";

@@ -109,7 +109,15 @@ export class TrainingRun extends CommandedRun implements AsyncDisposable {
       module: new URL("./trainer/worker.ts", import.meta.url),
       device: config.device,
       threads: 1,
-      options: { config, base, run: path, resume, warmStartOnly, ...(modules && { modules }), keepsThreads: spares !== undefined } satisfies TrainerOptions,
+      options: {
+        config,
+        base,
+        run: path,
+        resume,
+        warmStartOnly,
+        ...(modules && { modules }),
+        keepsThreads: spares !== undefined,
+      } satisfies TrainerOptions,
       spares,
       ...(onEvent && { onEvent: (event) => onEvent(event as TrainerEvent) }),
     });

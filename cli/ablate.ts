@@ -1,95 +1,124 @@
-// deno-lint-ignore-file no-console no-await-in-loop -- a command, one run after the other
+// deno-lint-ignore-file no-console -- a command
 /**
- * `deno task ablate`: which tokens carry the learning? It runs the same training with AT-RL off, soft, soft without clusters, hard, low and
- * random, and with VPPO, over several seeds. The runs of one seed start from the same warm start. It writes a table and a plot.
+ * `deno task ablate`: which tokens carry the learning? It runs the same training with different ways to assign credit, each over a grid of
+ * learning rates, chooses each one's rate, and compares them at these rates on warm starts and seeds that the choice has not seen.
  *
  * @module
  */
-import { loadConfig } from "../actors/config/load.ts";
 import { configOf } from "./command/config.ts";
-import { Lines } from "../actors/run/lines.ts";
-import { METHODS, PRESET } from "./ablate/methods.ts";
-import { plot } from "./ablate/plot.ts";
-import { type Outcome, outcomeOf, table } from "./ablate/statistics.ts";
+import { compare } from "./ablate/compare.ts";
+import { METHODS } from "./ablate/methods.ts";
+import type { Design } from "./ablate/plan.ts";
+import { choiceJobs, reportJobs } from "./ablate/plan.ts";
+import { PRESETS } from "./ablate/presets.ts";
 import { CommandLine, runCommand } from "./command.ts";
-import { trainRun } from "./train/run.ts";
 
-const HELP = `Compares ways to assign credit, on the built-in task.
+const HELP = `Compares ways to assign credit, by default on the built-in task.
+
+It trains every method at every learning rate, chooses each method's rate, and compares the methods at these rates on other warm starts
+and seeds. A warm start is a model after its supervised training; all runs of a warm start begin with it. Runs go side by side. A run that
+is finished is not made again: the same command goes on where it was stopped.
 
 usage: deno task ablate [options]
-  --seeds N        uses seeds 0 to N - 1 (default 5)
-  --steps N        training steps of each run (default 60)
-  --methods A,B    of: ${Object.keys(METHODS).join(" | ")} (default: all)
-  --set a.b=value  sets a key of the configuration for all runs; may be repeated
-  --dir DIR        where the runs are kept (default runs/ablation); existing runs are resumed
-  --out NAME       writes NAME.table.md, NAME.svg and NAME.json (default runs/ablation)
+  --preset NAME       minutes (default): at most 30 minutes on two cores | paper: a model of 3 billion parameters, on a GPU
+  --methods A,B       of: ${Object.keys(METHODS).join(" | ")}
+  --rates A,B         the learning rates to choose from; a single one is not chosen but used
+  --steps N           training steps of each run
+  --warm N            warm starts of the report; 0: no report, only the choice of rates
+  --seeds N           runs of each method and warm start in the report
+  --choose-warm N     warm starts of the choice
+  --choose-seeds N    runs of each method, rate and warm start in the choice
+  --from N            seed of the first warm start (default 0); the choice has the first ones, the report those after them
+  --set a.b=value     sets a key of the configuration for all runs; may be repeated
+  --slots N           runs that go side by side (default: one for each core, or as the preset says)
+  --dir DIR           where the runs are kept (default runs/ablation)
+  --warm-dir DIR      where the warm starts are kept (default: the same)
+  --out NAME          writes NAME.json and NAME.table.md (default runs/ablation)
 `;
+
+type Option =
+  | "preset"
+  | "methods"
+  | "rates"
+  | "steps"
+  | "warm"
+  | "seeds"
+  | "choose-warm"
+  | "choose-seeds"
+  | "from"
+  | "set"
+  | "slots"
+  | "dir"
+  | "warm-dir"
+  | "out";
 
 /** Runs the command. @returns The exit code. */
 export async function ablate(args: readonly string[]): Promise<number> {
-  const line = new CommandLine(args, {
+  const line = new CommandLine<Option>(args, {
     name: "deno task ablate",
     action: "compare",
     help: HELP,
-    values: { seeds: "N", steps: "N", methods: "A,B", set: "a.b=value", dir: "DIR", out: "NAME" },
+    values: {
+      preset: "NAME",
+      methods: "A,B",
+      rates: "A,B",
+      steps: "N",
+      warm: "N",
+      seeds: "N",
+      "choose-warm": "N",
+      "choose-seeds": "N",
+      from: "N",
+      set: "a.b=value",
+      slots: "N",
+      dir: "DIR",
+      "warm-dir": "DIR",
+      out: "NAME",
+    },
     repeated: ["set"],
   });
   if (line.help) {
     console.log(HELP);
     return 0;
   }
-  const seeds = line.number("seeds", { min: 1 }) ?? 5, steps = line.number("steps", { min: 1 }) ?? 60;
-  const dir = line.path("dir", "filled folder") ?? "runs/ablation", out = line.text("out") ?? "runs/ablation";
-  const given = line.choices("methods", Object.keys(METHODS)), methods = given.length > 0 ? given : Object.keys(METHODS);
-  const common = [
-    ...PRESET,
-    `runDir=${dir}`,
-    "logging.report=false",
-    "logging.tensorboard=false",
-    ...line.all("set"),
-  ];
-  configOf({ sets: common });
+  const design = designOf(line), dir = line.path("dir", "filled folder") ?? "runs/ablation";
+  const warmDir = line.path("warm-dir", "filled folder") ?? dir, out = line.text("out") ?? "runs/ablation";
+  checkConfigs(design);
   if (line.text("out") !== undefined) line.path("out", "new file");
-  const outcomes: Outcome[] = [];
-  for (let seed = 0; seed < seeds; seed++) {
-    const warm = [...common, `seed=${seed}`, `name=warm-${seed}`];
-    check(await trainRun({ loaded: loadConfig({ sets: warm }), resume: true, warmStartOnly: true }), "the warm start");
-    for (const method of methods) {
-      const name = `${method.replaceAll(/\W+/g, "-")}-${seed}`;
-      const sets = [
-        ...common,
-        `seed=${seed}`,
-        `name=${name}`,
-        `model.path=${dir}/warm-${seed}/checkpoints/step-0`,
-        "sft=null",
-        `trainer.maxSteps=${steps}`,
-        "trainer.valFreq=5",
-        "trainer.saveFreq=0",
-        "trainer.saveLimit=1",
-        ...METHODS[method]!,
-      ];
-      const loaded = loadConfig({ sets }), { config } = loaded;
-      check(await trainRun({ loaded, resume: true }), method);
-      outcomes.push(readOutcome(`${config.runDir}/${config.name}`, { method, seed }));
-    }
+  const slots = line.number("slots", { min: 1 }) ?? design.slots ?? navigator.hardwareConcurrency;
+  return await compare(design, { dir, warmDir, out, slots });
+}
+
+/** Reads what is compared. */
+function designOf(line: CommandLine<Option>): Design {
+  const preset = PRESETS[line.choice("preset", Object.keys(PRESETS) as (keyof typeof PRESETS)[]) ?? "minutes"];
+  const methods = line.choices("methods", Object.keys(METHODS)), rates = line.list("rates").map(Number);
+  const odd = line.list("rates").find((text) => !(Number(text) > 0 && Number(text) <= 1));
+  if (odd !== undefined) throw line.error(`--rates has "${odd}", but a learning rate is a number above 0, and at most 1`);
+  const most = Math.max(line.number("seeds", { min: 1 }) ?? 1, line.number("choose-seeds", { min: 1 }) ?? 1);
+  if (most > 1000) throw line.error(`${most} seeds of one warm start are too many: at most 1000`);
+  const part = (name: "choice" | "report", prefix: "" | "choose-") => ({
+    ...preset[name],
+    warm: line.number(`${prefix}warm`, { min: name === "report" ? 0 : 1 }) ?? preset[name].warm,
+    seeds: line.number(`${prefix}seeds`, { min: 1 }) ?? preset[name].seeds,
+  });
+  return {
+    ...preset,
+    steps: line.number("steps", { min: 1 }) ?? preset.steps,
+    methods: methods.length > 0 ? [...new Set(methods)] : preset.methods,
+    rates: rates.length > 0 ? [...new Set(rates)] : preset.rates,
+    choice: part("choice", "choose-"),
+    report: part("report", ""),
+    from: line.number("from", { max: 1_000_000 }) ?? 0,
+    extra: line.all("set"),
+  };
+}
+
+/** Checks the configurations of all methods before any work. */
+function checkConfigs(design: Design): void {
+  const rates = new Map(design.methods.map((method) => [method, design.rates[0]!]));
+  for (const part of [choiceJobs({ ...design, rates: design.rates.slice(0, 1) }), reportJobs(design, rates)]) {
+    for (const { file, sets, place } of part) if (place.seed === 0) configOf({ file, sets });
   }
-  Deno.writeTextFileSync(`${out}.json`, `${JSON.stringify(outcomes)}\n`);
-  Deno.writeTextFileSync(`${out}.svg`, plot(outcomes));
-  const words = table(outcomes, methods.includes("off") ? "off" : methods[0]!);
-  Deno.writeTextFileSync(`${out}.table.md`, `${words}\n`);
-  console.log(words);
-  return 0;
-}
-
-function check(code: number, what: string): void {
-  if (code !== 0) throw new Error(`Cannot continue: ${what} ended with code ${code}`);
-}
-
-/** Reads a run's results from its log. */
-function readOutcome(run: string, of: { method: string; seed: number }): Outcome {
-  const lines = [...new Lines(`${run}/metrics.jsonl`).entries().filter((line) => typeof line["val/accuracy"] === "number")];
-  const curve = lines.map((line) => [line.step, line["val/accuracy"] as number] as const);
-  return outcomeOf({ ...of, curve, greedy: lines.at(-1)!["val/accuracy_greedy"] as number });
 }
 
 if (import.meta.main) await runCommand(ablate);

@@ -35,7 +35,7 @@ const TASKS: Readonly<Record<string, Task>> = {
   },
   sft: { description: "Runs supervised training only", command: run(PERMISSIONS.sft, "cli/sft.ts", { quiet: false }) },
   ablate: {
-    description: "Compares the modes of AT-RL on the built-in task, over seeds",
+    description: "Compares ways to assign credit, each at its best learning rate",
     command: run(PERMISSIONS.ablate, "cli/ablate.ts"),
   },
   eval: { description: "Prints the accuracy of a model on data, with confidence intervals", command: run(PERMISSIONS.eval, "cli/eval.ts") },

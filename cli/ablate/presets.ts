@@ -1,5 +1,9 @@
+import { fileURLToPath } from "node:url";
+
 /** A comparison: what is trained, and over how many warm starts and seeds. */
 export interface Preset {
+  /** A configuration file that all runs begin with. */
+  readonly file?: string;
   /** The keys of all runs. */
   readonly sets: readonly string[];
   /** Steps of a run. */
@@ -8,7 +12,7 @@ export interface Preset {
   readonly rates: readonly number[];
   /** The methods, by name. */
   readonly methods: readonly string[];
-  /** Whether each warm start is a new model with supervised training. Otherwise all runs begin with model.path. */
+  /** Whether each warm start is a new model with supervised training. Otherwise it is only a further seed, and all runs begin alike. */
   readonly hasWarmStarts: boolean;
   /** The runs by which the learning rates are chosen. */
   readonly choice: Part;
@@ -59,6 +63,7 @@ export const PRESETS: Readonly<Record<"minutes" | "paper", Preset>> = {
       "device=cpu",
       "data.board.jitter=2",
       "data.board.warmJitter=1",
+      "data.board.filler=32",
       "data.maxResponseLength=96",
       "data.rolloutBatchSize=2",
       "rollout.n=4",
@@ -73,20 +78,16 @@ export const PRESETS: Readonly<Record<"minutes" | "paper", Preset>> = {
     lastEvaluations: 1,
     prior: { warm: 0.05, seed: 0.1 },
   },
-  // The recipe of the paper: 3B on Geometry3K, as examples/geometry3k.jsonc, on a GPU. All runs begin with the same model.
+  // 3B on Geometry3K, on one GPU. All runs begin with the same model, and a seed draws the order of the rows and the answers.
   paper: {
-    sets: [
-      ...LEAN.filter((set) => !set.startsWith("grader.")),
-      "model.path=models/Qwen2.5-VL-3B-Instruct",
-      "model.checkpointing=blocks",
-      "data.task=files",
-    ],
+    file: fileURLToPath(new URL("../../examples/geometry3k_lora_3b.jsonc", import.meta.url)),
+    sets: [...LEAN, "grader.workers=null", "algorithm.credit=atrl", "trainer.totalEpochs=null"],
     steps: 60,
-    rates: [5e-7, 1e-6, 2e-6],
+    rates: [5e-6, 1e-5, 2e-5],
     methods: ["off", "soft", "no-clusters", "hard", "low", "random", "vppo"],
     hasWarmStarts: false,
     choice: { warm: 1, seeds: 1, sets: ["trainer.valFreq=0", "val.greedy=false"] },
-    report: { warm: 1, seeds: 4, sets: ["trainer.valFreq=10", "val.greedy=true"] },
+    report: { warm: 4, seeds: 1, sets: ["trainer.valFreq=10", "val.greedy=true"] },
     lastEvaluations: 1,
     slots: 1,
     prior: { warm: 0, seed: 0.02 },

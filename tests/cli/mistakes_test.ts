@@ -88,6 +88,8 @@ const CASES: Readonly<Record<string, readonly Case[]>> = {
   sft: [...RUN, [["--stpes", "5"], "did you mean --set sft.steps=5?"], [["--set", "sft.learningRate=1"], 'did you mean "sft.lr"?']],
   ablate: [
     [["--seed", "3"], 'unknown option "--seed"; did you mean --seeds?'],
+    [["--rates", "1e-4,x"], '--rates has "x"'],
+    [["--preset", "minute"], "did you mean minutes?"],
     [["--seeds"], "--seeds needs a value: --seeds N"],
     [["--seeds", "0"], '--seeds is "0", but must be a whole number of at least 1'],
     [["--steps", "ten"], '--steps is "ten"'],

@@ -47,6 +47,18 @@ Deno.test("rewards come back in order, with their parts", async () => {
   assertEquals(await pool.grade([]), []);
 });
 
+Deno.test("without children the pool's own thread grades, with the same results", async () => {
+  const inputs = [sample("<think>so</think> \\boxed{5}"), sample("\\boxed{4}"), sample(""), sample("5")];
+  await using pool = new GraderPool(planReward("math_format", BASE), { workers: 1 });
+  const here = new GraderPool(planReward("math_format", BASE), { workers: 0 });
+  assertEquals(await here.grade(inputs), await pool.grade(inputs));
+  assertEquals(here.pids, []);
+  await assertRejects(() => here.grade(inputs, { signal: AbortSignal.abort() }), DOMException);
+  await here[Symbol.asyncDispose]();
+  await assertRejects(() => here.grade(inputs), TypeError, "the pool is closed");
+  assertThrows(() => new GraderPool(moduleOf(STUCK), { workers: 0 }), RangeError, "the reward has modules");
+});
+
 Deno.test("children start with the first work, stay, and end with the pool", async () => {
   let left: number[];
   {
@@ -249,7 +261,7 @@ Deno.test("a wrapper around Deno, which a time limit would not end, is refused",
 
 Deno.test("wrong limits are refused", () => {
   const plan = planReward("math", BASE);
-  assertThrows(() => new GraderPool(plan, { workers: 0 }), RangeError, "`workers` is 0");
+  assertThrows(() => new GraderPool(plan, { workers: -1 }), RangeError, "`workers` is -1");
   assertThrows(() => new GraderPool(plan, { timeLimit: NaN }), RangeError, "`timeLimit` is NaN");
   assertThrows(() => new GraderPool(plan, { capacity: 1.5 }), RangeError, "`capacity` is 1.5");
 });
