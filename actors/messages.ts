@@ -9,6 +9,7 @@ import type { ConnectivityOptions } from "../model/connectivity.ts";
 import type { RegionBox } from "../model/regions.ts";
 import type { Grid } from "../model/prompt.ts";
 import type { CommandArgument, CommandName, CommandReply, RunStatus, Tuning } from "./run_commands.ts";
+import type { VisibleKeys } from "../rl/credit/plain_score.ts";
 import type { VppoOptions } from "../rl/credit/vppo.ts";
 import type { AtrlOptions } from "../rl/atrl/options.ts";
 import type { RewardInput } from "../verify/reward.ts";
@@ -55,6 +56,8 @@ export interface AnswersMessage {
   readonly regions: number;
   /** What the regions are, as rectangles of the pictures. */
   readonly boxes: readonly RegionBox[];
+  /** Tokens of the prompt that are no sinks: visual ones and others. */
+  readonly visible: VisibleKeys;
 }
 
 /** How answers are sampled. */
@@ -229,8 +232,10 @@ export type DetectorMessage =
       readonly responses: number;
       /** For a credit module of the user. */
       readonly logprobs?: TensorHandle;
-      /** For a credit module of the user. */
+      /** For a credit module of the user, and for scores with entropy. */
       readonly entropies?: TensorHandle;
+      /** Keys that the row of an answer's first token sees. */
+      readonly visible: VisibleKeys;
     }[];
     readonly options: Partial<AtrlOptions>;
     readonly keys: readonly { readonly prompt: number; readonly sample: number }[];
@@ -259,6 +264,8 @@ export type DetectorReplies = {
     readonly metrics: Readonly<Record<string, number>>;
     /** For each token, u8 host: bit 0 marks an anchor. Moved; absent for VPPO. */
     readonly flags?: TensorHandle;
+    /** The number by which each token was told apart, f32 host, where that is not its connectivity. Moved. */
+    readonly scores?: TensorHandle;
     /** For each token its cluster, i32 host. Moved; absent if no clusters were made. */
     readonly clusters?: TensorHandle;
   };

@@ -102,7 +102,18 @@ export function answersMessage(
     ...(regions > 0 && { profile: floats(({ profile }) => profile) }),
     regions,
     boxes: completions[0]?.regions?.boxes ?? [],
+    visible: visibleKeys(completions[0]?.regions?.region ?? []),
   };
+}
+
+/** Counts the tokens of a prompt that are no sinks, from their regions. */
+function visibleKeys(region: ArrayLike<number>): AnswersMessage["visible"] {
+  let visual = 0, other = 0;
+  for (let i = 0; i < region.length; i++) {
+    if (region[i]! >= 0) visual++;
+    else if (region[i] === -1) other++;
+  }
+  return { visual, other };
 }
 
 /** Returns the answers of a message. `take` receives their tensors. */

@@ -73,7 +73,16 @@ export {
 } from "./sampling.ts";
 
 // Credit: the share of each token in its response's advantage.
-export { ATRL_DEFAULTS, ATRL_MODES, type AtrlMode, type AtrlOptions, atrlOptions, type PartitionMethod } from "./atrl/options.ts";
+export {
+  ATRL_DEFAULTS,
+  ATRL_MODES,
+  ATRL_SCORES,
+  type AtrlMode,
+  type AtrlOptions,
+  atrlOptions,
+  type AtrlScore,
+  type PartitionMethod,
+} from "./atrl/options.ts";
 export { Responses } from "./credit/responses.ts";
 export { type HostGraph, TokenGraph } from "./atrl/graph.ts";
 export {
@@ -86,6 +95,8 @@ export {
   partitionMetis,
   partitionNone,
 } from "./atrl/partition.ts";
+export { type ScoreInputs, tokenScore } from "./atrl/score.ts";
+export { plainScore, type ScoreInput, type VisibleKeys } from "./credit/plain_score.ts";
 export { type ResponseKey, tokenWeights, type WeightInputs } from "./atrl/weights.ts";
 export { weightedAdvantage } from "./credit/advantage.ts";
 export { AtrlCredit, type AtrlInputs, detectAtrl, type StepNumbers } from "./atrl/detect.ts";

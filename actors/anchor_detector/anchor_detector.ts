@@ -1,10 +1,12 @@
 import { AtrlCredit, detectAtrl } from "../../rl/atrl/detect.ts";
 import { Responses } from "../../rl/credit/responses.ts";
 import type { TokenCredit } from "../../rl/credit/credit.ts";
+import type { VisibleKeys } from "../../rl/credit/plain_score.ts";
 import { type CreditFunction, type CreditInput, moduleWeights } from "../../rl/credit/credit_module.ts";
 import { sensitivity, vppoCredit } from "../../rl/credit/vppo.ts";
 import type { UserFunction } from "../../rl/user_module.ts";
 import type { TensorHandle } from "../../tensor/handle.ts";
+import { concatenated } from "../../tensor/packing.ts";
 import { Tensor } from "../../tensor/tensor.ts";
 import { importUser, type UserModule } from "../config/user_modules.ts";
 import type { DetectorMessage, DetectorReplies } from "../messages.ts";
@@ -73,9 +75,12 @@ export class AnchorDetector implements Behaviour<DetectorMessage> {
     }
     using c = Tensor.from(device, connectivity);
     using p = Tensor.from(device, profile, { shape: [responses.tokens, width] });
+    const entropies = options.score?.endsWith("entropy") && concatenated(parts.map((part) => turn.borrow(part.entropies!).toFloats()));
+    using entropy = entropies ? Tensor.from(device, entropies) : undefined;
+    const visible = parts.flatMap(({ visible, responses }) => new Array<VisibleKeys>(responses).fill(visible));
     const classes = message.classes && turn.borrow(message.classes).toArray() as Uint8Array;
     let packSeconds = (performance.now() - start) / 1000;
-    const credit = guard.use(detectAtrl(responses, { connectivity: c, profile: p, visual, keys, classes }, options));
+    const credit = guard.use(detectAtrl(responses, { connectivity: c, profile: p, visual, keys, classes, entropy, visible }, options));
     if (this.#user) {
       const begin = performance.now(), cluster = credit.clusters!.cluster.toArray() as Int32Array;
       credit.weights.write(moduleWeights(creditInputs(message, { responses, cluster, classes, turn }), this.#user));
@@ -110,10 +115,17 @@ export class AnchorDetector implements Behaviour<DetectorMessage> {
       stepSeconds: message.stepSeconds,
       connectivitySeconds: packSeconds,
     });
+    const { score, debias } = credit.options, isScored = score !== "connectivity" || debias !== "none";
+    const scores = isScored && hostTensor(this.#memory, credit.scores.toFloats());
     const flags = hostTensor(this.#memory, credit.flags.toArray() as Uint8Array<ArrayBuffer>);
     const clusters = credit.clusters && hostTensor(this.#memory, credit.clusters.cluster.toArray() as Int32Array<ArrayBuffer>);
     this.close();
-    return { metrics, flags: turn.move(flags), ...(clusters && { clusters: turn.move(clusters) }) };
+    return {
+      metrics,
+      flags: turn.move(flags),
+      ...(clusters && { clusters: turn.move(clusters) }),
+      ...(scores && { scores: turn.move(scores) }),
+    };
   }
 
   close(): void {

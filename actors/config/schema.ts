@@ -5,7 +5,7 @@
  */
 import { z } from "zod";
 import { FORMAT_NAMES } from "../../data/formats.ts";
-import { ATRL_DEFAULTS as ATRL, ATRL_MODES, type AtrlOptions } from "../../rl/atrl/options.ts";
+import { ATRL_DEFAULTS as ATRL, ATRL_MODES, ATRL_SCORES, type AtrlOptions } from "../../rl/atrl/options.ts";
 import { rewardSchema } from "../../verify/registry.ts";
 import type { ConnectivityOptions } from "../../model/connectivity.ts";
 import { type PresetName, presets } from "../../model/config/presets.ts";
@@ -140,6 +140,12 @@ const raw = z.strictObject({
   atrl: z.strictObject({
     mode: z.enum(ATRL_MODES).default(ATRL.mode).describe(
       "off: the base algorithm; soft: AT-RL; hard, low, random: its controls; oracle: by classes of tokens, where they are known.",
+    ),
+    score: z.enum(ATRL_SCORES).default(ATRL.score).describe(
+      "The number by which tokens are told apart: connectivity; peak, the largest share of one region; the policy's entropy; products.",
+    ),
+    debias: z.enum(["none", "position"]).default(ATRL.debias).describe(
+      "Whether scores are divided by what a token at the same place would attend to the picture if it attended to all tokens alike.",
     ),
     method: z.enum(["kway", "metis", "none"]).default(ATRL.method).describe("How the graph of tokens is partitioned."),
     neighbours: count.max(32).default(ATRL.neighbours).describe("The number of edges that a token keeps."),

@@ -25,6 +25,8 @@ export interface SavedGroup {
   readonly profile: readonly number[] | undefined;
   readonly regions: number;
   readonly boxes: HeldAnswers["boxes"];
+  /** Checkpoints of earlier versions lack it. */
+  readonly visible?: HeldAnswers["visible"];
   readonly rewards: readonly RewardMessage[];
   readonly baseline: number | undefined;
   readonly greedy: string | undefined;
@@ -93,7 +95,7 @@ export class Collector implements Disposable {
 }
 
 function saved({ group: { row, answers, greedy }, rewards, baseline }: ScoredGroup): SavedGroup {
-  const { lengths, finish, regions, boxes } = answers, floats = (tensor: HeldAnswers["logprobs"]) => [...tensor.toFloats()];
+  const { lengths, finish, regions, boxes, visible } = answers, floats = (tensor: HeldAnswers["logprobs"]) => [...tensor.toFloats()];
   return {
     index: row.index,
     lengths,
@@ -105,11 +107,15 @@ function saved({ group: { row, answers, greedy }, rewards, baseline }: ScoredGro
     profile: answers.profile && floats(answers.profile),
     regions,
     boxes,
+    visible,
     rewards,
     baseline,
     greedy,
   };
 }
+
+/** Of groups in checkpoints of earlier versions: their scores are not debiased. */
+const NONE_VISIBLE = { visual: 0, other: 0 };
 
 /** Makes the waiting groups of a checkpoint again. @param rows Their rows, which the loader has prepared again. */
 export function restoreGroups(
@@ -119,7 +125,8 @@ export function restoreGroups(
   tokenizer: Tokenizer,
 ): ScoredGroup[] {
   return takeRows(memory, rows).map((row, i) => {
-    const { lengths, finish, tokens, logprobs, entropies, connectivity, profile, regions, boxes, rewards, baseline, greedy } = groups[i]!;
+    const { rewards, baseline, greedy, ...group } = groups[i]!;
+    const { lengths, finish, tokens, logprobs, entropies, connectivity, profile, regions, boxes, visible = NONE_VISIBLE } = group;
     const floats = (numbers: readonly number[]) => hostTensor(memory, Float32Array.from(numbers));
     const tensors = {
       tokens: hostTensor(memory, Int32Array.from(tokens)),
@@ -133,6 +140,7 @@ export function restoreGroups(
       finish,
       regions,
       boxes,
+      visible,
       ...tensors,
       [Symbol.dispose]() {
         for (const tensor of Object.values(tensors)) tensor[Symbol.dispose]();

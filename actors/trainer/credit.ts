@@ -40,7 +40,10 @@ export async function askCredit(
         ...(answers.profile && { profile: carrier.lend(answers.profile) }),
         regions: answers.regions,
         responses: answers.lengths.length,
-        ...(isModule && { logprobs: carrier.lend(answers.logprobs), entropies: carrier.lend(answers.entropies) }),
+        // A token's own row sees one key more than the row that predicts it.
+        visible: { ...answers.visible, other: answers.visible.other + (config.atrl.row === "self" ? 1 : 0) },
+        ...(isModule && { logprobs: carrier.lend(answers.logprobs) }),
+        ...((isModule || config.atrl.score.endsWith("entropy")) && { entropies: carrier.lend(answers.entropies) }),
       })),
       options: { ...atrlOf(config), mode }, // a module is given clusters, whatever the mode
       keys: groups.flatMap(({ answers }, i) => answers.lengths.map((_, sample) => ({ prompt: indices[i]!, sample }))),

@@ -18,6 +18,8 @@ export interface RolloutLinesInputs {
   readonly numbers: Readonly<Record<"advantages" | "weights" | "entropies", Tensor>> & {
     readonly flags?: Tensor;
     readonly clusters?: Tensor;
+    /** Where they are not the connectivity. */
+    readonly scores?: Tensor;
     readonly reference?: Tensor;
     /** Indices into `TOKEN_CLASSES`. */
     readonly classes?: Tensor;
@@ -53,7 +55,7 @@ function answerLines(
   { step, prompt, rewards, tokenizer }: Pick<RolloutLinesInputs, "step" | "rewards" | "tokenizer"> & { prompt: Record<string, unknown> },
 ): Line[] {
   const connectivity = answers.connectivity?.toFloats(), logprobs = answers.logprobs.toFloats(), profile = answers.profile?.toFloats();
-  const { regions } = answers, reference = part("reference", 0, 0);
+  const { regions } = answers, reference = part("reference", 0, 0), isScored = part("scores", 0, 0) !== undefined;
   let from = 0;
   return tokens.map((ids, sample) => {
     const to = from + ids.length, begin = from, of = (name: string) => part(name, begin, to);
@@ -75,6 +77,7 @@ function answerLines(
       ...(reference && { "reference_logprobs": of("reference") }),
       ...(connectivity && { connectivity: [...connectivity.subarray(begin, to)] }),
       ...(profile && regions > 0 && { profile: packProfile(profile.subarray(begin * regions, to * regions), answers) }),
+      ...(isScored && { scores: of("scores") }),
       anchor: of("flags")?.map((flag) => flag & 1),
       cluster: of("clusters"),
       classes: of("classes")?.map((index) => TOKEN_CLASSES[index]!),

@@ -77,7 +77,7 @@ export async function runStep(inputs: StepInputs): Promise<StepResult> {
     ...update.metrics,
     ...penalty,
     ...anchors.metrics,
-    ...(classes && classMetrics(answers, { classes, weights, advantages, flags: anchors.numbers.flags, config })),
+    ...(classes && classMetrics(answers, { classes, weights, advantages, ...anchors.numbers, config })),
     ...timing,
     "timing_s/step": (performance.now() - start) / 1000,
     ...speedMetrics(answers, { config, stats, seconds, updateSeconds: timing["timing_s/update_actor"]! }),
@@ -142,7 +142,7 @@ async function askUpdate(
 /** What the anchor detector reports of a step. */
 interface AnchorReport extends Disposable {
   readonly metrics: Readonly<Record<string, number>>;
-  readonly numbers: { readonly flags?: Tensor; readonly clusters?: Tensor };
+  readonly numbers: { readonly flags?: Tensor; readonly clusters?: Tensor; readonly scores?: Tensor };
 }
 
 /** Asks the anchor detector for its report on the step. */
@@ -150,13 +150,17 @@ async function askAnchors(
   { memory, session }: StepInputs,
   { advantages, entropies, seconds }: { advantages: Tensor; entropies: Tensor; seconds: number },
 ): Promise<AnchorReport> {
-  const { metrics, flags, clusters } = await session.detector.peer.request<"report">((carrier) => ({
+  const { metrics, flags, clusters, scores } = await session.detector.peer.request<"report">((carrier) => ({
     type: "report",
     advantages: carrier.lend(advantages),
     entropies: carrier.lend(entropies),
     stepSeconds: seconds,
   }));
-  const numbers = { ...(flags && { flags: memory.receive(flags) }), ...(clusters && { clusters: memory.receive(clusters) }) };
+  const numbers = {
+    ...(flags && { flags: memory.receive(flags) }),
+    ...(clusters && { clusters: memory.receive(clusters) }),
+    ...(scores && { scores: memory.receive(scores) }),
+  };
   return {
     metrics,
     numbers,

@@ -56,11 +56,13 @@ export function answerMetrics(
 /** Returns how the credit of a step falls on the classes of tokens. @param options By token; `flags`: undefined where the credit has no anchors. */
 export function classMetrics(
   { groups, lengths }: GradedAnswers,
-  { classes, weights, advantages, flags, config }: {
+  { classes, weights, advantages, flags, scores, config }: {
     classes: Tensor;
     weights: Tensor;
     advantages: Tensor;
-    flags: Tensor | undefined;
+    flags?: Tensor;
+    /** Where they are not the connectivity. */
+    scores?: Tensor;
     config: Config;
   },
 ): Record<string, number> {
@@ -73,6 +75,7 @@ export function classMetrics(
     advantages: advantages.toFloats(),
     connectivity: concatenated(groups.map(({ answers }) => answers.connectivity!.toFloats())),
     flags: flags && flags.toArray() as Uint8Array,
+    scores: scores?.toFloats(),
     anchorFraction: config.atrl.anchorFraction,
     visual: groups.flatMap(({ answers }) => answers.lengths.map(() => answers.regions > 0)),
   });

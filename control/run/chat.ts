@@ -101,7 +101,10 @@ function attentionOf(device: Device, answers: HeldAnswers, config: Config): Chat
   using responses = Responses.of(device, lengths);
   using share = Tensor.from(device, values.map((value) => Number.isNaN(value) ? 0 : value));
   using flat = Tensor.from(device, profile.map((value) => Number.isNaN(value) ? 0 : value), { shape: [total, regions] });
-  using credit = detectAtrl(responses, { connectivity: share, profile: flat, visual: lengths.map(() => true) }, atrlOf(config));
+  const other = answers.visible.other + (config.atrl.row === "self" ? 1 : 0), visible = lengths.map(() => ({ ...answers.visible, other }));
+  using entropy = Tensor.from(device, answers.entropies.toFloats());
+  const inputs = { connectivity: share, profile: flat, visual: lengths.map(() => true), entropy, visible };
+  using credit = detectAtrl(responses, inputs, atrlOf(config));
   const host = (tensor: Tensor | undefined) => Array.from(tensor?.toArray() ?? [], Number);
   const weights = host(credit.weights), flags = host(credit.flags), clusters = host(credit.clusters?.cluster);
   const shares = sharesByBox(profile, answers), rectangles = shownRegions(answers.boxes);

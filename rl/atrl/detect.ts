@@ -5,16 +5,17 @@ import { TokenGraph } from "./graph.ts";
 import { type AtrlOptions, atrlOptions } from "./options.ts";
 import { type Clusters, partitionKway, partitionMetis, partitionNone } from "./partition.ts";
 import { atrlReport } from "./report.ts";
+import { type ScoreInputs, tokenScore } from "./score.ts";
 import type { Responses } from "../credit/responses.ts";
 import { type ResponseKey, tokenWeights } from "./weights.ts";
 
 /** The inputs of AT-RL. */
-export interface AtrlInputs {
+export interface AtrlInputs extends Pick<ScoreInputs, "entropy" | "visible"> {
   /** f32[tokens], in [0, 1]: the share of a token's attention that falls on visual tokens. */
   connectivity: Tensor;
   /**
-   * f32[tokens, regions]: the same by region; clusters are made from it. It may be absent if no clusters are made: in a mode other than
-   * "soft", with method "none", or for texts without pictures.
+   * f32[tokens, regions]: the same by region; clusters and the scores "peak" and "peak-entropy" are made from it. It may be absent if no
+   * clusters are made: in a mode other than "soft", with method "none", or for texts without pictures.
    */
   profile?: Tensor | undefined;
   /** [responses]: whether the prompt has visual tokens. If it has none, the tokens of the response have weight 1. */
@@ -66,13 +67,15 @@ export class AtrlCredit implements TokenCredit {
   readonly flags: Tensor;
   /** The clusters, in mode "soft". */
   readonly clusters: Clusters | undefined;
+  /** f32[tokens]: the number by which tokens were told apart. */
+  readonly scores: Tensor;
   readonly #connectivity: Tensor;
   readonly #visual: ArrayLike<boolean>;
   #seconds: number;
 
   /** Use `detectAtrl`. */
   constructor(readonly responses: Responses, readonly options: AtrlOptions, inputs: AtrlInputs) {
-    const { connectivity, profile, visual, keys, classes } = inputs, { offsets, count } = responses;
+    const { connectivity, profile, visual, keys, classes, entropy, visible } = inputs, { offsets, count } = responses;
     const start = performance.now();
     if (!visual) {
       throw new RangeError(
@@ -82,21 +85,30 @@ export class AtrlCredit implements TokenCredit {
     if (visual.length !== count) {
       throw new RangeError(`Cannot detect anchors in ${count} responses: visual has ${visual.length} entries`);
     }
-    const clustered = options.mode === "soft" && options.method !== "none";
-    if (clustered && !(profile && profile.cols > 0) && Array.from(visual).some((seen, i) => seen && offsets[i + 1]! > offsets[i]!)) {
+    const clustered = options.mode === "soft" && options.method !== "none", peaked = options.score.startsWith("peak");
+    if (
+      (clustered || peaked) && !(profile && profile.cols > 0) && Array.from(visual).some((seen, i) => seen && offsets[i + 1]! > offsets[i]!)
+    ) {
       throw new RangeError(
-        'Cannot cluster tokens: prompts have visual tokens, but there is no profile of what tokens look at; give one, or take method "none", by which ' +
-          "every token is its own cluster",
+        peaked
+          ? `Cannot score tokens by "${options.score}": prompts have visual tokens, but there is no profile of what tokens look at`
+          : 'Cannot cluster tokens: prompts have visual tokens, but there is no profile of what tokens look at; give one, or take method "none", ' +
+            "by which every token is its own cluster",
       );
     }
     responses.check("connectivity", connectivity, { dtype: "f32" });
     using stack = new DisposableStack();
-    const clusters = options.mode === "soft" ? this.#partition(responses, { connectivity, profile }) : undefined;
+    const scores = stack.use(tokenScore(responses, { connectivity, profile, entropy, visible }, options));
+    const clusters = options.mode === "soft" ? this.#partition(responses, { connectivity: scores, profile }) : undefined;
     if (clusters) stack.use(clusters);
-    const { weights, flags } = tokenWeights(responses, { connectivity, cluster: clusters?.cluster, visual, keys, classes }, options);
+    const { weights, flags } = tokenWeights(
+      responses,
+      { connectivity: scores, cluster: clusters?.cluster, visual, keys, classes },
+      options,
+    );
     stack.use(weights);
     stack.use(flags);
-    [this.weights, this.flags, this.clusters, this.#visual] = [weights, flags, clusters, visual];
+    [this.weights, this.flags, this.clusters, this.scores, this.#visual] = [weights, flags, clusters, scores, visual];
     this.#connectivity = connectivity.view();
     this.#seconds = (performance.now() - start) / 1000;
     stack.move();
@@ -134,9 +146,9 @@ export class AtrlCredit implements TokenCredit {
     });
   }
 
-  /** Frees weights, flags and clusters. */
+  /** Frees weights, flags, clusters and scores. */
   [Symbol.dispose](): void {
-    for (const owned of [this.weights, this.flags, this.clusters, this.#connectivity]) owned?.[Symbol.dispose]();
+    for (const owned of [this.weights, this.flags, this.clusters, this.scores, this.#connectivity]) owned?.[Symbol.dispose]();
   }
 }
 

@@ -13,10 +13,22 @@ export type AtrlMode = typeof ATRL_MODES[number];
 /** The method of clustering. "kway": Kedge's own partition. "metis": libmetis, on the host. "none": every token is a cluster. */
 export type PartitionMethod = "kway" | "metis" | "none";
 
+/** Names of the scores. */
+export const ATRL_SCORES = ["connectivity", "peak", "entropy", "connectivity-entropy", "peak-entropy"] as const;
+/**
+ * The number by which tokens are told apart. "connectivity": the share of attention on the picture. "peak": the largest share on one region of it.
+ * "entropy": the policy's entropy at the token. The others are products.
+ */
+export type AtrlScore = typeof ATRL_SCORES[number];
+
 /** The options of AT-RL (Jiao et al., arXiv 2602.11455). */
 export interface AtrlOptions {
   /** The way weights come from connectivity. */
   mode: AtrlMode;
+  /** The number by which tokens are told apart. */
+  score: AtrlScore;
+  /** "position": scores are divided by what a token at the same place would attend to the picture if it attended to all tokens alike. */
+  debias: "none" | "position";
   /** The method of clustering. */
   method: PartitionMethod;
   /** The number of edges that a token keeps, in [0, 32]. */
@@ -46,6 +58,8 @@ export interface AtrlOptions {
 /** The defaults, which {@linkcode atrlOptions} fills in. */
 export const ATRL_DEFAULTS: Readonly<AtrlOptions> = {
   mode: "soft",
+  score: "connectivity",
+  debias: "none",
   method: "kway",
   neighbours: 8,
   adjacency: 0.1,
@@ -84,6 +98,8 @@ export function atrlOptions(given: Partial<AtrlOptions> = {}): AtrlOptions {
   };
   const integer = (x: number, low: number, high: number) => Number.isInteger(x) && x >= low && x <= high;
   need(ATRL_MODES.includes(o.mode), "mode", `one of ${ATRL_MODES.join(", ")}`);
+  need(ATRL_SCORES.includes(o.score), "score", `one of ${ATRL_SCORES.join(", ")}`);
+  need(o.debias === "none" || o.debias === "position", "debias", "none or position");
   need(["kway", "metis", "none"].includes(o.method), "method", "kway, metis or none");
   need(integer(o.neighbours, 0, 32), "neighbours", "an integer in [0, 32]");
   need(o.adjacency >= 0 && o.adjacency <= 1000, "adjacency", "in [0, 1000]");

@@ -11,6 +11,8 @@ export interface ClassReportInputs {
   readonly weights: ArrayLike<number>;
   /** The share of a token's attention that falls on the picture. */
   readonly connectivity?: ArrayLike<number> | undefined;
+  /** The number by which tokens were told apart, where that is not the connectivity. */
+  readonly scores?: ArrayLike<number> | undefined;
   /** Bit 0 marks an anchor. Default: the anchors by connectivity, with `anchorFraction`. */
   readonly flags?: ArrayLike<number> | undefined;
   /** The share of tokens that are anchors, in per mille. Default 150. */
@@ -55,8 +57,8 @@ export function rocArea(scores: ArrayLike<number>, isOne: ArrayLike<number>): nu
  * any method of credit. A number that is not defined, such as a mean over no token, is left out.
  *
  * @returns For each class of `TOKEN_CLASSES`, `classes/share_CLASS`: its share of the tokens; `classes/weight_CLASS` and `classes/connectivity_CLASS`: means;
- *   `classes/advantage_share_CLASS`: its share of |advantage|. `classes/auc_connectivity`, `classes/auc_weight`: {@linkcode rocArea} of both for "is a
- *   reading". `classes/anchor_recall`: share of readings that are anchors; `classes/anchor_precision`: share of anchors that are readings.
+ *   `classes/advantage_share_CLASS`: its share of |advantage|. `classes/auc_connectivity`, `classes/auc_score`, `classes/auc_weight`: {@linkcode rocArea} of each for
+ *   "is a reading". `classes/anchor_recall`: share of readings that are anchors; `classes/anchor_precision`: share of anchors that are readings.
  *
  * @example
  * ```ts
@@ -69,7 +71,7 @@ export function rocArea(scores: ArrayLike<number>, isOne: ArrayLike<number>): nu
  * ```
  */
 export function classReport(inputs: ClassReportInputs): Record<string, number> {
-  const { offsets, classes, weights, connectivity, advantages, visual } = inputs, flags = inputs.flags ?? anchorFlags(inputs);
+  const { offsets, classes, weights, connectivity, scores, advantages, visual } = inputs, flags = inputs.flags ?? anchorFlags(inputs);
   const sums = TOKEN_CLASSES.map(() => ({ tokens: 0, weight: 0, connectivity: 0, advantage: 0 }));
   const kept: number[] = [];
   let anchorsOfAll = 0, found = 0;
@@ -96,6 +98,7 @@ export function classReport(inputs: ClassReportInputs): Record<string, number> {
       [`classes/advantage_share_${TOKEN_CLASSES[k]}`, of.advantage / all],
     ])),
     "classes/auc_connectivity": connectivity ? area(connectivity) : NaN,
+    "classes/auc_score": scores ? area(scores) : NaN,
     "classes/auc_weight": area(weights),
     "classes/anchor_recall": flags ? found / sums[READING]!.tokens : NaN,
     "classes/anchor_precision": flags ? found / anchorsOfAll : NaN,

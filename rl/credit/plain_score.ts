@@ -1,0 +1,63 @@
+import type { AtrlOptions } from "../atrl/options.ts";
+
+/** Keys that the row of a response's first token sees, without sinks. */
+export interface VisibleKeys {
+  /** Visual tokens of the prompt. */
+  readonly visual: number;
+  /** All other tokens. Each further token of the response sees one more. */
+  readonly other: number;
+}
+
+/** The inputs for the scores of one response of T tokens. */
+export interface ScoreInput {
+  /** [T]: c_t, the share of a token's attention that falls on the picture. */
+  readonly connectivity: ArrayLike<number>;
+  /** [T, regions]: the same by region. Only the scores "peak" and "peak-entropy" read it. */
+  readonly profile?: ArrayLike<number> | undefined;
+  /** The number of regions; 0 without a picture. */
+  readonly regions: number;
+  /** [T]: the policy's entropy at each sampled token, in nats. Only the scores with "entropy" read it. */
+  readonly entropy?: ArrayLike<number> | undefined;
+  /** What the tokens could attend to. Only `debias` "position" reads it. */
+  readonly visible?: VisibleKeys | undefined;
+}
+
+/**
+ * Computes the score s_t of every token of one response, in float64: the number by which AT-RL tells tokens apart. docs/method.md, section 1.6.
+ *
+ * @returns [T].
+ * @throws {RangeError} for an input that the options need and that is missing.
+ *
+ * @example The second token attends to one place, the first one to all of the picture
+ * ```ts
+ * import { plainScore } from "@kedge/kedge/rl";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const response = { connectivity: [0.8, 0.5], profile: [0.375, 0.5, 0, 0.5], regions: 2, entropy: [2, 1], visible: { visual: 8, other: 7 } };
+ * assertEquals([...plainScore(response, { score: "connectivity", debias: "none" })], [0.8, 0.5]);
+ * assertEquals([...plainScore(response, { score: "peak-entropy", debias: "none" })], [1, 0.5]);
+ * assertEquals([...plainScore(response, { score: "peak", debias: "position" })], [0.5 * 15 / 8, 0.5 * 16 / 8]);
+ * ```
+ */
+export function plainScore(response: ScoreInput, { score, debias }: Pick<AtrlOptions, "score" | "debias">): Float64Array<ArrayBuffer> {
+  const { connectivity, profile = [], regions, entropy, visible } = response, T = connectivity.length;
+  if (score.startsWith("peak") && profile.length !== T * regions) {
+    throw new RangeError(
+      `Cannot score tokens by "${score}": the profile has ${profile.length} numbers for ${T} tokens of ${regions} regions`,
+    );
+  }
+  if (score.endsWith("entropy") && !entropy) throw new RangeError(`Cannot score tokens by "${score}": the entropy is missing`);
+  if (debias === "position" && !visible) throw new RangeError("Cannot debias scores by position: the numbers of visible keys are missing");
+  const s = new Float64Array(T).fill(1);
+  for (let t = 0; t < T; t++) {
+    if (score.startsWith("connectivity")) s[t] = connectivity[t]!;
+    if (score.startsWith("peak")) {
+      s[t] = 0;
+      for (let r = 0; r < regions; r++) s[t] = Math.max(s[t]!, profile[t * regions + r]!);
+    }
+    if (score.endsWith("entropy")) s[t]! *= Math.max(0, entropy![t]!);
+    // What a token at this place attends to the picture if it attends to all tokens alike.
+    if (debias === "position" && visible!.visual > 0) s[t]! /= visible!.visual / (visible!.visual + visible!.other + t);
+  }
+  return s;
+}
