@@ -29,6 +29,9 @@ usage: deno task ablate [options]
   --choose-warm N     warm starts of the choice
   --choose-seeds N    runs of each method, rate and warm start in the choice
   --from N            seed of the first warm start (default 0); the choice has the first ones, the report those after them
+  --interval X        sets warm starts and seeds of the report so that the 95 % interval of a difference is about +-X, and says beforehand
+                      how many runs and minutes that takes; with the runs of the choice it knows more, and says it again
+  --plan              only says how many runs and minutes it takes
   --set a.b=value     sets a key of the configuration for all runs; may be repeated
   --slots N           runs that go side by side (default: one for each core, or as the preset says)
   --dir DIR           where the runs are kept (default runs/ablation)
@@ -50,11 +53,12 @@ type Option =
   | "slots"
   | "dir"
   | "warm-dir"
-  | "out";
+  | "out"
+  | "interval";
 
 /** Runs the command. @returns The exit code. */
 export async function ablate(args: readonly string[]): Promise<number> {
-  const line = new CommandLine<Option>(args, {
+  const line = new CommandLine<Option, "plan">(args, {
     name: "deno task ablate",
     action: "compare",
     help: HELP,
@@ -73,8 +77,10 @@ export async function ablate(args: readonly string[]): Promise<number> {
       dir: "DIR",
       "warm-dir": "DIR",
       out: "NAME",
+      interval: "X",
     },
     repeated: ["set"],
+    flags: ["plan"],
   });
   if (line.help) {
     console.log(HELP);
@@ -85,11 +91,12 @@ export async function ablate(args: readonly string[]): Promise<number> {
   checkConfigs(design);
   if (line.text("out") !== undefined) line.path("out", "new file");
   const slots = line.number("slots", { min: 1 }) ?? design.slots ?? navigator.hardwareConcurrency;
-  return await compare(design, { dir, warmDir, out, slots });
+  const interval = line.number("interval", { min: 1e-4, max: 1, whole: false }), isPlan = line.flag("plan");
+  return await compare(design, { dir, warmDir, out, slots, interval, isPlan });
 }
 
 /** Reads what is compared. */
-function designOf(line: CommandLine<Option>): Design {
+function designOf(line: CommandLine<Option, "plan">): Design {
   const preset = PRESETS[line.choice("preset", Object.keys(PRESETS) as (keyof typeof PRESETS)[]) ?? "minutes"];
   const methods = line.choices("methods", Object.keys(METHODS)), rates = line.list("rates").map(Number);
   const odd = line.list("rates").find((text) => !(Number(text) > 0 && Number(text) <= 1));
@@ -117,7 +124,7 @@ function designOf(line: CommandLine<Option>): Design {
 function checkConfigs(design: Design): void {
   const rates = new Map(design.methods.map((method) => [method, design.rates[0]!]));
   for (const part of [choiceJobs({ ...design, rates: design.rates.slice(0, 1) }), reportJobs(design, rates)]) {
-    for (const { file, sets, place } of part) if (place.seed === 0) configOf({ file, sets });
+    for (const { file, sets } of part.slice(0, design.methods.length)) configOf({ file, sets });
   }
 }
 

@@ -6,7 +6,7 @@ import { parseHubId } from "../../data/hub/dataset.ts";
 import { parseModelId } from "../../data/hub/model.ts";
 import { isDataFile } from "../../data/open.ts";
 import { KedgeError } from "../../ffi/errors.ts";
-import { configJsonSchema, keysUnder, under } from "./json_schema.ts";
+import { configJsonSchema, type JsonSchema, keysUnder, under } from "./json_schema.ts";
 import { meantPath } from "./meant.ts";
 import { nearest } from "./nearest.ts";
 import { type Config, configSchema } from "./schema.ts";
@@ -46,10 +46,11 @@ export interface LoadedConfig {
 export function loadConfig({ file, sets = [] }: ConfigSource = {}): LoadedConfig {
   let value: unknown = {};
   if (file !== undefined) value = absolute(read(file), dirname(resolve(file)));
+  const root = sets.length > 0 ? [configJsonSchema()] : []; // once, since it takes milliseconds
   for (const set of sets) {
     const match = /^([^=\s]+)=(.*)$/s.exec(set);
     if (!match) throw new RangeError(`Cannot set "${set}": it takes a.b=value`);
-    checkPath(match[1]!);
+    checkPath(match[1]!, root);
     value = assign(value, match[1]!.split("."), literal(match[2]!));
   }
   const result = configSchema.safeParse(value);
@@ -141,9 +142,9 @@ function isKnown(path: string): boolean {
 }
 
 /** Checks a path. @throws {RangeError} for a path that no configuration has. */
-function checkPath(path: string): void {
-  const keys = path.split("."), root = [configJsonSchema()];
-  let at = root;
+function checkPath(path: string, root: readonly JsonSchema[]): void {
+  const keys = path.split(".");
+  let at: readonly JsonSchema[] = root;
   for (const [i, key] of keys.entries()) {
     const next = under(at, key);
     if (next.length === 0) {

@@ -5,7 +5,8 @@ import type { Outcome, StoredOutcome } from "./outcome.ts";
 import { choiceJobs, type Design, reportJobs, type RunJob, warmJobs } from "./plan.ts";
 import { RunsProgress } from "./progress.ts";
 import { Runner, type Work } from "./runner.ts";
-import { type Choice, chooseRates, measure, withStarts } from "./statistics.ts";
+import { type Costs, measureCosts, sizeFor, sizeWords } from "./size.ts";
+import { type Choice, chooseRates, measure, spreadOf, withStarts } from "./statistics.ts";
 import { choiceTable, reportTables } from "./tables.ts";
 
 /** Exit code of a command that was stopped. */
@@ -18,6 +19,10 @@ export interface CompareOptions {
   /** The path of the files that are written, without their endings. */
   readonly out: string;
   readonly slots: number;
+  /** Half the width of the interval that is wanted; undefined: the report has the size that the design says. */
+  readonly interval: number | undefined;
+  /** Whether only the size is said. */
+  readonly isPlan: boolean;
 }
 
 /** Makes a comparison. @returns The exit code. */
@@ -31,8 +36,8 @@ export async function compare(design: Design, options: CompareOptions): Promise<
   for (const signal of ENDING) Deno.addSignalListener(signal, listener);
   try {
     const made = await makeAll(design, options, stop.signal);
-    if (!made) return STOPPED;
-    write(design, made, options.out);
+    if (!made) return stop.signal.aborted ? STOPPED : 0;
+    write(made, options.out);
     return 0;
   } finally {
     for (const signal of ENDING) Deno.removeSignalListener(signal, listener);
@@ -41,40 +46,69 @@ export async function compare(design: Design, options: CompareOptions): Promise<
 
 /** The finished parts of a comparison. */
 interface Made {
+  /** The comparison as it was made: the report has its size. */
+  readonly design: Design;
   readonly choices: readonly Choice[];
   readonly rates: ReadonlyMap<string, number>;
   readonly chosen: readonly StoredOutcome[];
   readonly reported: readonly StoredOutcome[];
 }
 
-/** Makes all runs. @returns Undefined if it was stopped. */
-async function makeAll(design: Design, { dir, warmDir, slots }: CompareOptions, signal: AbortSignal): Promise<Made | undefined> {
-  const threads = design.slots === undefined ? Math.max(1, Math.floor(navigator.hardwareConcurrency / slots)) : null;
-  const encoder = new TextEncoder(), print = (text: string) => void Deno.stdout.writeSync(encoder.encode(text));
-  const counter = (what: string, total: number): Work => {
-    const progress = new RunsProgress(what, total, { print, isTerminal: Deno.stdout.isTerminal() });
-    return { signal, onEnd: (isFresh) => progress.count(isFresh) };
-  };
+/** Makes all runs. @returns Undefined if it was stopped, or if only the plan was asked for. */
+async function makeAll(asked: Design, options: CompareOptions, signal: AbortSignal): Promise<Made | undefined> {
+  const { dir, warmDir, slots, interval, isPlan } = options;
+  const threads = asked.slots === undefined ? Math.max(1, Math.floor(navigator.hardwareConcurrency / slots)) : null;
   using runner = new Runner({ dir, warmDir, slots, threads });
-  const make = async (part: "choice" | "report", jobs: readonly RunJob[]): Promise<StoredOutcome[] | undefined> => {
+  const costs = interval !== undefined || isPlan ? await measureCosts(asked, { runner, slots, signal }) : undefined;
+  if (signal.aborted) return undefined;
+  const sized = (chosen: readonly StoredOutcome[]) => resized(asked, { ...options, costs, chosen });
+  const hasChoice = asked.rates.length > 1 || asked.report.warm === 0, before = hasChoice ? runner.stored(choiceJobs(asked)) : [];
+  const first = sized(before.length === choiceJobs(asked).length ? before : []);
+  console.log(first.words);
+  if (isPlan) return undefined;
+  const make = async (design: Design, part: "choice" | "report", jobs: readonly RunJob[]): Promise<StoredOutcome[] | undefined> => {
     const warm = warmJobs(design, part);
-    await runner.warmStarts(warm, counter(`Warm starts of the ${part}`, warm.length));
-    const outcomes = await runner.runs(jobs, counter(`Runs of the ${part}`, jobs.length));
+    await runner.warmStarts(warm, counter(`Warm starts of the ${part}`, warm.length, signal));
+    const outcomes = await runner.runs(jobs, counter(`Runs of the ${part}`, jobs.length, signal));
     return signal.aborted ? undefined : outcomes;
   };
-  const hasChoice = design.rates.length > 1 || design.report.warm === 0;
-  const chosen = hasChoice ? await make("choice", choiceJobs(design)) : [];
+  const chosen = hasChoice ? await make(asked, "choice", choiceJobs(asked)) : [];
   if (!chosen) return undefined;
-  const choices = chooseRates(chosen, design.methods, measure("final", design.lastEvaluations));
-  const rates = hasChoice
-    ? new Map(choices.map(({ method, rate }) => [method, rate]))
-    : new Map(design.methods.map((method) => [method, design.rates[0]!]));
-  const reported = design.report.warm === 0 ? [] : await make("report", reportJobs(design, rates));
-  return reported && { choices, rates, chosen, reported };
+  const choices = chooseRates(chosen, asked.methods, measure("final", asked.lastEvaluations));
+  const rates = hasChoice ? ratesOf(choices) : new Map(asked.methods.map((method) => [method, asked.rates[0]!]));
+  if (asked.report.warm === 0) return { design: asked, choices, rates, chosen, reported: [] };
+  const { design, words } = sized(chosen);
+  if (words !== first.words) console.log(words);
+  const reported = await make(design, "report", reportJobs(design, rates));
+  return reported && { design, choices, rates, chosen, reported };
+}
+
+const ratesOf = (choices: readonly Choice[]) => new Map(choices.map(({ method, rate }) => [method, rate]));
+
+/** Prints how far a list of runs has come. */
+function counter(what: string, total: number, signal: AbortSignal): Work {
+  const encoder = new TextEncoder(), print = (text: string) => void Deno.stdout.writeSync(encoder.encode(text));
+  const progress = new RunsProgress(what, total, { print, isTerminal: Deno.stdout.isTerminal() });
+  return { signal, onEnd: (isFresh) => progress.count(isFresh) };
+}
+
+/** Gives the report the size that the wanted interval needs, as far as is known, and says the size. */
+function resized(
+  design: Design,
+  { slots, interval, costs, chosen }: CompareOptions & { costs: Costs | undefined; chosen: readonly StoredOutcome[] },
+): { design: Design; words: string } {
+  const { methods, lastEvaluations, prior } = design, value = measure("final", lastEvaluations);
+  const rates = ratesOf(chooseRates(chosen, methods, value)), base = methods.includes(BASE) ? BASE : methods[0]!;
+  const pilot = spreadOf(chosen.filter(({ method, rate }) => rates.get(method) === rate), { base, methods, value }),
+    spread = pilot ?? prior;
+  const fixed = design.hasWarmStarts ? {} : { fixedSeeds: 1 }, each = costs ?? { warm: 1, choice: 1, report: 1 };
+  const size = interval === undefined ? {} : sizeFor(interval, { spread, costs: each, methods: methods.length, ...fixed });
+  const report = { ...design.report, ...size }, made = { ...design, report };
+  return { design: made, words: sizeWords(made, { slots, costs, spread, isPilot: pilot !== undefined, interval }) };
 }
 
 /** Writes what came out, and prints the tables. */
-function write(design: Design, { choices, rates, chosen, reported }: Made, out: string): void {
+function write({ design, choices, rates, chosen, reported }: Made, out: string): void {
   const bare = (outcomes: readonly StoredOutcome[]): Outcome[] => outcomes.map(({ sets: _, metrics: __, ...outcome }) => outcome);
   const report = withStarts(bare(reported)), { methods, lastEvaluations: last } = design;
   const tables = [

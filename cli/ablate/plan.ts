@@ -45,8 +45,7 @@ function warmSeeds({ from, choice, report }: Design, part: "choice" | "report"):
 }
 
 /** The keys that a warm start does not depend on. Comparisons that differ only in these can share it. */
-const NOT_OF_WARM_START =
-  /^(rollout|algorithm|atrl|optim|batch|grader|trainer|val|logging|data\.(rolloutBatchSize|maxResponseLength|prefetch))\b/;
+const NOT_OF_WARM_START = /^(rollout|algorithm|atrl|optim|batch|grader|trainer|val|logging|data\.(rolloutBatchSize|prefetch))\b/;
 
 /** Lists the warm starts of a comparison; none if its runs begin with the same model. */
 export function warmJobs(design: Design, part: "choice" | "report"): WarmJob[] {

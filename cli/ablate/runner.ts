@@ -47,16 +47,18 @@ export class Runner implements Disposable {
     this.#spares = Array.from({ length: options.slots }, () => new SpareThreads());
   }
 
-  /** Makes the warm starts that are not there yet. */
-  async warmStarts(jobs: readonly WarmJob[], work: Work): Promise<void> {
-    await this.#inSlots(jobs, work, async (job, spares) => {
+  /** Makes the warm starts that are not there yet. @returns The seconds that each took; undefined if the signal came before. */
+  async warmStarts(jobs: readonly WarmJob[], work: Work): Promise<(number | undefined)[]> {
+    return await this.#inSlots(jobs, work, async (job, spares) => {
       const { warmDir } = this.#options, run = `${warmDir}/${job.name}`;
-      if (storedOutcome(run, job.sets)) return { isFresh: false, result: undefined };
+      const stored = storedOutcome<{ sets: readonly string[]; seconds: number }>(run, job.sets);
+      if (stored) return { isFresh: false, result: stored.seconds };
       const start = performance.now(), loaded = loadConfig({ file: job.file, sets: [...job.sets, ...this.#place(warmDir, job)] });
       const { state } = await train(loaded, { warmStartOnly: true, spares, signal: work.signal });
       if (state !== "done") return undefined;
-      storeOutcome(run, { sets: job.sets, seconds: (performance.now() - start) / 1000 });
-      return { isFresh: true, result: undefined };
+      const seconds = (performance.now() - start) / 1000;
+      storeOutcome(run, { sets: job.sets, seconds });
+      return { isFresh: true, result: seconds };
     });
   }
 
@@ -69,6 +71,11 @@ export class Runner implements Disposable {
       return outcome && { isFresh: true, result: outcome };
     });
     return ended.filter((outcome) => outcome !== undefined);
+  }
+
+  /** Returns the outcomes of the runs that are there. */
+  stored(jobs: readonly RunJob[]): StoredOutcome[] {
+    return jobs.flatMap((job) => storedOutcome<StoredOutcome>(`${this.#options.dir}/${job.name}`, job.sets) ?? []);
   }
 
   /** Makes a run. @returns Undefined if it was stopped. */

@@ -5,7 +5,8 @@
  * @module
  */
 import type { Evaluation, Outcome } from "./outcome.ts";
-import { holm, type MeanInterval, meanInterval, meanOf } from "./student.ts";
+import type { Spread } from "./presets.ts";
+import { holm, type MeanInterval, meanInterval, meanOf, varianceOf } from "./student.ts";
 
 /** What is compared: held-out accuracy at the end, or the mean over the run, of sampled or greedy answers. */
 export type Measure = "final" | "area" | "finalGreedy" | "areaGreedy";
@@ -88,6 +89,32 @@ export function differences(
     const halfTogether = meanInterval(means, { level: 1 - 0.05 / Math.max(1, count) }).half;
     return { method, pairs, ...meanInterval(means), halfTogether, pAdjusted: ps[i]! };
   });
+}
+
+/**
+ * Estimates how differences vary between warm starts and between seeds of one warm start: the components of variance of a one-way analysis,
+ * as means over the methods. A component that comes out negative is 0.
+ *
+ * @returns Standard deviations; undefined if no method has two warm starts with two pairs each.
+ */
+export function spreadOf(
+  outcomes: readonly Outcome[],
+  { base, methods, value }: { base: string; methods: readonly string[]; value: ValueOf },
+): Spread | undefined {
+  const of = (name: string) => outcomes.filter((outcome) => outcome.method === name);
+  const variances = methods.filter((method) => method !== base).flatMap((method) => {
+    const groups = [...pairedDifferences(of(method), of(base), value).values()].filter((list) => list.length > 1);
+    return groups.length < 2 ? [] : [components(groups)];
+  });
+  if (variances.length === 0) return undefined;
+  return { warm: Math.sqrt(meanOf(variances.map(({ warm }) => warm))), seed: Math.sqrt(meanOf(variances.map(({ seed }) => seed))) };
+}
+
+/** Returns the components of variance of numbers in groups. */
+function components(groups: readonly (readonly number[])[]): { warm: number; seed: number } {
+  const within = meanOf(groups.map(varianceOf)), seeds = 1 / meanOf(groups.map((list) => 1 / list.length));
+  const between = Math.max(0, varianceOf(groups.map(meanOf)) - within / seeds);
+  return { warm: between, seed: within };
 }
 
 /** A learning rate that was tried. */

@@ -19,8 +19,11 @@ export interface MeanInterval {
   readonly n: number;
 }
 
+/** Accuracies do not differ by less. */
+const ROUNDING = 1e-12;
+
 /** Returns the p-quantile of Student's t. */
-function tQuantile(p: number, freedom: number): number {
+export function tQuantile(p: number, freedom: number): number {
   return studentt.inv(p, freedom);
 }
 
@@ -30,7 +33,7 @@ export function meanOf(values: readonly number[]): number {
 }
 
 /** Returns the unbiased variance of numbers. It is NaN for fewer than two. */
-function varianceOf(values: readonly number[]): number {
+export function varianceOf(values: readonly number[]): number {
   if (values.length < 2) return NaN;
   const mean = meanOf(values);
   return values.reduce((sum, x) => sum + (x - mean) ** 2, 0) / (values.length - 1);
@@ -55,7 +58,7 @@ export function meanInterval(values: readonly number[], { level = 0.95 }: { leve
   const n = values.length, mean = meanOf(values), error = Math.sqrt(varianceOf(values) / n);
   if (n < 2) return { mean, half: NaN, p: NaN, n };
   // Numbers that are all alike by chance, as of few coarse ones, tell nothing of their spread. Where all are 0, nothing differs.
-  if (error === 0) return mean === 0 ? { mean, half: 0, p: 1, n } : { mean, half: NaN, p: NaN, n };
+  if (error < ROUNDING) return Math.abs(mean) < ROUNDING ? { mean, half: 0, p: 1, n } : { mean, half: NaN, p: NaN, n };
   return { mean, half: tQuantile((1 + level) / 2, n - 1) * error, p: 2 * studentt.cdf(-Math.abs(mean / error), n - 1), n };
 }
 
