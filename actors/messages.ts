@@ -6,11 +6,13 @@
 import type { FilePrint } from "../data/file_print.ts";
 import type { Finish } from "../model/engine/completion.ts";
 import type { ConnectivityOptions } from "../model/connectivity.ts";
+import type { HeadConnectivityOptions } from "../model/head_connectivity.ts";
 import type { RegionBox } from "../model/regions.ts";
 import type { Grid } from "../model/prompt.ts";
 import type { CommandArgument, CommandName, CommandReply, RunStatus, Tuning } from "./run_commands.ts";
 import type { VisibleKeys } from "../rl/credit/plain_score.ts";
 import type { VppoOptions } from "../rl/credit/vppo.ts";
+import type { HeadRule, RankedHead } from "../rl/atrl/head_ranking.ts";
 import type { AtrlOptions } from "../rl/atrl/options.ts";
 import type { RewardInput } from "../verify/reward.ts";
 import type { TensorHandle } from "../tensor/handle.ts";
@@ -125,6 +127,13 @@ export type PolicyMessage =
   | { readonly type: "generate"; readonly prompt: PromptMessage; readonly sampling: ChatSamplingMessage }
   /** Groups are lent; what the output matrix is multiplied with, [tokens, hidden] device, comes moved. `base`: as of "logprobs". */
   | { readonly type: "predictions"; readonly groups: readonly GroupMessage[]; readonly base?: boolean }
+  /** Ranks the attention heads by the connectivity of answers. Groups are lent. */
+  | {
+    readonly type: "rankHeads";
+    readonly groups: readonly GroupMessage[];
+    readonly rule: HeadRule;
+    readonly connectivity: HeadConnectivityOptions;
+  }
   /** A copy of the output matrix, [vocab, hidden] device, comes moved. */
   | { readonly type: "outputMatrix" }
   /** Groups and numbers are lent: `advantages` f32 [tokens] device, `reference` f32 [tokens] host. */
@@ -166,6 +175,8 @@ export type PolicyReplies = {
   generate: { readonly answers: AnswersMessage; readonly updated: number | undefined };
   logprobs: { readonly logprobs: TensorHandle };
   predictions: { readonly hidden: TensorHandle };
+  /** All heads, the best first; none if no answer is to a prompt with pictures. */
+  rankHeads: { readonly heads: readonly RankedHead[] };
   outputMatrix: { readonly weight: TensorHandle };
   update: { readonly metrics: Readonly<Record<string, number>>; readonly skippedInRow: number };
   sft: { readonly loss: number; readonly gradNorm: number; readonly skippedInRow: number };
@@ -254,7 +265,14 @@ export type DetectorMessage =
     readonly options: VppoOptions;
   }
   /** The report on the last `detect` or `vppo`. `advantages` f32 [tokens] device, `entropies` f32 [tokens] host: lent. */
-  | { readonly type: "report"; readonly advantages: TensorHandle; readonly entropies: TensorHandle; readonly stepSeconds: number };
+  | {
+    readonly type: "report";
+    readonly advantages: TensorHandle;
+    readonly entropies: TensorHandle;
+    readonly stepSeconds: number;
+    /** The time that the choice of heads took. Default 0. */
+    readonly headSeconds?: number;
+  };
 
 /** The replies of `anchor_detector`, by message. */
 export type DetectorReplies = {

@@ -92,20 +92,8 @@ export class ConnectivityAccumulator implements Disposable {
     this.renorm = parts.renorm;
     this.#skipped = parts.skipped;
     this.#width = this.maps.reduce((most, { regions }) => Math.max(most, regions), 0);
-    const region = new Int32Array(batch.rows).fill(-1);
-    for (const { group, start } of batch.prompts) region.set(this.maps[group]!.region, start);
-    const rowOut = new Int32Array(batch.rows).fill(-1);
-    const predict = batch.predictRows;
-    let rows = 0;
-    this.#outputs = new Int32Array(batch.count);
-    for (const { offset, length, start, group } of batch.responses) {
-      if (this.maps[group]!.regions === 0) continue;
-      for (let t = 0; t < length; t++) {
-        const row = parts.row === "self" ? start + t : predict[offset + t]!;
-        if (rowOut[row] === -1) rowOut[row] = rows++;
-        this.#outputs[offset + t] = rowOut[row]!;
-      }
-    }
+    const { region, rowOut, outputs, rows } = measuredRows(batch, this.maps, parts.row);
+    this.#outputs = outputs;
     this.#region = Tensor.from(device, region);
     this.#rowOut = Tensor.from(device, rowOut);
     this.#mass = Tensor.zeros(device, [rows, 2]);
@@ -127,13 +115,7 @@ export class ConnectivityAccumulator implements Disposable {
     batch: PackedBatch,
     options: ConnectivityOptions & { visualSinks?: readonly Int32Array[] } = {},
   ): ConnectivityAccumulator {
-    const { row = "predict", sinkRenorm = "pooled", visualSinkFactor = 0 } = options;
-    if (row === "self" && !batch.closing) {
-      throw new RangeError('Cannot measure connectivity by row "self": the batch lacks the rows of last tokens; pack it with closing');
-    }
-    const prompts = batch.groups.map(({ prompt }) => prompt);
-    const sinks = options.visualSinks ?? promptSinks(model, prompts, visualSinkFactor);
-    const maps = prompts.map((prompt, i) => regionMap(prompt, model.config, { ...options, visualSinks: sinks[i]! }));
+    const { row = "predict", sinkRenorm = "pooled" } = options, maps = measuredMaps(model, batch, options);
     const skipped = skippedHeads(options, model.config.text);
     return new ConnectivityAccumulator(batch, { maps, skipped, row, renorm: sinkRenorm === "row" ? 1 : 0 });
   }
@@ -191,6 +173,53 @@ export class ConnectivityAccumulator implements Disposable {
 }
 
 /**
+ * Returns the regions of each group's prompt, with its visual sinks.
+ *
+ * @throws {RangeError} for row "self" with a batch that was not packed with `closing`, and for options out of range.
+ */
+export function measuredMaps(
+  model: VisionLanguageModel,
+  batch: PackedBatch,
+  options: ConnectivityOptions & { visualSinks?: readonly Int32Array[] },
+): RegionMap[] {
+  if (options.row === "self" && !batch.closing) {
+    throw new RangeError('Cannot measure connectivity by row "self": the batch lacks the rows of last tokens; pack it with closing');
+  }
+  const prompts = batch.groups.map(({ prompt }) => prompt),
+    sinks = options.visualSinks ?? promptSinks(model, prompts, options.visualSinkFactor ?? 0);
+  return prompts.map((prompt, i) => regionMap(prompt, model.config, { ...options, visualSinks: sinks[i]! }));
+}
+
+/** The rows of a batch that are measured, as kedge_connectivity takes them. */
+export interface MeasuredRows {
+  /** [rows of the batch]: the region of each key. */
+  readonly region: Int32Array<ArrayBuffer>;
+  /** [rows of the batch]: the output row of each query row, or -1. */
+  readonly rowOut: Int32Array<ArrayBuffer>;
+  /** The output row of each response token. A response to a prompt without visuals has none, and 0 here. */
+  readonly outputs: Int32Array<ArrayBuffer>;
+  /** Output rows. */
+  readonly rows: number;
+}
+
+/** Plans which rows of a batch are measured: those of response tokens to prompts with visuals. */
+export function measuredRows(batch: PackedBatch, maps: readonly RegionMap[], row: "predict" | "self"): MeasuredRows {
+  const region = new Int32Array(batch.rows).fill(-1), rowOut = new Int32Array(batch.rows).fill(-1);
+  for (const { group, start } of batch.prompts) region.set(maps[group]!.region, start);
+  const predict = batch.predictRows, outputs = new Int32Array(batch.count);
+  let rows = 0;
+  for (const { offset, length, start, group } of batch.responses) {
+    if (maps[group]!.regions === 0) continue;
+    for (let t = 0; t < length; t++) {
+      const at = row === "self" ? start + t : predict[offset + t]!;
+      if (rowOut[at] === -1) rowOut[at] = rows++;
+      outputs[offset + t] = rowOut[at]!;
+    }
+  }
+  return { region, rowOut, outputs, rows };
+}
+
+/**
  * Finds the visual sinks of prompts, by the rule of {@linkcode visualSinks}. It runs the prompts through the model once, without recording.
  *
  * @param factor 0: none, and no pass.
@@ -241,10 +270,20 @@ export function promptSinks(model: VisionLanguageModel, prompts: readonly Prompt
   return sinks;
 }
 
-function measure(
+/** Adds a layer's attention to sums. `rows`: output rows. `renorm`: as of kedge_connectivity. */
+export function measure(
   batch: PackedBatch,
   seen: AttentionSeen,
-  into: { mass: Tensor; profile: Tensor; region: Tensor; rowOut: Tensor; regions: number; renorm: number; skipped: SkippedHeads },
+  into: {
+    mass: Tensor;
+    profile: Tensor;
+    region: Tensor;
+    rowOut: Tensor;
+    regions: number;
+    rows?: number;
+    renorm: number;
+    skipped: SkippedHeads;
+  },
 ): void {
   const { q, k, lse, shape } = seen;
   const { mass, profile, region, rowOut, regions, renorm, skipped } = into;
@@ -259,7 +298,7 @@ function measure(
     region.address,
     rowOut.address,
     regions,
-    mass.rows,
+    into.rows ?? mass.rows,
     batch.segments.table.address,
     renorm,
     ...skipped,

@@ -66,7 +66,19 @@ export { mergeAdapters } from "./lora/merge.ts";
 
 // Connectivity: how strongly tokens attend to the pictures.
 export { type Connectivity, ConnectivityAccumulator, type ConnectivityOptions } from "./connectivity.ts";
-export { chosenLayers, type RegionBox, type RegionMap, regionMap, type RegionOptions, type SinkEvidence, visualSinks } from "./regions.ts";
+export { HeadConnectivity, type HeadConnectivityOptions, type HeadShares } from "./head_connectivity.ts";
+export {
+  chosenLayers,
+  type HeadChoice,
+  type RegionBox,
+  type RegionMap,
+  regionMap,
+  type RegionOptions,
+  type SinkEvidence,
+  type SkippedHeads,
+  skippedHeads,
+  visualSinks,
+} from "./regions.ts";
 
 // Generation.
 export { Engine, type EngineOptions, type GenerateOptions } from "./engine/engine.ts";

@@ -100,6 +100,7 @@ export { plainScore, type ScoreInput, type VisibleKeys } from "./credit/plain_sc
 export { type ResponseKey, tokenWeights, type WeightInputs } from "./atrl/weights.ts";
 export { weightedAdvantage } from "./credit/advantage.ts";
 export { AtrlCredit, type AtrlInputs, detectAtrl, type StepNumbers } from "./atrl/detect.ts";
+export { HEAD_RULES, headAreas, type HeadRule, type HeadSharesInput, type RankedHead, rankHeads } from "./atrl/head_ranking.ts";
 export { atrlReport, bimodality, type ReportInputs } from "./atrl/report.ts";
 export { checkCredit, CREDIT_METHODS, type CreditMethod, type TokenCredit } from "./credit/credit.ts";
 export {

@@ -113,7 +113,7 @@ export class AnchorDetector implements Behaviour<DetectorMessage> {
       advantages: turn.borrow(message.advantages),
       entropy: turn.borrow(message.entropies),
       stepSeconds: message.stepSeconds,
-      connectivitySeconds: packSeconds,
+      connectivitySeconds: packSeconds + (message.headSeconds ?? 0),
     });
     const { score, debias } = credit.options, isScored = score !== "connectivity" || debias !== "none";
     const scores = isScored && hostTensor(this.#memory, credit.scores.toFloats());

@@ -6,13 +6,14 @@
 import { z } from "zod";
 import { FORMAT_NAMES } from "../../data/formats.ts";
 import { ATRL_DEFAULTS as ATRL, ATRL_MODES, ATRL_SCORES, type AtrlOptions } from "../../rl/atrl/options.ts";
+import { HEAD_RULES } from "../../rl/atrl/head_ranking.ts";
 import { rewardSchema } from "../../verify/registry.ts";
 import type { ConnectivityOptions } from "../../model/connectivity.ts";
 import { type PresetName, presets } from "../../model/config/presets.ts";
 import { algorithmSchema, modulePathOr } from "./algorithm_schema.ts";
 import { faults } from "./checks.ts";
 import { trackerSchema } from "./tracker_schema.ts";
-import type { Config, ConfigInput } from "./types.ts";
+import type { Config, ConfigInput, HeadsRule } from "./types.ts";
 
 export type * from "./types.ts";
 
@@ -167,8 +168,17 @@ const raw = z.strictObject({
     sinkTokens: count.default(1).describe("The number of first positions that count as sinks."),
     visualSinkFactor: amount.default(0).describe("The factor of the rule for visual sinks; 0: no rule."),
     layers: z.union([z.enum(["all", "last-half"]), z.array(count).min(1)]).default("all").describe("The layers that count."),
-    heads: z.union([z.literal("all"), z.array(z.tuple([count, count])).min(1)]).default("all").describe(
-      "The query heads of these layers that count: all, or a list of [layer, head].",
+    heads: z.union([
+      z.literal("all"),
+      z.array(z.tuple([count, count])).min(1),
+      z.strictObject({
+        rule: z.enum(HEAD_RULES).describe("What heads are ranked by: docs/method.md, section 1.7."),
+        keep: positive.default(4).describe("The number of heads that are kept."),
+        every: positive.default(20).describe("The number of steps between two choices."),
+        prompts: positive.default(2).describe("The number of prompts whose answers are measured for a choice."),
+      }),
+    ]).default("all").describe(
+      "The query heads of these layers that count: all, a list of [layer, head], or {rule, keep, every, prompts}, which chooses them without labels.",
     ),
     sinkRenorm: z.enum(["pooled", "row"]).default("pooled").describe("At which level attention is renormalised without the sinks."),
     profileRegions: positive.default(64).describe("The most regions of a profile."),
@@ -263,8 +273,13 @@ export function atrlOf({ atrl }: Config): AtrlOptions {
   return Object.fromEntries(Object.keys(ATRL).map((key) => [key, atrl[key as keyof AtrlOptions]])) as unknown as AtrlOptions;
 }
 
-/** Returns how connectivity is measured. */
+/** Whether `atrl.heads` is a rule that chooses heads. */
+export function isHeadsRule(heads: Config["atrl"]["heads"]): heads is HeadsRule {
+  return typeof heads === "object" && !Array.isArray(heads);
+}
+
+/** Returns how connectivity is measured: by all heads where a rule has not chosen any. */
 export function connectivityOf({ atrl }: Config): Required<ConnectivityOptions> {
   const { row, sinkTokens, visualSinkFactor, layers, heads, sinkRenorm, profileRegions } = atrl;
-  return { row, sinkTokens, visualSinkFactor, layers, heads, sinkRenorm, profileRegions };
+  return { row, sinkTokens, visualSinkFactor, layers, heads: isHeadsRule(heads) ? "all" : heads, sinkRenorm, profileRegions };
 }

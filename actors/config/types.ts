@@ -1,5 +1,6 @@
 import type { FormatName } from "../../data/formats.ts";
 import type { Estimator } from "../../rl/advantages/estimator.ts";
+import type { HeadRule } from "../../rl/atrl/head_ranking.ts";
 import type { AtrlOptions } from "../../rl/atrl/options.ts";
 import type { CreditMethod } from "../../rl/credit/credit.ts";
 import type { CoefficientConfig } from "../../rl/divergences/coefficient.ts";
@@ -177,7 +178,22 @@ export interface AlgorithmSection {
 }
 
 /** Section `atrl`: how anchors are found and weighted, and how connectivity is measured. */
-export interface AtrlSection extends AtrlOptions, Required<ConnectivityOptions> {}
+export interface AtrlSection extends AtrlOptions, Required<Omit<ConnectivityOptions, "heads">> {
+  /** The query heads that count: all, a list of [layer, head], or a rule that chooses them without labels. */
+  heads: Required<ConnectivityOptions>["heads"] | HeadsRule;
+}
+
+/** `atrl.heads` as a rule: heads are ranked by answers of the run, before its first step and now and then. */
+export interface HeadsRule {
+  /** What heads are ranked by; see `rankHeads`. */
+  rule: HeadRule;
+  /** The number of heads that are kept. */
+  keep: number;
+  /** The number of steps between two choices. */
+  every: number;
+  /** The number of prompts whose answers are measured. */
+  prompts: number;
+}
 
 /** Section `optim`: AdamW and its rate. */
 export interface OptimSection {
@@ -385,7 +401,12 @@ export type ConfigSectionName = "model" | "data" | "rollout" | "optim" | "batch"
 /** The configuration as it may be written: what is left out has its default. */
 export type ConfigInput =
   & Partial<Pick<Config, "name" | "runDir" | "seed" | "device" | "threads">>
-  & { [K in Exclude<ConfigSectionName, "logging" | "model">]?: Partial<Config[K]> }
+  & { [K in Exclude<ConfigSectionName, "logging" | "model" | "atrl">]?: Partial<Config[K]> }
+  & {
+    atrl?: Partial<Omit<AtrlSection, "heads">> & {
+      heads?: Exclude<AtrlSection["heads"], HeadsRule> | Partial<HeadsRule> & Pick<HeadsRule, "rule">;
+    };
+  }
   & { model?: Partial<Omit<ModelSection, "lora">> & { lora?: Partial<LoraSection> | null } }
   & { logging?: Partial<Omit<LoggingSection, "trackers">> & { trackers?: TrackerInput[] } }
   & { $schema?: string; algorithm?: AlgorithmInput; reward?: RewardSpec; sft?: Partial<SftSection> | null };

@@ -1,5 +1,6 @@
 import { suppressionMask } from "../../model/engine/suppression.ts";
 import type { Checkpointing } from "../../model/checkpointing.ts";
+import { HeadConnectivity, type HeadConnectivityOptions, type HeadShares } from "../../model/head_connectivity.ts";
 import { PackedBatch } from "../../model/packed_batch.ts";
 import type { Prompt } from "../../model/prompt.ts";
 import type { VisionLanguageModel } from "../../model/model.ts";
@@ -151,6 +152,18 @@ export class Learner implements Disposable {
       at += values.length;
     }
     return out;
+  }
+
+  /** Measures the connectivity of all responses by layer and head, in their order, under the current model. */
+  headShares(groups: readonly LearnerGroup[], options: HeadConnectivityOptions): HeadShares[] {
+    return this.#cut(groups).flatMap((micro) => {
+      const parts = micro.map(({ prompt, responses }) => ({ prompt, responses }));
+      using batch = PackedBatch.pack(this.model, parts, { closing: options.row === "self" });
+      using measured = HeadConnectivity.create(this.model, batch, options);
+      using tape = new Tape(this.model.device, { record: false });
+      this.model.predictions(tape, batch, { observe: (layer, seen) => measured.observe(layer, seen) });
+      return measured.results();
+    });
   }
 
   /**

@@ -4,6 +4,7 @@ import { Tokenizer } from "../../model/processor/tokenizer.ts";
 import { type GivenBase, isAdapterFolder } from "../../model/lora/base.ts";
 import type { LoraOptions } from "../../model/lora/options.ts";
 import { VisionLanguageModel } from "../../model/model.ts";
+import { type RankedHead, rankHeads } from "../../rl/atrl/head_ranking.ts";
 import { patchBlackening } from "../../rl/credit/blacken.ts";
 import type { LossFunction } from "../../rl/losses/loss_module.ts";
 import type { UserFunction } from "../../rl/user_module.ts";
@@ -105,6 +106,8 @@ export class Policy implements Behaviour<PolicyMessage> {
         const groups = this.#groups(message.groups, turn);
         return { hidden: turn.move(this.#asked(message, () => this.#learner.predictions(groups))) };
       }
+      case "rankHeads":
+        return { heads: this.#rankHeads(message, turn) };
       case "outputMatrix":
         return { weight: turn.move(this.#model.outputMatrix.tensor.copy()) };
       case "update":
@@ -183,6 +186,14 @@ export class Policy implements Behaviour<PolicyMessage> {
         }),
       },
     }));
+  }
+
+  #rankHeads({ groups, rule, connectivity }: Extract<PolicyMessage, { type: "rankHeads" }>, turn: Turn): RankedHead[] {
+    const { layers, heads } = this.#model.config.text;
+    const answers = this.#learner.headShares(this.#groups(groups, turn), connectivity).filter(({ visual, share }) =>
+      visual && share.length > 0
+    );
+    return answers.length === 0 ? [] : rankHeads(answers, { layers, heads, rule });
   }
 
   #update(message: Extract<PolicyMessage, { type: "update" }>, turn: Turn): PolicyReplies["update"] {

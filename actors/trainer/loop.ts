@@ -4,7 +4,7 @@ import { Tokenizer } from "../../model/processor/tokenizer.ts";
 import { Coefficient } from "../../rl/divergences/coefficient.ts";
 import { knowsClasses, NO_CLASSES } from "../config/checks.ts";
 import { divergenceOf, scheduleOf } from "../config/for_actors.ts";
-import type { Config } from "../config/schema.ts";
+import { type Config, isHeadsRule } from "../config/schema.ts";
 import { type TunableChanges, valueAt } from "../config/tunable.ts";
 import type { DataPrints } from "../messages.ts";
 import type { RunState, Tuning } from "../run_commands.ts";
@@ -13,6 +13,7 @@ import { Tunings } from "../run/tunings.ts";
 import type { ActorMemory } from "../runtime/actor_memory.ts";
 import { AnswerClasses, type Classifier, openClassifier } from "./answer_classes.ts";
 import { Batches } from "./batches.ts";
+import { HeadChooser } from "./head_chooser.ts";
 import type { JobQueue } from "./job_queue.ts";
 import { BEGINNING, resumeData } from "./passes.ts";
 import type { RunLog } from "./run_log.ts";
@@ -60,6 +61,7 @@ export class TrainingLoop implements Disposable {
   #evaluated: { readonly step: number; readonly metrics: Metrics } | undefined;
   #batches: Batches | undefined;
   #kl: Coefficient | undefined;
+  #heads: HeadChooser | undefined;
   /** What the checkpoint holds that the run goes on from. */
   #saved: Saved | undefined;
   #data: DataPrints | undefined;
@@ -92,7 +94,7 @@ export class TrainingLoop implements Disposable {
     this.#config = this.#tunings.config(this.#step);
     this.#score = checkpoint?.score;
     this.#kl = term && new Coefficient(term.coefficient, saved ? { value: saved.klCoefficient } : {});
-    [this.#data, this.#origin, this.#isOtherData] = [undefined, BEGINNING, false];
+    [this.#data, this.#origin, this.#isOtherData, this.#heads] = [undefined, BEGINNING, false, undefined];
   }
 
   /**
@@ -129,8 +131,9 @@ export class TrainingLoop implements Disposable {
       if (isStopping()) break;
       const step = this.#step + 1;
       this.#applyTunings(step);
+      const heads = await this.#chooseHeads(tokenizer);
       const { trainer, optim } = this.#config, lr = scheduleOf(optim, trainer.maxSteps)(this.#step), klCoefficient = this.#kl?.value ?? 0;
-      const result = await runStep({ memory, session, batches, tokenizer, classes, config: this.#config, step, lr, klCoefficient });
+      const result = await runStep({ memory, session, batches, tokenizer, classes, heads, config: this.#config, step, lr, klCoefficient });
       this.#step = step;
       await this.#record(result);
       if (result.skippedInRow < maxSkipped) continue;
@@ -145,6 +148,15 @@ export class TrainingLoop implements Disposable {
       if (this.#step < last) log.note(`Stopped after step ${this.#step}: ${saves ? checkpoints.path(this.#step) : "without a checkpoint"}`);
     }
     this[Symbol.dispose]();
+  }
+
+  /** Puts the heads that a rule has chosen into the configuration of the step; the first time, it chooses them. */
+  async #chooseHeads(tokenizer: Tokenizer): Promise<HeadChooser | undefined> {
+    const { memory, log } = this.#options;
+    if (!isHeadsRule(this.#config.atrl.heads)) return undefined;
+    this.#heads ??= new HeadChooser(memory, { heads: this.#saved?.heads, note: (words) => log.note(words) });
+    this.#config = await this.#heads.apply(this.#config, { session: this.#session!, tokenizer });
+    return this.#heads;
   }
 
   #openBatches(tokenizer: Tokenizer): Promise<Batches> {
@@ -259,6 +271,7 @@ export class TrainingLoop implements Disposable {
       data: this.#data!,
       modules: log.modules,
       origin: this.#origin,
+      ...(this.#heads?.heads && { heads: this.#heads.heads }),
     };
     const { path } = await this.#session!.policy.peer.request<"save">(() => ({
       type: "save",

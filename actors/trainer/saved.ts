@@ -18,6 +18,8 @@ export interface Saved extends SavedData, Record<string, unknown> {
   readonly optimizer: AdamWState;
   /** The prints of users' modules. Checkpoints of earlier versions lack it. */
   readonly modules?: ModulePrints;
+  /** The attention heads that a rule has chosen, as [layer, head]. */
+  readonly heads?: readonly (readonly [layer: number, head: number])[] | undefined;
   /** In a checkpoint within the warm start: the steps of the warm start that are done. */
   readonly warm?: number;
 }
@@ -40,6 +42,7 @@ const schema = z.looseObject({
   sampling: z.looseObject({ surplus: z.array(group), tries: count, counts }).optional(),
   optimizer: z.object({ applied: count, skipped: count, skippedInRow: count, steps: counts }),
   warm: count.optional(),
+  heads: z.array(z.tuple([count, count])).min(1).optional(),
   modules: z.record(z.string(), z.string()).optional(),
   data: z.object({ train: files, val: files }).optional(),
   origin: z.object({ epoch: count, draws: count, step: count }).optional(),

@@ -9,6 +9,7 @@ import { type ActorMemory, hostTensor } from "../runtime/actor_memory.ts";
 import type { AnswerClasses } from "./answer_classes.ts";
 import type { Batches } from "./batches.ts";
 import { askCredit } from "./credit.ts";
+import type { HeadChooser } from "./head_chooser.ts";
 import { askReference, type ReferenceOutputs } from "./reference.ts";
 import { type CountedGroup, countedGroup, type GradedAnswers, gradedAnswers, score } from "./roll.ts";
 import { rolloutLines } from "./rollout_lines.ts";
@@ -30,6 +31,8 @@ export interface StepInputs {
   readonly step: number;
   /** The learning rate. */
   readonly lr: number;
+  /** Chooses attention heads, where the configuration asks for a rule. */
+  readonly heads?: HeadChooser | undefined;
   /** The coefficient of the divergence; 0 where there is none. */
   readonly klCoefficient: number;
 }
@@ -55,6 +58,7 @@ export async function runStep(inputs: StepInputs): Promise<StepResult> {
   // 1 and 2. The loader has prepared a batch of prompts, and the policy samples responses to them.
   const sampled = await batches.next({ step, config, timing });
   const groups = sampled.groups.map((group) => countedGroup(stack.use(group), config));
+  const headChoice = await inputs.heads?.after(session, { groups, step });
   const classes = inputs.classes && stack.use(hostTensor(memory, inputs.classes.of(groups)));
   // 3 and 4. The anchor detector computes a weight for each token; at the same time the critic has the responses graded.
   const [{ weights: handle }, scores] = await Promise.all([
@@ -70,13 +74,14 @@ export async function runStep(inputs: StepInputs): Promise<StepResult> {
   const update = await timed("update_actor", askUpdate(inputs, { groups, advantages, reference }));
   const entropies = stack.use(hostTensor(memory, concatenated(groups.map(({ answers }) => answers.entropies.toFloats()))));
   const seconds = (performance.now() - start) / 1000;
-  const anchors = stack.use(await askAnchors(inputs, { advantages, entropies, seconds }));
+  const anchors = stack.use(await askAnchors(inputs, { advantages, entropies, seconds, headSeconds: headChoice?.seconds ?? 0 }));
   const stats = await session.policy.peer.request<"stats">(() => ({ type: "stats" }));
   const metrics = {
     ...answerMetrics(answers, { advantages: advantages.toFloats(), n: config.rollout.n }),
     ...update.metrics,
     ...penalty,
     ...anchors.metrics,
+    ...headChoice?.metrics,
     ...(classes && classMetrics(answers, { classes, weights, advantages, ...anchors.numbers, config })),
     ...timing,
     "timing_s/step": (performance.now() - start) / 1000,
@@ -148,13 +153,14 @@ interface AnchorReport extends Disposable {
 /** Asks the anchor detector for its report on the step. */
 async function askAnchors(
   { memory, session }: StepInputs,
-  { advantages, entropies, seconds }: { advantages: Tensor; entropies: Tensor; seconds: number },
+  { advantages, entropies, seconds, headSeconds }: { advantages: Tensor; entropies: Tensor; seconds: number; headSeconds: number },
 ): Promise<AnchorReport> {
   const { metrics, flags, clusters, scores } = await session.detector.peer.request<"report">((carrier) => ({
     type: "report",
     advantages: carrier.lend(advantages),
     entropies: carrier.lend(entropies),
     stepSeconds: seconds,
+    headSeconds,
   }));
   const numbers = {
     ...(flags && { flags: memory.receive(flags) }),
