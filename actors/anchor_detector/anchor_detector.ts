@@ -1,17 +1,15 @@
 import { AtrlCredit, detectAtrl } from "../../rl/atrl/detect.ts";
 import { Responses } from "../../rl/credit/responses.ts";
 import type { TokenCredit } from "../../rl/credit/credit.ts";
-import type { VisibleKeys } from "../../rl/credit/plain_score.ts";
 import { type CreditFunction, type CreditInput, moduleWeights } from "../../rl/credit/credit_module.ts";
 import { sensitivity, vppoCredit } from "../../rl/credit/vppo.ts";
 import type { UserFunction } from "../../rl/user_module.ts";
 import type { TensorHandle } from "../../tensor/handle.ts";
-import { concatenated } from "../../tensor/packing.ts";
-import { Tensor } from "../../tensor/tensor.ts";
 import { importUser, type UserModule } from "../config/user_modules.ts";
 import type { DetectorMessage, DetectorReplies } from "../messages.ts";
 import { type ActorMemory, hostTensor } from "../runtime/actor_memory.ts";
 import type { Behaviour, Start, Turn } from "../runtime/serve.ts";
+import { joined, joinedProfiles } from "./packed.ts";
 
 /** The options that an anchor detector is started with. */
 export interface DetectorOptions {
@@ -58,29 +56,22 @@ export class AnchorDetector implements Behaviour<DetectorMessage> {
     const start = performance.now(), { device } = this.#memory, { lengths, parts, options, keys } = message;
     using guard = new DisposableStack();
     const responses = guard.use(Responses.of(device, lengths));
-    const width = Math.max(1, ...parts.map(({ regions }) => regions));
-    const connectivity = new Float32Array(responses.tokens), profile = new Float32Array(responses.tokens * width);
-    const visual: boolean[] = [];
-    let at = 0;
-    for (const part of parts) {
-      for (let i = 0; i < part.responses; i++) visual.push(part.regions > 0);
-      const values = turn.borrow(part.connectivity).toFloats();
-      connectivity.set(values, at);
-      // The profiles of prompts with fewer regions are padded with zeros.
-      const rows = part.profile && turn.borrow(part.profile).toFloats();
-      for (let t = 0; rows && t < values.length; t++) {
-        profile.set(rows.subarray(t * part.regions, (t + 1) * part.regions), (at + t) * width);
-      }
-      at += values.length;
-    }
-    using c = Tensor.from(device, connectivity);
-    using p = Tensor.from(device, profile, { shape: [responses.tokens, width] });
-    const entropies = options.score?.endsWith("entropy") && concatenated(parts.map((part) => turn.borrow(part.entropies!).toFloats()));
-    using entropy = entropies ? Tensor.from(device, entropies) : undefined;
-    const visible = parts.flatMap(({ visible, responses }) => new Array<VisibleKeys>(responses).fill(visible));
+    const borrow = (handles: readonly TensorHandle[]) => handles.map((handle) => turn.borrow(handle));
+    using connectivity = joined(device, borrow(parts.map((part) => part.connectivity)));
+    using profile = joinedProfiles(
+      device,
+      parts.map((part) => ({
+        tokens: turn.borrow(part.connectivity).size,
+        regions: part.regions,
+        profile: part.profile && turn.borrow(part.profile),
+      })),
+    );
+    using entropy = options.score?.endsWith("entropy") ? joined(device, borrow(parts.map((part) => part.entropies!))) : undefined;
+    const each = <T>(of: (part: typeof parts[number]) => T) => parts.flatMap((part) => new Array<T>(part.responses).fill(of(part)));
+    const visual = each(({ regions }) => regions > 0), visible = each((part) => part.visible);
     const classes = message.classes && turn.borrow(message.classes).toArray() as Uint8Array;
     let packSeconds = (performance.now() - start) / 1000;
-    const credit = guard.use(detectAtrl(responses, { connectivity: c, profile: p, visual, keys, classes, entropy, visible }, options));
+    const credit = guard.use(detectAtrl(responses, { connectivity, profile, visual, keys, classes, entropy, visible }, options));
     if (this.#user) {
       const begin = performance.now(), cluster = credit.clusters!.cluster.toArray() as Int32Array;
       credit.weights.write(moduleWeights(creditInputs(message, { responses, cluster, classes, turn }), this.#user));

@@ -1,4 +1,5 @@
 import type { TensorHandle } from "../../tensor/handle.ts";
+import { concatenated } from "../../tensor/packing.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import { atrlOf, type Config } from "../config/schema.ts";
 import { groupMessage, type HeldAnswers, type HeldPrompt } from "../prompts.ts";
@@ -58,7 +59,7 @@ export async function askCredit(
     blacken: config.seed * 65_537 + step,
   }));
   using spoilt = memory.receive(logprobs);
-  using plain = hostTensor(memory, Float32Array.from(groups.flatMap(({ answers }) => [...answers.logprobs.toFloats()])));
+  using plain = hostTensor(memory, concatenated(groups.map(({ answers }) => answers.logprobs.toFloats())));
   return await detector.peer.request<"vppo">((carrier) => ({
     type: "vppo",
     lengths,

@@ -30,13 +30,17 @@ export interface RolloutLinesInputs {
 
 /** Returns the first answers of a step as lines of rollouts.jsonl. */
 export function rolloutLines({ step, groups, rewards, tokenizer, numbers, limit }: RolloutLinesInputs): Line[] {
-  const host = Object.fromEntries(Object.entries(numbers).map(([name, tensor]) => [name, Array.from(tensor.toArray(), Number)]));
+  const host = Object.fromEntries(Object.entries(numbers).map(([name, tensor]) => [name, tensor.toArray()]));
   const lines: Line[] = [];
   let start = 0; // of the group's tokens among those of the step
   for (const group of groups) {
     if (lines.length >= limit) break;
     const about = { step, prompt: exactPrompt(group.prompt, tokenizer), rewards: rewards.slice(lines.length), tokenizer };
-    const answers = answerLines(group, (name, from, to) => host[name]?.slice(start + from, start + to), about);
+    const answers = answerLines(
+      group,
+      (name, from, to) => host[name] && Array.from(host[name].subarray(start + from, start + to), Number),
+      about,
+    );
     lines.push(...answers.slice(0, limit - lines.length));
     start += group.tokens.reduce((sum, { length }) => sum + length, 0);
   }

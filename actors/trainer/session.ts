@@ -158,7 +158,7 @@ async function startActors(
       threads,
     ),
     spawn<CriticMessage, CriticReplies>("critic", "critic", criticOptions(config, base)),
-    spawn<DetectorMessage, DetectorReplies>("anchor_detector", "anchor_detector", detectorOptions(config, base)),
+    spawn<DetectorMessage, DetectorReplies>("anchor_detector", "anchor_detector", detectorOptions(config, base), threads),
     spawn<EvaluatorMessage, EvaluatorReplies>("evaluator", "evaluator", evaluatorOptions(config, { files, base }), onCpu),
     spawn<LoaderMessage, LoaderReplies>("loader", "loader", loaderOptions(config, files), {
       ...onCpu,

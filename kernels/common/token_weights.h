@@ -50,16 +50,32 @@ KEDGE_BOTH inline int64_t signed_order(uint64_t order) { return (int64_t)(order 
 // Keys have `bits` bits, and i runs from 0 to n - 1. The mass falls as the threshold rises, so a binary search finds it: from the highest
 // bit down, a bit is set if enough mass is left with it. With keys 5, 3, 3, 1, masses of 1 and wanted = 2: 4 leaves 1, too little; 2 leaves
 // 3; 2 + 1 = 3 leaves 3. So 3 is the answer: "the two largest" are all from 3 on, and it takes `place` to tell the two threes apart.
-template <class Team, class Key, class Mass>
-KEDGE_TEAM uint64_t threshold(Team& team, int32_t n, int bits, int64_t wanted, const Key& key, const Mass& mass) {
+template <class Above>
+KEDGE_TEAM uint64_t search(int bits, int64_t wanted, const Above& above_of) {
   uint64_t found = 0;
   for (int bit = bits - 1; bit >= 0; bit--) {
     const uint64_t trial = found | uint64_t(1) << bit;
-    const int64_t above = team.sum(n, [&](int32_t i) -> int64_t { return key(i) >= trial ? mass(i) : 0; });
+    const int64_t above = above_of(trial);
     if (above >= wanted) found = trial;
     if (above == wanted) break;  // exact already; lower bits would only move the threshold up to the least key that is in
   }
   return found;
+}
+template <class Team, class Key, class Mass>
+KEDGE_TEAM uint64_t threshold(Team& team, int32_t n, int bits, int64_t wanted, const Key& key, const Mass& mass) {
+  if constexpr (Team::kSerial) {
+    constexpr int32_t kShort = 256;  // tokens of a response whose keys are computed once, since every step reads them all
+    uint64_t keys[kShort];
+    int64_t masses[kShort];
+    for (int32_t i = 0; i < n && n <= kShort; i++) keys[i] = key(i), masses[i] = mass(i);
+    if (n <= kShort) return search(bits, wanted, [&](uint64_t trial) {
+      int64_t above = 0;
+      for (int32_t i = 0; i < n; i++) above += keys[i] >= trial ? masses[i] : 0;
+      return above;
+    });
+  }
+  return search(bits, wanted,
+                [&](uint64_t trial) { return team.sum(n, [&](int32_t i) -> int64_t { return key(i) >= trial ? mass(i) : 0; }); });
 }
 
 template <class Team>

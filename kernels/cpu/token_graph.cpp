@@ -14,6 +14,33 @@ namespace {
 
 constexpr int kColumns = 96;  // tokens that a panel meets at a time
 
+// A token's heaviest edges so far, heaviest first, as two vectors: an edge is put in without a branch. It keeps to the order of `insert_pick`.
+struct Heaviest {
+  static constexpr int kMost = 8;
+  typedef float Weights __attribute__((vector_size(4 * kMost)));
+  typedef int32_t Tokens __attribute__((vector_size(4 * kMost)));
+  Weights weight;
+  Tokens token;  // -1: none
+
+  void clear() { weight = Weights{}, token = Tokens{} - 1; }
+  void insert(float w, int32_t t) {
+    const Tokens down = {0, 0, 1, 2, 3, 4, 5, 6}, behind = {0, -1, -1, -1, -1, -1, -1, -1};
+    const Tokens lighter = weight < w, moved = __builtin_shuffle(lighter, down) & behind;  // moved: those whose place is their predecessor's now
+    weight = lighter ? (moved ? __builtin_shuffle(weight, down) : Weights{} + w) : weight;
+    token = lighter ? (moved ? __builtin_shuffle(token, down) : Tokens{} + t) : token;
+  }
+  // Writes the first `neighbours` in the order of their tokens.
+  void write(Pick* list, int32_t neighbours) const {
+    Tokens rank = {};
+    for (int32_t k = 0; k < neighbours; k++) {
+      list[k] = {0.f, -1};
+      if (token[k] >= 0) rank -= token > token[k];
+    }
+    for (int32_t k = 0; k < neighbours; k++)
+      if (token[k] >= 0) list[rank[k]] = {weight[k], token[k]};
+  }
+};
+
 struct Graph {
   const float *profile, *connectivity;
   const int32_t* offsets;
@@ -58,6 +85,9 @@ struct Graph {
     const int count = (int)(end - begin);
     float *panel = scratch, *scores = panel + pitch * kPanel, least[kPanel];
     int32_t found[kPanel] = {};
+    const bool few = neighbours <= Heaviest::kMost;
+    Heaviest heaviest[kPanel];
+    for (int lane = 0; few && lane < count; lane++) heaviest[lane].clear();
     std::fill_n(least, kPanel, 0.f);
     Pick* best = picks + (first + begin) * neighbours;
     pack_panel(panel, kPanel, count, pitch, 1.f, [&](int lane) { return scaled + (first + begin + lane) * pitch; });
@@ -74,12 +104,19 @@ struct Graph {
         for (int lane = 0; lane < count; lane++) {
           const float w = scores[j * kPanel + lane];
           if (!(w > least[lane]) || start + j == begin + lane) continue;
-          insert_pick(best + (int64_t)lane * neighbours, found[lane], least[lane], neighbours, w, (int32_t)(start + j));
+          if (few) {
+            heaviest[lane].insert(w, (int32_t)(start + j));
+            least[lane] = heaviest[lane].weight[neighbours - 1];
+          } else insert_pick(best + (int64_t)lane * neighbours, found[lane], least[lane], neighbours, w, (int32_t)(start + j));
         }
       }
     }
     for (int lane = 0; lane < count; lane++) {
       Pick* list = best + (int64_t)lane * neighbours;
+      if (few) {
+        heaviest[lane].write(list, neighbours);
+        continue;
+      }
       for (int32_t k = found[lane]; k < neighbours; k++) list[k] = {0.f, -1};
       std::sort(list, list + found[lane], [](const Pick& a, const Pick& b) { return a.token < b.token; });
     }

@@ -130,7 +130,7 @@ export class AtrlCredit implements TokenCredit {
 
   /** The metrics of `atrlReport`. `timing_s/atrl` is the host's time: on CUDA, the time to launch kernels and to wait for the device. */
   report(step: StepNumbers = {}): Record<string, number> {
-    const host = (tensor: Tensor | undefined) => tensor && Array.from(tensor.toArray(), Number);
+    const host = (tensor: Tensor | undefined) => tensor && tensor.toArray() as Float32Array | Uint8Array;
     return atrlReport({
       offsets: this.responses.offsets,
       connectivity: host(this.#connectivity)!,

@@ -63,7 +63,7 @@ export function tokenWeights(responses: Responses, inputs: WeightInputs, options
   using stack = new DisposableStack();
   const weights = stack.use(Tensor.empty(device, [tokens])), flags = stack.use(Tensor.empty(device, [tokens], { dtype: "u8" }));
   using seen = visual ? Tensor.from(device, Uint8Array.from(visual, Number)) : undefined;
-  using words = keys ? Tensor.from(device, keyWords(keys)) : undefined;
+  using words = mode === "random" ? Tensor.from(device, keyWords(keys!)) : undefined;
   // deno-fmt-ignore
   device.ops.tokenWeights(
     weights.address, flags.address, connectivity.address, cluster?.address ?? 0, seen?.address ?? 0, words?.address ?? 0, ...responses.shape,
