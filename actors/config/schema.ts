@@ -143,7 +143,7 @@ const raw = z.strictObject({
       "off: the base algorithm; soft: AT-RL; hard, low, random: its controls; oracle: by classes of tokens, where they are known.",
     ),
     score: z.enum(ATRL_SCORES).default(ATRL.score).describe(
-      "The number by which tokens are told apart: connectivity; peak, the largest share of one region; the policy's entropy; products.",
+      "The number by which tokens are told apart: connectivity; peak, the largest excess of one region over its mean; entropy; products.",
     ),
     debias: z.enum(["none", "position"]).default(ATRL.debias).describe(
       "Whether scores are divided by what a token at the same place would attend to the picture if it attended to all tokens alike.",

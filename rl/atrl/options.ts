@@ -16,8 +16,8 @@ export type PartitionMethod = "kway" | "metis" | "none";
 /** Names of the scores. */
 export const ATRL_SCORES = ["connectivity", "peak", "entropy", "connectivity-entropy", "peak-entropy"] as const;
 /**
- * The number by which tokens are told apart. "connectivity": the share of attention on the picture. "peak": the largest share on one region of it.
- * "entropy": the policy's entropy at the token. The others are products.
+ * The number by which tokens are told apart. "connectivity": the share of attention on the picture. "peak": the largest share on one region of it, above the
+ * mean of the response on that region. "entropy": the policy's entropy at the token. The others are products.
  */
 export type AtrlScore = typeof ATRL_SCORES[number];
 

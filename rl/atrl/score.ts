@@ -30,9 +30,9 @@ export interface ScoreInputs {
  * using device = openDevice("cpu");
  * using responses = Responses.of(device, [2]);
  * using connectivity = Tensor.from(device, [0.75, 0.5]);
- * using profile = Tensor.from(device, [0.375, 0.375, 0, 0.5], { shape: [2, 2] });
+ * using profile = Tensor.from(device, [0.5, 0.25, 0, 0.5], { shape: [2, 2] }); // its mean is 0.25, 0.375
  * using scores = tokenScore(responses, { connectivity, profile }, atrlOptions({ score: "peak" }));
- * assertEquals([...scores.toArray()], [0.375, 0.5]);
+ * assertEquals([...scores.toArray()], [0.25, 0.125]);
  * ```
  */
 export function tokenScore(responses: Responses, inputs: ScoreInputs, options: Pick<AtrlOptions, "score" | "debias">): Tensor {

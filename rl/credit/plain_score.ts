@@ -28,15 +28,21 @@ export interface ScoreInput {
  * @returns [T].
  * @throws {RangeError} for an input that the options need and that is missing.
  *
- * @example The second token attends to one place, the first one to all of the picture
+ * @example The second token attends to one place, the others to all of the picture
  * ```ts
  * import { plainScore } from "@kedge/kedge/rl";
  * import { assertEquals } from "@std/assert";
  *
- * const response = { connectivity: [0.8, 0.5], profile: [0.375, 0.5, 0, 0.5], regions: 2, entropy: [2, 1], visible: { visual: 8, other: 7 } };
- * assertEquals([...plainScore(response, { score: "connectivity", debias: "none" })], [0.8, 0.5]);
- * assertEquals([...plainScore(response, { score: "peak-entropy", debias: "none" })], [1, 0.5]);
- * assertEquals([...plainScore(response, { score: "peak", debias: "position" })], [0.5 * 15 / 8, 0.5 * 16 / 8]);
+ * const response = {
+ *   connectivity: [0.75, 0.5, 0.75],
+ *   profile: [0.375, 0.375, 0, 0.5, 0.375, 0.375],
+ *   regions: 2,
+ *   visible: { visual: 8, other: 7 },
+ * };
+ * assertEquals([...plainScore(response, { score: "connectivity", debias: "none" })], [0.75, 0.5, 0.75]);
+ * assertEquals([...plainScore(response, { score: "connectivity", debias: "position" })], [0.75 / (8 / 15), 0.5 / (8 / 16), 0.75 / (8 / 17)]);
+ * const [all, one, again] = plainScore({ ...response, profile: [0.25, 0.25, 0, 1, 0.5, 0.25] }, { score: "peak", debias: "none" });
+ * assertEquals([all, one, again], [0, 0.5, 0.25]); // the mean profile is 0.25, 0.5
  * ```
  */
 export function plainScore(response: ScoreInput, { score, debias }: Pick<AtrlOptions, "score" | "debias">): Float64Array<ArrayBuffer> {
@@ -48,12 +54,14 @@ export function plainScore(response: ScoreInput, { score, debias }: Pick<AtrlOpt
   }
   if (score.endsWith("entropy") && !entropy) throw new RangeError(`Cannot score tokens by "${score}": the entropy is missing`);
   if (debias === "position" && !visible) throw new RangeError("Cannot debias scores by position: the numbers of visible keys are missing");
-  const s = new Float64Array(T).fill(1);
+  const s = new Float64Array(T).fill(1), mean = new Float64Array(score.startsWith("peak") ? regions : 0);
+  for (let i = 0; i < T * mean.length; i++) mean[i % regions]! += profile[i]!;
+  for (let r = 0; r < mean.length; r++) mean[r]! /= T;
   for (let t = 0; t < T; t++) {
     if (score.startsWith("connectivity")) s[t] = connectivity[t]!;
     if (score.startsWith("peak")) {
       s[t] = 0;
-      for (let r = 0; r < regions; r++) s[t] = Math.max(s[t]!, profile[t * regions + r]!);
+      for (let r = 0; r < regions; r++) s[t] = Math.max(s[t]!, profile[t * regions + r]! - mean[r]!);
     }
     if (score.endsWith("entropy")) s[t]! *= Math.max(0, entropy![t]!);
     // What a token at this place attends to the picture if it attends to all tokens alike.

@@ -41,18 +41,18 @@ function packed(device: Device, random: Random, stack: DisposableStack): { respo
 Deno.test("scores are the definition's numbers, written out for each", () => {
   const response = {
     connectivity: [0.75, 0.5, 0.5],
-    profile: [0.25, 0.5, 0, 0.5, 0.25, 0.25],
+    profile: [0.25, 0.75, 0, 0.5, 0.5, 0.25], // its mean is 0.25, 0.5
     regions: 2,
     entropy: [2, 0.5, -1e-8],
     visible: { visual: 6, other: 2 },
   };
   const of = (score: AtrlOptions["score"], debias: AtrlOptions["debias"] = "none") => [...plainScore(response, { score, debias })];
   assertEquals(of("connectivity"), [0.75, 0.5, 0.5]);
-  assertEquals(of("peak"), [0.5, 0.5, 0.25]);
+  assertEquals(of("peak"), [0.25, 0, 0.25]);
   assertEquals(of("entropy"), [2, 0.5, 0]);
   assertEquals(of("connectivity-entropy"), [1.5, 0.25, 0]);
-  assertEquals(of("peak-entropy"), [1, 0.25, 0]);
-  assertEquals(of("peak", "position"), [0.5 / (6 / 8), 0.5 / (6 / 9), 0.25 / (6 / 10)]);
+  assertEquals(of("peak-entropy"), [0.5, 0, 0]);
+  assertEquals(of("peak", "position"), [0.25 / (6 / 8), 0, 0.25 / (6 / 10)]);
   assertEquals([...plainScore({ ...response, visible: { visual: 0, other: 2 } }, { score: "peak", debias: "position" })], of("peak"));
   assertEquals([...plainScore({ connectivity: [0.5], regions: 0 }, { score: "peak", debias: "none" })], [0]);
   assertEquals([...plainScore({ connectivity: [0.5, 0.5], profile: [0.1, NaN, NaN, 0.1].map(Math.fround), regions: 1 + 1 }, {
