@@ -36,7 +36,8 @@ usage: deno task ablate [options]
   --slots N           runs that go side by side (default: one for each core, or as the preset says)
   --dir DIR           where the runs are kept (default runs/ablation)
   --warm-dir DIR      where the warm starts are kept (default: the same)
-  --out NAME          writes NAME.json and NAME.table.md (default runs/ablation)
+  --out NAME          writes NAME.html, NAME.table.md, NAME.json and plots as NAME.PLOT.svg (default runs/ablation)
+  --heads FILE        also draws how well each attention head tells readings: a JSON list of {layer, head, auc}
 `;
 
 type Option =
@@ -54,7 +55,8 @@ type Option =
   | "dir"
   | "warm-dir"
   | "out"
-  | "interval";
+  | "interval"
+  | "heads";
 
 /** Runs the command. @returns The exit code. */
 export async function ablate(args: readonly string[]): Promise<number> {
@@ -78,6 +80,7 @@ export async function ablate(args: readonly string[]): Promise<number> {
       "warm-dir": "DIR",
       out: "NAME",
       interval: "X",
+      heads: "FILE",
     },
     repeated: ["set"],
     flags: ["plan"],
@@ -92,7 +95,7 @@ export async function ablate(args: readonly string[]): Promise<number> {
   if (line.text("out") !== undefined) line.path("out", "new file");
   const slots = line.number("slots", { min: 1 }) ?? design.slots ?? navigator.hardwareConcurrency;
   const interval = line.number("interval", { min: 1e-4, max: 1, whole: false }), isPlan = line.flag("plan");
-  return await compare(design, { dir, warmDir, out, slots, interval, isPlan });
+  return await compare(design, { dir, warmDir, out, slots, interval, isPlan, heads: line.path("heads", "file") });
 }
 
 /** Reads what is compared. */

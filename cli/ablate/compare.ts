@@ -1,13 +1,13 @@
 // deno-lint-ignore-file no-console -- a part of a command
 import { ENDING } from "../../ffi/end_with_owner.ts";
-import { BASE, CEILING } from "./methods.ts";
-import type { Outcome, StoredOutcome } from "./outcome.ts";
+import { BASE } from "./methods.ts";
+import type { StoredOutcome } from "./outcome.ts";
 import { choiceJobs, type Design, reportJobs, type RunJob, warmJobs } from "./plan.ts";
 import { RunsProgress } from "./progress.ts";
 import { Runner, type Work } from "./runner.ts";
 import { type Costs, measureCosts, sizeFor, sizeWords } from "./size.ts";
-import { type Choice, chooseRates, measure, spreadOf, withStarts } from "./statistics.ts";
-import { choiceTable, reportTables } from "./tables.ts";
+import { type Choice, chooseRates, measure, spreadOf } from "./statistics.ts";
+import { type Made, writeResults } from "./results.ts";
 
 /** Exit code of a command that was stopped. */
 const STOPPED = 130;
@@ -23,6 +23,8 @@ export interface CompareOptions {
   readonly interval: number | undefined;
   /** Whether only the size is said. */
   readonly isPlan: boolean;
+  /** A file with how well each head tells readings, which is drawn; undefined: none. */
+  readonly heads: string | undefined;
 }
 
 /** Makes a comparison. @returns The exit code. */
@@ -37,21 +39,12 @@ export async function compare(design: Design, options: CompareOptions): Promise<
   try {
     const made = await makeAll(design, options, stop.signal);
     if (!made) return stop.signal.aborted ? STOPPED : 0;
-    write(made, options.out);
+    const words = writeResults(made, options);
+    console.log(words);
     return 0;
   } finally {
     for (const signal of ENDING) Deno.removeSignalListener(signal, listener);
   }
-}
-
-/** The finished parts of a comparison. */
-interface Made {
-  /** The comparison as it was made: the report has its size. */
-  readonly design: Design;
-  readonly choices: readonly Choice[];
-  readonly rates: ReadonlyMap<string, number>;
-  readonly chosen: readonly StoredOutcome[];
-  readonly reported: readonly StoredOutcome[];
 }
 
 /** Makes all runs. @returns Undefined if it was stopped, or if only the plan was asked for. */
@@ -105,17 +98,4 @@ function resized(
   const size = interval === undefined ? {} : sizeFor(interval, { spread, costs: each, methods: methods.length, ...fixed });
   const report = { ...design.report, ...size }, made = { ...design, report };
   return { design: made, words: sizeWords(made, { slots, costs, spread, isPilot: pilot !== undefined, interval }) };
-}
-
-/** Writes what came out, and prints the tables. */
-function write({ design, choices, rates, chosen, reported }: Made, out: string): void {
-  const bare = (outcomes: readonly StoredOutcome[]): Outcome[] => outcomes.map(({ sets: _, metrics: __, ...outcome }) => outcome);
-  const report = withStarts(bare(reported)), { methods, lastEvaluations: last } = design;
-  const tables = [
-    ...(choices.length > 0 ? [`Choice of learning rates: held-out accuracy at the end\n\n${choiceTable(choices)}`] : []),
-    ...(report.length > 0 ? [reportTables(report, { methods, rates, bases: [BASE, CEILING], last })] : []),
-  ].join("\n\n");
-  Deno.writeTextFileSync(`${out}.json`, `${JSON.stringify({ design, choices, choice: bare(chosen), report })}\n`);
-  Deno.writeTextFileSync(`${out}.table.md`, `${tables}\n`);
-  console.log(tables);
 }

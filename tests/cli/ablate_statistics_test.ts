@@ -1,12 +1,12 @@
 import { assert, assertAlmostEquals, assertEquals, assertThrows } from "@std/assert";
 import { choiceJobs, type Design, reportJobs, warmJobs } from "../../cli/ablate/plan.ts";
 import { METHODS } from "../../cli/ablate/methods.ts";
-import type { Outcome } from "../../cli/ablate/outcome.ts";
+import type { Outcome, StoredOutcome } from "../../cli/ablate/outcome.ts";
 import { PRESETS } from "../../cli/ablate/presets.ts";
 import { expectedHalf, sizeFor, sizeOf } from "../../cli/ablate/size.ts";
 import { chooseRates, differences, measure, spreadOf, summary, withStarts } from "../../cli/ablate/statistics.ts";
 import { holm, meanInterval } from "../../cli/ablate/student.ts";
-import { choiceTable, reportTables } from "../../cli/ablate/tables.ts";
+import { choiceTable, classTable, markdownOf, reportTables } from "../../cli/ablate/tables.ts";
 import { loadConfig } from "../../actors/config/load.ts";
 
 /** Makes an outcome whose accuracy at the end is a number. */
@@ -179,10 +179,17 @@ Deno.test("the presets load for every method", () => {
 
 Deno.test("tables hold the figures, and say what is missing", () => {
   const rates = new Map([["off", 1e-4], ["soft", 1e-4], ["hard", 1e-4]]), methods = ["off", "soft", "hard", "low"];
-  const words = reportTables(OUTCOMES, { methods, rates, bases: ["off", "oracle"], last: 1 });
+  const words = reportTables(OUTCOMES, { methods, rates, bases: ["off", "oracle"], last: 1 }).map(markdownOf).join("\n");
   assert(words.includes("| soft | +0.133 [-0.056, +0.323]"), words);
   assert(words.includes("| low | - | 0 | 0 |"), words);
   assert(!words.includes("from oracle"));
-  const choice = choiceTable(chooseRates([...OUTCOMES, outcome("off", 0, 0, 0.9, 2e-4)], ["off"], final));
-  assert(choice.includes("| off (at the grid's edge) | **0.360"), choice);
+  const choice = markdownOf(choiceTable(chooseRates([...OUTCOMES, outcome("off", 0, 0, 0.9, 2e-4)], ["off"], final)));
+  assert(choice.includes("| off (at the grid's edge) | 0.360 ± 0.124 * | 0.900 |"), choice);
+  const stored = OUTCOMES.map((one, i): StoredOutcome => ({
+    ...one,
+    sets: [],
+    metrics: one.method === "off" ? {} : { "classes/auc_weight": [0.5, null, 0.25 * (i % 3)] },
+  }));
+  assertEquals(classTable(stored, ["off", "soft"])!.rows, [["off", "-"], ["soft", "0.375"]]);
+  assertEquals(classTable(stored.map((one) => ({ ...one, metrics: {} })), ["off", "soft"]), undefined);
 });
