@@ -50,7 +50,7 @@ const LEFT = 62, RIGHT = 240, TOP = 34, BOTTOM = 52;
 const INNER = { width: 560, height: 320 };
 
 /** The size of a chart. */
-export const CHART = { width: LEFT + INNER.width + RIGHT, height: TOP + INNER.height + BOTTOM } as const;
+const CHART = { width: LEFT + INNER.width + RIGHT, height: TOP + INNER.height + BOTTOM } as const;
 
 /** Writes a text so that it is text in XML too. */
 export function escaped(text: string): string {
