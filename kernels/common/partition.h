@@ -107,17 +107,26 @@ struct Partitioner {
     team.each(g.n, [&](int32_t v) { partner[v] = -1; });
     for (int round = 0; round < 16; round++) {
       team.each(g.n, [&](int32_t v) {
+        // The vertices to choose from only become fewer: a choice that is still free stands, and so does that there is none.
+        if (round > 0 && partner[v] < 0 && (choice[v] < 0 || partner[choice[v]] < 0)) return;
         choice[v] = -1;
         if (partner[v] >= 0) return;
+        auto tie_breaker = [&](int32_t u) { return hash((uint32_t)(u < v ? u : v), (uint32_t)(u < v ? v : u), stream); };
         int64_t top = -1;
-        uint32_t top_hash = 0;
+        int32_t best = -1;
         for (int32_t e = g.begin[v]; e < g.end[v]; e++) {
           const int32_t u = g.to[e];
           if (partner[u] >= 0 || g.size[u] + g.size[v] > most) continue;
-          const int64_t rating = (g.weight[e] << 8) / ((int64_t)g.size[u] * g.size[v]);
-          const uint32_t h = hash((uint32_t)(u < v ? u : v), (uint32_t)(u < v ? v : u), stream);
-          if (rating > top || (rating == top && (h > top_hash || (h == top_hash && u < choice[v])))) top = rating, top_hash = h, choice[v] = u;
+          const int64_t sizes = (int64_t)g.size[u] * g.size[v], wide = g.weight[e] << 8, rating = sizes == 1 ? wide : wide / sizes;
+          if (rating == top) {
+            const uint32_t h = tie_breaker(u), top_hash = tie_breaker(best);
+            if (h > top_hash || (h == top_hash && u < best)) best = u;
+            continue;
+          }
+          best = rating > top ? u : best;  // without a branch, which nobody could predict
+          top = rating > top ? rating : top;
         }
+        choice[v] = best;
       });
       const int64_t found = team.sum(g.n, [&](int32_t v) -> int64_t { return choice[v] >= 0 && choice[choice[v]] == v; });
       team.each(g.n, [&](int32_t v) {

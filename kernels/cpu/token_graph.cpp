@@ -186,6 +186,18 @@ KEDGE_API int32_t kedge_token_graph(const kedge_context* ctx, int32_t* rows, int
   g.picks = (Pick*)(panels + scratch * ctx->threads);
   g.picked = g.picks + picks;
   g.incoming = (int32_t*)(g.picked + picks);
+  auto scratch_of = [&] { return panels + Threads::index() * scratch; };
+  if (n >= 4 * ctx->threads) {  // enough responses for all threads: each is one task, which finds its numbers in the cache
+    int64_t work = 0;
+    for (int64_t i = 0; i < n; i++) work += g.length(i) * (g.length(i) * (regions + 8) + 4 * regions + 32 * (neighbours + 1));
+    parallel(ctx, n, work, [&](int64_t i) {
+      if (g.length(i) == 0) return;
+      g.scale(i, (double*)scratch_of());
+      for (int64_t t = 0; neighbours > 0 && t < g.length(i); t += kPanel) g.pick(i, t, std::min(g.length(i), t + kPanel), scratch_of());
+      g.join(i);
+    });
+    return ok(status);
+  }
   try {
     struct Item {
       int64_t response, begin, end;
@@ -197,11 +209,11 @@ KEDGE_API int32_t kedge_token_graph(const kedge_context* ctx, int32_t* rows, int
       work += g.length(i) * g.length(i) * (regions + 8);
     }
     parallel(ctx, n, 4 * tokens * regions, [&](int64_t i) {
-      if (g.length(i) > 0) g.scale(i, (double*)(panels + Threads::index() * scratch));
+      if (g.length(i) > 0) g.scale(i, (double*)scratch_of());
     });
     if (neighbours > 0)
       parallel(ctx, (int64_t)items.size(), work,
-               [&](int64_t i) { g.pick(items[i].response, items[i].begin, items[i].end, panels + Threads::index() * scratch); });
+               [&](int64_t i) { g.pick(items[i].response, items[i].begin, items[i].end, scratch_of()); });
     parallel(ctx, n, 32 * tokens * (neighbours + 1), [&](int64_t i) {
       if (g.length(i) > 0) g.join(i);
     });
