@@ -173,7 +173,7 @@ const raw = z.strictObject({
       z.array(z.tuple([count, count])).min(1),
       z.strictObject({
         rule: z.enum(HEAD_RULES).describe("What heads are ranked by: docs/method.md, section 1.7."),
-        keep: positive.default(4).describe("The number of heads that are kept."),
+        keep: positive.default(1).describe("The number of heads that are kept."),
         every: positive.default(20).describe("The number of steps between two choices."),
         prompts: positive.default(2).describe("The number of prompts whose answers are measured for a choice."),
       }),

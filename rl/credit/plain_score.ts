@@ -54,18 +54,28 @@ export function plainScore(response: ScoreInput, { score, debias }: Pick<AtrlOpt
   }
   if (score.endsWith("entropy") && !entropy) throw new RangeError(`Cannot score tokens by "${score}": the entropy is missing`);
   if (debias === "position" && !visible) throw new RangeError("Cannot debias scores by position: the numbers of visible keys are missing");
-  const s = new Float64Array(T).fill(1), mean = new Float64Array(score.startsWith("peak") ? regions : 0);
-  for (let i = 0; i < T * mean.length; i++) mean[i % regions]! += profile[i]!;
-  for (let r = 0; r < mean.length; r++) mean[r]! /= T;
-  for (let t = 0; t < T; t++) {
-    if (score.startsWith("connectivity")) s[t] = connectivity[t]!;
-    if (score.startsWith("peak")) {
-      s[t] = 0;
-      for (let r = 0; r < regions; r++) s[t] = Math.max(s[t]!, profile[t * regions + r]! - mean[r]!);
-    }
-    if (score.endsWith("entropy")) s[t]! *= Math.max(0, entropy![t]!);
-    // What a token at this place attends to the picture if it attends to all tokens alike.
-    if (debias === "position" && visible!.visual > 0) s[t]! /= visible!.visual / (visible!.visual + visible!.other + t);
+  const s = score.startsWith("connectivity")
+    ? Float64Array.from(connectivity)
+    : score.startsWith("peak")
+    ? peaks(profile, { T, regions })
+    : new Float64Array(T).fill(1);
+  if (score.endsWith("entropy")) { for (let t = 0; t < T; t++) s[t]! *= Math.max(0, entropy![t]!); }
+  if (debias === "position" && visible!.visual > 0) {
+    // What a token at this place attends to the picture if it attends to all keys alike.
+    for (let t = 0; t < T; t++) s[t]! /= visible!.visual / (visible!.visual + visible!.other + t);
+  }
+  return s;
+}
+
+/** The largest excess of a token's profile over the mean profile; 0 where there is none. [T]. */
+function peaks(profile: ArrayLike<number>, { T, regions }: { T: number; regions: number }): Float64Array<ArrayBuffer> {
+  const mean = new Float64Array(regions), s = new Float64Array(T);
+  for (let t = 0, at = 0; t < T; t++) for (let r = 0; r < regions; r++) mean[r]! += profile[at++]!;
+  for (let r = 0; r < regions; r++) mean[r]! /= T;
+  for (let t = 0, at = 0; t < T; t++) {
+    let most = 0;
+    for (let r = 0; r < regions; r++) most = Math.max(most, profile[at++]! - mean[r]!);
+    s[t] = most;
   }
   return s;
 }

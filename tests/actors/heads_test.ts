@@ -62,7 +62,7 @@ interface Answer {
 
 Deno.test("a rule for heads has defaults, is refused where it is wrong, and leaves all heads to who asks without a run", () => {
   const { heads } = configSchema.parse({ atrl: { heads: { rule: "sharpness" } } }).atrl;
-  assertEquals(heads, { rule: "sharpness", keep: 4, every: 20, prompts: 2 });
+  assertEquals(heads, { rule: "sharpness", keep: 1, every: 20, prompts: 2 });
   assertEquals(connectivityOf(configSchema.parse({ atrl: { heads: { rule: "sharpness" } } })).heads, "all");
   assertEquals(connectivityOf(configSchema.parse({ atrl: { heads: [[0, 1]] } })).heads, [[0, 1]]);
   for (const heads of [{ rule: "luck" }, { rule: "spread", keep: 0 }, [], [[0]], [[0, -1]]]) {
