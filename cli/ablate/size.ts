@@ -6,7 +6,7 @@
 import { createHash } from "node:crypto";
 import { loadConfig } from "../../actors/config/load.ts";
 import { choiceJobs, type Design, reportJobs, type RunJob, warmJobs } from "./plan.ts";
-import type { Spread } from "./presets.ts";
+import type { Part, Spread } from "./presets.ts";
 import type { Runner } from "./runner.ts";
 import { meanOf, tQuantile } from "./student.ts";
 
@@ -128,14 +128,15 @@ export function sizeWords(
   },
 ): string {
   const { choice, report, methods, rates } = design, zero = { warm: 0, choice: 0, report: 0 };
-  const size = sizeOf(design, { costs: costs ?? zero, slots }), starts = design.hasWarmStarts ? "warm starts" : "seeds";
+  const size = sizeOf(design, { costs: costs ?? zero, slots }),
+    shapeOf = ({ warm, seeds }: Part) => design.hasWarmStarts ? `${warm} warm starts x ${seeds} seeds` : `${warm * seeds} seeds`;
   const lines: string[] = [];
   if (size.choiceRuns > 0) {
-    const shape = `${choice.warm} ${starts} x ${choice.seeds} x ${methods.length} methods x ${rates.length} rates`;
+    const shape = `${shapeOf(choice)} x ${methods.length} methods x ${rates.length} rates`;
     lines.push(`Choice of rates: ${shape} = ${size.choiceRuns} runs`);
   }
   if (size.reportRuns > 0) {
-    const shape = `${report.warm} ${starts} x ${report.seeds} x ${methods.length} methods`;
+    const shape = `${shapeOf(report)} x ${methods.length} methods`;
     lines.push(`Report: ${shape} = ${size.reportRuns} runs`);
     const from = isPilot ? "in the runs of the choice" : "assumed, until the choice has been made";
     const deviations = `standard deviations of ${spread.warm.toFixed(3)} between warm starts and ${
