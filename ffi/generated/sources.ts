@@ -16,81 +16,84 @@ import s11 from "../../kernels/common/softmax.h" with { type: "text" };
 import s12 from "../../kernels/common/status.h" with { type: "text" };
 import s13 from "../../kernels/common/team.h" with { type: "text" };
 import s14 from "../../kernels/common/token_graph.h" with { type: "text" };
-import s15 from "../../kernels/common/token_weights.h" with { type: "text" };
-import s16 from "../../kernels/cpu/activations.cpp" with { type: "text" };
-import s17 from "../../kernels/cpu/adamw.cpp" with { type: "text" };
-import s18 from "../../kernels/cpu/attention.h" with { type: "text" };
-import s19 from "../../kernels/cpu/attention_bwd.cpp" with { type: "text" };
-import s20 from "../../kernels/cpu/attention_fwd.cpp" with { type: "text" };
-import s21 from "../../kernels/cpu/attention_plan.h" with { type: "text" };
-import s22 from "../../kernels/cpu/bf16_panels.h" with { type: "text" };
-import s23 from "../../kernels/cpu/bf16_weight.cpp" with { type: "text" };
-import s24 from "../../kernels/cpu/bias.cpp" with { type: "text" };
-import s25 from "../../kernels/cpu/common.h" with { type: "text" };
-import s26 from "../../kernels/cpu/connectivity.cpp" with { type: "text" };
-import s27 from "../../kernels/cpu/decode_attention.cpp" with { type: "text" };
-import s28 from "../../kernels/cpu/elementwise.cpp" with { type: "text" };
-import s29 from "../../kernels/cpu/gemm.cpp" with { type: "text" };
-import s30 from "../../kernels/cpu/gemm_kernel.h" with { type: "text" };
-import s31 from "../../kernels/cpu/handle_table.h" with { type: "text" };
-import s32 from "../../kernels/cpu/handles.cpp" with { type: "text" };
-import s33 from "../../kernels/cpu/host_memory.cpp" with { type: "text" };
-import s34 from "../../kernels/cpu/image.cpp" with { type: "text" };
-import s35 from "../../kernels/cpu/kl.cpp" with { type: "text" };
-import s36 from "../../kernels/cpu/layernorm.cpp" with { type: "text" };
-import s37 from "../../kernels/cpu/logprob.cpp" with { type: "text" };
-import s38 from "../../kernels/cpu/machine.h" with { type: "text" };
-import s39 from "../../kernels/cpu/norm.h" with { type: "text" };
-import s40 from "../../kernels/cpu/one_thread.h" with { type: "text" };
-import s41 from "../../kernels/cpu/owners.cpp" with { type: "text" };
-import s42 from "../../kernels/cpu/panel.h" with { type: "text" };
-import s43 from "../../kernels/cpu/partition.cpp" with { type: "text" };
-import s44 from "../../kernels/cpu/policy_loss.cpp" with { type: "text" };
-import s45 from "../../kernels/cpu/responses.h" with { type: "text" };
-import s46 from "../../kernels/cpu/rmsnorm.cpp" with { type: "text" };
-import s47 from "../../kernels/cpu/rope.cpp" with { type: "text" };
-import s48 from "../../kernels/cpu/rows.cpp" with { type: "text" };
-import s49 from "../../kernels/cpu/sample.cpp" with { type: "text" };
-import s50 from "../../kernels/cpu/segments.cpp" with { type: "text" };
-import s51 from "../../kernels/cpu/segments.h" with { type: "text" };
-import s52 from "../../kernels/cpu/softmax.h" with { type: "text" };
-import s53 from "../../kernels/cpu/threads.h" with { type: "text" };
-import s54 from "../../kernels/cpu/token_graph.cpp" with { type: "text" };
-import s55 from "../../kernels/cpu/token_weights.cpp" with { type: "text" };
-import s56 from "../../kernels/cpu/vectors.h" with { type: "text" };
-import s57 from "../../kernels/cuda/activations.cu" with { type: "text" };
-import s58 from "../../kernels/cuda/adamw.cu" with { type: "text" };
-import s59 from "../../kernels/cuda/attention.cuh" with { type: "text" };
-import s60 from "../../kernels/cuda/attention_bwd.cu" with { type: "text" };
-import s61 from "../../kernels/cuda/attention_engine.cuh" with { type: "text" };
-import s62 from "../../kernels/cuda/attention_fwd.cu" with { type: "text" };
-import s63 from "../../kernels/cuda/bias.cu" with { type: "text" };
-import s64 from "../../kernels/cuda/block_team.cuh" with { type: "text" };
-import s65 from "../../kernels/cuda/columns.cuh" with { type: "text" };
-import s66 from "../../kernels/cuda/common.cuh" with { type: "text" };
-import s67 from "../../kernels/cuda/connectivity.cu" with { type: "text" };
-import s68 from "../../kernels/cuda/decode_attention.cu" with { type: "text" };
-import s69 from "../../kernels/cuda/elements.cuh" with { type: "text" };
-import s70 from "../../kernels/cuda/elementwise.cu" with { type: "text" };
-import s71 from "../../kernels/cuda/gemm.cu" with { type: "text" };
-import s72 from "../../kernels/cuda/image.cu" with { type: "text" };
-import s73 from "../../kernels/cuda/kl.cu" with { type: "text" };
-import s74 from "../../kernels/cuda/layernorm.cu" with { type: "text" };
-import s75 from "../../kernels/cuda/logprob.cu" with { type: "text" };
-import s76 from "../../kernels/cuda/mma.cuh" with { type: "text" };
-import s77 from "../../kernels/cuda/norm.cuh" with { type: "text" };
-import s78 from "../../kernels/cuda/partition.cu" with { type: "text" };
-import s79 from "../../kernels/cuda/policy_loss.cu" with { type: "text" };
-import s80 from "../../kernels/cuda/region_sums.cuh" with { type: "text" };
-import s81 from "../../kernels/cuda/rmsnorm.cu" with { type: "text" };
-import s82 from "../../kernels/cuda/rope.cu" with { type: "text" };
-import s83 from "../../kernels/cuda/rows.cu" with { type: "text" };
-import s84 from "../../kernels/cuda/sample.cu" with { type: "text" };
-import s85 from "../../kernels/cuda/softmax.cuh" with { type: "text" };
-import s86 from "../../kernels/cuda/threshold.cuh" with { type: "text" };
-import s87 from "../../kernels/cuda/token_graph.cu" with { type: "text" };
-import s88 from "../../kernels/cuda/token_weights.cu" with { type: "text" };
-import s89 from "../../kernels/include/kedge.h" with { type: "text" };
+import s15 from "../../kernels/common/token_score.h" with { type: "text" };
+import s16 from "../../kernels/common/token_weights.h" with { type: "text" };
+import s17 from "../../kernels/cpu/activations.cpp" with { type: "text" };
+import s18 from "../../kernels/cpu/adamw.cpp" with { type: "text" };
+import s19 from "../../kernels/cpu/attention.h" with { type: "text" };
+import s20 from "../../kernels/cpu/attention_bwd.cpp" with { type: "text" };
+import s21 from "../../kernels/cpu/attention_fwd.cpp" with { type: "text" };
+import s22 from "../../kernels/cpu/attention_plan.h" with { type: "text" };
+import s23 from "../../kernels/cpu/bf16_panels.h" with { type: "text" };
+import s24 from "../../kernels/cpu/bf16_weight.cpp" with { type: "text" };
+import s25 from "../../kernels/cpu/bias.cpp" with { type: "text" };
+import s26 from "../../kernels/cpu/common.h" with { type: "text" };
+import s27 from "../../kernels/cpu/connectivity.cpp" with { type: "text" };
+import s28 from "../../kernels/cpu/decode_attention.cpp" with { type: "text" };
+import s29 from "../../kernels/cpu/elementwise.cpp" with { type: "text" };
+import s30 from "../../kernels/cpu/gemm.cpp" with { type: "text" };
+import s31 from "../../kernels/cpu/gemm_kernel.h" with { type: "text" };
+import s32 from "../../kernels/cpu/handle_table.h" with { type: "text" };
+import s33 from "../../kernels/cpu/handles.cpp" with { type: "text" };
+import s34 from "../../kernels/cpu/host_memory.cpp" with { type: "text" };
+import s35 from "../../kernels/cpu/image.cpp" with { type: "text" };
+import s36 from "../../kernels/cpu/kl.cpp" with { type: "text" };
+import s37 from "../../kernels/cpu/layernorm.cpp" with { type: "text" };
+import s38 from "../../kernels/cpu/logprob.cpp" with { type: "text" };
+import s39 from "../../kernels/cpu/machine.h" with { type: "text" };
+import s40 from "../../kernels/cpu/norm.h" with { type: "text" };
+import s41 from "../../kernels/cpu/one_thread.h" with { type: "text" };
+import s42 from "../../kernels/cpu/owners.cpp" with { type: "text" };
+import s43 from "../../kernels/cpu/panel.h" with { type: "text" };
+import s44 from "../../kernels/cpu/partition.cpp" with { type: "text" };
+import s45 from "../../kernels/cpu/policy_loss.cpp" with { type: "text" };
+import s46 from "../../kernels/cpu/responses.h" with { type: "text" };
+import s47 from "../../kernels/cpu/rmsnorm.cpp" with { type: "text" };
+import s48 from "../../kernels/cpu/rope.cpp" with { type: "text" };
+import s49 from "../../kernels/cpu/rows.cpp" with { type: "text" };
+import s50 from "../../kernels/cpu/sample.cpp" with { type: "text" };
+import s51 from "../../kernels/cpu/segments.cpp" with { type: "text" };
+import s52 from "../../kernels/cpu/segments.h" with { type: "text" };
+import s53 from "../../kernels/cpu/softmax.h" with { type: "text" };
+import s54 from "../../kernels/cpu/threads.h" with { type: "text" };
+import s55 from "../../kernels/cpu/token_graph.cpp" with { type: "text" };
+import s56 from "../../kernels/cpu/token_score.cpp" with { type: "text" };
+import s57 from "../../kernels/cpu/token_weights.cpp" with { type: "text" };
+import s58 from "../../kernels/cpu/vectors.h" with { type: "text" };
+import s59 from "../../kernels/cuda/activations.cu" with { type: "text" };
+import s60 from "../../kernels/cuda/adamw.cu" with { type: "text" };
+import s61 from "../../kernels/cuda/attention.cuh" with { type: "text" };
+import s62 from "../../kernels/cuda/attention_bwd.cu" with { type: "text" };
+import s63 from "../../kernels/cuda/attention_engine.cuh" with { type: "text" };
+import s64 from "../../kernels/cuda/attention_fwd.cu" with { type: "text" };
+import s65 from "../../kernels/cuda/bias.cu" with { type: "text" };
+import s66 from "../../kernels/cuda/block_team.cuh" with { type: "text" };
+import s67 from "../../kernels/cuda/columns.cuh" with { type: "text" };
+import s68 from "../../kernels/cuda/common.cuh" with { type: "text" };
+import s69 from "../../kernels/cuda/connectivity.cu" with { type: "text" };
+import s70 from "../../kernels/cuda/decode_attention.cu" with { type: "text" };
+import s71 from "../../kernels/cuda/elements.cuh" with { type: "text" };
+import s72 from "../../kernels/cuda/elementwise.cu" with { type: "text" };
+import s73 from "../../kernels/cuda/gemm.cu" with { type: "text" };
+import s74 from "../../kernels/cuda/image.cu" with { type: "text" };
+import s75 from "../../kernels/cuda/kl.cu" with { type: "text" };
+import s76 from "../../kernels/cuda/layernorm.cu" with { type: "text" };
+import s77 from "../../kernels/cuda/logprob.cu" with { type: "text" };
+import s78 from "../../kernels/cuda/mma.cuh" with { type: "text" };
+import s79 from "../../kernels/cuda/norm.cuh" with { type: "text" };
+import s80 from "../../kernels/cuda/partition.cu" with { type: "text" };
+import s81 from "../../kernels/cuda/policy_loss.cu" with { type: "text" };
+import s82 from "../../kernels/cuda/region_sums.cuh" with { type: "text" };
+import s83 from "../../kernels/cuda/rmsnorm.cu" with { type: "text" };
+import s84 from "../../kernels/cuda/rope.cu" with { type: "text" };
+import s85 from "../../kernels/cuda/rows.cu" with { type: "text" };
+import s86 from "../../kernels/cuda/sample.cu" with { type: "text" };
+import s87 from "../../kernels/cuda/softmax.cuh" with { type: "text" };
+import s88 from "../../kernels/cuda/threshold.cuh" with { type: "text" };
+import s89 from "../../kernels/cuda/token_graph.cu" with { type: "text" };
+import s90 from "../../kernels/cuda/token_score.cu" with { type: "text" };
+import s91 from "../../kernels/cuda/token_weights.cu" with { type: "text" };
+import s92 from "../../kernels/include/kedge.h" with { type: "text" };
 
 /** The kernels' sources by their path in the package, so that they build wherever the package was imported from. */
 export const kernelSources: Readonly<Record<string, string>> = {
@@ -109,79 +112,82 @@ export const kernelSources: Readonly<Record<string, string>> = {
   "kernels/common/status.h": s12,
   "kernels/common/team.h": s13,
   "kernels/common/token_graph.h": s14,
-  "kernels/common/token_weights.h": s15,
-  "kernels/cpu/activations.cpp": s16,
-  "kernels/cpu/adamw.cpp": s17,
-  "kernels/cpu/attention.h": s18,
-  "kernels/cpu/attention_bwd.cpp": s19,
-  "kernels/cpu/attention_fwd.cpp": s20,
-  "kernels/cpu/attention_plan.h": s21,
-  "kernels/cpu/bf16_panels.h": s22,
-  "kernels/cpu/bf16_weight.cpp": s23,
-  "kernels/cpu/bias.cpp": s24,
-  "kernels/cpu/common.h": s25,
-  "kernels/cpu/connectivity.cpp": s26,
-  "kernels/cpu/decode_attention.cpp": s27,
-  "kernels/cpu/elementwise.cpp": s28,
-  "kernels/cpu/gemm.cpp": s29,
-  "kernels/cpu/gemm_kernel.h": s30,
-  "kernels/cpu/handle_table.h": s31,
-  "kernels/cpu/handles.cpp": s32,
-  "kernels/cpu/host_memory.cpp": s33,
-  "kernels/cpu/image.cpp": s34,
-  "kernels/cpu/kl.cpp": s35,
-  "kernels/cpu/layernorm.cpp": s36,
-  "kernels/cpu/logprob.cpp": s37,
-  "kernels/cpu/machine.h": s38,
-  "kernels/cpu/norm.h": s39,
-  "kernels/cpu/one_thread.h": s40,
-  "kernels/cpu/owners.cpp": s41,
-  "kernels/cpu/panel.h": s42,
-  "kernels/cpu/partition.cpp": s43,
-  "kernels/cpu/policy_loss.cpp": s44,
-  "kernels/cpu/responses.h": s45,
-  "kernels/cpu/rmsnorm.cpp": s46,
-  "kernels/cpu/rope.cpp": s47,
-  "kernels/cpu/rows.cpp": s48,
-  "kernels/cpu/sample.cpp": s49,
-  "kernels/cpu/segments.cpp": s50,
-  "kernels/cpu/segments.h": s51,
-  "kernels/cpu/softmax.h": s52,
-  "kernels/cpu/threads.h": s53,
-  "kernels/cpu/token_graph.cpp": s54,
-  "kernels/cpu/token_weights.cpp": s55,
-  "kernels/cpu/vectors.h": s56,
-  "kernels/cuda/activations.cu": s57,
-  "kernels/cuda/adamw.cu": s58,
-  "kernels/cuda/attention.cuh": s59,
-  "kernels/cuda/attention_bwd.cu": s60,
-  "kernels/cuda/attention_engine.cuh": s61,
-  "kernels/cuda/attention_fwd.cu": s62,
-  "kernels/cuda/bias.cu": s63,
-  "kernels/cuda/block_team.cuh": s64,
-  "kernels/cuda/columns.cuh": s65,
-  "kernels/cuda/common.cuh": s66,
-  "kernels/cuda/connectivity.cu": s67,
-  "kernels/cuda/decode_attention.cu": s68,
-  "kernels/cuda/elements.cuh": s69,
-  "kernels/cuda/elementwise.cu": s70,
-  "kernels/cuda/gemm.cu": s71,
-  "kernels/cuda/image.cu": s72,
-  "kernels/cuda/kl.cu": s73,
-  "kernels/cuda/layernorm.cu": s74,
-  "kernels/cuda/logprob.cu": s75,
-  "kernels/cuda/mma.cuh": s76,
-  "kernels/cuda/norm.cuh": s77,
-  "kernels/cuda/partition.cu": s78,
-  "kernels/cuda/policy_loss.cu": s79,
-  "kernels/cuda/region_sums.cuh": s80,
-  "kernels/cuda/rmsnorm.cu": s81,
-  "kernels/cuda/rope.cu": s82,
-  "kernels/cuda/rows.cu": s83,
-  "kernels/cuda/sample.cu": s84,
-  "kernels/cuda/softmax.cuh": s85,
-  "kernels/cuda/threshold.cuh": s86,
-  "kernels/cuda/token_graph.cu": s87,
-  "kernels/cuda/token_weights.cu": s88,
-  "kernels/include/kedge.h": s89,
+  "kernels/common/token_score.h": s15,
+  "kernels/common/token_weights.h": s16,
+  "kernels/cpu/activations.cpp": s17,
+  "kernels/cpu/adamw.cpp": s18,
+  "kernels/cpu/attention.h": s19,
+  "kernels/cpu/attention_bwd.cpp": s20,
+  "kernels/cpu/attention_fwd.cpp": s21,
+  "kernels/cpu/attention_plan.h": s22,
+  "kernels/cpu/bf16_panels.h": s23,
+  "kernels/cpu/bf16_weight.cpp": s24,
+  "kernels/cpu/bias.cpp": s25,
+  "kernels/cpu/common.h": s26,
+  "kernels/cpu/connectivity.cpp": s27,
+  "kernels/cpu/decode_attention.cpp": s28,
+  "kernels/cpu/elementwise.cpp": s29,
+  "kernels/cpu/gemm.cpp": s30,
+  "kernels/cpu/gemm_kernel.h": s31,
+  "kernels/cpu/handle_table.h": s32,
+  "kernels/cpu/handles.cpp": s33,
+  "kernels/cpu/host_memory.cpp": s34,
+  "kernels/cpu/image.cpp": s35,
+  "kernels/cpu/kl.cpp": s36,
+  "kernels/cpu/layernorm.cpp": s37,
+  "kernels/cpu/logprob.cpp": s38,
+  "kernels/cpu/machine.h": s39,
+  "kernels/cpu/norm.h": s40,
+  "kernels/cpu/one_thread.h": s41,
+  "kernels/cpu/owners.cpp": s42,
+  "kernels/cpu/panel.h": s43,
+  "kernels/cpu/partition.cpp": s44,
+  "kernels/cpu/policy_loss.cpp": s45,
+  "kernels/cpu/responses.h": s46,
+  "kernels/cpu/rmsnorm.cpp": s47,
+  "kernels/cpu/rope.cpp": s48,
+  "kernels/cpu/rows.cpp": s49,
+  "kernels/cpu/sample.cpp": s50,
+  "kernels/cpu/segments.cpp": s51,
+  "kernels/cpu/segments.h": s52,
+  "kernels/cpu/softmax.h": s53,
+  "kernels/cpu/threads.h": s54,
+  "kernels/cpu/token_graph.cpp": s55,
+  "kernels/cpu/token_score.cpp": s56,
+  "kernels/cpu/token_weights.cpp": s57,
+  "kernels/cpu/vectors.h": s58,
+  "kernels/cuda/activations.cu": s59,
+  "kernels/cuda/adamw.cu": s60,
+  "kernels/cuda/attention.cuh": s61,
+  "kernels/cuda/attention_bwd.cu": s62,
+  "kernels/cuda/attention_engine.cuh": s63,
+  "kernels/cuda/attention_fwd.cu": s64,
+  "kernels/cuda/bias.cu": s65,
+  "kernels/cuda/block_team.cuh": s66,
+  "kernels/cuda/columns.cuh": s67,
+  "kernels/cuda/common.cuh": s68,
+  "kernels/cuda/connectivity.cu": s69,
+  "kernels/cuda/decode_attention.cu": s70,
+  "kernels/cuda/elements.cuh": s71,
+  "kernels/cuda/elementwise.cu": s72,
+  "kernels/cuda/gemm.cu": s73,
+  "kernels/cuda/image.cu": s74,
+  "kernels/cuda/kl.cu": s75,
+  "kernels/cuda/layernorm.cu": s76,
+  "kernels/cuda/logprob.cu": s77,
+  "kernels/cuda/mma.cuh": s78,
+  "kernels/cuda/norm.cuh": s79,
+  "kernels/cuda/partition.cu": s80,
+  "kernels/cuda/policy_loss.cu": s81,
+  "kernels/cuda/region_sums.cuh": s82,
+  "kernels/cuda/rmsnorm.cu": s83,
+  "kernels/cuda/rope.cu": s84,
+  "kernels/cuda/rows.cu": s85,
+  "kernels/cuda/sample.cu": s86,
+  "kernels/cuda/softmax.cuh": s87,
+  "kernels/cuda/threshold.cuh": s88,
+  "kernels/cuda/token_graph.cu": s89,
+  "kernels/cuda/token_score.cu": s90,
+  "kernels/cuda/token_weights.cu": s91,
+  "kernels/include/kedge.h": s92,
 };

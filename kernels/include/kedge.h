@@ -444,6 +444,15 @@ KEDGE_API int32_t kedge_image_patches(const kedge_context* ctx, int32_t dtype, v
  * response i has the tokens [offsets[i], offsets[i + 1]), which may be none. max_tokens: upper bound of a response's tokens (it sizes CUDA's grid and
  * scratch). On CUDA the offsets must be good. A response's bits do not depend on the others'. */
 
+/* The score of each token, by which tokens are told apart (docs/method.md section 1.6). kind: 0: the connectivity c_t; 1: the peak
+ * max(0, max over r of p_t[r] - m[r]), with p the profile and m its mean over the response (0 without regions); 2: the entropy H_t, not below 0; 3: c_t H_t;
+ * 4: the peak times H_t. With visible, the score is divided by v / (v + o + t) where v > 0, t counted from the response's first token. All is computed in f64, and m
+ * is summed in the order of the tokens: every device gives the same bits. A NaN in a profile gives its response NaN.
+ * score: f32[tokens]; connectivity, entropy: f32[tokens]; profile: f32[tokens, regions]; each nullable where the kind does not read it. visible: i32[n, 2] { v, o }, the
+ * visual and the other keys that the response's first row sees; nullable: nothing is divided. */
+KEDGE_API int32_t kedge_token_score(const kedge_context* ctx, float* score, const float* connectivity, const float* profile,
+                                    const float* entropy, const int32_t* visible, const int32_t* offsets, int64_t n, int64_t tokens,
+                                    int64_t max_tokens, int64_t regions, int32_t kind, kedge_status* status);
 /* The graph of a response's tokens. w(t, u) = max(0, cos(p_t - m, p_u - m)) * sqrt(c_t * c_u) / max(c), with p the profile, m its mean over the response, c the
  * connectivity; cos is 0 for a vector |p_t - m| <= 1e-6 |m|, and a w that is not above 0 is no edge. Each token keeps its `neighbours` heaviest edges (ties:
  * lower index), edges count from either side, |t - u| = 1 adds `adjacency`, weights are rounded to integers, w * 2^20 (0: no edge).

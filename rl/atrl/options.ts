@@ -13,7 +13,7 @@ export type AtrlMode = typeof ATRL_MODES[number];
 /** The method of clustering. "kway": Kedge's own partition. "metis": libmetis, on the host. "none": every token is a cluster. */
 export type PartitionMethod = "kway" | "metis" | "none";
 
-/** Names of the scores. */
+/** Names of the scores, in the order of the C ABI. */
 export const ATRL_SCORES = ["connectivity", "peak", "entropy", "connectivity-entropy", "peak-entropy"] as const;
 /**
  * The number by which tokens are told apart. "connectivity": the share of attention on the picture. "peak": the largest share on one region of it, above the

@@ -1,7 +1,7 @@
 import { Tensor } from "../../tensor/tensor.ts";
-import { plainScore, type VisibleKeys } from "../credit/plain_score.ts";
+import type { VisibleKeys } from "../credit/plain_score.ts";
 import type { Responses } from "../credit/responses.ts";
-import type { AtrlOptions } from "./options.ts";
+import { ATRL_SCORES, type AtrlOptions } from "./options.ts";
 
 /** The inputs of {@linkcode tokenScore}. */
 export interface ScoreInputs {
@@ -16,7 +16,8 @@ export interface ScoreInputs {
 }
 
 /**
- * Computes the score of each token of packed responses, by which AT-RL tells tokens apart: `plainScore` of each response, on the host.
+ * Computes the score of each token of packed responses, by which AT-RL tells tokens apart, with the kernel (kedge.h, kedge_token_score).
+ * `plainScore` defines it.
  *
  * @returns f32[tokens]; for the score "connectivity" without debiasing, a view of the connectivity.
  * @throws {RangeError} for an input that the options need and that is missing.
@@ -36,27 +37,36 @@ export interface ScoreInputs {
  * ```
  */
 export function tokenScore(responses: Responses, inputs: ScoreInputs, options: Pick<AtrlOptions, "score" | "debias">): Tensor {
-  const { connectivity, profile, visible } = inputs, { score, debias } = options, { device, offsets, tokens, count } = responses;
+  const { connectivity, profile, visible } = inputs, { score, debias } = options, { device, tokens, count } = responses;
   responses.check("connectivity", connectivity, { dtype: "f32" });
   if (score === "connectivity" && debias === "none") return connectivity.view();
   const regions = score.startsWith("peak") ? profile?.cols ?? 0 : 0, entropy = score.endsWith("entropy") ? inputs.entropy : undefined;
+  if (score.endsWith("entropy") && !entropy) throw new RangeError(`Cannot score tokens by "${score}": the entropy is missing`);
   if (entropy) responses.check("entropy", entropy, { dtype: "f32" });
   if (regions > 0) responses.check("profile", profile!, { dtype: "f32", width: regions });
   if (debias === "position" && visible?.length !== count) {
     throw new RangeError(`Cannot debias the scores of ${count} responses by position: visible has ${visible?.length ?? 0} entries`);
   }
-  const all = { c: connectivity.toFloats(), p: regions > 0 ? profile!.toFloats() : new Float32Array(), h: entropy?.toFloats() };
-  const scores = new Float32Array(tokens);
-  for (let i = 0; i < count; i++) {
-    const [from, to] = [offsets[i]!, offsets[i + 1]!];
-    const response = {
-      connectivity: all.c.subarray(from, to),
-      profile: all.p.subarray(from * regions, to * regions),
-      regions,
-      entropy: all.h?.subarray(from, to),
-      visible: visible?.[i],
-    };
-    scores.set(plainScore(response, options), from);
-  }
-  return Tensor.from(device, scores);
+  using keys = debias === "position" ? Tensor.from(device, keyCounts(visible!)) : undefined;
+  using stack = new DisposableStack();
+  const scores = stack.use(Tensor.empty(device, [tokens]));
+  // deno-fmt-ignore
+  device.ops.tokenScore(
+    scores.address, connectivity.address, regions > 0 ? profile!.address : 0, entropy?.address ?? 0, keys?.address ?? 0, ...responses.shape, regions,
+    ATRL_SCORES.indexOf(score),
+  );
+  stack.move();
+  return scores;
+}
+
+/** Returns the counts of visible keys as the kernel reads them: visual and other keys of each response. */
+function keyCounts(visible: readonly VisibleKeys[]): Int32Array<ArrayBuffer> {
+  return Int32Array.from(visible.flatMap(({ visual, other }, i) => {
+    for (const keys of [visual, other]) {
+      if (!(Number.isInteger(keys) && keys >= 0 && keys < 2 ** 31)) {
+        throw new RangeError(`Cannot debias scores by position: response ${i} sees ${visual} visual and ${other} other keys`);
+      }
+    }
+    return [visual, other];
+  }));
 }

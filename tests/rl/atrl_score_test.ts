@@ -105,6 +105,10 @@ deviceTest("scores refuse what they need and do not get", (device, random) => {
   fails({ score: "peak" }, "there is no profile");
   fails({ score: "entropy" }, "the entropy is missing");
   fails({ debias: "position" }, "visible has 0 entries");
+  for (const counts of [{ visual: -1, other: 2 }, { visual: 4, other: 0.5 }, { visual: 4, other: NaN }, { visual: 2 ** 31, other: 0 }]) {
+    const visible = LENGTHS.map(() => counts);
+    assertThrows(() => detectAtrl(responses, { ...inputs, visible }, { debias: "position" }), RangeError, "response 0 sees");
+  }
   assertThrows(() => atrlOptions({ score: "gaze" as "peak" }), RangeError, "score is gaze");
   using plain = tokenScore(responses, { connectivity }, atrlOptions());
   assert(plain.address === connectivity.address);
