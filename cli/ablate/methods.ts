@@ -1,5 +1,8 @@
 /** The keys of the best variant of detection. */
-const BEST: readonly string[] = ["atrl.mode=soft", "atrl.method=none"];
+const BEST: readonly string[] = ["atrl.mode=soft", "atrl.score=peak", "atrl.own=0.75"];
+
+/** The keys of the paper's reading: tokens are told apart by connectivity, and a token has its cluster's weight. */
+const PUBLISHED: readonly string[] = ["atrl.score=connectivity", "atrl.own=0"];
 
 /** A way to assign credit. */
 export interface Method {
@@ -12,11 +15,11 @@ export interface Method {
 /** The methods that can be compared, by the names that `--methods` takes. */
 export const METHODS: Readonly<Record<string, Method>> = {
   off: { label: "off", sets: ["atrl.mode=off"] },
-  soft: { label: "soft", sets: ["atrl.mode=soft"] },
-  "no-clusters": { label: "soft, no clusters", sets: ["atrl.mode=soft", "atrl.method=none"] },
+  soft: { label: "soft", sets: ["atrl.mode=soft", ...PUBLISHED] },
+  "no-clusters": { label: "soft, no clusters", sets: ["atrl.mode=soft", "atrl.method=none", ...PUBLISHED] },
   best: { label: "best variant", sets: BEST },
-  hard: { label: "hard", sets: ["atrl.mode=hard"] },
-  low: { label: "low", sets: ["atrl.mode=low"] },
+  hard: { label: "hard", sets: ["atrl.mode=hard", ...PUBLISHED] },
+  low: { label: "low", sets: ["atrl.mode=low", ...PUBLISHED] },
   random: { label: "random", sets: ["atrl.mode=random"] },
   vppo: { label: "vppo", sets: ["algorithm.credit=vppo"] },
   oracle: { label: "oracle", sets: ["atrl.mode=oracle"] },
