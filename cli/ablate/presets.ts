@@ -76,7 +76,7 @@ export const PRESETS: Readonly<Record<"minutes" | "paper", Preset>> = {
     methods: ["off", "soft", "no-clusters", "best", "hard", "low", "random", "vppo", "oracle"],
     hasWarmStarts: true,
     choice: { warm: 2, seeds: 3, sets: ["trainer.valFreq=0", "val.greedy=false"] },
-    report: { warm: 8, seeds: 4, sets: ["trainer.valFreq=8", "val.greedy=true"] },
+    report: { warm: 8, seeds: 3, sets: ["trainer.valFreq=12", "val.greedy=true"] },
     lastEvaluations: 1,
     prior: { warm: 0.03, seed: 0.08 },
   },
