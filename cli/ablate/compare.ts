@@ -49,10 +49,10 @@ export async function compare(design: Design, options: CompareOptions): Promise<
 
 /** Makes all runs. @returns Undefined if it was stopped, or if only the plan was asked for. */
 async function makeAll(asked: Design, options: CompareOptions, signal: AbortSignal): Promise<Made | undefined> {
-  const { dir, warmDir, slots, interval, isPlan } = options;
+  const { dir, warmDir, slots, isPlan } = options;
   const threads = asked.slots === undefined ? Math.max(1, Math.floor(navigator.hardwareConcurrency / slots)) : null;
   using runner = new Runner({ dir, warmDir, slots, threads });
-  const costs = interval !== undefined || isPlan ? await measureCosts(asked, { runner, slots, signal }) : undefined;
+  const costs = await measureCosts(asked, { runner, slots, signal });
   if (signal.aborted) return undefined;
   const sized = (chosen: readonly StoredOutcome[]) => resized(asked, { ...options, costs, chosen });
   const hasChoice = asked.rates.length > 1 || asked.report.warm === 0, before = hasChoice ? runner.stored(choiceJobs(asked)) : [];
