@@ -1,0 +1,78 @@
+/**
+ * Measures how well the scores and weights of AT-RL find the readings in the answers of a board model. It prints a table: for each score the area under the ROC curve
+ * within answers and the share of readings among the anchors; for each choice of weights the area of W over all tokens, and the mean weight by class.
+ *
+ *   deno run --no-prompt --allow-read --allow-write=.cache --allow-run=c++,g++ --allow-env --allow-sys=systemMemoryInfo --allow-ffi bench/detection.ts FOLDER
+ *     [--prompts=24] [--answers=4] [--tokens=96] [--seed=1000] [--board='{"filler":32}']
+ *
+ * FOLDER is a model folder, as runs/NAME/checkpoints/step-0.
+ *
+ * @module
+ */
+// deno-lint-ignore-file no-console -- prints its result
+import { CpuDevice } from "../ffi/cpu_device.ts";
+import { detectAtrl } from "../rl/atrl/detect.ts";
+import type { AtrlOptions } from "../rl/atrl/options.ts";
+import { classReport, rocArea } from "../rl/credit/class_report.ts";
+import { Responses } from "../rl/credit/responses.ts";
+import { TOKEN_CLASSES } from "../rl/credit/token_classes.ts";
+import { Tensor } from "../tensor/tensor.ts";
+import { sampledBoards } from "./board_answers.ts";
+
+/** What is compared. */
+const VARIANTS: readonly Partial<AtrlOptions>[] = [
+  ...(["connectivity", "peak", "entropy", "connectivity-entropy", "peak-entropy"] as const).flatMap((score) => [
+    { score, own: 0 },
+    { score, own: 0.5 },
+    { score, own: 0.75 },
+    { score, own: 1 },
+  ]),
+  { score: "connectivity", own: 0, clusterSize: 3 },
+  { score: "peak", own: 0, clusterSize: 3 },
+];
+
+using device = CpuDevice.open();
+using sampled = await sampledBoards(device, {
+  name: "bench/detection.ts",
+  does: "Measures how well the scores and weights of AT-RL find the readings in the answers of a board model.",
+});
+const answers = sampled.boards.flatMap(({ completions, classes }) =>
+  completions.map((completion, i) => ({ completion, classes: classes[i]! }))
+);
+const joined = (part: (answer: typeof answers[number]) => ArrayLike<number>) =>
+  Float32Array.from(answers.flatMap((one) => Array.from(part(one))));
+const regions = Math.max(...answers.map(({ completion }) => completion.regions!.regions));
+using responses = Responses.of(device, answers.map(({ classes }) => classes.length));
+using connectivity = Tensor.from(device, joined(({ completion }) => completion.connectivity!));
+using profile = Tensor.from(device, joined(({ completion }) => completion.profile!), { shape: [responses.tokens, regions] });
+using entropy = Tensor.from(device, joined(({ completion }) => completion.entropies));
+const classes = joined(({ classes }) => classes), visual = answers.map(() => true), { offsets } = responses;
+const isReading = classes.map((index) => Number(TOKEN_CLASSES[index] === "reading"));
+
+/** The mean over answers of the area within an answer. */
+function areaWithin(scores: ArrayLike<number>): number {
+  const areas = answers.map((_, i) => {
+    const [from, to] = [offsets[i]!, offsets[i + 1]!];
+    return rocArea(Array.from(scores).slice(from, to), isReading.subarray(from, to));
+  }).filter((area) => !Number.isNaN(area));
+  return areas.reduce((sum, area) => sum + area, 0) / areas.length;
+}
+
+console.log(`${answers.length} answers, ${responses.tokens} tokens`);
+console.log(
+  "| score | own | cluster size | AUC of the score within answers | recall of anchors | AUC of W | W of readings | random | arithmetic | fixed | readings / random |",
+);
+console.log(`|${" --- |".repeat(11)}`);
+for (const variant of VARIANTS) {
+  using credit = detectAtrl(responses, { connectivity, profile, entropy, visual }, variant);
+  const weights = credit.weights.toFloats(), scores = credit.scores.toFloats(), { score, own, clusterSize } = credit.options;
+  const report = classReport({ offsets, classes, weights, scores, flags: Array.from(credit.flags.toArray(), Number) });
+  const of = (name: string) => (report[`classes/${name}`] ?? NaN).toFixed(2),
+    area = (name: string) => (report[`classes/${name}`] ?? NaN).toFixed(3);
+  const ratio = (report["classes/weight_reading"]! / report["classes/weight_random"]!).toFixed(2);
+  console.log(
+    `| ${score} | ${own} | ${clusterSize} | ${areaWithin(scores).toFixed(3)} | ${of("anchor_recall")} | ${area("auc_weight")} | ${
+      of("weight_reading")
+    } | ${of("weight_random")} | ${of("weight_arithmetic")} | ${of("weight_fixed")} | ${ratio} |`,
+  );
+}
