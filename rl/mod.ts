@@ -81,6 +81,7 @@ export {
   type AtrlOptions,
   atrlOptions,
   type AtrlScore,
+  PARTITION_METHODS,
   type PartitionMethod,
 } from "./atrl/options.ts";
 export { Responses } from "./credit/responses.ts";
@@ -93,6 +94,7 @@ export {
   edgeCut,
   partitionKway,
   partitionMetis,
+  partitionModularity,
   partitionNone,
 } from "./atrl/partition.ts";
 export { type ScoreInputs, tokenScore } from "./atrl/score.ts";

@@ -5,7 +5,7 @@
  */
 import { z } from "zod";
 import { FORMAT_NAMES } from "../../data/formats.ts";
-import { ATRL_DEFAULTS as ATRL, ATRL_MODES, ATRL_SCORES, type AtrlOptions } from "../../rl/atrl/options.ts";
+import { ATRL_DEFAULTS as ATRL, ATRL_MODES, ATRL_SCORES, type AtrlOptions, PARTITION_METHODS } from "../../rl/atrl/options.ts";
 import { HEAD_RULES } from "../../rl/atrl/head_ranking.ts";
 import { rewardSchema } from "../../verify/registry.ts";
 import type { ConnectivityOptions } from "../../model/connectivity.ts";
@@ -148,7 +148,9 @@ const raw = z.strictObject({
     debias: z.enum(["none", "position"]).default(ATRL.debias).describe(
       "Whether scores are divided by what a token at the same place would attend to the picture if it attended to all tokens alike.",
     ),
-    method: z.enum(["kway", "metis", "none"]).default(ATRL.method).describe("How the graph of tokens is partitioned."),
+    method: z.enum(PARTITION_METHODS).default(ATRL.method).describe(
+      "How the graph of tokens is partitioned; with modularity the graph itself says into how many clusters.",
+    ),
     neighbours: count.max(32).default(ATRL.neighbours).describe("The number of edges that a token keeps."),
     adjacency: amount.max(1000).default(ATRL.adjacency).describe("The weight of the edge between neighbouring tokens."),
     clusterSize: positive.default(ATRL.clusterSize).describe("The mean number of tokens of a cluster."),

@@ -3,7 +3,7 @@ import { weightedAdvantage } from "../credit/advantage.ts";
 import type { TokenCredit } from "../credit/credit.ts";
 import { TokenGraph } from "./graph.ts";
 import { type AtrlOptions, atrlOptions } from "./options.ts";
-import { type Clusters, partitionKway, partitionMetis, partitionNone } from "./partition.ts";
+import { type Clusters, partitionKway, partitionMetis, partitionModularity, partitionNone } from "./partition.ts";
 import { atrlReport } from "./report.ts";
 import { type ScoreInputs, tokenScore } from "./score.ts";
 import type { Responses } from "../credit/responses.ts";
@@ -118,6 +118,7 @@ export class AtrlCredit implements TokenCredit {
     if (this.options.method === "none") return partitionNone(responses);
     const { neighbours, adjacency } = this.options;
     using graph = new TokenGraph(responses, { ...given, neighbours, adjacency });
+    if (this.options.method === "modularity") return partitionModularity(graph);
     return this.options.method === "metis" ? partitionMetis(graph, this.options) : partitionKway(graph, this.options);
   }
 

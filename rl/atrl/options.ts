@@ -10,8 +10,13 @@ export const ATRL_MODES = [...KERNEL_MODES, "oracle"] as const;
  * classes of tokens, where the dataset knows them: wMax on readings, wMin elsewhere (the most that credit can know).
  */
 export type AtrlMode = typeof ATRL_MODES[number];
-/** The method of clustering. "kway": Kedge's own partition. "metis": libmetis, on the host. "none": every token is a cluster. */
-export type PartitionMethod = "kway" | "metis" | "none";
+/** Names of the methods of clustering. */
+export const PARTITION_METHODS = ["kway", "metis", "modularity", "none"] as const;
+/**
+ * The method of clustering. "kway": Kedge's own partition. "metis": libmetis, on the host. "modularity": greedy modularity, on the host, which chooses the number
+ * of clusters and their sizes by the graph. "none": every token is a cluster.
+ */
+export type PartitionMethod = typeof PARTITION_METHODS[number];
 
 /** Names of the scores, in the order of the C ABI. */
 export const ATRL_SCORES = ["connectivity", "peak", "entropy", "connectivity-entropy", "peak-entropy"] as const;
@@ -35,9 +40,9 @@ export interface AtrlOptions {
   neighbours: number;
   /** The weight that is added to the edge between neighbouring tokens, in [0, 1000]. */
   adjacency: number;
-  /** The average number of tokens of a cluster: an integer of 1 or more. */
+  /** The average number of tokens of a cluster, with the methods "kway" and "metis": an integer of 1 or more. */
   clusterSize: number;
-  /** A cluster holds at most (1 + imbalance) times its share, a multiple of 0.001 in [0, 1]. */
+  /** With these methods a cluster holds at most (1 + imbalance) times its share, a multiple of 0.001 in [0, 1]. */
   imbalance: number;
   /** The share of the tokens that are anchors, in per mille: an integer in [1, 1000]. */
   anchorFraction: number;
@@ -100,7 +105,7 @@ export function atrlOptions(given: Partial<AtrlOptions> = {}): AtrlOptions {
   need(ATRL_MODES.includes(o.mode), "mode", `one of ${ATRL_MODES.join(", ")}`);
   need(ATRL_SCORES.includes(o.score), "score", `one of ${ATRL_SCORES.join(", ")}`);
   need(o.debias === "none" || o.debias === "position", "debias", "none or position");
-  need(["kway", "metis", "none"].includes(o.method), "method", "kway, metis or none");
+  need(PARTITION_METHODS.includes(o.method), "method", `one of ${PARTITION_METHODS.join(", ")}`);
   need(integer(o.neighbours, 0, 32), "neighbours", "an integer in [0, 32]");
   need(o.adjacency >= 0 && o.adjacency <= 1000, "adjacency", "in [0, 1000]");
   need(integer(o.clusterSize, 1, 2 ** 30), "clusterSize", "an integer of 1 or more");

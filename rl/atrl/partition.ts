@@ -1,6 +1,7 @@
 import { type Metis, openMetis } from "../../ffi/metis.ts";
 import { Tensor } from "../../tensor/tensor.ts";
 import type { HostGraph, TokenGraph } from "./graph.ts";
+import { modularityClusters, numbered } from "./modularity.ts";
 import { type AtrlOptions, permille } from "./options.ts";
 import type { Responses } from "../credit/responses.ts";
 
@@ -127,11 +128,7 @@ export function metisClusters(
 ): Int32Array<ArrayBuffer> {
   const n = graph.rows.length - 1, clusters = clusterCount(n, options.clusterSize);
   if (clusters < 2) return new Int32Array(n);
-  const numbers = new Map<number, number>();
-  return metis.partition(graph, { clusters, imbalance: permille(options.imbalance), seed: options.seed }).map((c) => {
-    if (!numbers.has(c)) numbers.set(c, numbers.size);
-    return numbers.get(c)!;
-  });
+  return numbered(metis.partition(graph, { clusters, imbalance: permille(options.imbalance), seed: options.seed })).community;
 }
 
 /**
@@ -161,9 +158,38 @@ export function metisClusters(
  * ```
  */
 export function partitionMetis(graph: TokenGraph, options: Pick<AtrlOptions, "clusterSize" | "imbalance" | "seed">): Clusters {
-  const metis = openMetis(), { responses } = graph, all = new Int32Array(responses.tokens);
+  const metis = openMetis();
+  return partitionOnHost(graph, (host) => metisClusters(metis, host, options));
+}
+
+/**
+ * Partitions graphs by greedy modularity (Blondel et al., arXiv 0803.0476), on the host: the graph itself says how many clusters it has, and how large they
+ * are. The same graph gives the same clusters on every machine.
+ *
+ * @example
+ * ```ts
+ * import { partitionModularity, Responses, TokenGraph } from "@kedge/kedge/rl";
+ * import { openDevice, Tensor } from "@kedge/kedge/tensor";
+ * import { assertEquals } from "@std/assert";
+ *
+ * using device = openDevice("cpu");
+ * using responses = Responses.of(device, [6]);
+ * using connectivity = Tensor.full(device, [6], { value: 1 });
+ * // Tokens look at three regions in turn.
+ * using profile = Tensor.from(device, [1, 0, 0, 0, 1, 0, 0, 0, 1, 1, 0, 0, 0, 1, 0, 0, 0, 1], { shape: [6, 3] });
+ * using graph = new TokenGraph(responses, { connectivity, profile, neighbours: 2, adjacency: 0.1 });
+ * using clusters = partitionModularity(graph);
+ * assertEquals([...clusters.cluster.toArray()], [0, 1, 2, 0, 1, 2]);
+ * ```
+ */
+export function partitionModularity(graph: TokenGraph): Clusters {
+  return partitionOnHost(graph, modularityClusters);
+}
+
+function partitionOnHost(graph: TokenGraph, clustersOf: (graph: HostGraph) => Int32Array<ArrayBuffer>): Clusters {
+  const { responses } = graph, all = new Int32Array(responses.tokens);
   const stats = graph.read().map((host, i) => {
-    const cluster = metisClusters(metis, host, options), sizes: number[] = [];
+    const cluster = clustersOf(host), sizes: number[] = [];
     for (const c of cluster) sizes[c] = (sizes[c] ?? 0) + 1;
     all.set(cluster, responses.offsets[i]!);
     return { clusters: sizes.length, cut: edgeCut(host, cluster), largest: Math.max(0, ...sizes) };
