@@ -41,7 +41,7 @@
  * const scores = answers!.map(({ tokens }) => gradeMath({ response: processor.decode(tokens), truth }).score);
  * assertEquals(scores.length, 2);
  *
- * // Which tokens attend to the picture most.
+ * // Which tokens attend to one place of the picture most.
  * using responses = Responses.of(device, answers!.map(({ tokens }) => tokens.length));
  * using connectivity = Tensor.from(device, answers!.flatMap((answer) => [...answer.connectivity!]));
  * using flat = Tensor.from(device, answers!.flatMap((answer) => [...answer.profile!]));

@@ -1,6 +1,6 @@
 /**
- * Measures how many seconds of a training step AT-RL takes, by section: connectivity while decoding, then graph, clusters, weights and
- * advantages, and the report. For connectivity, two engines answer the same prompts alternately, step by step, and one of them measures
+ * Measures how many seconds of a training step AT-RL takes, by section: connectivity while decoding, then scores, graph, clusters,
+ * weights and advantages, and the report, by the default options. For connectivity, two engines answer the same prompts alternately, step by step, and one of them measures
  * connectivity.
  *
  * Goal: sections 1 to 4 take at most 0.5 % of the step (rollout and update), measured in the same run.
@@ -23,6 +23,7 @@ import { TokenGraph } from "../rl/atrl/graph.ts";
 import { ATRL_DEFAULTS } from "../rl/atrl/options.ts";
 import { partitionKway } from "../rl/atrl/partition.ts";
 import { Responses } from "../rl/credit/responses.ts";
+import { tokenScore } from "../rl/atrl/score.ts";
 import { tokenWeights } from "../rl/atrl/weights.ts";
 import { Random } from "../tensor/random.ts";
 import { Tensor } from "../tensor/tensor.ts";
@@ -152,7 +153,9 @@ function pack() {
 }
 const { responses, connectivity, profile } = pack();
 using advantage = Tensor.from(device, Float32Array.from(random.normal(flat.length)));
-using graph = new TokenGraph(responses, { connectivity, profile, neighbours: 8, adjacency: 0.1 });
+using scores = tokenScore(responses, { connectivity, profile }, ATRL_DEFAULTS);
+const { neighbours, adjacency } = ATRL_DEFAULTS;
+using graph = new TokenGraph(responses, { connectivity: scores, profile, neighbours, adjacency });
 using clusters = partitionKway(graph, ATRL_DEFAULTS);
 
 /** Does the host work by which an engine stores connectivity, for all steps of a rollout. */
@@ -169,21 +172,22 @@ function record(): void {
 
 const result = measure({
   "section 1, on the host": record,
-  "sections 2 to 4": () => {
+  "sections 1.6 to 4": () => {
     const { responses, connectivity, profile } = pack();
     using credit = detectAtrl(responses, { connectivity, profile, visual });
     credit.advantages(advantage).free();
     for (const each of [responses, connectivity, profile]) each[Symbol.dispose]();
   },
-  "2 to 4 and the report": () => {
+  "1.6 to 4 and the report": () => {
     using credit = detectAtrl(responses, { connectivity, profile, visual });
     using advantages = credit.advantages(advantage);
     credit.report({ advantages });
   },
-  graph: () => new TokenGraph(responses, { connectivity, profile, neighbours: 8, adjacency: 0.1 })[Symbol.dispose](),
+  scores: () => tokenScore(responses, { connectivity, profile }, ATRL_DEFAULTS)[Symbol.dispose](),
+  graph: () => new TokenGraph(responses, { connectivity: scores, profile, neighbours, adjacency })[Symbol.dispose](),
   partition: () => partitionKway(graph, ATRL_DEFAULTS)[Symbol.dispose](),
   weights: () => {
-    const { weights, flags } = tokenWeights(responses, { connectivity, cluster: clusters.cluster }, ATRL_DEFAULTS);
+    const { weights, flags } = tokenWeights(responses, { connectivity: scores, cluster: clusters.cluster }, ATRL_DEFAULTS);
     weights.free();
     flags.free();
   },
@@ -208,7 +212,7 @@ const row = (part: string, { seconds, best }: { seconds: number; best: number },
     ...(goal ? { goal: share <= SHARE_GOAL ? "met" : "MISSED" } : {}),
   });
 };
-const ops = added("ops"), { "section 1, on the host": host, "sections 2 to 4": rest, ...parts } = result;
+const ops = added("ops"), { "section 1, on the host": host, "sections 1.6 to 4": rest, ...parts } = result;
 const first = { seconds: ops.seconds + host.seconds, best: ops.best + host.best };
 row("step: rollout and update", { seconds: step, best: bestStep });
 row("sections 1 to 4", { seconds: first.seconds + rest.seconds, best: first.best + rest.best }, true);
@@ -216,6 +220,6 @@ row("section 1", first);
 row("section 1, its ops", ops);
 row("section 1, on the host", host);
 row("what whole rollouts differ by", added("all"));
-row("sections 2 to 4", rest);
+row("sections 1.6 to 4", rest);
 for (const [part, each] of Object.entries(parts)) row(part, each);
 report.print();

@@ -29,7 +29,7 @@ usage: deno task inspect --model DIR --image FILE --prompt TEXT [options]
   --seed N          default 0
   --device NAME     auto | cpu | cuda | cuda:N (default auto)
 
-The terminal shows the anchors, the tokens that attend to the picture most, on a coloured background. With NO_COLOR, or if the output is a file,
+The terminal shows the anchors, the tokens that attend most to one place of the picture, on a coloured background. With NO_COLOR, or if the output is a file,
 they are in [[ ]]. Below the answer the anchors are listed by cluster. inspect.html draws where each token attends. heat_map.png draws where the
 anchors attend: regions with less attention are darker, and those with at least half of the maximum are outlined.
 `;

@@ -1,7 +1,7 @@
 // deno-lint-ignore-file no-console -- a program
 /**
  * Asks a model about a picture, and prints each token of the answer with how strongly it looks at the picture, its cluster and its weight. Anchors, the tokens
- * that look most, have a mark.
+ * that look most at one place of it, have a mark.
  *
  *   deno run -A examples/inspect_anchors.ts Qwen2.5-VL-3B-Instruct picture.png "What is the red number?"
  *

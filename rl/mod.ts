@@ -76,6 +76,7 @@ export {
 export {
   ATRL_DEFAULTS,
   ATRL_MODES,
+  ATRL_PUBLISHED,
   ATRL_SCORES,
   type AtrlMode,
   type AtrlOptions,

@@ -31,18 +31,31 @@ export const MAY_CHANGE: readonly string[] = [
 
 const isObject = (value: unknown): value is Record<string, unknown> => typeof value === "object" && value !== null && !Array.isArray(value);
 
+/** A key whose values differ. */
+interface Difference {
+  readonly path: string;
+  readonly old: unknown;
+  readonly now: unknown;
+}
+
 /**
  * Returns the paths at which two values differ, with both values. The order of keys does not count, and undefined is the same as absent.
+ *
+ * @param skipped Paths at which they may differ.
  */
-function differences(a: unknown, b: unknown, path = ""): { path: string; old: unknown; now: unknown }[] {
-  if (MAY_CHANGE.includes(path)) return [];
+function differences(a: unknown, b: unknown, path: string, skipped: readonly string[]): Difference[] {
+  if (skipped.includes(path)) return [];
   if (isObject(a) && isObject(b)) {
     return [...new Set([...Object.keys(a), ...Object.keys(b)])].flatMap((key) =>
-      differences(a[key], b[key], path === "" ? key : `${path}.${key}`)
+      differences(a[key], b[key], path === "" ? key : `${path}.${key}`, skipped)
     );
   }
   return JSON.stringify(a) === JSON.stringify(b) ? [] : [{ path, old: a, now: b }];
 }
+
+const listed = (changes: readonly Difference[]) =>
+  changes.map(({ path, old, now }) => `${path} was ${JSON.stringify(old) ?? "not there"}, now ${JSON.stringify(now) ?? "not there"}`)
+    .join("; ");
 
 /**
  * Checks that a run may resume with a configuration.
@@ -62,16 +75,33 @@ function differences(a: unknown, b: unknown, path = ""): { path: string; old: un
  * ```
  */
 export function checkResume(old: Config, now: Config): void {
-  const changes = differences(old, now);
+  const changes = differences(old, now, "", MAY_CHANGE);
   if (changes.length === 0) return;
-  const list = changes.map(({ path, old, now }) =>
-    `${path} was ${JSON.stringify(old) ?? "not there"}, now ${JSON.stringify(now) ?? "not there"}`
-  );
   throw new KedgeError(
     "BadCheckpoint",
-    `Cannot resume the run: ${list.join("; ")}. Set these back, or give the run another name. What may change: ${MAY_CHANGE.join(", ")}`,
+    `Cannot resume the run: ${listed(changes)}. Set these back, or give the run another name. What may change: ${MAY_CHANGE.join(", ")}`,
     { differences: changes },
   );
+}
+
+/**
+ * Returns words about the options of AT-RL with which a resumed run goes on, where they differ from those of its checkpoint: by a change of
+ * the configuration, or by other defaults of another version. undefined: they are the same.
+ *
+ * @example
+ * ```ts
+ * import { atrlChanges } from "./resume.ts";
+ * import { configSchema } from "./schema.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const old = configSchema.parse({ atrl: { own: 0 } });
+ * assertEquals(atrlChanges(old, old), undefined);
+ * assertEquals(atrlChanges(old, configSchema.parse({ atrl: { own: 0.5 } })), "Goes on with other options of AT-RL: atrl.own was 0, now 0.5");
+ * ```
+ */
+export function atrlChanges({ atrl: old }: Config, { atrl: now }: Config): string | undefined {
+  const changes = differences(old, now, "atrl", []);
+  return changes.length === 0 ? undefined : `Goes on with other options of AT-RL: ${listed(changes)}`;
 }
 
 /**

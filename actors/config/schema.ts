@@ -143,7 +143,7 @@ const raw = z.strictObject({
       "off: the base algorithm; soft: AT-RL; hard, low, random: its controls; oracle: by classes of tokens, where they are known.",
     ),
     score: z.enum(ATRL_SCORES).default(ATRL.score).describe(
-      "The number by which tokens are told apart: connectivity; peak, the largest excess of one region over its mean; entropy; products.",
+      "The number by which tokens are told apart: peak, the largest excess of one region over its mean; connectivity (as published, with own 0); entropy; products.",
     ),
     debias: z.enum(["none", "position"]).default(ATRL.debias).describe(
       "Whether scores are divided by what a token at the same place would attend to the picture if it attended to all tokens alike.",
@@ -156,12 +156,12 @@ const raw = z.strictObject({
     clusterSize: positive.default(ATRL.clusterSize).describe("The mean number of tokens of a cluster."),
     imbalance: share.default(ATRL.imbalance).describe("A cluster holds at most 1 + this times its equal share; a multiple of 0.001."),
     anchorFraction: positive.max(1000).default(ATRL.anchorFraction).describe("The share of tokens that are anchors, in per mille."),
-    wMin: amount.default(ATRL.wMin).describe("The weight of a cluster without connectivity, before normalisation."),
-    wMax: above0.default(ATRL.wMax).describe("The weight of a cluster of full connectivity, before normalisation."),
-    temperature: above0.default(ATRL.temperature).describe(
-      "The width of the step between the two weights, in units of the mean connectivity.",
+    wMin: amount.default(ATRL.wMin).describe("The weight at the lowest score, before normalisation."),
+    wMax: above0.default(ATRL.wMax).describe("The weight at the highest score, before normalisation."),
+    temperature: above0.default(ATRL.temperature).describe("The width of the step between the two weights, in units of the mean score."),
+    own: share.default(ATRL.own).describe(
+      "The share of a token's own score in its weight; the rest is that of its cluster. 0: by cluster alone, as published.",
     ),
-    own: share.default(ATRL.own).describe("The share of a token's own connectivity in its weight; the rest is that of its cluster."),
     normalise: z.enum(["mean-one", "none"]).default(ATRL.normalise).describe("Whether weights have mean 1 over a response."),
     seed: count.max(2 ** 31 - 1).default(ATRL.seed).describe("The seed of partitions and of mode random."),
     row: z.enum(["predict", "self"]).default("predict").describe(

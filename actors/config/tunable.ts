@@ -24,10 +24,10 @@ const schema = z.strictObject({
   atrl: z.strictObject({
     mode: z.enum(ATRL_MODES).optional().describe("off, soft, hard, low, random or oracle."),
     anchorFraction: z.int().positive().max(1000).optional().describe("The share of tokens that are anchors, in per mille."),
-    wMin: amount.max(1e6).optional().describe("The weight of a cluster without connectivity, before normalisation."),
-    wMax: above0.max(1e6).optional().describe("The weight of a cluster of full connectivity, before normalisation."),
-    temperature: above0.max(1e6).optional().describe("The width of the step between the two weights, in units of the mean connectivity."),
-    own: z.number().min(0).max(1).optional().describe("The share of a token's own connectivity in its weight."),
+    wMin: amount.max(1e6).optional().describe("The weight at the lowest score, before normalisation."),
+    wMax: above0.max(1e6).optional().describe("The weight at the highest score, before normalisation."),
+    temperature: above0.max(1e6).optional().describe("The width of the step between the two weights, in units of the mean score."),
+    own: z.number().min(0).max(1).optional().describe("The share of a token's own score in its weight."),
     normalise: z.enum(["mean-one", "none"]).optional().describe("Whether weights have mean 1 over a response."),
   }).optional(),
   trainer: z.strictObject({

@@ -1,7 +1,7 @@
 // deno-lint-ignore-file no-await-in-loop -- a run is one thing after another
 import { KedgeError } from "../../ffi/errors.ts";
 import { divergenceOf } from "../config/for_actors.ts";
-import { checkResume } from "../config/resume.ts";
+import { atrlChanges, checkResume } from "../config/resume.ts";
 import { moduleChanges, modulePrints } from "../config/user_modules.ts";
 import type { Config } from "../config/schema.ts";
 import type { TrainerMessage, TrainerReplies } from "../messages.ts";
@@ -195,6 +195,8 @@ export class Trainer implements Behaviour<TrainerMessage> {
     this.#log.discardAfter(saved?.step ?? -1, isLater);
     this.#loop.restore(checkpoint);
     if (saved) this.#log.note(`Resumed from ${checkpoint!.path}`);
+    const credit = saved && atrlChanges(saved.config, this.#config);
+    if (credit !== undefined) this.#log.note(credit);
     const begins = !saved || warm !== undefined, hasReference = divergenceOf(this.#config) !== undefined;
     if (!begins) this.#warm.clear(); // of a start that was cut off behind its warm start
     if (begins && !await this.#begin(checkpoint, hasReference)) return await this.#end();

@@ -1,8 +1,10 @@
+import { ATRL_PUBLISHED } from "../../rl/atrl/options.ts";
+
 /** The keys of the best variant of detection. */
 const BEST: readonly string[] = ["atrl.mode=soft", "atrl.score=peak", "atrl.own=0.75"];
 
 /** The keys of the paper's reading: tokens are told apart by connectivity, and a token has its cluster's weight. */
-const PUBLISHED: readonly string[] = ["atrl.score=connectivity", "atrl.own=0"];
+const PUBLISHED: readonly string[] = Object.entries(ATRL_PUBLISHED).map(([key, value]) => `atrl.${key}=${value}`);
 
 /** A way to assign credit. */
 export interface Method {

@@ -64,7 +64,7 @@ export const rolloutsSchema = z.object({
   step: z.int().nullable().describe("The step whose answers these are; null if there are none yet."),
   steps: z.array(z.int()).describe("Steps whose answers are available, in ascending order."),
   samples: z.array(z.record(z.string(), anyValue)).describe(
-    "Lines of rollouts.jsonl: prompt, truth, response, tokens, logprobs, advantages, weights, connectivity, anchor, cluster, classes, reward; image on a prompt's first one.",
+    "Lines of rollouts.jsonl: prompt, truth, response, tokens, logprobs, advantages, weights, connectivity, scores, anchor, cluster, classes, reward; image on a prompt's first one.",
   ),
 }).openapi("Rollouts");
 

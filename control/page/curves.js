@@ -14,7 +14,7 @@ const PLANS = [
   { title: "Bimodality of connectivity", keys: ["atrl/bimodality"], least: 0.3 },
   {
     title: "Finding the readings",
-    keys: ["classes/auc_connectivity", "classes/auc_weight", "classes/anchor_recall", "classes/anchor_precision"],
+    keys: ["classes/auc_connectivity", "classes/auc_score", "classes/auc_weight", "classes/anchor_recall", "classes/anchor_precision"],
     least: 0.1,
   },
   {

@@ -3,6 +3,7 @@ import { listOf, numberOf, textOf } from "./fields.js";
 
 const NUMBERS = {
   connectivity: "connectivity",
+  scores: "score",
   cluster: "cluster",
   weights: "weight",
   advantages: "advantage",

@@ -13,6 +13,7 @@ const WORDS = {
   "atrl/anchor_fraction": "anchors",
   "atrl/bimodality": "bimodality",
   "classes/auc_connectivity": "area under the curve of connectivity",
+  "classes/auc_score": "of scores",
   "classes/auc_weight": "of weights",
   "classes/anchor_recall": "readings that are anchors",
   "classes/anchor_precision": "anchors that are readings",

@@ -14,8 +14,8 @@ export interface AtrlInputs extends Pick<ScoreInputs, "entropy" | "visible"> {
   /** f32[tokens], in [0, 1]: the share of a token's attention that falls on visual tokens. */
   connectivity: Tensor;
   /**
-   * f32[tokens, regions]: the same by region; clusters and the scores "peak" and "peak-entropy" are made from it. It may be absent if no
-   * clusters are made: in a mode other than "soft", with method "none", or for texts without pictures.
+   * f32[tokens, regions]: the same by region; clusters and the scores "peak" (the default) and "peak-entropy" are made from it. It may be
+   * absent for texts without pictures, and with another score if no clusters are made: in a mode other than "soft", or with method "none".
    */
   profile?: Tensor | undefined;
   /** [responses]: whether the prompt has visual tokens. If it has none, the tokens of the response have weight 1. */
@@ -91,7 +91,8 @@ export class AtrlCredit implements TokenCredit {
     ) {
       throw new RangeError(
         peaked
-          ? `Cannot score tokens by "${options.score}": prompts have visual tokens, but there is no profile of what tokens look at`
+          ? `Cannot score tokens by "${options.score}": prompts have visual tokens, but there is no profile of what tokens look at; give one, ` +
+            'or take score "connectivity", which needs none'
           : 'Cannot cluster tokens: prompts have visual tokens, but there is no profile of what tokens look at; give one, or take method "none", ' +
             "by which every token is its own cluster",
       );
@@ -154,27 +155,32 @@ export class AtrlCredit implements TokenCredit {
 }
 
 /**
- * Finds the tokens of responses that attend to the picture, clusters tokens that attend to the same regions, and weights them (Jiao et al.,
- * arXiv 2602.11455, sections 2 to 4 of docs/method.md).
+ * Finds the tokens of responses that read from the picture, clusters tokens that attend to the same regions, and weights them (Jiao et al.,
+ * arXiv 2602.11455, sections 1.6 to 4 of docs/method.md).
  *
  * @param responses The packing; must outlive the result.
- * @param options Defaults: `ATRL_DEFAULTS`.
+ * @param options Defaults: `ATRL_DEFAULTS`. `ATRL_PUBLISHED` is the paper's reading.
  * @throws {RangeError} for options or shapes that do not fit, and for a missing input that the options need; {KedgeError} `Unsupported` for the method "metis" without libmetis.
  *
- * @example Two tokens look at the picture; all of the others do not
+ * @example Two tokens look at one place of the picture; all of the others do not
  * ```ts
- * import { detectAtrl, Responses } from "@kedge/kedge/rl";
+ * import { ATRL_PUBLISHED, detectAtrl, Responses } from "@kedge/kedge/rl";
  * import { openDevice, Tensor } from "@kedge/kedge/tensor";
  * import { assertEquals } from "@std/assert";
  *
  * using device = openDevice("cpu");
  * using responses = Responses.of(device, [8]);
  * using connectivity = Tensor.from(device, [0.1, 0.6, 0.1, 0.1, 0.1, 0.1, 0.5, 0.1]);
+ * using profile = Tensor.from(device, [0.1, 0, 0.6, 0, 0.1, 0, 0, 0.1, 0, 0.1, 0, 0.1, 0, 0.5, 0, 0.1], { shape: [8, 2] });
  * using advantage = Tensor.from(device, [2]);
- * using credit = detectAtrl(responses, { connectivity, visual: [true] }, { mode: "hard", anchorFraction: 250 });
+ * using credit = detectAtrl(responses, { connectivity, profile, visual: [true] }, { mode: "hard", anchorFraction: 250 });
  * using advantages = credit.advantages(advantage);
  * assertEquals([...advantages.toArray()], [0, 8, 0, 0, 0, 0, 8, 0]);
  * assertEquals(credit.report()["atrl/anchor_fraction"], 0.25);
+ *
+ * // The paper's reading, which needs no profile where no clusters are made.
+ * using published = detectAtrl(responses, { connectivity, visual: [true] }, { ...ATRL_PUBLISHED, mode: "hard", anchorFraction: 250 });
+ * assertEquals(published.weights.toArray(), credit.weights.toArray());
  * ```
  */
 export function detectAtrl(responses: Responses, inputs: AtrlInputs, options: Partial<AtrlOptions> = {}): AtrlCredit {

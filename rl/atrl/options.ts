@@ -3,11 +3,11 @@ export const KERNEL_MODES = ["off", "soft", "hard", "low", "random"] as const;
 /** Names of the modes. */
 export const ATRL_MODES = [...KERNEL_MODES, "oracle"] as const;
 /**
- * The way weights come from connectivity. All weights have mean 1 over a response.
+ * The way weights come from scores. All weights have mean 1 over a response.
  *
- * "off": 1 everywhere, the base algorithm. "soft": by cluster. "hard": the anchors alone. "low": only the half of the tokens with the
- * lowest connectivity (the paper's negative control). "random": as many random tokens as there are anchors (a control). "oracle": by the
- * classes of tokens, where the dataset knows them: wMax on readings, wMin elsewhere (the most that credit can know).
+ * "off": 1 everywhere, the base algorithm. "soft": by the score of a token and of its cluster. "hard": the anchors alone. "low": only the
+ * half of the tokens with the lowest score (the paper's negative control). "random": as many random tokens as there are anchors (a control).
+ * "oracle": by the classes of tokens, where the dataset knows them: wMax on readings, wMin elsewhere (the most that credit can know).
  */
 export type AtrlMode = typeof ATRL_MODES[number];
 /** Names of the methods of clustering. */
@@ -28,7 +28,7 @@ export type AtrlScore = typeof ATRL_SCORES[number];
 
 /** The options of AT-RL (Jiao et al., arXiv 2602.11455). */
 export interface AtrlOptions {
-  /** The way weights come from connectivity. */
+  /** The way weights come from scores. */
   mode: AtrlMode;
   /** The number by which tokens are told apart. */
   score: AtrlScore;
@@ -46,13 +46,13 @@ export interface AtrlOptions {
   imbalance: number;
   /** The share of the tokens that are anchors, in per mille: an integer in [1, 1000]. */
   anchorFraction: number;
-  /** The weight of a cluster without connectivity, and of what is no reading in mode "oracle", before weights are normalised. */
+  /** The weight at the lowest score, and of what is no reading in mode "oracle", before weights are normalised. */
   wMin: number;
-  /** The weight of a cluster with the highest connectivity, and of a reading in mode "oracle", before weights are normalised. */
+  /** The weight at the highest score, and of a reading in mode "oracle", before weights are normalised. */
   wMax: number;
-  /** The width of the step between wMin and wMax, in units of the mean connectivity. */
+  /** The width of the step between wMin and wMax, in units of the mean score. */
   temperature: number;
-  /** The share in [0, 1] of a token's own connectivity in its weight; the rest is that of its cluster. */
+  /** The share in [0, 1] of a token's own score in its weight; the rest is that of its cluster. */
   own: number;
   /** "mean-one": a response's weights are divided by their mean, so that the update keeps its size. */
   normalise: "mean-one" | "none";
@@ -60,10 +60,10 @@ export interface AtrlOptions {
   seed: number;
 }
 
-/** The defaults, which {@linkcode atrlOptions} fills in. */
+/** The defaults, which {@linkcode atrlOptions} fills in. {@linkcode ATRL_PUBLISHED} has the options of the paper's reading that differ. */
 export const ATRL_DEFAULTS: Readonly<AtrlOptions> = {
   mode: "soft",
-  score: "connectivity",
+  score: "peak",
   debias: "none",
   method: "kway",
   neighbours: 8,
@@ -74,10 +74,24 @@ export const ATRL_DEFAULTS: Readonly<AtrlOptions> = {
   wMin: 0.2,
   wMax: 1,
   temperature: 0.1,
-  own: 0,
+  own: 0.75,
   normalise: "mean-one",
   seed: 0,
 };
+
+/**
+ * The options by which the paper's reading differs from {@linkcode ATRL_DEFAULTS}: tokens are told apart by their connectivity, and every
+ * token has the weight of its cluster. A run has them by `atrl.score: "connectivity"` and `atrl.own: 0`.
+ *
+ * @example
+ * ```ts
+ * import { ATRL_DEFAULTS, ATRL_PUBLISHED, atrlOptions } from "@kedge/kedge/rl";
+ * import { assertEquals } from "@std/assert";
+ *
+ * assertEquals(atrlOptions({ ...ATRL_PUBLISHED, mode: "hard" }), { ...ATRL_DEFAULTS, score: "connectivity", own: 0, mode: "hard" });
+ * ```
+ */
+export const ATRL_PUBLISHED: Readonly<Pick<AtrlOptions, "score" | "own">> = { score: "connectivity", own: 0 };
 
 /**
  * Completes and checks options.

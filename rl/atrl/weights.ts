@@ -13,7 +13,7 @@ export interface ResponseKey {
 
 /** The inputs of {@linkcode tokenWeights}. */
 export interface WeightInputs {
-  /** f32[tokens] */
+  /** f32[tokens]: the numbers by which tokens are told apart, those of `tokenScore`. */
   connectivity: Tensor;
   /** i32[tokens], for mode "soft". */
   cluster?: Tensor | undefined;

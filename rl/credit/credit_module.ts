@@ -25,7 +25,8 @@ export interface CreditInput extends WeightInput {
 
 /**
  * Weights the tokens of one response: returns T finite numbers, by which the advantages of the tokens are multiplied. It is called once for
- * each response of a step, and has the signature of `plainWeights`. `options` are those of the configuration. It may not be async.
+ * each response of a step, and has the signature of `plainWeights`, which takes the numbers of `plainScore` as connectivity. `options` are
+ * those of the configuration. It may not be async.
  */
 export type CreditFunction = (response: CreditInput, options: Readonly<Record<string, unknown>>) => ArrayLike<number>;
 

@@ -13,7 +13,7 @@ import { philox } from "./philox.ts";
 
 /** The inputs for the weights of one response of T tokens. */
 export interface WeightInput {
-  /** [T]: c_t, the share of a token's attention that falls on the picture. */
+  /** [T]: s_t, the numbers by which tokens are told apart: those of `plainScore`. With the score "connectivity", that is c_t itself. */
   readonly connectivity: ArrayLike<number>;
   /** [T]: k, the number of each token's cluster C_k. Only mode "soft" reads it. */
   readonly cluster: ArrayLike<number>;
@@ -92,7 +92,7 @@ function clusterWeights({ connectivity: c, cluster }: WeightInput, options: Weig
 }
 
 /**
- * Computes mode "soft" where a token's own connectivity counts: the same with x_t = (1 - own) * D_k + own * d_t in place of D_k. Section 3, step 6.
+ * Computes mode "soft" where a token's own score counts: the same with x_t = (1 - own) * D_k + own * d_t in place of D_k. Section 3, step 6.
  */
 function ownWeights({ connectivity: c, cluster }: WeightInput, options: WeightOptions): Float64Array<ArrayBuffer> {
   const { anchorFraction, wMin, wMax, temperature, normalise, own } = options, T = c.length, mean = sum(c) / T;
@@ -153,7 +153,7 @@ export function densestPrefix(clusters: readonly DenseCluster[], wanted: number)
 }
 
 /**
- * The anchors of a response: the ceil(anchorFraction * T) tokens of highest connectivity; ties: the earlier token.
+ * The anchors of a response: the ceil(anchorFraction * T) tokens of highest connectivity, or of highest score; ties: the earlier token.
  *
  * @param anchorFraction In per mille.
  *

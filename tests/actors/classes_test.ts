@@ -24,6 +24,7 @@ interface Answer {
   readonly weights: number[];
   readonly advantages: number[];
   readonly connectivity: number[];
+  readonly scores?: number[];
   readonly anchor?: number[];
   readonly classes: TokenClass[];
 }
@@ -44,6 +45,7 @@ function assertMetrics(run: string, name: string): void {
     weights: all(({ weights }) => weights),
     connectivity: all(({ connectivity }) => connectivity),
     advantages: all(({ advantages }) => advantages),
+    scores: answers[0]!.scores && all(({ scores }) => scores!),
     flags,
   });
   const line = logged(run).find((line) => "actor/loss" in line)!;

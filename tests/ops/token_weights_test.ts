@@ -7,7 +7,7 @@ import { checksArrays, joinBytes } from "./matrix.ts";
 import { longest, offsetsOf } from "./responses_case.ts";
 
 const F32 = { dtypes: ["f32"] as const };
-const DEFAULTS: WeightOptions = { ...ATRL_DEFAULTS, seed: 7 };
+const DEFAULTS: WeightOptions = { ...ATRL_DEFAULTS, own: 0, seed: 7 };
 
 interface Given {
   lengths: readonly number[];

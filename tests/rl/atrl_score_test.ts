@@ -1,7 +1,7 @@
 // Scores of tokens other than the plain connectivity, and what is made from them.
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { type AtrlInputs, detectAtrl } from "../../rl/atrl/detect.ts";
-import { ATRL_SCORES, type AtrlOptions, atrlOptions } from "../../rl/atrl/options.ts";
+import { ATRL_MODES, ATRL_PUBLISHED, ATRL_SCORES, type AtrlOptions, atrlOptions } from "../../rl/atrl/options.ts";
 import { tokenScore } from "../../rl/atrl/score.ts";
 import { plainScore } from "../../rl/credit/plain_score.ts";
 import { Responses } from "../../rl/credit/responses.ts";
@@ -85,11 +85,11 @@ deviceTest(
             }, { score, debias })];
           });
           assertEquals(numbers(credit.scores), wanted.map(Math.fround), what);
-          using same = detectAtrl(responses, { ...inputs, connectivity: credit.scores }, { mode, own: 0.3 });
+          using same = detectAtrl(responses, { ...inputs, connectivity: credit.scores }, { score: "connectivity", mode, own: 0.3 });
           assertEquals(numbers(credit.weights), numbers(same.weights), what);
           assertEquals(numbers(credit.flags), numbers(same.flags), what);
           if (mode === "soft") assertEquals(numbers(credit.clusters!.cluster), numbers(same.clusters!.cluster), what);
-          using plain = detectAtrl(responses, inputs, { mode });
+          using plain = detectAtrl(responses, inputs, { ...ATRL_PUBLISHED, mode });
           assertEquals(credit.report()["atrl/bimodality"], plain.report()["atrl/bimodality"], what);
         }
       }
@@ -102,14 +102,17 @@ deviceTest("scores refuse what they need and do not get", (device, random) => {
   const { responses, inputs } = packed(device, random, stack), { connectivity, visual } = inputs;
   const fails = (options: Partial<AtrlOptions>, words: string) =>
     assertThrows(() => detectAtrl(responses, { connectivity, visual }, { method: "none", ...options }), RangeError, words);
-  fails({ score: "peak" }, "there is no profile");
+  const needs =
+    'by "peak": prompts have visual tokens, but there is no profile of what tokens look at; give one, or take score "connectivity"';
+  for (const mode of ATRL_MODES) fails({ mode }, needs);
+  fails({ score: "peak-entropy" }, "there is no profile");
   fails({ score: "entropy" }, "the entropy is missing");
-  fails({ debias: "position" }, "visible has 0 entries");
+  fails({ score: "connectivity", debias: "position" }, "visible has 0 entries");
   for (const counts of [{ visual: -1, other: 2 }, { visual: 4, other: 0.5 }, { visual: 4, other: NaN }, { visual: 2 ** 31, other: 0 }]) {
     const visible = LENGTHS.map(() => counts);
     assertThrows(() => detectAtrl(responses, { ...inputs, visible }, { debias: "position" }), RangeError, "response 0 sees");
   }
   assertThrows(() => atrlOptions({ score: "gaze" as "peak" }), RangeError, "score is gaze");
-  using plain = tokenScore(responses, { connectivity }, atrlOptions());
+  using plain = tokenScore(responses, { connectivity }, atrlOptions(ATRL_PUBLISHED));
   assert(plain.address === connectivity.address);
 });

@@ -4,7 +4,7 @@ import { KedgeError } from "../../ffi/errors.ts";
 import { openMetis } from "../../ffi/metis.ts";
 import { type AtrlInputs, detectAtrl } from "../../rl/atrl/detect.ts";
 import { TokenGraph } from "../../rl/atrl/graph.ts";
-import { type AtrlOptions, atrlOptions } from "../../rl/atrl/options.ts";
+import { ATRL_PUBLISHED, type AtrlOptions, atrlOptions } from "../../rl/atrl/options.ts";
 import { clusterBound, clusterCount } from "../../rl/atrl/partition.ts";
 import { atrlReport, bimodality } from "../../rl/atrl/report.ts";
 import { Responses } from "../../rl/credit/responses.ts";
@@ -13,6 +13,7 @@ import type { Device } from "../../ffi/device.ts";
 import type { Random } from "../../tensor/random.ts";
 import { Tensor } from "../../tensor/tensor.ts";
 import { assertClose, deviceTest } from "../tensor/device_test_case.ts";
+import { plainScore } from "../../rl/credit/plain_score.ts";
 import { plainWeights } from "../../rl/credit/plain_weights.ts";
 import { clusterBound as bound, clusterCount as countOf, edgeCut, graph } from "./atrl_reference.ts";
 import { gaze } from "./gaze.ts";
@@ -40,6 +41,12 @@ interface Found {
   report: Record<string, number>;
 }
 
+/** The default and the paper's reading. */
+const READINGS: readonly Partial<AtrlOptions>[] = [{}, ATRL_PUBLISHED];
+
+/** The scores of a response by the definition, as f32. */
+const scoresOf = (response: Batch[number], options: AtrlOptions) => Float32Array.from(plainScore(response, options));
+
 /** Runs AT-RL and returns the numbers of each response. */
 function run(
   device: Device,
@@ -65,27 +72,32 @@ function run(
 
 deviceTest("weights and advantages are those of the definition, given the clusters", (device, random) => {
   const batch = batchOf(random);
-  for (const mode of ["off", "soft", "hard", "low", "random"] as const) {
-    const options = { mode, seed: random.integer(0, 1000), clusterSize: 5, temperature: 0.2 };
-    run(device, batch, options).forEach((found, i) => {
-      const response = { connectivity: batch[i]!.connectivity, cluster: found.clusters ?? [], visual: true, key: { prompt: i, sample: 1 } };
-      const wanted = plainWeights(response, atrlOptions(options));
-      assertClose(found.weights, wanted, { what: `${mode}, response ${i}`, tolerance: 1e-6 });
-      assertClose(found.advantages, wanted.map((w) => w * (i - 2.5)), {
-        what: `${mode}, advantages of response ${i}`,
-        tolerance: 1e-6,
+  for (const reading of READINGS) {
+    for (const mode of ["off", "soft", "hard", "low", "random"] as const) {
+      const options = { ...reading, mode, seed: random.integer(0, 1000), clusterSize: 5, temperature: 0.2 }, whole = atrlOptions(options);
+      run(device, batch, options).forEach((found, i) => {
+        const connectivity = scoresOf(batch[i]!, whole), key = { prompt: i, sample: 1 };
+        const wanted = plainWeights({ connectivity, cluster: found.clusters ?? [], visual: true, key }, whole);
+        const what = `${whole.score}, ${mode}, response ${i}`;
+        assertClose(found.weights, wanted, { what, tolerance: 1e-6 });
+        assertClose(found.advantages, wanted.map((w) => w * (i - 2.5)), { what: `advantages, ${what}`, tolerance: 1e-6 });
       });
-    });
+    }
   }
 });
 
 deviceTest("clusters keep the bound and cut what they say of the defined graph", (device, random) => {
-  const batch = batchOf(random), options = atrlOptions();
+  const batch = batchOf(random);
+  for (const reading of READINGS) checkClusters(device, batch, atrlOptions(reading));
+});
+
+/** Checks the clusters of a batch against the graph of the definition. */
+function checkClusters(device: Device, batch: Batch, options: AtrlOptions): void {
   using responses = Responses.of(device, LENGTHS);
   using connectivity = Tensor.from(device, Float32Array.from(batch.flatMap((b) => [...b.connectivity])));
   using profile = Tensor.from(device, Float32Array.from(batch.flatMap((b) => [...b.profile])), { shape: [responses.tokens, 16] });
-  using credit = detectAtrl(responses, { connectivity, profile, visual: LENGTHS.map(() => true) });
-  using built = new TokenGraph(responses, { connectivity, profile, neighbours: 8, adjacency: 0.1 });
+  using credit = detectAtrl(responses, { connectivity, profile, visual: LENGTHS.map(() => true) }, options);
+  using built = new TokenGraph(responses, { connectivity: credit.scores, profile, neighbours: 8, adjacency: 0.1 });
   const graphs = built.read(), cluster = credit.clusters!.cluster.toArray();
   LENGTHS.forEach((n, i) => {
     const own = Array.from(cluster.slice(responses.offsets[i], responses.offsets[i + 1]), Number), stats = credit.clusters!.stats[i]!;
@@ -95,10 +107,11 @@ deviceTest("clusters keep the bound and cut what they say of the defined graph",
     assertEquals(clusterBound(n, stats.clusters, 0.2), n === 0 ? 0 : bound(n, stats.clusters, 200));
     assertEquals(graphs[i]!.rows.length, n + 1);
     // f32 may choose another of two edges that weigh the same to six digits.
-    const cut = edgeCut(graph(batch[i]!, { neighbours: 8, adjacency: 0.1 }), own);
+    const scored = { ...batch[i]!, connectivity: scoresOf(batch[i]!, options) };
+    const cut = edgeCut(graph(scored, { neighbours: 8, adjacency: 0.1 }), own);
     assert(Math.abs(stats.cut! - cut) <= 1e-3 * cut + 1, `${stats.cut} against ${cut}`);
   });
-});
+}
 
 deviceTest("the order of the responses changes nothing", (device, random) => {
   const batch = batchOf(random), order = batch.map((_, i) => i).toSorted(() => random.next() - 0.5);
@@ -125,11 +138,11 @@ deviceTest("without a visual token, every mode is the base algorithm exactly", (
   assertEquals(credit.report()["atrl/anchor_fraction"], undefined);
 });
 
-deviceTest("clusters of single tokens, and modes without clusters, need no profile", (device) => {
+deviceTest("by connectivity, clusters of single tokens, and modes without clusters, need no profile", (device) => {
   using responses = Responses.of(device, [8]);
   using connectivity = Tensor.from(device, [0.1, 0.6, 0.1, 0.1, 0.1, 0.1, 0.5, 0.1]);
   for (const options of [{ method: "none" }, { mode: "hard", anchorFraction: 250 }, { mode: "low" }, { mode: "off" }] as const) {
-    using credit = detectAtrl(responses, { connectivity, visual: [true] }, options);
+    using credit = detectAtrl(responses, { connectivity, visual: [true] }, { ...ATRL_PUBLISHED, ...options });
     const weights = credit.weights.toFloats();
     assertEquals(weights.every((w) => w === 1), "mode" in options && options.mode === "off", JSON.stringify(options));
   }
@@ -220,7 +233,7 @@ deviceTest("AT-RL refuses options and shapes that do not fit", (device) => {
   assertThrows(() => detectAtrl(responses, { ...inputs, connectivity: short }), RangeError, "connectivity");
   assertThrows(() => detectAtrl(responses, { ...inputs, profile: short }), RangeError, "profile");
   assertThrows(
-    () => detectAtrl(responses, { connectivity, visual: [true] }),
+    () => detectAtrl(responses, { connectivity, visual: [true] }, ATRL_PUBLISHED),
     RangeError,
     'there is no profile of what tokens look at; give one, or take method "none"',
   );

@@ -1,6 +1,6 @@
 import { assert, assertAlmostEquals, assertEquals, assertThrows } from "@std/assert";
 import { detectAtrl } from "../../rl/atrl/detect.ts";
-import { atrlOptions } from "../../rl/atrl/options.ts";
+import { ATRL_PUBLISHED, atrlOptions } from "../../rl/atrl/options.ts";
 import { plainWeights } from "../../rl/credit/plain_weights.ts";
 import { Responses } from "../../rl/credit/responses.ts";
 import { type ClassFunction, classIndices, type TokenClass } from "../../rl/credit/token_classes.ts";
@@ -32,9 +32,15 @@ deviceTest(
     const numbers = Float32Array.from({ length: total }, () => random.next()),
       classes = Uint8Array.from(numbers, () => random.integer(0, 4));
     using connectivity = Tensor.from(device, numbers);
-    const options = { mode: "oracle", wMin: 0.3, wMax: 2, normalise: random.next() < 0.5 ? "none" : "mean-one" } as const;
+    const options = {
+      ...ATRL_PUBLISHED,
+      mode: "oracle",
+      wMin: 0.3,
+      wMax: 2,
+      normalise: random.next() < 0.5 ? "none" : "mean-one",
+    } as const;
     using credit = detectAtrl(responses, { connectivity, visual, classes }, options);
-    using off = detectAtrl(responses, { connectivity, visual }, { mode: "off" });
+    using off = detectAtrl(responses, { connectivity, visual }, { ...ATRL_PUBLISHED, mode: "off" });
     assertEquals(credit.flags.toArray(), off.flags.toArray());
     const weights = credit.weights.toFloats();
     for (const [i, length] of lengths.entries()) {
