@@ -4,7 +4,7 @@ import { configJsonSchema, type JsonSchema, paths } from "../../actors/config/js
 import { derived } from "../../actors/config/derived.ts";
 import { loadConfig } from "../../actors/config/load.ts";
 import { EASYR1, SYNONYMS } from "../../actors/config/other_names.ts";
-import { checkResume, MAY_CHANGE } from "../../actors/config/resume.ts";
+import { atrlChanges, checkResume, MAY_CHANGE } from "../../actors/config/resume.ts";
 import { atrlOf, type ConfigInput, configSchema, connectivityOf } from "../../actors/config/schema.ts";
 import { TrainingRun } from "../../actors/training_run.ts";
 import { UsageError } from "../../cli/command.ts";
@@ -12,7 +12,7 @@ import { train } from "../../cli/train.ts";
 import { KedgeError } from "../../ffi/errors.ts";
 import { parameterSpecs } from "../../model/parameters.ts";
 import { presetConfig, type PresetName } from "../../model/config/presets.ts";
-import { ATRL_DEFAULTS, atrlOptions } from "../../rl/atrl/options.ts";
+import { ATRL_DEFAULTS, ATRL_PUBLISHED, atrlOptions } from "../../rl/atrl/options.ts";
 
 const FILES: ConfigInput = { model: { path: "m" }, data: { task: "files", trainFiles: "a.jsonl" } };
 const TOKENS = { image: 300, video: 301, visionStart: 302, visionEnd: 303, eos: [304], bos: 304, pad: 304 };
@@ -202,6 +202,16 @@ Deno.test("a run is resumed only if no other key than those that may change diff
   assertEquals(error.code, "BadCheckpoint");
   const paths = (error.details.differences as { path: string }[]).map(({ path }) => path);
   assertEquals(paths.sort(), ["algorithm.kl", "optim.beta1", "rollout.n", "seed"]);
+});
+
+Deno.test("a resumed run says which options of AT-RL are others, whether they were set or are other defaults", () => {
+  const now = configSchema.parse({}), published = configSchema.parse({ atrl: ATRL_PUBLISHED });
+  checkResume(published, now);
+  const words = 'atrl.score was "connectivity", now "peak"; atrl.own was 0, now 0.75';
+  assertEquals(atrlChanges(published, now), `Goes on with other options of AT-RL: ${words}`);
+  const { score: _, ...older } = published.atrl;
+  assertStringIncludes(atrlChanges({ ...published, atrl: older as typeof published.atrl }, now)!, 'atrl.score was not there, now "peak"');
+  assertEquals(atrlChanges(now, configSchema.parse({ optim: { lr: 1 } })), undefined);
 });
 
 Deno.test("every key that may change exists", () => {

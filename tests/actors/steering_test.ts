@@ -112,7 +112,9 @@ Deno.test("changes apply from the next step on, and a run that is killed afterwa
     assertSameBytes(weights(`${folder}/parted`, 4), weights(`${folder}/whole`, 4), "weights");
 
     // New values of the configuration take precedence over earlier changes.
-    await train({ sets: sets(folder, ["name=whole", "optim.lr=2e-4", "trainer.maxSteps=5"]) });
+    const more = await steered(sets(folder, ["name=whole", "optim.lr=2e-4", "trainer.maxSteps=5", "atrl.own=0"]), {});
+    const notes = more.events.flatMap((event) => event.kind === "note" && event.text.startsWith("Goes on") ? [event.text] : []);
+    assertEquals(notes, ["Goes on with other options of AT-RL: atrl.own was 0.75, now 0"]);
     assertEquals(logged(`${folder}/whole`).at(-1)!["actor/lr"], 2e-4);
     assertEquals(new Lines(`${folder}/whole/tuning.jsonl`).read().length, 1);
   });
