@@ -78,6 +78,7 @@ const BROKEN: readonly (readonly [ConfigInput, ...parts: string[]])[] = [
   [{ data: { board: { sides: 3 } } }, "data.board: ", "sides"],
   [{ data: { board: { filler: 20 } } }, "data.maxResponseLength: ", "set it to 52 or more"],
   [{ data: { minPixels: 2000, maxPixels: 1000 } }, "data.minPixels: ", "above data.maxPixels 1000"],
+  [{ grader: { workers: 0 }, reward: "./mine.ts" }, "grader.workers: ", "set at least 1"],
   [{ algorithm: { loss: { kind: "gspo" } } }, "algorithm.credit: ", "gspo_token"],
   [{ rollout: { n: 1 } }, "algorithm.advEstimator: ", '"remax"'],
   [{ algorithm: { advEstimator: "remax", onlineFiltering: {} }, rollout: { n: 1 } }, "algorithm.onlineFiltering: ", "rollout.n 2"],
