@@ -49,7 +49,7 @@ export interface DenseCluster {
  * import { assertAlmostEquals, assertEquals } from "@std/assert";
  *
  * const response = { connectivity: [0.5, 0.5, 0.1, 0.1], cluster: [0, 0, 1, 1], visual: true, key: { prompt: 7, sample: 0 } };
- * const [looking, , other] = plainWeights(response, atrlOptions());
+ * const [looking, , other] = plainWeights(response, atrlOptions({ anchorFraction: 500 }));
  * assertAlmostEquals(looking! + other!, 2); // the mean is 1
  * assertAlmostEquals(looking! / other!, 1 / 0.2, 0.05); // wMax / wMin, nearly
  * assertEquals([...plainWeights(response, atrlOptions({ mode: "hard", anchorFraction: 500 }))], [2, 2, 0, 0]);

@@ -3,6 +3,7 @@ import { assert, assertEquals } from "@std/assert";
 import { detectAtrl } from "../../rl/atrl/detect.ts";
 import { type HostGraph, TokenGraph } from "../../rl/atrl/graph.ts";
 import { modularityClusters } from "../../rl/atrl/modularity.ts";
+import { ATRL_PUBLISHED } from "../../rl/atrl/options.ts";
 import { partitionKway, partitionModularity } from "../../rl/atrl/partition.ts";
 import { Responses } from "../../rl/credit/responses.ts";
 import { Random } from "../../tensor/random.ts";
@@ -104,7 +105,8 @@ deviceTest('the method "modularity" clusters tokens that look at one region, and
   using responses = Responses.of(device, [12]);
   using connectivity = Tensor.from(device, Array.from({ length: 12 }, (_, t) => t % 3 === 0 ? 1 : 0.5));
   using profile = Tensor.from(device, Array.from({ length: 36 }, (_, e) => e % 3 === Math.floor(e / 3) % 3 ? 1 : 0), { shape: [12, 3] });
-  using credit = detectAtrl(responses, { connectivity, profile, visual: [true] }, { method: "modularity", clusterSize: 1 });
+  const options = { ...ATRL_PUBLISHED, method: "modularity", clusterSize: 1 } as const;
+  using credit = detectAtrl(responses, { connectivity, profile, visual: [true] }, options);
   assertEquals([...credit.clusters!.cluster.toArray()], Array.from({ length: 12 }, (_, t) => t % 3));
   assertEquals(credit.clusters!.stats[0]!.clusters, 3);
   const weights = credit.weights.toFloats();
