@@ -12,10 +12,10 @@
 // deno-lint-ignore-file no-console -- prints its result
 import { CpuDevice } from "../ffi/cpu_device.ts";
 import { detectAtrl } from "../rl/atrl/detect.ts";
+import { headAreas } from "../rl/atrl/head_ranking.ts";
 import type { AtrlOptions } from "../rl/atrl/options.ts";
-import { classReport, rocArea } from "../rl/credit/class_report.ts";
+import { classReport } from "../rl/credit/class_report.ts";
 import { Responses } from "../rl/credit/responses.ts";
-import { TOKEN_CLASSES } from "../rl/credit/token_classes.ts";
 import { Tensor } from "../tensor/tensor.ts";
 import { sampledBoards } from "./board_answers.ts";
 
@@ -47,15 +47,11 @@ using connectivity = Tensor.from(device, joined(({ completion }) => completion.c
 using profile = Tensor.from(device, joined(({ completion }) => completion.profile!), { shape: [responses.tokens, regions] });
 using entropy = Tensor.from(device, joined(({ completion }) => completion.entropies));
 const classes = joined(({ classes }) => classes), visual = answers.map(() => true), { offsets } = responses;
-const isReading = classes.map((index) => Number(TOKEN_CLASSES[index] === "reading"));
 
-/** The mean over answers of the area within an answer. */
-function areaWithin(scores: ArrayLike<number>): number {
-  const areas = answers.map((_, i) => {
-    const [from, to] = [offsets[i]!, offsets[i + 1]!];
-    return rocArea(Array.from(scores).slice(from, to), isReading.subarray(from, to));
-  }).filter((area) => !Number.isNaN(area));
-  return areas.reduce((sum, area) => sum + area, 0) / areas.length;
+/** The mean over answers of the area within an answer. The scores count as those of a single head. */
+function areaWithin(scores: Float32Array): number {
+  const each = answers.map(({ classes }, i) => ({ share: scores.subarray(offsets[i]!, offsets[i + 1]!), classes }));
+  return headAreas(each, { layers: 1, heads: 1 })[0]!.auc;
 }
 
 console.log(`${answers.length} answers, ${responses.tokens} tokens`);

@@ -1,5 +1,5 @@
 import { rocArea } from "../credit/class_report.ts";
-import { TOKEN_CLASSES } from "../credit/token_classes.ts";
+import { READING } from "../credit/token_classes.ts";
 import { bimodality } from "./report.ts";
 
 /** Names of the rules by which heads are ranked without labels. */
@@ -81,8 +81,7 @@ export function headAreas(
   answers: readonly { readonly share: ArrayLike<number>; readonly classes: ArrayLike<number> }[],
   sizes: { layers: number; heads: number },
 ): { layer: number; head: number; auc: number }[] {
-  const reading = TOKEN_CLASSES.indexOf("reading"),
-    isReading = answers.map(({ classes }) => Array.from(classes, (k) => Number(k === reading)));
+  const isReading = answers.map(({ classes }) => Array.from(classes, (k) => Number(k === READING)));
   return allHeads(sizes).map(({ layer, head }) => {
     const at = layer * sizes.heads + head, width = sizes.layers * sizes.heads;
     const areas = answers.map(({ share }, i) => rocArea(columnOf(share, { at, width }), isReading[i]!)).filter((area) =>

@@ -1,5 +1,5 @@
 import { anchors } from "./plain_weights.ts";
-import { TOKEN_CLASSES } from "./token_classes.ts";
+import { READING, TOKEN_CLASSES } from "./token_classes.ts";
 
 /** Numbers of a step, on the host, that a report by class is made from. Arrays have one entry for each token, unless they say otherwise. */
 export interface ClassReportInputs {
@@ -105,8 +105,6 @@ export function classReport(inputs: ClassReportInputs): Record<string, number> {
   };
   return Object.fromEntries(Object.entries(report).filter(([, value]) => Number.isFinite(value)));
 }
-
-const READING = TOKEN_CLASSES.indexOf("reading");
 
 /** Marks the anchors by connectivity, where that was measured. */
 function anchorFlags({ offsets, connectivity, anchorFraction = 150 }: ClassReportInputs): Uint8Array | undefined {

@@ -1,7 +1,5 @@
 import type { AtrlOptions } from "../atrl/options.ts";
-import { TOKEN_CLASSES } from "./token_classes.ts";
-
-const READING = TOKEN_CLASSES.indexOf("reading");
+import { READING } from "./token_classes.ts";
 
 /**
  * Mode "oracle": wMax on the readings of one response, wMin elsewhere, divided by their mean with `normalise` "mean-one"; 1 everywhere where there is no reading.

@@ -13,6 +13,8 @@ import { shown } from "../user_module.ts";
 export const TOKEN_CLASSES = ["reading", "arithmetic", "random", "fixed"] as const;
 /** One of {@linkcode TOKEN_CLASSES}. */
 export type TokenClass = typeof TOKEN_CLASSES[number];
+/** The index of "reading" in {@linkcode TOKEN_CLASSES}. */
+export const READING = TOKEN_CLASSES.indexOf("reading");
 
 /** An answer whose tokens are to be classed. */
 export interface ClassInput {
