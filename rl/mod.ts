@@ -82,11 +82,13 @@ export {
   type AtrlOptions,
   atrlOptions,
   type AtrlScore,
+  NEIGHBOUR_RULES,
+  type NeighbourRule,
   PARTITION_METHODS,
   type PartitionMethod,
 } from "./atrl/options.ts";
 export { Responses } from "./credit/responses.ts";
-export { type HostGraph, TokenGraph } from "./atrl/graph.ts";
+export { type GraphOptions, type HostGraph, TokenGraph } from "./atrl/graph.ts";
 export {
   clusterBound,
   clusterCount,

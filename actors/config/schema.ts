@@ -5,7 +5,14 @@
  */
 import { z } from "zod";
 import { FORMAT_NAMES } from "../../data/formats.ts";
-import { ATRL_DEFAULTS as ATRL, ATRL_MODES, ATRL_SCORES, type AtrlOptions, PARTITION_METHODS } from "../../rl/atrl/options.ts";
+import {
+  ATRL_DEFAULTS as ATRL,
+  ATRL_MODES,
+  ATRL_SCORES,
+  type AtrlOptions,
+  NEIGHBOUR_RULES,
+  PARTITION_METHODS,
+} from "../../rl/atrl/options.ts";
 import { HEAD_RULES } from "../../rl/atrl/head_ranking.ts";
 import { rewardSchema } from "../../verify/registry.ts";
 import type { ConnectivityOptions } from "../../model/connectivity.ts";
@@ -151,7 +158,14 @@ const raw = z.strictObject({
     method: z.enum(PARTITION_METHODS).default(ATRL.method).describe(
       "How the graph of tokens is partitioned; with modularity the graph itself says into how many clusters.",
     ),
-    neighbours: count.max(32).default(ATRL.neighbours).describe("The number of edges that a token keeps."),
+    neighbours: count.max(32).default(ATRL.neighbours).describe("The number of edges that a token picks."),
+    neighbourRule: z.enum(NEIGHBOUR_RULES).default(ATRL.neighbourRule).describe(
+      "Which edges are kept: union, those that one of their tokens picks; mutual, only those that both pick.",
+    ),
+    threshold: below1.default(ATRL.threshold).describe("An edge by similarity that weighs less does not exist."),
+    contrast: above0.nullable().default(ATRL.contrast).describe(
+      "The difference of two tokens' scores, in units of the mean score, at which the weight of an edge by similarity falls to 1 / e; null: weights do not depend on it.",
+    ),
     adjacency: amount.max(1000).default(ATRL.adjacency).describe("The weight of the edge between neighbouring tokens."),
     clusterSize: positive.default(ATRL.clusterSize).describe("The mean number of tokens of a cluster."),
     imbalance: share.default(ATRL.imbalance).describe("A cluster holds at most 1 + this times its equal share; a multiple of 0.001."),

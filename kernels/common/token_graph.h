@@ -1,5 +1,9 @@
 // The graph of a response's tokens (kedge.h; docs/method.md section 2.1): the parts that both libraries compute alike.
 #pragma once
+#include <float.h>
+
+#include <cmath>
+
 #include "both.h"
 #include "responses.h"
 
@@ -30,12 +34,26 @@ KEDGE_BOTH inline int32_t edge_weight(float weight, int64_t t, int64_t u, double
   return (int32_t)nearbyint(sum * 1048576.);
 }
 
+// Which edges a graph has, beside the adjacent ones (kedge.h).
+struct EdgeRule {
+  float floor;     // a weight must exceed it: the largest float below the threshold
+  float contrast;  // 0: none
+  bool mutual;
+
+  EdgeRule(double threshold, double given, int32_t both) : floor((float)threshold), contrast((float)given), mutual(both != 0) {
+    if ((double)floor >= threshold && floor > 0.f) floor = std::nextafterf(floor, 0.f);
+    if (given > 0 && contrast < FLT_MIN) contrast = FLT_MIN;
+  }
+};
+
 inline int32_t check_token_graph(const int32_t* rows, const int32_t* neighbour, const int32_t* weight, const float* profile,
                                  const float* connectivity, int64_t tokens, int64_t regions, int32_t neighbours, double adjacency,
-                                 kedge_status* status) {
+                                 double threshold, double contrast, kedge_status* status) {
   KEDGE_REQUIRE(regions >= 0, "regions is %lld", (long long)regions);
   KEDGE_REQUIRE(neighbours >= 0 && neighbours <= kMostNeighbours, "neighbours is %d, outside [0, %d]", (int)neighbours, kMostNeighbours);
   KEDGE_REQUIRE(adjacency >= 0 && adjacency <= 1000, "adjacency is %g, outside [0, 1000]", adjacency);
+  KEDGE_REQUIRE(threshold >= 0 && threshold < 1, "threshold is %g, outside [0, 1)", threshold);
+  KEDGE_REQUIRE(contrast >= 0 && contrast <= DBL_MAX, "contrast is %g, not 0 or a finite positive number", contrast);
   KEDGE_REQUIRE(2 * (int64_t)(neighbours + 1) * tokens <= INT32_MAX, "%lld tokens with %d neighbours are more edges than 32 bits count",
                 (long long)tokens, (int)neighbours);
   if (tokens == 0) return KEDGE_OK;

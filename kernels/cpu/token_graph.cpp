@@ -47,22 +47,24 @@ struct Graph {
   int64_t regions, pitch;  // pitch: regions rounded up to whole vectors of 4
   int32_t neighbours;
   double adjacency;
+  EdgeRule rule;
   int32_t *rows, *neighbour, *weight;
-  // Scratch, for all tokens: scaled rows, each token's picks; who picked it, as a list [incoming[t], incoming[t + 1]) of tokens and
-  // weights.
-  float* scaled;
+  // Scratch, for all tokens: scaled rows, scores over their mean; each token's picks; who picked it, as a list
+  // [incoming[t], incoming[t + 1]) of tokens and weights.
+  float *scaled, *relative;
   Pick *picks, *picked;
   int32_t* incoming;
 
   int64_t length(int64_t i) const { return offsets[i + 1] - offsets[i]; }
 
-  // scaled[t] = (p_t - m) / |p_t - m| * sqrt(c_t / max c).
+  // scaled[t] = (p_t - m) / |p_t - m| * sqrt(c_t / max c); relative[t] = c_t / mean c.
   void scale(int64_t i, double* mean) const {
     const int64_t first = offsets[i], n = length(i);
-    double norm = 0, most = 0;
+    double norm = 0, most = 0, sum = 0;
     std::fill_n(mean, regions, 0.);
     for (int64_t t = first; t < first + n; t++) {
       most = connectivity[t] > most ? connectivity[t] : most;
+      sum += connectivity[t];
       for (int64_t r = 0; r < regions; r++) mean[r] += profile[t * regions + r];
     }
     for (int64_t r = 0; r < regions; r++) mean[r] /= (double)n, norm += mean[r] * mean[r];
@@ -72,7 +74,20 @@ struct Graph {
       for (int64_t r = 0; r < regions; r++) square += (p[r] - mean[r]) * (p[r] - mean[r]);
       const double factor = square <= 1e-12 * norm || !(most > 0) ? 0 : std::sqrt(connectivity[t] / most) / std::sqrt(square);
       for (int64_t r = 0; r < pitch; r++) scaled[t * pitch + r] = r < regions ? (float)((p[r] - mean[r]) * factor) : 0.f;
+      relative[t] = (float)(connectivity[t] / (sum / (double)n));
     }
+  }
+
+  // Multiplies scores [columns, kPanel] by exp(-|d_t - d_u| / contrast), d the relative scores of the lanes' tokens and of the columns'.
+  void attenuate(float* scores, const float* lanes, int count, const float* columns, int64_t n) const {
+    float own[kPanel] = {};
+    std::copy_n(lanes, count, own);
+    for (int64_t j = 0; j < n; j++)
+      for (int v = 0; v < 2; v++) {
+        float* at = scores + j * kPanel + v * kLanes;
+        const vf apart = load(own + v * kLanes) - splat(columns[j]);
+        store(at, load(at) * vexp(vmin(apart, -apart) / splat(rule.contrast)));
+      }
   }
 
   int64_t scratch_floats() const { return (pitch + kColumns) * kPanel; }  // also room for the means
@@ -88,12 +103,13 @@ struct Graph {
     const bool few = neighbours <= Heaviest::kMost;
     Heaviest heaviest[kPanel];
     for (int lane = 0; few && lane < count; lane++) heaviest[lane].clear();
-    std::fill_n(least, kPanel, 0.f);
+    std::fill_n(least, kPanel, rule.floor);
     Pick* best = picks + (first + begin) * neighbours;
     pack_panel(panel, kPanel, count, pitch, 1.f, [&](int lane) { return scaled + (first + begin + lane) * pitch; });
     for (int64_t start = 0; start < n; start += kColumns) {
       const int64_t columns = std::min<int64_t>(kColumns, n - start);
       product<2, false>(columns, pitch, scaled + (first + start) * pitch, pitch, panel, kPanel, scores, kPanel, false);
+      if (rule.contrast > 0) attenuate(scores, relative + first + begin, count, relative + first + start, columns);
       for (int64_t j = 0; j < columns; j++) {
         vi above[2];
         for (int v = 0; v < 2; v++) above[v] = load(scores + j * kPanel + v * kLanes) > load(least + v * kLanes);
@@ -106,7 +122,7 @@ struct Graph {
           if (!(w > least[lane]) || start + j == begin + lane) continue;
           if (few) {
             heaviest[lane].insert(w, (int32_t)(start + j));
-            least[lane] = heaviest[lane].weight[neighbours - 1];
+            least[lane] = std::max(rule.floor, heaviest[lane].weight[neighbours - 1]);
           } else insert_pick(best + (int64_t)lane * neighbours, found[lane], least[lane], neighbours, w, (int32_t)(start + j));
         }
       }
@@ -154,8 +170,10 @@ struct Graph {
         if (next == n) break;
         u = next;
         float w = 0;
-        if (a < a_end && a->token == u) w = std::max(w, (a++)->weight);
-        if (b < b_end && b->token == u) w = std::max(w, (b++)->weight);
+        int sides = 0;
+        if (a < a_end && a->token == u) w = std::max(w, (a++)->weight), sides++;
+        if (b < b_end && b->token == u) w = std::max(w, (b++)->weight), sides++;
+        if (rule.mutual && sides < 2) w = 0;
         const int32_t integer = edge_weight(w, t, u, adjacency);
         if (integer <= 0) continue;
         neighbour[at] = (int32_t)u;
@@ -173,16 +191,18 @@ using namespace kedge;
 
 KEDGE_API int32_t kedge_token_graph(const kedge_context* ctx, int32_t* rows, int32_t* neighbour, int32_t* weight, const float* profile,
                                     const float* connectivity, const int32_t* offsets, int64_t n, int64_t tokens, int64_t max_tokens,
-                                    int64_t regions, int32_t neighbours, double adjacency, kedge_status* status) {
+                                    int64_t regions, int32_t neighbours, double adjacency, double threshold, double contrast, int32_t mutual,
+                                    kedge_status* status) {
   KEDGE_TRY(check_responses(offsets, n, tokens, max_tokens, status));
-  KEDGE_TRY(check_token_graph(rows, neighbour, weight, profile, connectivity, tokens, regions, neighbours, adjacency, status));
+  KEDGE_TRY(check_token_graph(rows, neighbour, weight, profile, connectivity, tokens, regions, neighbours, adjacency, threshold, contrast, status));
   if (tokens == 0) return ok(status);
-  Graph g = {profile, connectivity, offsets, regions, round_up(regions, 4), neighbours, adjacency, rows, neighbour, weight,
-             nullptr, nullptr, nullptr, nullptr};
+  Graph g = {profile, connectivity, offsets, regions, round_up(regions, 4), neighbours, adjacency,
+             EdgeRule(threshold, contrast, mutual), rows, neighbour, weight, nullptr, nullptr, nullptr, nullptr, nullptr};
   const int64_t pitch = g.pitch, picks = tokens * neighbours, scratch = round_up(g.scratch_floats(), 16);
-  KEDGE_REQUIRE_WORKSPACE(4 * (round_up(tokens * pitch, 16) + scratch * ctx->threads) + 16 * picks + 4 * (tokens + n));
+  KEDGE_REQUIRE_WORKSPACE(4 * (round_up(tokens * pitch, 16) + round_up(tokens, 16) + scratch * ctx->threads) + 16 * picks + 4 * (tokens + n));
   g.scaled = (float*)ctx->workspace;
-  float* panels = g.scaled + round_up(tokens * pitch, 16);
+  g.relative = g.scaled + round_up(tokens * pitch, 16);
+  float* panels = g.relative + round_up(tokens, 16);
   g.picks = (Pick*)(panels + scratch * ctx->threads);
   g.picked = g.picks + picks;
   g.incoming = (int32_t*)(g.picked + picks);

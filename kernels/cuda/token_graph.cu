@@ -21,14 +21,15 @@ struct Params {
   int64_t n;
   int regions, neighbours;
   double adjacency;
+  EdgeRule rule;
   int32_t *rows, *neighbour, *weight;
-  // Scratch: [n, regions], [tokens, regions], [tokens, neighbours].
+  // Scratch: [n, regions], [tokens, regions], [tokens], [tokens, neighbours].
   double* mean;
-  float* scaled;
+  float *scaled, *relative;
   Pick* picks;
 };
 
-// scaled[t] = (p_t - m) / |p_t - m| * sqrt(c_t / max c). A block takes a response.
+// scaled[t] = (p_t - m) / |p_t - m| * sqrt(c_t / max c); relative[t] = c_t / mean c. A block takes a response.
 __global__ void __launch_bounds__(kBlock) scale_kernel(Params g) {
   __shared__ double shared[kBlock];
   const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
@@ -56,8 +57,14 @@ __global__ void __launch_bounds__(kBlock) scale_kernel(Params g) {
     }
     const double norm = block_sum<kBlock>(square, shared);
     float most = 0.f;
-    for (int t = threadIdx.x; t < n; t += kBlock) most = fmaxf(most, g.connectivity[first + t]);
+    double total = 0;
+    for (int t = threadIdx.x; t < n; t += kBlock) {
+      most = fmaxf(most, g.connectivity[first + t]);
+      total += g.connectivity[first + t];
+    }
     most = block_max<kBlock>(most, reinterpret_cast<float*>(shared));
+    total = block_sum<kBlock>(total, shared);
+    for (int t = threadIdx.x; t < n; t += kBlock) g.relative[first + t] = (float)(g.connectivity[first + t] / (total / n));
     for (int t = warp; t < n; t += kWarps) {
       const float* p = g.profile + (first + t) * g.regions;
       double sum = 0;
@@ -80,8 +87,8 @@ __global__ void __launch_bounds__(kPickThreads) pick_kernel(Params g) {
   const int tx = threadIdx.x % 16, ty = threadIdx.x / 16, mine = threadIdx.x;
   Pick* list = lists + mine * g.neighbours;
   int found = 0;
-  float least = 0.f;
-  const float* x = g.scaled + first * g.regions;
+  float least = g.rule.floor;
+  const float *x = g.scaled + first * g.regions, *d = g.relative + first;
   for (int u0 = 0; u0 < n; u0 += kTile) {
     float sum[4][4] = {};
     for (int r0 = 0; r0 < g.regions; r0 += kDepth) {
@@ -107,7 +114,12 @@ __global__ void __launch_bounds__(kPickThreads) pick_kernel(Params g) {
 #pragma unroll
     for (int j = 0; j < 4; j++)
 #pragma unroll
-      for (int k = 0; k < 4; k++) weights[(4 * ty + j) * (kTile + 1) + 4 * tx + k] = sum[j][k];
+      for (int k = 0; k < 4; k++) {
+        const int t = t0 + 4 * ty + j, u = u0 + 4 * tx + k;
+        float w = sum[j][k];
+        if (g.rule.contrast > 0.f && t < n && u < n) w *= expf(-fabsf(d[t] - d[u]) / g.rule.contrast);
+        weights[(4 * ty + j) * (kTile + 1) + 4 * tx + k] = w;
+      }
     __syncthreads();
     if (mine >= kTile || t0 + mine >= n) continue;
     const int columns = min(kTile, n - u0);
@@ -167,7 +179,7 @@ __global__ void __launch_bounds__(kTeamThreads, 1) join_kernel(Params g) {
       if (g.adjacency > 0 && t > 0) put(t, t - 1, 0.f);
       if (g.adjacency > 0 && t + 1 < n) put(t, t + 1, 0.f);
     });
-    // In the order of their tokens, whichever thread was first; an edge picked from both sides once.
+    // In the order of their tokens, whichever thread was first; an edge picked from both sides once. A pick's weight is above 0.
     team.each(n, [&](int32_t t) {
       const int begin = rows[2 * t], end = rows[2 * t + 1];
       sort_by_token(g.neighbour + begin, g.weight + begin, end - begin);
@@ -175,7 +187,13 @@ __global__ void __launch_bounds__(kTeamThreads, 1) join_kernel(Params g) {
       for (int e = begin; e < end;) {
         const int32_t u = g.neighbour[e];
         float w = 0.f;
-        for (; e < end && g.neighbour[e] == u; e++) w = fmaxf(w, bits_to_float((uint32_t)g.weight[e]));
+        int sides = 0;
+        for (; e < end && g.neighbour[e] == u; e++) {
+          const float own = bits_to_float((uint32_t)g.weight[e]);
+          w = fmaxf(w, own);
+          sides += own > 0.f;
+        }
+        if (g.rule.mutual && sides < 2) w = 0.f;
         const int32_t integer = edge_weight(w, t, u, g.adjacency);
         if (integer <= 0) continue;
         g.neighbour[at] = u;
@@ -193,17 +211,19 @@ using namespace kedge;
 
 int32_t kedge_token_graph(const kedge_context* ctx, int32_t* rows, int32_t* neighbour, int32_t* weight, const float* profile,
                           const float* connectivity, const int32_t* offsets, int64_t n, int64_t tokens, int64_t max_tokens, int64_t regions,
-                          int32_t neighbours, double adjacency, kedge_status* status) {
+                          int32_t neighbours, double adjacency, double threshold, double contrast, int32_t mutual, kedge_status* status) {
   KEDGE_TRY(check_response_counts(offsets, n, tokens, max_tokens, status));
-  KEDGE_TRY(check_token_graph(rows, neighbour, weight, profile, connectivity, tokens, regions, neighbours, adjacency, status));
+  KEDGE_TRY(check_token_graph(rows, neighbour, weight, profile, connectivity, tokens, regions, neighbours, adjacency, threshold, contrast, status));
   KEDGE_REQUIRE(regions <= INT_MAX / 2, "regions is %lld", (long long)regions);
   KEDGE_REQUIRE(max_tokens <= (int64_t)65535 * kTile, "max_tokens is %lld", (long long)max_tokens);
   if (tokens == 0) return ok(status);
-  KEDGE_REQUIRE_WORKSPACE(8 * n * regions + 4 * tokens * regions + 8 * tokens * neighbours);
+  KEDGE_REQUIRE_WORKSPACE(8 * n * regions + 4 * tokens * (regions + 1) + 8 * tokens * neighbours);
   double* mean = static_cast<double*>(ctx->workspace);
   Pick* picks = reinterpret_cast<Pick*>(mean + n * regions);
   float* scaled = reinterpret_cast<float*>(picks + tokens * neighbours);
-  const Params g = {profile, connectivity, offsets, n, (int)regions, (int)neighbours, adjacency, rows, neighbour, weight, mean, scaled, picks};
+  float* relative = scaled + tokens * regions;
+  const Params g = {profile, connectivity, offsets, n, (int)regions, (int)neighbours, adjacency, EdgeRule(threshold, contrast, mutual),
+                    rows, neighbour, weight, mean, scaled, relative, picks};
   KEDGE_SET_DEVICE();
   if (neighbours > 0) {
     KEDGE_LAUNCH(scale_kernel, grid_rows(n), kBlock, 0, stream_of(ctx), g);

@@ -454,14 +454,17 @@ KEDGE_API int32_t kedge_token_score(const kedge_context* ctx, float* score, cons
                                     const float* entropy, const int32_t* visible, const int32_t* offsets, int64_t n, int64_t tokens,
                                     int64_t max_tokens, int64_t regions, int32_t kind, kedge_status* status);
 /* The graph of a response's tokens. w(t, u) = max(0, cos(p_t - m, p_u - m)) * sqrt(c_t * c_u) / max(c), with p the profile, m its mean over the response, c the
- * connectivity; cos is 0 for a vector |p_t - m| <= 1e-6 |m|, and a w that is not above 0 is no edge. Each token keeps its `neighbours` heaviest edges (ties:
- * lower index), edges count from either side, |t - u| = 1 adds `adjacency`, weights are rounded to integers, w * 2^20 (0: no edge).
- * profile: f32[tokens, regions]; connectivity: f32[tokens]. regions 0: no visual tokens. neighbours: in [0, 32]; adjacency: in [0, 1000].
+ * connectivity; cos is 0 for a vector |p_t - m| <= 1e-6 |m|. With contrast > 0, w is multiplied by exp(-|d_t - d_u| / contrast), d_t = c_t / mean(c). A w that is
+ * not above 0, or below `threshold`, is no edge. Each token picks its `neighbours` heaviest edges (ties: lower index). An edge is kept that either end picks, with
+ * mutual != 0 that both pick. |t - u| = 1 adds `adjacency`, weights are rounded to integers, w * 2^20 (0: no edge).
+ * profile: f32[tokens, regions]; connectivity: f32[tokens]. regions 0: no visual tokens. neighbours: in [0, 32]; adjacency: in [0, 1000]; threshold: in [0, 1);
+ * contrast: finite, 0: none.
  * rows: i32[tokens, 2] { begin, end }: token t's edges; neighbour: i32[2 (neighbours + 1) tokens], counted from the response's first token, rising within
  * a row; weight: i32, of the same length, > 0. Rows of a response lie behind one another, with gaps; what is in the gaps is undefined. Every edge is in both its rows. */
 KEDGE_API int32_t kedge_token_graph(const kedge_context* ctx, int32_t* rows, int32_t* neighbour, int32_t* weight, const float* profile,
                                     const float* connectivity, const int32_t* offsets, int64_t n, int64_t tokens, int64_t max_tokens,
-                                    int64_t regions, int32_t neighbours, double adjacency, kedge_status* status);
+                                    int64_t regions, int32_t neighbours, double adjacency, double threshold, double contrast, int32_t mutual,
+                                    kedge_status* status);
 /* Partitions each response's tokens into K = clamp(round(T / cluster_size), 2, 64) clusters (one below 4 tokens), none empty, none above
  * floor((1 + imbalance / 1000) * ceil(T / K)) tokens, with a small edge cut. cluster: i32[tokens] in [0, K), numbered by first token. stats: i64[n, 3]
  * { K, cut, tokens of the largest cluster }, nullable. rows, neighbour, weight: those of kedge_token_graph; capacity: length of neighbour; max_edges: upper bound of the

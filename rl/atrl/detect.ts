@@ -117,8 +117,7 @@ export class AtrlCredit implements TokenCredit {
 
   #partition(responses: Responses, given: { connectivity: Tensor; profile: Tensor | undefined }): Clusters {
     if (this.options.method === "none") return partitionNone(responses);
-    const { neighbours, adjacency } = this.options;
-    using graph = new TokenGraph(responses, { ...given, neighbours, adjacency });
+    using graph = new TokenGraph(responses, { ...this.options, ...given });
     if (this.options.method === "modularity") return partitionModularity(graph);
     return this.options.method === "metis" ? partitionMetis(graph, this.options) : partitionKway(graph, this.options);
   }

@@ -1,5 +1,11 @@
 import { Tensor } from "../../tensor/tensor.ts";
 import type { Responses } from "../credit/responses.ts";
+import { ATRL_DEFAULTS, type AtrlOptions, NEIGHBOUR_RULES } from "./options.ts";
+
+/** The options of a graph. Those that may be left out have the defaults of `ATRL_DEFAULTS`. */
+export type GraphOptions =
+  & Pick<AtrlOptions, "neighbours" | "adjacency">
+  & Partial<Pick<AtrlOptions, "neighbourRule" | "threshold" | "contrast">>;
 
 /** One response's graph on the host, its rows without gaps. */
 export interface HostGraph {
@@ -43,14 +49,14 @@ export class TokenGraph implements Disposable {
    * Builds the graphs.
    *
    * @param responses The packing.
-   * @param given `connectivity`: f32[tokens]; `profile`: f32[tokens, regions], undefined where no prompt has visual tokens; `neighbours`, `adjacency`: as of
-   *   AtrlOptions.
+   * @param given `connectivity`: f32[tokens], the scores; `profile`: f32[tokens, regions], undefined where no prompt has visual tokens; and options.
    */
   constructor(
     readonly responses: Responses,
-    given: { connectivity: Tensor; profile: Tensor | undefined; neighbours: number; adjacency: number },
+    given: GraphOptions & { connectivity: Tensor; profile: Tensor | undefined },
   ) {
     const { connectivity, profile, neighbours, adjacency } = given, { device, tokens } = responses;
+    const { threshold = ATRL_DEFAULTS.threshold, contrast = ATRL_DEFAULTS.contrast, neighbourRule = ATRL_DEFAULTS.neighbourRule } = given;
     const regions = profile?.cols ?? 0;
     responses.check("connectivity", connectivity, { dtype: "f32" });
     if (profile) responses.check("profile", profile, { dtype: "f32", width: regions });
@@ -63,7 +69,7 @@ export class TokenGraph implements Disposable {
     // deno-fmt-ignore
     device.ops.tokenGraph(
       this.rows.address, this.neighbour.address, this.weight.address, profile && regions > 0 ? profile.address : 0, connectivity.address,
-      ...responses.shape, regions, neighbours, adjacency,
+      ...responses.shape, regions, neighbours, adjacency, threshold, contrast ?? 0, NEIGHBOUR_RULES.indexOf(neighbourRule),
     );
     stack.move();
   }

@@ -18,6 +18,11 @@ export const PARTITION_METHODS = ["kway", "metis", "modularity", "none"] as cons
  */
 export type PartitionMethod = typeof PARTITION_METHODS[number];
 
+/** Names of the rules by which an edge is kept, in the order of the C ABI. */
+export const NEIGHBOUR_RULES = ["union", "mutual"] as const;
+/** The rule by which an edge of the graph is kept: "union", where one of its tokens picks it; "mutual", where both do. */
+export type NeighbourRule = typeof NEIGHBOUR_RULES[number];
+
 /** Names of the scores, in the order of the C ABI. */
 export const ATRL_SCORES = ["connectivity", "peak", "entropy", "connectivity-entropy", "peak-entropy"] as const;
 /**
@@ -36,8 +41,17 @@ export interface AtrlOptions {
   debias: "none" | "position";
   /** The method of clustering. */
   method: PartitionMethod;
-  /** The number of edges that a token keeps, in [0, 32]. */
+  /** The number of edges that a token picks, in [0, 32]. */
   neighbours: number;
+  /** "union": an edge is kept that one of its tokens picks. "mutual": only one that both pick. */
+  neighbourRule: NeighbourRule;
+  /** An edge by similarity that weighs less does not exist, in [0, 1). Neighbouring tokens keep the edge that `adjacency` gives them. */
+  threshold: number;
+  /**
+   * The difference of two tokens' scores, in units of the mean score, at which the weight of an edge by similarity falls to 1 / e; null: weights do not depend
+   * on it.
+   */
+  contrast: number | null;
   /** The weight that is added to the edge between neighbouring tokens, in [0, 1000]. */
   adjacency: number;
   /** The average number of tokens of a cluster, with the methods "kway" and "metis": an integer of 1 or more. */
@@ -67,6 +81,9 @@ export const ATRL_DEFAULTS: Readonly<AtrlOptions> = {
   debias: "none",
   method: "kway",
   neighbours: 8,
+  neighbourRule: "union",
+  threshold: 0,
+  contrast: null,
   adjacency: 0.1,
   clusterSize: 6,
   imbalance: 0.2,
@@ -121,6 +138,9 @@ export function atrlOptions(given: Partial<AtrlOptions> = {}): AtrlOptions {
   need(o.debias === "none" || o.debias === "position", "debias", "none or position");
   need(PARTITION_METHODS.includes(o.method), "method", `one of ${PARTITION_METHODS.join(", ")}`);
   need(integer(o.neighbours, 0, 32), "neighbours", "an integer in [0, 32]");
+  need(NEIGHBOUR_RULES.includes(o.neighbourRule), "neighbourRule", `one of ${NEIGHBOUR_RULES.join(", ")}`);
+  need(o.threshold >= 0 && o.threshold < 1, "threshold", "in [0, 1)");
+  need(o.contrast === null || (o.contrast > 0 && o.contrast < Infinity), "contrast", "null or a finite number above 0");
   need(o.adjacency >= 0 && o.adjacency <= 1000, "adjacency", "in [0, 1000]");
   need(integer(o.clusterSize, 1, 2 ** 30), "clusterSize", "an integer of 1 or more");
   need(

@@ -100,6 +100,7 @@ function graphs(run: OpRun): { edges: Edges; offsets: Int32Array<ArrayBuffer> }[
   return [
     { edges: readGraph(run, makeGraph(run, given), offsets), offsets },
     { edges: readGraph(run, makeGraph(run, given, { neighbours: 1, adjacency: 0 }), offsets), offsets },
+    { edges: readGraph(run, makeGraph(run, given, { threshold: 0.3, contrast: 1, mutual: true, adjacency: 0 }), offsets), offsets }, // many tokens alone
     { edges: symmetric(n, (_, u) => u === 0 ? 1000 : 0), offsets: offsetsOf([n]) }, // a star
     { edges: symmetric(n, () => 0), offsets: offsetsOf([n]) },
     { edges: symmetric(40, () => 2 ** 31 - 1), offsets: offsetsOf([40]) },

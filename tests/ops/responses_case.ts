@@ -63,9 +63,21 @@ export interface DeviceGraph {
   maxEdges: number;
 }
 
+/** Options of the op, as kedge.h has them. */
+export interface GraphCase {
+  neighbours?: number;
+  adjacency?: number;
+  threshold?: number;
+  /** 0: none. */
+  contrast?: number;
+  mutual?: boolean;
+}
+
 /** Runs the op. */
-export function makeGraph(run: OpRun, given: Packed, options: { neighbours?: number; adjacency?: number } = {}): DeviceGraph {
-  const { neighbours = 8, adjacency = 0.1 } = options, tokens = given.connectivity.length, n = given.offsets.length - 1;
+export function makeGraph(run: OpRun, given: Packed, options: GraphCase = {}): DeviceGraph {
+  const { neighbours = 8, adjacency = 0.1, threshold = 0, contrast = 0, mutual = false } = options,
+    tokens = given.connectivity.length,
+    n = given.offsets.length - 1;
   const capacity = 2 * (neighbours + 1) * tokens, max = longest(given.offsets);
   const graph = {
     rows: run.output(2 * tokens, { dtype: "i32" }),
@@ -78,7 +90,8 @@ export function makeGraph(run: OpRun, given: Packed, options: { neighbours?: num
     connectivity = run.input(given.connectivity, { dtype: "f32" }).address;
   // deno-fmt-ignore
   run.device.ops.tokenGraph(
-    graph.rows, graph.neighbour, graph.weight, profile, connectivity, run.integers(given.offsets), n, tokens, max, given.regions, neighbours, adjacency,
+    graph.rows, graph.neighbour, graph.weight, profile, connectivity, run.integers(given.offsets), n, tokens, max, given.regions, neighbours, adjacency, threshold,
+    contrast, mutual ? 1 : 0,
   );
   return graph;
 }

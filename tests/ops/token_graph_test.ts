@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { graph as reference, pairWeights } from "../rl/atrl_reference.ts";
 import { type OpRun, opTest } from "./harness.ts";
-import { graphText, longest, makeGraph, offsetsOf, type Packed, packed, permuted, readGraph } from "./responses_case.ts";
+import { type GraphCase, graphText, longest, makeGraph, offsetsOf, type Packed, packed, permuted, readGraph } from "./responses_case.ts";
 
 const F32 = { dtypes: ["f32"] as const };
 const ONE = 2 ** 20;
@@ -17,10 +17,11 @@ function one(given: Packed, i: number) {
 }
 
 /** Fails unless the graph is that of the definition, but for choices between weights that f32 cannot tell apart. */
-function check(run: OpRun, given: Packed, options: { neighbours: number; adjacency: number }): void {
+function check(run: OpRun, given: Packed, options: GraphCase & { neighbours: number; adjacency: number }): void {
+  const { threshold = 0, contrast = 0, mutual = false } = options, either = mutual ? Math.max : Math.min;
   const edges = readGraph(run, makeGraph(run, given, options), given.offsets);
   for (let i = 0; i + 1 < given.offsets.length; i++) {
-    const begin = given.offsets[i]!, n = given.offsets[i + 1]! - begin, w = pairWeights(one(given, i));
+    const begin = given.offsets[i]!, n = given.offsets[i + 1]! - begin, w = pairWeights(one(given, i), contrast || null);
     // The weight of the last that a token keeps.
     const last = Array.from({ length: n }, (_, t) => {
       const row = Array.from(w.subarray(t * n, (t + 1) * n)).sort((a, b) => b - a);
@@ -31,7 +32,7 @@ function check(run: OpRun, given: Packed, options: { neighbours: number; adjacen
       for (let u = 0; u < n; u++) {
         if (u === t) continue;
         const what = `response ${i} of ${n}: the edge ${t} ${u}`, chain = Math.abs(t - u) === 1 ? options.adjacency : 0;
-        const weight = w[t * n + u]!, integer = found.get(u) ?? 0, least = Math.min(last[t]!, last[u]!);
+        const weight = w[t * n + u]!, integer = found.get(u) ?? 0, least = Math.max(threshold, either(last[t]!, last[u]!));
         const kept = Math.abs(integer - (weight + chain) * ONE) <= 0.5 + TOLERANCE * ONE;
         const left = Math.abs(integer - chain * ONE) <= 0.5;
         if (weight > least + TOLERANCE) assert(kept, `${what} weighs ${integer / ONE}, should ${weight + chain}`);
@@ -52,6 +53,68 @@ opTest("the token graph equals the definition", (run) => {
   }
 }, F32);
 
+opTest("with a threshold, contrast and mutual neighbours the token graph equals the definition", (run) => {
+  const lengths = run.small ? [1, 0, 2, 3, 37, 70] : [1, 0, 2, 3, 16, 17, 96, 97, 200];
+  const rules: GraphCase[] = [{ threshold: 0.2 }, { mutual: true }, { contrast: 0.5 }, { threshold: 0.05, contrast: 3, mutual: true }];
+  for (const [neighbours, adjacency] of [[8, 0.1], [2, 0], [20, 0.1], [0, 0.1]] as const) {
+    for (const rule of rules) check(run, packed(run, lengths, 16), { neighbours, adjacency, ...rule });
+  }
+  check(run, packed(run, lengths, 0), { neighbours: 8, adjacency: 0.1, ...rules.at(-1) });
+}, F32);
+
+opTest("an edge that weighs the threshold exists, and one that weighs less does not", (run) => {
+  // With one region, each token's centred profile is 1 or -1 times the same number, so weights are exact: 1, 0.5 and 0.25.
+  const given = {
+    offsets: offsetsOf([6]),
+    connectivity: Float32Array.of(1, 0.25, 0.25, 1, 0.25, 1),
+    profile: Float32Array.of(1, 1, 0, 1, 0, 0),
+    regions: 1,
+  };
+  const found = (threshold: number) =>
+    readGraph(run, makeGraph(run, given, { threshold, adjacency: 0 }), given.offsets).map((row) => row.map(([u, w]) => [u, w / ONE]));
+  const all = [[[1, 0.5], [3, 1]], [[0, 0.5], [3, 0.5]], [[4, 0.25], [5, 0.5]], [[0, 1], [1, 0.5]], [[2, 0.25], [5, 0.5]], [[2, 0.5], [
+    4,
+    0.5,
+  ]]];
+  for (const threshold of [0, 0.25, 0.25 + 1e-9, 0.5, 0.5 + 1e-9, 0.999]) {
+    assertEquals(found(threshold), all.map((row) => row.filter(([, w]) => w! >= threshold)), `threshold ${threshold}`);
+  }
+}, F32);
+
+opTest("a threshold that no edge reaches leaves the chain, or tokens without edges", (run) => {
+  const given = packed(run, [1, 30, 2], 16); // with noise, no two profiles are the same
+  for (const mutual of [false, true]) {
+    const options = { threshold: 1 - 2 ** -24, mutual };
+    const chain = readGraph(run, makeGraph(run, given, options), given.offsets).map((row) => row.map(([, w]) => w));
+    chain.forEach((row, t) =>
+      assertEquals(row, new Array([0, 1, 31, 32].includes(t) ? Number(t > 0) : t === 30 ? 1 : 2).fill(Math.round(0.1 * ONE)))
+    );
+    const none = readGraph(run, makeGraph(run, given, { ...options, adjacency: 0 }), given.offsets);
+    assertEquals(none.flat(), []);
+  }
+}, F32);
+
+opTest("contrast takes edges from tokens of other scores, and leaves those between equal scores", (run) => {
+  // All profiles are the same two, so that without contrast every edge inside a half has the weight that scores give it.
+  const n = 24, low = 1 / 16, half = (t: number) => t % 2, high = (t: number) => t % 4 < 2;
+  const given = {
+    offsets: offsetsOf([n]),
+    connectivity: Float32Array.from({ length: n }, (_, t) => high(t) ? 1 : low),
+    profile: Float32Array.from({ length: n }, (_, t) => half(t)),
+    regions: 1,
+  };
+  for (const [contrast, others] of [[0, true], [1e6, true], [0.01, false], [1e-300, false]] as const) {
+    const edges = readGraph(run, makeGraph(run, given, { contrast, adjacency: 0, neighbours: 32 }), given.offsets);
+    edges.forEach((row, t) => {
+      const wanted = Array.from({ length: n }, (_, u) => u).filter((u) =>
+        u !== t && half(u) === half(t) && (others || high(u) === high(t))
+      );
+      assertEquals(row.map(([u]) => u), wanted, `token ${t}, contrast ${contrast}`);
+      for (const [u, w] of row) if (high(u) === high(t)) assertEquals(w, (high(t) ? 1 : low) * ONE);
+    });
+  }
+}, F32);
+
 opTest("of equal weights the graph keeps those of lower index", (run) => {
   const n = 61, random = run.random, kinds = [[4, 0, 1], [0, 2, 1], [1, 1, 8]];
   const kind = Array.from({ length: n }, () => random.integer(0, 3));
@@ -61,10 +124,13 @@ opTest("of equal weights the graph keeps those of lower index", (run) => {
     profile: Float32Array.from(kind.flatMap((k) => kinds[k]!)),
     regions: 3,
   };
-  const wanted = reference(one(given, 0), { neighbours: 4, adjacency: 0 });
-  readGraph(run, makeGraph(run, given, { neighbours: 4, adjacency: 0 }), given.offsets).forEach((row, t) => {
-    assertEquals(row.map(([u]) => u), Array.from({ length: n }, (_, u) => u).filter((u) => wanted[t * n + u]! > 0), `token ${t}`);
-  });
+  for (const neighbourRule of ["union", "mutual"] as const) {
+    const wanted = reference(one(given, 0), { neighbours: 4, adjacency: 0, neighbourRule });
+    const edges = readGraph(run, makeGraph(run, given, { neighbours: 4, adjacency: 0, mutual: neighbourRule === "mutual" }), given.offsets);
+    edges.forEach((row, t) => {
+      assertEquals(row.map(([u]) => u), Array.from({ length: n }, (_, u) => u).filter((u) => wanted[t * n + u]! > 0), `token ${t}`);
+    });
+  }
 }, F32);
 
 opTest("profiles that are all equal, and a connectivity of zeros, leave the chain alone", (run) => {
@@ -85,22 +151,27 @@ opTest("profiles that are all equal, and a connectivity of zeros, leave the chai
 
 opTest("the token graph does not depend on the scale of connectivity and profile, nor on the other responses", (run) => {
   const given = packed(run, [30, 7, 0, 64, 1]), order = [3, 4, 0, 2, 1];
-  const base = graphText(run, makeGraph(run, given), given.offsets);
   const scaled = { ...given, connectivity: given.connectivity.map((c) => c / 4), profile: given.profile.map((p) => p * 8) };
-  assertEquals(graphText(run, makeGraph(run, scaled), given.offsets), base);
-  const other = permuted(given, order), moved = graphText(run, makeGraph(run, other), other.offsets);
-  order.forEach((i, at) =>
-    assertEquals(moved.slice(other.offsets[at]!, other.offsets[at + 1]!), base.slice(given.offsets[i]!, given.offsets[i + 1]!))
-  );
+  const other = permuted(given, order);
+  for (const options of [{}, { threshold: 0.05, contrast: 2, mutual: true }]) {
+    const base = graphText(run, makeGraph(run, given, options), given.offsets);
+    assertEquals(graphText(run, makeGraph(run, scaled, options), given.offsets), base);
+    const moved = graphText(run, makeGraph(run, other, options), other.offsets);
+    order.forEach((i, at) =>
+      assertEquals(moved.slice(other.offsets[at]!, other.offsets[at + 1]!), base.slice(given.offsets[i]!, given.offsets[i + 1]!))
+    );
+  }
 }, F32);
 
 opTest("the token graph is deterministic", (run) => {
   const given = packed(run, run.small ? [20, 40] : [100, 40, 260, 3]);
   const threads = "threads" in run.device ? run.device as { threads: number } : { threads: 1 }, before = threads.threads;
-  const first = graphText(run, makeGraph(run, given), given.offsets);
-  for (const count of [1, 2, 3, 7]) {
-    threads.threads = count;
-    assertEquals(graphText(run, makeGraph(run, given), given.offsets), first);
+  for (const options of [{}, { contrast: 2, mutual: true }]) {
+    const first = graphText(run, makeGraph(run, given, options), given.offsets);
+    for (const count of [1, 2, 3, 7]) {
+      threads.threads = count;
+      assertEquals(graphText(run, makeGraph(run, given, options), given.offsets), first);
+    }
   }
   threads.threads = before;
 }, F32);
@@ -116,7 +187,10 @@ opTest("NaN in a response leaves the others alone and ends", (run) => {
 
 opTest("the token graph refuses what is out of range", (run) => {
   const given = packed(run, [5], 1);
-  for (const options of [{ neighbours: 33 }, { neighbours: -1 }, { adjacency: -0.1 }, { adjacency: NaN }]) {
+  const wrong: GraphCase[] = [{ neighbours: 33 }, { neighbours: -1 }, { adjacency: -0.1 }, { adjacency: NaN }, { threshold: 1 }, {
+    threshold: NaN,
+  }];
+  for (const options of [...wrong, { threshold: -0.1 }, { contrast: -1 }, { contrast: Infinity }, { contrast: NaN }]) {
     assertThrows(() => makeGraph(run, given, options), RangeError);
   }
   assertEquals(longest(given.offsets), 5);

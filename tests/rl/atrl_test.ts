@@ -88,8 +88,27 @@ deviceTest("weights and advantages are those of the definition, given the cluste
 
 deviceTest("clusters keep the bound and cut what they say of the defined graph", (device, random) => {
   const batch = batchOf(random);
-  for (const reading of READINGS) checkClusters(device, batch, atrlOptions(reading));
+  const edges = { threshold: 0.05, contrast: 1, neighbourRule: "mutual" } as const;
+  for (const options of [...READINGS, edges, { ...edges, adjacency: 0 }]) checkClusters(device, batch, atrlOptions(options));
 });
+
+deviceTest("tokens without any edge are clustered and weighted by every method", (device, random) => {
+  const batch = batchOf(random);
+  for (const method of ["kway", "modularity", ...(metis ? ["metis" as const] : [])] as const) {
+    for (const own of [0, 0.75]) {
+      run(device, batch, { method, own, threshold: 1 - 1e-9, adjacency: 0 }).forEach(({ clusters, weights }, i) => {
+        const n = LENGTHS[i]!, what = `${method}, own ${own}, response ${i}`;
+        if (method === "kway") assertEquals(new Set(clusters).size, countOf(n, 6), what);
+        if (method === "modularity") assertEquals(clusters, weights.map((_, t) => t), what);
+        if (n > 0) assertAlmostEquals(weights.reduce((a, b) => a + b) / n, 1, 1e-5, what);
+      });
+    }
+  }
+});
+
+const graphOf = ({ neighbours, adjacency, neighbourRule, threshold, contrast }: AtrlOptions) => (
+  { neighbours, adjacency, neighbourRule, threshold, contrast }
+);
 
 /** Checks the clusters of a batch against the graph of the definition. */
 function checkClusters(device: Device, batch: Batch, options: AtrlOptions): void {
@@ -97,7 +116,7 @@ function checkClusters(device: Device, batch: Batch, options: AtrlOptions): void
   using connectivity = Tensor.from(device, Float32Array.from(batch.flatMap((b) => [...b.connectivity])));
   using profile = Tensor.from(device, Float32Array.from(batch.flatMap((b) => [...b.profile])), { shape: [responses.tokens, 16] });
   using credit = detectAtrl(responses, { connectivity, profile, visual: LENGTHS.map(() => true) }, options);
-  using built = new TokenGraph(responses, { connectivity: credit.scores, profile, neighbours: 8, adjacency: 0.1 });
+  using built = new TokenGraph(responses, { connectivity: credit.scores, profile, ...graphOf(options) });
   const graphs = built.read(), cluster = credit.clusters!.cluster.toArray();
   LENGTHS.forEach((n, i) => {
     const own = Array.from(cluster.slice(responses.offsets[i], responses.offsets[i + 1]), Number), stats = credit.clusters!.stats[i]!;
@@ -108,7 +127,7 @@ function checkClusters(device: Device, batch: Batch, options: AtrlOptions): void
     assertEquals(graphs[i]!.rows.length, n + 1);
     // f32 may choose another of two edges that weigh the same to six digits.
     const scored = { ...batch[i]!, connectivity: scoresOf(batch[i]!, options) };
-    const cut = edgeCut(graph(scored, { neighbours: 8, adjacency: 0.1 }), own);
+    const cut = edgeCut(graph(scored, options), own);
     assert(Math.abs(stats.cut! - cut) <= 1e-3 * cut + 1, `${stats.cut} against ${cut}`);
   });
 }
@@ -224,9 +243,24 @@ deviceTest("AT-RL refuses options and shapes that do not fit", (device) => {
   using short = Tensor.zeros(device, [3]);
   const inputs = { connectivity, profile, visual: [true] };
   for (
-    const bad of [{ mode: "medium" }, { anchorFraction: 0.15 }, { imbalance: 0.2005 }, { wMin: 2 }, { neighbours: 33 }, { sharpness: 1 }, {
-      seed: -1,
-    }]
+    const bad of [
+      { mode: "medium" },
+      { anchorFraction: 0.15 },
+      { imbalance: 0.2005 },
+      { wMin: 2 },
+      { neighbours: 33 },
+      { sharpness: 1 },
+      {
+        seed: -1,
+      },
+      { threshold: 1 },
+      { threshold: -0.1 },
+      { threshold: NaN },
+      { contrast: 0 },
+      { contrast: -1 },
+      { contrast: Infinity },
+      { neighbourRule: "both" },
+    ]
   ) {
     assertThrows(() => detectAtrl(responses, inputs, bad as Partial<AtrlOptions>), RangeError, "Cannot configure AT-RL");
   }
