@@ -29,6 +29,8 @@ usage: deno task ablate [options]
   --choose-warm N     warm starts of the choice
   --choose-seeds N    runs of each method, rate and warm start in the choice
   --from N            seed of the first warm start (default 0); the choice has the first ones, the report those after them
+  --least-greedy X    leaves out warm starts that answer less than this share of held-out rows greedily, since they cannot read; the next seed
+                      takes their place (default 0.5 with minutes; 0: none is left out)
   --interval X        sets warm starts and seeds of the report so that the 95 % interval of a difference is about +-X, and says beforehand
                       how many runs and minutes that takes; with the runs of the choice it knows more, and says it again
   --plan              only says how many runs and minutes it takes
@@ -56,6 +58,7 @@ type Option =
   | "warm-dir"
   | "out"
   | "interval"
+  | "least-greedy"
   | "heads";
 
 /** Runs the command. @returns The exit code. */
@@ -80,6 +83,7 @@ export async function ablate(args: readonly string[]): Promise<number> {
       "warm-dir": "DIR",
       out: "NAME",
       interval: "X",
+      "least-greedy": "X",
       heads: "FILE",
     },
     repeated: ["set"],
@@ -111,8 +115,10 @@ function designOf(line: CommandLine<Option, "plan">): Design {
     warm: line.number(`${prefix}warm`, { min: name === "report" ? 0 : 1 }) ?? preset[name].warm,
     seeds: line.number(`${prefix}seeds`, { min: 1 }) ?? preset[name].seeds,
   });
+  const { leastGreedy: own, ...rest } = preset, leastGreedy = line.number("least-greedy", { min: 0, max: 1, whole: false }) ?? own;
   return {
-    ...preset,
+    ...rest,
+    ...(leastGreedy !== undefined && leastGreedy > 0 && { leastGreedy }),
     steps: line.number("steps", { min: 1 }) ?? preset.steps,
     methods: methods.length > 0 ? [...new Set(methods)] : preset.methods,
     rates: rates.length > 0 ? [...new Set(rates)] : preset.rates,

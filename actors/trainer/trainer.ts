@@ -200,15 +200,16 @@ export class Trainer implements Behaviour<TrainerMessage> {
     const begins = !saved || warm !== undefined, hasReference = divergenceOf(this.#config) !== undefined;
     if (!begins) this.#warm.clear(); // of a start that was cut off behind its warm start
     if (begins && !await this.#begin(checkpoint, hasReference)) return await this.#end();
-    if (warmStartOnly) return await this.#end();
+    const evaluates = this.#config.trainer.valBeforeTrain && this.#loop.step === 0 && !this.#stopping;
+    if (warmStartOnly && !evaluates) return await this.#end();
     if (!this.#session) {
       const { path: model, state } = begins ? this.#checkpoints.read(0) : checkpoint!, { optimizer } = state as Saved;
       const reference = hasReference && { reference: this.#hasAdapters ? "base" : makeReference(run, this.#checkpoints) };
       await this.#open({ model, optimizer, ...reference });
     }
     this.#enter("running");
-    if (this.#config.trainer.valBeforeTrain && this.#loop.step === 0 && !this.#stopping) await this.#loop.evaluateFirst();
-    await this.#loop.run(this.#initialModel().files);
+    if (evaluates) await this.#loop.evaluateFirst();
+    if (!warmStartOnly) await this.#loop.run(this.#initialModel().files);
     await this.#end();
   }
 

@@ -2,12 +2,13 @@
 import { ENDING } from "../../ffi/end_with_owner.ts";
 import { BASE } from "./methods.ts";
 import type { StoredOutcome } from "./outcome.ts";
-import { choiceJobs, type Design, reportJobs, type RunJob, warmJobs } from "./plan.ts";
+import { choiceJobs, type Design, reportJobs, type RunJob, type WarmSeeds, warmSeeds } from "./plan.ts";
 import { RunsProgress } from "./progress.ts";
 import { Runner, type Work } from "./runner.ts";
 import { type Costs, measureCosts, sizeFor, sizeWords } from "./size.ts";
 import { type Choice, chooseRates, measure, spreadOf } from "./statistics.ts";
 import { type Made, writeResults } from "./results.ts";
+import { knownReaders, type LeftOut, makeReaders } from "./readers.ts";
 
 /** Exit code of a command that was stopped. */
 const STOPPED = 130;
@@ -55,25 +56,34 @@ async function makeAll(asked: Design, options: CompareOptions, signal: AbortSign
   const costs = await measureCosts(asked, { runner, slots, signal });
   if (signal.aborted) return undefined;
   const sized = (chosen: readonly StoredOutcome[]) => resized(asked, { ...options, costs, chosen });
-  const hasChoice = asked.rates.length > 1 || asked.report.warm === 0, before = hasChoice ? runner.stored(choiceJobs(asked)) : [];
+  const hasChoice = asked.rates.length > 1 || asked.report.warm === 0, known = hasChoice ? knownReaders(asked, runner) : undefined;
+  const before = known ? runner.stored(choiceJobs(asked, known)) : [];
   const first = sized(before.length === choiceJobs(asked).length ? before : []);
   console.log(first.words);
   if (isPlan) return undefined;
-  const make = async (design: Design, part: "choice" | "report", jobs: readonly RunJob[]): Promise<StoredOutcome[] | undefined> => {
-    const warm = warmJobs(design, part);
-    await runner.warmStarts(warm, counter(`Warm starts of the ${part}`, warm.length, signal));
-    const outcomes = await runner.runs(jobs, counter(`Runs of the ${part}`, jobs.length, signal));
-    return signal.aborted ? undefined : outcomes;
+  const leftOut: LeftOut[] = [];
+  const make = async (design: Design, part: "choice" | "report", { from, jobs }: {
+    from: number;
+    jobs: (seeds: WarmSeeds) => readonly RunJob[];
+  }): Promise<{ seeds: WarmSeeds; outcomes: StoredOutcome[] } | undefined> => {
+    const begin = (count: number) => counter(`Warm starts of the ${part}`, count, signal);
+    const seeds = await makeReaders(design, { from, count: design[part].warm, runner, begin, onLeftOut: (one) => leftOut.push(one) });
+    if (!seeds) return undefined;
+    const list = jobs(seeds), outcomes = await runner.runs(list, counter(`Runs of the ${part}`, list.length, signal));
+    return signal.aborted ? undefined : { seeds, outcomes };
   };
-  const chosen = hasChoice ? await make(asked, "choice", choiceJobs(asked)) : [];
-  if (!chosen) return undefined;
-  const choices = chooseRates(chosen, asked.methods, measure("final", asked.lastEvaluations));
+  const choice = hasChoice
+    ? await make(asked, "choice", { from: asked.from, jobs: (seeds) => choiceJobs(asked, seeds) })
+    : { seeds: warmSeeds(asked, "choice"), outcomes: [] };
+  if (!choice) return undefined;
+  const chosen = choice.outcomes, choices = chooseRates(chosen, asked.methods, measure("final", asked.lastEvaluations));
   const rates = hasChoice ? ratesOf(choices) : new Map(asked.methods.map((method) => [method, asked.rates[0]!]));
-  if (asked.report.warm === 0) return { design: asked, choices, rates, chosen, reported: [] };
+  if (asked.report.warm === 0) return { design: asked, choices, rates, chosen, reported: [], seeds: [], leftOut };
   const { design, words } = sized(chosen);
   if (words !== first.words) console.log(words);
-  const reported = await make(design, "report", reportJobs(design, rates));
-  return reported && { design, choices, rates, chosen, reported };
+  const from = Math.max(...choice.seeds) + 1,
+    report = await make(design, "report", { from, jobs: (seeds) => reportJobs(design, rates, seeds) });
+  return report && { design, choices, rates, chosen, reported: report.outcomes, seeds: report.seeds, leftOut };
 }
 
 const ratesOf = (choices: readonly Choice[]) => new Map(choices.map(({ method, rate }) => [method, rate]));

@@ -34,6 +34,22 @@ export interface StoredOutcome extends Outcome {
   readonly metrics: Readonly<Record<string, readonly (number | null)[]>>;
 }
 
+/** What is kept of a warm start. */
+export interface WarmOutcome {
+  /** The settings that it was made with. */
+  readonly sets: readonly string[];
+  /** Seconds that it took. */
+  readonly seconds: number;
+  /** Its greedy accuracy on held-out rows; undefined where it was not evaluated. */
+  readonly greedy?: number;
+}
+
+/** Returns the greedy accuracy of the last evaluation of a run; undefined if there is none. */
+export function greedyOf(run: string): number | undefined {
+  const values = new Lines(`${run}/metrics.jsonl`).entries().map((line) => line["val/accuracy_greedy"]);
+  return values.filter((value) => typeof value === "number").toArray().at(-1);
+}
+
 /** The metrics of steps that an outcome keeps. */
 const KEPT =
   /^(classes\/|atrl\/(anchor_purity|weight_|connectivity_|advantage_share))|^(reward\/accuracy|actor\/grad_norm|actor\/entropy)$/;

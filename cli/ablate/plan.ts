@@ -14,6 +14,9 @@ export interface Design extends Preset {
   readonly extra: readonly string[];
 }
 
+/** The seeds of the warm starts of a part that are used. Without them, they are assumed to be the first ones. */
+export type WarmSeeds = readonly number[];
+
 /** A warm start that is to be made. */
 export interface WarmJob {
   readonly name: string;
@@ -38,8 +41,8 @@ export interface RunJob extends WarmJob {
   readonly warmStart: string | undefined;
 }
 
-/** Seeds of the warm starts of a part. */
-function warmSeeds({ from, choice, report }: Design, part: "choice" | "report"): number[] {
+/** Returns the seeds of the warm starts of a part, if none is left out. */
+export function warmSeeds({ from, choice, report }: Design, part: "choice" | "report"): WarmSeeds {
   const first = part === "choice" ? from : from + choice.warm;
   return Array.from({ length: part === "choice" ? choice.warm : report.warm }, (_, i) => first + i);
 }
@@ -47,28 +50,40 @@ function warmSeeds({ from, choice, report }: Design, part: "choice" | "report"):
 /** The keys that a warm start does not depend on. Comparisons that differ only in these can share it. */
 const NOT_OF_WARM_START = /^(rollout|algorithm|atrl|optim|batch|grader|trainer|val|logging|data\.(rolloutBatchSize|prefetch))\b/;
 
-/** Lists the warm starts of a comparison; none if its runs begin with the same model. */
-export function warmJobs(design: Design, part: "choice" | "report"): WarmJob[] {
+/** Keys by which a warm start ends with its accuracy. */
+const CHECK = ["trainer.valBeforeTrain=true", "val.greedy=true", "val.limit=256"];
+
+/** Lists warm starts by their seeds; none if the runs of a comparison begin with the same model. */
+export function warmJobs(design: Design, seeds: WarmSeeds): WarmJob[] {
   if (!design.hasWarmStarts) return [];
   const sets = [...design.sets, ...design.extra].filter((set) => !NOT_OF_WARM_START.test(set) || /^(grader|logging)\./.test(set));
-  return warmSeeds(design, part).map((seed) => ({ name: `warm-${seed}`, file: design.file, sets: [...sets, `seed=${seed}`] }));
+  const check = design.leastGreedy === undefined ? [] : CHECK;
+  return seeds.map((seed) => ({ name: `warm-${seed}`, file: design.file, sets: [...sets, ...check, `seed=${seed}`] }));
 }
 
 /** Lists the runs by which the rates are chosen: every method at every rate. */
-export function choiceJobs(design: Design): RunJob[] {
-  return jobs(design, "choice", (method) => design.rates.map((rate) => [method, rate] as const));
+export function choiceJobs(design: Design, seeds: WarmSeeds = warmSeeds(design, "choice")): RunJob[] {
+  return jobs(design, { part: "choice", warm: seeds }, (method) => design.rates.map((rate) => [method, rate] as const));
 }
 
 /** Lists the runs of the report: every method at its rate. @param rates The rates by method. A method without one is left out. */
-export function reportJobs(design: Design, rates: ReadonlyMap<string, number>): RunJob[] {
-  return jobs(design, "report", (method) => rates.has(method) ? [[method, rates.get(method)!] as const] : []);
+export function reportJobs(
+  design: Design,
+  rates: ReadonlyMap<string, number>,
+  seeds: WarmSeeds = warmSeeds(design, "report"),
+): RunJob[] {
+  return jobs(design, { part: "report", warm: seeds }, (method) => rates.has(method) ? [[method, rates.get(method)!] as const] : []);
 }
 
 /** Seeds come outermost, so that what is done when a command is stopped is balanced over methods and warm starts. */
-function jobs(design: Design, part: "choice" | "report", each: (method: string) => (readonly [string, number])[]): RunJob[] {
+function jobs(
+  design: Design,
+  { part, warm: warmStarts }: { part: "choice" | "report"; warm: WarmSeeds },
+  each: (method: string) => (readonly [string, number])[],
+): RunJob[] {
   const { seeds, sets }: Part = design[part], list: RunJob[] = [];
   for (let seed = 0; seed < seeds; seed++) {
-    for (const warm of warmSeeds(design, part)) {
+    for (const warm of warmStarts) {
       for (const [i, [method, rate]] of design.methods.flatMap(each).entries()) {
         // The evaluation before the first step is the same for all methods, so that one of them makes it.
         const start = part === "report" && i === 0 ? ["trainer.valBeforeTrain=true"] : [];

@@ -6,7 +6,8 @@
 import { BASE, CEILING, METHODS } from "./methods.ts";
 import type { Outcome, StoredOutcome } from "./outcome.ts";
 import { page } from "./page.ts";
-import { type Design, reportJobs } from "./plan.ts";
+import { type Design, reportJobs, type WarmSeeds } from "./plan.ts";
+import type { LeftOut } from "./readers.ts";
 import { connectivityFigure, curvesFigure, type Figure, metricFigure, ratesFigure } from "./plots/figures.ts";
 import { headsFigure, readHeads } from "./plots/heads.ts";
 import { type Choice, withStarts } from "./statistics.ts";
@@ -20,6 +21,10 @@ export interface Made {
   readonly rates: ReadonlyMap<string, number>;
   readonly chosen: readonly StoredOutcome[];
   readonly reported: readonly StoredOutcome[];
+  /** The seeds of the report's warm starts. */
+  readonly seeds: WarmSeeds;
+  /** Warm starts that are not used. */
+  readonly leftOut: readonly LeftOut[];
 }
 
 /** Metrics by step that are drawn. */
@@ -46,10 +51,11 @@ const MOST_WARM = 4;
 
 /** Draws what there is to draw. */
 function figuresOf(
-  { design, choices, rates, chosen, reported }: Made,
+  { design, choices, rates, chosen, reported, seeds }: Made,
   { dir, heads }: { dir: string; heads: string | undefined },
 ): Figure[] {
-  const method = SHOWN.find((name) => rates.has(name)), jobs = reportJobs(design, rates).filter(({ place }) => place.method === method);
+  const method = SHOWN.find((name) => rates.has(name)),
+    jobs = reportJobs(design, rates, seeds).filter(({ place }) => place.method === method);
   const byWarm = Map.groupBy(jobs.filter(({ sets }) => sets.includes("logging.rollouts=all")), ({ place }) => place.warm);
   const histograms = reported.length === 0
     ? []
@@ -66,7 +72,7 @@ function figuresOf(
 }
 
 /** Says in words what was compared. */
-function notesOf({ design, chosen, reported }: Made): string[] {
+function notesOf({ design, chosen, reported, leftOut }: Made): string[] {
   const { sets, extra, steps, methods, lastEvaluations: last } = design;
   return [
     `Methods: ${methods.map((method) => `${METHODS[method]!.label} (${METHODS[method]!.sets.join(", ")})`).join("; ")}.`,
@@ -77,12 +83,17 @@ function notesOf({ design, chosen, reported }: Made): string[] {
     }; the mean over a run is by the trapezoid rule. ` +
     "Intervals are by Student's t over the means of warm starts, because runs of one warm start are not independent. Differences are paired by " +
     "warm start and seed.",
+    ...(leftOut.length === 0 ? [] : [
+      `Left out are warm starts that answer less than ${design.leastGreedy} of the held-out rows greedily: ${
+        leftOut.map(({ seed, greedy }) => `${seed} (${greedy.toFixed(3)})`).join(", ")
+      }.`,
+    ]),
   ];
 }
 
 /** Writes NAME.json, NAME.table.md, NAME.html and the figures, NAME.FIGURE.svg. @returns The tables as text. */
 export function writeResults(made: Made, { out, dir, heads }: { out: string; dir: string; heads: string | undefined }): string {
-  const { design, choices, rates, chosen, reported } = made, { methods, lastEvaluations: last } = design;
+  const { design, choices, rates, chosen, reported, leftOut } = made, { methods, lastEvaluations: last } = design;
   const bare = (outcomes: readonly StoredOutcome[]): Outcome[] => outcomes.map(({ sets: _, metrics: __, ...outcome }) => outcome);
   const report = withStarts(bare(reported)), classes = classTable(reported, methods);
   const tables: Table[] = [
@@ -91,7 +102,7 @@ export function writeResults(made: Made, { out, dir, heads }: { out: string; dir
     ...(classes ? [classes] : []),
   ];
   const figures = figuresOf(made, { dir, heads }), words = tables.map(markdownOf).join("\n\n");
-  Deno.writeTextFileSync(`${out}.json`, `${JSON.stringify({ design, choices, choice: bare(chosen), report })}\n`);
+  Deno.writeTextFileSync(`${out}.json`, `${JSON.stringify({ design, leftOut, choices, choice: bare(chosen), report })}\n`);
   Deno.writeTextFileSync(`${out}.table.md`, `${words}\n`);
   for (const { name, svg } of figures) Deno.writeTextFileSync(`${out}.${name}.svg`, svg);
   Deno.writeTextFileSync(`${out}.html`, page({ title: "Which tokens carry the learning?", notes: notesOf(made), figures, tables }));

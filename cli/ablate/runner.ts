@@ -9,7 +9,7 @@ import { removeAll } from "../../actors/run/whole_file.ts";
 import { SpareThreads } from "../../actors/runtime/spare_threads.ts";
 import { train } from "../../actors/training_run.ts";
 import { KedgeError } from "../../ffi/errors.ts";
-import { readOutcome, type StoredOutcome, storedOutcome, storeOutcome } from "./outcome.ts";
+import { greedyOf, readOutcome, type StoredOutcome, storedOutcome, storeOutcome, type WarmOutcome } from "./outcome.ts";
 import type { RunJob, WarmJob } from "./plan.ts";
 
 /** How runs are made. */
@@ -47,19 +47,24 @@ export class Runner implements Disposable {
     this.#spares = Array.from({ length: options.slots }, () => new SpareThreads());
   }
 
-  /** Makes the warm starts that are not there yet. @returns The seconds that each took; undefined if the signal came before. */
-  async warmStarts(jobs: readonly WarmJob[], work: Work): Promise<(number | undefined)[]> {
+  /** Makes the warm starts that are not there yet. @returns The outcome of each; undefined if the signal came before. */
+  async warmStarts(jobs: readonly WarmJob[], work: Work): Promise<(WarmOutcome | undefined)[]> {
     return await this.#inSlots(jobs, work, async (job, spares) => {
-      const { warmDir } = this.#options, run = `${warmDir}/${job.name}`;
-      const stored = storedOutcome<{ sets: readonly string[]; seconds: number }>(run, job.sets);
-      if (stored) return { isFresh: false, result: stored.seconds };
+      const { warmDir } = this.#options, run = `${warmDir}/${job.name}`, stored = this.storedWarm(job);
+      if (stored) return { isFresh: false, result: stored };
       const start = performance.now(), loaded = loadConfig({ file: job.file, sets: [...job.sets, ...this.#place(warmDir, job)] });
       const { state } = await train(loaded, { warmStartOnly: true, spares, signal: work.signal });
       if (state !== "done") return undefined;
-      const seconds = (performance.now() - start) / 1000;
-      storeOutcome(run, { sets: job.sets, seconds });
-      return { isFresh: true, result: seconds };
+      const greedy = greedyOf(run), seconds = (performance.now() - start) / 1000;
+      const result: WarmOutcome = { sets: job.sets, seconds, ...(greedy !== undefined && { greedy }) };
+      storeOutcome(run, result);
+      return { isFresh: true, result };
     });
+  }
+
+  /** Returns the outcome of a warm start; undefined if it is not there. */
+  storedWarm(job: WarmJob): WarmOutcome | undefined {
+    return storedOutcome<WarmOutcome>(`${this.#options.warmDir}/${job.name}`, job.sets);
   }
 
   /** Makes the runs that are not there yet. @returns The outcomes of all, in order; if the signal came, of those that are finished. */

@@ -5,7 +5,7 @@
  */
 import { createHash } from "node:crypto";
 import { loadConfig } from "../../actors/config/load.ts";
-import { choiceJobs, type Design, reportJobs, type RunJob, warmJobs } from "./plan.ts";
+import { choiceJobs, type Design, reportJobs, type RunJob, warmJobs, warmSeeds } from "./plan.ts";
 import type { Part, Spread } from "./presets.ts";
 import type { Runner } from "./runner.ts";
 import { meanOf, tQuantile } from "./student.ts";
@@ -98,11 +98,12 @@ export async function measureCosts(
   design: Design,
   { runner, slots, signal }: { runner: Runner; slots: number; signal: AbortSignal },
 ): Promise<Costs | undefined> {
-  const few = { ...design, extra: [...design.extra, `sft.steps=${CALIBRATION_STEPS}`, "sft.warmupSteps=0", "sft.saveFreq=0"] };
-  const [first] = warmJobs(few, "choice"), [full] = warmJobs(design, "choice");
+  const { leastGreedy: _, ...unchecked } = design;
+  const few = { ...unchecked, extra: [...design.extra, `sft.steps=${CALIBRATION_STEPS}`, "sft.warmupSteps=0", "sft.saveFreq=0"] };
+  const seeds = warmSeeds(design, "choice"), [first] = warmJobs(few, seeds), [full] = warmJobs(unchecked, seeds);
   if (!first || !full) return undefined;
   const warm = copies(first, "warm", slots), rates = new Map(design.methods.map((method) => [method, design.rates[0]!]));
-  const seconds = (await runner.warmStarts(warm, { signal })).filter((one) => one !== undefined);
+  const seconds = (await runner.warmStarts(warm, { signal })).flatMap((one) => one ? [one.seconds] : []);
   // The last run of each part: the first one of the report also evaluates the model before its first step.
   const cost = async (name: string, jobs: readonly RunJob[]) => {
     const [job] = jobs.slice(-1), made = job ? copies({ ...job, warmStart: warm[0]!.name }, name, slots) : [];

@@ -53,6 +53,18 @@ Deno.test("a warm start that was stopped or killed continues, to the bit", async
   });
 });
 
+Deno.test("a warm start alone ends with an evaluation, which a run that goes on from it does not repeat", async () => {
+  await withRunDir(async (folder) => {
+    const config = littleConfig(folder, [...WARM, "trainer.valBeforeTrain=true"]), lines = () => logged(`${folder}/board`);
+    await littleRun(config, { warmStartOnly: true });
+    const done = lines();
+    assertEquals([done.length, typeof done.at(-1)!["val/accuracy"]], [7, "number"]);
+    await littleRun(config);
+    assertEquals(lines().slice(0, 7), done);
+    assertEquals(lines().filter(({ step, "val/accuracy": accuracy }) => step === 0 && accuracy !== undefined).length, 1);
+  });
+});
+
 Deno.test("a torn checkpoint of the warm start is skipped, and a stop before the first step says that there is no checkpoint", async () => {
   await withRunDir(async (folder) => {
     const config = littleConfig(folder, WARM), run = `${folder}/board`, notes: string[] = [];

@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import { choiceJobs, type Design, reportJobs, type RunJob } from "../../cli/ablate/plan.ts";
+import { choiceJobs, type Design, reportJobs, type RunJob, warmSeeds } from "../../cli/ablate/plan.ts";
 import type { StoredOutcome } from "../../cli/ablate/outcome.ts";
 import { lineChart, ticks } from "../../cli/ablate/plots/chart.ts";
 import { headsFigure, readHeads } from "../../cli/ablate/plots/heads.ts";
@@ -57,13 +57,11 @@ Deno.test("a comparison's page, plots, tables and outcomes say what was made, ea
     }
     const heads = [0, 1, 2].flatMap((layer) => [0, 1, 2, 3].map((head) => ({ layer, head, auc: (1 + layer + head) / 7 })));
     Deno.writeTextFileSync(`${folder}/heads.json`, JSON.stringify(heads));
-    const words = writeResults({ design, choices, rates, chosen, reported }, { out, dir, heads: `${folder}/heads.json` });
+    const made = { design, choices, rates, chosen, reported, seeds: warmSeeds(design, "report"), leftOut: [{ seed: 9, greedy: 0.0625 }] };
+    const words = writeResults(made, { out, dir, heads: `${folder}/heads.json` });
     const plots = Array.from(Deno.readDirSync(folder), ({ name }) => name).filter((name) => name.endsWith(".svg")).sort();
     const names = [
-      "connectivity-w2",
-      "connectivity-w3",
-      "connectivity-w4",
-      "connectivity-w5",
+      ...warmSeeds(design, "report").slice(0, 4).map((seed) => `connectivity-w${seed}`),
       "curves",
       "heads",
       "rates",
@@ -75,10 +73,11 @@ Deno.test("a comparison's page, plots, tables and outcomes say what was made, ea
     const of = (name: string) => Deno.readTextFileSync(`${folder}/compared.${name}.svg`), html = Deno.readTextFileSync(`${out}.html`);
     for (const method of METHODS) assert(of("rates").includes(`>${method}</text>`) && of("curves").includes(`>${method}, 1.5e-4</text>`));
     assert(of("rates").includes("learning rate (AdamW, logarithmic)") && of("rates").includes("held-out accuracy at the end, sampled"));
-    assert(of("connectivity-w2").includes("reading, n = 500"));
+    assert(of(`connectivity-w${warmSeeds(design, "report")[0]}`).includes("reading, n = 500"));
     assert(!of("recall").includes(">off</text>"), "a method that does not know classes is left out");
     for (const plot of plots) assert(html.includes(Deno.readTextFileSync(`${folder}/${plot}`)), plot);
     assert(html.includes(`${chosen.length} runs served the choice`) && html.includes(`${reported.length} runs on other warm starts`));
+    assert(html.includes("held-out rows greedily: 9 (0.063)"));
     assert(html.includes("data.board.side=6") && html.includes("<th>p, adjusted (Holm)</th>"));
     assertEquals(Deno.readTextFileSync(`${out}.table.md`), `${words}\n`);
     const { report, choice } = JSON.parse(Deno.readTextFileSync(`${out}.json`)) as Record<string, StoredOutcome[]>;
@@ -94,7 +93,11 @@ Deno.test("without rates to choose from, metrics and evaluations there are no pl
   try {
     const one = { ...design, rates: [1e-4] }, rates = new Map(METHODS.map((method) => [method, 1e-4]));
     const reported = reportJobs(one, rates).map((job) => ({ ...madeUp(job), metrics: {}, curve: [{ step: 30, sampled: 0.5 }] }));
-    writeResults({ design: one, choices: [], rates, chosen: [], reported }, { out, dir: folder, heads: undefined });
+    writeResults({ design: one, choices: [], rates, chosen: [], reported, seeds: warmSeeds(one, "report"), leftOut: [] }, {
+      out,
+      dir: folder,
+      heads: undefined,
+    });
     assertEquals(Array.from(Deno.readDirSync(folder), ({ name }) => name).sort(), ["compared.html", "compared.json", "compared.table.md"]);
   } finally {
     Deno.removeSync(folder, { recursive: true });

@@ -12,7 +12,7 @@ const SETS = [
   "grader.workers=0",
   `reward=${JSON.stringify({ use: "length", options: { min: 30, slack: 30, unit: "characters" } })}`,
 ];
-const WARM: WarmJob = { name: "warm-5", sets: [...SETS, "seed=5"] };
+const WARM: WarmJob = { name: "warm-5", sets: [...SETS, "trainer.valBeforeTrain=true", "val.greedy=true", "seed=5"] };
 const JOBS: readonly RunJob[] = ["off", "soft"].map((method) => ({
   name: method,
   place: { method, rate: 1e-3, warm: 5, seed: 0 },
@@ -26,7 +26,8 @@ Deno.test("runs have the same bits side by side and one after the other; a stopp
     const isGoing = new AbortController().signal, stop = new AbortController();
     {
       using runner = new Runner({ dir: side, warmDir, slots: 2, threads: 1 });
-      await runner.warmStarts([WARM], { signal: isGoing });
+      const [warm] = await runner.warmStarts([WARM], { signal: isGoing });
+      assert(warm!.greedy! >= 0 && warm!.greedy! <= 1);
       const made = await runner.runs(JOBS, { signal: isGoing });
       assert(made.every(({ curve }) => curve.length === 1 && curve[0]!.step === 2));
       assertEquals(made.map(({ method }) => method), ["off", "soft"]);

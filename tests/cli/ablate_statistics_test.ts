@@ -1,5 +1,5 @@
 import { assert, assertAlmostEquals, assertEquals, assertThrows } from "@std/assert";
-import { choiceJobs, type Design, reportJobs, warmJobs } from "../../cli/ablate/plan.ts";
+import { choiceJobs, type Design, reportJobs, warmJobs, warmSeeds } from "../../cli/ablate/plan.ts";
 import { METHODS } from "../../cli/ablate/methods.ts";
 import type { Outcome, StoredOutcome } from "../../cli/ablate/outcome.ts";
 import { PRESETS } from "../../cli/ablate/presets.ts";
@@ -152,7 +152,7 @@ Deno.test("choice and report share no warm start and no seed, and the report's m
   assertEquals([choice.length, report.length], [size.choiceRuns, size.reportRuns]);
   assertEquals(size.minutes, (size.warmStarts * 60 + 3 * choice.length + 6 * report.length) / 120);
   const seedOf = ({ sets }: { sets: readonly string[] }) => sets.findLast((set) => set.startsWith("seed="))!;
-  const warm = [...warmJobs(design, "choice"), ...warmJobs(design, "report")];
+  const warm = (["choice", "report"] as const).flatMap((part) => warmJobs(design, warmSeeds(design, part)));
   assertEquals(new Set(warm.map(({ name }) => name)).size, warm.length);
   assertEquals(warm[0]!.name, "warm-7");
   const seeds = [new Set(warm.map(seedOf)), new Set(choice.map(seedOf)), new Set(report.map(seedOf))] as const;
@@ -172,7 +172,7 @@ Deno.test("the presets load for every method", () => {
       const { config } = loadConfig({ file, sets });
       assertEquals([config.optim.lr, config.trainer.saveFreq, config.trainer.maxSteps], [rate, null, preset.steps], method);
     }
-    for (const { file, sets } of warmJobs(all, "report").slice(0, 1)) loadConfig({ file, sets });
+    for (const { file, sets } of warmJobs(all, [0])) loadConfig({ file, sets });
     assert(preset.methods.every((method) => METHODS[method]));
   }
 });
