@@ -40,14 +40,18 @@ export interface WarmOutcome {
   readonly sets: readonly string[];
   /** Seconds that it took. */
   readonly seconds: number;
+  /** Median of the seconds of a step. */
+  readonly stepSeconds: number;
   /** Its greedy accuracy on held-out rows; undefined where it was not evaluated. */
   readonly greedy?: number;
 }
 
-/** Returns the greedy accuracy of the last evaluation of a run; undefined if there is none. */
-export function greedyOf(run: string): number | undefined {
-  const values = new Lines(`${run}/metrics.jsonl`).entries().map((line) => line["val/accuracy_greedy"]);
-  return values.filter((value) => typeof value === "number").toArray().at(-1);
+/** Makes the outcome of a warm start from its log. */
+export function readWarmOutcome(run: string, of: Pick<WarmOutcome, "sets" | "seconds">): WarmOutcome {
+  const lines = [...new Lines(`${run}/metrics.jsonl`).entries()];
+  const numbers = (name: string) => lines.map((line) => line[name]).filter((value) => typeof value === "number");
+  const times = numbers("timing_s/step").sort((a, b) => a - b), greedy = numbers("val/accuracy_greedy").at(-1);
+  return { ...of, stepSeconds: times[times.length >> 1] ?? 0, ...(greedy !== undefined && { greedy }) };
 }
 
 /** The metrics of steps that an outcome keeps. */

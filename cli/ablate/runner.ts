@@ -9,7 +9,7 @@ import { removeAll } from "../../actors/run/whole_file.ts";
 import { SpareThreads } from "../../actors/runtime/spare_threads.ts";
 import { train } from "../../actors/training_run.ts";
 import { KedgeError } from "../../ffi/errors.ts";
-import { greedyOf, readOutcome, type StoredOutcome, storedOutcome, storeOutcome, type WarmOutcome } from "./outcome.ts";
+import { readOutcome, readWarmOutcome, type StoredOutcome, storedOutcome, storeOutcome, type WarmOutcome } from "./outcome.ts";
 import type { RunJob, WarmJob } from "./plan.ts";
 
 /** How runs are made. */
@@ -55,8 +55,7 @@ export class Runner implements Disposable {
       const start = performance.now(), loaded = loadConfig({ file: job.file, sets: [...job.sets, ...this.#place(warmDir, job)] });
       const { state } = await train(loaded, { warmStartOnly: true, spares, signal: work.signal });
       if (state !== "done") return undefined;
-      const greedy = greedyOf(run), seconds = (performance.now() - start) / 1000;
-      const result: WarmOutcome = { sets: job.sets, seconds, ...(greedy !== undefined && { greedy }) };
+      const result = readWarmOutcome(run, { sets: job.sets, seconds: (performance.now() - start) / 1000 });
       storeOutcome(run, result);
       return { isFresh: true, result };
     });

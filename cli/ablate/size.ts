@@ -88,7 +88,7 @@ function copies<J extends { readonly sets: readonly string[] }>(job: J, name: st
 }
 
 /**
- * Measures the costs with every slot at work: a few steps of a warm start, whose time is scaled to all of its steps, and runs of each kind
+ * Measures the costs with every slot at work: a few steps of a warm start, whose median is scaled to the other steps, and runs of each kind
  * from it. A model that has learned little answers at length, so that the runs that follow may take less. A comparison of given models is
  * not measured beforehand.
  *
@@ -103,16 +103,17 @@ export async function measureCosts(
   const seeds = warmSeeds(design, "choice"), [first] = warmJobs(few, seeds), [full] = warmJobs(unchecked, seeds);
   if (!first || !full) return undefined;
   const warm = copies(first, "warm", slots), rates = new Map(design.methods.map((method) => [method, design.rates[0]!]));
-  const seconds = (await runner.warmStarts(warm, { signal })).flatMap((one) => one ? [one.seconds] : []);
+  const made = (await runner.warmStarts(warm, { signal })).filter((one) => one !== undefined);
   // The last run of each part: the first one of the report also evaluates the model before its first step.
   const cost = async (name: string, jobs: readonly RunJob[]) => {
-    const [job] = jobs.slice(-1), made = job ? copies({ ...job, warmStart: warm[0]!.name }, name, slots) : [];
-    return meanOf((await runner.runs(made, { signal })).map((outcome) => outcome.seconds));
+    const [job] = jobs.slice(-1), list = job ? copies({ ...job, warmStart: warm[0]!.name }, name, slots) : [];
+    return meanOf((await runner.runs(list, { signal })).map((outcome) => outcome.seconds));
   };
   const choice = await cost("choice", choiceJobs(design)), report = await cost("report", reportJobs(design, rates));
   if (signal.aborted) return undefined;
   const steps = loadConfig({ file: full.file, sets: full.sets }).config.sft?.steps ?? 0;
-  return { warm: meanOf(seconds) * steps / CALIBRATION_STEPS, choice, report: Number.isNaN(report) ? choice : report };
+  const warmSeconds = meanOf(made.map(({ seconds, stepSeconds }) => seconds + (steps - CALIBRATION_STEPS) * stepSeconds));
+  return { warm: warmSeconds, choice, report: Number.isNaN(report) ? choice : report };
 }
 
 /** Says the size of a comparison in words. */

@@ -13,7 +13,7 @@ function runnerOf(greedy: (seed: number) => number | undefined) {
   const made: number[] = [];
   const outcome = (job: WarmJob): WarmOutcome => {
     const value = greedy(seedOf(job));
-    return { sets: job.sets, seconds: 1, ...(value !== undefined && { greedy: value }) };
+    return { sets: job.sets, seconds: 1, stepSeconds: 0.001, ...(value !== undefined && { greedy: value }) };
   };
   const warmStarts = (jobs: readonly WarmJob[]) => {
     made.push(...jobs.map(seedOf));
