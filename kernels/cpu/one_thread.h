@@ -5,13 +5,14 @@
 
 namespace kedge {
 
-// The queue is a tree of winners: the leaves are the elements, and each inner node holds the better of its two children's winners. The root
-// is the best of all; a new key costs one way from its leaf to the root, and ends early where a winner that is not the element stays the
-// same.
+// A short queue is a list that is searched by vectors. A longer one is a tree of winners: the leaves are the elements, and each inner node
+// holds the better of its two children's winners. The root is the best of all; a new key costs one way from its leaf to the root, and ends
+// early where a winner that is not the element stays the same.
 struct OneThread {
   static constexpr bool kSerial = true;
 
   struct Queue {
+    static constexpr int32_t kList = 64;  // up to so many elements are a list
     int64_t* key;
     int32_t* winner;  // of the leaves below each inner node
     int32_t n, leaves;
@@ -23,12 +24,14 @@ struct OneThread {
     }
     void build(int32_t count) {
       n = count;
+      if (n <= kList) return;
       for (leaves = 2; leaves < n;) leaves *= 2;
       for (int32_t node = leaves - 1; node > 0; node--) winner[node] = of(node);
     }
     void set(int32_t i, int64_t value) {
       if (key[i] == value) return;
       key[i] = value;
+      if (n <= kList) return;
       for (int32_t node = (i + leaves) / 2; node > 0; node /= 2) {
         int32_t now = of(node);
         if (now == winner[node] && now != i) return;
@@ -76,7 +79,14 @@ struct OneThread {
     }
     return sum;
   }
-  Best top(const Queue& queue, int32_t) const { return {queue.key[queue.winner[1]], queue.winner[1]}; }
+  Best top(const Queue& queue, int32_t) const {
+    if (queue.n > Queue::kList) return {queue.key[queue.winner[1]], queue.winner[1]};
+    int64_t most = kNever;
+    for (int32_t i = 0; i < queue.n; i++) most = queue.key[i] > most ? queue.key[i] : most;
+    int32_t first = 0;
+    while (first < queue.n && queue.key[first] != most) first++;
+    return {most, first};
+  }
 };
 
 }  // namespace kedge
