@@ -4,7 +4,6 @@ import {
   type AttentionSeen,
   gatherRows,
   linear,
-  linearKl,
   linearLogProb,
   type LogProb,
   rmsnorm,
@@ -21,7 +20,7 @@ import { loadAdapters, saveAdapters } from "./lora/adapter_folder.ts";
 import { Adapters, planAdapters } from "./lora/adapters.ts";
 import { type AdapterBase, type GivenBase, isAdapterFolder, newBase, openBase } from "./lora/base.ts";
 import type { LoraOptions } from "./lora/options.ts";
-import { type Checkpointing, runBlocks } from "./checkpointing.ts";
+import { type Checkpointing, recomputed, runBlocks } from "./checkpointing.ts";
 import type { ModelConfig } from "./config/config.ts";
 import { familyOf } from "./families.ts";
 import type { Family, VisualFeatures } from "./family.ts";
@@ -261,7 +260,7 @@ export class VisionLanguageModel implements Disposable {
         const y = tapeBlock(x, i, pass), rows = added[i];
         return rows ? scatterAddRows(y, { rows, index: batch.visualRows, inPlace: true }) : y;
       };
-      return runBlocks(embedded, { tape, count: text.layers, checkpointing, block });
+      return runBlocks(embedded, { tape, count: text.layers, again: recomputed(checkpointing, "text", text.layers), block });
     });
   }
 
@@ -300,9 +299,7 @@ export class VisionLanguageModel implements Disposable {
         ...(checkpointing && { checkpointing }),
         ...(connectivity && { observe: (layer, seen) => connectivity.observe(layer, seen) }),
       });
-      const result = linearLogProb(normed, this.outputMatrix, { ...distribution, target });
-      if (!reference) return result;
-      return { ...result, kl: linearKl(normed, this.outputMatrix, { ...distribution, reference, target }) };
+      return linearLogProb(normed, this.outputMatrix, { ...distribution, target, ...(reference && { reference }) });
     });
   }
 

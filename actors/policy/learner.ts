@@ -108,11 +108,11 @@ export class Learner implements Disposable {
   reset(): void {
     this.#optimizer[Symbol.dispose]();
     this.#optimizer = this.#newOptimizer(this.options.optimizer);
-    this.#zero();
+    this.#zero({ free: true });
   }
 
-  #zero(): void {
-    for (const { parameter } of this.model.trained()) parameter.zeroGrad();
+  #zero(options: { free?: boolean } = {}): void {
+    for (const { parameter } of this.model.trained()) parameter.zeroGrad(options);
   }
 
   #pack(groups: readonly LearnerGroup[]): PackedBatch {
@@ -189,6 +189,7 @@ export class Learner implements Disposable {
         updates++;
       }
     }
+    this.#zero({ free: true }); // the next rollout has the memory
     const kl = this.#divergenceMetrics.read(updates), full = this.options.divergence?.kind === "full" ? this.#fullKl / updates : undefined;
     this.#fullKl = 0;
     const metrics = {

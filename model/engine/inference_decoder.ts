@@ -5,7 +5,7 @@ import { Tensor } from "../../tensor/tensor.ts";
 import type { ModelParts } from "../family.ts";
 import { familyOf } from "../families.ts";
 import type { Block, BlockOperations } from "../transformer/block.ts";
-import { buffers, type BufferSizes, logitRows } from "./limits.ts";
+import { buffers, type BufferSizes } from "./limits.ts";
 import type { Projections } from "./projections.ts";
 
 type Buffers = { readonly [Name in keyof ReturnType<typeof buffers>]: Tensor };
@@ -46,13 +46,13 @@ export class InferenceDecoder implements Disposable {
   /** Allocates. @throws {KedgeError} `OutOfMemory`, and then holds nothing. */
   constructor(model: ModelParts, options: BufferSizes & { cacheTokens: number; projections: Projections }) {
     const { device, config, dtype } = model;
-    const { layers, kvHeads, headDim, vocabSize } = config.text;
-    const { cacheTokens, sequences, projections } = options;
+    const { layers, kvHeads, headDim } = config.text;
+    const { cacheTokens, logits, projections } = options;
     const family = familyOf(config);
     this.#model = model;
     this.#block = family.block;
     this.#projections = projections;
-    this.#logitRows = logitRows(vocabSize, sequences);
+    this.#logitRows = logits;
     const made: Tensor[] = [];
     const make = (shape: readonly number[], type = dtype) => {
       const tensor = Tensor.empty(device, shape, { dtype: type });

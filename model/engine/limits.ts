@@ -7,6 +7,7 @@ import { CpuDevice } from "../../ffi/cpu_device.ts";
 import { CUBLAS_WORKSPACE_BYTES } from "../../ffi/cublas.ts";
 import { type DType, DTYPE_BYTES } from "../../ffi/device.ts";
 import { KedgeError } from "../../ffi/errors.ts";
+import { logitBytes } from "../../tensor/ops/projection.ts";
 import type { Shape } from "../../tensor/tensor.ts";
 import type { ModelConfig } from "../config/config.ts";
 import { familyOf } from "../families.ts";
@@ -40,8 +41,8 @@ export interface Needs {
   readonly promptBytes: number;
 }
 
-/** Bytes of logits that exist at a time, but for one row. */
-const LOGIT_BYTES = 64 * 2 ** 20;
+/** Bytes of logits that exist at a time in an engine of little memory, but for one row. */
+const LEAST_LOGITS = 64 * 2 ** 20;
 /** Bytes of scratch that one attention call may ask for on CUDA, but for one row. */
 export const ATTENTION_SCRATCH = 64 * 2 ** 20;
 /** Masks of suppressed tokens held at a time. */
@@ -62,14 +63,15 @@ export interface BufferSizes {
   /** Rows of a pass. */
   readonly rows: number;
   readonly sequences: number;
+  /** Rows of which logits exist at a time. */
+  readonly logits: number;
   /** i32 elements of the block that goes to the device at each pass. */
   readonly block: number;
 }
 
 /** The static buffers, by name. */
-export function buffers(config: ModelConfig, dtype: DType, { rows, sequences, block }: BufferSizes) {
+export function buffers(config: ModelConfig, dtype: DType, { rows, sequences, logits, block }: BufferSizes) {
   const { hiddenSize, intermediateSize, layers, heads, kvHeads, headDim, vocabSize } = config.text;
-  const chunk = logitRows(vocabSize, sequences);
   const activation = (...shape: number[]): Buffer => ({ shape, dtype });
   const float = (...shape: number[]): Buffer => ({ shape, dtype: "f32" });
   return {
@@ -89,7 +91,7 @@ export function buffers(config: ModelConfig, dtype: DType, { rows, sequences, bl
     /** Final hidden states: of the decoded rows, then of each prompt's last row. */
     final: activation(2 * sequences, hiddenSize),
     picked: activation(sequences, hiddenSize),
-    logits: float(chunk, vocabSize),
+    logits: float(logits, vocabSize),
     masks: { shape: [MASKS, vocabSize], dtype: "u8" } as Buffer,
     block: { shape: [block], dtype: "i32" } as Buffer,
     results: float(sequences * (6 + MAX_REGIONS)),
@@ -99,9 +101,10 @@ export function buffers(config: ModelConfig, dtype: DType, { rows, sequences, bl
   };
 }
 
-/** Rows of which logits exist at a time. */
-export function logitRows(vocab: number, sequences: number): number {
-  return Math.max(1, Math.min(sequences, Math.floor(LOGIT_BYTES / (4 * vocab))));
+/** Rows of which logits exist at a time: those of all sequences, if they take no more than the device's share of logits and a 16th of the engine's memory. */
+export function logitRows({ device, config }: ModelParts, { sequences, memoryBytes }: { sequences: number; memoryBytes: number }): number {
+  const bytes = Math.min(logitBytes(device), Math.max(LEAST_LOGITS, memoryBytes / 16));
+  return Math.max(1, Math.min(sequences, Math.floor(bytes / (DTYPE_BYTES.f32 * config.text.vocabSize))));
 }
 
 /** Bytes of a cached token: keys and values of all layers, its region, and its share of a kernel's scratch. */

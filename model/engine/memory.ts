@@ -8,10 +8,13 @@ import { adapterBytes } from "./adapter_products.ts";
 import { blockSize } from "./block.ts";
 import { Decode, decodeSizes } from "./decode.ts";
 import { InferenceDecoder } from "./inference_decoder.ts";
-import { bufferBytes, type EngineLimits, MASKS, type Needs, packedBytes, tokenBytes, workspaceBytes } from "./limits.ts";
+import { bufferBytes, type EngineLimits, logitRows, MASKS, type Needs, packedBytes, tokenBytes, workspaceBytes } from "./limits.ts";
 import { Prefill, prefillSizes } from "./prefill.ts";
 import { Projections } from "./projections.ts";
 import { RangeAllocator } from "./range_allocator.ts";
+
+/** The most sequences where the caller sets none. A GPU reads the weights once for all of them; a CPU computes no faster with more. */
+const MAX_SEQUENCES = { cpu: 256, cuda: 1024 };
 
 /** How an engine divides its memory: between buffers of a fixed size, the cache, and what a prompt needs while it is read. */
 export class MemoryPlan {
@@ -40,7 +43,7 @@ export class MemoryPlan {
     this.#fixed = fixed;
     this.#dtype = model.dtype;
     this.memoryBytes = fixed.memoryBytes ?? Math.floor(0.9 * model.device.memory().free);
-    this.maxSequences = fixed.maxSequences ?? 256;
+    this.maxSequences = fixed.maxSequences ?? MAX_SEQUENCES[model.device.kind];
     this.prefillTokens = fixed.prefillTokens ?? 1024;
     const { config, device } = model;
     const embedded = this.embeddedBytes = familyOf(config).featureCount(config.vision) * this.prefillTokens * config.text.hiddenSize *
@@ -55,10 +58,10 @@ export class MemoryPlan {
 
   /** Sizes of the static buffers. */
   get sizes() {
-    const { maxSequences: sequences, prefillTokens } = this;
+    const { maxSequences: sequences, prefillTokens, memoryBytes } = this;
     const rows = Math.max(sequences, prefillTokens);
     const block = Math.max(blockSize(prefillSizes(prefillTokens, sequences)), blockSize(decodeSizes(sequences)));
-    return { rows, sequences, block };
+    return { rows, sequences, logits: logitRows(this.#model, { sequences, memoryBytes }), block };
   }
 
   /** Bytes of a cached token. */

@@ -50,7 +50,7 @@ export function encodeVisuals(
       block: preNormBlock,
       table: patchAngles(tape, model, layout),
       segments: (block) => vision.fullAttentionBlocks.includes(block) ? frames : windows,
-      checkpointing: options.checkpointing ?? "off",
+      checkpointing: options.checkpointing,
     });
     using last = runTower(h, run, [0, vision.depth]);
     const norm = (h: Value) => sideBySide(rmsnorm(h, parameters["visual.merger.norm"]!, { eps: EPS }), vision);

@@ -41,7 +41,7 @@ export function encodeVisuals(
       block: geluBlock("quick"),
       table: patchAngles(tape, model, layout),
       segments: () => frames,
-      checkpointing: options.checkpointing ?? "off",
+      checkpointing: options.checkpointing,
     });
     using last = runTower(h, run, [0, vision.depth]);
     return [

@@ -47,7 +47,7 @@ export function encodeVisuals(
       block: geluBlock("tanh"),
       table: patchAngles(tape, model, layout),
       segments: () => frames,
-      checkpointing: options.checkpointing ?? "off",
+      checkpointing: options.checkpointing,
     });
     let h = embedPatches(tape, model, { visuals, layout }), start = 0;
     const added: Value[] = [];

@@ -8,7 +8,7 @@ import { gelu, layernorm, RopeTable } from "../../tensor/ops/mod.ts";
 import type { Segments } from "../../tensor/segments.ts";
 import type { Tape } from "../../tensor/tape.ts";
 import type { Value } from "../../tensor/value.ts";
-import { type Checkpointing, runBlocks } from "../checkpointing.ts";
+import { type Checkpointing, type Recomputed, recomputed, runBlocks } from "../checkpointing.ts";
 import type { VisionConfig } from "../config/types.ts";
 import type { ModelParts } from "../family.ts";
 import type { TowerBlock } from "../transformer/block.ts";
@@ -35,7 +35,8 @@ export function patchAngles(
 /** A run over the blocks of a tower. */
 export interface TowerRun {
   readonly tape: Tape;
-  readonly checkpointing: Checkpointing;
+  /** Which blocks the backward runs again. */
+  readonly again: Recomputed;
   readonly pass: TapePass;
   /** Which patches see which, by block. */
   readonly segments: (block: number) => Segments;
@@ -45,20 +46,25 @@ export interface TowerRun {
 export function towerRun(
   tape: Tape,
   model: ModelParts,
-  options: Pick<TowerRun, "checkpointing" | "segments"> & { block: TowerBlock; table: RopeTable },
+  options: Pick<TowerRun, "segments"> & { block: TowerBlock; table: RopeTable; checkpointing: Checkpointing | undefined },
 ): TowerRun {
-  const { block, table, checkpointing, segments } = options, { heads, hiddenSize, intermediateSize } = model.config.vision;
+  const { block, table, checkpointing = "off", segments } = options, { heads, hiddenSize, intermediateSize, depth } = model.config.vision;
   const sizes = { heads, kvHeads: heads, headDim: hiddenSize / heads, intermediateSize, eps: EPS };
-  return { tape, checkpointing, segments, pass: { block, model, prefix: "visual.blocks", sizes, table } };
+  return {
+    tape,
+    again: recomputed(checkpointing, "vision", depth),
+    segments,
+    pass: { block, model, prefix: "visual.blocks", sizes, table },
+  };
 }
 
 /** Runs blocks [start, end) of a tower. @param h [patches, hidden], which is taken over. */
 export function runTower(h: Value, run: TowerRun, [start, end]: readonly [start: number, end: number]): Value {
-  const { tape, checkpointing, pass, segments } = run;
+  const { tape, again, pass, segments } = run;
   return runBlocks(h, {
     tape,
     count: end - start,
-    checkpointing,
+    again: again === "groups" ? again : again - start,
     block: (x, i) => tapeBlock(x, start + i, { ...pass, segments: segments(start + i) }),
   });
 }

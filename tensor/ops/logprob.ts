@@ -1,10 +1,8 @@
-import { type Address, plus } from "../../ffi/address.ts";
-import type { Device } from "../../ffi/device.ts";
-import type { Backward } from "../backward.ts";
-import { describe, Tensor } from "../tensor.ts";
+import type { Address } from "../../ffi/address.ts";
+import { Tensor } from "../tensor.ts";
 import type { Value } from "../value.ts";
-import { chunkRows, project, projectBackward } from "./projection.ts";
-import { type Weight, weightOf } from "./weight.ts";
+import { checkTarget, linearDistribution } from "./linear_distribution.ts";
+import type { Weight } from "./weight.ts";
 
 /** The target tokens and the distribution. */
 export interface LogProbOptions {
@@ -22,6 +20,7 @@ export interface LogProb extends Readonly<Record<string, Value>> {
   logprob: Value;
   /** Entropy of the distribution, in nats. */
   entropy: Value;
+  // With a reference also `kl`: the divergence of the distribution from the reference's, in nats.
 }
 
 /**
@@ -46,7 +45,7 @@ export interface LogProb extends Readonly<Record<string, Value>> {
 export function logProb(logits: Value, options: LogProbOptions): LogProb {
   const { target, temperature = 1, suppress } = options;
   const [n, vocab] = [logits.rows, logits.cols];
-  check(target, { n, vocab, suppress });
+  checkTarget(target, { n, vocab, suppress });
   const { device, tensor } = logits;
   const [logprob, entropy] = [logits.tape.empty([n], "f32"), logits.tape.empty([n], "f32")];
   using lse = Tensor.empty(device, [n]);
@@ -58,13 +57,14 @@ export function logProb(logits: Value, options: LogProbOptions): LogProb {
     outputs: [logprob, entropy],
     save: [tensor, target, lse, entropy, ...(suppress ? [suppress] : [])],
     backward: (run) => {
-      const up = seeds(run, n);
-      const [x, tokens, sums, entropies] = [run.saved(0), run.saved(1), run.saved(2), run.saved(3)];
-      const mask = suppress ? run.saved(4).address : 0;
+      const [x, ...rows] = [0, 1, 2, 3].map((i) => run.saved(i)) as [Tensor, Tensor, Tensor, Tensor];
+      const dlogprob = run.upstream(0) ?? run.temporary([n]), dentropy = run.upstream(1);
+      if (!run.upstream(0)) dlogprob.fill(0);
       // The kernel overwrites. If there is a gradient already, the new one is computed separately and added.
       const part = run.temporary([n, vocab], { dtype: logits.dtype });
-      const into = { address: part.address, stride: vocab };
-      backward(device, { logits: x, into, target: tokens, lse: sums, entropy: entropies, ...up, mask, temperature });
+      const [t, l, h, dp] = [...rows, dlogprob].map(({ address }) => address) as [Address, Address, Address, Address];
+      const sums = [t, l, h, dp, dentropy?.address ?? 0, suppress ? run.saved(4).address : 0] as const;
+      device.ops.logprobBwd(x.dtypeCode, part.address, vocab, x.address, x.rowStride, ...sums, n, vocab, temperature);
       run.hand(logits, part);
     },
   });
@@ -77,7 +77,10 @@ export function logProb(logits: Value, options: LogProbOptions): LogProb {
  *
  * @param hidden [n, dim].
  * @param weight [vocab, dim].
- * @param options `chunk`: the number of rows at a time. Default: as many as fit into 64 MiB of logits, at least 16.
+ * @param options `chunk`: the number of rows at a time. Default: on a CPU as many as fit into 256 MiB of logits, on a GPU into a 32nd of its
+ * memory and 4 GiB. `reference`: also gives `kl`, the divergence of each row's distribution from the reference's over the whole vocabulary, as
+ * `linearKl` does, in the same pass.
+ * @throws {RangeError} if sizes or types do not fit.
  * @example
  * ```ts
  * import { linearLogProb, openDevice, Tape, Tensor } from "@kedge/kedge/tensor";
@@ -91,103 +94,11 @@ export function logProb(logits: Value, options: LogProbOptions): LogProb {
  * assertAlmostEquals(linearLogProb(hidden, weight, { target }).logprob.tensor.item(), Math.log(0.75), 1e-6);
  * ```
  */
-export function linearLogProb(hidden: Value, weight: Weight, options: LogProbOptions & { chunk?: number }): LogProb {
-  const w = weightOf(hidden, weight);
-  const { target, temperature = 1, suppress } = options;
-  const [n, vocab] = [hidden.rows, w.rows];
-  check(target, { n, vocab, suppress });
-  const chunk = chunkRows(hidden, w, options.chunk);
-  const { device } = hidden;
-  const [logprob, entropy] = [hidden.tape.empty([n], "f32"), hidden.tape.empty([n], "f32")];
-  using lse = Tensor.empty(device, [n]);
-  {
-    const x = hidden.tensor;
-    using logits = Tensor.empty(device, [chunk, vocab]);
-    for (let start = 0; start < n; start += chunk) {
-      const rows = Math.min(chunk, n - start);
-      project(device, { x, w: w.tensor, start, rows, logits });
-      const at = 4 * start;
-      const [p, h, l, t] = [plus(logprob.address, at), plus(entropy.address, at), plus(lse.address, at), plus(target.address, at)];
-      device.ops.logprobFwd(0, p, h, l, logits.address, vocab, t, suppress?.address ?? 0, rows, vocab, temperature);
-    }
-  }
-  const [first, second] = hidden.tape.record({
-    name: "linearLogProb",
-    inputs: [hidden, w],
-    outputs: [logprob, entropy],
-    save: [hidden.tensor, w.tensor, target, lse, entropy, ...(suppress ? [suppress] : [])],
-    backward: (run) => {
-      const up = seeds(run, n);
-      const [x, weights, tokens, sums, entropies] = [run.saved(0), run.saved(1), run.saved(2), run.saved(3), run.saved(4)];
-      const mask = suppress ? run.saved(5).address : 0;
-      const logits = run.temporary([chunk, vocab]);
-      const [dh, dw] = [run.slot(hidden), run.weightSlot(w)];
-      for (let start = 0; start < n; start += chunk) {
-        const rows = Math.min(chunk, n - start);
-        project(device, { x, w: weights, start, rows, logits });
-        using part = logits.slice(0, rows);
-        const range = (tensor: Tensor) => tensor.slice(start, start + rows);
-        using t = range(tokens);
-        using l = range(sums);
-        using e = range(entropies);
-        using dlogprob = range(up.dlogprob);
-        using dentropy = up.dentropy && range(up.dentropy);
-        const into = { address: part.address, stride: vocab };
-        backward(device, { logits: part, into, target: t, lse: l, entropy: e, dlogprob, dentropy, mask, temperature });
-        projectBackward(device, { logits, start, rows, x, w: weights, dx: dh, dw });
-      }
-    },
-  });
-  return { logprob: first!, entropy: second! };
-}
-
-interface Upstream {
-  dlogprob: Tensor;
-  dentropy: Tensor | undefined;
-}
-
-function seeds(run: Backward, n: number): Upstream {
-  const dlogprob = run.upstream(0) ?? run.temporary([n]);
-  if (!run.upstream(0)) dlogprob.fill(0);
-  return { dlogprob, dentropy: run.upstream(1) };
-}
-
-function backward(
-  device: Device,
-  parts: Upstream & {
-    logits: Tensor;
-    into: { address: Address; stride: number };
-    target: Tensor;
-    lse: Tensor;
-    entropy: Tensor;
-    mask: Address;
-    temperature: number;
-  },
-): void {
-  const { logits, into, target, lse, entropy, dlogprob, dentropy, mask, temperature } = parts;
-  device.ops.logprobBwd(
-    logits.dtypeCode,
-    into.address,
-    into.stride,
-    logits.address,
-    logits.rowStride,
-    target.address,
-    lse.address,
-    entropy.address,
-    dlogprob.address,
-    dentropy?.address ?? 0,
-    mask,
-    logits.rows,
-    logits.cols,
-    temperature,
-  );
-}
-
-function check(target: Tensor, { n, vocab, suppress }: { n: number; vocab: number; suppress: Tensor | undefined }): void {
-  if (target.dtype !== "i32" || target.size !== n || !target.contiguous) {
-    throw new RangeError(`Cannot take targets ${describe(target)}: it needs i32[${n}]`);
-  }
-  if (suppress && (suppress.dtype !== "u8" || suppress.size !== vocab)) {
-    throw new RangeError(`Cannot suppress by ${describe(suppress)}: it needs u8[${vocab}]`);
-  }
+export function linearLogProb(
+  hidden: Value,
+  weight: Weight,
+  options: LogProbOptions & { chunk?: number; reference?: { hidden: Tensor; weight: Tensor } },
+): LogProb {
+  const { target, temperature = 1, suppress, chunk, reference } = options;
+  return linearDistribution(hidden, weight, { target, temperature, suppress, chunk, reference, logprobs: true }) as LogProb;
 }

@@ -4,18 +4,63 @@
  * @module
  */
 import { plus } from "../../ffi/address.ts";
-import { type Device, DTYPE_BYTES } from "../../ffi/device.ts";
+import { type Device, type DType, DTYPE_BYTES } from "../../ffi/device.ts";
 import type { Slot } from "../gradient.ts";
 import { describe, type Tensor } from "../tensor.ts";
 import type { Value } from "../value.ts";
 import { activationType, multiply, rowsOf } from "./product.ts";
 
-/** Rows of a chunk: `asked`, or as many as have some 2^24 logits. @throws {RangeError} if the weight does not fit. */
-export function chunkRows(hidden: Value, weight: Value, asked: number | undefined): number {
+/** A CPU's share of logits, in bytes. It is fixed: where a gradient is cut into chunks, its bits follow from their size, and free memory varies. */
+const CPU_LOGITS = 2 ** 28;
+/** The bounds of a GPU's share. Above the upper one, reading and writing the weight's gradient costs a few percent of the products. */
+const [GPU_LEAST, GPU_MOST] = [2 ** 26, 2 ** 32];
+
+/**
+ * Returns a GPU's share of logits, in bytes: the power of two below a 32nd of its memory, within bounds, so that it does not follow small changes of what is
+ * free.
+ *
+ * @param memory Bytes. Default 0: the lower bound.
+ */
+export function gpuLogits(memory = 0): number {
+  return Math.max(GPU_LEAST, Math.min(GPU_MOST, 2 ** Math.floor(Math.log2(Math.max(1, memory / 32)))));
+}
+
+/** Returns the bytes of logits that are held at a time. */
+export function logitBytes(device: Pick<Device, "kind" | "memory">): number {
+  return device.kind === "cpu" ? CPU_LOGITS : gpuLogits(device.memory().budget);
+}
+
+/** Logits by their sizes. */
+export interface LogitSizes {
+  readonly vocab: number;
+  /** How many matrices of logits a chunk holds: with a reference's, two. */
+  readonly matrices: number;
+  /** The type of the products, in which the gradient is held once more. */
+  readonly dtype: DType;
+}
+
+/** Returns the bytes of a row of logits. */
+export function logitRowBytes({ vocab, matrices, dtype }: LogitSizes): number {
+  return vocab * (matrices * DTYPE_BYTES.f32 + (dtype === "f32" ? 0 : DTYPE_BYTES[dtype]));
+}
+
+/** Returns the rows of a chunk of n: as few chunks as the bytes allow, of about the same size, and 16 rows at least. */
+export function rowsInBytes(n: number, bytes: number, sizes: LogitSizes): number {
+  const most = Math.max(16, Math.floor(bytes / logitRowBytes(sizes))), chunks = Math.max(1, Math.ceil(n / most));
+  return Math.max(1, Math.min(n, most, 64 * Math.ceil(Math.ceil(n / chunks) / 64)));
+}
+
+/**
+ * Returns the rows of a chunk: `asked`, or what {@linkcode logitBytes} hold.
+ *
+ * @throws {RangeError} if the weight does not fit.
+ */
+export function chunkRows(hidden: Value, weight: Value, { asked, matrices }: { asked: number | undefined; matrices: number }): number {
   if (weight.cols !== hidden.cols || activationType(weight.tensor) !== hidden.dtype) {
     throw new RangeError(`Cannot project ${describe(hidden)} by ${describe(weight)}: sizes or types do not fit`);
   }
-  return Math.max(1, Math.min(hidden.rows, asked ?? Math.max(16, Math.floor(2 ** 24 / weight.rows))));
+  if (asked !== undefined) return Math.max(1, Math.min(hidden.rows, asked));
+  return rowsInBytes(hidden.rows, logitBytes(hidden.device), { vocab: weight.rows, matrices, dtype: hidden.dtype });
 }
 
 /** Writes the f32 logits of rows [start, start + rows) of x. */

@@ -1,5 +1,5 @@
-import { assert, assertThrows } from "@std/assert";
-import { linearKl } from "../../tensor/ops/mod.ts";
+import { assert, assertEquals, assertThrows } from "@std/assert";
+import { linearKl, linearLogProb } from "../../tensor/ops/mod.ts";
 import { Parameter } from "../../tensor/parameter.ts";
 import { Tape } from "../../tensor/tape.ts";
 import { Tensor } from "../../tensor/tensor.ts";
@@ -66,6 +66,58 @@ gradientTest("linearKl", {
   }),
   run: ({ x, w }, { y, v, suppress }) =>
     linearKl(x!, w!, { reference: { hidden: y!, weight: v! }, suppress: suppress!, temperature: 0.8, chunk: 2 }),
+});
+
+gradientTest("linearLogProb with a reference", {
+  inputs: { x: [5, 4], w: [9, 4] },
+  constants: (device) => ({
+    y: Tensor.from(device, Float32Array.from({ length: 15 }, (_, i) => Math.sin(i)), { shape: [5, 3] }),
+    v: Tensor.from(device, Float32Array.from({ length: 27 }, (_, i) => Math.cos(2 * i)), { shape: [9, 3] }),
+    target: Tensor.from(device, Int32Array.of(3, 0, -1, 5, 2)),
+    suppress: Tensor.from(device, Uint8Array.from({ length: 9 }, (_, i) => i === 4 ? 1 : 0)),
+  }),
+  run: ({ x, w }, { y, v, target, suppress }) => {
+    const given = { target: target!, suppress: suppress!, temperature: 0.8, chunk: 2 };
+    const { logprob, entropy, kl } = linearLogProb(x!, w!, { ...given, reference: { hidden: y!, weight: v! } });
+    return [logprob!, entropy!, kl!];
+  },
+});
+
+deviceTest("linearLogProb with a reference gives the bits of linearKl, and multiplies by each output matrix once", (device, random) => {
+  const make = (rows: number, cols: number) => Tensor.from(device, Float32Array.from(random.normal(rows * cols)), { shape: [rows, cols] });
+  using x = make(6, 5);
+  using w = new Parameter("w", make(41, 5));
+  using y = make(6, 3);
+  using v = make(41, 3);
+  using target = Tensor.from(device, Int32Array.of(7, 0, -1, 40, 3, 3));
+  const reference = { hidden: y, weight: v }, products: number[] = [], gemm = device.gemm.bind(device);
+  device.gemm = (product) => {
+    products.push(product.m);
+    gemm(product);
+  };
+  try {
+    const run = (which: "both" | "logprob" | "kl") => {
+      using tape = new Tape(device);
+      const input = tape.input(x), options = { target, temperature: 0.7, chunk: 4 };
+      const of = which === "kl"
+        ? { kl: linearKl(input, w, { ...options, reference }) }
+        : linearLogProb(input, w, { ...options, ...(which === "both" && { reference }) });
+      using ones = Tensor.full(device, [6], { value: 1 });
+      const numbers = Object.fromEntries(Object.entries(of).map(([name, value]) => [name, [...value!.tensor.toFloats()]]));
+      const seeds = Object.values(of).map((value) => ({ value: value!, gradient: ones }));
+      tape.backward(seeds);
+      const gradient = [...input.gradient!.toFloats(), ...w.grad!.toFloats()];
+      w.zeroGrad();
+      return { numbers, gradient, products: products.splice(0).length };
+    };
+    const [both, logprob, kl] = [run("both"), run("logprob"), run("kl")];
+    assertEquals(both.numbers, { ...logprob.numbers, ...kl.numbers });
+    assertClose(both.gradient, logprob.gradient.map((g, i) => g + kl.gradient[i]!), { what: "the sum of both gradients", tolerance: 1e-5 });
+    // Two chunks: each output matrix forward and again in the backward, and the two gradients of this model's.
+    assertEquals([both.products, logprob.products, kl.products], [2 * (2 + 2 + 2), 2 * (1 + 1 + 2), 2 * (2 + 2 + 2)]);
+  } finally {
+    device.gemm = gemm;
+  }
 });
 
 deviceTest("linearKl refuses what does not fit", (device) => {
