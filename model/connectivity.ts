@@ -11,6 +11,7 @@ import { KedgeError } from "../ffi/errors.ts";
 import type { AttentionSeen } from "../tensor/ops/mod.ts";
 import { Tape } from "../tensor/tape.ts";
 import { Tensor } from "../tensor/tensor.ts";
+import { type MeasuredRow, measuresOwnRow } from "./measured_row.ts";
 import { PackedBatch } from "./packed_batch.ts";
 import { familyOf } from "./families.ts";
 import type { Prompt } from "./prompt.ts";
@@ -21,8 +22,8 @@ export * from "./regions.ts";
 
 /** Options of the measurement. */
 export interface ConnectivityOptions {
-  /** The row whose attention is measured: the one that predicts the token (default), or the token's own. */
-  row?: "predict" | "self";
+  /** The row whose attention is measured: the one that predicts the token (default), the token's own, or the mean over both. */
+  row?: MeasuredRow;
   /** First positions that count as sinks. Default 1. */
   sinkTokens?: number;
   /** Factor of the rule for visual sinks. Default 0: none. */
@@ -77,7 +78,7 @@ export class ConnectivityAccumulator implements Disposable {
   readonly #profile: Tensor;
   readonly #region: Tensor;
   readonly #rowOut: Tensor;
-  readonly #outputs: Int32Array; // by response token: its output row
+  readonly #outputs: readonly Int32Array[]; // as of MeasuredRows
   readonly #skipped: readonly (SkippedHeads | undefined)[]; // by layer
   readonly #width: number;
   readonly #seen = new Set<number>();
@@ -85,7 +86,7 @@ export class ConnectivityAccumulator implements Disposable {
   /** Called by `create`. */
   private constructor(
     readonly batch: PackedBatch,
-    parts: { maps: readonly RegionMap[]; skipped: readonly (SkippedHeads | undefined)[]; row: "predict" | "self"; readonly renorm: number },
+    parts: { maps: readonly RegionMap[]; skipped: readonly (SkippedHeads | undefined)[]; row: MeasuredRow; readonly renorm: number },
   ) {
     const { device } = batch;
     this.maps = parts.maps;
@@ -108,7 +109,7 @@ export class ConnectivityAccumulator implements Disposable {
    * tokens are sinks depends on all layers.
    *
    * @param options `visualSinks`: those of each group, from {@linkcode promptSinks}.
-   * @throws {RangeError} for row "self" with a batch that was not packed with `closing`, and for options out of range.
+   * @throws {RangeError} for row "self" or "both" with a batch that was not packed with `closing`, and for options out of range.
    */
   static create(
     model: VisionLanguageModel,
@@ -150,17 +151,22 @@ export class ConnectivityAccumulator implements Disposable {
       const { regions } = this.maps[group]!;
       const connectivity = new Float32Array(length), profile = new Float32Array(length * regions);
       for (let t = 0; regions > 0 && t < length; t++) {
-        const row = this.#outputs[offset + t]!;
-        const [m, n] = [mass[2 * row]!, mass[2 * row + 1]!];
-        if (!Number.isFinite(m) || !Number.isFinite(n)) {
-          throw new KedgeError("Diverged", `Cannot give connectivity: that of token ${t} of response ${response} is ${m} / ${n}`, {
-            response,
-            t,
-          });
+        const rows = this.#outputs.map((output) => output[offset + t]!);
+        let sum = 0;
+        for (const row of rows) {
+          const [m, n] = [mass[2 * row]!, mass[2 * row + 1]!];
+          if (!Number.isFinite(m) || !Number.isFinite(n)) {
+            const words = `Cannot give connectivity: that of token ${t} of response ${response} is ${m} / ${n}`;
+            throw new KedgeError("Diverged", words, { response, t });
+          }
+          if (n > 0) sum += m / n; // n is 0 where all attention is on sinks
         }
-        if (n === 0) continue; // all attention is on sinks
-        connectivity[t] = m / n;
-        for (let r = 0; r < regions; r++) profile[t * regions + r] = sums[row * this.#width + r]! / n;
+        connectivity[t] = sum / rows.length;
+        for (let r = 0; r < regions; r++) {
+          let part = 0;
+          for (const row of rows) if (mass[2 * row + 1]! > 0) part += sums[row * this.#width + r]! / mass[2 * row + 1]!;
+          profile[t * regions + r] = part / rows.length;
+        }
       }
       return { connectivity, profile, regions };
     });
@@ -175,15 +181,17 @@ export class ConnectivityAccumulator implements Disposable {
 /**
  * Returns the regions of each group's prompt, with its visual sinks.
  *
- * @throws {RangeError} for row "self" with a batch that was not packed with `closing`, and for options out of range.
+ * @throws {RangeError} for row "self" or "both" with a batch that was not packed with `closing`, and for options out of range.
  */
 export function measuredMaps(
   model: VisionLanguageModel,
   batch: PackedBatch,
   options: ConnectivityOptions & { visualSinks?: readonly Int32Array[] },
 ): RegionMap[] {
-  if (options.row === "self" && !batch.closing) {
-    throw new RangeError('Cannot measure connectivity by row "self": the batch lacks the rows of last tokens; pack it with closing');
+  if (measuresOwnRow(options.row) && !batch.closing) {
+    throw new RangeError(
+      `Cannot measure connectivity by row "${options.row}": the batch lacks the rows of last tokens; pack it with closing`,
+    );
   }
   const prompts = batch.groups.map(({ prompt }) => prompt),
     sinks = options.visualSinks ?? promptSinks(model, prompts, options.visualSinkFactor ?? 0);
@@ -196,26 +204,33 @@ export interface MeasuredRows {
   readonly region: Int32Array<ArrayBuffer>;
   /** [rows of the batch]: the output row of each query row, or -1. */
   readonly rowOut: Int32Array<ArrayBuffer>;
-  /** The output row of each response token. A response to a prompt without visuals has none, and 0 here. */
-  readonly outputs: Int32Array<ArrayBuffer>;
+  /**
+   * [rows that count for a token: 1, or 2 with "both"][response tokens]: the output row of each response token. A response to a prompt without visuals has none,
+   * and 0 here.
+   */
+  readonly outputs: readonly Int32Array<ArrayBuffer>[];
   /** Output rows. */
   readonly rows: number;
 }
 
 /** Plans which rows of a batch are measured: those of response tokens to prompts with visuals. */
-export function measuredRows(batch: PackedBatch, maps: readonly RegionMap[], row: "predict" | "self"): MeasuredRows {
+export function measuredRows(batch: PackedBatch, maps: readonly RegionMap[], row: MeasuredRow): MeasuredRows {
   const region = new Int32Array(batch.rows).fill(-1), rowOut = new Int32Array(batch.rows).fill(-1);
   for (const { group, start } of batch.prompts) region.set(maps[group]!.region, start);
-  const predict = batch.predictRows, outputs = new Int32Array(batch.count);
+  const predict = batch.predictRows;
   let rows = 0;
-  for (const { offset, length, start, group } of batch.responses) {
-    if (maps[group]!.regions === 0) continue;
-    for (let t = 0; t < length; t++) {
-      const at = row === "self" ? start + t : predict[offset + t]!;
-      if (rowOut[at] === -1) rowOut[at] = rows++;
-      outputs[offset + t] = rowOut[at]!;
+  const outputs = (row === "both" ? ["predict", "self"] as const : [row]).map((which) => {
+    const output = new Int32Array(batch.count);
+    for (const { offset, length, start, group } of batch.responses) {
+      if (maps[group]!.regions === 0) continue;
+      for (let t = 0; t < length; t++) {
+        const at = which === "self" ? start + t : predict[offset + t]!;
+        if (rowOut[at] === -1) rowOut[at] = rows++;
+        output[offset + t] = rowOut[at]!;
+      }
     }
-  }
+    return output;
+  });
   return { region, rowOut, outputs, rows };
 }
 

@@ -1,6 +1,7 @@
 import type { AttentionSeen } from "../tensor/ops/mod.ts";
 import { Tensor } from "../tensor/tensor.ts";
 import { type ConnectivityOptions, measure, measuredMaps, measuredRows } from "./connectivity.ts";
+import type { MeasuredRow } from "./measured_row.ts";
 import type { VisionLanguageModel } from "./model.ts";
 import type { PackedBatch } from "./packed_batch.ts";
 import { NO_HEADS_SKIPPED, type RegionMap } from "./regions.ts";
@@ -48,17 +49,17 @@ export class HeadConnectivity implements Disposable {
   readonly #profile: Tensor; // [rows * heads, width], of one layer
   readonly #region: Tensor;
   readonly #rowOut: Tensor;
-  readonly #outputs: Int32Array;
+  readonly #outputs: readonly Int32Array[]; // as of MeasuredRows
   readonly #rows: number;
   readonly #width: number;
   readonly #seen = new Set<number>();
-  readonly #share: Float32Array<ArrayBuffer>; // [rows, layers, heads]
+  readonly #share: Float32Array<ArrayBuffer>; // [response tokens, layers, heads]
   readonly #peak: Float32Array<ArrayBuffer>;
 
   private constructor(
     readonly batch: PackedBatch,
     readonly maps: readonly RegionMap[],
-    readonly sizes: { readonly layers: number; readonly heads: number; readonly row: "predict" | "self"; readonly leastMass: number },
+    readonly sizes: { readonly layers: number; readonly heads: number; readonly row: MeasuredRow; readonly leastMass: number },
   ) {
     const { device } = batch, { layers, heads, row } = sizes, { region, rowOut, outputs, rows } = measuredRows(batch, maps, row);
     this.#width = maps.reduce((most, { regions }) => Math.max(most, regions), 0);
@@ -68,15 +69,15 @@ export class HeadConnectivity implements Disposable {
     this.#rowOut = Tensor.from(device, rowOut);
     this.#mass = Tensor.zeros(device, [rows * heads, 2]);
     this.#profile = Tensor.zeros(device, [rows * heads, this.#width]);
-    this.#share = new Float32Array(rows * layers * heads);
-    this.#peak = new Float32Array(rows * layers * heads);
+    this.#share = new Float32Array(batch.count * layers * heads);
+    this.#peak = new Float32Array(batch.count * layers * heads);
   }
 
   /**
    * Prepares the measurement.
    *
    * @param options `visualSinks`: those of each group, from `promptSinks`.
-   * @throws {RangeError} for row "self" with a batch that was not packed with `closing`, and for options out of range.
+   * @throws {RangeError} for row "self" or "both" with a batch that was not packed with `closing`, and for options out of range.
    */
   static create(
     model: VisionLanguageModel,
@@ -105,17 +106,28 @@ export class HeadConnectivity implements Disposable {
       renorm: 2,
       skipped: NO_HEADS_SKIPPED,
     });
-    const mass = this.#mass.toFloats(), profile = this.#profile.toFloats(), { layers, heads, leastMass } = this.sizes;
-    for (let row = 0; row < this.#rows; row++) {
-      for (let head = 0; head < heads; head++) {
-        const from = row * heads + head, to = (row * layers + layer) * heads + head, n = Math.max(mass[2 * from + 1]!, leastMass);
-        if (n === 0) continue; // all attention is on sinks
-        let most = 0;
-        for (let r = from * this.#width; r < (from + 1) * this.#width; r++) most = Math.max(most, profile[r]!);
-        this.#share[to] = mass[2 * from]! / n;
-        this.#peak[to] = most / n;
+    const { layers, heads } = this.sizes, mass = this.#mass.toFloats(), profile = this.#profile.toFloats();
+    for (const { group, offset, length } of this.batch.responses) {
+      if (this.maps[group]!.regions === 0) continue;
+      for (let t = offset; t < offset + length; t++) {
+        for (let head = 0; head < heads; head++) {
+          const rows = this.#outputs.map((output) => output[t]! * heads + head), to = (t * layers + layer) * heads + head;
+          [this.#share[to], this.#peak[to]] = this.#shareOf(rows, mass, profile);
+        }
       }
     }
+  }
+
+  /** The share on the picture, and the largest share on one region, of the mean over output rows of a head. */
+  #shareOf(rows: readonly number[], mass: Float32Array, profile: Float32Array): [share: number, peak: number] {
+    const seen = rows.map((row) => ({ row, n: Math.max(mass[2 * row + 1]!, this.sizes.leastMass) })).filter(({ n }) => n > 0); // 0: all attention is on sinks
+    let most = 0;
+    for (let r = 0; r < this.#width; r++) {
+      let part = 0;
+      for (const { row, n } of seen) part += profile[row * this.#width + r]! / n;
+      most = Math.max(most, part);
+    }
+    return [seen.reduce((sum, { row, n }) => sum + mass[2 * row]! / n, 0) / rows.length, most / rows.length];
   }
 
   /**
@@ -127,13 +139,8 @@ export class HeadConnectivity implements Disposable {
     const { layers, heads } = this.sizes, width = layers * heads;
     if (this.#seen.size < layers) throw new RangeError(`Cannot give the shares of heads: ${this.#seen.size} of ${layers} layers have run`);
     return this.batch.responses.map(({ group, offset, length }) => {
-      const visual = this.maps[group]!.regions > 0, share = new Float32Array(length * width), peak = new Float32Array(length * width);
-      for (let t = 0; visual && t < length; t++) {
-        const from = this.#outputs[offset + t]! * width;
-        share.set(this.#share.subarray(from, from + width), t * width);
-        peak.set(this.#peak.subarray(from, from + width), t * width);
-      }
-      return { share, peak, visual };
+      const own = (of: Float32Array<ArrayBuffer>) => of.slice(offset * width, (offset + length) * width);
+      return { share: own(this.#share), peak: own(this.#peak), visual: this.maps[group]!.regions > 0 };
     });
   }
 

@@ -20,7 +20,7 @@ export interface Group {
 export interface PackOptions {
   /** Whether the responses of a group share one copy of its prompt (default). If each has its own copy, the results are the same, with more work. */
   readonly shared?: boolean;
-  /** Whether the last token of each response is forwarded too. It predicts nothing, but connectivity by row "self" needs it. Default false. */
+  /** Whether the last token of each response is forwarded too. It predicts nothing, but connectivity by row "self" or "both" needs it. Default false. */
   readonly closing?: boolean;
 }
 

@@ -16,6 +16,7 @@ import {
 import { HEAD_RULES } from "../../rl/atrl/head_ranking.ts";
 import { rewardSchema } from "../../verify/registry.ts";
 import type { ConnectivityOptions } from "../../model/connectivity.ts";
+import { MEASURED_ROWS } from "../../model/measured_row.ts";
 import { type PresetName, presets } from "../../model/config/presets.ts";
 import { algorithmSchema, modulePathOr } from "./algorithm_schema.ts";
 import { faults } from "./checks.ts";
@@ -178,8 +179,8 @@ const raw = z.strictObject({
     ),
     normalise: z.enum(["mean-one", "none"]).default(ATRL.normalise).describe("Whether weights have mean 1 over a response."),
     seed: count.max(2 ** 31 - 1).default(ATRL.seed).describe("The seed of partitions and of mode random."),
-    row: z.enum(["predict", "self"]).default("predict").describe(
-      "Which row of attention counts: the one that predicts the token, or the token's own.",
+    row: z.enum(MEASURED_ROWS).default("predict").describe(
+      "Which row of attention counts: the one that predicts the token, the token's own, or the mean of both.",
     ),
     sinkTokens: count.default(1).describe("The number of first positions that count as sinks."),
     visualSinkFactor: amount.default(0).describe("The factor of the rule for visual sinks; 0: no rule."),

@@ -1,5 +1,6 @@
 import { suppressionMask } from "../../model/engine/suppression.ts";
 import type { Checkpointing } from "../../model/checkpointing.ts";
+import { measuresOwnRow } from "../../model/measured_row.ts";
 import { HeadConnectivity, type HeadConnectivityOptions, type HeadShares } from "../../model/head_connectivity.ts";
 import { PackedBatch } from "../../model/packed_batch.ts";
 import type { Prompt } from "../../model/prompt.ts";
@@ -158,7 +159,7 @@ export class Learner implements Disposable {
   headShares(groups: readonly LearnerGroup[], options: HeadConnectivityOptions): HeadShares[] {
     return this.#cut(groups).flatMap((micro) => {
       const parts = micro.map(({ prompt, responses }) => ({ prompt, responses }));
-      using batch = PackedBatch.pack(this.model, parts, { closing: options.row === "self" });
+      using batch = PackedBatch.pack(this.model, parts, { closing: measuresOwnRow(options.row) });
       using measured = HeadConnectivity.create(this.model, batch, options);
       using tape = new Tape(this.model.device, { record: false });
       this.model.predictions(tape, batch, { observe: (layer, seen) => measured.observe(layer, seen) });

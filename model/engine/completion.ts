@@ -17,7 +17,7 @@ export interface Completion {
   readonly finish: Finish;
   /**
    * The share of each token's attention that falls on visual tokens, of all that does not fall on sinks, in [0, 1]. NaN for a token whose own row was never
-   * forwarded (row "self", and the sequence was aborted).
+   * forwarded (row "self" or "both", and the sequence was aborted).
    */
   readonly connectivity?: Float32Array<ArrayBuffer>;
   /** Connectivity by region: [tokens, regions]. */
@@ -79,6 +79,9 @@ export class Recorder {
   readonly #masses: number[] = [];
   #profiles = new Float32Array(); // [rows and room for more, regions]
 
+  /** @param both Whether a token's numbers are the mean of its row and the next one, so that there is one row more than tokens. */
+  constructor(readonly both = false) {}
+
   /** Records a token. */
   add({ token, logprob, filteredLogprob, entropy }: Draw): void {
     this.tokens.push(token);
@@ -88,7 +91,7 @@ export class Recorder {
   }
 
   /**
-   * Notes the attention of the next token's row. The numbers are copied into arrays that grow: a small array for each row would cost more than the numbers
+   * Notes the attention of the next row. The numbers are copied into arrays that grow: a small array for each row would cost more than the numbers
    * in it.
    */
   addAttention({ numbers, mass, profile, regions }: RowAttention): void {
@@ -115,9 +118,17 @@ export class Recorder {
     };
     if (!regions) return plain;
     const connectivity = new Float32Array(length).fill(NaN), profile = new Float32Array(length * regions.regions).fill(NaN);
-    const rows = Math.min(length, this.#masses.length);
-    connectivity.set(this.#masses.slice(0, rows));
-    profile.set(this.#profiles.subarray(0, rows * regions.regions));
+    const all = this.#masses, rows = Math.min(length, this.both ? all.length - 1 : all.length);
+    if (this.both) {
+      const means = (into: Float32Array, of: ArrayLike<number>, width: number) => {
+        for (let i = 0; i < rows * width; i++) into[i] = (of[i]! + of[i + width]!) / 2;
+      };
+      means(connectivity, all, 1);
+      means(profile, this.#profiles, regions.regions);
+    } else {
+      connectivity.set(all.slice(0, rows));
+      profile.set(this.#profiles.subarray(0, rows * regions.regions));
+    }
     return { ...plain, connectivity, profile, regions };
   }
 }

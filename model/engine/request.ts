@@ -1,5 +1,6 @@
 import type { ModelConfig } from "../config/config.ts";
 import type { ConnectivityOptions } from "../connectivity.ts";
+import { MEASURED_ROWS } from "../measured_row.ts";
 import { type RegionMap, regionMap, SINK_LIMITS, skippedHeads } from "../regions.ts";
 import { familyOf } from "../families.ts";
 import type { PromptPositions } from "../positions.ts";
@@ -117,7 +118,7 @@ function planStops(
 /** @throws {RangeError} for options out of range. */
 function checkConnectivity(options: ConnectivityOptions | undefined, sizes: ModelConfig["text"]): void {
   const { row = "predict", sinkRenorm = "pooled", visualSinkFactor = 0, profileRegions = 64 } = options ?? {};
-  if (!["predict", "self"].includes(row)) throw refuse(`connectivity's row is ${row}, neither "predict" nor "self"`);
+  if (!MEASURED_ROWS.includes(row)) throw refuse(`connectivity's row is ${row}, none of ${MEASURED_ROWS.join(", ")}`);
   if (!["pooled", "row"].includes(sinkRenorm)) throw refuse(`sinkRenorm is ${sinkRenorm}, neither "pooled" nor "row"`);
   if (!(visualSinkFactor >= 0)) throw refuse(`visualSinkFactor is ${visualSinkFactor}, not 0 or more`);
   if (!(profileRegions <= MAX_REGIONS)) throw refuse(`profileRegions is ${profileRegions}, the engine takes ${MAX_REGIONS} at most`);

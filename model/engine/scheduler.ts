@@ -1,5 +1,6 @@
 import { KedgeError } from "../../ffi/errors.ts";
 import type { ModelParts } from "../family.ts";
+import { measuresOwnRow } from "../measured_row.ts";
 import { visualTokens } from "../prompt.ts";
 import { type Completion, type Draw, type Finish, Recorder } from "./completion.ts";
 import type { EngineOptions } from "./engine_options.ts";
@@ -114,7 +115,7 @@ export class Scheduler implements Disposable {
     const { mergeSize } = this.#model.config.vision;
     const patches = visuals.reduce((sum, { grid }) => sum + visualTokens(grid, mergeSize) * mergeSize ** 2, 0);
     const bytes = promptBytes(this.#model, { patches, visualTokens: visualRows.length, sinkRows });
-    return { prefix: tokens.length, own: connectivity?.row === "self" ? maxTokens : maxTokens - 1, ...bytes };
+    return { prefix: tokens.length, own: measuresOwnRow(connectivity?.row) ? maxTokens : maxTokens - 1, ...bytes };
   }
 
   step(): boolean {
@@ -336,7 +337,7 @@ export class Scheduler implements Disposable {
         ? "length"
         : undefined;
       if (!finish) return;
-      if (plan.connectivity?.row === "self") sequence.ended = finish;
+      if (measuresOwnRow(plan.connectivity?.row)) sequence.ended = finish;
       else this.#retire(sequence, finish);
     } catch (error) {
       this.#end(job, error);

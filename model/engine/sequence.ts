@@ -58,13 +58,14 @@ export class Prefix implements Disposable {
 
 /** A sample that is being generated. */
 export class Sequence {
-  readonly recorder = new Recorder();
+  readonly recorder: Recorder;
   readonly words: Words;
-  /** Why it ended, while its last token's row is still to be run (row "self"). */
+  /** Why it ended, while its last token's row is still to be run (row "self" or "both"). */
   ended: Finish | undefined;
 
   /** @param start Its first row in the cache. */
   constructor(readonly prefix: Prefix, readonly sample: number, readonly start: number) {
+    this.recorder = new Recorder(prefix.plan.connectivity?.row === "both");
     this.words = sequenceWords(prefix.plan.key, sample);
   }
 

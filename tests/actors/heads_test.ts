@@ -1,5 +1,5 @@
 // Attention heads that a run chooses by a rule, and scores other than the connectivity, in short runs.
-import { assert, assertEquals, assertThrows } from "@std/assert";
+import { assert, assertAlmostEquals, assertEquals, assertThrows } from "@std/assert";
 import "sharp";
 import { configSchema, connectivityOf } from "../../actors/config/schema.ts";
 import { Lines } from "../../actors/run/lines.ts";
@@ -51,6 +51,39 @@ Deno.test("heads are chosen before the first step and then now and then, and a r
       assertEquals(scores, connectivity.map((c, t) => Math.fround(c * Math.max(0, entropies[t]!))));
     }
     assert(Number.isFinite(lines[0]!["classes/auc_score"]));
+  });
+});
+
+Deno.test("a run that measures both rows is the mean of those that measure one, and resumes with the same bits", async () => {
+  await withRunDir(async (folder) => {
+    const first = async (name: string, ...more: string[]) => {
+      await littleRun(littleConfig(folder, [...SETS, ...more, `name=${name}`]));
+      return new Lines(`${folder}/${name}/rollouts.jsonl`).read().filter((line) => line["step"] === 1) as unknown as Answer[];
+    };
+    const rows = (await first("predict", "trainer.maxSteps=1")).map(({ connectivity }) => connectivity);
+    const own = (await first("self", "atrl.row=self", "trainer.maxSteps=1")).map(({ connectivity }) => connectivity);
+    const both = (await first("both", "atrl.row=both", "trainer.maxSteps=1")).map(({ connectivity }) => connectivity);
+    both.forEach((answer, i) =>
+      answer.forEach((c, t) => assertAlmostEquals(c, (rows[i]![t]! + own[i]![t]!) / 2, 1e-7, `token ${t} of answer ${i}`))
+    );
+
+    const edges = ["atrl.threshold=0.05", "atrl.neighbourRule=mutual", "atrl.contrast=1", "atrl.debias=position"];
+    const sets = ["atrl.row=both", `atrl.heads=${JSON.stringify(RULE)}`, ...edges, "optim.lr=0.01"];
+    await first("whole", ...sets);
+    const parted = littleConfig(folder, [...SETS, ...sets, "name=parted"]);
+    const stopped = await littleRun(parted, {
+      onEvent: (event, trainer) => {
+        if (event.kind === "metrics" && event.line["step"] === 2) void trainer.peer.request(() => ({ type: "stop" }));
+      },
+    });
+    assert(stopped.step === 2 || stopped.step === 3, `stopped after step ${stopped.step}`);
+    assertEquals((await littleRun(parted)).step, 4);
+    const [whole, again] = [`${folder}/whole`, `${folder}/parted`];
+    assertEquals(logged(again), logged(whole));
+    assertSameBytes(Deno.readFileSync(`${again}/rollouts.jsonl`), Deno.readFileSync(`${whole}/rollouts.jsonl`), "rollouts");
+    for (const line of logged(whole).filter((line) => "actor/loss" in line)) {
+      for (const name of ["atrl/connectivity_ratio", "atrl/anchor_purity", "classes/auc_score"]) assert(Number.isFinite(line[name]), name);
+    }
   });
 });
 

@@ -1,4 +1,5 @@
 import { ConnectivityAccumulator, type ConnectivityOptions, promptSinks } from "../../model/connectivity.ts";
+import { MEASURED_ROWS, type MeasuredRow, measuresOwnRow } from "../../model/measured_row.ts";
 import { PackedBatch } from "../../model/packed_batch.ts";
 import type { VisionLanguageModel } from "../../model/model.ts";
 import type { Group } from "../../model/packed_batch.ts";
@@ -17,18 +18,25 @@ function measure(
   groups: readonly Group[],
   options: ConnectivityOptions & { checkpointing?: "blocks" | "full"; shared?: boolean; visualSinks?: readonly Int32Array[] } = {},
 ) {
-  using batch = PackedBatch.pack(model, groups, { closing: options.row === "self", shared: options.shared ?? true });
+  using batch = PackedBatch.pack(model, groups, { closing: measuresOwnRow(options.row), shared: options.shared ?? true });
   using connectivity = ConnectivityAccumulator.create(model, batch, options);
   using tape = new Tape(model.device);
   model.logProbs(tape, batch, { connectivity, ...(options.checkpointing && { checkpointing: options.checkpointing }) });
   return connectivity.results();
 }
 
+type Defined = Required<Pick<ConnectivityOptions, "sinkRenorm">> & { region: Int32Array; regions: number; chosen: number[] };
+
 /** The definition, on golden attention probabilities [layers, heads, T, T]. */
-function defined(
-  each: GoldenCase,
-  options: Required<Pick<ConnectivityOptions, "row" | "sinkRenorm">> & { region: Int32Array; regions: number; chosen: number[] },
-) {
+function defined(each: GoldenCase, { row, ...options }: Defined & { row: MeasuredRow }) {
+  if (row !== "both") return definedByOne(each, { row, ...options });
+  const [a, b] = [definedByOne(each, { row: "predict", ...options }), definedByOne(each, { row: "self", ...options })];
+  const mean = (x: number[], y: number[]) => x.map((one, i) => (one + y[i]!) / 2);
+  return { connectivity: mean(a.connectivity, b.connectivity), profile: mean(a.profile, b.profile) };
+}
+
+/** The same by one row. */
+function definedByOne(each: GoldenCase, options: Defined & { row: "predict" | "self" }) {
   const attention = each.floats("attention"), T = each.tokens.length;
   const { row, sinkRenorm, region, regions, chosen } = options;
   const connectivity: number[] = [], profile: number[] = [];
@@ -64,7 +72,7 @@ modelTest(
   (run) => {
     using model = golden.model(run.device, run.dtype);
     const tolerance = run.tolerance({ f32: 1e-5, bf16: 0.02 });
-    for (const row of ["predict", "self"] as const) {
+    for (const row of MEASURED_ROWS) {
       for (const sinkRenorm of ["pooled", "row"] as const) {
         const options = sinkRenorm === "row"
           ? { sinkTokens: 6, profileRegions: 9, layers: [1], visualSinks: [3, 40] }
@@ -112,7 +120,7 @@ modelTest("responses that share a prompt, with others in the batch and blocks th
     { prompt: mixed.prompt, responses: [answer(1), answer(5)] },
     { prompt: image, responses: [answer(2), answer(4)] },
   ];
-  for (const row of ["predict", "self"] as const) {
+  for (const row of MEASURED_ROWS) {
     const alone = groups.flatMap(({ prompt, responses }) =>
       responses.flatMap((one) => measure(model, [{ prompt, responses: [one] }], { row }))
     );
@@ -155,7 +163,9 @@ modelTest("visual sinks come from the prompt's rows after its last visual token,
 modelTest("impossible measurements are refused", ({ device, dtype }) => {
   using model = golden.model(device, dtype);
   using batch = PackedBatch.pack(model, [{ prompt: mixed.prompt, responses: [mixed.response] }]);
-  assertThrows(() => ConnectivityAccumulator.create(model, batch, { row: "self" }), RangeError, "pack it with closing");
+  for (const row of ["self", "both"] as const) {
+    assertThrows(() => ConnectivityAccumulator.create(model, batch, { row }), RangeError, `by row "${row}": the batch lacks`);
+  }
   assertThrows(() => ConnectivityAccumulator.create(model, batch, { layers: [layers] }), RangeError, `[${layers}]`);
   assertThrows(() => ConnectivityAccumulator.create(model, batch, { visualSinkFactor: NaN }), RangeError, "factor is NaN");
   using connectivity = ConnectivityAccumulator.create(model, batch);

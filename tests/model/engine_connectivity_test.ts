@@ -1,5 +1,6 @@
 import { ConnectivityAccumulator, type ConnectivityOptions, promptSinks } from "../../model/connectivity.ts";
 import type { VisionLanguageModel } from "../../model/model.ts";
+import { type MeasuredRow, measuresOwnRow } from "../../model/measured_row.ts";
 import { PackedBatch } from "../../model/packed_batch.ts";
 import type { Prompt } from "../../model/prompt.ts";
 import type { Random } from "../../tensor/random.ts";
@@ -12,6 +13,8 @@ const OPTIONS: Readonly<Record<string, ConnectivityOptions>> = {
   "the default": {},
   "row self": { row: "self", sinkTokens: 2 },
   "renorm row, last half of the layers": { sinkRenorm: "row", layers: "last-half", profileRegions: 7 },
+  "row both": { row: "both" },
+  "visual sinks, row both, renorm row": { visualSinkFactor: 1.1, row: "both", sinkRenorm: "row" },
   "some heads": { heads: [[0, 1], [1, 0], [1, 2]] },
   "heads of one layer, renorm row, row self": { heads: [[0, 0], [1, 3], [1, 1]], layers: [1], sinkRenorm: "row", row: "self" },
   "visual sinks": { visualSinkFactor: 1.3 },
@@ -32,7 +35,7 @@ for (const [family, name] of RUNS) {
     const prompts = drawPrompts({ random, model, family, factor: options.visualSinkFactor ?? 0 });
     const completions = await engine.generate(prompts, { n: 2, maxTokens: 7, stop: [], connectivity: options });
     const groups = prompts.map((prompt, i) => ({ prompt, responses: completions[i]!.map(({ tokens }) => tokens) }));
-    using batch = PackedBatch.pack(model, groups, { closing: options.row === "self" });
+    using batch = PackedBatch.pack(model, groups, { closing: measuresOwnRow(options.row) });
     using connectivity = ConnectivityAccumulator.create(model, batch, options);
     {
       using tape = new Tape(device, { record: false });
@@ -71,17 +74,30 @@ function drawPrompts(
 engineTest("a sequence cut off before its last row was seen has no connectivity there", async ({ device, random }) => {
   using model = littleModel(device, random);
   using engine = littleEngine(model);
-  const ticket = engine.submit({
-    prompt: picturePrompt(random, { grids: [[4, 4]] }),
-    maxTokens: 30,
-    stop: [],
-    connectivity: { row: "self" },
-  });
-  for (let i = 0; i < 4; i++) engine.step();
-  ticket.abort();
-  const [completion] = await ticket.result;
-  assertEquals(completion!.tokens.length, 4);
-  assertEquals([...completion!.connectivity!].map(Number.isNaN), [false, false, false, true]);
+  const prompt = picturePrompt(random, { grids: [[4, 4]] });
+  for (const row of ["self", "both"] as const) {
+    const ticket = engine.submit({ prompt, maxTokens: 30, stop: [], connectivity: { row } });
+    for (let i = 0; i < 4; i++) engine.step();
+    ticket.abort();
+    // deno-lint-ignore no-await-in-loop -- one engine
+    const [completion] = await ticket.result;
+    assertEquals(completion!.tokens.length, 4);
+    assertEquals([...completion!.connectivity!].map(Number.isNaN), [false, false, false, true]);
+    const { regions } = completion!.regions!;
+    assertEquals(Array.from(completion!.profile!, Number.isNaN), Array.from({ length: 4 * regions }, (_, i) => i >= 3 * regions));
+  }
+});
+
+engineTest("row both is the mean of the other two", async ({ device, random }) => {
+  using model = littleModel(device, random);
+  using engine = littleEngine(model, { deterministic: true });
+  const prompt = picturePrompt(random, { grids: [[4, 6]] });
+  const run = async (row: MeasuredRow) => (await engine.generate([prompt], { maxTokens: 9, stop: [], connectivity: { row } }))[0]![0]!;
+  const [predict, self, both] = await Promise.all([run("predict"), run("self"), run("both")]);
+  for (const part of ["connectivity", "profile"] as const) {
+    assertNear(both[part]!, predict[part]!.map((x, i) => (x + self[part]![i]!) / 2), { what: part, tolerance: 1e-7 });
+  }
+  assertEquals(predict.connectivity!.slice(1), self.connectivity!.slice(0, -1));
 });
 
 engineTest("requests with and without connectivity get the same answers", async ({ device, random }) => {

@@ -2,6 +2,7 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { ConnectivityAccumulator, type ConnectivityOptions } from "../../model/connectivity.ts";
 import { HeadConnectivity } from "../../model/head_connectivity.ts";
+import { measuresOwnRow } from "../../model/measured_row.ts";
 import { PackedBatch } from "../../model/packed_batch.ts";
 import { skippedHeads } from "../../model/regions.ts";
 import { Tape } from "../../tensor/tape.ts";
@@ -11,7 +12,7 @@ import { assertNear } from "./golden.ts";
 for (
   const options of [{}, { row: "self", sinkRenorm: "row", sinkTokens: 2, profileRegions: 5 }, {
     visualSinkFactor: 1.2,
-  }] as ConnectivityOptions[]
+  }, { row: "both", profileRegions: 5 }] as ConnectivityOptions[]
 ) {
   engineTest(`the share and peak of a head are what that head alone gives: ${JSON.stringify(options)}`, ({ device, dtype, random }) => {
     using model = littleModel(device, random, dtype);
@@ -22,7 +23,7 @@ for (
       { prompt: textPrompt(random, 6), responses: [answer(3)] },
       { prompt: videoPrompt(random, { grid: { t: 3, h: 4, w: 6 }, family: "qwen2_5_vl" }), responses: [answer(5)] },
     ];
-    using batch = PackedBatch.pack(model, groups, { closing: options.row === "self" });
+    using batch = PackedBatch.pack(model, groups, { closing: measuresOwnRow(options.row) });
     const observe = (observer: ConnectivityAccumulator | HeadConnectivity) => {
       using tape = new Tape(device, { record: false });
       model.predictions(tape, batch, { observe: (layer, seen) => observer.observe(layer, seen) });
