@@ -38,6 +38,7 @@ export type * from "./config/types.ts";
 export type { MlflowSection, TrackerInput, TrackerSection, WandbSection } from "./trackers/options.ts";
 export { configJsonSchema, type JsonSchema } from "./config/json_schema.ts";
 export { type Derived, derived, type DerivedNumbers, type MemoryEstimate } from "./config/derived.ts";
+export type { GpuFit } from "./config/pass_estimate.ts";
 export { checkResume, MAY_CHANGE } from "./config/resume.ts";
 export { TUNABLE, type TunableChanges, type TunableInput, type TunableSchema, tunableSchema } from "./config/tunable.ts";
 

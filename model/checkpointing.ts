@@ -34,7 +34,7 @@ export function recomputed(checkpointing: Checkpointing, part: keyof KeptBlocks,
 }
 
 /** Returns how many of so many blocks make a group that is run again as a whole. */
-function groupSize(blocks: number): number {
+export function groupSize(blocks: number): number {
   return Math.max(1, Math.round(Math.sqrt(blocks)));
 }
 

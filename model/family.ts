@@ -95,6 +95,8 @@ export interface Family {
   readonly block: Block;
   /** Elements that a block of the decoder keeps of each token for the backward. */
   blockElements(text: TextConfig): number;
+  /** Elements that a block of the vision tower keeps of each patch for the backward. */
+  towerElements(vision: VisionConfig): number;
   /** The vision tower over visuals, one at least. */
   encodeVisuals(tape: Tape, model: ModelParts, visuals: readonly Visual[], options?: { checkpointing?: Checkpointing }): VisualFeatures;
   /** How many values the tower gives. */

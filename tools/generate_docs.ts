@@ -1,6 +1,6 @@
 /**
- * Writes `docs/config.md`, the reference of every configuration key, and `docs/config.schema.json` for editors, from the schema. With
- * `--check` it writes nothing, and fails if a file differs.
+ * Writes `docs/config.md`, the reference of every configuration key, and `docs/config.schema.json` for editors, from the schema; and the
+ * tables of `docs/gpu.md`. With `--check` it writes nothing, and fails if a file differs.
  *
  * @module
  */
@@ -8,6 +8,7 @@ import { configJsonSchema, configJsonSchemaText, type JsonSchema } from "../acto
 import { EASYR1 } from "../actors/config/other_names.ts";
 import { MAY_CHANGE } from "../actors/config/resume.ts";
 import { TUNABLE } from "../actors/config/tunable.ts";
+import { withRoofline } from "../bench/roofline.ts";
 import { runCommand } from "../cli/command.ts";
 import { REWARD_NAMES } from "../verify/registry.ts";
 import { writeGenerated } from "./write_generated.ts";
@@ -131,7 +132,8 @@ export function configReference(): string {
 
 /** Returns the generated files, by their paths in the project. */
 export function generated(): Record<string, string> {
-  return { "docs/config.md": configReference(), "docs/config.schema.json": configJsonSchemaText() };
+  const gpu = Deno.readTextFileSync(new URL("../docs/gpu.md", import.meta.url));
+  return { "docs/config.md": configReference(), "docs/config.schema.json": configJsonSchemaText(), "docs/gpu.md": withRoofline(gpu) };
 }
 
 if (import.meta.main) await runCommand((args) => writeGenerated(args, generated));

@@ -23,6 +23,7 @@ function current(path: string): string | undefined {
 export function writeGenerated(args: readonly string[], files: () => Readonly<Record<string, string>>): number {
   const help =
     "Writes the generated files: ffi/generated/ from kernels/, docs/config.md and docs/config.schema.json from actors/config/,\n" +
+    "the tables of docs/gpu.md from bench/roofline.ts,\n" +
     "the tasks of deno.json and docs/permissions.md from cli/permissions.ts and tools/generate_tasks.ts.\n\n" +
     "usage: deno task generate [--check]\n  --check   writes nothing, and fails if a file differs\n";
   const line = new CommandLine(args, { name: "deno task generate", action: "generate", help, flags: ["check"] });

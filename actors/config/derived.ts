@@ -2,8 +2,9 @@ import { DTYPE_BYTES } from "../../ffi/device.ts";
 import type { ModelConfig } from "../../model/config/config.ts";
 import { tokenBytes } from "../../model/engine/limits.ts";
 import { type AdapterPlan, planAdapters, trainedElements } from "../../model/lora/adapters.ts";
-import { blockElements, parameterSpecs } from "../../model/parameters.ts";
+import { parameterSpecs } from "../../model/parameters.ts";
 import { loraOf } from "./for_actors.ts";
+import { bytesWords, estimatePass, fitOnGpus, type GpuFit, gpuLine, passLines } from "./pass_estimate.ts";
 import type { Config } from "./schema.ts";
 import { elementsOf, weightMemory } from "./weight_memory.ts";
 
@@ -23,10 +24,15 @@ export interface MemoryEstimate {
   readonly reference: number;
   /** The keys and values of a whole rollout at full length, with each prompt once; at most rollout.memoryBytes. */
   readonly cache: number;
-  /** The activations of a micro-batch that the decoder keeps for the backward pass. */
+  /**
+   * The most that a micro-batch holds beside gradients: activations of the decoder and of the vision tower, and logits. With checkpointing "auto" it is the
+   * least, with every block run again.
+   */
   readonly activations: number;
-  /** The peak of the policy. Cache and activations are not needed at the same time, so only the larger one counts. */
+  /** The peak of the policy. The cache is not there at the same time as gradients and activations, so only the larger of both counts. */
   readonly total: number;
+  /** How the run fits on GPUs; empty for a run on a CPU. */
+  readonly gpus: readonly GpuFit[];
 }
 
 /** Numbers that follow from a configuration. */
@@ -141,46 +147,36 @@ function memoryOf(
   const free = config.model.freezeVision ? specs.filter(({ vision }) => !vision) : specs;
   const trained = plan ? trainedElements(plan) : elementsOf(free), adapters = plan ? trained * DTYPE_BYTES[dtype] : 0;
   const wide = DTYPE_BYTES[dtype], each = tokenBytes(model, dtype), limit = config.rollout.memoryBytes ?? Infinity;
-  const rows = Math.min(Math.max(config.batch.microTokens, groupTokens), global * groupTokens),
-    kept = keptElements(model, config.model.checkpointing);
   const gradients = trained * DTYPE_BYTES.f32, moments = 2 * trained * DTYPE_BYTES[type];
   const masters = dtype === "f32" ? 0 : trained * DTYPE_BYTES.f32,
     hasReference = kl && kl.coefficient.coefficient > 0,
     reference = hasReference && !plan ? again : 0;
-  const cache = Math.min(limit, stepTokens * each), activations = rows * kept * wide;
-  const total = weights + adapters + gradients + moments + masters + reference + Math.max(cache, activations);
-  const memory: MemoryEstimate = { weights, adapters, gradients, moments, masters, reference, cache, activations, total };
+  const held = weights + adapters + moments + masters + reference, cache = Math.min(limit, stepTokens * each);
+  const pass = estimatePass(config, model, { groupTokens, global, dtype, tower: plan ? hasVision(plan) : !config.model.freezeVision });
+  const activations = pass.memory.peak, total = held + Math.max(cache, gradients + activations);
+  const gpus = config.device === "cpu" ? [] : fitOnGpus(model, pass, { held, gradients, checkpointing: config.model.checkpointing });
+  const memory: MemoryEstimate = { weights, adapters, gradients, moments, masters, reference, cache, activations, total, gpus };
   return {
     lines: [
-      `weights = ${terms} = ${size(weights)}`,
-      ...(plan ? [`adapters = ${trained} x ${wide} B (${dtype}) = ${size(adapters)}`] : []),
-      `gradients = ${trained} trained x 4 B = ${size(gradients)}`,
-      `moments = 2 x ${trained} x ${DTYPE_BYTES[type]} B = ${size(moments)}`,
-      `masters = ${masters === 0 ? "none, the weights are f32" : `${trained} x 4 B`} = ${size(masters)}`,
-      ...(reference > 0 ? [`reference = the weights again, frozen = ${size(reference)}`] : []),
+      `weights = ${terms} = ${bytesWords(weights)}`,
+      ...(plan ? [`adapters = ${trained} x ${wide} B (${dtype}) = ${bytesWords(adapters)}`] : []),
+      `moments = 2 x ${trained} x ${DTYPE_BYTES[type]} B = ${bytesWords(moments)}`,
+      `masters = ${masters === 0 ? "none, the weights are f32" : `${trained} x 4 B`} = ${bytesWords(masters)}`,
+      ...(reference > 0 ? [`reference = the weights again, frozen = ${bytesWords(reference)}`] : []),
       ...(hasReference && plan ? ["reference = none, it is the policy without its adapters"] : []),
-      `keys and values <= ${stepTokens} tokens x ${each} B = ${size(stepTokens * each)}${
-        cache === limit ? `, but rollout.memoryBytes = ${size(limit)}` : ""
+      `keys and values <= ${stepTokens} tokens x ${each} B = ${bytesWords(stepTokens * each)}${
+        cache === limit ? `, but rollout.memoryBytes = ${bytesWords(limit)}` : ""
       }`,
-      `activations of the decoder ~ ${rows} tokens x ${kept} x ${wide} B (checkpointing ${config.model.checkpointing}) = ${
-        size(activations)
-      }`,
-      `memory ~ all of these, the larger of the last two = ${size(total)}`,
+      `gradients = ${trained} trained x 4 B = ${bytesWords(gradients)}, in the update only`,
+      ...passLines(pass, config.model.checkpointing),
+      `memory ~ weights to reference, and the larger of keys and values, and gradients with the micro-batch = ${bytesWords(total)}`,
+      ...gpus.map((gpu) => gpuLine(gpu, model)),
     ],
     numbers: { parameters, trained, memory },
   };
 }
 
-/** Returns the elements that a decoder keeps of each token. */
-function keptElements(model: ModelConfig, checkpointing: Config["model"]["checkpointing"]): number {
-  const { hiddenSize: h, layers } = model.text, block = blockElements(model);
-  if (checkpointing === "off") return layers * block + 2 * h;
-  const group = checkpointing === "full" ? Math.max(1, Math.round(Math.sqrt(layers))) : 1;
-  return (Math.ceil(layers / group) + (group > 1 ? group : 0)) * h + block + 2 * h;
-}
-
-/** Returns bytes for a reader, as "1.5 GiB". */
-function size(bytes: number): string {
-  const power = Math.max(0, Math.min(4, Math.floor(Math.log2(Math.max(1, bytes)) / 10)));
-  return `${power === 0 ? bytes : (bytes / 1024 ** power).toFixed(1)} ${["B", "KiB", "MiB", "GiB", "TiB"][power]}`;
+/** Whether adapters train a part of the vision tower. */
+function hasVision({ modules, saved }: AdapterPlan): boolean {
+  return [...modules.map(({ tensor: { spec } }) => spec), ...saved].some(({ vision }) => vision);
 }

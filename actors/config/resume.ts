@@ -7,6 +7,7 @@ export const MAY_CHANGE: readonly string[] = [
   "runDir", // a run may be moved
   "device",
   "threads",
+  "model.checkpointing", // gradients are the same to the bit
   "trainer.maxSteps",
   "trainer.totalEpochs",
   "trainer.saveFreq",

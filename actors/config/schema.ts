@@ -79,7 +79,9 @@ const raw = z.strictObject({
     lora: lora.nullable().default(null).describe(
       "Low-rank adapters (LoRA) that are trained in place of the weights: docs/lora.md; null: none.",
     ),
-    checkpointing: z.enum(["off", "blocks", "full"]).default("off").describe("Which activations are recomputed in the backward pass."),
+    checkpointing: z.enum(["auto", "off", "blocks", "full"]).default("auto").describe(
+      "Which activations the backward pass recomputes, block by block; auto: those for which the memory has no room. Gradients are the same to the bit.",
+    ),
   }).prefault({}).describe("The network that is trained."),
   data: z.strictObject({
     task: z.enum(["board", "files"]).default("board").describe("The built-in task, or rows of files."),

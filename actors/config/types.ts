@@ -26,7 +26,7 @@ export interface ModelSection {
   /** Low-rank adapters that are trained in place of the weights; null: none. */
   lora: LoraSection | null;
   /** Which activations are recomputed in the backward pass. */
-  checkpointing: "off" | "blocks" | "full";
+  checkpointing: "auto" | "off" | "blocks" | "full";
 }
 
 /** `model.lora`: low-rank adapters (LoRA), which are trained in place of the model's weights. */

@@ -19,6 +19,7 @@ import { Tensor } from "../../tensor/tensor.ts";
 import type { UserModule } from "../config/user_modules.ts";
 import { concatenated } from "../../tensor/packing.ts";
 import { microBatches } from "./micro_batches.ts";
+import { PassPlanner } from "./pass_plan.ts";
 
 /** A prompt and its answers, on the host. */
 export interface LearnerGroup {
@@ -43,7 +44,8 @@ export interface LearnerOptions {
   readonly epochs: number;
   /** The most packed tokens of a micro-batch. */
   readonly microTokens: number;
-  readonly checkpointing: Checkpointing;
+  /** What a forward keeps for its backward; "auto": what the memory has room for. */
+  readonly checkpointing: Checkpointing | "auto";
   readonly optimizer: AdamWOptions;
   /** The optimizer's options in the supervised warm start, until `reset`. Default: `optimizer`. */
   readonly warmOptimizer?: AdamWOptions | undefined;
@@ -80,6 +82,7 @@ export class Learner implements Disposable {
   readonly #policyMetrics: PolicyMetrics;
   readonly #correctionMetrics: CorrectionMetrics;
   readonly #divergenceMetrics: DivergenceMetrics;
+  readonly #passes: PassPlanner;
   #optimizer: AdamW;
   #fullKl = 0;
 
@@ -88,6 +91,7 @@ export class Learner implements Disposable {
     if (options.loss.kind === "module" && !userLoss) throw new RangeError("Cannot train by a user's loss: its module was not imported");
     const { device } = model;
     this.#suppress = suppressionMask(model);
+    this.#passes = new PassPlanner(model, options.checkpointing);
     this.#policyMetrics = new PolicyMetrics(device);
     this.#correctionMetrics = new CorrectionMetrics(device);
     this.#divergenceMetrics = new DivergenceMetrics(device);
@@ -177,6 +181,7 @@ export class Learner implements Disposable {
     const { globalBatchSize = groups.length, epochs, oldLogprobs } = this.options;
     const rollout = concatenated(groups.flatMap(({ logprobs }) => logprobs));
     const old = oldLogprobs === "recompute" ? this.logprobs(groups, inputs.temperature) : rollout;
+    this.#passes.begin();
     let updates = 0, loss = 0, norm = 0;
     for (let epoch = 0; epoch < epochs; epoch++) {
       let token = 0;
@@ -235,7 +240,7 @@ export class Learner implements Disposable {
       ...(states && { reference: { hidden: rows!, weight: states.weight } }),
       temperature: inputs.temperature,
       suppress: this.#suppress,
-      checkpointing: options.checkpointing,
+      ...this.#passes.plan(batch, { reference: states !== undefined }),
     });
     const old = up(inputs.old.slice(token, end)), weights = up(inputs.weights), offsets = up(offsetsOf(groups));
     const rollout = up(inputs.rollout.slice(token, end)), recomputed = options.oldLogprobs === "recompute";
@@ -276,18 +281,19 @@ export class Learner implements Disposable {
     const { device } = this.model;
     const groups = examples.map(({ prompt, response }) => ({ prompt, responses: [response], logprobs: [], counts: [true] }));
     const tokens = tokensOf(groups);
+    this.#passes.begin();
     let loss = 0;
     for (const micro of this.#cut(groups)) {
       using batch = this.#pack(micro);
       using tape = new Tape(device);
-      const { logprob } = this.model.logProbs(tape, batch, { suppress: this.#suppress, checkpointing: this.options.checkpointing });
+      const { logprob } = this.model.logProbs(tape, batch, { suppress: this.#suppress, ...this.#passes.plan(batch) });
       using weights = Tensor.full(device, [batch.count], { value: -1 / tokens });
       const part = dot(logprob, tape.constant(weights));
       loss += part.tensor.item();
       tape.backward(part);
     }
     this.#optimizer.step({ lr });
-    this.#zero();
+    this.#zero({ free: true });
     return { loss, gradNorm: this.#optimizer.report()!.norm, skippedInRow: this.#optimizer.state().skippedInRow };
   }
 

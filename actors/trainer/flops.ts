@@ -1,10 +1,4 @@
-/** The peak of dense bf16 tensor cores in FLOP/s, by device name, from NVIDIA's data sheets. The first pattern that matches counts. */
-const PEAKS: readonly (readonly [RegExp, number])[] = [
-  [/H200|H100|H800|GH200/, 989e12],
-  [/A100|A800/, 312e12],
-  [/L40S/, 362e12],
-  [/RTX 4090/, 165e12],
-];
+import { CARDS } from "../config/cards.ts";
 
 /**
  * Returns the operations of a training pass, as EasyR1 counts them: 6 for each parameter and token (Kaplan et al., arXiv 2001.08361), and
@@ -27,7 +21,7 @@ export function trainingFlops(
   return (4 * parameters + 2 * trained) * tokens + 12 * squares * headDim * heads * layers;
 }
 
-/** Returns the peak of a device by its description; undefined for a device that is not listed, such as a CPU. */
+/** Returns the peak of dense products in bf16 of a device by its description, in operations a second; undefined for a device that is not listed, such as a CPU. */
 export function peakFlops(description: string): number | undefined {
-  return PEAKS.find(([name]) => name.test(description))?.[1];
+  return CARDS.find(({ pattern }) => pattern.test(description))?.flops;
 }

@@ -7,7 +7,7 @@ import type { Family } from "../family.ts";
 import { sectionedRope } from "../positions.ts";
 import { qwen2Processor } from "../processor/qwen2_processor.ts";
 import { PLAIN_SPELLING } from "../spelling.ts";
-import { gatedElements, preNormBlock } from "../transformer/block.ts";
+import { gatedElements, gatedTowerElements, preNormBlock } from "../transformer/block.ts";
 import { towerBytes } from "../vision/bytes.ts";
 import { visualSpans } from "../visual_spans.ts";
 import { change, parse, write } from "./config_file.ts";
@@ -30,6 +30,7 @@ export const qwen25vl: Family = {
   rope: sectionedRope,
   block: preNormBlock,
   blockElements: gatedElements,
+  towerElements: gatedTowerElements,
   encodeVisuals,
   featureCount: () => 1,
   visionBytes(vision, dtype, patches) {

@@ -9,7 +9,7 @@ import type { Family } from "../family.ts";
 import { placeSpans, sectionedRope } from "../positions.ts";
 import { qwen2Processor } from "../processor/qwen2_processor.ts";
 import { PLAIN_SPELLING } from "../spelling.ts";
-import { gatedElements, preNormBlock } from "../transformer/block.ts";
+import { gatedElements, geluTowerElements, preNormBlock } from "../transformer/block.ts";
 import { geluTowerPeak, towerBytes } from "../vision/bytes.ts";
 import { addMerger, towerParameters } from "../vision/parameters.ts";
 import { visualSpans } from "../visual_spans.ts";
@@ -39,6 +39,7 @@ export const qwen2vl: Family = {
   rope: sectionedRope,
   block: preNormBlock,
   blockElements: gatedElements,
+  towerElements: geluTowerElements,
   encodeVisuals,
   featureCount: () => 1,
   visionBytes: (vision, dtype, patches) => towerBytes(vision, { dtype, patches }, { mlp: geluTowerPeak(vision) }),

@@ -10,7 +10,7 @@ import type { Family } from "../family.ts";
 import { interleavedRope, placeSpans } from "../positions.ts";
 import type { Prompt } from "../prompt.ts";
 import { NESTED_SPELLING } from "../spelling.ts";
-import { headNormBlock, headNormElements } from "../transformer/block.ts";
+import { geluTowerElements, headNormBlock, headNormElements } from "../transformer/block.ts";
 import { geluTowerPeak, towerBytes } from "../vision/bytes.ts";
 import { addMerger, towerParameters } from "../vision/parameters.ts";
 import { type VisualSpan, visualSpans } from "../visual_spans.ts";
@@ -59,6 +59,7 @@ export const qwen3vl: Family = {
   rope: interleavedRope,
   block: headNormBlock,
   blockElements: headNormElements,
+  towerElements: geluTowerElements,
   encodeVisuals,
   featureCount,
   visionBytes(vision: DeepstackVision, dtype, patches) {

@@ -4,7 +4,7 @@
  * @module
  */
 import type { GeluForm } from "../../tensor/ops/mod.ts";
-import type { TextConfig } from "../config/types.ts";
+import type { TextConfig, VisionConfig } from "../config/types.ts";
 
 /**
  * The operations of one block. `X` holds activations of all tokens; `Rotated` holds queries, keys and values after the rotation. An operation takes its
@@ -84,4 +84,14 @@ export function gatedElements({ hiddenSize, heads, kvHeads, headDim, intermediat
 /** The same of {@linkcode headNormBlock}, which keeps queries and keys before their norms, too. */
 export function headNormElements(text: TextConfig): number {
   return gatedElements(text) + (text.heads + text.kvHeads) * text.headDim;
+}
+
+/** What {@linkcode preNormBlock} keeps of each patch in a vision tower. */
+export function gatedTowerElements({ hiddenSize, intermediateSize }: VisionConfig): number {
+  return 8 * hiddenSize + 3 * intermediateSize;
+}
+
+/** What {@linkcode geluBlock} keeps of each patch. */
+export function geluTowerElements({ hiddenSize, intermediateSize }: VisionConfig): number {
+  return 8 * hiddenSize + 2 * intermediateSize;
 }

@@ -11,7 +11,7 @@ import type { Value } from "../value.ts";
 import { activationType, multiply, rowsOf } from "./product.ts";
 
 /** A CPU's share of logits, in bytes. It is fixed: where a gradient is cut into chunks, its bits follow from their size, and free memory varies. */
-const CPU_LOGITS = 2 ** 28;
+export const CPU_LOGITS = 2 ** 28;
 /** The bounds of a GPU's share. Above the upper one, reading and writing the weight's gradient costs a few percent of the products. */
 const [GPU_LEAST, GPU_MOST] = [2 ** 26, 2 ** 32];
 

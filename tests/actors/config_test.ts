@@ -5,7 +5,7 @@ import { derived } from "../../actors/config/derived.ts";
 import { loadConfig } from "../../actors/config/load.ts";
 import { EASYR1, SYNONYMS } from "../../actors/config/other_names.ts";
 import { atrlChanges, checkResume, MAY_CHANGE } from "../../actors/config/resume.ts";
-import { atrlOf, type ConfigInput, configSchema, connectivityOf } from "../../actors/config/schema.ts";
+import { atrlOf, type Config, type ConfigInput, configSchema, connectivityOf } from "../../actors/config/schema.ts";
 import { TrainingRun } from "../../actors/training_run.ts";
 import { UsageError } from "../../cli/command.ts";
 import { train } from "../../cli/train.ts";
@@ -245,11 +245,34 @@ Deno.test("the memory estimate counts trained weights, master copies and the ref
     4 * trained!,
     2 * all,
   ]);
-  assertEquals(m!.total, m!.weights + m!.gradients + m!.moments + m!.masters + m!.reference + Math.max(m!.cache, m!.activations));
-  const kept = (checkpointing: "off" | "blocks" | "full") =>
+  assertEquals(m!.total, m!.weights + m!.moments + m!.masters + m!.reference + Math.max(m!.cache, m!.gradients + m!.activations));
+  const kept = (checkpointing: Config["model"]["checkpointing"]) =>
     derived(configSchema.parse({ model: { checkpointing } }), preset("3b")).numbers.memory!.activations;
   assert(kept("off") > kept("blocks") && kept("blocks") > kept("full"));
+  assertEquals(kept("auto"), kept("blocks"));
+  const frozen = derived(configSchema.parse({ model: { freezeVision: true } }), preset("3b")).numbers.memory!.activations;
+  assert(frozen < kept("blocks"), "the activations of a trained vision tower count");
   assertEquals(derived(configSchema.parse({ rollout: { memoryBytes: 1000 } }), preset("tiny")).numbers.memory!.cache, 1000);
+});
+
+Deno.test("7B with bf16 moments fits a GPU of 141 GB by default, where what has room is kept; and 3B with f32 moments one of 80 GB", () => {
+  const shape = { data: { maxPromptLength: 1100, maxResponseLength: 512, maxPixels: 1000 * 28 ** 2 }, batch: { microTokens: 8192 } };
+  const on = (name: "3b" | "7b", moments: string, memory: number) => {
+    const { numbers, lines } = derived(configSchema.parse({ ...shape, optim: { moments } }), preset(name));
+    const gpu = numbers.memory!.gpus.find((each) => each.memory === memory)!;
+    assert(lines.some((line) => line.startsWith(`on a GPU of ${memory} GB`) && line.includes(gpu.fits ? ": fits, " : ": does not fit, ")));
+    return gpu;
+  };
+  const large = on("7b", "bf16", 141), { text, vision } = large.checkpointing as { text: number; vision: number };
+  assert(large.fits && large.needed <= 0.93 * 141 * 2 ** 30);
+  assert(text > 0 && text < 28 && vision === 0, `${text} blocks are kept`);
+  assertEquals(on("7b", "f32", 141).fits, false);
+  assertEquals(on("3b", "f32", 141).checkpointing, { text: 36, vision: 32 });
+  assertEquals(on("3b", "f32", 80).fits, true);
+  // The gradients are not there while answers are sampled.
+  const { weights, moments, masters } = derived(configSchema.parse({ ...shape, optim: { moments: "bf16" } }), preset("7b")).numbers.memory!;
+  assertEquals(large.rollout, Math.floor(0.93 * 141 * 2 ** 30) - weights - moments - masters);
+  assertEquals(derived(configSchema.parse({ device: "cpu" }), preset("tiny")).numbers.memory!.gpus, []);
 });
 
 Deno.test("on a CPU the memory estimate counts frozen matrices in bf16, and what is trained in f32", () => {
