@@ -107,7 +107,7 @@ export function answersMessage(
 }
 
 /** Counts the tokens of a prompt that are no sinks, from their regions. */
-function visibleKeys(region: ArrayLike<number>): AnswersMessage["visible"] {
+export function visibleKeys(region: ArrayLike<number>): AnswersMessage["visible"] {
   let visual = 0, other = 0;
   for (let i = 0; i < region.length; i++) {
     if (region[i]! >= 0) visual++;

@@ -7,6 +7,7 @@ import { boardClasses, BoardDataset, type BoardOptions } from "../data/board/mod
 import type { Device } from "../ffi/device.ts";
 import type { Completion } from "../model/engine/completion.ts";
 import { Engine } from "../model/engine/engine.ts";
+import { MEASURED_ROWS } from "../model/measured_row.ts";
 import { VisionLanguageModel } from "../model/model.ts";
 import { Processor } from "../model/processor/processor.ts";
 import type { Prompt } from "../model/prompt.ts";
@@ -20,6 +21,7 @@ const VALUES = {
   tokens: ["N", "longest answer (default 96)"],
   seed: ["N", "of boards and answers (default 1000)"],
   board: ["JSON", 'options of the board task, as {"filler":32}'],
+  row: ["NAME", `the row of attention: ${MEASURED_ROWS.join(", ")} (default predict)`, MEASURED_ROWS],
 } as const;
 
 /** A board with the answers to it. */
@@ -32,6 +34,8 @@ export interface BoardAnswers {
 
 /** A model with its answers. It must be freed. */
 export interface SampledBoards extends Disposable {
+  /** The value of an option that the bench itself has. */
+  readonly own: string | undefined;
   readonly model: VisionLanguageModel;
   readonly boards: readonly BoardAnswers[];
 }
@@ -39,17 +43,24 @@ export interface SampledBoards extends Disposable {
 /**
  * Reads a bench's command line, loads its model, and samples answers to boards with connectivity, profile and entropy.
  *
- * @param bench `name`, `does`: what `--help` says.
+ * @param bench `name`, `does`: what `--help` says; `own`: the name, placeholder and description of an option that the bench itself has.
  */
-export async function sampledBoards(device: Device, bench: { name: string; does: string }): Promise<SampledBoards> {
-  const line = benchLine({ ...bench, values: VALUES, rest: { name: "FOLDER", most: 1, words: "the model" } });
-  const folder = line.rest[0] ?? "", seed = line.number("seed") ?? 1000;
+export async function sampledBoards(
+  device: Device,
+  { own, ...bench }: { name: string; does: string; own?: readonly [name: string, value: string, words: string] },
+): Promise<SampledBoards> {
+  const line = benchLine<string>({
+    ...bench,
+    values: { ...VALUES, ...(own && { [own[0]]: [own[1], own[2]] as const }) },
+    rest: { name: "FOLDER", most: 1, words: "the model" },
+  });
+  const row = line.choice("row", MEASURED_ROWS) ?? "predict", folder = line.rest[0] ?? "", seed = line.number("seed") ?? 1000;
   const data = new BoardDataset(JSON.parse(line.text("board") ?? "{}") as Partial<BoardOptions>, { seed, split: "train" });
   const model = VisionLanguageModel.load(folder, { device, frozen: "all" }), processor = Processor.fromFolder(folder);
   using engine = new Engine(model);
   const rows = await Promise.all(Array.from({ length: line.number("prompts") ?? 24 }, (_, i) => data.sample(i)));
   const prompts = await Promise.all(rows.map(({ messages }) => processor.prompt(messages)));
-  const sampling = { n: line.number("answers") ?? 4, maxTokens: line.number("tokens") ?? 96, seed, connectivity: true };
+  const sampling = { n: line.number("answers") ?? 4, maxTokens: line.number("tokens") ?? 96, seed, connectivity: { row } };
   const completions = await engine.generate(prompts, sampling);
   const classesOf = ({ tokens }: Completion) => {
     const texts = Array.from(tokens, (id) => processor.tokenizer.decode([id]));
@@ -60,6 +71,7 @@ export async function sampledBoards(device: Device, bench: { name: string; does:
   };
   return {
     model,
+    own: own && line.text(own[0]),
     boards: prompts.map((prompt, i) => ({ prompt, completions: completions[i]!, classes: completions[i]!.map(classesOf) })),
     [Symbol.dispose]: () => model[Symbol.dispose](),
   };

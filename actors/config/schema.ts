@@ -153,7 +153,7 @@ const raw = z.strictObject({
       "off: the base algorithm; soft: AT-RL; hard, low, random: its controls; oracle: by classes of tokens, where they are known.",
     ),
     score: z.enum(ATRL_SCORES).default(ATRL.score).describe(
-      "The number by which tokens are told apart: peak, the largest excess of one region over its mean; connectivity (as published, with own 0); entropy; products.",
+      "The number by which tokens are told apart: peak, the largest excess of one region over its mean; peak-scaled, the same in units of about the root of that mean; connectivity (as published, with own 0); entropy; products.",
     ),
     debias: z.enum(["none", "position"]).default(ATRL.debias).describe(
       "Whether scores are divided by what a token at the same place would attend to the picture if it attended to all tokens alike.",

@@ -12,7 +12,7 @@ KEDGE_API int32_t kedge_token_score(const kedge_context* ctx, float* score, cons
   const TokenScore s = {kind, regions, connectivity, profile, entropy, visible};
   KEDGE_TRY(check_token_score(score, s, tokens, status));
   if (tokens == 0) return ok(status);
-  const int64_t width = s.by_peak() ? round_up(regions, 8) : 0;  // threads share no line of the cache
+  const int64_t width = round_up(s.width(), 8);  // threads share no line of the cache
   KEDGE_REQUIRE_WORKSPACE(8 * width * ctx->threads);
   parallel(ctx, n, 8 * tokens * (width + 1), [&](int64_t i) {
     const int64_t first = offsets[i], end = offsets[i + 1];
@@ -22,6 +22,10 @@ KEDGE_API int32_t kedge_token_score(const kedge_context* ctx, float* score, cons
       for (int64_t at = first; at < end; at++)
         for (int64_t r = 0; r < regions; r++) mean[r] += profile[at * regions + r];
       for (int64_t r = 0; r < regions; r++) mean[r] /= (double)(end - first);
+      if (s.scaled()) {
+        const double floor = s.floor_of(mean);
+        for (int64_t r = 0; r < regions; r++) mean[regions + r] = s.scale_of(mean[r], floor);
+      }
     }
     for (int64_t at = first; at < end; at++) score[at] = s.of(i, at - first, at, mean);
   });

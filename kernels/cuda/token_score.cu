@@ -11,7 +11,7 @@ namespace {
 __global__ void __launch_bounds__(kBlock) token_score_kernel(float* score, TokenScore s, const int32_t* offsets, int64_t n, double* means) {
   for (int64_t i = blockIdx.x; i < n; i += gridDim.x) {
     const int64_t first = offsets[i], end = offsets[i + 1];
-    double* mean = means + i * s.regions;
+    double* mean = means + i * s.width();
     if (s.by_peak()) {
       for (int64_t r = threadIdx.x; r < s.regions; r += kBlock) {
         double sum = 0;
@@ -20,6 +20,11 @@ __global__ void __launch_bounds__(kBlock) token_score_kernel(float* score, Token
         mean[r] = sum / (double)(end - first);
       }
       __syncthreads();
+      if (s.scaled()) {
+        const double floor = s.floor_of(mean);
+        for (int64_t r = threadIdx.x; r < s.regions; r += kBlock) mean[s.regions + r] = s.scale_of(mean[r], floor);
+        __syncthreads();
+      }
     }
     for (int64_t at = first + threadIdx.x; at < end; at += kBlock) score[at] = s.of(i, at - first, at, mean);
   }
@@ -37,7 +42,7 @@ int32_t kedge_token_score(const kedge_context* ctx, float* score, const float* c
   const TokenScore s = {kind, regions, connectivity, profile, entropy, visible};
   KEDGE_TRY(check_token_score(score, s, tokens, status));
   if (tokens == 0) return ok(status);
-  KEDGE_REQUIRE_WORKSPACE(s.by_peak() ? 8 * n * regions : 0);
+  KEDGE_REQUIRE_WORKSPACE(8 * n * s.width());
   KEDGE_SET_DEVICE();
   KEDGE_LAUNCH(token_score_kernel, grid_rows(n), kBlock, 0, stream_of(ctx), score, s, offsets, n, static_cast<double*>(ctx->workspace));
   return finish("token_score", status);

@@ -446,7 +446,7 @@ KEDGE_API int32_t kedge_image_patches(const kedge_context* ctx, int32_t dtype, v
 
 /* The score of each token, by which tokens are told apart (docs/method.md section 1.6). kind: 0: the connectivity c_t; 1: the peak
  * max(0, max over r of p_t[r] - m[r]), with p the profile and m its mean over the response (0 without regions); 2: the entropy H_t, not below 0; 3: c_t H_t;
- * 4: the peak times H_t. With visible, the score is divided by v / (v + o + t) where v > 0, t counted from the response's first token. All is computed in f64, and m
+ * 4: the peak times H_t; 5: the scaled peak max(0, max over r of (p_t[r] - m[r]) / sqrt(m[r] + a)), with a a tenth of the mean of m over the regions. With visible, the score is divided by v / (v + o + t) where v > 0, t counted from the response's first token. All is computed in f64, and m
  * is summed in the order of the tokens: every device gives the same bits. A NaN in a profile gives its response NaN.
  * score: f32[tokens]; connectivity, entropy: f32[tokens]; profile: f32[tokens, regions]; each nullable where the kind does not read it. visible: i32[n, 2] { v, o }, the
  * visual and the other keys that the response's first row sees; nullable: nothing is divided. */

@@ -14,7 +14,7 @@ export interface AtrlInputs extends Pick<ScoreInputs, "entropy" | "visible"> {
   /** f32[tokens], in [0, 1]: the share of a token's attention that falls on visual tokens. */
   connectivity: Tensor;
   /**
-   * f32[tokens, regions]: the same by region; clusters and the scores "peak" (the default) and "peak-entropy" are made from it. It may be
+   * f32[tokens, regions]: the same by region; clusters and the scores with "peak" (the default) are made from it. It may be
    * absent for texts without pictures, and with another score if no clusters are made: in a mode other than "soft", or with method "none".
    */
   profile?: Tensor | undefined;

@@ -24,10 +24,11 @@ export const NEIGHBOUR_RULES = ["union", "mutual"] as const;
 export type NeighbourRule = typeof NEIGHBOUR_RULES[number];
 
 /** Names of the scores, in the order of the C ABI. */
-export const ATRL_SCORES = ["connectivity", "peak", "entropy", "connectivity-entropy", "peak-entropy"] as const;
+export const ATRL_SCORES = ["connectivity", "peak", "entropy", "connectivity-entropy", "peak-entropy", "peak-scaled"] as const;
 /**
  * The number by which tokens are told apart. "connectivity": the share of attention on the picture. "peak": the largest share on one region of it, above the
- * mean of the response on that region. "entropy": the policy's entropy at the token. The others are products.
+ * mean of the response on that region. "peak-scaled": the same, each excess divided by about the root of that mean. "entropy": the policy's entropy at the token.
+ * The others are products.
  */
 export type AtrlScore = typeof ATRL_SCORES[number];
 

@@ -7,7 +7,7 @@ import { ATRL_SCORES, type AtrlOptions } from "./options.ts";
 export interface ScoreInputs {
   /** f32[tokens] */
   connectivity: Tensor;
-  /** f32[tokens, regions], for the scores "peak" and "peak-entropy"; it may be absent where no prompt has visual tokens. */
+  /** f32[tokens, regions], for the scores with "peak"; it may be absent where no prompt has visual tokens. */
   profile?: Tensor | undefined;
   /** f32[tokens]: the policy's entropy at each sampled token, for the scores with "entropy". */
   entropy?: Tensor | undefined;

@@ -12,7 +12,7 @@ export interface VisibleKeys {
 export interface ScoreInput {
   /** [T]: c_t, the share of a token's attention that falls on the picture. */
   readonly connectivity: ArrayLike<number>;
-  /** [T, regions]: the same by region. Only the scores "peak" and "peak-entropy" read it. */
+  /** [T, regions]: the same by region. Only the scores with "peak" read it. */
   readonly profile?: ArrayLike<number> | undefined;
   /** The number of regions; 0 without a picture. */
   readonly regions: number;
@@ -57,7 +57,7 @@ export function plainScore(response: ScoreInput, { score, debias }: Pick<AtrlOpt
   const s = score.startsWith("connectivity")
     ? Float64Array.from(connectivity)
     : score.startsWith("peak")
-    ? peaks(profile, { T, regions })
+    ? peaks(profile, { T, regions, scaled: score === "peak-scaled" })
     : new Float64Array(T).fill(1);
   if (score.endsWith("entropy")) { for (let t = 0; t < T; t++) s[t]! *= Math.max(0, entropy![t]!); }
   if (debias === "position" && visible!.visual > 0) {
@@ -67,14 +67,20 @@ export function plainScore(response: ScoreInput, { score, debias }: Pick<AtrlOpt
   return s;
 }
 
-/** The largest excess of a token's profile over the mean profile; 0 where there is none. [T]. */
-function peaks(profile: ArrayLike<number>, { T, regions }: { T: number; regions: number }): Float64Array<ArrayBuffer> {
+/** The largest excess of a token's profile over the mean profile, in units of the scale of each region if scaled; 0 where there is none. [T]. */
+function peaks(
+  profile: ArrayLike<number>,
+  { T, regions, scaled }: { T: number; regions: number; scaled: boolean },
+): Float64Array<ArrayBuffer> {
   const mean = new Float64Array(regions), s = new Float64Array(T);
   for (let t = 0, at = 0; t < T; t++) for (let r = 0; r < regions; r++) mean[r]! += profile[at++]!;
   for (let r = 0; r < regions; r++) mean[r]! /= T;
+  // Nobody attends to a region of scale 0.
+  const floor = mean.reduce((sum, m) => sum + m, 0) / regions / 10, scale = mean.map((m) => scaled ? Math.sqrt(m + floor) : 1);
   for (let t = 0, at = 0; t < T; t++) {
     let most = 0;
-    for (let r = 0; r < regions; r++) most = Math.max(most, profile[at++]! - mean[r]!);
+    for (let r = 0; r < regions; r++) most = Math.max(most, scale[r] === 0 ? 0 : (profile[at + r]! - mean[r]!) / scale[r]!);
+    at += regions;
     s[t] = most;
   }
   return s;

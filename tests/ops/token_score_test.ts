@@ -71,6 +71,17 @@ opTest("token scores equal the definition to the bit, for every kind and number 
   }
 }, F32);
 
+opTest("a scaled peak counts more where few tokens attend, and a dark region counts nothing", (run) => {
+  const n = 20, kind = { score: "peak-scaled", debias: "none" } as const;
+  // All attend to the first region, token 3 more than the others; token 7 as much more to the second, where nobody else attends; nobody attends to the third.
+  const given = some(run, [n], 3);
+  const row = (t: number) => [t === 3 ? 0.75 : 0.5, t === 7 ? 0.25 : 0, 0];
+  given.profile = Float32Array.from(Array.from({ length: n }, (_, t) => row(t)).flat());
+  const got = scores(run, given, kind);
+  assertEquals(got, wanted(given, kind));
+  assert(got[7]! > 2 * got[3]! && got.every((s, t) => t === 3 || t === 7 || s === 0));
+}, F32);
+
 opTest("token scores are deterministic, and those of a response do not depend on the others", (run) => {
   const kind = { score: "peak", debias: "none" } as const, given = some(run, LENGTHS, 64), all = scores(run, given, kind);
   assertDeterministic(run, () => new Uint8Array(scores(run, given, kind).buffer));
@@ -80,7 +91,13 @@ opTest("token scores are deterministic, and those of a response do not depend on
 }, F32);
 
 opTest("a NaN in a profile gives its response NaN and no other; one in an entropy its token alone", (run) => {
-  const given = some(run, [20, 20], 8), base = wanted(given, { score: "peak-entropy", debias: "none" });
+  const given = some(run, [20, 20], 8);
+  for (const score of ["peak-scaled", "peak"] as const) {
+    const got = scores(run, { ...given, profile: given.profile.with(3 * 8 + 5, NaN) }, { score, debias: "none" });
+    assert(got.subarray(0, 20).every(Number.isNaN), score);
+    assertEquals(got.subarray(20), wanted(given, { score, debias: "none" }).subarray(20));
+  }
+  const base = wanted(given, { score: "peak-entropy", debias: "none" });
   const broken = { ...given, profile: given.profile.with(3 * 8 + 5, NaN), entropy: given.entropy.with(30, NaN) };
   const got = scores(run, broken, { score: "peak-entropy", debias: "none" });
   assertEquals(got, wanted(broken, { score: "peak-entropy", debias: "none" }));
@@ -99,10 +116,10 @@ opTest("token scores refuse a kind that there is not, and an input that the kind
     const call = () => run.device.ops.tokenScore(out, connectivity, profile, entropy, 0, offsets, 1, 3, 3, regions, kind);
     assertThrows(call, RangeError, words);
   };
-  fails("kind is 5", 5, {});
+  fails("kind is 6", 6, {});
   fails("kind is -1", -1, {});
   fails("regions is -1", 1, { regions: -1 });
   for (const kind of [0, 3]) fails("connectivity", kind, { connectivity: 0 });
-  for (const kind of [1, 4]) fails("profile", kind, { profile: 0 });
+  for (const kind of [1, 4, 5]) fails("profile", kind, { profile: 0 });
   for (const kind of [2, 3, 4]) fails("entropy", kind, { entropy: 0 });
 }, F32);

@@ -52,6 +52,17 @@ Deno.test("scores are the definition's numbers, written out for each", () => {
   assertEquals(of("entropy"), [2, 0.5, 0]);
   assertEquals(of("connectivity-entropy"), [1.5, 0.25, 0]);
   assertEquals(of("peak-entropy"), [0.5, 0, 0]);
+  // a tenth of the mean of 0.25 and 0.5 is 0.0375
+  assertEquals(
+    of("peak-scaled").map((s) => s.toFixed(12)),
+    [0.25 / Math.sqrt(0.5375), 0, 0.25 / Math.sqrt(0.2875)].map((s) => s.toFixed(12)),
+  );
+  // Nobody attends to the first region.
+  assertEquals([...plainScore({ connectivity: [0, 1], profile: [0, 0, 0, 1], regions: 2 }, { score: "peak-scaled", debias: "none" })], [
+    0,
+    0.5 / Math.sqrt(0.5 + 0.5 / 2 / 10),
+  ]);
+  assertEquals([...plainScore({ connectivity: [0, 0], profile: [0, 0], regions: 1 }, { score: "peak-scaled", debias: "none" })], [0, 0]);
   assertEquals(of("peak", "position"), [0.25 / (6 / 8), 0, 0.25 / (6 / 10)]);
   assertEquals([...plainScore({ ...response, visible: { visual: 0, other: 2 } }, { score: "peak", debias: "position" })], of("peak"));
   assertEquals([...plainScore({ connectivity: [0.5], regions: 0 }, { score: "peak", debias: "none" })], [0]);
