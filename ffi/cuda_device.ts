@@ -257,11 +257,18 @@ export class CudaDevice implements Device {
   }
 
   recordEvent(): DeviceEvent {
-    this.#enter();
-    this.#check(this.#cudart.call.cudaEventCreateWithFlags(this.#out, DISABLE_TIMING), "make an event on");
-    const event = Number(this.#out[0]!) as DeviceEvent;
-    this.#check(this.#cudart.call.cudaEventRecord(event, this.#stream), "record an event on");
-    return event;
+    return this.#record(DISABLE_TIMING);
+  }
+
+  /** Runs work on the device and waits for it. @returns The seconds that the device took, between two events of its stream. */
+  timed(work: () => void): number {
+    const start = this.#record(0), milliseconds = new Float32Array(1);
+    work();
+    const end = this.#record(0);
+    this.synchronize();
+    this.#check(this.#cudart.call.cudaEventElapsedTime(milliseconds, start, end), "take the time of");
+    for (const event of [start, end]) this.freeEvent(event);
+    return milliseconds[0]! / 1000;
   }
 
   waitEvent(event: DeviceEvent): void {
@@ -310,6 +317,14 @@ export class CudaDevice implements Device {
       this.#closed = true;
       this.#cudart.call.cudaStreamDestroy(this.#stream);
     }
+  }
+
+  #record(flags: number): DeviceEvent {
+    this.#enter();
+    this.#check(this.#cudart.call.cudaEventCreateWithFlags(this.#out, flags), "make an event on");
+    const event = Number(this.#out[0]!) as DeviceEvent;
+    this.#check(this.#cudart.call.cudaEventRecord(event, this.#stream), "record an event on");
+    return event;
   }
 
   #check(code: number, action: string): void {

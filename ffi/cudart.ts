@@ -26,6 +26,7 @@ export const CUDART_SYMBOLS = {
   cudaEventCreateWithFlags: { parameters: ["buffer", "u32"], result: "i32" },
   cudaEventRecord: { parameters: ["u64", "u64"], result: "i32" },
   cudaEventSynchronize: { parameters: ["u64"], result: "i32" },
+  cudaEventElapsedTime: { parameters: ["buffer", "u64", "u64"], result: "i32" },
   cudaEventDestroy: { parameters: ["u64"], result: "i32" },
   cudaMallocAsync: { parameters: ["buffer", "u64", "u64"], result: "i32" },
   cudaFreeAsync: { parameters: ["u64", "u64"], result: "i32" },

@@ -1,5 +1,6 @@
 // The state of the fake devices, for machine.cpp and cudart.cpp.
 #pragma once
+#include <chrono>
 #include <deque>
 #include <map>
 
@@ -26,6 +27,8 @@ struct Event {
   int device;
   uint64_t stream = 0, seq = 0;  // stream 0: never recorded
   Clock clock;
+  bool timed = false;
+  std::chrono::steady_clock::time_point at;
 };
 struct Allocation {
   uintptr_t address;
