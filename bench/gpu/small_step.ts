@@ -18,7 +18,7 @@ device.batchInvariant = true; // products by Kedge's own kernel
 for (const dtype of isFake() ? ["f32"] as const : ["f32", "bf16"] as const) {
   using model = VisionLanguageModel.initialise(config, { device, seed: 0, dtype });
   using updates = new Updates(model, random);
-  using engine = new Engine(model, { memoryBytes: 2 ** 26 });
+  using engine = new Engine(model, { maxSequences: 4, prefillTokens: 32, memoryBytes: 2 ** 28 });
   const prompts = [4, 6].map((grid) => randomPrompt(config, random, { grid, text: 6 }));
   // deno-lint-ignore no-await-in-loop -- one after the other
   const answers = await engine.generate(prompts, { n: 2, temperature: 1, topP: 0.9, maxTokens: 3, stop: [], seed: 0, connectivity: {} });
