@@ -11,7 +11,8 @@
  * @module
  */
 import { benchLine } from "./options.ts";
-import { type Line, lineOf } from "./gpu/lines.ts";
+import { ceilingsOf, floorOf, type Line, lineOf } from "./gpu/lines.ts";
+import { Report } from "./report.ts";
 import { type Stage, stagesOf } from "./gpu/stages.ts";
 
 const line = benchLine({
@@ -97,21 +98,23 @@ async function all(): Promise<Ended[]> {
 const figure = (x: number | undefined) => x === undefined ? "" : x !== 0 && Math.abs(x) < 0.01 ? x.toExponential(2) : x.toPrecision(4);
 
 try {
-  const ends = await all();
-  console.table(
-    ends.flatMap(({ stage, lines }) => lines.filter(({ value }) => value !== undefined).map((one) => ({ stage, one }))).map((
-      { stage, one },
-    ) => ({
-      stage,
-      name: one.name,
-      measured: figure(one.value),
-      unit: one.unit,
-      floor: figure(one.floor),
-      prediction: figure(one.prediction),
-      PyTorch: figure(one.peer),
-      check: one.ok === undefined ? "" : one.ok ? "ok" : "FAILED",
-    })),
-  );
+  const ends = await all(), ceilings = ceilingsOf(ends.flatMap(({ lines }) => lines));
+  const report = new Report("measured on the GPU", { stages: ends.length, seconds: ends.reduce((sum, end) => sum + end.seconds, 0) });
+  for (const { stage, lines } of ends) {
+    for (const one of lines.filter(({ value }) => value !== undefined)) {
+      report.row({
+        stage,
+        name: one.name,
+        measured: figure(one.value),
+        unit: one.unit ?? "",
+        floor: figure(floorOf(one, ceilings)),
+        prediction: figure(one.prediction),
+        PyTorch: figure(one.peer),
+        check: one.ok === undefined ? "" : one.ok ? "ok" : "FAILED",
+      });
+    }
+  }
+  console.log(report.table());
   console.table(ends.map(({ stage, state, seconds }) => ({ stage, state, seconds: Math.round(seconds) })));
   if (ends.some(({ state }) => state === "failed" || state === "stopped")) Deno.exitCode = 1;
 } finally {

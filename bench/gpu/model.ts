@@ -1,4 +1,3 @@
-// deno-lint-ignore-file no-await-in-loop -- one measurement after the other
 /**
  * Holds a model's numbers against those of transformers (`transformers_peer.py`), and times its parts.
  *
@@ -8,6 +7,7 @@
  */
 import { readConfig } from "../../model/config/config.ts";
 import { Engine } from "../../model/engine/engine.ts";
+import { DTYPE_BYTES } from "../../ffi/device.ts";
 import { familyOf } from "../../model/families.ts";
 import { VisionLanguageModel } from "../../model/model.ts";
 import { type Group, PackedBatch } from "../../model/packed_batch.ts";
@@ -19,7 +19,7 @@ import { SafetensorsFile } from "../../tensor/safetensors.ts";
 import { Tape } from "../../tensor/tape.ts";
 import { median } from "../report.ts";
 import { randomPrompt } from "../step_parts.ts";
-import { type Line, say } from "./lines.ts";
+import { say } from "./lines.ts";
 import { given, isFake, openGpu, timed } from "./open.ts";
 
 const dir = given("dir"), config = readConfig(`${dir}/model`), dtype = isFake() ? "f32" : "bf16";
@@ -117,6 +117,10 @@ async function engineAgainstTraining(): Promise<void> {
   });
 }
 
+/** Elements of the matrices that each token passes, and of the head. */
+const matrices = Object.values(model.parameters).filter(({ name, tensor }) => tensor.shape.length === 2 && /^layers\.|^head/.test(name))
+  .reduce((sum, { tensor }) => sum + tensor.size, config.text.tied ? config.text.vocabSize * config.text.hiddenSize : 0);
+
 /** Seconds of a forward and backward over all answers. */
 function update(): void {
   using batch = PackedBatch.pack(model, groups);
@@ -125,13 +129,15 @@ function update(): void {
       using tape = new Tape(device);
       tape.backward(sum(model.logProbs(tape, batch, { checkpointing }).logprob));
     };
-    say({ name: `forward and backward, checkpointing ${checkpointing}`, value: timed(device, pass, { rounds: 3 }), unit: "s" });
+    // Two operations for an element in the forward and four in the backward; where nothing is kept, the forward comes twice.
+    const operations = (checkpointing === "off" ? 6 : 8) * matrices * batch.tokens.size;
+    say({ name: `forward and backward, checkpointing ${checkpointing}`, value: timed(device, pass, { rounds: 3 }), unit: "s", operations });
   }
   zero();
 }
 
 /** Seconds of a step of decoding at several numbers of sequences. */
-async function decode(): Promise<void> {
+function decode(): void {
   const tokens = Number(given("tokens")), random = new Random(3), side = groups[0]!.prompt.visuals[0]!.grid.h;
   for (const sequences of given("sequences").split(",").map(Number)) {
     const prompts = Array.from({ length: Math.ceil(sequences / 8) }, () => randomPrompt(config, random, { grid: side, text: 24 }));
@@ -148,7 +154,10 @@ async function decode(): Promise<void> {
         if (engine.stats.prefilledTokens === read) steps.push((performance.now() - start) / 1000);
       }
       const name = `a decode step of ${sequences} sequences${connectivity ? ", with connectivity" : ""}`;
-      say({ name, value: 1000 * median(steps), unit: "ms" });
+      // The weights, and the keys and values: each prompt's once, each answer's as they are in the middle.
+      const { layers, kvHeads, headDim } = config.text, width = DTYPE_BYTES[model.dtype], own = sequences * tokens / 2;
+      const cached = prompts.reduce((sum, prompt) => sum + prompt.tokens.length, own) * 2 * layers * kvHeads * headDim;
+      say({ name, value: 1000 * median(steps), unit: "ms", bytes: width * (matrices + cached), operations: 2 * matrices * sequences });
       engine.release();
     }
   }
@@ -161,12 +170,8 @@ function products(): void {
     const { tensor } = model.parameters[`layers.0.${name}.weight`]!, [n, k] = [tensor.rows, tensor.cols];
     const a = device.alloc(rows * k * 4), c = device.alloc(rows * n * 4);
     const gemm = { dtype: tensor.dtype as "f32", a, lda: k, b: tensor.address, ldb: k, transB: true, c, ldc: n, m: rows, n, k };
-    const line: Line = {
-      name: `product ${rows} x ${n} x ${k} (${name})`,
-      value: 2e-12 * rows * n * k / timed(device, () => device.gemm(gemm)),
-      unit: "TFLOP/s",
-    };
-    say(line);
+    const operations = 2 * rows * n * k, value = 1e-12 * operations / timed(device, () => device.gemm(gemm));
+    say({ name: `product ${rows} x ${n} x ${k} (${name})`, value, unit: "TFLOP/s", operations });
     for (const address of [a, c]) device.free(address);
   }
 }
@@ -175,7 +180,7 @@ againstTransformers();
 await engineAgainstTraining();
 update();
 products();
-await decode();
+decode();
 say({ name: "most memory", value: device.memory().peak / 2 ** 30, unit: "GiB" });
 model[Symbol.dispose]();
 device[Symbol.dispose]();
