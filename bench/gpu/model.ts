@@ -20,6 +20,8 @@ import { Tape } from "../../tensor/tape.ts";
 import { median } from "../report.ts";
 import { randomPrompt } from "../step_parts.ts";
 import { say } from "./lines.ts";
+import type { StepShape } from "../roofline.ts";
+import { predicted } from "./predictions.ts";
 import { given, isFake, openGpu, timed } from "./open.ts";
 
 const dir = given("dir"), config = readConfig(`${dir}/model`), dtype = isFake() ? "f32" : "bf16";
@@ -121,6 +123,14 @@ async function engineAgainstTraining(): Promise<void> {
 const matrices = Object.values(model.parameters).filter(({ name, tensor }) => tensor.shape.length === 2 && /^layers\.|^head/.test(name))
   .reduce((sum, { tensor }) => sum + tensor.size, config.text.tied ? config.text.vocabSize * config.text.hiddenSize : 0);
 
+/** The shape of groups that are alike, all in one micro-batch. */
+function shapeOf(groups: readonly Group[]): StepShape {
+  const { prompt, responses } = groups[0]!;
+  const visual = prompt.tokens.filter((token) => token === config.tokens.image).length, tokens = responses[0]!.length;
+  const shape = { prompts: groups.length, answers: responses.length, tokens, visual, text: prompt.tokens.length - visual };
+  return { ...shape, microTokens: shape.prompts * (prompt.tokens.length + shape.answers * tokens) };
+}
+
 /** Seconds of a forward and backward over all answers. */
 function update(): void {
   using batch = PackedBatch.pack(model, groups);
@@ -131,7 +141,15 @@ function update(): void {
     };
     // Two operations for an element in the forward and four in the backward; where nothing is kept, the forward comes twice.
     const operations = (checkpointing === "off" ? 6 : 8) * matrices * batch.tokens.size;
-    say({ name: `forward and backward, checkpointing ${checkpointing}`, value: timed(device, pass, { rounds: 3 }), unit: "s", operations });
+    const value = timed(device, pass, { rounds: 3 }), parts = ["forward and backward", "log-probs", "gradients"];
+    const prediction = checkpointing === "off" ? predicted(shapeOf(groups), parts) : undefined;
+    say({
+      name: `forward and backward, checkpointing ${checkpointing}`,
+      value,
+      unit: "s",
+      operations,
+      ...(prediction !== undefined && { prediction }),
+    });
   }
   zero();
 }
@@ -157,7 +175,17 @@ function decode(): void {
       // The weights, and the keys and values: each prompt's once, each answer's as they are in the middle.
       const { layers, kvHeads, headDim } = config.text, width = DTYPE_BYTES[model.dtype], own = sequences * tokens / 2;
       const cached = prompts.reduce((sum, prompt) => sum + prompt.tokens.length, own) * 2 * layers * kvHeads * headDim;
-      say({ name, value: 1000 * median(steps), unit: "ms", bytes: width * (matrices + cached), operations: 2 * matrices * sequences });
+      const responses = Array.from({ length: Math.min(8, sequences) }, () => new Int32Array(tokens));
+      const whole = predicted(shapeOf(prompts.map((prompt) => ({ prompt, responses }))), ["decode"]);
+      const prediction = whole === undefined || connectivity ? {} : { prediction: 1000 * whole / tokens };
+      say({
+        name,
+        value: 1000 * median(steps),
+        unit: "ms",
+        bytes: width * (matrices + cached),
+        operations: 2 * matrices * sequences,
+        ...prediction,
+      });
       engine.release();
     }
   }
