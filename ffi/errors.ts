@@ -9,7 +9,8 @@ export type KedgeErrorCode =
   | "Handle"
   | "OutOfMemory"
   | "State"
-  | "Unsupported";
+  | "Unsupported"
+  | "World";
 
 /**
  * An error of the world rather than of the program: memory, devices, files, handles.

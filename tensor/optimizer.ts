@@ -1,3 +1,4 @@
+import { plus } from "../ffi/address.ts";
 import type { Device } from "../ffi/device.ts";
 import type { Parameter } from "./parameter.ts";
 import { Tensor, type TensorOptions } from "./tensor.ts";
@@ -62,16 +63,31 @@ export interface AdamWState {
   steps: Record<string, number>;
 }
 
+/** How the state of an optimizer is divided among ranks. Each parameter belongs to one rank, which alone has its state and changes it. */
+export interface OptimizerShares {
+  /** Whether a parameter belongs to this rank. */
+  owns(parameter: Parameter): boolean;
+  /** Adds up numbers over the ranks, in place. Of each number, all ranks but one have 0. */
+  join(numbers: Float64Array<ArrayBuffer>): void;
+  /** Copies the weights of parameters from their owners to the other ranks. */
+  tell(parameters: readonly Parameter[]): void;
+}
+
 interface Slot {
   parameter: Parameter;
   weightDecay: number;
   lrScale: number;
+  /** Undefined where the state is that of another rank. */
+  state: SlotState | undefined;
+  steps: number;
+}
+
+interface SlotState {
   m: Tensor;
   v: Tensor;
   mLost: Tensor | undefined;
   vLost: Tensor | undefined;
   pLost: Tensor | undefined;
-  steps: number;
 }
 
 /**
@@ -99,6 +115,9 @@ interface Slot {
 export class AdamW implements Disposable {
   readonly #device: Device;
   readonly #options: Required<AdamWOptions>;
+  readonly #shares: OptimizerShares | undefined;
+  /** f64 [parameters]: the squares of each gradient, where the state is divided. */
+  readonly #parts: Tensor | undefined;
   readonly #slots: Slot[] = [];
   readonly #owned: Tensor[] = [];
   readonly #squares: Tensor;
@@ -109,8 +128,13 @@ export class AdamW implements Disposable {
   #skipped = 0;
   #skippedInRow = 0;
 
-  /** Allocates the state of every parameter. @throws {RangeError} if two parameters have the same name. */
-  constructor(device: Device, groups: readonly AdamWGroup[], options: AdamWOptions = {}) {
+  /**
+   * Allocates the state of every parameter.
+   *
+   * @param shares Where several ranks divide the state: that of the others is not allocated.
+   * @throws {RangeError} if two parameters have the same name.
+   */
+  constructor(device: Device, groups: readonly AdamWGroup[], options: AdamWOptions = {}, shares?: OptimizerShares) {
     const moments = options.moments ?? "f32";
     const fallback = moments === "bf16" || options.master === false ? "stochastic" : "nearest";
     const defaults = {
@@ -125,15 +149,18 @@ export class AdamW implements Disposable {
       seed: 0,
     } as const;
     this.#device = device;
+    this.#shares = shares;
     this.#options = { ...defaults, ...options, moments };
     const all = groups.flatMap(({ parameters, ...options }) => parameters.map((parameter) => ({ parameter, ...options })));
     const twin = all.find(({ parameter: { name } }, i) => all.findIndex((other) => other.parameter.name === name) < i);
     if (twin) throw new RangeError(`Cannot optimize two parameters named ${twin.parameter.name}`);
     this.#squares = Tensor.empty(device, [1], { dtype: "f64" });
     this.#clip = Tensor.empty(device, [4]);
+    this.#parts = shares && Tensor.zeros(device, [Math.max(1, all.length)], { dtype: "f64" });
     try {
       for (const { parameter, weightDecay = this.#options.weightDecay, lrScale = 1 } of all) {
-        this.#slots.push({ parameter, weightDecay, lrScale, ...this.#stateOf(parameter), steps: 0 });
+        const state = shares && !shares.owns(parameter) ? undefined : this.#stateOf(parameter);
+        this.#slots.push({ parameter, weightDecay, lrScale, state, steps: 0 });
       }
     } catch (error) {
       this[Symbol.dispose]();
@@ -141,7 +168,7 @@ export class AdamW implements Disposable {
     }
   }
 
-  #stateOf(parameter: Parameter): Pick<Slot, "m" | "v" | "mLost" | "vLost" | "pLost"> {
+  #stateOf(parameter: Parameter): SlotState {
     const { moments, rounding, master, pinned } = this.#options;
     const { shape, dtype } = parameter.tensor;
     const zeros = (options: TensorOptions) => {
@@ -179,15 +206,20 @@ export class AdamW implements Disposable {
     const { beta1, beta2, eps, maxNorm, rounding, seed, moments } = this.#options;
     const slots = this.#slots.filter((slot) => slot.parameter.grad !== undefined);
     if (slots.length === 0) throw new RangeError("Cannot step: no parameter has a gradient");
-    for (const [i, { parameter }] of slots.entries()) {
-      const grad = parameter.grad!;
-      ops.sumSquares(grad.dtypeCode, this.#squares.address, grad.address, grad.size, Number(i > 0));
+    if (this.#shares) this.#joinSquares(slots, this.#shares);
+    else {
+      for (const [i, { parameter }] of slots.entries()) {
+        const grad = parameter.grad!;
+        ops.sumSquares(grad.dtypeCode, this.#squares.address, grad.address, grad.size, Number(i > 0));
+      }
     }
     ops.clipCoefficient(this.#clip.address, this.#squares.address, maxNorm, gradScale);
     for (const slot of slots) {
-      const { parameter, m, v, mLost, vLost, pLost } = slot;
+      const { parameter, state } = slot;
       const { tensor, master } = parameter;
       const step = ++slot.steps;
+      if (!state) continue; // another rank's
+      const { m, v, mLost, vLost, pLost } = state;
       ops.adamw(
         tensor.address,
         tensor.dtypeCode,
@@ -214,7 +246,21 @@ export class AdamW implements Disposable {
       );
       tensor.storage.version++;
     }
+    this.#shares?.tell(slots.map(({ parameter }) => parameter));
     this.#pending = slots;
+  }
+
+  /** Computes the sum of all squares from those of each parameter, which its owner computes. They are added in one order on every rank. */
+  #joinSquares(slots: readonly Slot[], shares: OptimizerShares): void {
+    const parts = this.#parts!;
+    parts.fill(0);
+    for (const [i, { parameter, state }] of slots.entries()) {
+      const grad = parameter.grad!;
+      if (state) this.#device.ops.sumSquares(grad.dtypeCode, plus(parts.address, 8 * i), grad.address, grad.size, 0);
+    }
+    const squares = parts.toArray() as Float64Array<ArrayBuffer>;
+    shares.join(squares);
+    this.#squares.write(Float64Array.of(squares.reduce((a, b) => a + b, 0)));
   }
 
   /** Reads the result of the last step. A skipped step counts as if it had not happened. */
@@ -265,12 +311,14 @@ export class AdamW implements Disposable {
   }
 
   /**
-   * Returns the optimizer's tensors by name, to be read or written in place: `<parameter>.m`, `.v`, and if they exist `.master`, `.m_lost`,
+   * Returns the optimizer's tensors that this rank has, by name, to be read or written in place: `<parameter>.m`, `.v`, and if they exist `.master`, `.m_lost`,
    * `.v_lost`, `.p_lost`. They still belong to the optimizer.
    */
   tensors(): Record<string, Tensor> {
     const named: Record<string, Tensor> = {};
-    for (const { parameter, m, v, mLost, vLost, pLost } of this.#slots) {
+    for (const { parameter, state } of this.#slots) {
+      if (!state) continue; // another rank's
+      const { m, v, mLost, vLost, pLost } = state;
       const parts = { m, v, master: parameter.master, "m_lost": mLost, "v_lost": vLost, "p_lost": pLost };
       for (const [part, tensor] of Object.entries(parts)) if (tensor) named[`${parameter.name}.${part}`] = tensor;
     }
@@ -280,6 +328,7 @@ export class AdamW implements Disposable {
   /** Frees the moments. The masters stay with their parameters. */
   [Symbol.dispose](): void {
     for (const tensor of [...this.#owned, this.#squares, this.#clip]) tensor[Symbol.dispose]();
+    this.#parts?.[Symbol.dispose]();
   }
 }
 

@@ -6,7 +6,7 @@ import { PackedBatch } from "../../model/packed_batch.ts";
 import type { Prompt } from "../../model/prompt.ts";
 import type { VisionLanguageModel } from "../../model/model.ts";
 import { type Divergence, divergence, DivergenceMetrics } from "../../rl/divergences/divergence.ts";
-import { type Aggregation, aggregationWeights, batchSize, type TokenLayout } from "../../rl/losses/aggregation.ts";
+import { type Aggregation, aggregationWeights, type BatchSize, batchSize, type TokenLayout } from "../../rl/losses/aggregation.ts";
 import { type Correction, CorrectionMetrics, importanceWeights } from "../../rl/losses/correction.ts";
 import { type LossFunction, modulePolicyLoss } from "../../rl/losses/loss_module.ts";
 import { PolicyMetrics } from "../../rl/losses/metrics.ts";
@@ -18,7 +18,8 @@ import { Tape } from "../../tensor/tape.ts";
 import { Tensor } from "../../tensor/tensor.ts";
 import type { UserModule } from "../config/user_modules.ts";
 import { concatenated } from "../../tensor/packing.ts";
-import { microBatches } from "./micro_batches.ts";
+import { dealLanes, type LaneOptions, type LanePart, Lanes } from "./lanes.ts";
+import { type GroupSize, microBatches } from "./micro_batches.ts";
 import { PassPlanner } from "./pass_plan.ts";
 
 /** A prompt and its answers, on the host. */
@@ -49,6 +50,8 @@ export interface LearnerOptions {
   readonly optimizer: AdamWOptions;
   /** The optimizer's options in the supervised warm start, until `reset`. Default: `optimizer`. */
   readonly warmOptimizer?: AdamWOptions | undefined;
+  /** How the work is divided into lanes and ranks. undefined: it is not. */
+  readonly lanes?: LaneOptions | undefined;
 }
 
 /** The inputs of an update that change from step to step. */
@@ -83,6 +86,7 @@ export class Learner implements Disposable {
   readonly #correctionMetrics: CorrectionMetrics;
   readonly #divergenceMetrics: DivergenceMetrics;
   readonly #passes: PassPlanner;
+  readonly #lanes: Lanes | undefined;
   #optimizer: AdamW;
   #fullKl = 0;
 
@@ -95,13 +99,14 @@ export class Learner implements Disposable {
     this.#policyMetrics = new PolicyMetrics(device);
     this.#correctionMetrics = new CorrectionMetrics(device);
     this.#divergenceMetrics = new DivergenceMetrics(device);
+    this.#lanes = options.lanes && new Lanes(device, model.trained().map(({ parameter }) => parameter), options.lanes);
     this.#optimizer = this.#newOptimizer(options.warmOptimizer ?? options.optimizer);
   }
 
   #newOptimizer(options: AdamWOptions): AdamW {
     const trained = this.model.trained(), chosen = (isPlain: boolean) => trained.filter(({ plain }) => plain === isPlain);
     const [decayed, others] = [chosen(false), chosen(true)].map((group) => group.map(({ parameter }) => parameter));
-    return new AdamW(this.model.device, [{ parameters: decayed! }, { parameters: others!, weightDecay: 0 }], options);
+    return new AdamW(this.model.device, [{ parameters: decayed! }, { parameters: others!, weightDecay: 0 }], options, this.#lanes?.shares);
   }
 
   /** The optimizer. */
@@ -125,27 +130,49 @@ export class Learner implements Disposable {
   }
 
   #cut(groups: readonly LearnerGroup[]): LearnerGroup[][] {
-    const sizes = groups.map(({ prompt, responses }) => ({ prompt: prompt.tokens.length, lengths: responses.map(({ length }) => length) }));
-    return microBatches(sizes, this.options.microTokens).map(([start, end]) => groups.slice(start, end));
+    return microBatches(sizesOf(groups), this.options.microTokens).map(([start, end]) => groups.slice(start, end));
   }
 
-  /** Returns the model's `predictions` for all response tokens, packed [tokens, hidden]. The caller owns the tensor. */
+  /**
+   * Returns the model's `predictions` for all response tokens, packed [tokens, hidden]; with ranks, zeros for tokens of the others' lanes. The
+   * caller owns the tensor.
+   */
   predictions(groups: readonly LearnerGroup[]): Tensor {
-    const { device, config: { text } } = this.model;
-    const out = Tensor.empty(device, [tokensOf(groups), text.hiddenSize], { dtype: this.model.dtype });
-    let at = 0;
-    for (const micro of this.#cut(groups)) {
-      using batch = this.#pack(micro);
-      using tape = new Tape(device, { record: false });
-      const { tensor } = this.model.predictions(tape, batch);
-      using rows = out.slice(at, at += batch.count);
-      rows.copyFrom(tensor);
+    const { device, config: { text } } = this.model, lanes = this.#lanes;
+    const out = Tensor.zeros(device, [tokensOf(groups), text.hiddenSize], { dtype: this.model.dtype });
+    const starts = startsOf(groups),
+      own = lanes ? lanes.parts(sizesOf(groups)).filter((part) => lanes.isOwn(part)) : [{ indices: groups.keys() }];
+    for (const indices of own.map((part) => [...part.indices])) {
+      let i = 0;
+      for (const micro of this.#cut(indices.map((i) => groups[i]!))) {
+        using batch = this.#pack(micro);
+        using tape = new Tape(device, { record: false });
+        const { tensor } = this.model.predictions(tape, batch);
+        let at = 0;
+        for (const group of micro) {
+          const count = tokensOf([group]), start = starts[indices[i++]!]!;
+          using rows = out.slice(start, start + count), source = tensor.slice(at, at += count);
+          rows.copyFrom(source);
+        }
+      }
     }
     return out;
   }
 
-  /** Returns the log-probs of all response tokens under the current model, packed. */
+  /** Returns the log-probs of all response tokens under the current model, packed. With ranks, each computes those of its lanes. */
   logprobs(groups: readonly LearnerGroup[], temperature: number): Float32Array<ArrayBuffer> {
+    const lanes = this.#lanes;
+    if (!lanes) return this.#logprobs(groups, temperature);
+    const sizes = sizesOf(groups), parts = lanes.parts(sizes), own = new Map<number, Float32Array<ArrayBuffer>>();
+    for (const { indices } of parts.filter((part) => lanes.isOwn(part))) {
+      const values = this.#logprobs(indices.map((i) => groups[i]!), temperature);
+      let at = 0;
+      for (const i of indices) own.set(i, values.slice(at, at += tokensOf([groups[i]!])));
+    }
+    return lanes.together(parts, sizes, own);
+  }
+
+  #logprobs(groups: readonly LearnerGroup[], temperature: number): Float32Array<ArrayBuffer> {
     const out = new Float32Array(tokensOf(groups));
     let at = 0;
     for (const micro of this.#cut(groups)) {
@@ -182,12 +209,19 @@ export class Learner implements Disposable {
     const rollout = concatenated(groups.flatMap(({ logprobs }) => logprobs));
     const old = oldLogprobs === "recompute" ? this.logprobs(groups, inputs.temperature) : rollout;
     this.#passes.begin();
+    const lanes = this.#lanes, parts = lanes?.parts(sizesOf(groups)) ?? [], shares: LaneShare[] = [];
     let updates = 0, loss = 0, norm = 0;
     for (let epoch = 0; epoch < epochs; epoch++) {
       let token = 0;
       for (let start = 0; start < groups.length; start += globalBatchSize) {
-        const batch = groups.slice(start, start + globalBatchSize);
-        loss += this.#accumulate(batch, { ...inputs, rollout, old, token, first: updates === 0 });
+        const batch = groups.slice(start, start + globalBatchSize), all = { ...inputs, rollout, old, token, first: updates === 0 };
+        if (lanes) {
+          const step = parts.filter(({ slice }) => slice === start / globalBatchSize);
+          lanes.accumulate(
+            step,
+            (part) => shares.push(this.#lane(groups, part, { all, update: updates, whole: batchSize(layoutOf(batch)) })),
+          );
+        } else loss += this.#accumulate(batch, all);
         token += tokensOf(batch);
         this.#optimizer.step({ lr: inputs.lr });
         this.#zero();
@@ -196,6 +230,10 @@ export class Learner implements Disposable {
       }
     }
     this.#zero({ free: true }); // the next rollout has the memory
+    if (lanes) {
+      loss = this.#join(lanes, shares);
+      lanes.compare();
+    }
     const kl = this.#divergenceMetrics.read(updates), full = this.options.divergence?.kind === "full" ? this.#fullKl / updates : undefined;
     this.#fullKl = 0;
     const metrics = {
@@ -210,12 +248,53 @@ export class Learner implements Disposable {
     return { metrics, skippedInRow: this.#optimizer.state().skippedInRow };
   }
 
-  /** Accumulates the gradient of one optimizer step. @returns Its loss. */
+  /** Accumulates the gradient of one lane of an optimizer step. @param step `whole`: the size of the whole step. */
+  #lane(
+    groups: readonly LearnerGroup[],
+    { lane, indices }: LanePart,
+    { all, update, whole }: { all: UpdateInputs & Packed; update: number; whole: BatchSize },
+  ): LaneShare {
+    const { device } = this.model, starts = startsOf(groups), own = indices.map((i) => groups[i]!);
+    const of = (numbers: Float32Array<ArrayBuffer>) =>
+      concatenated(indices.map((i) => numbers.subarray(starts[i]!, starts[i]! + tokensOf([groups[i]!]))));
+    using stack = new DisposableStack();
+    const { reference, referenceStates: states } = all;
+    const referenceStates = states && { ...states, hidden: stack.use(rowsOf(states.hidden, indices, { starts, groups })) };
+    const loss = this.#accumulate(own, {
+      ...all,
+      advantages: stack.use(Tensor.from(device, of(all.advantages.toFloats()))),
+      rollout: of(all.rollout),
+      old: of(all.old),
+      ...(reference && { reference: of(reference) }),
+      ...(referenceStates && { referenceStates }),
+      token: 0,
+    }, whole);
+    const fullKl = this.#fullKl, { sums, entropy } = this.#policyMetrics.take();
+    this.#fullKl = 0;
+    const numbers = [loss, fullKl, Number(entropy), ...sums, ...this.#correctionMetrics.take(), ...this.#divergenceMetrics.take()];
+    return { update, lane, numbers };
+  }
+
+  /** Adds up what the lanes of all ranks have measured, in the order of updates and lanes. @returns The sum of their losses. */
+  #join(lanes: Lanes, own: readonly LaneShare[]): number {
+    let sum = 0;
+    for (const [, , loss, fullKl, entropy, ...sums] of lanes.numbers(own.map(({ update, lane, numbers }) => [update, lane, ...numbers]))) {
+      sum += loss!;
+      this.#fullKl += fullKl!;
+      this.#policyMetrics.add(sums.slice(0, 10), entropy === 1);
+      this.#correctionMetrics.add(sums.slice(10, 17));
+      this.#divergenceMetrics.add(sums.slice(17, 20));
+    }
+    return sum;
+  }
+
+  /** Accumulates the gradient of some groups. @param whole The size of the whole optimizer step. @returns Their loss. */
   #accumulate(
     groups: readonly LearnerGroup[],
     inputs: UpdateInputs & Packed,
+    whole: BatchSize = batchSize(layoutOf(groups)),
   ): number {
-    const { options: { aggregation } } = this, whole = batchSize(layoutOf(groups));
+    const { options: { aggregation } } = this;
     let { token } = inputs, loss = 0;
     for (const micro of this.#cut(groups)) {
       const count = tokensOf(micro), weights = aggregationWeights(aggregation, layoutOf(micro), whole);
@@ -278,10 +357,26 @@ export class Learner implements Disposable {
     examples: readonly { prompt: Prompt; response: Int32Array<ArrayBuffer> }[],
     lr: number,
   ): { loss: number; gradNorm: number; skippedInRow: number } {
-    const { device } = this.model;
     const groups = examples.map(({ prompt, response }) => ({ prompt, responses: [response], logprobs: [], counts: [true] }));
-    const tokens = tokensOf(groups);
+    const tokens = tokensOf(groups), lanes = this.#lanes;
     this.#passes.begin();
+    let loss = 0;
+    if (!lanes) loss = this.#superviseOn(groups, tokens);
+    else {
+      const parts = dealLanes(sizesOf(groups), lanes.count).map((indices, lane) => lanes.part(lane, indices)), own: number[][] = [];
+      lanes.accumulate(parts, ({ lane, indices }) => {
+        own.push([0, lane, this.#superviseOn(indices.map((i) => groups[i]!), tokens)]);
+      });
+      for (const [, , part] of lanes.numbers(own)) loss += part!;
+    }
+    this.#optimizer.step({ lr });
+    this.#zero({ free: true });
+    return { loss, gradNorm: this.#optimizer.report()!.norm, skippedInRow: this.#optimizer.state().skippedInRow };
+  }
+
+  /** Accumulates the gradient of some examples. @param tokens Those of the whole step. @returns Their loss. */
+  #superviseOn(groups: readonly LearnerGroup[], tokens: number): number {
+    const { device } = this.model;
     let loss = 0;
     for (const micro of this.#cut(groups)) {
       using batch = this.#pack(micro);
@@ -292,12 +387,11 @@ export class Learner implements Disposable {
       loss += part.tensor.item();
       tape.backward(part);
     }
-    this.#optimizer.step({ lr });
-    this.#zero({ free: true });
-    return { loss, gradNorm: this.#optimizer.report()!.norm, skippedInRow: this.#optimizer.state().skippedInRow };
+    return loss;
   }
 
   [Symbol.dispose](): void {
+    this.#lanes?.[Symbol.dispose]();
     for (const thing of [this.#optimizer, this.#suppress, this.#policyMetrics, this.#correctionMetrics, this.#divergenceMetrics]) {
       thing[Symbol.dispose]();
     }
@@ -311,6 +405,39 @@ interface Packed {
   readonly token: number;
   /** Whether no optimizer step has been made since the rollout. */
   readonly first: boolean;
+}
+
+/** What a lane of one optimizer step has measured: its loss, then the sums of the metrics. */
+interface LaneShare {
+  readonly update: number;
+  readonly lane: number;
+  readonly numbers: readonly number[];
+}
+
+function sizesOf(groups: readonly LearnerGroup[]): GroupSize[] {
+  return groups.map(({ prompt, responses }) => ({ prompt: prompt.tokens.length, lengths: responses.map(({ length }) => length) }));
+}
+
+/** Returns where the tokens of each group begin in packed numbers. */
+function startsOf(groups: readonly LearnerGroup[]): number[] {
+  let at = 0;
+  return groups.map((group) => (at += tokensOf([group])) - tokensOf([group]));
+}
+
+/** Copies the rows of some groups out of packed rows. */
+function rowsOf(
+  packed: Tensor,
+  indices: readonly number[],
+  { starts, groups }: { starts: readonly number[]; groups: readonly LearnerGroup[] },
+): Tensor {
+  const out = Tensor.empty(packed.device, [tokensOf(indices.map((i) => groups[i]!)), packed.cols], { dtype: packed.dtype });
+  let at = 0;
+  for (const i of indices) {
+    const count = tokensOf([groups[i]!]);
+    using target = out.slice(at, at += count), source = packed.slice(starts[i]!, starts[i]! + count);
+    target.copyFrom(source);
+  }
+  return out;
 }
 
 function lengthsOf(groups: readonly LearnerGroup[]): number[] {

@@ -94,6 +94,7 @@ import s89 from "../../kernels/cuda/token_graph.cu" with { type: "text" };
 import s90 from "../../kernels/cuda/token_score.cu" with { type: "text" };
 import s91 from "../../kernels/cuda/token_weights.cu" with { type: "text" };
 import s92 from "../../kernels/include/kedge.h" with { type: "text" };
+import s93 from "../../kernels/world/world.cpp" with { type: "text" };
 
 /** The kernels' sources by their path in the package, so that they build wherever the package was imported from. */
 export const kernelSources: Readonly<Record<string, string>> = {
@@ -190,4 +191,5 @@ export const kernelSources: Readonly<Record<string, string>> = {
   "kernels/cuda/token_score.cu": s90,
   "kernels/cuda/token_weights.cu": s91,
   "kernels/include/kedge.h": s92,
+  "kernels/world/world.cpp": s93,
 };

@@ -130,6 +130,19 @@ export class DivergenceMetrics implements Disposable {
     return this.#sums.address;
   }
 
+  /** Returns the sums, which `add` takes, and sets them to 0. */
+  take(): number[] {
+    const taken = Array.from(this.#sums.toArray() as Float64Array);
+    this.#sums.write(new Float64Array(3));
+    return taken;
+  }
+
+  /** Adds sums of other tokens, in the order of kedge.h. */
+  add(sums: ArrayLike<number>): void {
+    const now = this.#sums.toArray() as Float64Array<ArrayBuffer>;
+    this.#sums.write(now.map((sum, k) => sum + sums[k]!));
+  }
+
   /**
    * Waits for the work before, returns the means and sets the sums to 0. `loss`: aggregated like the loss (EasyR1's actor/kl_loss); `mean`
    * and `sum`: over the tokens. Returns undefined if no token was counted.

@@ -61,6 +61,9 @@ export interface CorrectionReport {
   "actor/importance_outside": number;
 }
 
+/** The place of the sums that is a maximum. */
+const LARGEST_GAP = 5;
+
 /**
  * Sums over the micro-batches of a step, on the device.
  *
@@ -92,6 +95,19 @@ export class CorrectionMetrics implements Disposable {
   /** The address of the sums, for the op: f64 [7], see kedge.h. */
   get address(): Address {
     return this.#sums.address;
+  }
+
+  /** Returns the sums, which `add` takes, and sets them to 0. */
+  take(): number[] {
+    const taken = Array.from(this.#sums.toArray() as Float64Array);
+    this.#sums.write(new Float64Array(7));
+    return taken;
+  }
+
+  /** Adds sums of other tokens, in the order of kedge.h. */
+  add(sums: ArrayLike<number>): void {
+    const now = this.#sums.toArray() as Float64Array<ArrayBuffer>;
+    this.#sums.write(now.map((sum, k) => k === LARGEST_GAP ? Math.max(sum, sums[k]!) : sum + sums[k]!));
   }
 
   /** Waits for the work before, returns the means and sets the sums to 0. Returns undefined if no token was counted. */

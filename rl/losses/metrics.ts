@@ -59,10 +59,18 @@ export class PolicyMetrics implements Disposable {
   }
 
   /** Adds sums that were computed on the host, in the order of kedge.h. `entropy`: whether entropies are among them. */
-  add(sums: Float64Array<ArrayBuffer>, entropy: boolean): void {
+  add(sums: ArrayLike<number>, entropy: boolean): void {
     const now = this.#sums.toArray() as Float64Array<ArrayBuffer>;
     this.#sums.write(now.map((sum, k) => k === LARGEST_RATIO ? Math.max(sum, sums[k]!) : sum + sums[k]!));
     this.#entropy ||= entropy;
+  }
+
+  /** Returns the sums, which `add` takes, and sets them to 0. */
+  take(): { sums: number[]; entropy: boolean } {
+    const taken = { sums: Array.from(this.#sums.toArray() as Float64Array), entropy: this.#entropy };
+    this.#sums.write(new Float64Array(10));
+    this.#entropy = false;
+    return taken;
   }
 
   /**

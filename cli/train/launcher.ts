@@ -1,0 +1,70 @@
+/**
+ * How MPI's launcher starts the ranks of a run.
+ *
+ * @module
+ */
+
+/** What a launcher is told. */
+export interface Ranks {
+  readonly ranks: number;
+  /** Hosts with the number of their ranks, as "a:4,b:4". undefined: this machine. */
+  readonly hosts?: string | undefined;
+}
+
+/** A launcher that answers. */
+export interface Launcher {
+  readonly command: string;
+  /** Its family: Open MPI and MPICH differ in their options. */
+  readonly kind: "Open MPI" | "MPICH";
+  /** The line in which it names itself. */
+  readonly version: string;
+}
+
+/** Asks `mpirun` what it is. @returns The launcher, or why there is none. */
+export function findLauncher(command = "mpirun"): Launcher | { readonly missing: string } {
+  try {
+    const { success, stdout } = new Deno.Command(command, { args: ["--version"], stdin: "null", stderr: "null" }).outputSync();
+    const text = new TextDecoder().decode(stdout), lines = text.split("\n").map((line) => line.trim()).filter((line) => line !== "");
+    if (!success) return { missing: `${command} --version failed` };
+    if (/Open MPI|OpenRTE|PRTE/i.test(text)) return { command, kind: "Open MPI", version: lines[0]! };
+    const version = /^Version:\s*(\S+)/m.exec(lines.join("\n"))?.[1];
+    if (/HYDRA|MPICH|Intel/i.test(text)) return { command, kind: "MPICH", version: version ? `MPICH ${version}` : lines[0]! };
+    return { missing: `${command} is of an MPI that is not known: ${lines[0] ?? ""}` };
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return { missing: `${command} is not in PATH` };
+    return { missing: `${command} cannot be run: ${(error as Error).message}` };
+  }
+}
+
+/**
+ * The arguments that come before the program that each rank runs.
+ *
+ * @param machine `isRoot`: whether the user is root, whom Open MPI refuses. `cores`: where there are fewer than ranks, Open MPI must be told
+ *   that this is meant.
+ *
+ * @example
+ * ```ts
+ * import { launcherArguments } from "./launcher.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const launcher = { command: "mpirun", kind: "Open MPI", version: "mpirun (Open MPI) 4.1.4" } as const;
+ * assertEquals(launcherArguments(launcher, { ranks: 2 }, { isRoot: false, cores: 8 }), ["-n", "2", "--bind-to", "none"]);
+ * assertEquals(launcherArguments({ ...launcher, kind: "MPICH" }, { ranks: 8, hosts: "a:4,b:4" }, { isRoot: true, cores: 8 }), [
+ *   ...["-n", "8", "-hosts", "a:4,b:4"],
+ * ]);
+ * ```
+ */
+export function launcherArguments(
+  { kind }: Launcher,
+  { ranks, hosts }: Ranks,
+  { isRoot, cores }: { isRoot: boolean; cores: number },
+): string[] {
+  const count = ["-n", String(ranks)];
+  if (kind === "MPICH") return [...count, ...(hosts === undefined ? [] : ["-hosts", hosts])];
+  return [
+    ...count,
+    ...["--bind-to", "none"], // a rank has many threads
+    ...(hosts === undefined ? (ranks > cores ? ["--oversubscribe"] : []) : ["--host", hosts]),
+    ...(isRoot ? ["--allow-run-as-root"] : []),
+  ];
+}
