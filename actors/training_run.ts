@@ -4,6 +4,8 @@
  * @module
  */
 import { CpuDevice } from "../ffi/cpu_device.ts";
+import { deviceOfRank } from "../ffi/open.ts";
+import type { Place } from "../ffi/world.ts";
 import type { Prompt } from "../model/prompt.ts";
 import { openOwner } from "../tensor/owner.ts";
 import { type ConfigSource, type LoadedConfig, loadedConfig } from "./config/load.ts";
@@ -14,6 +16,7 @@ import { type CommandArgument, CommandedRun, type CommandName, type CommandReply
 import { modelFolder } from "./run/model_folder.ts";
 import { openRunFolder, type RunFolder } from "./run/run_folder.ts";
 import { writeWhole } from "./run/whole_file.ts";
+import { Ranks } from "./runtime/ranks.ts";
 import { ActorMemory } from "./runtime/actor_memory.ts";
 import type { SpareThreads } from "./runtime/spare_threads.ts";
 import { Actor } from "./runtime/spawn.ts";
@@ -38,6 +41,11 @@ export interface TrainingRunOptions {
    * same. Its numbers do not depend on it. Without it, the threads are new and end with the run.
    */
   readonly spares?: SpareThreads;
+  /**
+   * The place of this process among several that train together, as `World.join` gives it. Each of them opens the run. Rank 0 writes its
+   * files and takes its commands. Default: the run has one process.
+   */
+  readonly place?: Place;
 }
 
 /** A question to the policy. */
@@ -74,6 +82,7 @@ export class TrainingRun extends CommandedRun implements AsyncDisposable {
   readonly #lock: Disposable;
   readonly #trainer: Actor<TrainerMessage, TrainerReplies>;
   readonly #note: (text: string) => void;
+  readonly #isFirst: boolean;
   #started: Promise<RunStatus> | undefined;
   #trackers: Trackers | undefined;
 
@@ -84,13 +93,20 @@ export class TrainingRun extends CommandedRun implements AsyncDisposable {
     readonly path: string,
     /** The devices and tensors of this thread. */
     readonly memory: ActorMemory,
-    parts: { opener: CpuDevice; lock: Disposable; trainer: Actor<TrainerMessage, TrainerReplies>; note: (text: string) => void },
+    parts: {
+      opener: CpuDevice;
+      lock: Disposable;
+      trainer: Actor<TrainerMessage, TrainerReplies>;
+      note: (text: string) => void;
+      isFirst: boolean;
+    },
   ) {
     super();
     this.#opener = parts.opener;
     this.#lock = parts.lock;
     this.#trainer = parts.trainer;
     this.#note = parts.note;
+    this.#isFirst = parts.isFirst;
   }
 
   /**
@@ -99,9 +115,10 @@ export class TrainingRun extends CommandedRun implements AsyncDisposable {
    * @throws {RangeError} if the configuration is wrong, if another process uses the directory, or if the directory is not a run's.
    */
   static async open(source: ConfigSource | LoadedConfig = {}, options: TrainingRunOptions = {}): Promise<TrainingRun> {
-    const { config, base } = loadedConfig(source), { resume = true, warmStartOnly = false, onEvent, modules, spares } = options;
+    const loaded = loadedConfig(source), { resume = true, warmStartOnly = false, onEvent, modules, spares, place } = options;
     using stack = new DisposableStack();
-    const lock = stack.use(openFolder(config, !resume)), { path } = lock;
+    const lock = stack.use(await openTogether(loaded.config, { anew: !resume, place })), { path } = lock;
+    const { config, base } = { ...loaded, config: place ? atPlace(loaded.config, place) : loaded.config };
     const opener = stack.use(CpuDevice.open({ threads: 1 }));
     const memory = stack.use(new ActorMemory(openOwner(opener), { device: config.device, threads: 1 }));
     const trainer = await Actor.spawn<TrainerMessage, TrainerReplies>(memory, {
@@ -116,13 +133,20 @@ export class TrainingRun extends CommandedRun implements AsyncDisposable {
         resume,
         warmStartOnly,
         ...(modules && { modules }),
+        ...(place && { place }),
         keepsThreads: spares !== undefined,
       } satisfies TrainerOptions,
       spares,
       ...(onEvent && { onEvent: (event) => onEvent(event as TrainerEvent) }),
     });
     stack.move();
-    return new TrainingRun(config, path, memory, { opener, lock, trainer, note: (text) => onEvent?.({ kind: "note", text }) });
+    return new TrainingRun(config, path, memory, {
+      opener,
+      lock,
+      trainer,
+      note: (text) => onEvent?.({ kind: "note", text }),
+      isFirst: place === undefined || place.rank === 0,
+    });
   }
 
   /** The folder of the tokenizer, the chat template and the image processor. For the built-in task it is made when the run begins. */
@@ -136,7 +160,7 @@ export class TrainingRun extends CommandedRun implements AsyncDisposable {
   }
 
   async #train(): Promise<RunStatus> {
-    const trackers = this.config.logging.trackers.length > 0
+    const trackers = this.config.logging.trackers.length > 0 && this.#isFirst
       ? this.#trackers = new Trackers(this.path, this.config, this.#note)
       : undefined;
     const status = await this.#trainer.peer.request<"start">(() => ({ type: "start" }));
@@ -180,6 +204,19 @@ export class TrainingRun extends CommandedRun implements AsyncDisposable {
     await this.#trackers?.[Symbol.asyncDispose]();
     for (const thing of [this.memory, this.#opener, this.#lock]) thing[Symbol.dispose]();
   }
+}
+
+/** Opens the run's directory on rank 0. The other ranks wait for that, and use it without a lock. */
+async function openTogether(config: Config, { anew, place }: { anew: boolean; place: Place | undefined }): Promise<RunFolder> {
+  const ranks = Ranks.at(place, "process"), folder = ranks.isFirst ? openFolder(config, anew) : undefined;
+  const path = await ranks.tell(folder?.path);
+  return folder ?? { path: path!, [Symbol.dispose]() {} };
+}
+
+/** The configuration of a rank: its GPU, or its share of the machine's cores. */
+function atPlace(config: Config, { localRank, localSize }: Place): Config {
+  const cores = Math.max(1, Math.floor(navigator.hardwareConcurrency / localSize));
+  return { ...config, device: deviceOfRank(config.device, localRank), threads: config.threads ?? cores };
 }
 
 /** Locks the run's directory, and writes config.json. */

@@ -15,6 +15,7 @@ import { Cudart, versionText } from "../ffi/cudart.ts";
 import type { Device } from "../ffi/device.ts";
 import { CommandLine, runCommand } from "./command.ts";
 import { bugReport } from "./doctor/bug_report.ts";
+import { diagnoseRanks } from "./doctor/ranks.ts";
 import type { Diagnosis } from "./doctor/diagnosis.ts";
 
 const HELP = `Shows the devices, libraries and compilers that Kedge finds on this machine, what is missing, and how to get it.
@@ -164,7 +165,7 @@ export function report({ found, missing, works }: Diagnosis): string {
 }
 
 /** Runs the command. @returns The exit code. */
-export function doctor(args: readonly string[]): number {
+export async function doctor(args: readonly string[]): Promise<number> {
   const line = new CommandLine(args, {
     name: "deno task doctor",
     action: "diagnose",
@@ -179,7 +180,8 @@ export function doctor(args: readonly string[]): number {
     return 0;
   }
   const asked = line.text("report"), run = asked ? line.path("report", "folder") : undefined;
-  const diagnosis = diagnose(), gpu = line.flag("gpu");
+  const machine = diagnose(), ranks = await diagnoseRanks(), gpu = line.flag("gpu");
+  const diagnosis = { ...machine, found: [...machine.found, ...ranks.found], missing: [...machine.missing, ...ranks.missing] };
   write(asked === undefined ? report(diagnosis) : bugReport(diagnosis, { run, home: Deno.env.get("HOME") }));
   if (gpu && diagnosis.gpus === 0) Deno.stderr.writeSync(new TextEncoder().encode("No CUDA device works here.\n"));
   return diagnosis.works && (!gpu || diagnosis.gpus > 0) ? 0 : 1;

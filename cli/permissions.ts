@@ -64,6 +64,10 @@ export const KERNELS: Permissions = together(
   { env: [...ENVIRONMENT.libraries, ...ENVIRONMENT.debugging] },
 );
 /** Permits starting further processes of Deno, such as those that grade answers. */
+/** Permits finding MPI, and compiling the library of ranks. */
+export const MPI_PROGRAMS: readonly string[] = ["mpicxx", "mpirun"];
+/** Variables by which a launcher tells a process its rank. */
+export const RANK_VARIABLES: readonly string[] = ["OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK"];
 const PROCESSES: Permissions = together(PATHS, { run: ["deno"], env: ["DENO_DIR"] });
 const PICTURES: Permissions = { env: ENVIRONMENT.pictures, sys: ["systemMemoryInfo"] };
 const VIDEOS: Permissions = { run: ["ffmpeg", "ffprobe"] };
@@ -77,10 +81,12 @@ export const MODEL: Permissions = together(KERNELS, PROCESSES, PICTURES);
  * The permissions of the training process. `deno task train` starts it, and supervises it with fewer permissions. Network: the hub,
  * trackers, and the serving process.
  */
-export const TRAINING: Permissions = together(MODEL, VIDEOS, HUB, { env: ENVIRONMENT.MLflow, write: true, net: true });
+export const TRAINING: Permissions = together(MODEL, VIDEOS, HUB, { run: ["mpicxx"] }, { env: ENVIRONMENT.MLflow, write: true, net: true });
 
 /** The permissions of the command that supervises the training process. */
-const WATCH: Permissions = together({ read: true, run: true, env: ["KEDGE_TOKEN"] }, PATHS, { env: ["DENO_DIR"] }, HUB);
+const WATCH: Permissions = together({ read: true, run: true, env: ["KEDGE_TOKEN", ...RANK_VARIABLES], sys: ["uid"] }, PATHS, {
+  env: ["DENO_DIR"],
+}, HUB);
 
 /** The permissions of tests: they write to the cache and to the system's temporary folder, and connect to this machine only. */
 const TESTS: Permissions = together(MODEL, VIDEOS, { write: ["/tmp"], net: ["127.0.0.1"] });
@@ -94,7 +100,7 @@ export const PERMISSIONS = {
   eval: together(MODEL, VIDEOS, HUB, { write: true, net: true }),
   inspect: together(KERNELS, { env: ["DENO_DIR"] }, PICTURES, HUB, HUB_HOSTS, { write: true }),
   export: together({ ffi: true, read: true, write: true, run: ["c++", "g++"] }, PATHS, HUB, HUB_HOSTS),
-  doctor: together(KERNELS, { run: ["ffmpeg"] }),
+  doctor: together(KERNELS, { run: ["ffmpeg", "deno", ...MPI_PROGRAMS], sys: ["uid"] }),
   build: KERNELS,
   "init-model": { read: true, write: true },
   generate: { read: ["."], write: ["ffi/generated", "docs", "deno.json"] },

@@ -15,6 +15,8 @@ import { parseAddress } from "./train/address.ts";
 import { Endpoint } from "./train/endpoint.ts";
 import type { RunRequest } from "./train/run.ts";
 import type { ServeRequest } from "./train/serve_run.ts";
+import { RANK_VARIABLES } from "./permissions.ts";
+import type { Ranks } from "./train/launcher.ts";
 import { watch } from "./train/watch.ts";
 
 const HELP = `Trains by reinforcement learning with AT-RL. Without options it trains on the built-in task.
@@ -27,6 +29,8 @@ usage: deno task train [options]
   --serve [ADDRESS] serves a dashboard and an HTTP endpoint during the run (default: 127.0.0.1:8787)
   --token TOKEN     the token that clients must send (default: KEDGE_TOKEN from the environment, or a new one that is printed once)
   --cors ORIGIN     allows requests from pages of another origin; may be repeated
+  --ranks N         trains on N processes, which MPI's mpirun starts: one for each GPU, or for a share of the cores (docs/distributed.md)
+  --hosts a:4,b:4   the machines of these processes, and how many run on each (default: all on this one)
   --dry-run         prints the configuration, derived numbers and a memory estimate, and exits
 
 Ctrl-C ends the run after the current step and writes a checkpoint. A second Ctrl-C ends it at once. The same command resumes from the last
@@ -58,7 +62,7 @@ usage: deno task sft [options]
 Ctrl-C ends the training after the current step.
 `;
 
-type Value = "config" | "set" | "name" | "token" | "cors" | "serve";
+type Value = "config" | "set" | "name" | "token" | "cors" | "serve" | "ranks" | "hosts";
 type Line = CommandLine<Value, "dry-run" | "resume" | "start">;
 
 const KINDS = {
@@ -85,6 +89,8 @@ export async function train(args: readonly string[], only: { warmStartOnly?: boo
       name: "NAME",
       token: "TOKEN",
       cors: "ORIGIN",
+      ranks: "N",
+      hosts: "a:4,b:4",
       ...(stays ? {} : { serve: "ADDRESS" }),
     } as Record<Value, string>,
     repeated: ["set", "cors"],
@@ -109,23 +115,44 @@ export async function train(args: readonly string[], only: { warmStartOnly?: boo
   }
   const sets = [...line.all("set"), ...(line.text("name") === undefined ? [] : [`name=${line.text("name")}`])];
   const loaded = configOf({ file: line.path("config", "file"), sets }), { config } = loaded;
+  const ranks = ranksOf(line);
   if (line.flag("dry-run")) {
     console.log(JSON.stringify(config, null, 2));
     const { config: model, adapters, from } = sizesOf(config.model);
     for (const line of [...derived(config, model, adapters).lines, ...from === undefined ? [] : [`note: ${from}`]]) console.log(line);
     return 0;
   }
-  const served = await serving(line, { stays, config });
-  const idle = (["token", "cors"] as const).find((name) => !served && line.text(name) !== undefined);
+  const isLater = ranks === "own" && RANK_VARIABLES.some((name) => (Deno.env.get(name) ?? "0") !== "0"); // rank 0 serves
+  const served = isLater ? undefined : await serving(line, { stays, config });
+  const idle = (["token", "cors"] as const).find((name) => !served && !isLater && line.text(name) !== undefined);
   if (idle) throw line.error(`--${idle} needs --serve`);
   const start = stays && line.flag("start"), linked = served !== undefined;
   const request: RunRequest = { loaded, resume: line.flag("resume"), start, stays, linked, ...rest };
-  const watched = { path: `${config.runDir}/${config.name}`, limits: config.trainer };
+  const watched = { path: `${config.runDir}/${config.name}`, limits: limitsOf(config, ranks), ranks };
   if (!served) return await watch(request, watched);
   await using endpoint = await Endpoint.open(served.request, { token: served.token, reads: [watched.path] });
   console.log(`Control: ${endpoint.url}/${served.request.made ? `#token=${served.token}` : ""}`);
   if (served.request.made) console.log("The token was made for this run. It is in the address, and is not printed again.");
   return await watch(request, { ...watched, endpoint });
+}
+
+/** Returns the ranks that are asked for, or that a launcher has started. */
+function ranksOf(line: Line): Ranks | "own" | undefined {
+  const text = line.text("ranks"), hosts = line.text("hosts");
+  const isRank = RANK_VARIABLES.some((name) => Deno.env.get(name) !== undefined);
+  if (text === undefined) {
+    if (hosts !== undefined) throw line.error("--hosts needs --ranks");
+    return isRank ? "own" : undefined;
+  }
+  if (isRank) throw line.error("--ranks starts a launcher, and a launcher has started this command; leave --ranks out");
+  const ranks = Number(text);
+  if (!(Number.isInteger(ranks) && ranks > 0)) throw line.error(`--ranks ${text} is not a number of processes`);
+  return { ranks, ...(hosts !== undefined && { hosts }) };
+}
+
+/** Returns how often the run is restarted. Ranks of another launcher end with their launcher, which the user starts again. */
+function limitsOf({ trainer }: Config, ranks: Ranks | "own" | undefined): Config["trainer"] {
+  return ranks === "own" ? { ...trainer, maxRestarts: 0 } : trainer;
 }
 
 /** Returns how the run is served and with which token, or undefined if it is not served. */

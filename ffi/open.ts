@@ -40,5 +40,23 @@ export function openDevice(name = "auto", options: OpenOptions = {}): CpuDevice 
   return CudaDevice.open({ ...options, ordinal: Number(match[1] ?? 0) });
 }
 
+/**
+ * Returns the device that a rank computes on, of a name that stands for the devices of a whole machine: its own GPU, or the CPU.
+ *
+ * @param localRank The number of the rank among those of the machine.
+ *
+ * @example
+ * ```ts
+ * import { deviceOfRank } from "./open.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * assertEquals([deviceOfRank("cuda", 3), deviceOfRank("cuda:1", 3), deviceOfRank("cpu", 3)], ["cuda:3", "cuda:1", "cpu"]);
+ * ```
+ */
+export function deviceOfRank(name: string, localRank: number): string {
+  const isAny = name === "cuda" || (name === "auto" && Boolean(Cudart.find()?.deviceCount));
+  return isAny ? `cuda:${localRank}` : name === "auto" ? "cpu" : name;
+}
+
 /** Opens devices: `Device.open("auto")`. */
 export const Device: { readonly open: typeof openDevice } = { open: openDevice };

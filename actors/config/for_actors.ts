@@ -15,6 +15,7 @@ import type { DetectorOptions } from "../anchor_detector/anchor_detector.ts";
 import type { CriticOptions } from "../critic/critic.ts";
 import type { EvaluatorOptions } from "../evaluator/evaluator.ts";
 import type { LoaderOptions } from "../loader/loader.ts";
+import type { LaneOptions } from "../policy/lanes.ts";
 import type { LearnerOptions } from "../policy/learner.ts";
 import type { PolicyOptions } from "../policy/policy.ts";
 import type { Config } from "./types.ts";
@@ -74,6 +75,14 @@ export function policyOptions(config: Config, { model, files, base }: { model: s
     learner: learnerOptions(config, base),
     engine: { ...(maxSequences !== null && { maxSequences }), ...(memoryBytes !== null && { memoryBytes }) },
   };
+}
+
+/** Returns how a policy shares its updates with those of other ranks. */
+export function laneOptions(
+  { world: { shard, checkEvery }, batch: { globalBatchSize } }: Config,
+  from: Pick<LaneOptions, "place" | "lanes" | "channel">,
+): LaneOptions {
+  return { ...from, shard, checkEvery, slice: globalBatchSize ?? undefined };
 }
 
 /** Returns the low-rank adapters that a configuration asks for; undefined where it asks for none. */

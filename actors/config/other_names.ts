@@ -163,6 +163,7 @@ export const SYNONYMS: Readonly<Record<string, readonly string[]>> = {
   "val": ["validation", "eval", "evaluation", "test"],
   "sft.lr": ["learningRate"],
   "sft.batchSize": ["trainBatchSize"],
+  "world": ["distributed", "parallel", "fsdp"],
   "logging": ["logger", "log", "tracking"],
   "logging.trackers": ["reportTo", "tracker", "wandb", "mlflow"],
   "logging.rolloutSamples": ["logCompletions", "numCompletionsToPrint", "valGenerationsToLog"],

@@ -25,6 +25,7 @@ export const MAY_CHANGE: readonly string[] = [
   "algorithm.kl.coefficient",
   "atrl",
   "batch.microTokens",
+  "world", // the trainer compares its lanes with those of the checkpoint
   "data.prefetch",
   "data.allowChanged",
   "data.classes", // a measurement; what they weight is atrl.mode's business

@@ -301,6 +301,18 @@ export interface SftSection {
   saveFreq: number;
 }
 
+/** Section `world`: several processes that train together. */
+export interface WorldSection {
+  /** The parts in which gradients are summed; null: one for each rank of the first start. */
+  lanes: number | null;
+  /** What is divided among ranks. */
+  shard: "none" | "optimizer";
+  /** How long a rank waits for others. */
+  timeoutSeconds: number;
+  /** The number of steps between two comparisons of the ranks' weights; 0: none. */
+  checkEvery: number;
+}
+
 /** Section `logging`: what a run writes down. */
 export interface LoggingSection {
   /** Whether an event file is written. */
@@ -353,6 +365,8 @@ export interface Config {
   val: ValSection;
   /** The supervised warm start; null: none. Left out: its defaults for the board task, none for files. */
   sft: SftSection | null;
+  /** Several processes that train together. */
+  world: WorldSection;
   /** What a run writes to files. */
   logging: LoggingSection;
 }
@@ -396,7 +410,18 @@ export interface AlgorithmInput
 }
 
 /** Names of the sections that may be given in part. */
-export type ConfigSectionName = "model" | "data" | "rollout" | "optim" | "batch" | "grader" | "trainer" | "val" | "logging" | "atrl";
+export type ConfigSectionName =
+  | "model"
+  | "data"
+  | "rollout"
+  | "optim"
+  | "batch"
+  | "grader"
+  | "trainer"
+  | "val"
+  | "world"
+  | "logging"
+  | "atrl";
 
 /** The configuration as it may be written: what is left out has its default. */
 export type ConfigInput =

@@ -14,6 +14,8 @@ import type {
   ReadyRow,
 } from "../messages.ts";
 import { heldAnswers, type HeldPrompt, heldPrompt, promptMessage } from "../prompts.ts";
+import type { Place } from "../../ffi/world.ts";
+import { Ranks } from "../runtime/ranks.ts";
 import type { Peer } from "../runtime/peer.ts";
 import type { ActorMemory } from "../runtime/actor_memory.ts";
 import type { Message } from "../runtime/protocol.ts";
@@ -39,6 +41,8 @@ export interface EvaluatorOptions {
   readonly greedy: boolean;
   readonly maxTokens: number;
   readonly seed: number;
+  /** The place of this process, where several ranks share the rows. */
+  readonly place?: Place;
 }
 
 /** Owner of the held-out rows: asks the policy for sampled answers to each, and for a greedy one, and has them graded. */
@@ -47,6 +51,7 @@ export class Evaluator implements Behaviour<EvaluatorMessage> {
   readonly #options: EvaluatorOptions;
   readonly #pool: GraderPool;
   readonly #tokenizer: Tokenizer;
+  readonly #ranks: Ranks;
   #policy: Peer<PolicyMessage, PolicyReplies> | undefined;
   #loader: Peer<LoaderMessage, LoaderReplies> | undefined;
   #rows: { row: ReadyRow; prompt: HeldPrompt }[] | undefined;
@@ -58,6 +63,7 @@ export class Evaluator implements Behaviour<EvaluatorMessage> {
     this.#options = options;
     this.#pool = new GraderPool(planReward(options.reward, options.base), options.grader);
     this.#tokenizer = Tokenizer.fromFolder(options.model);
+    this.#ranks = Ranks.at(options.place, "evaluator");
   }
 
   connect(name: string, peer: (memory: ActorMemory) => Peer<Message, Record<string, unknown>>): void {
@@ -83,14 +89,18 @@ export class Evaluator implements Behaviour<EvaluatorMessage> {
 
   async #load(): Promise<{ row: ReadyRow; prompt: HeldPrompt }[]> {
     const { val } = await this.#loader!.request<"sizes">(() => ({ type: "sizes" }));
-    const indices = Array.from({ length: Math.min(val, this.#options.limit) }, (_, i) => i);
+    const indices = this.#ranks.share(Array.from({ length: Math.min(val, this.#options.limit) }, (_, i) => i));
     const { rows, bad, overlong } = await this.#loader!.request<"load">(() => ({ type: "load", split: "val", indices }));
-    this.#dropped = bad.length + overlong.length;
+    this.#dropped = (await this.#ranks.gather(bad.length + overlong.length)).reduce((a, b) => a + b, 0);
     return rows.map((row) => ({ row, prompt: heldPrompt(row.prompt, (handle) => this.#memory.receive(handle)) }));
   }
 
-  /** Asks every held-out row and has the answers graded; none where there are no rows. */
+  /** Asks every held-out row and has the answers graded; none where there are no rows. With several ranks, each asks its share. */
   async #ask(sampling: { n: number; temperature: number; topP?: number }): Promise<Prediction[]> {
+    return (await this.#ranks.gather(await this.#askShare(sampling))).flat();
+  }
+
+  async #askShare(sampling: { n: number; temperature: number; topP?: number }): Promise<Prediction[]> {
     const rows = this.#rows ??= await this.#load(), { maxTokens, seed } = this.#options;
     if (rows.length === 0) return [];
     const { answers } = await this.#policy!.request<"rollout">((carrier) => ({

@@ -114,6 +114,11 @@ export class Learner implements Disposable {
     return this.#optimizer;
   }
 
+  /** Whether other ranks have parts of the optimizer's state. */
+  get isSharded(): boolean {
+    return this.#lanes?.shares !== undefined;
+  }
+
   /** Starts with a new optimizer, as at the end of a warm start. */
   reset(): void {
     this.#optimizer[Symbol.dispose]();

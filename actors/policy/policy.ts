@@ -14,7 +14,10 @@ import { loadInto, tensorEntry } from "../../tensor/tensor_files.ts";
 import type { AdamWState } from "../../tensor/optimizer.ts";
 import type { Parameter } from "../../tensor/parameter.ts";
 import { importUser } from "../config/user_modules.ts";
-import { Checkpoints } from "../run/checkpoints.ts";
+import { World } from "../../ffi/world.ts";
+import { Checkpoints, trainerFiles } from "../run/checkpoints.ts";
+import { SharedSave } from "../run/shared_save.ts";
+import type { LaneOptions } from "./lanes.ts";
 import type { GroupMessage, PolicyMessage, PolicyReplies, TokenPart } from "../messages.ts";
 import { answersMessage, heldPrompt, readGroup, readPrompt } from "../prompts.ts";
 import { cancelling } from "../runtime/cancelling.ts";
@@ -36,6 +39,8 @@ export interface PolicyOptions {
   readonly base?: GivenBase;
   /** How it learns. Undefined: it is frozen and has no optimizer, as a reference model. */
   readonly learner?: LearnerOptions;
+  /** How it shares its updates with the policies of other ranks. */
+  readonly lanes?: LaneOptions;
   /** The checkpoint whose optimizer it continues with. */
   readonly restore?: {
     readonly folder: string;
@@ -52,6 +57,8 @@ export class Policy implements Behaviour<PolicyMessage> {
   readonly #engine: Engine;
   readonly #learner: Learner;
   readonly #memory: ActorMemory;
+  /** The ranks, where there are several or their lanes. */
+  readonly #world: World | undefined;
   /** The folder whose tokenizer and processor files go into checkpoints. */
   readonly #files: string;
   /** The step of the last update. */
@@ -59,7 +66,7 @@ export class Policy implements Behaviour<PolicyMessage> {
 
   /** Loads the model. @param loss The user's, where the options name a module. */
   constructor({ memory, options }: Start<PolicyOptions>, loss?: UserFunction<LossFunction>) {
-    const { model, files, dtype, freezeVision, lora, base, restore, engine = {} } = options;
+    const { model, files, dtype, freezeVision, lora, base, restore, lanes, engine = {} } = options;
     this.#memory = memory;
     this.#files = files;
     this.#model = VisionLanguageModel.load(model, {
@@ -74,7 +81,8 @@ export class Policy implements Behaviour<PolicyMessage> {
     let tokenizer: Tokenizer | undefined; // decodes for stop texts, which only chats have
     const decode = (tokens: readonly number[]) => (tokenizer ??= Tokenizer.fromFolder(files)).decode(tokens);
     this.#engine = new Engine(this.#model, { ...engine, decode });
-    this.#learner = new Learner(this.#model, options.learner ?? FROZEN, loss);
+    this.#learner = new Learner(this.#model, { ...(options.learner ?? FROZEN), lanes }, loss);
+    this.#world = lanes && World.at(lanes.place, lanes.channel);
     if (restore) this.#restore(restore);
   }
 
@@ -86,8 +94,17 @@ export class Policy implements Behaviour<PolicyMessage> {
 
   #restore({ folder, optimizer, warm = false }: NonNullable<PolicyOptions["restore"]>): void {
     if (!warm) this.#learner.reset();
-    using file = SafetensorsFile.open(`${folder}/trainer.safetensors`);
-    for (const [name, target] of Object.entries(this.#learner.optimizer.tensors())) loadInto(file, `optimizer.${name}`, { target });
+    const targets = Object.entries(this.#learner.optimizer.tensors()).map(([name, target]) => [`optimizer.${name}`, target] as const);
+    // The ranks that wrote the checkpoint may have been others than those of now.
+    const paths = trainerFiles(folder), found = new Set<string>();
+    for (const path of paths) {
+      using file = SafetensorsFile.open(path);
+      for (const [name, target] of targets) {
+        if (found.has(name) || !file.tensors.has(name) && path !== paths.at(-1)) continue;
+        loadInto(file, name, { target });
+        found.add(name);
+      }
+    }
     this.#learner.optimizer.restore(optimizer);
   }
 
@@ -226,12 +243,17 @@ export class Policy implements Behaviour<PolicyMessage> {
 
   #save({ run, step, state, score, saveLimit, saveBest, kind = "step" }: Extract<PolicyMessage, { type: "save" }>): PolicyReplies["save"] {
     const { optimizer } = this.#learner;
-    const path = new Checkpoints(run, { saveLimit, saveBest, kind }).save(step, {
+    const tensors = Object.entries(optimizer.tensors()).map(([name, tensor]) => tensorEntry(`optimizer.${name}`, tensor));
+    const checkpoints = new Checkpoints(run, { saveLimit, saveBest, kind }), shared = this.#world && new SharedSave(this.#world);
+    if (shared && !shared.isFirst) return { path: shared.follow(this.#learner.isSharded ? tensors : []) };
+    const path = checkpoints.save(step, {
       model: (folder) => this.#model.save(folder, { from: this.#files }),
-      tensors: Object.entries(optimizer.tensors()).map(([name, tensor]) => tensorEntry(`optimizer.${name}`, tensor)),
+      tensors,
       state: { ...state as Record<string, unknown>, optimizer: optimizer.state() },
       ...(score !== undefined && { score }),
+      ...(shared && { beside: (folder) => shared.lead(folder) }),
     });
+    shared?.end(path);
     return { path };
   }
 

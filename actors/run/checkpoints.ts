@@ -13,6 +13,8 @@ export interface CheckpointParts {
   readonly model: (folder: string) => void;
   /** The tensors of `trainer.safetensors`. */
   readonly tensors: readonly SafetensorsEntry[];
+  /** Adds further files to the folder, as `trainer-1.safetensors` of other ranks. */
+  readonly beside?: (folder: string) => void;
   /** Plain data for JSON: no NaN, no undefined. */
   readonly state: Readonly<Record<string, unknown>>;
   /** The number by which checkpoints are compared. Higher is better. */
@@ -54,6 +56,12 @@ const sealSchema = z.object({
 });
 
 const SEAL = "trainer.json", TENSORS = "trainer.safetensors";
+
+/** Returns the paths of the files of a checkpoint that hold what the trainer has besides the model: one for each rank that had a part of it. */
+export function trainerFiles(folder: string): string[] {
+  const names = namesIn(folder).filter((name) => /^trainer-\d+\.safetensors$/.test(name)).sort();
+  return [TENSORS, ...names].map((name) => `${folder}/${name}`);
+}
 
 /** Returns a file's size and CRC-32. */
 function fingerprint(path: string): [number, number] {
@@ -141,7 +149,7 @@ export class Checkpoints {
    * @throws {KedgeError} `BadCheckpoint` if it cannot be written, for example because the disk is full. The older checkpoints are not
    *   changed.
    */
-  save(step: number, { model, tensors, state, score }: CheckpointParts): string {
+  save(step: number, { model, tensors, state, score, beside }: CheckpointParts): string {
     if (!(Number.isSafeInteger(step) && step >= 0)) throw new RangeError(`Cannot write a checkpoint: the step is ${step}`);
     const path = this.path(step), staged = `${path}.${crypto.randomUUID()}.whole.tmp`;
     try {
@@ -151,6 +159,7 @@ export class Checkpoints {
         for (const name of namesIn(`${temporary}/model`)) Deno.renameSync(`${temporary}/model/${name}`, `${temporary}/${name}`);
         removeAll(`${temporary}/model`);
         writeSafetensors(`${temporary}/${TENSORS}`, tensors);
+        beside?.(temporary);
         const files = Object.fromEntries(namesIn(temporary).sort().map((name) => [name, fingerprint(`${temporary}/${name}`)]));
         const isFinite = score !== undefined && Number.isFinite(score);
         writeSynced(`${temporary}/${SEAL}`, sealText({ step, ...(isFinite && { score }), state, files }));

@@ -3,7 +3,7 @@ import { KedgeError } from "../../ffi/errors.ts";
 import type { Tokenizer } from "../../model/processor/tokenizer.ts";
 import type { Config } from "../config/schema.ts";
 import type { LoaderReplies } from "../messages.ts";
-import type { Lines } from "../run/lines.ts";
+import type { Line } from "../run/lines.ts";
 import type { ActorMemory } from "../runtime/actor_memory.ts";
 import { Collector, restoreGroups } from "./collect.ts";
 import { Prefetch } from "./prefetch.ts";
@@ -22,8 +22,8 @@ export interface BatchesOptions {
   readonly saved?: Pick<Saved, "draws" | "sampling"> | undefined;
   /** Where the passes over the current rows began. */
   readonly origin: Origin;
-  /** The file for rows that cannot be read. */
-  readonly quarantine: Lines;
+  /** Takes rows that cannot be read. */
+  readonly quarantine: (...lines: readonly Line[]) => void;
 }
 
 /** The sampled batches of a run. Rows are loaded ahead. With dynamic sampling, answers that a step does not need wait for the next one. */
@@ -127,7 +127,7 @@ export class Batches implements Disposable {
     if (bad.length > 0 && this.#options.config.data.badRows === "stop") {
       throw new KedgeError("BadData", `${bad[0]!.reason} (data.badRows "quarantine" would set such rows aside)`, { id: bad[0]!.id });
     }
-    this.#options.quarantine.append(...bad.map((row) => ({ step, ...row })));
+    this.#options.quarantine(...bad.map((row) => ({ step, ...row })));
     if (rows.length === 0) {
       throw new KedgeError(
         "BadData",

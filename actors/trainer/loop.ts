@@ -9,12 +9,13 @@ import { type TunableChanges, valueAt } from "../config/tunable.ts";
 import type { DataPrints } from "../messages.ts";
 import type { RunState, Tuning } from "../run_commands.ts";
 import type { Checkpoint, Checkpoints } from "../run/checkpoints.ts";
+import type { Line } from "../run/lines.ts";
 import { Tunings } from "../run/tunings.ts";
 import type { ActorMemory } from "../runtime/actor_memory.ts";
 import { AnswerClasses, type Classifier, openClassifier } from "./answer_classes.ts";
 import { Batches } from "./batches.ts";
 import { HeadChooser } from "./head_chooser.ts";
-import type { JobQueue } from "./job_queue.ts";
+import type { Conductor, SharedJob } from "./conductor.ts";
 import { BEGINNING, resumeData } from "./passes.ts";
 import type { RunLog } from "./run_log.ts";
 import type { Saved } from "./saved.ts";
@@ -32,13 +33,20 @@ export interface LoopOptions {
   readonly run: string;
   readonly checkpoints: Checkpoints;
   readonly log: RunLog;
-  /** The commands that came during a step. */
-  readonly jobs: JobQueue;
-  /** Whether the run is to end after the step under way. */
-  readonly isStopping: () => boolean;
+  /** Says between two steps what all ranks do: the commands that came, a pause, the end. */
+  readonly conductor: Conductor;
+  /** The lanes of the run's updates, which a checkpoint keeps. */
+  readonly lanes: () => number;
 }
 
 type Metrics = Record<string, number>;
+
+/** What holds from a step on. */
+interface Tuned {
+  /** The values that change with this step, by path. */
+  readonly changes: Readonly<Record<string, unknown>>;
+  readonly config: Config;
+}
 
 /**
  * The steps of a run, one after the other, and what goes on from one to the next: the configuration in use, the coefficient of the
@@ -121,16 +129,16 @@ export class TrainingLoop implements Disposable {
    * @throws {KedgeError} `Diverged` where too many updates in a row were skipped.
    */
   async run(files: string): Promise<void> {
-    const { memory, config, log, jobs, checkpoints, isStopping } = this.#options, session = this.#session!;
+    const { memory, config, log, conductor, checkpoints } = this.#options, session = this.#session!;
     const tokenizer = Tokenizer.fromFolder(files), { maxSkipped } = config.trainer;
     const classes = this.#classifier && new AnswerClasses(tokenizer, this.#classifier),
       batches = this.#batches = await this.#openBatches(tokenizer),
       last = this.#last = batches.last;
-    while (this.#step < last && !isStopping()) {
-      await jobs.rest();
-      if (isStopping()) break;
-      const step = this.#step + 1;
-      this.#applyTunings(step);
+    const follow = (job: SharedJob) => job === "evaluate" ? this.#evaluate() : this.save();
+    while (this.#step < last) {
+      const step = this.#step + 1, go = await conductor.rest(() => this.#tunedFor(step), follow);
+      if (go.stops) break;
+      this.#apply(step, go.payload);
       const heads = await this.#chooseHeads(tokenizer);
       const { trainer, optim } = this.#config, lr = scheduleOf(optim, trainer.maxSteps)(this.#step), klCoefficient = this.#kl?.value ?? 0;
       const result = await runStep({ memory, session, batches, tokenizer, classes, heads, config: this.#config, step, lr, klCoefficient });
@@ -140,11 +148,11 @@ export class TrainingLoop implements Disposable {
       const words = `Cannot go on: ${result.skippedInRow} updates in a row had a gradient that is not finite`;
       throw new KedgeError("Diverged", `${words}; the checkpoint of step ${step} holds the last good weights`, { step });
     }
-    await jobs.runAll();
+    const { stops } = await conductor.finish(() => null, follow);
     await batches.end();
-    if (isStopping()) {
+    if (stops) {
       const saves = this.#config.trainer.saveFreq !== null;
-      if (saves && !checkpoints.steps().includes(this.#step)) await this.save();
+      if (saves && await conductor.ranks.first(() => !checkpoints.steps().includes(this.#step))) await this.save();
       if (this.#step < last) log.note(`Stopped after step ${this.#step}: ${saves ? checkpoints.path(this.#step) : "without a checkpoint"}`);
     }
     this[Symbol.dispose]();
@@ -163,7 +171,13 @@ export class TrainingLoop implements Disposable {
     const { memory, config, log } = this.#options, saved = this.#saved;
     // Answers that wait for a step are of the rows as they were.
     const drawn = saved && { draws: saved.draws, sampling: this.#isOtherData ? undefined : saved.sampling };
-    const options = { config, tokenizer, saved: drawn, origin: this.#origin, quarantine: log.quarantine };
+    const options = {
+      config,
+      tokenizer,
+      saved: drawn,
+      origin: this.#origin,
+      quarantine: (...lines: readonly Line[]) => log.quarantine(...lines),
+    };
     return Batches.open(memory, this.#session!, options);
   }
 
@@ -187,11 +201,17 @@ export class TrainingLoop implements Disposable {
     return Object.fromEntries(atRest.map(([name, bytes]) => [`perf/account_bytes/${name}`, bytes]));
   }
 
-  /** Takes up what was tuned for a step. */
-  #applyTunings(step: number): void {
+  /** Returns what was tuned for a step. From then on, a change is one for a later step. */
+  #tunedFor(step: number): Tuned {
     this.#underWay = step;
-    const changes = this.#tunings.from(step), kl = changes["algorithm.kl.coefficient"];
-    this.#config = this.#tunings.config(step);
+    return { changes: this.#tunings.from(step), config: this.#tunings.config(step) };
+  }
+
+  /** Takes up what was tuned for a step. */
+  #apply(step: number, { changes, config }: Tuned): void {
+    const { device, threads } = this.#options.config, kl = changes["algorithm.kl.coefficient"];
+    this.#underWay = step;
+    this.#config = { ...config, device, threads }; // these may differ between ranks
     if (kl !== undefined && this.#kl) {
       this.#kl = new Coefficient(divergenceOf(this.#options.config)!.coefficient, { value: kl as number });
     }
@@ -236,22 +256,23 @@ export class TrainingLoop implements Disposable {
   /** Evaluates after the steps that are done, unless that was done already, and logs it. */
   async evaluate(): Promise<{ readonly step: number; readonly metrics: Metrics }> {
     if (this.#evaluated?.step === this.#step) return this.#evaluated;
-    const metrics = await this.#evaluate();
+    const metrics = await this.#options.conductor.together("evaluate", () => this.#evaluate());
     this.#options.log.metrics({ step: this.#step, ...metrics });
     return { step: this.#step, metrics };
   }
 
   /** Evaluates before the first step. A start that was cut off may have done it already. */
   async evaluateFirst(): Promise<void> {
-    const { log } = this.#options, accuracy = log.first("val/accuracy");
-    if (accuracy !== undefined) this.#score = accuracy;
+    const { log, conductor } = this.#options, accuracy = await conductor.ranks.first(() => log.first("val/accuracy") ?? null);
+    if (accuracy !== null) this.#score = accuracy;
     else log.metrics({ step: 0, ...await this.#evaluate() });
   }
 
   /** Returns the checkpoint of the steps that are done, and writes it where it is not there yet. */
   async checkpoint(): Promise<{ readonly step: number; readonly path: string }> {
-    const { checkpoints } = this.#options, step = this.#step;
-    return { step, path: checkpoints.steps().includes(step) ? checkpoints.path(step) : await this.save() };
+    const { checkpoints, conductor } = this.#options, step = this.#step;
+    const isThere = checkpoints.steps().includes(step);
+    return { step, path: isThere ? checkpoints.path(step) : await conductor.together("checkpoint", () => this.save()) };
   }
 
   /**
@@ -267,6 +288,7 @@ export class TrainingLoop implements Disposable {
       config,
       step,
       klCoefficient: this.#kl?.value ?? 0,
+      lanes: this.#options.lanes(),
       ...this.#batches?.state() ?? { draws: 0, sampling: undefined },
       data: this.#data!,
       modules: log.modules,

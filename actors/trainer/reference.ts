@@ -21,7 +21,7 @@ export function makeReference(run: string, checkpoints: Checkpoints): string {
   const { path } = checkpoints.read(0);
   writeFolder(folder, (temporary) => {
     for (const { name } of Deno.readDirSync(path)) {
-      if (!name.startsWith("trainer.")) Deno.copyFileSync(`${path}/${name}`, `${temporary}/${name}`);
+      if (!/^trainer[.-]/.test(name)) Deno.copyFileSync(`${path}/${name}`, `${temporary}/${name}`);
     }
   });
   return folder;

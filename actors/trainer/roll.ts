@@ -3,9 +3,11 @@ import type { Tokenizer } from "../../model/processor/tokenizer.ts";
 import { overlongReward } from "../../rl/shaping.ts";
 import type { TensorHandle } from "../../tensor/handle.ts";
 import { type Config, connectivityOf } from "../config/schema.ts";
-import type { ReadyRow, RewardMessage } from "../messages.ts";
+import type { PolicyReplies, ReadyRow, RewardMessage } from "../messages.ts";
 import { type HeldAnswers, heldAnswers, type HeldPrompt, heldPrompt, promptMessage } from "../prompts.ts";
 import type { ActorMemory } from "../runtime/actor_memory.ts";
+import type { Ranks } from "../runtime/ranks.ts";
+import { type AnswersWithGreedy, packAnswers, unpackAnswers } from "./answer_bytes.ts";
 import type { Session } from "./session.ts";
 
 /** A row of the step with its prompt. */
@@ -74,16 +76,16 @@ export function countedGroup(group: RolledGroup, { algorithm: { maskTruncated } 
 }
 
 /**
- * Lets the policy answer prompts. The groups own the prompts from then on. If it fails, the prompts are freed.
+ * Lets the policy answer prompts; with several ranks, each rank's policy those of its share, which then go to all. The groups own the prompts from then on. If it fails, the prompts are freed.
  *
  * @param options `draw`: the number of the batch, from 1. Together with the run's seed it determines the random draws.
  */
 export async function roll(
   memory: ActorMemory,
-  { policy }: Session,
+  { policy, ranks }: Session,
   options: { config: Config; rows: readonly StepRow[]; draw: number; tokenizer: Tokenizer; signal?: AbortSignal },
 ): Promise<RolledGroup[]> {
-  const { config, rows, draw, tokenizer, signal } = options, { rollout, data, algorithm } = config;
+  const { config, rows: all, draw, tokenizer, signal } = options, rows = ranks.share(all), { rollout, data, algorithm } = config;
   const take = (handle: TensorHandle) => memory.receive(handle);
   const ask = (
     sampling: {
@@ -95,11 +97,13 @@ export async function roll(
       connectivity?: ReturnType<typeof connectivityOf>;
     },
   ) =>
-    policy.peer.request<"rollout">((carrier) => ({
-      type: "rollout",
-      prompts: rows.map(({ prompt }) => promptMessage(prompt, (tensor) => carrier.lend(tensor))),
-      sampling: { ...sampling, maxTokens: data.maxResponseLength, seed: config.seed * 1_000_003 + draw },
-    }), signal ? { signal } : {});
+    rows.length === 0
+      ? Promise.resolve<PolicyReplies["rollout"]>({ answers: [], seconds: {} })
+      : policy.peer.request<"rollout">((carrier) => ({
+        type: "rollout",
+        prompts: rows.map(({ prompt }) => promptMessage(prompt, (tensor) => carrier.lend(tensor))),
+        sampling: { ...sampling, maxTokens: data.maxResponseLength, seed: config.seed * 1_000_003 + draw },
+      }), signal ? { signal } : {});
   try {
     const greedy = algorithm.advEstimator.kind === "remax" ? (await ask({ n: 1, temperature: 0 })).answers : undefined;
     const texts = greedy?.map((message) => {
@@ -108,15 +112,32 @@ export async function roll(
     });
     const { n, temperature, topK, topP, minP } = rollout;
     const { answers } = await ask({ n, temperature, topK, topP, minP, connectivity: connectivityOf(config) });
-    return answers.map((message, i) => rolledGroup(rows[i]!, heldAnswers(message, take), tokenizer, texts?.[i]));
+    const own = answers.map((message, i) => ({ answers: heldAnswers(message, take), greedy: texts?.[i] }));
+    const rolled = await everyones(memory, ranks, own);
+    return rolled.map(({ answers, greedy }, i) => rolledGroup(all[i]!, answers, tokenizer, greedy));
   } catch (error) {
-    for (const { prompt } of rows) prompt[Symbol.dispose]();
+    for (const { prompt } of all) prompt[Symbol.dispose]();
     throw error;
   }
 }
 
-/** Lets the critic grade the answers of groups. */
-export async function score({ critic }: Session, groups: readonly RolledGroup[]): Promise<Scores> {
+/** Gives the answers of each rank to all. @returns Those of all ranks, in their order. */
+async function everyones(memory: ActorMemory, ranks: Ranks, own: readonly AnswersWithGreedy[]): Promise<readonly AnswersWithGreedy[]> {
+  if (ranks.size === 1) return own;
+  const all = await ranks.gatherBytes(packAnswers(own));
+  for (const { answers } of own) answers[Symbol.dispose]();
+  return all.flatMap((bytes) => unpackAnswers(memory, bytes));
+}
+
+/** Lets the critic grade the answers of groups; with several ranks, each rank's critic those of its share. */
+export async function score(session: Session, all: readonly RolledGroup[]): Promise<Scores> {
+  const { ranks } = session, scores = await ranks.gather(await scoreShare(session, ranks.share(all)));
+  const baselines = scores.flatMap(({ baselines = [] }) => baselines);
+  return { rewards: scores.flatMap(({ rewards }) => rewards), ...(baselines.length > 0 && { baselines }) };
+}
+
+async function scoreShare({ critic }: Session, groups: readonly RolledGroup[]): Promise<Scores> {
+  if (groups.length === 0) return { rewards: [] };
   const samples = groups.flatMap(({ row, texts, answers }) =>
     texts.map((response, sample) => ({
       ...row.input,

@@ -6,28 +6,34 @@ import { TensorBoard } from "../run/tensorboard.ts";
 
 /** The files that a run appends to, and the events that it emits. */
 export class RunLog {
-  /** Rows that could not be read. */
-  readonly quarantine: Lines;
+  readonly #quarantine: Lines;
   /** The users' modules that take part, which lines of steps name. */
   modules: ModulePrints = {};
   /** Receives what happens. */
   readonly emit: (event: TrainerEvent) => void;
+  /** Whether this is not rank 0, so that another process writes the files. */
+  readonly #silent: boolean;
   readonly #metrics: Lines;
   readonly #rollouts: Lines;
   readonly #board: TensorBoard | undefined;
 
-  /** Opens no file yet. @param run The run's directory. */
-  constructor(run: string, { logging, emit }: { logging: Config["logging"]; emit: (event: TrainerEvent) => void }) {
+  /** Opens no file yet. @param run The run's directory. @param options `silent`: writes nothing, since another rank does. */
+  constructor(
+    run: string,
+    { logging, emit, silent = false }: { logging: Config["logging"]; emit: (event: TrainerEvent) => void; silent?: boolean },
+  ) {
     const { maxFileBytes: maxBytes, tensorboard } = logging;
-    this.emit = emit;
+    this.#silent = silent;
+    this.emit = silent ? () => {} : emit;
     this.#metrics = new Lines(`${run}/metrics.jsonl`, { maxBytes });
     this.#rollouts = new Lines(`${run}/rollouts.jsonl`, { maxBytes });
-    this.quarantine = new Lines(`${run}/quarantine.jsonl`, { maxBytes });
-    this.#board = tensorboard ? new TensorBoard(run, { maxBytes }) : undefined;
+    this.#quarantine = new Lines(`${run}/quarantine.jsonl`, { maxBytes });
+    this.#board = tensorboard && !silent ? new TensorBoard(run, { maxBytes }) : undefined;
   }
 
   /** Appends a line to metrics.jsonl, with the time. */
   metrics(line: Line): void {
+    if (this.#silent) return;
     const stamped = { ...line, ...moduleFields(line, this.modules), time: new Date().toISOString() };
     this.#metrics.append(stamped);
     this.#board?.scalars(line.step, line);
@@ -36,8 +42,14 @@ export class RunLog {
 
   /** Appends a step's answers to rollouts.jsonl. */
   rollouts(step: number, lines: readonly Line[]): void {
+    if (this.#silent) return;
     this.#rollouts.append(...lines);
     this.emit({ kind: "rollouts", step, samples: lines.length });
+  }
+
+  /** Appends rows that could not be read to quarantine.jsonl. */
+  quarantine(...lines: readonly Line[]): void {
+    if (!this.#silent) this.#quarantine.append(...lines);
   }
 
   /** Tells people something. */
@@ -52,6 +64,7 @@ export class RunLog {
 
   /** Sets aside the lines after a checkpoint, as `Lines.discardAfter` does. */
   discardAfter(step: number, isLater: (line: Line) => boolean): void {
-    for (const lines of [this.#metrics, this.#rollouts, this.quarantine]) lines.discardAfter(step, isLater);
+    if (this.#silent) return;
+    for (const lines of [this.#metrics, this.#rollouts, this.#quarantine]) lines.discardAfter(step, isLater);
   }
 }

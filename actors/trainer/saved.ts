@@ -16,6 +16,8 @@ export interface Saved extends SavedData, Record<string, unknown> {
   /** The state of dynamic sampling. */
   readonly sampling: ReturnType<Collector["state"]> | undefined;
   readonly optimizer: AdamWState;
+  /** The lanes in which gradients are summed. Checkpoints of earlier versions lack it: 1. */
+  readonly lanes?: number;
   /** The prints of users' modules. Checkpoints of earlier versions lack it. */
   readonly modules?: ModulePrints;
   /** The attention heads that a rule has chosen, as [layer, head]. */
@@ -42,6 +44,7 @@ const schema = z.looseObject({
   sampling: z.looseObject({ surplus: z.array(group), tries: count, counts }).optional(),
   optimizer: z.object({ applied: count, skipped: count, skippedInRow: count, steps: counts }),
   warm: count.optional(),
+  lanes: count.optional(),
   heads: z.array(z.tuple([count, count])).min(1).optional(),
   modules: z.record(z.string(), z.string()).optional(),
   data: z.object({ train: files, val: files }).optional(),

@@ -6,6 +6,7 @@ import {
   detectorOptions,
   divergenceOf,
   evaluatorOptions,
+  laneOptions,
   loaderOptions,
   policyOptions,
   referenceOptions,
@@ -24,7 +25,10 @@ import type {
   PolicyMessage,
   PolicyReplies,
 } from "../messages.ts";
+import type { EvaluatorOptions } from "../evaluator/evaluator.ts";
+import type { Place } from "../../ffi/world.ts";
 import type { PolicyOptions } from "../policy/policy.ts";
+import type { Ranks } from "../runtime/ranks.ts";
 import type { ActorMemory } from "../runtime/actor_memory.ts";
 import type { Message } from "../runtime/protocol.ts";
 import type { SpareThreads } from "../runtime/spare_threads.ts";
@@ -52,6 +56,10 @@ export interface Beginning {
   readonly onNote?: (words: string) => void;
   /** Whether the checkpoint was written within the warm start. */
   readonly warm?: boolean;
+  /** The ranks of the run, and how they share its updates. */
+  readonly ranks: Ranks;
+  /** The place of this process among them, and the lanes of its updates; undefined where there is one of both. */
+  readonly world?: { readonly place: Place; readonly lanes: number } | undefined;
   /** Where the actors' threads come from and go to. Default: new threads, which end with the session. */
   readonly spares?: SpareThreads | undefined;
 }
@@ -94,7 +102,7 @@ export class Session implements AsyncDisposable {
   readonly reference: Reference | undefined;
   readonly #all: readonly AnyActor[];
 
-  private constructor(actors: Actors, all: readonly AnyActor[]) {
+  private constructor(actors: Actors, all: readonly AnyActor[], /** The ranks of the run. */ readonly ranks: Ranks) {
     this.policy = actors.policy;
     this.critic = actors.critic;
     this.detector = actors.detector;
@@ -119,7 +127,7 @@ export class Session implements AsyncDisposable {
       return actor;
     };
     try {
-      return new Session(await startActors(memory, spawn, { config, beginning }), started);
+      return new Session(await startActors(memory, spawn, { config, beginning }), started, beginning.ranks);
     } catch (error) {
       await Promise.allSettled(started.map((actor) => actor.close()));
       throw error;
@@ -147,19 +155,31 @@ async function startActors(
   spawn: Spawn,
   { config, beginning }: { config: Config; beginning: Beginning },
 ): Promise<Actors> {
-  const { model, files, base, reference: folder, optimizer, warm = false, onNote } = beginning;
+  const { model, files, base, reference: folder, optimizer, warm = false, onNote, world } = beginning;
   const threads = { threads: config.threads ?? undefined }, onCpu = { device: "cpu" };
   const restore = optimizer && { folder: model, optimizer, warm };
   const [policy, critic, detector, evaluator, loader] = await Promise.all([
     spawn<PolicyMessage, PolicyReplies>(
       "policy",
       "policy",
-      { ...policyOptions(config, { model, files, base }), ...(restore && { restore }) } satisfies PolicyOptions,
+      {
+        ...policyOptions(config, { model, files, base }),
+        ...(restore && { restore }),
+        ...(world && { lanes: laneOptions(config, { ...world, channel: "policy" }) }),
+      } satisfies PolicyOptions,
       threads,
     ),
     spawn<CriticMessage, CriticReplies>("critic", "critic", criticOptions(config, base)),
     spawn<DetectorMessage, DetectorReplies>("anchor_detector", "anchor_detector", detectorOptions(config, base), threads),
-    spawn<EvaluatorMessage, EvaluatorReplies>("evaluator", "evaluator", evaluatorOptions(config, { files, base }), onCpu),
+    spawn<EvaluatorMessage, EvaluatorReplies>(
+      "evaluator",
+      "evaluator",
+      {
+        ...evaluatorOptions(config, { files, base }),
+        ...(world && { place: world.place }),
+      } satisfies EvaluatorOptions,
+      onCpu,
+    ),
     spawn<LoaderMessage, LoaderReplies>("loader", "loader", loaderOptions(config, files), {
       ...onCpu,
       onEvent: (event) => onNote?.((event as LoaderEvent).note),
@@ -175,7 +195,10 @@ async function startActors(
   const actor = await spawn<PolicyMessage, PolicyReplies>(
     "reference",
     "policy",
-    referenceOptions(config, { model: folder, files, base }),
+    {
+      ...referenceOptions(config, { model: folder, files, base }),
+      ...(world && { lanes: laneOptions(config, { ...world, channel: "reference" }) }),
+    } satisfies PolicyOptions,
     threads,
   );
   const reference = { actor, isPolicy: false, term, matrix: term.kind === "full" ? await outputMatrix(memory, actor) : undefined };

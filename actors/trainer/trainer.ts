@@ -1,6 +1,8 @@
 // deno-lint-ignore-file no-await-in-loop -- a run is one thing after another
 import { KedgeError } from "../../ffi/errors.ts";
+import { ALONE, type Place } from "../../ffi/world.ts";
 import { divergenceOf } from "../config/for_actors.ts";
+import { lanesFor } from "../config/lanes.ts";
 import { atrlChanges, checkResume } from "../config/resume.ts";
 import { moduleChanges, modulePrints } from "../config/user_modules.ts";
 import type { Config } from "../config/schema.ts";
@@ -11,10 +13,12 @@ import type { Line } from "../run/lines.ts";
 import { isAdapterFolder } from "../../model/lora/base.ts";
 import { bringModel, type RunModel } from "../run/model_folder.ts";
 import { removeAll } from "../run/whole_file.ts";
+import { Ranks } from "../runtime/ranks.ts";
 import type { ActorMemory } from "../runtime/actor_memory.ts";
 import type { Behaviour, Start, Turn } from "../runtime/serve.ts";
 import type { SpareThreads } from "../runtime/spare_threads.ts";
 import { askPolicy } from "./ask_policy.ts";
+import { Conductor } from "./conductor.ts";
 import { explained } from "./failure.ts";
 import { JobQueue } from "./job_queue.ts";
 import { TrainingLoop } from "./loop.ts";
@@ -40,6 +44,8 @@ export interface TrainerOptions {
   readonly modules?: Readonly<Record<string, string>>;
   /** Whether it ends after the warm start, whose model is the checkpoint of step 0. Default false. */
   readonly warmStartOnly?: boolean;
+  /** The place of this process among the ranks of the run. Default: a run of one process. */
+  readonly place?: Place;
   /** Whether the threads of its actors are kept for the actors of a next trainer on its thread. Default false. */
   readonly keepsThreads?: boolean;
 }
@@ -62,8 +68,11 @@ export class Trainer implements Behaviour<TrainerMessage> {
   readonly #log: RunLog;
   readonly #jobs: JobQueue;
   readonly #loop: TrainingLoop;
+  readonly #ranks: Ranks;
+  readonly #conductor: Conductor;
+  #lanes = 1;
   readonly #finished = Promise.withResolvers<RunStatus>();
-  /** The folders of the model that the configuration names. */
+  /** The folders of the model that the run begins with: the hub's, the user's, or one that is made. */
   #model: RunModel | undefined;
   #session: Session | undefined;
   #state: RunState = "starting";
@@ -81,16 +90,18 @@ export class Trainer implements Behaviour<TrainerMessage> {
   };
 
   constructor({ memory, options, emit, spares }: Start<TrainerOptions>) {
-    const { config, base, run } = options, { saveLimit, saveBest } = config.trainer;
+    const { config, base, run, place } = options, { saveLimit, saveBest } = config.trainer;
+    const ranks = this.#ranks = Ranks.at(place, "trainer");
     this.#memory = memory;
     this.#options = options;
     this.#spares = options.keepsThreads ? spares : undefined;
     this.#config = config;
     const checkpoints = this.#checkpoints = new Checkpoints(run, { saveLimit, saveBest });
     this.#warm = new Checkpoints(run, { saveLimit: 1, saveBest: false, kind: "warm" });
-    const log = this.#log = new RunLog(run, { logging: config.logging, emit });
+    const log = this.#log = new RunLog(run, { logging: config.logging, emit, silent: !ranks.isFirst });
     const jobs = this.#jobs = new JobQueue((paused) => this.#become(paused ? "paused" : this.#phase));
-    this.#loop = new TrainingLoop({ memory, config, base, run, checkpoints, log, jobs, isStopping: () => this.#stopping });
+    const conductor = this.#conductor = new Conductor({ ranks, jobs, isStopping: () => this.#stopping, stop: () => void this.#stop() });
+    this.#loop = new TrainingLoop({ memory, config, base, run, checkpoints, log, conductor, lanes: () => this.#lanes });
   }
 
   async handle(message: TrainerMessage, turn: Turn): Promise<TrainerReplies[TrainerMessage["type"]]> {
@@ -158,7 +169,9 @@ export class Trainer implements Behaviour<TrainerMessage> {
 
   /** Runs the whole, and again from the last checkpoint where an actor dies, as often as the configuration allows. */
   async #train(): Promise<void> {
-    const { maxRestarts, restartWindowMinutes } = this.#config.trainer, restarts: number[] = [];
+    const { restartWindowMinutes } = this.#config.trainer, restarts: number[] = [];
+    // Where an actor of one rank dies, the others wait for it in the middle of something: all of them must begin again.
+    const maxRestarts = this.#ranks.size > 1 ? 0 : this.#config.trainer.maxRestarts;
     for (;;) {
       try {
         await this.#attempt(restarts.length > 0 || (this.#options.resume ?? true));
@@ -182,13 +195,16 @@ export class Trainer implements Behaviour<TrainerMessage> {
 
   /** Trains once: from the last checkpoint or from the start, to the end or to the death of an actor. */
   async #attempt(resume: boolean): Promise<void> {
-    const { run, warmStartOnly } = this.#options, { path } = this.#config.model;
-    if (path !== null) this.#model ??= await bringModel(run, path, (words) => this.#log.note(words));
+    const { run, warmStartOnly } = this.#options, { path } = this.#config.model, ranks = this.#ranks;
+    if (path !== null) this.#model ??= await ranks.first(() => bringModel(run, path, (words) => this.#log.note(words)));
     this.#checkAdapters();
-    this.#checkpoints.sweep();
-    const checkpoint = resume ? newest([this.#checkpoints, this.#warm], (text) => this.#log.note(text)) : undefined;
+    const checkpoint = await ranks.first(() => {
+      this.#checkpoints.sweep();
+      return resume ? newest([this.#checkpoints, this.#warm], (text) => this.#log.note(text)) : undefined;
+    });
     const saved = checkpoint?.state as Saved | undefined, warm = saved?.warm;
     if (saved) checkResume(saved.config, this.#config);
+    this.#lanes = lanesFor(ranks.size, { wanted: this.#config.world.lanes, saved: saved && (saved.lanes ?? 1) });
     this.#log.modules = modulePrints(this.#config, this.#options.base);
     for (const words of moduleChanges(saved?.modules ?? {}, this.#log.modules)) this.#log.note(words);
     const isLater = (line: Line) => warm !== undefined && !(line["sft_step"] as number <= warm);
@@ -197,27 +213,26 @@ export class Trainer implements Behaviour<TrainerMessage> {
     if (saved) this.#log.note(`Resumed from ${checkpoint!.path}`);
     const credit = saved && atrlChanges(saved.config, this.#config);
     if (credit !== undefined) this.#log.note(credit);
+    if (!this.#model) {
+      const folder = await ranks.first(() => newModel(run, this.#config));
+      this.#model = { start: folder, files: folder };
+    }
     const begins = !saved || warm !== undefined, hasReference = divergenceOf(this.#config) !== undefined;
-    if (!begins) this.#warm.clear(); // of a start that was cut off behind its warm start
+    if (!begins && ranks.isFirst) this.#warm.clear(); // of a start that was cut off behind its warm start
     if (begins && !await this.#begin(checkpoint, hasReference)) return await this.#end();
-    const evaluates = this.#config.trainer.valBeforeTrain && this.#loop.step === 0 && !this.#stopping;
+    const evaluates = this.#config.trainer.valBeforeTrain && this.#loop.step === 0 && !await this.#conductor.stops();
     if (warmStartOnly && !evaluates) return await this.#end();
     if (!this.#session) {
-      const { path: model, state } = begins ? this.#checkpoints.read(0) : checkpoint!, { optimizer } = state as Saved;
-      const reference = hasReference && { reference: this.#hasAdapters ? "base" : makeReference(run, this.#checkpoints) };
+      const { path: model, state } = begins ? await ranks.first(() => this.#checkpoints.read(0)) : checkpoint!,
+        { optimizer } = state as Saved;
+      const made = () => this.#hasAdapters ? "base" : makeReference(run, this.#checkpoints);
+      const reference = hasReference && { reference: await ranks.first(made) };
       await this.#open({ model, optimizer, ...reference });
     }
     this.#enter("running");
     if (evaluates) await this.#loop.evaluateFirst();
-    if (!warmStartOnly) await this.#loop.run(this.#initialModel().files);
+    if (!warmStartOnly) await this.#loop.run(this.#model.files);
     await this.#end();
-  }
-
-  /** The folders of the model that the run begins with: the hub's, the user's, or one that is made. */
-  #initialModel(): RunModel {
-    if (this.#model) return this.#model;
-    const folder = newModel(this.#options.run, this.#config);
-    return this.#model = { start: folder, files: folder };
   }
 
   /** Whether the run trains low-rank adapters, so that a divergence refers to the policy's own base. */
@@ -234,8 +249,9 @@ export class Trainer implements Behaviour<TrainerMessage> {
 
   /** Starts the actors. */
   async #open(beginning: Pick<Beginning, "model" | "optimizer" | "reference" | "warm">): Promise<Session> {
-    const { base, modules } = this.#options, { files } = this.#initialModel(), onNote = (words: string) => this.#log.note(words);
-    const all = { ...beginning, files, base, modules, onNote, spares: this.#spares };
+    const { base, modules, place } = this.#options, { files } = this.#model!, onNote = (words: string) => this.#log.note(words);
+    const ranks = this.#ranks, world = ranks.size > 1 || this.#lanes > 1 ? { place: place ?? ALONE, lanes: this.#lanes } : undefined;
+    const all = { ...beginning, files, base, modules, onNote, ranks, world, spares: this.#spares };
     const session = this.#session = await Session.open(this.#memory, this.#config, all);
     await this.#loop.attach(session);
     return session;
@@ -257,7 +273,7 @@ export class Trainer implements Behaviour<TrainerMessage> {
   async #begin(checkpoint: Checkpoint | undefined, hasReference: boolean): Promise<boolean> {
     this.#enter("warm-start");
     const { optimizer, warm = 0 } = (checkpoint?.state ?? {}) as Partial<Saved>;
-    const { start } = this.#initialModel(), hasBase = hasReference && this.#hasAdapters;
+    const { start } = this.#model!, hasBase = hasReference && this.#hasAdapters;
     const session = await this.#open({
       model: checkpoint?.path ?? start,
       ...(optimizer && { optimizer, warm: true }),
@@ -268,7 +284,7 @@ export class Trainer implements Behaviour<TrainerMessage> {
       from: warm,
       log: (line) => this.#log.metrics(line),
       save: (step) => this.#loop.save({ warm: step }),
-      isStopped: async () => (await this.#jobs.rest(), this.#stopping),
+      isStopped: async () => (await this.#conductor.rest(() => null, () => Promise.resolve())).stops,
     });
     if (done !== undefined) {
       const words = `Stopped in the warm start, after ${done} of its ${this.#config.sft!.steps} steps: ${this.#warm.path(done)}`;
@@ -277,8 +293,10 @@ export class Trainer implements Behaviour<TrainerMessage> {
     }
     const isNeeded = this.#config.sft || (hasReference && !hasBase) || this.#options.warmStartOnly;
     if (isNeeded || this.#config.trainer.saveFreq !== null) await this.#loop.save();
-    this.#warm.clear();
-    removeAll(`${this.#options.run}/reference`); // of a start that was given up
+    await this.#ranks.first(() => {
+      this.#warm.clear();
+      removeAll(`${this.#options.run}/reference`); // of a start that was given up
+    });
     if (hasReference && !hasBase) await this.#closeSession();
     return true;
   }

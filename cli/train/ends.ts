@@ -7,6 +7,9 @@ export const STOPPED = 130;
  */
 export const FAILED = 97;
 
+/** The exit code of the ranks of a run when one of them did not come, or lost an actor. The run is restarted. */
+export const LOST = 75;
+
 /** How the training process ended. */
 export interface End {
   /**
@@ -39,6 +42,11 @@ const MEANINGS: Readonly<Record<string, string>> = {
   "70": "a panic of the runtime",
   "101": "a panic of the runtime",
   "127": "a program was not found",
+  "75": "a rank was lost, or did not come within world.timeoutSeconds",
+  "134": "native code or the runtime of a rank aborted",
+  "137": "a rank was killed: usually its system is out of memory (see dmesg), or a kill -9",
+  "139": "a fault in native code of a rank",
+  "205": "a host of the run was lost",
 };
 
 /**

@@ -20,6 +20,9 @@ export interface Launcher {
   readonly version: string;
 }
 
+/** How a process of several that train together is told of them. `shared`: only rank 0 has the request, and gives it to the others. */
+export const RANKS = { shared: "--ranks=shared", own: "--ranks=own" } as const;
+
 /** Asks `mpirun` what it is. @returns The launcher, or why there is none. */
 export function findLauncher(command = "mpirun"): Launcher | { readonly missing: string } {
   try {

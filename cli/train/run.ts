@@ -10,8 +10,12 @@ import { writeReport } from "../../control/report/report.ts";
 import { RunController } from "../../control/run/run_controller.ts";
 import { Channel } from "../../control/link/channel.ts";
 import { answerOver } from "../../control/link/channel.ts";
-import { ENDING, endWithOwner } from "../../ffi/end_with_owner.ts";
-import { FAILED, STOPPED } from "./ends.ts";
+import { TrainingRun } from "../../actors/training_run.ts";
+import { ENDING, endWithOwner, leaveToOwner } from "../../ffi/end_with_owner.ts";
+import { KedgeError } from "../../ffi/errors.ts";
+import { World } from "../../ffi/world.ts";
+import { FAILED, LOST, STOPPED } from "./ends.ts";
+import { RANKS } from "./launcher.ts";
 import { Progress } from "./progress.ts";
 import { readRequest } from "./request.ts";
 
@@ -40,16 +44,51 @@ export interface RunRequest {
   readonly staysUp?: boolean;
 }
 
-/** Trains. @returns The command's exit code: 0 at the end, 1 after an error that was printed, 130 if the run was stopped. */
-export async function trainRun(request: RunRequest): Promise<number> {
+/** Seconds that a rank waits for others until it knows the configuration. */
+const MEETING = 600;
+/** Milliseconds between two signs of life of rank 0. */
+const BEAT = 5000;
+
+/** Joins the other ranks. @returns This rank's world with the request; the world is undefined where there is one process only. */
+function joined(): { world: World | undefined; request: RunRequest } {
+  const how = Deno.args[0];
+  if (how !== RANKS.shared && how !== RANKS.own) return { world: undefined, request: readRequest<RunRequest>() };
+  const world = World.join({ timeoutSeconds: MEETING }), has = how === RANKS.own || world.place.rank === 0;
+  const own = has ? readRequest<RunRequest>() : undefined;
+  const told = world.broadcast(own && new TextEncoder().encode(JSON.stringify(own)), 0);
+  const request = JSON.parse(new TextDecoder().decode(told)) as RunRequest, { timeoutSeconds } = request.loaded.config.world;
+  // Where each rank has a supervisor of its own, rank 0's request still holds for all.
+  return {
+    world: World.at({ ...world.place, timeoutSeconds }, "process"),
+    request: { ...request, watched: has && request.watched === true },
+  };
+}
+
+/** Trains as one of the ranks after rank 0: without a word, and as rank 0 says. */
+async function follow({ loaded, resume, warmStartOnly = false, watched = false }: RunRequest, world: World): Promise<void> {
+  if (watched) endWithOwner({ words: ORPHANED });
+  leaveToOwner();
+  await using run = await TrainingRun.open(loaded, { resume, warmStartOnly, place: world.place });
+  await run.start();
+}
+
+/** Trains as rank 0 of several, or alone. @returns The command's exit code: 0 at the end, 1 after an error that was printed, 130 if the run was stopped. */
+export async function trainRun(request: RunRequest, world?: World): Promise<number> {
   const { loaded, resume, warmStartOnly = false, stays = false, start = false, linked = false } = request, { config } = loaded;
   const { watched = false, staysUp = false } = request;
   using progress = new Progress(config);
   const ends = Promise.withResolvers<void>();
-  await using control = new RunController(loaded, { resume, warmStartOnly, onEvent: (event) => progress.show(event) });
+  await using control = new RunController(loaded, {
+    resume,
+    warmStartOnly,
+    onEvent: (event) => progress.show(event),
+    ...(world && { place: world.place }),
+  });
   using channel = linked ? await link(control) : undefined;
   void channel;
   progress.note(`Kedge: run ${control.path}, device ${config.device}. The kernels are compiled on first use.`);
+  if (world) progress.note(`Kedge: ${world.place.size} ranks by ${world.version}`);
+  const beat = world && setInterval(() => touch(`${control.path}/lock`), BEAT);
   let stopping = false, asked = 0;
   const stop = () => {
     if (stopping) return;
@@ -68,7 +107,8 @@ export async function trainRun(request: RunRequest): Promise<number> {
     stop();
   };
   if (watched) endWithOwner({ words: ORPHANED, onText: (text) => text.includes("stop") && stop() });
-  const listeners = ENDING.map((signal) => [signal, () => take(signal)] as const);
+  const listeners: [Deno.Signal, () => void][] = ENDING.map((signal) => [signal, () => take(signal)]);
+  if (world) listeners.push(["SIGUSR2", stop]); // mpirun passes it on to its ranks
   for (const [signal, listener] of listeners) Deno.addSignalListener(signal, listener);
   try {
     if (!stays) return await train(control, { config, progress, stopped: () => stopping });
@@ -84,10 +124,48 @@ export async function trainRun(request: RunRequest): Promise<number> {
     return 0;
   } catch (error) {
     progress.fail((error as Error).message);
-    return 1;
+    return world && isOfRanks(error) ? LOST : 1;
   } finally {
+    clearInterval(beat);
     for (const [signal, listener] of listeners) Deno.removeSignalListener(signal, listener);
   }
+}
+
+/** Whether an error is that of a rank that is gone or of an actor that died, so that all ranks must begin again. */
+function isOfRanks(error: unknown): boolean {
+  return error instanceof KedgeError && ["World", "Actor"].includes(error.code);
+}
+
+/** Sets a file's time to now, as a sign of life. */
+function touch(path: string): void {
+  try {
+    Deno.utimeSync(path, new Date(), new Date());
+  } catch { // the run is not open yet, or not any more
+  }
+}
+
+/** Trains in this process and those that were started with it. @returns The exit code. */
+async function main(): Promise<number> {
+  const { world, request } = joined();
+  if (!world) return await trainRun(request);
+  let code = 0;
+  try {
+    if (world.place.rank === 0) code = await trainRun(request, world);
+    else {
+      Deno.addSignalListener("SIGUSR2", () => {}); // for rank 0
+      await follow(request, world);
+    }
+  } catch (error) {
+    console.error(`Rank ${world.place.rank}: ${(error as Error).message}`);
+    code = isOfRanks(error) ? LOST : 1;
+  }
+  if (code === 0 || code === STOPPED) {
+    world.leave();
+    return code;
+  }
+  await new Promise((resolve) => setTimeout(resolve, 200)); // until the words are out
+  world.abort(code === 1 ? FAILED : code);
+  return code;
 }
 
 /** Runs from the start to the end. */
@@ -116,7 +194,7 @@ async function link(control: RunController): Promise<Channel> {
 
 if (import.meta.main) {
   try {
-    const code = await trainRun(readRequest<RunRequest>());
+    const code = await main();
     Deno.exit(code === 1 ? FAILED : code);
   } catch (error) {
     console.error((error as Error).message);

@@ -9,6 +9,7 @@ import { ENDING } from "../../ffi/end_with_owner.ts";
 import { flagsOf, together, TRAINING } from "../permissions.ts";
 import type { Endpoint } from "./endpoint.ts";
 import { endOf, STOPPED } from "./ends.ts";
+import { findLauncher, launcherArguments, RANKS, type Ranks } from "./launcher.ts";
 import { findProgram } from "./programs.ts";
 import { writeRequest } from "./request.ts";
 import type { RunRequest } from "./run.ts";
@@ -23,6 +24,8 @@ export interface Watched {
   readonly endpoint?: Endpoint | undefined;
   /** URL of the training process's module, if it is not the built-in one. */
   readonly module?: string;
+  /** The ranks that mpirun starts, or "own" where a launcher has started this process as one of them. undefined: the run has one process. */
+  readonly ranks?: Ranks | "own" | undefined;
 }
 
 /** Signals within this many milliseconds count as one. A signal that was sent once may arrive twice, directly and from `deno task`. */
@@ -89,6 +92,61 @@ function textOf(path: string): string {
   }
 }
 
+/** Returns how the training process, or all ranks of it, are started. A launcher is detached, since it ends its ranks on a Ctrl-C. */
+function programOf(deno: readonly string[], ranks: Watched["ranks"]): { command: string; args: string[]; isDetached: boolean } {
+  if (ranks === undefined) return { command: "deno", args: [...deno], isDetached: false };
+  if (ranks === "own") return { command: "deno", args: [...deno, RANKS.own], isDetached: false };
+  const launcher = findLauncher();
+  if ("missing" in launcher) throw new RangeError(`Cannot start ${ranks.ranks} ranks: ${launcher.missing}`);
+  const machine = { isRoot: Deno.uid() === 0, cores: navigator.hardwareConcurrency };
+  return {
+    command: launcher.command,
+    args: [...launcherArguments(launcher, ranks, machine), "deno", ...deno, RANKS.shared],
+    isDetached: true,
+  };
+}
+
+/** Milliseconds without a sign of life of rank 0 after which its launcher is ended: with a lost host it may wait for ever. */
+const SILENCE = 120_000;
+/** Milliseconds that a launcher has to end its ranks. */
+const GRACE = 5000;
+
+/** Ends a training process at once; a launcher is asked first, so that it ends its ranks. */
+async function end(child: Deno.ChildProcess | undefined, isLauncher: boolean): Promise<void> {
+  const send = (signal: Deno.Signal) => {
+    try {
+      child?.kill(signal);
+    } catch { // it has ended already
+    }
+  };
+  if (isLauncher) {
+    send("SIGTERM");
+    const late = Promise.withResolvers<void>(), timer = setTimeout(late.resolve, GRACE);
+    await Promise.race([child?.status, late.promise]);
+    clearTimeout(timer);
+  }
+  send("SIGKILL");
+}
+
+/** Ends a launcher whose rank 0 has given no sign of life for long. @returns A timer. */
+function whenSilent(lock: string, child: Deno.ChildProcess): ReturnType<typeof setInterval> {
+  const start = Date.now();
+  return setInterval(() => {
+    const { mtime } = statOf(lock), last = Math.max(start, mtime?.getTime() ?? 0);
+    if (Date.now() - last < SILENCE || mtime === null || mtime.getTime() < start) return;
+    console.error(`Rank 0 has given no sign of life for ${SILENCE / 1000} s`);
+    void end(child, true);
+  }, GRACE);
+}
+
+function statOf(path: string): { mtime: Date | null } {
+  try {
+    return Deno.statSync(path);
+  } catch {
+    return { mtime: null };
+  }
+}
+
 function hasCheckpoint(run: string): boolean {
   try {
     return [...Deno.readDirSync(`${run}/checkpoints`)].some(({ name }) => /^(step|warm)-\d+$/.test(name));
@@ -105,7 +163,7 @@ function hasCheckpoint(run: string): boolean {
  *
  * @returns The exit code: 0 at the end, 1 after an error or too many crashes, 130 if the run was stopped.
  */
-export async function watch(request: RunRequest, { path, limits, endpoint, module }: Watched): Promise<number> {
+export async function watch(request: RunRequest, { path, limits, endpoint, module, ranks }: Watched): Promise<number> {
   const script = module ?? new URL("./run.ts", import.meta.url).href, faults: number[] = [], staysUp = await staysAfterHangup();
   let child: Deno.ChildProcess | undefined, orders: WritableStreamDefaultWriter<Uint8Array> | undefined, input = { ...request };
   let stopping = false, first: number | undefined, ended: number | undefined;
@@ -117,10 +175,7 @@ export async function watch(request: RunRequest, { path, limits, endpoint, modul
     ended ??= code;
     stopping = true;
     console.error(words);
-    try {
-      child?.kill("SIGKILL");
-    } catch { // it has ended already
-    }
+    void end(child, ranks !== undefined && ranks !== "own");
   };
   const take = (signal: Deno.Signal) => {
     if (signal === "SIGHUP" && staysUp) return;
@@ -142,13 +197,20 @@ export async function watch(request: RunRequest, { path, limits, endpoint, modul
   try {
     for (;;) {
       const before = stamp(`${path}/config.json`);
-      const args = ["run", ...flags(request.linked === true), script];
-      child = new Deno.Command("deno", { args, stdin: "piped", ...(endpoint && { env: { "KEDGE_LINK": endpoint.link } }) }).spawn();
+      const program = programOf(["run", ...flags(request.linked === true), script], ranks);
+      child = new Deno.Command(program.command, {
+        args: program.args,
+        detached: program.isDetached,
+        stdin: "piped",
+        ...(endpoint && { env: { "KEDGE_LINK": endpoint.link } }),
+      }).spawn();
+      const silent = program.isDetached ? whenSilent(`${path}/lock`, child) : undefined;
       orders = child.stdin.getWriter();
       writeRequest(orders, { ...input, watched: true, staysUp });
       if (stopping) stop();
       // deno-lint-ignore no-await-in-loop -- one after the other
       const end = endOf(await child.status);
+      clearInterval(silent);
       orders.close().catch(() => {});
       if (ended !== undefined) return ended;
       if (end.kind === "order") return end.code;
@@ -167,7 +229,8 @@ export async function watch(request: RunRequest, { path, limits, endpoint, modul
       faults.push(now);
       // If the process had opened the run and not closed it, the rest must be trained. Otherwise the run is as it was at the start, except
       // that existing files must not be removed again.
-      const opened = stamp(`${path}/config.json`) !== before, underWay = opened && textOf(`${path}/lock`) === String(child.pid);
+      const opened = stamp(`${path}/config.json`) !== before, holder = textOf(`${path}/lock`);
+      const underWay = opened && (ranks === undefined ? holder === String(child.pid) : holder !== "");
       if (opened) input = { ...input, resume: true, start: underWay };
       const onward = input.stays && !input.start
         ? "its process is restarted"

@@ -24,7 +24,7 @@ namespace {
 // Results of operations, besides the classes of MPI's errors, which are above 0.
 constexpr int32_t OK = 0, LATE = -1, STOPPED = -2, MISMATCH = -3;
 constexpr int CHANNELS = 8;
-constexpr int64_t PIECE = int64_t(1) << 28; // bytes of one message: MPI's counts have 32 bits
+constexpr int64_t PIECE = int64_t(1) << 26; // bytes of one message: MPI's counts have 32 bits
 
 // What a rank says when it comes to an operation.
 struct Call {
