@@ -55,7 +55,7 @@ export const ALONE: Place = { rank: 0, size: 1, localRank: 0, localSize: 1, libr
 const NOTHING: Part = { address: 0, bytes: 0 };
 
 /** The build of the library. */
-export function worldBuild(): Build {
+function worldBuild(): Build {
   const sources = Object.fromEntries(Object.entries(kernelSources).filter(([path]) => path.startsWith("kernels/world/")));
   return {
     ...CXX,
@@ -226,17 +226,17 @@ export class World {
 
   /** Makes the waits of all threads of this process end with an error. */
   stop(): void {
-    this.#call?.kw_stop!();
+    this.#call?.kw_stop?.();
   }
 
   /** Ends the processes of all ranks at once, this one with an exit code. */
   abort(code: number): void {
-    this.#call?.kw_abort!(code);
+    this.#call?.kw_abort?.(code);
   }
 
   /** Ends MPI in this process, when all ranks have come to their end. */
   leave(): void {
-    this.#call?.kw_finalize!();
+    this.#call?.kw_finalize?.();
   }
 }
 

@@ -1,6 +1,6 @@
 import { type Address, plus } from "../ffi/address.ts";
 import type { Device } from "../ffi/device.ts";
-import { type Part, part, World } from "../ffi/world.ts";
+import { type Part, part, type World } from "../ffi/world.ts";
 import { Tensor } from "./tensor.ts";
 
 /** A tensor that one rank owns. Every rank has one of the same shape. */

@@ -1,6 +1,6 @@
 import type { Device } from "../../ffi/device.ts";
 import { KedgeError } from "../../ffi/errors.ts";
-import { CHANNELS, type Place, World } from "../../ffi/world.ts";
+import { type CHANNELS, type Place, World } from "../../ffi/world.ts";
 import { Collectives, divide, type Owned } from "../../tensor/collectives.ts";
 import type { OptimizerShares } from "../../tensor/optimizer.ts";
 import type { Parameter } from "../../tensor/parameter.ts";

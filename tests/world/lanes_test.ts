@@ -9,6 +9,9 @@ import { KedgeError } from "../../ffi/errors.ts";
 import { divide } from "../../tensor/collectives.ts";
 import { openOwner } from "../../tensor/owner.ts";
 
+// The library of the CPU stays loaded.
+Deno.test.sanitizer({ ops: true, resources: false });
+
 Deno.test("each thing goes to one rank, and no rank has more than an even share and the largest thing", () => {
   for (let trial = 0; trial < 200; trial++) {
     const ranks = 1 + Math.floor(Math.random() * 8),

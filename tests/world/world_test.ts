@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { World } from "../../ffi/world.ts";
-import { MPI, type Mpi, onRanks, WITHOUT } from "./ranks.ts";
+import { MPI, onRanks, WITHOUT } from "./ranks.ts";
 
 /** What each rank gave in the cases of collectives_ranks.ts. */
 interface Results {
