@@ -6,8 +6,10 @@
  * @module
  */
 import { derived } from "../actors/config/derived.ts";
+import { rankEstimate } from "../actors/config/rank_estimate.ts";
 import type { Config } from "../actors/config/types.ts";
 import { makeToken } from "../control/http/token.ts";
+import { environment } from "../ffi/environment.ts";
 import { CommandLine, runCommand } from "./command.ts";
 import { configOf } from "./command/config.ts";
 import { sizesOf } from "./models.ts";
@@ -119,10 +121,12 @@ export async function train(args: readonly string[], only: { warmStartOnly?: boo
   if (line.flag("dry-run")) {
     console.log(JSON.stringify(config, null, 2));
     const { config: model, adapters, from } = sizesOf(config.model);
-    for (const line of [...derived(config, model, adapters).lines, ...from === undefined ? [] : [`note: ${from}`]]) console.log(line);
+    const { lines, numbers } = derived(config, model, adapters);
+    const several = typeof ranks === "object" && ranks.ranks > 1 ? rankEstimate(config, numbers, ranks.ranks)?.lines ?? [] : [];
+    for (const line of [...lines, ...several, ...from === undefined ? [] : [`note: ${from}`]]) console.log(line);
     return 0;
   }
-  const isLater = ranks === "own" && RANK_VARIABLES.some((name) => (Deno.env.get(name) ?? "0") !== "0"); // rank 0 serves
+  const isLater = ranks === "own" && RANK_VARIABLES.some((name) => (environment(name) ?? "0") !== "0"); // rank 0 serves
   const served = isLater ? undefined : await serving(line, { stays, config });
   const idle = (["token", "cors"] as const).find((name) => !served && !isLater && line.text(name) !== undefined);
   if (idle) throw line.error(`--${idle} needs --serve`);
@@ -139,7 +143,7 @@ export async function train(args: readonly string[], only: { warmStartOnly?: boo
 /** Returns the ranks that are asked for, or that a launcher has started. */
 function ranksOf(line: Line): Ranks | "own" | undefined {
   const text = line.text("ranks"), hosts = line.text("hosts");
-  const isRank = RANK_VARIABLES.some((name) => Deno.env.get(name) !== undefined);
+  const isRank = RANK_VARIABLES.some((name) => environment(name) !== undefined);
   if (text === undefined) {
     if (hosts !== undefined) throw line.error("--hosts needs --ranks");
     return isRank ? "own" : undefined;

@@ -25,6 +25,6 @@ export function lanesFor(ranks: number, { wanted, saved }: { wanted: number | nu
   }
   const lanes = saved ?? wanted ?? ranks;
   if (isPowerOfTwo(lanes / ranks)) return lanes;
-  const begun = saved === undefined ? "" : ", with which the run began";
+  const begun = saved === undefined ? "" : ", with which the run began,";
   throw new RangeError(`Cannot divide ${lanes} lanes${begun} among ${ranks} ranks: each rank needs 1, 2, 4, 8, ... of them (world.lanes)`);
 }

@@ -252,9 +252,6 @@ const raw = z.strictObject({
     topP: z.number().gt(0).max(1).default(1).describe("Like rollout.topP, for sampled answers."),
     greedy: z.boolean().default(true).describe("Whether each row is also answered greedily."),
   }).prefault({}).describe("Evaluations."),
-  sft: sft.nullable().optional().describe(
-    "The supervised warm start; null: none. Left out: its defaults for the board task, none for files.",
-  ),
   world: z.strictObject({
     lanes: positive.nullable().default(null).describe(
       "The parts in which gradients are summed: 1, 2, 4, 8, ... for each rank; null: one for each rank of the first start. A checkpoint keeps it.",
@@ -265,6 +262,9 @@ const raw = z.strictObject({
     timeoutSeconds: above0.default(1800).describe("How long a rank waits for others before the run ends with an error that names them."),
     checkEvery: count.default(50).describe("The number of steps between two comparisons of the ranks' weights; 0: none."),
   }).prefault({}).describe("Several processes that train together: docs/distributed.md."),
+  sft: sft.nullable().optional().describe(
+    "The supervised warm start; null: none. Left out: its defaults for the board task, none for files.",
+  ),
   logging: z.strictObject({
     tensorboard: z.boolean().default(true).describe("Whether an event file is written."),
     rollouts: z.enum(["all", "first", "none"]).default("all").describe(

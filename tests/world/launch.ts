@@ -21,20 +21,20 @@ if (Deno.args[0] === "--list") console.log(JSON.stringify(list()));
 else {
   const { mpi: { launcher, suffix }, ranks, args } = JSON.parse(Deno.args[0]!) as RanksRequest;
   const folder = suffix === undefined ? undefined : Deno.makeTempDirSync();
-  for (const name of folder === undefined ? [] : ["mpirun", "mpicxx"]) {
-    const path = Deno.env.get("PATH")!.split(":").map((each) => `${each}/${name}.${suffix}`).find((each) => {
+  if (folder !== undefined) {
+    const path = Deno.env.get("PATH")!.split(":").map((each) => `${each}/mpicxx.${suffix}`).find((each) => {
       try {
         return Deno.statSync(each).isFile;
       } catch {
         return false;
       }
     });
-    if (path === undefined) throw new Error(`Cannot find ${name}.${suffix}`);
-    Deno.symlinkSync(path, `${folder}/${name}`);
+    if (path === undefined) throw new Error(`Cannot find mpicxx.${suffix}`);
+    Deno.symlinkSync(path, `${folder}/mpicxx`);
   }
   const before = launcherArguments(launcher, { ranks }, { isRoot: Deno.uid() === 0, cores: 0 });
   const PATH = `${folder === undefined ? "" : `${folder}:`}${Deno.env.get("PATH")}`;
-  const child = new Deno.Command(folder === undefined ? launcher.command : `${folder}/mpirun`, {
+  const child = new Deno.Command(launcher.command, {
     args: [...before, Deno.execPath(), "run", "-A", "--quiet", ...args],
     env: { PATH, OMPI_MCA_rmaps_base_oversubscribe: "1" },
     stdin: "null",
