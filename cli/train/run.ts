@@ -21,6 +21,8 @@ import { readRequest } from "./request.ts";
 
 const ORPHANED = "The process that supervises the run has ended, so the run ends too; the same command resumes from the last checkpoint\n";
 
+const LAUNCHER_ENDED = "The launcher of the ranks has ended, so rank 0 ends too; the last checkpoint remains\n";
+
 /** The request for a run. */
 export interface RunRequest {
   /** Loaded by the process that asks, so that all lives of the run have the same. */
@@ -106,7 +108,7 @@ export async function trainRun(request: RunRequest, world?: World): Promise<numb
     }
     stop();
   };
-  if (watched) endWithOwner({ words: ORPHANED, onText: (text) => text.includes("stop") && stop() });
+  if (watched) endWithOwner({ words: world ? LAUNCHER_ENDED : ORPHANED, onText: (text) => text.includes("stop") && stop() });
   const listeners: [Deno.Signal, () => void][] = ENDING.map((signal) => [signal, () => take(signal)]);
   if (world) listeners.push(["SIGUSR2", stop]); // mpirun passes it on to its ranks
   for (const [signal, listener] of listeners) Deno.addSignalListener(signal, listener);
