@@ -66,7 +66,7 @@ export { mergeAdapters } from "./lora/merge.ts";
 
 // Connectivity: how strongly tokens attend to the pictures.
 export { type Connectivity, ConnectivityAccumulator, type ConnectivityOptions } from "./connectivity.ts";
-export type { MeasuredRow } from "./measured_row.ts";
+export { MEASURED_ROWS, type MeasuredRow } from "./measured_row.ts";
 export { HeadConnectivity, type HeadConnectivityOptions, type HeadShares } from "./head_connectivity.ts";
 export {
   chosenLayers,
