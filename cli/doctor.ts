@@ -180,7 +180,7 @@ export async function doctor(args: readonly string[]): Promise<number> {
     return 0;
   }
   const asked = line.text("report"), run = asked ? line.path("report", "folder") : undefined;
-  const machine = diagnose(), ranks = await diagnoseRanks(), gpu = line.flag("gpu");
+  const machine = diagnose(), ranks = await diagnoseRanks(machine.gpus), gpu = line.flag("gpu");
   const diagnosis = { ...machine, found: [...machine.found, ...ranks.found], missing: [...machine.missing, ...ranks.missing] };
   write(asked === undefined ? report(diagnosis) : bugReport(diagnosis, { run, home: Deno.env.get("HOME") }));
   if (gpu && diagnosis.gpus === 0) Deno.stderr.writeSync(new TextEncoder().encode("No CUDA device works here.\n"));

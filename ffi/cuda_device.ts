@@ -17,6 +17,8 @@ import { KedgeError } from "./errors.ts";
 import type { Host, hostSymbols, Ops, opSymbols, Symbols } from "./generated/bindings.ts";
 import { environment } from "./environment.ts";
 import { OpBinding } from "./op_binding.ts";
+import type { GpuRanks, Nccl } from "./nccl.ts";
+import type { World } from "./world.ts";
 import { WriteRing } from "./write_ring.ts";
 
 /** Options of {@linkcode CudaDevice.open}. */
@@ -254,6 +256,11 @@ export class CudaDevice implements Device {
     }
     this.#blasHandle.gemm(gemm, this.#tf32);
     if (this.#synchronous) this.#finish("run gemm (cuBLAS) on");
+  }
+
+  /** Connects this device with those of other ranks, each of which calls this too. */
+  connect(nccl: Nccl, world: World): GpuRanks {
+    return nccl.connect({ world, stream: this.#stream, use: () => this.#enter() });
   }
 
   recordEvent(): DeviceEvent {

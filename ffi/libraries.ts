@@ -50,7 +50,7 @@ function cudaLibraryFolders(): string[] {
   ) => [join(folder, "lib64"), join(folder, "targets", machine, "lib"), join(folder, "lib")]);
   const wheels = sitePackages().flatMap((site) => {
     const nvidia = join(site, "nvidia");
-    return ["cu13/lib", "cuda_runtime/lib", "cublas/lib"].map((folder) => join(nvidia, folder));
+    return ["cu13/lib", "cuda_runtime/lib", "cublas/lib", "nccl/lib"].map((folder) => join(nvidia, folder));
   });
   return [...toolkit, ...wheels].filter(visible);
 }

@@ -1,5 +1,7 @@
 import { type Address, plus } from "../ffi/address.ts";
+import { CudaDevice } from "../ffi/cuda_device.ts";
 import type { Device } from "../ffi/device.ts";
+import { type GpuRanks, Nccl } from "../ffi/nccl.ts";
 import { type Part, part, type World } from "../ffi/world.ts";
 import { Tensor } from "./tensor.ts";
 
@@ -63,11 +65,19 @@ export class Collectives implements Disposable {
   /** Bytes that this rank has sent of tensors. */
   sent = 0;
   readonly #pieceBytes: number;
+  readonly #gpus: GpuRanks | undefined;
   #staging: Tensor | undefined;
 
-  /** @param options `pieceBytes`: the most bytes that go to a rank at once. Default 64 MiB. */
-  constructor(readonly device: Device, readonly world: World, options: { pieceBytes?: number } = {}) {
+  /**
+   * @param options `pieceBytes`: the most bytes that go to a rank at once. Default 64 MiB. `nccl`: the path of an NCCL, which moves memory
+   *   between GPUs; null: none. Default: the one that is installed, where all ranks have one.
+   */
+  constructor(readonly device: Device, readonly world: World, options: { pieceBytes?: number; nccl?: string | null | undefined } = {}) {
     this.#pieceBytes = options.pieceBytes ?? PIECE_BYTES;
+    if (!(device instanceof CudaDevice) || world.place.size === 1) return;
+    const { nccl: path } = options, nccl = path === null ? undefined : path === undefined ? Nccl.find() : Nccl.load(path);
+    const everywhere = world.gather(Uint8Array.of(Number(nccl !== undefined))).every(([has]) => has === 1);
+    if (nccl && everywhere) this.#gpus = device.connect(nccl, world);
   }
 
   /** The rank of this process. */
@@ -145,10 +155,11 @@ export class Collectives implements Disposable {
     return this.#staging = Tensor.empty(this.device, [Math.max(1, elements)]);
   }
 
-  /** Exchanges memory of the device. What lies on a GPU goes through host memory. */
+  /** Exchanges memory of the device. Without NCCL, what lies on a GPU goes through host memory. */
   #exchange(to: readonly (Part | undefined)[], from: readonly (Part | undefined)[]): void {
     this.sent += to.reduce((sum, one) => sum + (one?.bytes ?? 0), 0);
     if (this.device.kind === "cpu") return this.world.exchange(to, from);
+    if (this.#gpus) return this.#gpus.exchange(to, from);
     const host = new Map<Address, Uint8Array<ArrayBuffer>>();
     const read = (one: Part) => {
       const bytes = host.get(one.address) ?? new Uint8Array(one.bytes);
@@ -161,8 +172,9 @@ export class Collectives implements Disposable {
     for (const [k, bytes] of incoming.entries()) if (bytes) this.device.write(from[k]!.address, bytes);
   }
 
-  /** Frees the memory that sums need. */
+  /** Frees the memory that sums need, and ends the connection of GPUs. */
   [Symbol.dispose](): void {
+    this.#gpus?.[Symbol.dispose]();
     this.#staging?.[Symbol.dispose]();
     this.#staging = undefined;
   }

@@ -19,6 +19,8 @@ export interface LaneOptions {
   readonly slice: number | undefined;
   /** The number of updates between two comparisons of the ranks' weights; 0: none. */
   readonly checkEvery: number;
+  /** The path of an NCCL; null: none. Default: the one that is installed. */
+  readonly nccl?: string | null;
 }
 
 /** The groups of one lane in one optimizer step. */
@@ -66,7 +68,7 @@ export class Lanes implements OptimizerShares, Disposable {
   constructor(device: Device, trained: readonly Parameter[], options: LaneOptions) {
     this.#options = options;
     this.#trained = trained;
-    this.collectives = new Collectives(device, World.at(options.place, options.channel));
+    this.collectives = new Collectives(device, World.at(options.place, options.channel), { nccl: options.nccl });
     const owner = divide(trained.map(({ tensor }) => tensor.size), this.collectives.size);
     for (const [i, { name }] of trained.entries()) this.#owner.set(name, owner[i]!);
   }

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { Nccl } from "../../ffi/nccl.ts";
 import { World, worldCompiler } from "../../ffi/world.ts";
 import { flagsOf, KERNELS, MPI_PROGRAMS, together } from "../permissions.ts";
 import { findLauncher, launcherArguments } from "../train/launcher.ts";
@@ -16,8 +17,20 @@ export interface RanksFound {
 /** Milliseconds that the two processes have, with the compilation. */
 const LIMIT = 120_000;
 
-/** Looks for MPI, and adds two numbers across two ranks. */
-export async function diagnoseRanks(): Promise<RanksFound> {
+/** Looks for NCCL, which moves memory between GPUs. Its absence matters only where there are GPUs. */
+function diagnoseNccl(gpus: number): RanksFound {
+  const nccl = Nccl.find(), finding = nccl ? `${nccl.version} (${nccl.path})` : "none";
+  const advice = "NCCL, for runs on several GPUs (without it their data pass through host memory): pip install nvidia-nccl-cu13";
+  return { found: [["NCCL", finding]], missing: nccl || gpus < 2 ? [] : [advice] };
+}
+
+/** Looks for MPI and NCCL, and adds two numbers across two ranks. */
+export async function diagnoseRanks(gpus: number): Promise<RanksFound> {
+  const [mpi, nccl] = [await diagnoseMpi(), diagnoseNccl(gpus)];
+  return { found: [...mpi.found, ...nccl.found], missing: [...mpi.missing, ...nccl.missing] };
+}
+
+async function diagnoseMpi(): Promise<RanksFound> {
   const launcher = findLauncher(), compiler = worldCompiler();
   const advice = 'for runs on several processes: "apt-get install openmpi-bin libopenmpi-dev", or load the module of an MPI';
   const lacks = "missing" in launcher ? launcher.missing : "missing" in compiler ? compiler.missing : undefined;

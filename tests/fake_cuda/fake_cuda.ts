@@ -12,6 +12,7 @@ import { fakeKernels } from "./kernels.ts";
 import cublas from "./cublas.cpp" with { type: "text" };
 import cudart from "./cudart.cpp" with { type: "text" };
 import fakeHeader from "./fake_cuda.h" with { type: "text" };
+import nccl from "./nccl.cpp" with { type: "text" };
 import machine from "./machine.cpp" with { type: "text" };
 import machineHeader from "./machine.h" with { type: "text" };
 
@@ -27,6 +28,7 @@ export function fakeBuild(): Build {
     [`${FOLDER}/machine.cpp`]: machine,
     [`${FOLDER}/cudart.cpp`]: cudart,
     [`${FOLDER}/cublas.cpp`]: cublas,
+    [`${FOLDER}/nccl.cpp`]: nccl,
     [`${FOLDER}/kernels.cpp`]: fakeKernels(kernelSources[HEADER]!),
   };
   const units = Object.keys(sources).filter((path) => path.endsWith(".cpp"));
@@ -55,7 +57,7 @@ export interface Live {
 export class FakeCuda {
   readonly #call: Readonly<Record<string, Foreign>>;
 
-  /** @param path The built library, which is libcudart, libcublas and the kernels in one. */
+  /** @param path The built library, which is libcudart, libcublas, libnccl and the kernels in one. */
   private constructor(readonly path: string) {
     this.#call = loadLibrary(path, {
       fake_cuda_kernels: { parameters: ["buffer"], result: "i32" },
