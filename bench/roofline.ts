@@ -50,6 +50,10 @@ const SHARES = {
 const GAP = 3e-6;
 /** Kernels of a block in a decode step. */
 const BLOCK_KERNELS = 12;
+/** Forwards of attention that its forward and backward take: the backward makes 7 products of tiles, the forward 2. */
+const PASSES = 4.5;
+/** Keys of a block in the backward of attention. */
+const KEY_TILE = 64;
 /** Rows of a product's tile. Fewer rows cost as much. */
 const TILE = 128;
 
@@ -61,6 +65,8 @@ interface Ways {
   logits(n: number, where: "engine" | "update"): number;
   /** The blocks that keep their activations in a micro-batch. */
   kept(sizes: PassSizes): KeptBlocks;
+  /** Whether the backward of attention has a block for each query head of a prompt's keys. */
+  readonly splitPrefix: boolean;
 }
 
 /** A part of a step: its formula in words, and its seconds. */
@@ -168,19 +174,26 @@ function updateParts(
   const pairs = prompts * (prompt ** 2 / 2 + answers * (prompt * tokens + tokens ** 2 / 2));
   const attention = attended(card, attentionOperations(model, pairs)), towerPairs = attended(card, towerAttention(model, prompts, patches));
   const traffic = moved(card, 2 * rows * model.text.layers * blockElements(model));
-  const { text: keptText, vision: keptVision } = ways.kept(sizes);
+  const { text: keptText, vision: keptVision } = ways.kept(sizes), { heads, kvHeads } = model.text;
+  const blocks = groups * Math.ceil(prompt / KEY_TILE) * (ways.splitPrefix ? heads : kvHeads);
   const again = 1 - keptText / model.text.layers, towerAgain = 1 - keptVision / vision.depth;
   const chunk = ways.logits(sizes.targets, "update"), chunks = micro * Math.ceil(sizes.targets / chunk), { vocabSize } = model.text;
   return [
     {
       name: "forward and backward: decoder",
-      formula: "6 x elements x tokens; 3.5 x the attention of a forward; 5 x 2 bytes x kept elements",
-      seconds: computed(card, 6 * decoder * rows) + 3.5 * attention + 5 * traffic,
+      formula: `6 x elements x tokens; ${PASSES} x the attention of a forward; 5 x 2 bytes x kept elements`,
+      seconds: computed(card, 6 * decoder * rows) + PASSES * attention + 5 * traffic,
+    },
+    {
+      name: "backward of attention: multiprocessors that wait, at most",
+      formula: "2 x the attention over prompts x (blocks in full waves / blocks - 1)",
+      seconds: 2 * attended(card, attentionOperations(model, prompts * (prompt ** 2 / 2 + answers * prompt * tokens))) *
+        (card.multiprocessors * Math.ceil(blocks / card.multiprocessors) / blocks - 1),
     },
     {
       name: "forward and backward: vision tower",
-      formula: "6 x tower's elements x patches; 3.5 x attention",
-      seconds: computed(card, 6 * tower * prompts * patches) + 3.5 * towerPairs,
+      formula: `6 x tower's elements x patches; ${PASSES} x attention`,
+      seconds: computed(card, 6 * tower * prompts * patches) + PASSES * towerPairs,
     },
     {
       name: "log-probs: products and logits",
@@ -233,7 +246,7 @@ function passOn(sizes: Sizes, card: Card, moments: number) {
 /** How it was done before: chunks of 2^24 logits, 256 sequences at once, and every block run again. */
 function before({ model: { text: { vocabSize } } }: Sizes): Ways {
   const chunk = Math.floor(2 ** 24 / vocabSize);
-  return { sequences: 256, logits: (n) => Math.min(n, chunk), kept: () => ({ text: 0, vision: 0 }) };
+  return { sequences: 256, logits: (n) => Math.min(n, chunk), kept: () => ({ text: 0, vision: 0 }), splitPrefix: false };
 }
 
 /** How it is done now. */
@@ -241,6 +254,7 @@ function now(sizes: Sizes, card: Card, moments: number): Ways {
   const { model } = sizes, { available, options } = passOn(sizes, card, moments);
   return {
     sequences: 1024,
+    splitPrefix: true,
     logits: (n, where) =>
       rowsInBytes(n, options.logits, { vocab: model.text.vocabSize, matrices: 1, dtype: where === "engine" ? "f32" : "bf16" }),
     kept: (pass) => {

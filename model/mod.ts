@@ -34,7 +34,7 @@
 export { type LayerObserver, type LoadOptions, type LogProbsOptions, VisionLanguageModel } from "./model.ts";
 export type { ModelParts, VisualFeatures } from "./family.ts";
 export type { Expand, Expanded, Expansion } from "./processor/family_processor.ts";
-export type { Checkpointing } from "./checkpointing.ts";
+export type { Checkpointing, KeptBlocks } from "./checkpointing.ts";
 export { type Group, PackedBatch, type PackedPrompt, type PackedResponse, type PackOptions } from "./packed_batch.ts";
 export { type Grid, type Pixels, type Prompt, type Visual, visualTokens } from "./prompt.ts";
 export {

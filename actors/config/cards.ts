@@ -7,6 +7,7 @@ export interface Card {
   readonly flops: number;
   /** Bytes a second of its memory. */
   readonly bandwidth: number;
+  readonly multiprocessors: number;
   /** Its memory in GiB, as the maker names it. */
   readonly memory: number;
   /** Where these numbers are from. */
@@ -20,6 +21,7 @@ export const CARDS: readonly Card[] = [
     pattern: /H200/,
     flops: 989e12,
     bandwidth: 4.8e12,
+    multiprocessors: 132,
     memory: 141,
     source: "NVIDIA H200 Tensor Core GPU, data sheet (SXM)",
   },
@@ -28,6 +30,7 @@ export const CARDS: readonly Card[] = [
     pattern: /H100|H800|GH200/,
     flops: 989e12,
     bandwidth: 3.35e12,
+    multiprocessors: 132,
     memory: 80,
     source: "NVIDIA H100 Tensor Core GPU, data sheet (SXM)",
   },
@@ -36,15 +39,25 @@ export const CARDS: readonly Card[] = [
     pattern: /A100|A800/,
     flops: 312e12,
     bandwidth: 2.039e12,
+    multiprocessors: 108,
     memory: 80,
     source: "NVIDIA A100 80GB Tensor Core GPU, data sheet (SXM)",
   },
-  { name: "L40S", pattern: /L40S/, flops: 362e12, bandwidth: 0.864e12, memory: 48, source: "NVIDIA L40S GPU, data sheet" },
+  {
+    name: "L40S",
+    pattern: /L40S/,
+    flops: 362e12,
+    bandwidth: 0.864e12,
+    multiprocessors: 142,
+    memory: 48,
+    source: "NVIDIA L40S GPU, data sheet",
+  },
   {
     name: "RTX 4090",
     pattern: /RTX 4090/,
     flops: 165e12,
     bandwidth: 1.008e12,
+    multiprocessors: 128,
     memory: 24,
     source: "NVIDIA Ada GPU architecture, white paper, appendix A",
   },

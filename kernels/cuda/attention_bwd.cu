@@ -1,10 +1,11 @@
 // Attention backward over packed segments with shared prefixes (kedge.h), with P = exp(scale q k^T - lse), delta = sum_d out dout and
-// dS = P (dout v^T - delta): dq = scale dS k, dk = scale dS^T q, dv = P^T dout. Three kernels, no atomics:
+// dS = P (dout v^T - delta): dq = scale dS k, dk = scale dS^T q, dv = P^T dout. Kernels without atomics:
 //   delta: a warp per query row and head;
 //   by queries: a block per tile of 64 queries and query head walks the keys that it sees, as the forward does, and gives dq;
 //   by keys: a block per tile of 64 keys and key head walks the queries that see it, for each query head of its group the segment's own,
-//   then those of its children in their order, and gives dk and dv. A shared prefix's gradient is thus one sum in a fixed order over all
-//   its suffixes.
+//   then those of its children in their order, and gives dk and dv. The keys of a shared prefix are seen by the queries of all suffixes,
+//   and there are few such tiles: they have a block for each query head, and a kernel that adds the heads up. A shared prefix's gradient
+//   is thus a sum in a fixed order over the heads, and for each head over all suffixes.
 #include "attention.cuh"
 
 namespace kedge {
@@ -15,6 +16,7 @@ struct Params : PackedParams {
   void *dq, *dk, *dv;
   const float* lse;
   float* delta;  // [q_tokens, heads]
+  float* parts;  // [2: dk, dv][heads][kv_tokens][dim]: what each query head gives to keys of shared prefixes; NULL: no tile is split
   int64_t v_stride, out_stride, dout_stride, dq_stride, dk_stride, dv_stride;
   float scale;
   int accumulate;
@@ -88,7 +90,7 @@ __global__ void __launch_bounds__(E::kThreads, 1) attention_bwd_queries(Params p
   store_rows<E>(acc, factor, [&](int i) { return E::row(i) < rows ? dq + E::row(i) * p.dq_stride : nullptr; }, p.dim, p.accumulate & 1);
 }
 
-// The tiles of queries that see a tile of keys, in order: for each query head of the group the segment's own, then each child's. This order
+// The tiles of queries that see a tile of keys, in order: for each of some query heads the segment's own, then each child's. This order
 // is that of the additions into dk and dv, and it depends on the segment's family alone. A block has two of these: one says what to fetch,
 // and runs one tile ahead of the other, which says what to compute.
 struct QueryTiles {
@@ -97,9 +99,9 @@ struct QueryTiles {
   int first_own;                                           // the first own query (a multiple of the tile) that sees a key of the tile
   int head, source, q0, start, length, end_head, visible;  // source: -1 own, else the child; visible: as in KeyTiles, for q0 = 0
 
-  __device__ __forceinline__ QueryTiles(const Params& p, const Segment& s, int kv0, int kv_head, int cols) : p(p), s(s) {
+  __device__ __forceinline__ QueryTiles(const Params& p, const Segment& s, int kv0, int first_head, int heads, int cols) : p(p), s(s) {
     first_own = p.causal ? max(0, kv0 - (s.kv_len - s.q_len)) / cols * cols : 0;
-    head = kv_head * p.group, end_head = head + p.group, source = -2;
+    head = first_head, end_head = head + heads, source = -2;
     length = q0 = 0;
     settle();
   }
@@ -125,12 +127,44 @@ struct QueryTiles {
   }
 };
 
+// A tile of keys. `split`: it has a block for each query head, whose sums go to `parts`.
+struct KeyBlock {
+  Segment s;
+  int kv0;
+  bool exists, split;
+};
+template <class E>
+__device__ __forceinline__ KeyBlock key_block(const Params& p) {
+  KeyBlock block{read_segment(p.segments, blockIdx.x / p.tiles, p.n_segments, p.q_tokens, p.kv_tokens), 0, false, false};
+  block.kv0 = (int)(blockIdx.x % p.tiles) * E::kRows;
+  block.exists = block.s.good && block.kv0 < block.s.kv_len;
+  block.split = p.parts && block.s.child_begin < block.s.child_end;
+  return block;
+}
+// The part of a query head for a key; of dk where which is 0, of dv where it is 1.
+__device__ __forceinline__ float* part_row(const Params& p, int which, int head, int64_t token) {
+  return p.parts + (((int64_t)which * p.heads + head) * p.kv_tokens + token) * p.dim;
+}
+template <class E, class Line>
+__device__ __forceinline__ void store_part(typename E::Acc& acc, Line&& line, int dim) {
+#pragma unroll
+  for (int i = 0; i < E::kScoreRows; i++) {
+    float* to = line(i);
+    if (!to) continue;
+#pragma unroll
+    for (int j = 0; j < E::kAccCols; j++)
+      if (E::acc_col(j) < dim) to[E::acc_col(j)] = acc.at(i, j);
+  }
+}
+
 template <class E>
 __global__ void __launch_bounds__(E::kThreads, 1) attention_bwd_keys(Params p) {
   using T = typename E::T;
-  const Segment s = read_segment(p.segments, blockIdx.x / p.tiles, p.n_segments, p.q_tokens, p.kv_tokens);
-  const int kv0 = (int)(blockIdx.x % p.tiles) * E::kRows, kv_head = blockIdx.y;
-  if (!s.good || kv0 >= s.kv_len) return;
+  const KeyBlock at = key_block<E>(p);
+  const Segment& s = at.s;
+  // With parts, grids count query heads; a tile that is not split leaves them all to the first of its group.
+  const int first_head = p.parts ? (int)blockIdx.y : (int)blockIdx.y * p.group, kv_head = first_head / p.group, kv0 = at.kv0;
+  if (!at.exists || (!at.split && first_head % p.group != 0)) return;
   const int rows = min(E::kRows, s.kv_len - kv0);
   const int64_t token = s.kv_start + kv0;
   KEDGE_DYNAMIC_SHARED(T, shared);
@@ -139,7 +173,7 @@ __global__ void __launch_bounds__(E::kThreads, 1) attention_bwd_keys(Params p) {
   T *keys = shared, *values = keys + E::kRows * E::kStride, *queries = values + E::kRows * E::kStride, *douts = queries + 2 * kTile;
   float* scratch = reinterpret_cast<float*>(douts + 2 * kTile);
   const T *q = static_cast<const T*>(p.q), *dout = static_cast<const T*>(p.dout);
-  QueryTiles fetched(p, s, kv0, kv_head, E::kCols), tile = fetched;
+  QueryTiles fetched(p, s, kv0, first_head, at.split ? 1 : p.group, E::kCols), tile = fetched;
   int fetches = 0;
   // Starts the copy of the next tile of queries, with lse and delta of its rows, into the stage that is free.
   auto fetch = [&] {
@@ -193,6 +227,11 @@ __global__ void __launch_bounds__(E::kThreads, 1) attention_bwd_keys(Params p) {
     }
     __syncthreads();
   }
+  if (at.split) {
+    store_part<E>(dk, [&](int i) { return E::row(i) < rows ? part_row(p, 0, first_head, token + E::row(i)) : nullptr; }, p.dim);
+    store_part<E>(dv, [&](int i) { return E::row(i) < rows ? part_row(p, 1, first_head, token + E::row(i)) : nullptr; }, p.dim);
+    return;
+  }
   float factor[E::kScoreRows];
   T *dk_out = static_cast<T*>(p.dk) + token * p.dk_stride + kv_head * p.dim,
     *dv_out = static_cast<T*>(p.dv) + token * p.dv_stride + kv_head * p.dim;
@@ -203,6 +242,30 @@ __global__ void __launch_bounds__(E::kThreads, 1) attention_bwd_keys(Params p) {
   for (int i = 0; i < E::kScoreRows; i++) factor[i] = 1.f;
   store_rows<E>(dv, factor, [&](int i) { return E::row(i) < rows ? dv_out + E::row(i) * p.dv_stride : nullptr; }, p.dim, p.accumulate & 4);
 }
+
+// Adds up the parts of a group's query heads, in their order.
+template <class E>
+__global__ void attention_bwd_add_parts(Params p) {
+  using T = typename E::T;
+  const KeyBlock at = key_block<E>(p);
+  if (!at.exists || !at.split) return;
+  const int rows = min(E::kRows, at.s.kv_len - at.kv0), kv_head = blockIdx.y, first = kv_head * p.group;
+  for (int i = threadIdx.x; i < rows * p.dim; i += blockDim.x) {
+    const int64_t token = at.s.kv_start + at.kv0 + i / p.dim;
+    const int d = i % p.dim;
+    float sums[2] = {0.f, 0.f};
+    for (int head = first; head < first + p.group; head++)
+#pragma unroll
+      for (int which = 0; which < 2; which++) sums[which] += part_row(p, which, head, token)[d];
+    T *dk = static_cast<T*>(p.dk) + token * p.dk_stride + kv_head * p.dim + d,
+      *dv = static_cast<T*>(p.dv) + token * p.dv_stride + kv_head * p.dim + d;
+    *dk = from_float<T>(sums[0] * p.scale + (p.accumulate & 2 ? to_float(*dk) : 0.f));
+    *dv = from_float<T>(sums[1] + (p.accumulate & 4 ? to_float(*dv) : 0.f));
+  }
+}
+
+// The most bytes of parts. Where they would take more, there are tiles enough for all multiprocessors.
+constexpr int64_t kPartBytes = int64_t(256) << 20;
 
 }  // namespace
 }  // namespace kedge
@@ -223,7 +286,10 @@ int32_t kedge_attention_bwd(const kedge_context* ctx, int32_t dtype, KEDGE_IN co
   KEDGE_TRY(check_tiles("max_kv", x.max_kv, x.n_segments, status));
   const int64_t q_width = x.heads * x.head_dim, kv_width = x.kv_heads * x.head_dim;
   const int64_t q_tiles = ceil_div<int64_t>(x.max_q, 64), kv_tiles = ceil_div<int64_t>(x.max_kv, 64);
-  KEDGE_REQUIRE_WORKSPACE(x.q_tokens * x.heads * 4);
+  const int64_t delta_bytes = ceil_div<int64_t>(x.q_tokens * x.heads * 4, 256) * 256;
+  const int64_t part_bytes = 2 * 4 * x.heads * x.kv_tokens * x.head_dim;
+  const bool split = x.heads > x.kv_heads && part_bytes <= kPartBytes;
+  KEDGE_REQUIRE_WORKSPACE(delta_bytes + (split ? part_bytes : 0));
   KEDGE_SET_DEVICE();
   const cudaStream_t stream = stream_of(ctx);
   KEDGE_TRY(with_engine(dtype, x.head_dim, [&](auto engine) -> int32_t {
@@ -235,17 +301,19 @@ int32_t kedge_attention_bwd(const kedge_context* ctx, int32_t dtype, KEDGE_IN co
     if (x.q_tokens * x.n_segments == 0) return KEDGE_OK;
     const bool wide = vector_rows<T>(q, x.q_stride) && vector_rows<T>(k, x.k_stride) && vector_rows<T>(v, x.v_stride) &&
                       vector_rows<T>(dout, g.dout_stride);
-    float* delta = static_cast<float*>(ctx->workspace);
-    Params p{packed_params(x, q, k, segments, q_tiles, wide), v, out, dout, dq, dk, dv, lse, delta, x.v_stride, x.out_stride, g.dout_stride,
-             g.dq_stride, g.dk_stride, g.dv_stride, (float)x.scale, g.accumulate};
+    float *delta = static_cast<float*>(ctx->workspace), *parts = split ? delta + delta_bytes / 4 : nullptr;
+    Params p{packed_params(x, q, k, segments, q_tiles, wide), v, out, dout, dq, dk, dv, lse, delta, parts, x.v_stride, x.out_stride,
+             g.dout_stride, g.dq_stride, g.dk_stride, g.dv_stride, (float)x.scale, g.accumulate};
     KEDGE_LAUNCH((attention_delta<T>), (unsigned)ceil_div<int64_t>(x.q_tokens * x.heads, 8), 256, 0, stream, p);
     if (q_tiles > 0)
       KEDGE_LAUNCH_SHARED((attention_bwd_queries<E>), dim3((unsigned)(q_tiles * x.n_segments), (unsigned)x.heads), E::kThreads,
                           kSharedBytes<E>, stream, p);
     p.tiles = (int)kv_tiles;
     if (kv_tiles > 0)
-      KEDGE_LAUNCH_SHARED((attention_bwd_keys<E>), dim3((unsigned)(kv_tiles * x.n_segments), (unsigned)x.kv_heads), E::kThreads,
-                          kSharedBytes<E>, stream, p);
+      KEDGE_LAUNCH_SHARED((attention_bwd_keys<E>), dim3((unsigned)(kv_tiles * x.n_segments), (unsigned)(split ? x.heads : x.kv_heads)),
+                          E::kThreads, kSharedBytes<E>, stream, p);
+    if (kv_tiles > 0 && split)
+      KEDGE_LAUNCH((attention_bwd_add_parts<E>), dim3((unsigned)(kv_tiles * x.n_segments), (unsigned)x.kv_heads), 256, 0, stream, p);
     return KEDGE_OK;
   }));
   return finish("kedge_attention_bwd", status);
