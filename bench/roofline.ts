@@ -243,7 +243,7 @@ function passOn(sizes: Sizes, card: Card, moments: number) {
   return { available, options: { dtype: "bf16", tower: true, reference: false, logits } as const };
 }
 
-/** How it was done before: chunks of 2^24 logits, 256 sequences at once, and every block run again. */
+/** How it was done before: chunks of 2^24 logits, 256 sequences at once, every block run again, and a block of attention's backward for each key head. */
 function before({ model: { text: { vocabSize } } }: Sizes): Ways {
   const chunk = Math.floor(2 ** 24 / vocabSize);
   return { sequences: 256, logits: (n) => Math.min(n, chunk), kept: () => ({ text: 0, vision: 0 }), splitPrefix: false };
@@ -340,7 +340,7 @@ export function rooflineTables(shape: StepShape = SHAPE, card: Card = CARDS[0]!)
   return [
     `A step of ${prompts} prompts x ${answers} answers x ${tokens} tokens, ${visual} visual and ${text} other tokens in a prompt,`,
     `micro-batches of ${microTokens} tokens, on one ${card.name}. "Before" has chunks of 2^24 logits, 256 sequences at`,
-    `once and \`model.checkpointing: "blocks"\`.`,
+    `once, \`model.checkpointing: "blocks"\`, and in the backward of attention a block for each key head.`,
     "",
     ...timeTable(shape, card),
     "",
