@@ -77,7 +77,7 @@ export function logProb(logits: Value, options: LogProbOptions): LogProb {
  *
  * @param hidden [n, dim].
  * @param weight [vocab, dim].
- * @param options `chunk`: the number of rows at a time. Default: on a CPU as many as fit into 256 MiB of logits, on a GPU into a 32nd of its
+ * @param options `chunk`: the number of rows at a time. Default: on a CPU as many as fit into 64 MiB of logits, on a GPU into a 32nd of its
  * memory and 4 GiB. `reference`: also gives `kl`, the divergence of each row's distribution from the reference's over the whole vocabulary, as
  * `linearKl` does, in the same pass.
  * @throws {RangeError} if sizes or types do not fit.

@@ -10,8 +10,11 @@ import { describe, type Tensor } from "../tensor.ts";
 import type { Value } from "../value.ts";
 import { activationType, multiply, rowsOf } from "./product.ts";
 
-/** A CPU's share of logits, in bytes. It is fixed: where a gradient is cut into chunks, its bits follow from their size, and free memory varies. */
-export const CPU_LOGITS = 2 ** 28;
+/**
+ * A CPU's share of logits, in bytes: four times as many were no faster. It is fixed, because the bits of a gradient follow from the size of the chunks, and
+ * free memory varies.
+ */
+export const CPU_LOGITS = 2 ** 26;
 /** The bounds of a GPU's share. Above the upper one, reading and writing the weight's gradient costs a few percent of the products. */
 const [GPU_LEAST, GPU_MOST] = [2 ** 26, 2 ** 32];
 
@@ -44,10 +47,9 @@ export function logitRowBytes({ vocab, matrices, dtype }: LogitSizes): number {
   return vocab * (matrices * DTYPE_BYTES.f32 + (dtype === "f32" ? 0 : DTYPE_BYTES[dtype]));
 }
 
-/** Returns the rows of a chunk of n: as few chunks as the bytes allow, of about the same size, and 16 rows at least. */
+/** Returns the rows of a chunk of n: as many as the bytes hold, and 16 at least. */
 export function rowsInBytes(n: number, bytes: number, sizes: LogitSizes): number {
-  const most = Math.max(16, Math.floor(bytes / logitRowBytes(sizes))), chunks = Math.max(1, Math.ceil(n / most));
-  return Math.max(1, Math.min(n, most, 64 * Math.ceil(Math.ceil(n / chunks) / 64)));
+  return Math.max(1, Math.min(n, Math.max(16, Math.floor(bytes / logitRowBytes(sizes)))));
 }
 
 /**
