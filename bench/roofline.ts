@@ -112,6 +112,11 @@ const moved = (card: Card, bytes: number) => bytes / (card.bandwidth * SHARES.ba
 const computed = (card: Card, operations: number) => operations / (card.flops * SHARES.gemm);
 const attended = (card: Card, operations: number) => operations / (card.flops * SHARES.attention);
 
+/** Cuts rows into chunks. */
+function cut(rows: number, chunk: number): number[] {
+  return Array.from({ length: Math.ceil(rows / chunk) }, (_, i) => Math.min(chunk, rows - i * chunk));
+}
+
 /** Operations of the decoder's attention in a forward: 4 for each query, key, head and element. */
 function attentionOperations({ text: { heads, headDim, layers } }: ModelConfig, pairs: number): number {
   return 4 * pairs * heads * headDim * layers;
@@ -126,8 +131,7 @@ function towerAttention({ vision }: ModelConfig, pictures: number, patches: numb
 function rolloutParts({ model, decoder, head, tower }: Sizes, shape: StepShape, { card, ways }: { card: Card; ways: Ways }): Part[] {
   const { prompts, answers, tokens, visual, text } = shape, prompt = visual + text, patches = visual * model.vision.mergeSize ** 2;
   const all = prompts * answers, rows = Math.min(all, ways.sequences), steps = Math.ceil(all / rows) * tokens;
-  const chunk = ways.logits(rows, "engine"),
-    chunks = Array.from({ length: Math.ceil(rows / chunk) }, (_, i) => Math.min(chunk, rows - i * chunk));
+  const chunks = cut(rows, ways.logits(rows, "engine"));
   const { vocabSize, layers } = model.text, cached = tokenBytes(model, "bf16");
   return [
     {
@@ -177,7 +181,7 @@ function updateParts(
   const { text: keptText, vision: keptVision } = ways.kept(sizes), { heads, kvHeads } = model.text;
   const blocks = groups * Math.ceil(prompt / KEY_TILE) * (ways.splitPrefix ? heads : kvHeads);
   const again = 1 - keptText / model.text.layers, towerAgain = 1 - keptVision / vision.depth;
-  const chunk = ways.logits(sizes.targets, "update"), chunks = micro * Math.ceil(sizes.targets / chunk), { vocabSize } = model.text;
+  const chunks = cut(sizes.targets, ways.logits(sizes.targets, "update")), { vocabSize } = model.text;
   return [
     {
       name: "forward and backward: decoder",
@@ -197,13 +201,13 @@ function updateParts(
     },
     {
       name: "log-probs: products and logits",
-      formula: "chunks x 4 products (forward, again, two gradients); 30 bytes x logits",
-      seconds: chunks * 4 * product(card, Math.min(chunk, groups * answers * tokens), head) + moved(card, 30 * targets * vocabSize),
+      formula: "4 products of each chunk (forward, again, two gradients); 30 bytes x logits",
+      seconds: micro * 4 * chunks.reduce((sum, rows) => sum + product(card, rows, head), 0) + moved(card, 30 * targets * vocabSize),
     },
     {
       name: "log-probs: gradient of the output matrix",
       formula: "chunks x 8 bytes x elements",
-      seconds: moved(card, chunks * 8 * head),
+      seconds: moved(card, micro * chunks.length * 8 * head),
     },
     {
       name: "blocks that run again",
