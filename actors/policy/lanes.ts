@@ -99,6 +99,12 @@ export class Lanes implements OptimizerShares, Disposable {
     return all;
   }
 
+  /** How many gradients of all parameters this rank holds while it computes one: that one, and the sums that wait for it. */
+  get held(): number {
+    const own = Math.ceil(this.#options.lanes / this.collectives.size);
+    return own === 1 ? 1 : 1 + Math.ceil(Math.log2(own));
+  }
+
   /** Whether this rank computes a part. */
   isOwn({ rank }: LanePart): boolean {
     return rank === this.collectives.rank;

@@ -213,7 +213,7 @@ export class Learner implements Disposable {
     const { globalBatchSize = groups.length, epochs, oldLogprobs } = this.options;
     const rollout = concatenated(groups.flatMap(({ logprobs }) => logprobs));
     const old = oldLogprobs === "recompute" ? this.logprobs(groups, inputs.temperature) : rollout;
-    this.#passes.begin();
+    this.#passes.begin(this.#lanes?.held);
     const lanes = this.#lanes, parts = lanes?.parts(sizesOf(groups)) ?? [], shares: LaneShare[] = [];
     let updates = 0, loss = 0, norm = 0;
     for (let epoch = 0; epoch < epochs; epoch++) {

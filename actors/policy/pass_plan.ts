@@ -31,11 +31,11 @@ export class PassPlanner {
   /** @param checkpointing "auto": as many blocks keep their activations as the memory has room for. */
   constructor(readonly model: VisionLanguageModel, readonly checkpointing: Checkpointing | "auto") {}
 
-  /** Looks at the memory. The device holds no gradients yet. */
-  begin(): void {
+  /** Looks at the memory. The device holds no gradients yet. @param held How many gradients of all parameters it will hold. */
+  begin(held = 1): void {
     const trained = this.model.trained().map(({ parameter }) => parameter), { budget, used } = this.model.device.memory();
     const gradients = trained.reduce((sum, { tensor }) => sum + tensor.size * DTYPE_BYTES.f32, 0);
-    this.#room = Math.max(0, Math.floor(PLANNED * (budget - used)) - gradients);
+    this.#room = Math.max(0, Math.floor(PLANNED * (budget - used)) - held * gradients);
     this.#tower = trained.some(({ name }) => name.startsWith("visual."));
   }
 

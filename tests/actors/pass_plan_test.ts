@@ -104,6 +104,10 @@ Deno.test("a plan keeps what has room beside the gradients in 0.95 of what is fr
     bytes = Math.ceil((passMemory(config, sizes, { ...options, checkpointing: kept }).peak + gradients + 1) / 0.95);
     planner.begin();
     assertEquals(planner.plan(batch), { checkpointing: kept });
+    // Lanes hold sums beside the gradient that they compute.
+    bytes += Math.ceil(2 * gradients / 0.95);
+    planner.begin(3);
+    assertEquals(planner.plan(batch), { checkpointing: kept });
   }
   assertEquals(new PassPlanner(model, "blocks").plan(batch), { checkpointing: "blocks" });
 });
