@@ -240,7 +240,8 @@ opTest(
   "a prompt's keys get the gradients of all query heads of a group, also where a batch is too long for a block for each head",
   (run) => {
     // CUDA keeps what each head gives in 8 bytes x heads x keys x headDim, 256 MiB at most.
-    const heads = { heads: 64, kvHeads: 1, headDim: 128 }, kv = run.device.kind === "cpu" ? 3 : 2 ** 28 / (8 * 64 * 128);
+    const heads = { heads: 64, kvHeads: 1, headDim: 128 },
+      kv = run.device.kind === "cpu" || run.backend.tier === "races" ? 3 : 2 ** 28 / (8 * 64 * 128);
     const c = new AttentionCase(run, { segments: family({ qLen: 0, kvLen: 5 }, [{ qLen: 2 }, { qLen: 1 }], { kv }), ...heads });
     compareForward(c, "long");
     compareBackward(c, "long");
