@@ -7,7 +7,7 @@ import { boardClasses, BoardDataset, type BoardOptions } from "../data/board/mod
 import type { Device } from "../ffi/device.ts";
 import type { Completion } from "../model/engine/completion.ts";
 import { Engine } from "../model/engine/engine.ts";
-import { MEASURED_ROWS } from "../model/measured_row.ts";
+import { MEASURED_ROWS, type MeasuredRow } from "../model/measured_row.ts";
 import { VisionLanguageModel } from "../model/model.ts";
 import { Processor } from "../model/processor/processor.ts";
 import type { Prompt } from "../model/prompt.ts";
@@ -34,6 +34,8 @@ export interface BoardAnswers {
 
 /** A model with its answers. It must be freed. */
 export interface SampledBoards extends Disposable {
+  /** The row of attention that was measured. */
+  readonly row: MeasuredRow;
   /** The value of an option that the bench itself has. */
   readonly own: string | undefined;
   readonly model: VisionLanguageModel;
@@ -71,6 +73,7 @@ export async function sampledBoards(
   };
   return {
     model,
+    row,
     own: own && line.text(own[0]),
     boards: prompts.map((prompt, i) => ({ prompt, completions: completions[i]!, classes: completions[i]!.map(classesOf) })),
     [Symbol.dispose]: () => model[Symbol.dispose](),

@@ -60,7 +60,10 @@ using connectivity = Tensor.from(device, joined(({ completion }) => completion.c
 using profile = Tensor.from(device, joined(({ completion }) => completion.profile!), { shape: [responses.tokens, regions] });
 using entropy = Tensor.from(device, joined(({ completion }) => completion.entropies));
 const classes = joined(({ classes }) => classes), visual = answers.map(() => true), { offsets } = responses;
-const visible = answers.map(({ completion }) => visibleKeys(completion.regions!.region));
+const visible = answers.map(({ completion }) => {
+  const { visual, other } = visibleKeys(completion.regions!.region);
+  return { visual, other: other + (sampled.row === "self" ? 1 : 0) }; // a token's own row sees one key more
+});
 
 /** The mean over answers of the area within an answer. The scores count as those of a single head. */
 function areaWithin(scores: Float32Array): number {

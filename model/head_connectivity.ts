@@ -120,7 +120,8 @@ export class HeadConnectivity implements Disposable {
 
   /** The share on the picture, and the largest share on one region, of the mean over output rows of a head. */
   #shareOf(rows: readonly number[], mass: Float32Array, profile: Float32Array): [share: number, peak: number] {
-    const seen = rows.map((row) => ({ row, n: Math.max(mass[2 * row + 1]!, this.sizes.leastMass) })).filter(({ n }) => n > 0); // 0: all attention is on sinks
+    // 0: all attention is on sinks.
+    const seen = rows.map((row) => ({ row, n: Math.max(mass[2 * row + 1]!, this.sizes.leastMass) })).filter(({ n }) => n !== 0);
     let most = 0;
     for (let r = 0; r < this.#width; r++) {
       let part = 0;
