@@ -129,8 +129,9 @@ function decoding({ prompts, prefix, responses, length }: Layout, shared: boolea
     v = upload(at * KV_WIDTH),
     mass = upload(2 * n),
     profile = upload(64 * n);
-  const shape = { ...SIZES, nGroups: groups.length / 4, n, maxPrefix: prefix, maxOwn: own, cacheTokens: at };
-  return () => device.ops.decodeAttention(DTYPES.f32, shape, out, mass, profile, q, k, v, region, 64, groupTable, sequenceTable, 0, 0, 0);
+  const shape = { ...SIZES, nGroups: groups.length / 4, n, maxPrefix: prefix, maxOwn: own, cacheTokens: at, page: 0, nPages: 0 };
+  return () =>
+    device.ops.decodeAttention(DTYPES.f32, shape, out, mass, profile, q, k, v, region, 64, groupTable, sequenceTable, 0, 0, 0, 0);
 }
 
 const report = new Report("attention", {

@@ -13,7 +13,7 @@ export const structs = {
   kedge_context: { bytes: 40, offsets: { stream: 0, workspace: 8, workspace_bytes: 16, device: 24, threads: 28, flags: 32, reserved: 36 } },
   kedge_attention_shape: { bytes: 112, offsets: { q_stride: 0, k_stride: 8, v_stride: 16, out_stride: 24, n_segments: 32, max_q: 40, max_kv: 48, q_tokens: 56, kv_tokens: 64, heads: 72, kv_heads: 80, head_dim: 88, scale: 96, causal: 104 } },
   kedge_attention_gradients: { bytes: 40, offsets: { dq_stride: 0, dk_stride: 8, dv_stride: 16, dout_stride: 24, accumulate: 32 } },
-  kedge_decode_shape: { bytes: 104, offsets: { q_stride: 0, k_stride: 8, v_stride: 16, out_stride: 24, n_groups: 32, n: 40, max_prefix: 48, max_own: 56, cache_tokens: 64, heads: 72, kv_heads: 80, head_dim: 88, scale: 96 } },
+  kedge_decode_shape: { bytes: 120, offsets: { q_stride: 0, k_stride: 8, v_stride: 16, out_stride: 24, n_groups: 32, n: 40, max_prefix: 48, max_own: 56, cache_tokens: 64, page: 72, n_pages: 80, heads: 88, kv_heads: 96, head_dim: 104, scale: 112 } },
 } as const;
 
 /** Attention over packed sequences: its sizes, and the strides of its forward's arrays. */
@@ -82,6 +82,10 @@ export interface DecodeShape {
   readonly maxOwn: number;
   /** Rows of k_cache and v_cache. */
   readonly cacheTokens: number;
+  /** Keys of a page: a power of two, 64 at least; 0: a sequence's own keys lie behind one another. */
+  readonly page: number;
+  /** Elements of pages. */
+  readonly nPages: number;
   /** Query heads. */
   readonly heads: number;
   /** Key heads. */
@@ -126,7 +130,7 @@ function attentionGradientsWriter(): (x: AttentionGradients) => ArrayBufferView<
 }
 
 function decodeShapeWriter(): (x: DecodeShape) => ArrayBufferView<ArrayBuffer> {
-  const block = new ArrayBuffer(104), words = new Int32Array(block), doubles = new Float64Array(block);
+  const block = new ArrayBuffer(120), words = new Int32Array(block), doubles = new Float64Array(block);
   return (x) => {
     put64(words, 0, x.qStride, "qStride");
     put64(words, 2, x.kStride, "kStride");
@@ -137,10 +141,12 @@ function decodeShapeWriter(): (x: DecodeShape) => ArrayBufferView<ArrayBuffer> {
     put64(words, 12, x.maxPrefix, "maxPrefix");
     put64(words, 14, x.maxOwn, "maxOwn");
     put64(words, 16, x.cacheTokens, "cacheTokens");
-    put64(words, 18, x.heads, "heads");
-    put64(words, 20, x.kvHeads, "kvHeads");
-    put64(words, 22, x.headDim, "headDim");
-    doubles[12] = x.scale;
+    put64(words, 18, x.page, "page");
+    put64(words, 20, x.nPages, "nPages");
+    put64(words, 22, x.heads, "heads");
+    put64(words, 24, x.kvHeads, "kvHeads");
+    put64(words, 26, x.headDim, "headDim");
+    doubles[14] = x.scale;
     return words;
   };
 }
@@ -171,10 +177,11 @@ export const opSymbols = {
   kedge_bias_grad: { parameters: ["buffer", "i32", "u64", "u64", "i64", "i64", "i64", "buffer"], result: "i32" },
   kedge_rope_table: { parameters: ["buffer", "u64", "u64", "u64", "u64", "u64", "i64", "i64", "i64", "buffer"], result: "i32" },
   kedge_rope: { parameters: ["buffer", "i32", "u64", "i64", "u64", "i64", "u64", "u64", "i64", "i64", "i64", "i32", "i32", "buffer"], result: "i32" },
+  kedge_rope_cache: { parameters: ["buffer", "i32", "u64", "i64", "u64", "u64", "i64", "u64", "u64", "u64", "i64", "i64", "i64", "i64", "i64", "buffer"], result: "i32" },
   kedge_attention_fwd: { parameters: ["buffer", "i32", "buffer", "u64", "u64", "u64", "u64", "u64", "u64", "buffer"], result: "i32" },
   kedge_attention_bwd: { parameters: ["buffer", "i32", "buffer", "buffer", "u64", "u64", "u64", "u64", "u64", "u64", "u64", "u64", "u64", "u64", "buffer"], result: "i32" },
   kedge_connectivity: { parameters: ["buffer", "i32", "buffer", "u64", "u64", "u64", "u64", "u64", "u64", "u64", "i64", "i64", "u64", "i32", "u32", "u32", "buffer"], result: "i32" },
-  kedge_decode_attention: { parameters: ["buffer", "i32", "buffer", "u64", "u64", "u64", "u64", "u64", "u64", "u64", "i64", "u64", "u64", "i32", "u32", "u32", "buffer"], result: "i32" },
+  kedge_decode_attention: { parameters: ["buffer", "i32", "buffer", "u64", "u64", "u64", "u64", "u64", "u64", "u64", "i64", "u64", "u64", "u64", "i32", "u32", "u32", "buffer"], result: "i32" },
   kedge_swiglu_fwd: { parameters: ["buffer", "i32", "u64", "i64", "u64", "i64", "u64", "i64", "i64", "i64", "buffer"], result: "i32" },
   kedge_swiglu_bwd: { parameters: ["buffer", "i32", "u64", "i64", "u64", "i64", "u64", "i64", "u64", "i64", "u64", "i64", "i64", "i64", "i32", "buffer"], result: "i32" },
   kedge_gelu_fwd: { parameters: ["buffer", "i32", "u64", "u64", "i64", "i32", "buffer"], result: "i32" },
@@ -282,14 +289,16 @@ export interface Ops {
   ropeTable(cos: Address, sin: Address, positions: Address, axis: Address, invFreq: Address, axes: number, tokens: number, half: number): void;
   /** Rotates each head's pairs (i, i + head_dim/2): y1 = x1 cos - x2 sin, y2 = x2 cos + x1 sin; inverse != 0 turns back, which is the backward. x, y: [tokens, heads, head_dim] with strides; cos, sin: f32[tokens, head_dim/2]. accumulate bit 0: y. In place allowed. */
   rope(dtype: number, y: Address, yStride: number, x: Address, xStride: number, cos: Address, sin: Address, tokens: number, heads: number, headDim: number, inverse: number, accumulate: number): void;
+  /** What stands between the decoder's product and its attention over a cache, in one pass: the bias is added (nullable; of dtype, and the sum is rounded to dtype), queries and keys are rotated as kedge_rope does. The queries stay in qkv; keys and values go to row cache_row[i] of the cache, a row's keys before its values. qkv: [tokens, heads + 2 kv_heads, head_dim] with a stride: queries, keys, values; what its keys and values hold after the call is undefined. bias: [(heads + 2 kv_heads) * head_dim]; cache: [cache_tokens, 2 kv_heads, head_dim] with a stride; cache_row: i32[tokens], distinct (-1: not cached; not checked for duplicates); cos, sin: f32[tokens, head_dim/2]. */
+  ropeCache(dtype: number, qkv: Address, qkvStride: number, bias: Address, cache: Address, cacheStride: number, cacheRow: Address, cos: Address, sin: Address, tokens: number, heads: number, kvHeads: number, headDim: number, cacheTokens: number): void;
   /** Packed sequences with shared prefixes. Tokens of all sequences lie behind one another, without padding. `segments`: i32[n_segments, 8], { q_start, q_len, kv_start, kv_len, parent, child_begin, child_end, 0 }. Segment s: query rows [q_start, q_start + q_len) see, first, all keys of segment `parent` (-1: none; a parent has no parent itself), then their own keys [kv_start, kv_start + kv_len), all of them, or with causal != 0 own key j for query i if j <= i + kv_len - q_len. The children of a segment (those with parent == s) are the segments [child_begin, child_end) (empty: 0, 0). Query ranges are disjoint; so are key ranges; with causal, q_len <= kv_len. A prompt with G responses: one parent and G children; a vision window: a segment of its own. Keys of a parent may come from a cache (q_len 0). Query rows of no segment are written as zeros in out (and -inf in lse); key rows of none get zero gradient. A query row that sees no key at all gives zeros and lse -inf. * q, out: [q_tokens, heads, head_dim]; k, v: [kv_tokens, kv_heads, head_dim]; lse: f32[q_tokens, heads], natural logarithm of the sum of exp(scale * q.k). heads % kv_heads == 0: query head h reads key head h / (heads / kv_heads). head_dim: a multiple of 4 in [4, 128] (CUDA: a multiple of 8 in [8, 128]). The CPU library validates the table; use kedge_segments_check for a table that goes to CUDA. Dao, arXiv 2307.08691 (algorithm); Prefix Grouper, arXiv 2506.05433 (shared prefix). */
   attentionFwd(dtype: number, shape: AttentionShape, out: Address, lse: Address, q: Address, k: Address, v: Address, segments: Address): void;
   /** dq, dk, dv: shapes as q, k, v, strides of their own. A key's gradient sums over all query heads of its group and all segments that see it, in a fixed order. */
   attentionBwd(dtype: number, shape: AttentionShape, gradients: AttentionGradients, dq: Address, dk: Address, dv: Address, dout: Address, q: Address, k: Address, v: Address, out: Address, lse: Address, segments: Address): void;
   /** From a forward's q, k, lse and shape (v_stride and out_stride are not read). row_out: i32[q_tokens]: the output row of each query row, -1 to skip; distinct. */
   connectivity(dtype: number, shape: AttentionShape, mass: Address, profile: Address, q: Address, k: Address, lse: Address, region: Address, rowOut: Address, regions: number, rowsOut: number, segments: Address, renorm: number, skipLow: number, skipHigh: number): void;
-  /** One new token per sequence over [shared prefix][own] in a cache. k_cache, v_cache: [cache_tokens, kv_heads, head_dim] with strides; the new token's key and value are already in the cache. groups: i32[n_groups, 4] { prefix_start, prefix_len, seq_begin, seq_end }: in order, they cover sequences [0, n) once. sequences: i32[n, 2] { own_start, own_len }, own_len counting the new token (0 allowed with a prefix). out, q: [n, heads, head_dim]. mass, profile, region as above, one row a sequence (row i = sequence i), region: i32[cache_tokens]; mass nullable: then no connectivity is computed. Hydragen, arXiv 2402.05099. */
-  decodeAttention(dtype: number, shape: DecodeShape, out: Address, mass: Address, profile: Address, q: Address, kCache: Address, vCache: Address, region: Address, regions: number, groups: Address, sequences: Address, renorm: number, skipLow: number, skipHigh: number): void;
+  /** One new token per sequence over [shared prefix][own] in a cache. k_cache, v_cache: [cache_tokens, kv_heads, head_dim] with strides; the new token's key and value are already in the cache. groups: i32[n_groups, 4] { prefix_start, prefix_len, seq_begin, seq_end }: in order, they cover sequences [0, n) once. sequences: i32[n, 2] { own_start, own_len }, own_len counting the new token (0 allowed with a prefix). Own key j is row own_start + j of the cache, or, with pages, row pages[own_start + j / page] + j % page; pages: i32[n_pages], nullable where page is 0. The bits do not depend on where the keys lie. out, q: [n, heads, head_dim]. mass, profile, region as above, one row a sequence (row i = sequence i), region: i32[cache_tokens]; mass nullable: then no connectivity is computed. Hydragen, arXiv 2402.05099. */
+  decodeAttention(dtype: number, shape: DecodeShape, out: Address, mass: Address, profile: Address, q: Address, kCache: Address, vCache: Address, region: Address, regions: number, groups: Address, sequences: Address, pages: Address, renorm: number, skipLow: number, skipHigh: number): void;
   /** out = silu(gate) * up, silu(x) = x / (1 + exp(-x)). All [rows, dim] with strides, so that gate and up may be halves of one matrix. Shazeer, arXiv 2002.05202. */
   swigluFwd(dtype: number, out: Address, outStride: number, gate: Address, gateStride: number, up: Address, upStride: number, rows: number, dim: number): void;
   /** accumulate bits 0, 1: dgate, dup. In place allowed: dgate == gate and dup == up (without accumulate). */
@@ -427,6 +436,9 @@ export function bindOps(
     rope: (dtype, y, yStride, x, xStride, cos, sin, tokens, heads, headDim, inverse, accumulate) => {
       while (symbols.kedge_rope(context, dtype, y, yStride, x, xStride, cos, sin, tokens, heads, headDim, inverse, accumulate, status) !== 0) failed("rope");
     },
+    ropeCache: (dtype, qkv, qkvStride, bias, cache, cacheStride, cacheRow, cos, sin, tokens, heads, kvHeads, headDim, cacheTokens) => {
+      while (symbols.kedge_rope_cache(context, dtype, qkv, qkvStride, bias, cache, cacheStride, cacheRow, cos, sin, tokens, heads, kvHeads, headDim, cacheTokens, status) !== 0) failed("ropeCache");
+    },
     attentionFwd: (dtype, shape, out, lse, q, k, v, segments) => {
       while (symbols.kedge_attention_fwd(context, dtype, writeAttentionShape(shape), out, lse, q, k, v, segments, status) !== 0) failed("attentionFwd");
     },
@@ -436,8 +448,8 @@ export function bindOps(
     connectivity: (dtype, shape, mass, profile, q, k, lse, region, rowOut, regions, rowsOut, segments, renorm, skipLow, skipHigh) => {
       while (symbols.kedge_connectivity(context, dtype, writeAttentionShape(shape), mass, profile, q, k, lse, region, rowOut, regions, rowsOut, segments, renorm, skipLow, skipHigh, status) !== 0) failed("connectivity");
     },
-    decodeAttention: (dtype, shape, out, mass, profile, q, kCache, vCache, region, regions, groups, sequences, renorm, skipLow, skipHigh) => {
-      while (symbols.kedge_decode_attention(context, dtype, writeDecodeShape(shape), out, mass, profile, q, kCache, vCache, region, regions, groups, sequences, renorm, skipLow, skipHigh, status) !== 0) failed("decodeAttention");
+    decodeAttention: (dtype, shape, out, mass, profile, q, kCache, vCache, region, regions, groups, sequences, pages, renorm, skipLow, skipHigh) => {
+      while (symbols.kedge_decode_attention(context, dtype, writeDecodeShape(shape), out, mass, profile, q, kCache, vCache, region, regions, groups, sequences, pages, renorm, skipLow, skipHigh, status) !== 0) failed("decodeAttention");
     },
     swigluFwd: (dtype, out, outStride, gate, gateStride, up, upStride, rows, dim) => {
       while (symbols.kedge_swiglu_fwd(context, dtype, out, outStride, gate, gateStride, up, upStride, rows, dim, status) !== 0) failed("swigluFwd");

@@ -75,9 +75,17 @@ inline int32_t check_connectivity(const kedge_attention_shape& x, const float* m
   KEDGE_TRY(check_token_rows(x.kv_tokens, x.kv_heads, x, {{"k", k, x.k_stride}, {"region", region}}, status));
   return check_given({{"mass", mass || rows_out == 0}}, status);
 }
+// Keys of the smallest page: a tile of keys lies within one.
+constexpr int kLeastPage = 64;
+// The binary logarithm of a page's keys; 0 where there are no pages.
+inline int page_bits(int64_t page) {
+  int bits = 0;
+  while ((int64_t(1) << bits) < page) bits++;
+  return bits;
+}
 inline int32_t check_decode(const kedge_decode_shape* shape, const void* out, const float* mass, const void* q, const void* k_cache,
                             const void* v_cache, const int32_t* region, int64_t regions, const int32_t* groups, const int32_t* sequences,
-                            int32_t renorm, int64_t step, kedge_status* status) {
+                            const int32_t* pages, int32_t renorm, int64_t step, kedge_status* status) {
   KEDGE_REQUIRE(shape, "shape is NULL");
   const kedge_decode_shape& x = *shape;
   KEDGE_REQUIRE(x.n >= 0 && x.n_groups >= 0 && x.cache_tokens >= 0 && x.max_prefix >= 0 && x.max_own >= 0,
@@ -87,6 +95,10 @@ inline int32_t check_decode(const kedge_decode_shape* shape, const void* out, co
   KEDGE_TRY(check_strides(x.heads * x.head_dim, {{"q", q, x.q_stride}, {"out", out, x.out_stride}}, status));
   KEDGE_TRY(check_strides(x.kv_heads * x.head_dim, {{"k", k_cache, x.k_stride}, {"v", v_cache, x.v_stride}}, status));
   KEDGE_TRY(check_renorm(regions, renorm, kByRow, status));
+  KEDGE_REQUIRE(x.page == 0 || (x.page >= kLeastPage && x.page <= (1 << 30) && (x.page & (x.page - 1)) == 0),
+                "page is %lld, neither 0 nor a power of two of %d or more", (long long)x.page, kLeastPage);
+  KEDGE_REQUIRE(x.n_pages >= 0, "n_pages is %lld", (long long)x.n_pages);
+  KEDGE_REQUIRE(pages || x.page == 0 || x.n_pages == 0, "pages is NULL");
   KEDGE_REQUIRE(groups || x.n_groups == 0, "groups is NULL");
   if (x.n == 0) return KEDGE_OK;
   KEDGE_REQUIRE(x.n_groups > 0, "%lld sequences are in no group", (long long)x.n);

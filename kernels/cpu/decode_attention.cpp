@@ -22,6 +22,21 @@ struct Group {
 struct Sequence {
   int32_t own_start, own_len;
 };
+// Where keys lie: key j at row pages[j >> bits] + the rest of j, or without pages at row start + j. A tile of keys lies in one page.
+struct Place {
+  int64_t start;
+  const int32_t* pages;
+  int bits;
+
+  int64_t row(int64_t j) const { return pages ? pages[j >> bits] + (j & ((int64_t(1) << bits) - 1)) : start + j; }
+  // body(first row, keys), a kedge_code, for each piece of keys [0, length) that lie behind one another.
+  template <class Body>
+  int32_t each_piece(int64_t length, Body&& body) const {
+    int64_t most = pages ? int64_t(1) << bits : length;
+    for (int64_t j = 0; j < length; j += most) KEDGE_TRY(body(row(j), std::min(most, length - j)));
+    return KEDGE_OK;
+  }
+};
 // Rows [begin, end) of group `group`, row = (sequence - seq_begin) * heads of the key head + head.
 struct Item {
   int64_t group, begin, end;
@@ -37,6 +52,8 @@ struct Decode {
   int64_t region_rows;  // sums of a head by region: of every region, or 1 of them all; 0: no connectivity
   const Group* groups;
   const Sequence* sequences;
+  const int32_t* pages;
+  int page_bits;  // 0: no pages
   // Workspace: [n, heads, state_floats()]: out; max, later the factor of the masses by region; sum; mass on all but sinks; unused; masses
   // by region.
   float* states;
@@ -47,6 +64,10 @@ struct Decode {
   int64_t panel_floats() const { return Panel::floats(dim) + (1 + region_floats()) * kPanel; }
   int64_t scratch_floats() const { return kItemRows / kPanel * panel_floats() + kTile * kPanel; }
   float* state(int64_t sequence, int64_t head) const { return states + (sequence * heads + head) * state_floats(); }
+  Place own_place(int64_t sequence) const {
+    int64_t first = sequences[sequence].own_start;
+    return { first, page_bits ? pages + first : nullptr, page_bits };
+  }
   Panel panel(float* scratch, int64_t i) const { return Panel(scratch + i * panel_floats(), dim); }
   float* sums(float* scratch, int64_t i) const { return scratch + i * panel_floats() + Panel::floats(dim); }
 
@@ -60,14 +81,15 @@ struct Decode {
     }
   }
 
-  // Tiles of keys [start, start + length) into the panels of `rows` rows. mass_rows: of MassSums; 0: none; region: as there, of all keys.
-  void over(int64_t start, int64_t length, int64_t head, float* scratch, int64_t rows, int64_t mass_rows, const int32_t* region) const {
+  // Tiles of keys [0, length) into the panels of `rows` rows. mass_rows: of MassSums; 0: none; region: as there, of all keys.
+  void over(const Place& place, int64_t length, int64_t head, float* scratch, int64_t rows, int64_t mass_rows, const int32_t* region) const {
     float* scores = scratch + kItemRows / kPanel * panel_floats();
+    static_assert(kLeastPage % kTile == 0);
     for (int64_t j = 0; j < length; j += kTile)
-      each_panel(rows, [&](auto V, int64_t p, int64_t, int) {
-        MassSums mass = { region ? region + start + j : nullptr, sums(scratch, p), mass_rows };
+      each_panel(rows, [&, row = place.row(j)](auto V, int64_t p, int64_t, int) {
+        MassSums mass = { region ? region + row : nullptr, sums(scratch, p), mass_rows };
         int count = (int)std::min<int64_t>(kTile, length - j);
-        const float *keys = k + (start + j) * k_stride + head * dim, *values = v + (start + j) * v_stride + head * dim;
+        const float *keys = k + row * k_stride + head * dim, *values = v + row * v_stride + head * dim;
         attend<V>(panel(scratch, p), dim, keys, k_stride, values, v_stride, count, nullptr, true, scores, mass_rows ? &mass : nullptr);
       });
   }
@@ -90,7 +112,7 @@ struct Decode {
         return q + sequence * q_stride + h * dim;
       });
     });
-    over(g.prefix_start, g.prefix_len, head, scratch, rows, region_rows ? 1 + region_rows : 0, region);
+    over({ g.prefix_start, nullptr, 0 }, g.prefix_len, head, scratch, rows, region_rows ? 1 + region_rows : 0, region);
     float one[kPanel];
     std::fill_n(one, kPanel, 1.f);
     each_panel(rows, [&](auto V, int64_t p, int64_t first, int count) {
@@ -130,7 +152,7 @@ struct Decode {
     }
     vf before[V];
     for (int v = 0; v < V; v++) before[v] = load(x.max + v * kLanes);
-    over(own.own_start, own.own_len, head, scratch, count, apart ? 1 + region_rows : region_rows ? 1 : 0, apart || sink ? region : nullptr);
+    over(own_place(sequence), own.own_len, head, scratch, count, apart ? 1 + region_rows : region_rows ? 1 : 0, apart || sink ? region : nullptr);
     float inverse[kPanel], factor[kPanel];
     for (int i = 0; i < lanes; i++) inverse[i] = 1.f / x.sum[i];
     unpack_panel(x.out, lanes, count, dim, inverse, false, [&](int lane) { return out + sequence * out_stride + (h + lane) * dim; });
@@ -190,7 +212,7 @@ struct Decode {
   }
 };
 
-int32_t check_tables(const kedge_decode_shape& shape, const int32_t* groups, const int32_t* sequences, kedge_status* status) {
+int32_t check_tables(const kedge_decode_shape& shape, const Decode& d, kedge_status* status) {
   const int64_t n = shape.n, cache_tokens = shape.cache_tokens;
   auto range = [&](const char* what, int64_t i, int64_t start, int64_t length, int64_t longest) {
     if (start < 0 || length < 0 || start + length > cache_tokens)
@@ -201,17 +223,25 @@ int32_t check_tables(const kedge_decode_shape& shape, const int32_t* groups, con
                   (long long)longest);
     return (int32_t)KEDGE_OK;
   };
+  auto own_range = [&](int64_t i, const Sequence& x) {
+    if (!d.page_bits) return range("sequence", i, x.own_start, x.own_len, shape.max_own);
+    if (x.own_start < 0 || x.own_len < 0 || x.own_start + ((x.own_len + shape.page - 1) >> d.page_bits) > shape.n_pages)
+      return fail(status, KEDGE_BAD_INDEX, "sequence %lld: the pages of %d keys from %d lie outside the table's %lld", (long long)i, x.own_len,
+                  x.own_start, (long long)shape.n_pages);
+    KEDGE_TRY(d.own_place(i).each_piece(x.own_len, [&](int64_t row, int64_t keys) { return range("sequence", i, row, keys, keys); }));
+    return range("sequence", i, 0, x.own_len, shape.max_own);
+  };
   int64_t next = 0;
   for (int64_t i = 0; i < shape.n_groups; i++) {
-    const Group& g = ((const Group*)groups)[i];
+    const Group& g = d.groups[i];
     KEDGE_TRY(range("group", i, g.prefix_start, g.prefix_len, shape.max_prefix));
     KEDGE_REQUIRE(g.seq_begin == next && g.seq_end >= g.seq_begin && g.seq_end <= n,
                   "group %lld covers sequences [%d, %d), expected a range from %lld within %lld", (long long)i, g.seq_begin, g.seq_end,
                   (long long)next, (long long)n);
     next = g.seq_end;
     for (int64_t s = g.seq_begin; s < g.seq_end; s++) {
-      const Sequence& x = ((const Sequence*)sequences)[s];
-      KEDGE_TRY(range("sequence", s, x.own_start, x.own_len, shape.max_own));
+      const Sequence& x = d.sequences[s];
+      KEDGE_TRY(own_range(s, x));
       KEDGE_REQUIRE(x.own_len > 0 || g.prefix_len > 0, "sequence %lld has no keys", (long long)s);
     }
   }
@@ -238,8 +268,13 @@ int32_t decode(const kedge_context* ctx, Decode& d, int64_t n, int64_t n_groups,
   std::vector<Traits> traits(n);
   for (int64_t g = 0; g < n_groups; g++)
     for (int64_t s = d.groups[g].seq_begin; s < d.groups[g].seq_end; s++) {
-      int64_t start = d.sequences[s].own_start, keys = d.region_rows ? d.sequences[s].own_len : 0;
-      traits[s] = { region_bounds(d.region, start, start + keys), d.groups[g].prefix_len > 0 };
+      RegionBounds all = { -1, -1 };
+      d.own_place(s).each_piece(d.region_rows ? d.sequences[s].own_len : 0, [&](int64_t row, int64_t keys) {
+        RegionBounds here = region_bounds(d.region, row, row + keys);
+        all = { std::min(all.least, here.least), std::max(all.most, here.most) };
+        return (int32_t)KEDGE_OK;
+      });
+      traits[s] = { all, d.groups[g].prefix_len > 0 };
     }
 
   int64_t states = round_up(n * d.heads * d.state_floats(), 64);
@@ -270,26 +305,25 @@ int32_t decode(const kedge_context* ctx, Decode& d, int64_t n, int64_t n_groups,
 KEDGE_API int32_t kedge_decode_attention(const kedge_context* ctx, int32_t dtype, KEDGE_IN const kedge_decode_shape* shape, void* out,
                                          float* mass, float* profile, const void* q, const void* k_cache, const void* v_cache,
                                          const int32_t* region, int64_t regions, const int32_t* groups, const int32_t* sequences,
-                                         int32_t renorm, uint32_t skip_low, uint32_t skip_high, kedge_status* status) {
+                                         const int32_t* pages, int32_t renorm, uint32_t skip_low, uint32_t skip_high, kedge_status* status) {
   using namespace kedge;
   KEDGE_REQUIRE_F32("attention");
-  KEDGE_TRY(check_decode(shape, out, mass, q, k_cache, v_cache, region, regions, groups, sequences, renorm, kHeadStep, status));
+  KEDGE_TRY(check_decode(shape, out, mass, q, k_cache, v_cache, region, regions, groups, sequences, pages, renorm, kHeadStep, status));
   const kedge_decode_shape& x = *shape;
-  KEDGE_TRY(check_tables(x, groups, sequences, status));
+  int64_t region_rows = !mass ? 0 : profile ? std::max<int64_t>(regions, 1) : 1;
+  Decode d = { x.heads, x.kv_heads, x.head_dim, (float)x.scale, (float*)out, (const float*)q, (const float*)k_cache,
+               (const float*)v_cache, x.out_stride, x.q_stride, x.k_stride, x.v_stride, region, region_rows, (const Group*)groups,
+               (const Sequence*)sequences, pages, page_bits(x.page), nullptr };
+  KEDGE_TRY(check_tables(x, d, status));
   if (x.n == 0) return ok(status);
-  const Group* g = (const Group*)groups;
-  const Sequence* s = (const Sequence*)sequences;
+  auto check = [&](int64_t row, int64_t keys) { return check_regions(region, row, row + keys, regions, status); };
   if (mass)
     for (int64_t i = 0; i < x.n_groups; i++) {
-      if (g[i].seq_end > g[i].seq_begin)
-        KEDGE_TRY(check_regions(region, g[i].prefix_start, g[i].prefix_start + g[i].prefix_len, regions, status));
-      for (int64_t j = g[i].seq_begin; j < g[i].seq_end; j++)
-        KEDGE_TRY(check_regions(region, s[j].own_start, s[j].own_start + s[j].own_len, regions, status));
+      const Group& g = d.groups[i];
+      if (g.seq_end > g.seq_begin) KEDGE_TRY(check(g.prefix_start, g.prefix_len));
+      for (int64_t s = g.seq_begin; s < g.seq_end; s++) KEDGE_TRY(d.own_place(s).each_piece(d.sequences[s].own_len, check));
     }
   try {
-    int64_t region_rows = !mass ? 0 : profile ? std::max<int64_t>(regions, 1) : 1;
-    Decode d = { x.heads, x.kv_heads, x.head_dim, (float)x.scale, (float*)out, (const float*)q, (const float*)k_cache,
-                 (const float*)v_cache, x.out_stride, x.q_stride, x.k_stride, x.v_stride, region, region_rows, g, s, nullptr };
     return decode(ctx, d, x.n, x.n_groups, mass, profile, regions, renorm == kByRow, head_bits(skip_low, skip_high), status);
   } catch (const std::bad_alloc&) {
     return fail(status, KEDGE_OUT_OF_MEMORY, "no memory to plan attention of %lld sequences", (long long)x.n);

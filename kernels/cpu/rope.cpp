@@ -1,5 +1,6 @@
 // Rotary position embedding: tables of cos and sin, and the rotation of pairs (i, i + head_dim / 2). Su et al., arXiv 2104.09864; text
 // M-RoPE and 2-D vision positions: Qwen2-VL, arXiv 2409.12191.
+#include "../common/rope_cache.h"
 #include "vectors.h"
 
 using namespace kedge;
@@ -51,6 +52,28 @@ KEDGE_API int32_t kedge_rope(const kedge_context* ctx, int32_t dtype, void* y_, 
         });
       }
     }
+  });
+  return ok(status);
+}
+
+KEDGE_API int32_t kedge_rope_cache(const kedge_context* ctx, int32_t dtype, void* qkv, int64_t qkv_stride, const void* bias, void* cache,
+                                   int64_t cache_stride, const int32_t* cache_row, const float* cos, const float* sin, int64_t tokens,
+                                   int64_t heads, int64_t kv_heads, int64_t head_dim, int64_t cache_tokens, kedge_status* status) {
+  KEDGE_REQUIRE_F32("rope_cache");
+  KEDGE_TRY(
+      check_rope_cache(qkv, qkv_stride, cache, cache_stride, cache_row, cos, sin, tokens, heads, kv_heads, head_dim, cache_tokens, status));
+  const int64_t half = head_dim / 2, all = heads + 2 * kv_heads;
+  if (tokens == 0 || all == 0 || half == 0) return ok(status);
+  for (int64_t t = 0; t < tokens; t++)
+    if (cache_row[t] < -1 || cache_row[t] >= cache_tokens)
+      return fail(status, KEDGE_BAD_INDEX, "cache_row[%lld] is %d, outside [-1, %lld)", (long long)t, cache_row[t], (long long)cache_tokens);
+  // The ops that training runs: where a compiler fuses a product and a sum is its choice, and here it must be the same.
+  if (bias) KEDGE_TRY(kedge_bias_add(ctx, dtype, qkv, qkv_stride, qkv, qkv_stride, bias, tokens, all * head_dim, status));
+  KEDGE_TRY(kedge_rope(ctx, dtype, qkv, qkv_stride, qkv, qkv_stride, cos, sin, tokens, heads + kv_heads, head_dim, 0, 0, status));
+  const int64_t width = 2 * kv_heads * head_dim;
+  parallel_range(ctx, tokens, std::max<int64_t>(1, 8192 / (width + 1)), width, [=](int64_t begin, int64_t end) {
+    for (int64_t t = begin; t < end; t++)
+      if (cache_row[t] >= 0) memcpy((float*)cache + cache_row[t] * cache_stride, (const float*)qkv + t * qkv_stride + heads * head_dim, width * sizeof(float));
   });
   return ok(status);
 }

@@ -3,8 +3,8 @@
 // exp(scale q.k - lse) per row and region, head by head. Each share writes sums of its own; a last kernel adds them in order. By head
 // (renorm 2), a head's sums go straight to where they belong.
 //
-// Within a tile, all threads compute the probabilities, each those of its elements of the product, and leave them in shared memory; then
-// thread i alone adds row i's up, key by key. So a row's sums have one owner and one order, and need no atomics.
+// Within a tile, all threads compute the probabilities, each those of its elements of the product, add up their masses and leave them in shared memory; then
+// the threads that share a row add up its profile. So each sum has one owner and one order, and needs no atomics.
 #include "region_sums.cuh"
 
 namespace kedge {
@@ -27,7 +27,7 @@ constexpr int shared_width(int width) { return width <= kRegionsShared ? width |
 template <class E>
 int64_t shared_bytes(int width) {
   return int64_t(E::kRows + 2 * E::kCols) * E::kStride * sizeof(typename E::T) +
-         (E::kRows * (E::kCols + 1 + shared_width(width)) + E::kCols) * 4;
+         (E::kRows * (E::kCols + 1 + shared_width(width)) + 2 * E::kCols) * 4;
 }
 
 template <class E>
@@ -35,7 +35,9 @@ __global__ void __launch_bounds__(E::kThreads, 2) connectivity(Params p) {
   using T = typename E::T;
   const QueryTile at = query_tile<E>(p);
   if (!at.exists) return;
-  const int rows = at.rows, share = blockIdx.y, mine = threadIdx.x;
+  const int rows = at.rows, share = blockIdx.y;
+  constexpr int kLanes = E::kThreads / E::kRows;  // threads that share a row's profile
+  const int mine = threadIdx.x / kLanes, lane = threadIdx.x % kLanes;
   const int64_t token = at.token, row = mine < rows ? p.row_out[token + mine] : -1;
   const bool wanted = row >= 0 && row < p.rows_out;
   if (!__syncthreads_or(wanted)) return;
@@ -45,7 +47,7 @@ __global__ void __launch_bounds__(E::kThreads, 2) connectivity(Params p) {
   auto mass_of = [&](int head) { return by_head ? p.mass + (row * p.heads + head) * 2 : p.sums + (share * p.rows_out + row) * (2 + p.width); };
   auto profile_of = [&](int head) { return by_head ? p.profile + (row * p.heads + head) * p.width : mass_of(head) + 2; };
   if (!at.s.good) {
-    for (int head = first_head; wanted && head < end_head; head++) {
+    for (int head = first_head; wanted && lane == 0 && head < end_head; head++) {
       mass_of(head)[0] = mass_of(head)[1] = NAN;
       for (int r = 0; r < p.width; r++) profile_of(head)[r] = NAN;
     }
@@ -57,12 +59,18 @@ __global__ void __launch_bounds__(E::kThreads, 2) connectivity(Params p) {
   const int profile_stride = p.width <= kRegionsShared ? p.width | 1 : 0;
   T *queries = shared, *keys = queries + E::kRows * E::kStride;
   float *prob = reinterpret_cast<float*>(keys + 2 * Stages::kTile), *profiles = prob + E::kRows * kProbStride;
-  int32_t* region = reinterpret_cast<int32_t*>(profiles + E::kRows * profile_stride);
-  RegionSums total{0.f, 0.f, nullptr, p.regions};
-  if (p.width > 0 && wanted)
-    total.profile = profile_stride > 0 ? profiles + mine * profile_stride : p.profiles + (share * p.rows_out + row) * p.width;
+  int32_t* regions = reinterpret_cast<int32_t*>(profiles + E::kRows * profile_stride);  // [2, kCols]: of this tile of keys and of the next
+  Masses<E> masses;
+  Profile total{nullptr, 0, lane, kLanes};
+  if (wanted && p.width > 0)
+    total = {profile_stride > 0 ? profiles + mine * profile_stride : p.profiles + (share * p.rows_out + row) * p.width, p.width, lane, kLanes};
 
   const KeyTiles tiles(at.s, at.q0, rows, p.causal, E::kCols);
+  auto fetch_regions = [&](int t) {  // of a tile, by some of the threads
+    if (t >= tiles.tiles) return;
+    const KeyTile tile = tiles.tile(t, E::kCols);
+    if ((int)threadIdx.x < tile.count) regions[t % 2 * E::kCols + threadIdx.x] = p.region[tile.start + threadIdx.x];
+  };
   for (int head = first_head; head < end_head; head++) {
     if (!counts(p.skip_heads, head)) continue;
     const Stages stages{keys, nullptr, static_cast<const T*>(p.k) + head / p.group * p.dim, nullptr};
@@ -71,33 +79,48 @@ __global__ void __launch_bounds__(E::kThreads, 2) connectivity(Params p) {
     float lse2[E::kScoreRows];
 #pragma unroll
     for (int i = 0; i < E::kScoreRows; i++) lse2[i] = E::row(i) < rows ? lse2_of(p.lse[(token + E::row(i)) * p.heads + head]) : INFINITY;
-    if (wanted) total.clear();
+    masses.clear();
+    total.clear();
+    fetch_regions(0);
     for (int t = 0; t < tiles.tiles; t++) {
       const KeyTile tile = tiles.tile(t, E::kCols);
       stages.fetch(p, tiles, t + 1);
       copy_async_wait<1>();
-      __syncthreads();  // the tile is here, and the sums of the last one are done: `prob` and `region` may be written
-      if (mine < tile.count) region[mine] = p.region[tile.start + mine];
+      const int32_t* region = regions + t % 2 * E::kCols;
+      __syncthreads();  // the tile is here, and the sums of the last one are done: `prob` may be written, and the other half of `regions`
       if (E::first_row() < rows) {
         typename E::Scores x;
         E::scores(x, queries, stages.key_tile(t));
 #pragma unroll
         for (int i = 0; i < E::kScoreRows; i++)
 #pragma unroll
-          for (int j = 0; j < E::kScoreCols; j++)
-            prob[E::row(i) * kProbStride + E::col(j)] =
-                tile.sees(E::row(i), E::col(j)) ? exp2f(x.at(i, j) * p.scale2 - lse2[i]) : 0.f;
+          for (int j = 0; j < E::kScoreCols; j++) {
+            x.at(i, j) = tile.sees(E::row(i), E::col(j)) ? exp2f(x.at(i, j) * p.scale2 - lse2[i]) : 0.f;
+            prob[E::row(i) * kProbStride + E::col(j)] = x.at(i, j);
+          }
+        masses.add([&](int i, int j) { return x.at(i, j); }, region, tile.count, p.regions);
       }
       __syncthreads();  // the probabilities of all rows are there; nobody reads the keys any more
-      if (wanted) total.add(prob + mine * kProbStride, region, tile.count);
+      fetch_regions(t + 1);
+      if (p.width > 0) {
+        const uint64_t runs = runs_of(region, tile.count);
+        if (total.width > 0) total.add(prob + mine * kProbStride, region, tile.count, runs);
+      }
     }
+    __syncthreads();  // nobody reads `prob` any more: it takes the rows' masses
+#pragma unroll
+    for (int i = 0; i < E::kScoreRows; i++) {
+      const float on_regions = row_sum<E>(masses.regions[i]), on_all = row_sum<E>(masses.all[i]);
+      if (threadIdx.x % E::kLanes == 0) prob[E::row(i) * kProbStride] = on_regions, prob[E::row(i) * kProbStride + 1] = on_all;
+    }
+    __syncthreads();
     if (wanted) {
       const bool by_row = p.renorm == kByRow;
-      const float factor = by_row ? 1.f / fmaxf(total.n, kLeastMass) : 1.f;
+      const float on_regions = prob[mine * kProbStride], on_all = prob[mine * kProbStride + 1],
+                  factor = by_row ? 1.f / fmaxf(on_all, kLeastMass) : 1.f;
       float *mass = mass_of(head), *profile = profile_of(head);
-      mass[0] += total.m * factor;
-      mass[1] += by_row ? 1.f : total.n;
-      for (int r = 0; r < p.width; r++) profile[r] += total.profile[r] * factor;
+      if (lane == 0) mass[0] += on_regions * factor, mass[1] += by_row ? 1.f : on_all;
+      for (int r = lane; r < p.width; r += kLanes) profile[r] += total.sums[r] * factor;
     }
   }
 }

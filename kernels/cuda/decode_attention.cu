@@ -3,7 +3,8 @@
 //   partial: a block takes a chunk and up to 64 rows, a row being a sequence and a query head of one key head's group. Over a prefix, the
 //   rows of all
 //     sequences of the group stand together, so that its keys are read once for each 64 of them; over own keys, a sequence's. Each row gets
-//     the maximum, the sum and the weighted values of its chunk, and the region sums relative to that maximum.
+//     the maximum, the sum and the weighted values of its chunk, and the region sums relative to that maximum. Own keys may lie in pages: a tile
+//     of keys lies in one of them.
 //   combine: per sequence and head, puts the chunks together in order. Each chunk's sums are relative to its own maximum, so each is brought to the largest
 //   of them. heads: sums the connectivity over heads, in order.
 #include "region_sums.cuh"
@@ -17,8 +18,9 @@ struct Params {
   const void *q, *k, *v;
   void* out;
   float *partials, *shares, *mass, *profile;  // partials: [n, heads, chunks, record]; shares: [n, heads, 2 + width], a head's connectivity
-  const int32_t *region, *groups, *sequences;
-  int64_t q_stride, k_stride, v_stride, out_stride, cache_tokens;
+  const int32_t *region, *groups, *sequences, *pages;
+  int64_t q_stride, k_stride, v_stride, out_stride, cache_tokens, n_pages;
+  int page_bits;  // a page has 2^page_bits keys; 0: own keys lie behind one another
   int n_groups, n, prefix_chunks, own_chunks, heads, group, dim, regions, width, record;  // width: regions, or 0 where no profile is wanted
   float scale2;
   bool wide, renorm;
@@ -39,8 +41,9 @@ __device__ __forceinline__ Sequence read_sequence(const Params& p, int i) {
   }
   const int32_t *g = p.groups + low * 4, *o = p.sequences + (int64_t)i * 2;
   Sequence s{g[0], g[1], g[2], g[3], o[0], o[1], false};
-  s.good = s.begin >= 0 && s.begin <= i && i < s.end && s.end <= p.n && inside(s.prefix_start, s.prefix_len, p.cache_tokens) &&
-           inside(s.own_start, s.own_len, p.cache_tokens) && s.prefix_len <= p.prefix_chunks * (int64_t)kChunk &&
+  const bool own = p.page_bits == 0 ? inside(s.own_start, s.own_len, p.cache_tokens)
+                                    : s.own_len >= 0 && inside(s.own_start, (s.own_len + (1 << p.page_bits) - 1) >> p.page_bits, p.n_pages);
+  s.good = s.begin >= 0 && s.begin <= i && i < s.end && s.end <= p.n && inside(s.prefix_start, s.prefix_len, p.cache_tokens) && own && s.prefix_len <= p.prefix_chunks * (int64_t)kChunk &&
            s.own_len <= p.own_chunks * (int64_t)kChunk;
   return s;
 }
@@ -49,20 +52,35 @@ constexpr int shared_width(int width) { return width <= kRegionsShared ? width |
 template <class E, bool kConnectivity>
 int64_t shared_bytes(int width) {
   int64_t bytes = int64_t(E::kRows + 4 * E::kCols) * E::kStride * sizeof(typename E::T) + E::kScratchBytes;
-  if (kConnectivity) bytes += (E::kRows * (E::kCols + 1 + shared_width(width) + 1) + E::kCols) * 4;
+  if (kConnectivity) bytes += (E::kRows * (E::kCols + 1 + shared_width(width) + 1) + 2 * E::kCols) * 4;
   return bytes;
 }
 
-// The tiles of keys [start, start + count) of the cache, of which every row sees all.
+// Keys [first, first + count) of a prefix or of a sequence's own, of which every row sees all. pages: of the sequence, NULL where key 0 is row
+// `start` of the cache and the others lie behind it.
 struct ChunkTiles {
-  int start, count, tiles;
-  __device__ __forceinline__ KeyTile tile(int t, int cols) const { return {start + t * cols, min(cols, count - t * cols), INT_MAX / 2}; }
+  const int32_t* pages;
+  int start, page_bits, first, count, tiles;
+
+  __device__ __forceinline__ int row(int key) const {
+    return pages ? pages[key >> page_bits] + (key & ((1 << page_bits) - 1)) : start + key;
+  }
+  __device__ __forceinline__ KeyTile tile(int t, int cols) const { return {row(first + t * cols), min(cols, count - t * cols), INT_MAX / 2}; }
+  // Whether all of them lie in the cache.
+  __device__ __forceinline__ bool good(int64_t cache_tokens) const {
+    if (!pages) return true;
+    for (int key = first; key < first + count; key += 1 << page_bits) {
+      const int page = key >> page_bits, here = min(1 << page_bits, first + count - (page << page_bits));
+      if (!inside(pages[page], here, cache_tokens)) return false;
+    }
+    return true;
+  }
 };
 
 // Rows [row0, row0 + rows) of those that start at sequence first (row r: sequence first + r / group, head r % group of key head kv_head)
-// over keys [start, start + count) of the cache, into chunk `slot` of their records.
+// over a chunk of keys, into chunk `slot` of their records.
 template <class E, bool kConnectivity>
-__device__ __forceinline__ void partial_tile(const Params& p, int first, int row0, int rows, int kv_head, int start, int count, int slot) {
+__device__ __forceinline__ void partial_tile(const Params& p, int first, int row0, int rows, int kv_head, ChunkTiles tiles, int slot) {
   using T = typename E::T;
   KEDGE_DYNAMIC_SHARED(T, shared);
   using Stages = KeyStages<E, true>;
@@ -70,24 +88,41 @@ __device__ __forceinline__ void partial_tile(const Params& p, int first, int row
   T *queries = shared, *keys = queries + E::kRows * E::kStride, *values = keys + 2 * Stages::kTile;
   float *scratch = reinterpret_cast<float*>(values + 2 * Stages::kTile), *prob = scratch + E::kScratchBytes / 4,
         *rescale = prob + E::kRows * kProbStride;
-  int32_t* region = reinterpret_cast<int32_t*>(rescale + E::kRows);
-  float* profiles = rescale + E::kRows + E::kCols;
+  int32_t* regions = reinterpret_cast<int32_t*>(rescale + E::kRows);  // [2, kCols]: of this tile of keys and of the next
+  float* profiles = rescale + E::kRows + 2 * E::kCols;
   auto sequence_of = [&](int i) { return (int64_t)first + (row0 + i) / p.group; };
   auto head_of = [&](int i) { return kv_head * p.group + (row0 + i) % p.group; };
   auto record_of = [&](int i) {
     return p.partials + ((sequence_of(i) * p.heads + head_of(i)) * (p.prefix_chunks + p.own_chunks) + slot) * p.record;
   };
+  if (!tiles.good(p.cache_tokens)) {  // a NaN in the chunk's sum makes the answer NaN
+    if (threadIdx.x < rows) record_of(threadIdx.x)[0] = 0.f, record_of(threadIdx.x)[1] = NAN;
+    return;
+  }
   const T* q = static_cast<const T*>(p.q);
   const Stages stages{keys, values, static_cast<const T*>(p.k) + kv_head * p.dim, static_cast<const T*>(p.v) + kv_head * p.dim};
-  const ChunkTiles tiles{start, count, ceil_div(count, E::kCols)};
-  const int mine = threadIdx.x;
   load_tile<E, E::kRows>(queries, [&](int i) { return q + sequence_of(i) * p.q_stride + head_of(i) * p.dim; }, rows, p.dim, p.wide);
   stages.fetch(p, tiles, 0);
-  RegionSums total{0.f, 0.f, nullptr, p.regions};
+  auto fetch_regions = [&](int t) {  // of a tile, by some of the threads
+    if (t >= tiles.tiles) return;
+    const KeyTile tile = tiles.tile(t, E::kCols);
+    if ((int)threadIdx.x < tile.count) regions[t % 2 * E::kCols + threadIdx.x] = p.region[tile.start + threadIdx.x];
+  };
+  Masses<E> masses;
+  Profile profile{nullptr, 0, 0, 1};
+  int mine = 0;  // the row whose profile this thread has a part in
   if constexpr (kConnectivity) {
-    if (p.width > 0 && mine < rows)
-      total.profile = p.width <= kRegionsShared ? profiles + mine * (p.width | 1) : record_of(mine) + 4 + p.dim;
-    if (mine < rows) total.clear();
+    masses.clear();
+    if (p.width > 0) {
+      int shared_by = 1;  // rows, rounded up to a power of two
+      while (shared_by < rows) shared_by *= 2;
+      const int lanes = E::kThreads / shared_by;
+      mine = threadIdx.x / lanes;
+      if (mine < rows)
+        profile = {p.width <= kRegionsShared ? profiles + mine * (p.width | 1) : record_of(mine) + 4 + p.dim, p.width, (int)threadIdx.x % lanes, lanes};
+      profile.clear();
+    }
+    fetch_regions(0);
   }
   typename E::Acc acc;
   clear<E>(acc);
@@ -96,12 +131,10 @@ __device__ __forceinline__ void partial_tile(const Params& p, int first, int row
   for (int i = 0; i < E::kScoreRows; i++) high[i] = -INFINITY, sum[i] = 0.f;
   for (int t = 0; t < tiles.tiles; t++) {
     const KeyTile tile = tiles.tile(t, E::kCols);
+    const int32_t* region = regions + t % 2 * E::kCols;
     stages.fetch(p, tiles, t + 1);
     copy_async_wait<1>();
     __syncthreads();
-    if constexpr (kConnectivity) {
-      if (mine < tile.count) region[mine] = p.region[tile.start + mine];
-    }
     if (E::first_row() < rows) {
       typename E::Scores s;
       E::scores(s, queries, stages.key_tile(t));
@@ -111,11 +144,15 @@ __device__ __forceinline__ void partial_tile(const Params& p, int first, int row
         for (int j = 0; j < E::kScoreCols; j++) s.at(i, j) = E::col(j) < tile.count ? s.at(i, j) * p.scale2 : -INFINITY;
       softmax_step<E>(s, high, sum, alpha);
       if constexpr (kConnectivity) {
+        masses.scale(alpha);
+        masses.add([&](int i, int j) { return s.at(i, j); }, region, tile.count, p.regions);
+        if (p.width > 0) {
 #pragma unroll
-        for (int i = 0; i < E::kScoreRows; i++) {
-          if (threadIdx.x % E::kLanes == 0) rescale[E::row(i)] = alpha[i];
+          for (int i = 0; i < E::kScoreRows; i++) {
+            if (threadIdx.x % E::kLanes == 0) rescale[E::row(i)] = alpha[i];
 #pragma unroll
-          for (int j = 0; j < E::kScoreCols; j++) prob[E::row(i) * kProbStride + E::col(j)] = s.at(i, j);
+            for (int j = 0; j < E::kScoreCols; j++) prob[E::row(i) * kProbStride + E::col(j)] = s.at(i, j);
+          }
         }
       }
       scale_rows<E>(acc, alpha);
@@ -123,29 +160,37 @@ __device__ __forceinline__ void partial_tile(const Params& p, int first, int row
     }
     __syncthreads();
     if constexpr (kConnectivity) {
-      if (mine < rows) {
-        total.scale(rescale[mine]);
-        total.add(prob + mine * kProbStride, region, tile.count);
+      fetch_regions(t + 1);
+      if (p.width > 0) {
+        const uint64_t runs = runs_of(region, tile.count);
+        if (profile.width > 0) {
+          profile.scale(rescale[mine]);
+          profile.add(prob + mine * kProbStride, region, tile.count, runs);
+        }
       }
     }
   }
 #pragma unroll
   for (int i = 0; i < E::kScoreRows; i++) {
     const float whole = row_sum<E>(sum[i]);
+    float on_regions = 0.f, on_all = 0.f;
+    if constexpr (kConnectivity) on_regions = row_sum<E>(masses.regions[i]), on_all = row_sum<E>(masses.all[i]);
     if (E::row(i) >= rows) continue;
     float* record = record_of(E::row(i));
-    if (threadIdx.x % E::kLanes == 0) record[0] = high[i], record[1] = whole;
+    if (threadIdx.x % E::kLanes == 0) {
+      record[0] = high[i], record[1] = whole;
+      if constexpr (kConnectivity) record[2 + p.dim] = on_regions, record[3 + p.dim] = on_all;
+    }
 #pragma unroll
     for (int j = 0; j < E::kAccCols; j++)
       if (E::acc_col(j) < p.dim) record[2 + E::acc_col(j)] = acc.at(i, j);
   }
   if constexpr (kConnectivity) {
-    if (mine < rows) {
-      float* record = record_of(mine) + 2 + p.dim;
-      record[0] = total.m, record[1] = total.n;
-      if (p.width <= kRegionsShared)
-        for (int r = 0; r < p.width; r++) record[2 + r] = total.profile[r];
+    if (profile.width > 0 && p.width <= kRegionsShared) {
+      float* to = record_of(mine) + 4 + p.dim;
+      for (int r = profile.lane; r < p.width; r += profile.lanes) to[r] = profile.sums[r];
     }
+    __syncthreads();  // the block's next tile of rows has other threads for its profiles
   }
 }
 
@@ -160,13 +205,15 @@ __global__ void __launch_bounds__(E::kThreads, sizeof(typename E::T) == 4 ? 1 : 
     // The tiles of the group's rows whose first row is one of this sequence.
     const int begin = ceil_div((i - s.begin) * p.group, E::kRows), end = ceil_div((i - s.begin + 1) * p.group, E::kRows);
     for (int tile = begin; tile < end; tile++)
-      partial_tile<E, kConnectivity>(p, s.begin, tile * E::kRows, min(E::kRows, all - tile * E::kRows), kv_head, s.prefix_start + start,
-                                     count, slot);
+      partial_tile<E, kConnectivity>(p, s.begin, tile * E::kRows, min(E::kRows, all - tile * E::kRows), kv_head,
+                                     ChunkTiles{nullptr, s.prefix_start, 0, start, count, ceil_div(count, E::kCols)}, slot);
   } else {
     const int start = (slot - p.prefix_chunks) * kChunk, count = min(kChunk, s.own_len - start);
     if (count <= 0) return;
+    const int32_t* pages = p.page_bits == 0 ? nullptr : p.pages + s.own_start;
     for (int row0 = 0; row0 < p.group; row0 += E::kRows)
-      partial_tile<E, kConnectivity>(p, i, row0, min(E::kRows, p.group - row0), kv_head, s.own_start + start, count, slot);
+      partial_tile<E, kConnectivity>(p, i, row0, min(E::kRows, p.group - row0), kv_head,
+                                     ChunkTiles{pages, s.own_start, p.page_bits, start, count, ceil_div(count, E::kCols)}, slot);
   }
 }
 
@@ -222,10 +269,10 @@ using namespace kedge;
 
 int32_t kedge_decode_attention(const kedge_context* ctx, int32_t dtype, KEDGE_IN const kedge_decode_shape* shape, void* out, float* mass,
                                float* profile, const void* q, const void* k_cache, const void* v_cache, const int32_t* region,
-                               int64_t regions, const int32_t* groups, const int32_t* sequences, int32_t renorm, uint32_t skip_low, uint32_t skip_high,
-                               kedge_status* status) {
+                               int64_t regions, const int32_t* groups, const int32_t* sequences, const int32_t* pages, int32_t renorm,
+                               uint32_t skip_low, uint32_t skip_high, kedge_status* status) {
   KEDGE_REQUIRE_FLOAT(dtype);
-  KEDGE_TRY(check_decode(shape, out, mass, q, k_cache, v_cache, region, regions, groups, sequences, renorm, kHeadStep, status));
+  KEDGE_TRY(check_decode(shape, out, mass, q, k_cache, v_cache, region, regions, groups, sequences, pages, renorm, kHeadStep, status));
   const kedge_decode_shape& x = *shape;
   const int64_t n = x.n, prefix_chunks = ceil_div<int64_t>(x.max_prefix, kChunk), own_chunks = ceil_div<int64_t>(x.max_own, kChunk);
   KEDGE_REQUIRE(n <= INT_MAX && x.n_groups <= INT_MAX / 4, "n, n_groups are %lld, %lld", (long long)n, (long long)x.n_groups);
@@ -252,11 +299,14 @@ int32_t kedge_decode_attention(const kedge_context* ctx, int32_t dtype, KEDGE_IN
                    region,
                    groups,
                    sequences,
+                   pages,
                    x.q_stride,
                    x.k_stride,
                    x.v_stride,
                    x.out_stride,
                    x.cache_tokens,
+                   x.n_pages,
+                   page_bits(x.page),
                    (int)x.n_groups,
                    (int)n,
                    (int)prefix_chunks,

@@ -1,5 +1,6 @@
 // Rotary embedding: the table of cosines and sines from position ids, and the rotation of heads, forward and (inverse) backward.
 // Su et al., arXiv 2104.09864.
+#include "../common/rope_cache.h"
 #include "elements.cuh"
 
 namespace kedge {
@@ -60,6 +61,53 @@ struct Rotate {
   }
 };
 
+// Columns run over (head, i) of queries, keys and values, i < half: an element and its partner half a head further. A bad row of the cache has no place to
+// write to: it is skipped as -1 is.
+template <class T>
+struct RotateAndCache {
+  T *qkv, *cache;
+  const T* bias;
+  const int32_t* cache_row;
+  const float *cos, *sin;
+  int64_t qkv_stride, cache_stride, cache_tokens;
+  unsigned half, heads, kv_heads;
+  template <int W>
+  __device__ __forceinline__ void at(int64_t token, int64_t column) const {
+    const unsigned head = (unsigned)column / half, i = (unsigned)column - head * half;
+    const int64_t offset = (int64_t)head * 2 * half + i;
+    T* x = qkv + token * qkv_stride + offset;
+    T* y = x;
+    if (head >= heads) {
+      const int64_t row = cache_row[token];
+      if (row < 0 || row >= cache_tokens) return;
+      y = cache + row * cache_stride + offset - (int64_t)heads * 2 * half;
+    }
+    float a[W], b[W];
+    load_vec(a, x);
+    load_vec(b, x + half);
+    if (bias) {
+      float p[W], q[W];
+      load_vec(p, bias + offset);
+      load_vec(q, bias + offset + half);
+#pragma unroll
+      for (int j = 0; j < W; j++) a[j] = to_float(from_float<T>(a[j] + p[j])), b[j] = to_float(from_float<T>(b[j] + q[j]));
+    }
+    if (head < heads + kv_heads) {
+      float c[W], s[W];
+      load_vec(c, cos + token * half + i);
+      load_vec(s, sin + token * half + i);
+#pragma unroll
+      for (int j = 0; j < W; j++) {
+        const float first = a[j] * c[j] - b[j] * s[j];
+        b[j] = b[j] * c[j] + a[j] * s[j];
+        a[j] = first;
+      }
+    }
+    store_vec(y, a);
+    store_vec(y + half, b);
+  }
+};
+
 }  // namespace
 }  // namespace kedge
 
@@ -92,4 +140,23 @@ KEDGE_API int32_t kedge_rope(const kedge_context* ctx, int32_t dtype, void* y, i
     });
   });
   return finish("rope", status);
+}
+
+KEDGE_API int32_t kedge_rope_cache(const kedge_context* ctx, int32_t dtype, void* qkv, int64_t qkv_stride, const void* bias, void* cache,
+                                   int64_t cache_stride, const int32_t* cache_row, const float* cos, const float* sin, int64_t tokens,
+                                   int64_t heads, int64_t kv_heads, int64_t head_dim, int64_t cache_tokens, kedge_status* status) {
+  KEDGE_REQUIRE_FLOAT(dtype);
+  KEDGE_TRY(check_rope_cache(qkv, qkv_stride, cache, cache_stride, cache_row, cos, sin, tokens, heads, kv_heads, head_dim, cache_tokens, status));
+  const int64_t half = head_dim / 2, all = heads + 2 * kv_heads;
+  if (tokens == 0 || all == 0 || half == 0) return ok(status);
+  KEDGE_SET_DEVICE();
+  with_dtype(dtype, [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    const bool wide = half % kVec<T> == 0 && vector_rows<T>(qkv, qkv_stride) && vector_rows<T>(cache, cache_stride) &&
+                      (!bias || aligned16(bias)) && aligned16(cos) && aligned16(sin);
+    for_rows<kVec<T>>(ctx, tokens, all * half, wide,
+                      RotateAndCache<T>{static_cast<T*>(qkv), static_cast<T*>(cache), static_cast<const T*>(bias), cache_row, cos, sin, qkv_stride,
+                                        cache_stride, cache_tokens, (unsigned)half, (unsigned)heads, (unsigned)kv_heads});
+  });
+  return finish("rope_cache", status);
 }

@@ -185,6 +185,14 @@ KEDGE_API int32_t kedge_rope_table(const kedge_context* ctx, float* cos, float* 
 KEDGE_API int32_t kedge_rope(const kedge_context* ctx, int32_t dtype, void* y, int64_t y_stride, const void* x, int64_t x_stride,
                              const float* cos, const float* sin, int64_t tokens, int64_t heads, int64_t head_dim, int32_t inverse,
                              int32_t accumulate, kedge_status* status);
+/* What stands between the decoder's product and its attention over a cache, in one pass: the bias is added (nullable; of dtype, and the sum is rounded to dtype),
+ * queries and keys are rotated as kedge_rope does. The queries stay in qkv; keys and values go to row cache_row[i] of the cache, a row's keys before its values.
+ * qkv: [tokens, heads + 2 kv_heads, head_dim] with a stride: queries, keys, values; what its keys and values hold after the call is undefined.
+ * bias: [(heads + 2 kv_heads) * head_dim]; cache: [cache_tokens, 2 kv_heads, head_dim] with a stride; cache_row: i32[tokens], distinct (-1: not cached; not
+ * checked for duplicates); cos, sin: f32[tokens, head_dim/2]. */
+KEDGE_API int32_t kedge_rope_cache(const kedge_context* ctx, int32_t dtype, void* qkv, int64_t qkv_stride, const void* bias, void* cache,
+                                   int64_t cache_stride, const int32_t* cache_row, const float* cos, const float* sin, int64_t tokens,
+                                   int64_t heads, int64_t kv_heads, int64_t head_dim, int64_t cache_tokens, kedge_status* status);
 
 /* -------------------------------------------------------------------------------------------------- attention ---- */
 
@@ -226,6 +234,8 @@ typedef struct {
   int64_t max_prefix;   /* upper bound of prefix_len: it sizes CUDA's grid */
   int64_t max_own;      /* upper bound of own_len: it sizes CUDA's grid */
   int64_t cache_tokens; /* rows of k_cache and v_cache */
+  int64_t page;         /* keys of a page: a power of two, 64 at least; 0: a sequence's own keys lie behind one another */
+  int64_t n_pages;      /* elements of pages */
   int64_t heads;        /* query heads */
   int64_t kv_heads;     /* key heads */
   int64_t head_dim;     /* elements of a head */
@@ -274,12 +284,14 @@ KEDGE_API int32_t kedge_connectivity(const kedge_context* ctx, int32_t dtype, KE
 /* One new token per sequence over [shared prefix][own] in a cache. k_cache, v_cache: [cache_tokens, kv_heads, head_dim] with strides; the new
  * token's key and value are already in the cache. groups: i32[n_groups, 4] { prefix_start, prefix_len, seq_begin, seq_end }: in order,
  * they cover sequences [0, n) once. sequences: i32[n, 2] { own_start, own_len }, own_len counting the new token (0 allowed with a prefix).
+ * Own key j is row own_start + j of the cache, or, with pages, row pages[own_start + j / page] + j % page; pages: i32[n_pages], nullable where page is 0. The
+ * bits do not depend on where the keys lie.
  * out, q: [n, heads, head_dim]. mass, profile, region as above, one row a sequence (row i = sequence i), region: i32[cache_tokens]; mass
  * nullable: then no connectivity is computed. Hydragen, arXiv 2402.05099. */
 KEDGE_API int32_t kedge_decode_attention(const kedge_context* ctx, int32_t dtype, KEDGE_IN const kedge_decode_shape* shape, void* out,
                                          float* mass, float* profile, const void* q, const void* k_cache, const void* v_cache,
                                          const int32_t* region, int64_t regions, const int32_t* groups, const int32_t* sequences,
-                                         int32_t renorm, uint32_t skip_low, uint32_t skip_high, kedge_status* status);
+                                         const int32_t* pages, int32_t renorm, uint32_t skip_low, uint32_t skip_high, kedge_status* status);
 
 /* ------------------------------------------------------------------------------------------------ activations ---- */
 

@@ -5,6 +5,7 @@ import type { ConnectivityOptions } from "../connectivity.ts";
 import { NO_HEADS_SKIPPED, type SkippedHeads, skippedHeads } from "../regions.ts";
 import type { ModelParts } from "../family.ts";
 import { Block } from "./block.ts";
+import type { CachePages } from "./cache_pages.ts";
 import type { Draw, RowAttention } from "./completion.ts";
 import type { InferenceDecoder } from "./inference_decoder.ts";
 import { ATTENTION_SCRATCH, MAX_REGIONS } from "./limits.ts";
@@ -16,7 +17,7 @@ export function decodeSizes(sequences: number) {
     tokens: sequences,
     positions: sequences,
     cacheRows: sequences,
-    /** { own_start, own_len } of kedge_decode_attention. */
+    /** { own_start, own_len } of kedge_decode_attention: the first of the sequence's entries in the table of pages, and the keys that the row sees. */
     own: 2 * sequences,
     groups: 4 * sequences,
     /** The row of each draw in the final hidden states. */
@@ -52,7 +53,19 @@ interface SampleCall {
   readonly mask: number;
 }
 
-/** The results of a step: a drawn token for each sequence that goes on, and the attention of each decoded row, which the next step overwrites. */
+/** A row of a step: a token of a sequence. */
+export interface DecodeRow {
+  readonly sequence: Sequence;
+  /** The token's index in its sequence. Tokens before the last were forwarded once already: their keys are put back into the cache. */
+  readonly index: number;
+}
+
+/** Whether a row's token is its sequence's last. */
+function isLast({ sequence, index }: DecodeRow): boolean {
+  return index === sequence.length - 1;
+}
+
+/** The results of a step: a drawn token for each sequence that goes on, and the attention of each last token's row, which the next step overwrites. */
 interface Step {
   readonly draws: readonly { readonly sequence: Sequence; readonly draw: Draw }[];
   readonly attentions: readonly { readonly sequence: Sequence; readonly attention: RowAttention }[];
@@ -64,46 +77,54 @@ export class Decode {
   readonly #decoder: InferenceDecoder;
   readonly #block: Block<keyof ReturnType<typeof decodeSizes>>;
   readonly #sequences: number;
+  readonly #cache: CachePages;
+  readonly #pages: Int32Array<ArrayBuffer>;
+  #pagesUsed = 0;
   readonly #results: Float32Array<ArrayBuffer>;
   readonly #skipped = new WeakMap<ConnectivityOptions, readonly (SkippedHeads | undefined)[]>();
 
-  /** @param limits `sequences`: most sequences of a step. */
-  constructor(model: ModelParts, decoder: InferenceDecoder, { sequences }: { sequences: number }) {
+  /** @param limits `sequences`: most rows of a step. */
+  constructor(model: ModelParts, decoder: InferenceDecoder, { sequences, cache }: { sequences: number; cache: CachePages }) {
     this.#model = model;
     this.#decoder = decoder;
     this.#sequences = sequences;
+    this.#cache = cache;
+    this.#pages = new Int32Array(decoder.pages.size);
     this.#block = new Block(decoder.buffers.block.address, decodeSizes(sequences));
     this.#results = new Float32Array(decoder.buffers.results.size);
   }
 
   /**
-   * Forwards the last token of each sequence in `rows`, then draws a token for each of them that goes on and for each sequence in `fresh`.
+   * Forwards tokens of sequences, then draws a token for each of them whose last token is among these and that goes on, and for each sequence in `fresh`.
    *
-   * @param rows Sequences that have a token. Those with the same connectivity options stand together, and among them those of one prefix.
+   * @param rows Those with the same connectivity options stand together, among them those of one prefix, and among them those of one sequence.
    * @param fresh Sequences without a token, whose prompts are in the cache.
    */
-  run(rows: readonly Sequence[], fresh: readonly Sequence[]): Step {
+  run(rows: readonly DecodeRow[], fresh: readonly Sequence[]): Step {
     const calls = this.#fillRows(rows);
-    const drawing = [...rows.entries()].filter(([, { ended }]) => !ended).map(([row, sequence]) => ({ sequence, row }));
+    const drawing: { sequence: Sequence; row: number }[] = [];
+    for (const [i, row] of rows.entries()) if (isLast(row) && !row.sequence.ended) drawing.push({ sequence: row.sequence, row: i });
     for (const sequence of fresh) drawing.push({ sequence, row: this.#sequences + sequence.prefix.slots.slot });
     drawing.sort((a, b) => a.sequence.prefix.slots.mask - b.sequence.prefix.slots.mask);
     const runs = this.#fillDraws(drawing);
     this.#block.write(this.#model.device);
+    if (this.#pagesUsed > 0) this.#model.device.write(this.#decoder.pages.address, this.#pages.subarray(0, this.#pagesUsed));
     if (rows.length > 0) this.#forward(rows.length, calls);
     if (drawing.length > 0) this.#sample(drawing.length, runs);
     return this.#read(rows, drawing.map(({ sequence }) => sequence), calls);
   }
 
-  #fillRows(rows: readonly Sequence[]): AttentionCall[] {
+  #fillRows(rows: readonly DecodeRow[]): AttentionCall[] {
     const { ints } = this.#block;
     const calls: AttentionCall[] = [];
-    let start = 0, group = 0;
+    let start = 0, group = 0, pages = 0;
+    this.#pagesUsed = 0;
     while (start < rows.length) {
-      const { job } = rows[start]!.prefix, options = job.plan.connectivity;
+      const { job } = rows[start]!.sequence, options = job.plan.connectivity;
       const firstGroup = group;
       let end = start, maxPrefix = 0, maxOwn = 0, regions = 0;
-      while (end < rows.length && rows[end]!.prefix.job.connectivityKey === job.connectivityKey) {
-        const { prefix, length: own, start: ownStart, recorder } = rows[end]!;
+      while (end < rows.length && rows[end]!.sequence.job.connectivityKey === job.connectivityKey) {
+        const { sequence, index } = rows[end]!, { prefix, recorder } = sequence, own = index + 1;
         const longest = [
           Math.max(maxPrefix, prefix.length),
           Math.max(maxOwn, own),
@@ -111,12 +132,13 @@ export class Decode {
         ] as const;
         if (end > start && end + 1 - start > this.#callRows(...longest)) break;
         [maxPrefix, maxOwn, regions] = longest;
-        ints.tokens[end] = recorder.tokens[own - 1]!;
-        ints.positions[end] = prefix.plan.positions.next + own - 1;
-        ints.cacheRows[end] = ownStart + own - 1;
-        ints.own[2 * end] = ownStart;
+        if (end === 0 || rows[end - 1]!.sequence !== sequence) pages = this.#fillPages(sequence);
+        ints.tokens[end] = recorder.tokens[index]!;
+        ints.positions[end] = prefix.plan.positions.next + index;
+        ints.cacheRows[end] = this.#cache.row(sequence, index);
+        ints.own[2 * end] = pages;
         ints.own[2 * end + 1] = own;
-        if (end === start || rows[end - 1]!.prefix !== prefix) {
+        if (end === start || rows[end - 1]!.sequence.prefix !== prefix) {
           ints.groups.set([prefix.slots.start, prefix.length, end - start, end - start], 4 * group++);
         }
         end++;
@@ -134,6 +156,14 @@ export class Decode {
       start = end;
     }
     return calls;
+  }
+
+  /** Enters a sequence's pages into the table. @returns The first of its entries. */
+  #fillPages({ pages }: Sequence): number {
+    const first = this.#pagesUsed;
+    this.#pages.set(pages, first);
+    this.#pagesUsed += pages.length;
+    return first;
   }
 
   /** The maximum number of rows of a call, so that its scratch on CUDA stays small. */
@@ -180,7 +210,7 @@ export class Decode {
   #forward(rows: number, calls: readonly AttentionCall[]): void {
     const { device: { ops }, config: { text: { heads, kvHeads, headDim } } } = this.#model;
     const { qkv, mixed, results, final } = this.#decoder.buffers;
-    const { region } = this.#decoder;
+    const { region, pages } = this.#decoder;
     const { tokens, positions, cacheRows, own, groups } = this.#block.at;
     const size = DTYPE_BYTES[qkv.dtype], scale = 1 / Math.sqrt(headDim);
     const [massAt, profileAt] = this.#attentionAt;
@@ -209,6 +239,8 @@ export class Decode {
             maxPrefix,
             maxOwn,
             cacheTokens: cache.rows,
+            page: this.#cache.page,
+            nPages: this.#pagesUsed,
             heads,
             kvHeads,
             headDim,
@@ -227,6 +259,7 @@ export class Decode {
             regions,
             plus(groups, 4 * 4 * first),
             plus(own, 4 * 2 * start),
+            pages.address,
             connectivity?.renorm ?? 0,
             ...(skipped ?? NO_HEADS_SKIPPED),
           );
@@ -267,7 +300,7 @@ export class Decode {
   }
 
   /** Reads what the step gave, in one piece. */
-  #read(rows: readonly Sequence[], drawing: readonly Sequence[], calls: readonly AttentionCall[]): Step {
+  #read(rows: readonly DecodeRow[], drawing: readonly Sequence[], calls: readonly AttentionCall[]): Step {
     const [mass, profile] = this.#attentionAt;
     const measured = calls.filter(({ connectivity }) => connectivity);
     const used = measured.reduce(
@@ -283,14 +316,16 @@ export class Decode {
       return { sequence, draw };
     });
     const attentions = measured.flatMap(({ start, end, regions }) =>
-      rows.slice(start, end).map((sequence, i) => {
+      rows.slice(start, end).flatMap((row, i) => {
+        if (!isLast(row)) return [];
+        const { sequence } = row;
         const attention = {
           numbers,
           mass: mass + 2 * (start + i),
           profile: profile + start * MAX_REGIONS + i * regions,
           regions: sequence.prefix.regions!.regions,
         };
-        return { sequence, attention };
+        return [{ sequence, attention }];
       })
     );
     return { draws, attentions };

@@ -5,7 +5,7 @@ import { Tensor } from "../../tensor/tensor.ts";
 import type { ModelParts } from "../family.ts";
 import { familyOf } from "../families.ts";
 import type { Block, BlockOperations } from "../transformer/block.ts";
-import { buffers, type BufferSizes } from "./limits.ts";
+import { buffers, type BufferSizes, pageEntries } from "./limits.ts";
 import type { Projections } from "./projections.ts";
 
 type Buffers = { readonly [Name in keyof ReturnType<typeof buffers>]: Tensor };
@@ -38,13 +38,15 @@ export class InferenceDecoder implements Disposable {
   readonly cache: readonly Tensor[];
   /** i32 [cacheTokens]: each cached token's region, as kedge_connectivity takes it. */
   readonly region: Tensor;
+  /** i32: the first row in the cache of each page, as kedge_decode_attention takes it. */
+  readonly pages: Tensor;
   readonly #model: ModelParts;
   readonly #projections: Projections;
   readonly #logitRows: number;
   readonly #block: Block;
 
   /** Allocates. @throws {KedgeError} `OutOfMemory`, and then holds nothing. */
-  constructor(model: ModelParts, options: BufferSizes & { cacheTokens: number; projections: Projections }) {
+  constructor(model: ModelParts, options: BufferSizes & { cacheTokens: number; pageTokens: number; projections: Projections }) {
     const { device, config, dtype } = model;
     const { layers, kvHeads, headDim } = config.text;
     const { cacheTokens, logits, projections } = options;
@@ -64,6 +66,7 @@ export class InferenceDecoder implements Disposable {
       this.buffers = Object.fromEntries(specs.map(([name, { shape, dtype }]) => [name, make(shape, dtype)])) as Buffers;
       this.cache = Array.from({ length: layers }, () => make([cacheTokens, 2 * kvHeads * headDim]));
       this.region = make([cacheTokens], "i32");
+      this.pages = make([pageEntries(options)], "i32");
       const { axis, invFreq } = family.rope(config.text);
       this.buffers.frequencies.write(Float32Array.from(invFreq));
       this.buffers.axis.write(Int32Array.from([...axis, ...axis.map(() => 0)]));
@@ -120,7 +123,7 @@ export class InferenceDecoder implements Disposable {
 
   /** Frees everything. */
   [Symbol.dispose](): void {
-    for (const tensor of [...Object.values(this.buffers), ...this.cache, this.region]) tensor[Symbol.dispose]();
+    for (const tensor of [...Object.values(this.buffers), ...this.cache, this.region, this.pages]) tensor[Symbol.dispose]();
   }
 }
 
@@ -146,36 +149,47 @@ class EngineOperations implements BlockOperations<Address, Address> {
     return this.#norm(this.#decoder.buffers.normed.address, `layers.${this.layer}.${weight}`);
   }
 
+  /** The bias of queries, keys and values is left to {@linkcode rotate}, which adds it in the same pass. */
   linear(x: Address, weight: "qkv" | "out" | "gateUp" | "down"): Address {
     const { buffers } = this.#decoder, { rows } = this.#pass;
     const { address: y, cols, dtypeCode } = weight === "qkv" || weight === "gateUp" ? buffers[weight] : buffers.branch;
     const name = `layers.${this.layer}.${weight}`;
     this.#projections.multiply(`${name}.weight`, { x, y, rows });
-    const bias = this.#model.parameters[`${name}.bias`];
-    if (bias) this.#model.device.ops.biasAdd(dtypeCode, y, cols, y, cols, bias.tensor.address, rows, cols);
+    const bias = weight === "qkv" ? 0 : this.#bias(weight);
+    if (bias) this.#model.device.ops.biasAdd(dtypeCode, y, cols, y, cols, bias, rows, cols);
     return y;
   }
 
-  /** Rotates queries and keys in place, and writes keys and values into the cache. */
+  /** The address of a layer's bias; 0 if it has none. */
+  #bias(weight: "qkv" | "out" | "gateUp" | "down"): Address {
+    return this.#model.parameters[`layers.${this.layer}.${weight}.bias`]?.tensor.address ?? 0;
+  }
+
+  /** Adds the bias, rotates queries and keys, and writes keys and values into the cache. */
   rotate(qkv: Address): Address {
+    return this.#cacheRotated(qkv, this.#bias("qkv"));
+  }
+
+  #cacheRotated(qkv: Address, bias: Address): Address {
     const { device: { ops }, config: { text: { heads, kvHeads, headDim } } } = this.#model;
-    const { buffers: { qkv: { cols, dtype, dtypeCode }, cos, sin }, cache } = this.#decoder, { rows, cacheRows } = this.#pass;
-    ops.rope(dtypeCode, qkv, cols, qkv, cols, cos.address, sin.address, rows, heads + kvHeads, headDim, 0, 0);
-    const { address, rows: cached, cols: width } = cache[this.layer]!, keys = plus(qkv, heads * headDim * DTYPE_BYTES[dtype]);
-    ops.scatterRows(dtypeCode, address, width, keys, cols, cacheRows, rows, cached, width);
+    const { buffers: { qkv: { cols, dtypeCode }, cos, sin }, cache } = this.#decoder, { rows, cacheRows } = this.#pass;
+    const { address, rows: cached, cols: width } = cache[this.layer]!;
+    // deno-fmt-ignore
+    ops.ropeCache(dtypeCode, qkv, cols, bias, address, width, cacheRows, cos.address, sin.address, rows, heads, kvHeads, headDim, cached);
     return qkv;
   }
 
   normAndRotate(qkv: Address): Address {
     const { device: { ops }, config: { text: { heads, kvHeads, headDim, rmsNormEps: eps } }, parameters } = this.#model;
-    const { cols, dtype, dtypeCode } = this.#decoder.buffers.qkv, { rows } = this.#pass;
+    const { cols, dtype, dtypeCode } = this.#decoder.buffers.qkv, { rows } = this.#pass, bias = this.#bias("qkv");
+    if (bias) ops.biasAdd(dtypeCode, qkv, cols, qkv, cols, bias, rows, cols);
     const norm = (first: number, count: number, name: string) => {
       const at = plus(qkv, first * headDim * DTYPE_BYTES[dtype]), weight = parameters[`layers.${this.layer}.${name}`]!.tensor.address;
       ops.headRmsnormFwd(dtypeCode, at, cols, 0, at, cols, weight, rows, count, headDim, eps);
     };
     norm(0, heads, "queryNorm");
     norm(heads, kvHeads, "keyNorm");
-    return this.rotate(qkv);
+    return this.#cacheRotated(qkv, 0);
   }
 
   attend(_qkv: Address): Address {

@@ -25,6 +25,8 @@ export interface EngineLimits {
   readonly maxSequences: number;
   /** The maximum number of prompt tokens of a step. */
   readonly prefillTokens: number;
+  /** Tokens of a page, in which a sequence's keys and values lie: a power of two, 64 or more. */
+  readonly pageTokens: number;
   /** Whether a CPU engine keeps a copy of the weights in the order in which its GEMM reads them. */
   readonly packed: boolean;
 }
@@ -45,6 +47,8 @@ export interface Needs {
 const LEAST_LOGITS = 64 * 2 ** 20;
 /** Bytes of scratch that one attention call may ask for on CUDA, but for one row. */
 export const ATTENTION_SCRATCH = 64 * 2 ** 20;
+/** Tokens of a page of the cache, the fewest that the kernels take; docs/log.md has the measurement, 2026-11-30. */
+export const PAGE_TOKENS = 64;
 /** Masks of suppressed tokens held at a time. */
 export const MASKS = 8;
 /** Prompts whose last row's connectivity is measured in a step. */
@@ -107,15 +111,22 @@ export function logitRows({ device, config }: ModelParts, { sequences, memoryByt
   return Math.max(1, Math.min(sequences, Math.floor(bytes / (DTYPE_BYTES.f32 * config.text.vocabSize))));
 }
 
-/** Bytes of a cached token: keys and values of all layers, its region, and its share of a kernel's scratch. */
+/** Bytes of a cached token: keys and values of all layers, its region, its share of a kernel's scratch and of the table of pages. */
 export function tokenBytes(config: ModelConfig, dtype: DType): number {
   const { layers, kvHeads, headDim } = config.text;
-  return layers * 2 * kvHeads * headDim * DTYPE_BYTES[dtype] + 4 + 1;
+  return layers * 2 * kvHeads * headDim * DTYPE_BYTES[dtype] + 4 + 1 + 1;
+}
+
+/** Entries of the table of pages. Only the last page of a sequence has fewer tokens than the others. */
+export function pageEntries(
+  { cacheTokens, sequences, pageTokens }: { cacheTokens: number; sequences: number; pageTokens: number },
+): number {
+  return Math.floor(cacheTokens / pageTokens) + sequences;
 }
 
 /** Bytes of the static buffers, with alignment. */
 export function bufferBytes(config: ModelConfig, dtype: DType, sizes: BufferSizes): number {
-  let bytes = (config.text.layers + 1) * 512; // the cache's alignment
+  let bytes = (config.text.layers + 2) * 512 + 4 * sizes.sequences; // the cache's alignment, and the table of pages beside the tokens' share
   for (const { shape, dtype: type } of Object.values(buffers(config, dtype, sizes))) {
     bytes += shape.reduce((a, b) => a * b, DTYPE_BYTES[type]) + 512;
   }

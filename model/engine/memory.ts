@@ -6,15 +6,27 @@ import { familyOf } from "../families.ts";
 import type { ModelParts } from "../family.ts";
 import { adapterBytes } from "./adapter_products.ts";
 import { blockSize } from "./block.ts";
+import { CachePages } from "./cache_pages.ts";
 import { Decode, decodeSizes } from "./decode.ts";
 import { InferenceDecoder } from "./inference_decoder.ts";
-import { bufferBytes, type EngineLimits, logitRows, MASKS, type Needs, packedBytes, tokenBytes, workspaceBytes } from "./limits.ts";
+import {
+  bufferBytes,
+  type EngineLimits,
+  logitRows,
+  MASKS,
+  type Needs,
+  packedBytes,
+  PAGE_TOKENS,
+  tokenBytes,
+  workspaceBytes,
+} from "./limits.ts";
 import { Prefill, prefillSizes } from "./prefill.ts";
 import { Projections } from "./projections.ts";
-import { RangeAllocator } from "./range_allocator.ts";
 
 /** The most sequences where the caller sets none. A GPU reads the weights once for all of them; a CPU computes no faster with more. */
 const MAX_SEQUENCES = { cpu: 256, cuda: 1024 };
+/** Where the buffers for that many take more than this share of the memory, there are half as many, and so on down to the least. */
+const BUFFER_SHARE = 1 / 4, LEAST_SEQUENCES = 16;
 
 /** How an engine divides its memory: between buffers of a fixed size, the cache, and what a prompt needs while it is read. */
 export class MemoryPlan {
@@ -28,6 +40,7 @@ export class MemoryPlan {
   readonly memoryBytes: number;
   readonly maxSequences: number;
   readonly prefillTokens: number;
+  readonly pageTokens: number;
   readonly packed: boolean;
 
   /** @param fixed Limits that the caller sets. Default of `memoryBytes`: 0.9 of what the device has free now. */
@@ -43,22 +56,37 @@ export class MemoryPlan {
     this.#fixed = fixed;
     this.#dtype = model.dtype;
     this.memoryBytes = fixed.memoryBytes ?? Math.floor(0.9 * model.device.memory().free);
-    this.maxSequences = fixed.maxSequences ?? MAX_SEQUENCES[model.device.kind];
     this.prefillTokens = fixed.prefillTokens ?? 1024;
+    this.pageTokens = fixed.pageTokens ?? PAGE_TOKENS;
+    if (this.pageTokens < PAGE_TOKENS || !Number.isInteger(Math.log2(this.pageTokens))) {
+      throw new RangeError(`Cannot make an engine: pageTokens is ${this.pageTokens}, not a power of two of ${PAGE_TOKENS} or more`);
+    }
     const { config, device } = model;
     const embedded = this.embeddedBytes = familyOf(config).featureCount(config.vision) * this.prefillTokens * config.text.hiddenSize *
       DTYPE_BYTES[this.#dtype];
-    const plain = bufferBytes(config, this.#dtype, this.sizes) + adapterBytes(model, this.sizes.rows) +
-      workspaceBytes(model, { sequences: this.maxSequences }) +
-      embedded;
+    let sequences = fixed.maxSequences ?? MAX_SEQUENCES[device.kind];
+    const most = BUFFER_SHARE * this.memoryBytes;
+    while (fixed.maxSequences === undefined && sequences > LEAST_SEQUENCES && this.#bufferBytes(sequences) > most) sequences /= 2;
+    this.maxSequences = sequences;
+    const plain = this.#bufferBytes(sequences) + embedded;
     const copy = device instanceof CpuDevice ? packedBytes(model) : 0;
     this.packed = copy > 0 && (fixed.packed ?? plain + copy <= this.memoryBytes / 2);
     this.fixedBytes = plain + (this.packed ? copy : 0);
   }
 
+  /** Bytes of the static buffers, and of the scratch beside them. */
+  #bufferBytes(sequences: number): number {
+    const model = this.#model, sizes = this.#sizesFor(sequences);
+    return bufferBytes(model.config, this.#dtype, sizes) + adapterBytes(model, sizes.rows) + workspaceBytes(model, { sequences });
+  }
+
   /** Sizes of the static buffers. */
   get sizes() {
-    const { maxSequences: sequences, prefillTokens, memoryBytes } = this;
+    return this.#sizesFor(this.maxSequences);
+  }
+
+  #sizesFor(sequences: number) {
+    const { prefillTokens, memoryBytes } = this;
     const rows = Math.max(sequences, prefillTokens);
     const block = Math.max(blockSize(prefillSizes(prefillTokens, sequences)), blockSize(decodeSizes(sequences)));
     return { rows, sequences, logits: logitRows(this.#model, { sequences, memoryBytes }), block };
@@ -86,10 +114,10 @@ export class MemoryPlan {
    * the cache has room for twice as many, for 4096 at least, and for no more than the memory holds.
    */
   limits({ promptBytes, tokens }: { promptBytes: number; tokens: number }): EngineLimits {
-    const { memoryBytes, maxSequences, prefillTokens, packed } = this;
+    const { memoryBytes, maxSequences, prefillTokens, pageTokens, packed } = this;
     const left = Math.floor((memoryBytes - this.fixedBytes - promptBytes) / this.tokenBytes);
     const cacheTokens = Math.max(0, Math.min(left, this.#fixed.cacheTokens ?? Math.max(4096, 2 * tokens), 2 ** 31 - 1));
-    return { memoryBytes, cacheTokens, promptBytes, maxSequences, prefillTokens, packed };
+    return { memoryBytes, cacheTokens, promptBytes, maxSequences, prefillTokens, pageTokens, packed };
   }
 }
 
@@ -99,22 +127,28 @@ export class EngineMemory implements Disposable {
   readonly decoder: InferenceDecoder;
   readonly prefill: Prefill;
   readonly decode: Decode;
-  /** Ranges of the cache's tokens. */
-  readonly ranges: RangeAllocator;
+  /** The places of the cache's tokens. */
+  readonly cache: CachePages;
   readonly #slots: number[];
   readonly #masks: { key: string; users: number }[] = Array.from({ length: MASKS }, () => ({ key: "", users: 0 }));
   readonly #model: ModelParts;
 
   /** Allocates all of it. @throws {KedgeError} `OutOfMemory`, and then holds nothing. */
   constructor(model: ModelParts, readonly limits: EngineLimits, plan: MemoryPlan) {
-    const { cacheTokens, maxSequences: sequences, prefillTokens, packed } = limits;
+    const { cacheTokens, maxSequences: sequences, prefillTokens, pageTokens, packed } = limits;
     this.#model = model;
     this.projections = new Projections(model, { packed, rows: plan.sizes.rows });
-    this.decoder = new InferenceDecoder(model, { ...plan.sizes, cacheTokens, projections: this.projections });
+    this.decoder = new InferenceDecoder(model, { ...plan.sizes, cacheTokens, pageTokens, projections: this.projections });
     this.prefill = new Prefill(model, this.decoder, { rows: prefillTokens, sequences });
-    this.decode = new Decode(model, this.decoder, { sequences });
-    this.ranges = new RangeAllocator(cacheTokens);
+    this.cache = new CachePages({ tokens: cacheTokens, page: pageTokens });
+    this.decode = new Decode(model, this.decoder, { sequences, cache: this.cache });
+    this.clearRegions(0, cacheTokens);
     this.#slots = Array.from({ length: sequences }, (_, i) => sequences - 1 - i);
+  }
+
+  /** Rows for prompts' final hidden states that are free. */
+  get slotsLeft(): number {
+    return this.#slots.length;
   }
 
   /** Allocates the row for a prompt's final hidden state. */
@@ -150,7 +184,7 @@ export class EngineMemory implements Disposable {
     if (slot >= 0) this.#masks[slot]!.users--;
   }
 
-  /** Marks cached tokens as not visual. */
+  /** Marks cached tokens as not visual. All are but those of a prompt whose connectivity is measured. */
   clearRegions(start: number, count: number): void {
     this.#model.device.ops.fill(DTYPES.i32, plus(this.decoder.region.address, 4 * start), count, -1);
   }

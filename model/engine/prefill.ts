@@ -73,9 +73,13 @@ export class Prefill {
     prefix.features = values.map(({ tensor }) => tensor.view());
   }
 
-  /** Prepares the measurement of connectivity: writes the regions of the cached tokens. To find visual sinks, each visual token is a region at first. */
+  /**
+   * Prepares the measurement of connectivity: writes the regions of the cached tokens. To find visual sinks, each visual token is a region at first; a prompt
+   * that is read again has its sinks already.
+   */
   prepare(prefix: Prefix): void {
-    const { plan: { regions, sinkRows, visualRows }, length, slots: { start } } = prefix;
+    const { job, plan: { visualRows }, length, slots: { start } } = prefix;
+    const regions = job.regions ?? prefix.plan.regions, sinkRows = job.regions ? 0 : prefix.plan.sinkRows;
     if (!regions) return;
     const { device } = this.#model;
     prefix.regions = regions;

@@ -1,5 +1,5 @@
 /**
- * Allocates contiguous ranges of [0, size), first fit: at the lowest start where the range fits. It owns no memory.
+ * Allocates contiguous ranges of [0, size), first fit or last fit: at the lowest or at the highest start where the range fits. It owns no memory.
  *
  * @example
  * ```ts
@@ -30,7 +30,7 @@ export class RangeAllocator {
 
   /** Allocates a range of this length. @returns Its start, or undefined if no hole is long enough. An empty range starts at 0. */
   allocate(length: number): number | undefined {
-    if (!Number.isSafeInteger(length) || length < 0) throw new RangeError(`Cannot allocate a range of ${length}: it is not a length`);
+    checkLength(length);
     if (length === 0) return 0;
     const i = this.#holes.findIndex(({ start, end }) => end - start >= length);
     if (i < 0) return undefined;
@@ -39,6 +39,20 @@ export class RangeAllocator {
     if (hole.start === hole.end) this.#holes.splice(i, 1);
     this.#free -= length;
     return start;
+  }
+
+  /** The same, last fit: at the highest start where the range fits. */
+  allocateLast(length: number): number | undefined {
+    checkLength(length);
+    if (length === 0) return 0;
+    const i = this.#holes.findLastIndex(({ start, end }) => end - start >= length);
+    if (i < 0) return undefined;
+    const hole = this.#holes[i]!;
+    hole.end -= length;
+    const { end } = hole;
+    if (hole.start === end) this.#holes.splice(i, 1);
+    this.#free -= length;
+    return end;
   }
 
   /** Releases an allocated range, or a part of one. @throws {RangeError} if any of it is free already. */
@@ -64,4 +78,9 @@ export class RangeAllocator {
     else this.#holes.splice(i, 0, { start, end });
     this.#free += length;
   }
+}
+
+/** @throws {RangeError} for what is not a length. */
+function checkLength(length: number): void {
+  if (!Number.isSafeInteger(length) || length < 0) throw new RangeError(`Cannot allocate a range of ${length}: it is not a length`);
 }

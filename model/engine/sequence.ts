@@ -1,5 +1,6 @@
 import type { Tensor } from "../../tensor/tensor.ts";
 import type { RegionMap } from "../regions.ts";
+import type { PageHolder } from "./cache_pages.ts";
 import { type Completion, type Finish, Recorder, type RowAttention } from "./completion.ts";
 import { sequenceWords, type Words } from "./keys.ts";
 import type { Needs } from "./limits.ts";
@@ -56,22 +57,34 @@ export class Prefix implements Disposable {
   }
 }
 
-/** A sample that is being generated. */
-export class Sequence {
+/** A sample that is being generated, or that has given up its place in the cache for others and waits to go on. */
+export class Sequence implements PageHolder {
   readonly recorder: Recorder;
   readonly words: Words;
+  readonly pages: number[] = [];
+  /** Tokens whose keys and values are in the cache. */
+  cached = 0;
   /** Why it ended, while its last token's row is still to be run (row "self" or "both"). */
   ended: Finish | undefined;
 
-  /** @param start Its first row in the cache. */
-  constructor(readonly prefix: Prefix, readonly sample: number, readonly start: number) {
-    this.recorder = new Recorder(prefix.plan.connectivity?.row === "both");
-    this.words = sequenceWords(prefix.plan.key, sample);
+  /** @param age Its place in the order in which all sequences were started. */
+  constructor(readonly job: Job, readonly sample: number, readonly age: number) {
+    this.recorder = new Recorder(job.plan.connectivity?.row === "both");
+    this.words = sequenceWords(job.plan.key, sample);
   }
 
   /** Tokens so far. */
   get length(): number {
     return this.recorder.tokens.length;
+  }
+
+  get mostOwn(): number {
+    return this.job.needs.own;
+  }
+
+  /** Its prompt's place; there is one while the sequence is in the batch. */
+  get prefix(): Prefix {
+    return this.job.prefix!;
   }
 }
 
@@ -80,6 +93,8 @@ export class Job {
   /** Samples that have entered the batch. */
   started = 0;
   prefix: Prefix | undefined;
+  /** The regions of its profiles, once they are known: they outlive the prompt's place in the cache. */
+  regions: RegionMap | undefined;
   readonly completions: (Completion | undefined)[];
   #left: number;
   /** The connectivity options as text. Rows share an attention call only if it is the same. */

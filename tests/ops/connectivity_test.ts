@@ -157,12 +157,14 @@ opTest("connectivity of a decode step equals that of the whole pass", (run) => {
       maxPrefix: prefix,
       maxOwn: Math.max(...lengths),
       cacheTokens: c.kvTokens,
+      page: 0,
+      nPages: 0,
       ...c.heads,
     };
     // deno-fmt-ignore
     run.device.ops.decodeAttention(
       run.dtypeCode, shape, out.address, mass.address, profile.address, q.address, c.k.address, c.v.address, run.integers(region), regions,
-      groups, sequences, renorm, ...skipWords(skipped),
+      groups, sequences, 0, renorm, ...skipWords(skipped),
     );
     run.close(mass.read(), whole.mass.read(), { what: `mass, renorm ${renorm}, without ${skipped}` });
     run.close(profile.read(), whole.profile.read(), { what: `profile, renorm ${renorm}` });

@@ -6,7 +6,7 @@ import { AttentionCase, bits, family } from "./attention_case.ts";
 import { attention, connectivity, type Group, type Heads, seenBySequences, type SeenKeys, skipWords } from "./attention_reference.ts";
 import { assertDeterministic } from "./determinism.ts";
 import { type OpRun, opTest } from "./harness.ts";
-import { type Matrix, matrix } from "./matrix.ts";
+import { checksArrays, type Matrix, matrix } from "./matrix.ts";
 
 const F32 = { dtypes: ["f32"] as const };
 
@@ -25,6 +25,44 @@ interface DecodeOptions extends Omit<Heads, "scale"> {
   misalign?: number;
   values?: { q: Float64Array; k: Float64Array; v: Float64Array };
   region?: Int32Array<ArrayBuffer>;
+  /** Keys of a page: the sequences' own keys are moved into pages in a random order. Default: they stay where they are. */
+  page?: number;
+}
+
+/** A cache whose own keys were moved into pages, in a random order behind everything else. */
+class Paged {
+  readonly sequences: Sequence[] = [];
+  readonly pages: Int32Array<ArrayBuffer>;
+  /** By row of the cache with pages: the row that it was moved from; -1: none. */
+  readonly from: Int32Array<ArrayBuffer>;
+
+  constructor(run: OpRun, { sequences, cacheTokens, page }: { sequences: readonly Sequence[]; cacheTokens: number; page: number }) {
+    const counts = sequences.map(({ ownLen }) => Math.ceil(ownLen / page)), all = counts.reduce((a, b) => a + b, 0);
+    const order = Array.from({ length: all }, (_, i) => i);
+    for (let i = all - 1; i > 0; i--) {
+      const j = run.random.integer(0, i + 1);
+      [order[i], order[j]] = [order[j]!, order[i]!];
+    }
+    this.pages = Int32Array.from(order, (i) => cacheTokens + 3 + i * page); // 3: a page may begin anywhere
+    this.from = new Int32Array(cacheTokens + 3 + all * page).fill(-1);
+    for (let i = 0; i < cacheTokens; i++) this.from[i] = i;
+    let first = 0;
+    for (const [s, { ownStart, ownLen }] of sequences.entries()) {
+      for (let j = 0; j < ownLen; j++) {
+        this.from[this.pages[first + Math.floor(j / page)]! + j % page] = ownStart + j;
+        this.from[ownStart + j] = -1;
+      }
+      this.sequences.push({ ownStart: first, ownLen });
+      first += counts[s]!;
+    }
+  }
+
+  /** Rows [cache, width] where the cache with pages has them; NaN where nothing is. */
+  rows(values: Float64Array, width: number): Float64Array {
+    const out = new Float64Array(this.from.length * width).fill(NaN);
+    for (const [to, from] of this.from.entries()) if (from >= 0) out.set(values.subarray(from * width, (from + 1) * width), to * width);
+    return out;
+  }
 }
 
 /** Lays out groups in a cache, by prefix length and the sequences' own lengths. Keys are in the order of the sequences, with gaps. */
@@ -57,9 +95,12 @@ class DecodeCase {
   readonly #groups: Address;
   readonly #sequences: Address;
   readonly #region: Address;
+  readonly #paged: Paged | undefined;
+  readonly #pages: Address;
+  readonly values: { q: Float64Array; k: Float64Array; v: Float64Array };
 
   constructor(readonly run: OpRun, readonly options: DecodeOptions) {
-    const { heads, kvHeads, headDim, groups, sequences, cacheTokens, regions = 5, gap = 0, misalign = 0, values } = options;
+    const { heads, kvHeads, headDim, groups, sequences, cacheTokens, regions = 5, gap = 0, misalign = 0, values, page } = options;
     this.heads = { heads, kvHeads, headDim, scale: 1 / Math.sqrt(headDim) };
     this.n = sequences.length;
     this.regions = regions;
@@ -67,16 +108,18 @@ class DecodeCase {
     const rows = (count: number, width: number, given?: Float64Array) =>
       matrix(run, { rows: count, width, stride: width + gap, misalign, values: given ?? run.random.normal(count * width) });
     this.#q = rows(this.n, heads * headDim, values?.q);
-    this.#k = rows(cacheTokens, kvHeads * headDim, values?.k);
-    this.#v = rows(cacheTokens, kvHeads * headDim, values?.v);
+    const paged = this.#paged = page === undefined ? undefined : new Paged(run, { sequences, cacheTokens, page });
+    const width = kvHeads * headDim, cached = paged?.from.length ?? cacheTokens;
+    const given = (which?: Float64Array) => which ?? run.random.normal(cacheTokens * width);
+    const k = given(values?.k), v = given(values?.v);
+    this.#k = rows(cached, width, paged?.rows(k, width) ?? k);
+    this.#v = rows(cached, width, paged?.rows(v, width) ?? v);
+    this.values = { q: this.#q.values, k: paged ? k : this.#k.values, v: paged ? v : this.#v.values };
     this.region = options.region ?? Int32Array.from({ length: cacheTokens }, (_, i) => i % 7 === 1 ? -2 : run.random.integer(-1, regions));
     this.#groups = run.integers(Int32Array.from(groups.flatMap((g) => [g.prefixStart, g.prefixLen, g.seqBegin, g.seqEnd])));
-    this.#sequences = run.integers(Int32Array.from(sequences.flatMap((s) => [s.ownStart, s.ownLen])));
-    this.#region = run.integers(this.region);
-  }
-
-  get values(): { q: Float64Array; k: Float64Array; v: Float64Array } {
-    return { q: this.#q.values, k: this.#k.values, v: this.#v.values };
+    this.#sequences = run.integers(Int32Array.from((paged?.sequences ?? sequences).flatMap((s) => [s.ownStart, s.ownLen])));
+    this.#region = run.integers(paged ? paged.from.map((from) => from < 0 ? 99 : this.region[from]!) : this.region);
+    this.#pages = paged ? run.integers(paged.pages) : 0;
   }
 
   /** Runs the step. `shape` and `addresses` replace some of the arguments. */
@@ -88,10 +131,10 @@ class DecodeCase {
       skipped?: readonly number[];
       before?: number;
       shape?: Partial<DecodeShape>;
-      addresses?: { q?: 0; region?: 0; groups?: 0 };
+      addresses?: { q?: 0; region?: 0; groups?: 0; pages?: Address };
     } = {},
   ): { out: Matrix; mass: Matrix; profile: Matrix } {
-    const { run, n, regions } = this, { groups, sequences, cacheTokens } = this.options;
+    const { run, n, regions } = this, { groups, sequences, page = 0 } = this.options;
     const { before = 0, addresses = {} } = options;
     const out = matrix(run, { rows: n, width: this.heads.heads * this.heads.headDim, stride: this.#q.stride });
     const sums = (width: number) => matrix(run, { rows: n, width, dtype: "f32", values: new Array(n * width).fill(before) });
@@ -106,7 +149,9 @@ class DecodeCase {
       n,
       maxPrefix: longest(groups.map((g) => g.prefixLen)),
       maxOwn: longest(sequences.map((s) => s.ownLen)),
-      cacheTokens,
+      cacheTokens: this.#paged?.from.length ?? this.options.cacheTokens,
+      page,
+      nPages: this.#paged?.pages.length ?? 0,
       ...this.heads,
       ...options.shape,
     };
@@ -123,6 +168,7 @@ class DecodeCase {
       regions,
       addresses.groups ?? this.#groups,
       this.#sequences,
+      addresses.pages ?? this.#pages,
       options.renorm ?? 0,
       ...skipWords(options.skipped),
     );
@@ -227,6 +273,35 @@ opTest("decode attention equals the last row of attention", (run) => {
     values: { ...full.values, q: lastRows(full.values.q) },
   });
   run.close(decode.step().out.read(), lastRows(out), { what: "out", factor: 4 });
+});
+
+opTest("decode attention gives equal bits wherever the own keys lie: behind one another or in pages", (run) => {
+  const lengths = run.small ? [[5, 3, 70]] as const : [[67, 3, 64, 0, 65], [0, 131, 300], [9, 257]] as const;
+  for (const page of [64, 128]) {
+    const sizes = { ...layout(lengths), heads: 6, kvHeads: 2, headDim: run.small ? 16 : 32, gap: 8 };
+    const c = new DecodeCase(run, sizes), plain = c.step({ before: 0.5 });
+    const paged = new DecodeCase(run, { ...sizes, page, region: c.region, values: c.values }).step({ before: 0.5 });
+    for (const what of ["out", "mass", "profile"] as const) assertEquals(bits(paged[what]), bits(plain[what]), `${what}, page ${page}`);
+  }
+});
+
+opTest("decode attention refuses a bad page, or answers NaN for its sequence alone", (run) => {
+  const sizes = { ...layout([[5, 3, 70], [0, 3]]), heads: 4, kvHeads: 2, headDim: 16 };
+  const c = new DecodeCase(run, { ...sizes, page: 64 }), good = c.step().out.read();
+  const rows = sizes.cacheTokens + 3 + 4 * 64;
+  for (const bad of [-1, rows - 2, 2 ** 31 - 1]) {
+    const pages = run.integers(Int32Array.of(sizes.cacheTokens + 3, sizes.cacheTokens + 67, bad, sizes.cacheTokens + 131));
+    if (checksArrays(run)) assertThrows(() => c.step({ addresses: { pages } }), RangeError, "sequence 1: keys");
+    else {
+      const out = c.step({ addresses: { pages } }).out.read();
+      assertEquals([out[64], out[2 * 64 - 1]], [NaN, NaN]);
+      assertEquals([out[0], out[128]].some(Number.isNaN), false);
+    }
+  }
+  for (const page of [32, 96, -64]) assertThrows(() => c.step({ shape: { page } }), RangeError, `page is ${page}`);
+  assertThrows(() => c.step({ addresses: { pages: 0 } }), RangeError, "pages is NULL");
+  if (checksArrays(run)) assertThrows(() => c.step({ shape: { nPages: 3 } }), RangeError, "lie outside the table's 3");
+  assertEquals(good.some(Number.isNaN), false);
 });
 
 opTest("a decoding sequence's bits do not depend on its group or on other groups", (run) => {

@@ -1,8 +1,9 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
+import { plus } from "../../ffi/address.ts";
 import { DTYPES } from "../../ffi/device.ts";
 import { KedgeError } from "../../ffi/errors.ts";
 import { assertDeterministic } from "./determinism.ts";
-import { numericGradient, opTest, type Random } from "./harness.ts";
+import { numericGradient, type OpRun, opTest, type Random } from "./harness.ts";
 import { checksArrays, joinBytes, matrix } from "./matrix.ts";
 
 interface Shape {
@@ -136,4 +137,82 @@ opTest("rope passes NaN on, refuses bad arguments, does nothing for empties", (r
   }
   assertThrows(() => ops.ropeTable(table, table, 0, bad, one, 1, 2, 2), RangeError);
   assertThrows(() => ops.ropeTable(table, table, positions, bad, one, 1, -2, 2), RangeError);
+});
+
+interface CacheCase {
+  tokens: number;
+  heads: number;
+  kvHeads: number;
+  headDim: number;
+  biased: boolean;
+  gap: number;
+  misalign: number;
+}
+
+/** Inputs of ropeCache: the products of the tokens, a bias, tables, a cache, and each token's row in it. */
+function cacheCase(run: OpRun, { tokens, heads, kvHeads, headDim, biased, gap, misalign }: CacheCase) {
+  const all = heads + 2 * kvHeads, width = all * headDim, cacheTokens = 2 * tokens + 1;
+  const angle = angles(run.random, tokens * headDim / 2);
+  const laid = { rows: tokens, width, stride: width + gap, misalign }, values = run.random.normal(tokens * width);
+  return {
+    qkv: () => matrix(run, { ...laid, values }),
+    cache: () => matrix(run, { rows: cacheTokens, width: 2 * kvHeads * headDim, stride: 2 * kvHeads * headDim + gap, misalign }),
+    bias: biased ? run.input(run.random.normal(width)) : undefined,
+    cos: run.input(angle.map(Math.cos), { dtype: "f32" }),
+    sin: run.input(angle.map(Math.sin), { dtype: "f32" }),
+    rows: Int32Array.from({ length: tokens }, (_, t) => t === 1 ? -1 : cacheTokens - 1 - 2 * t),
+    cacheTokens,
+    width,
+  };
+}
+
+opTest("ropeCache gives the bits of a bias, a rotation and a write into the cache, one after another", (run) => {
+  const list: CacheCase[] = [
+    { tokens: 1, heads: 1, kvHeads: 1, headDim: 2, biased: false, gap: 0, misalign: 0 },
+    { tokens: 3, heads: 4, kvHeads: 2, headDim: 6, biased: true, gap: 3, misalign: 1 },
+    { tokens: run.small ? 5 : 67, heads: 6, kvHeads: 2, headDim: 32, biased: true, gap: 0, misalign: 0 },
+    { tokens: 4, heads: 2, kvHeads: 1, headDim: 80, biased: false, gap: 8, misalign: 0 },
+  ];
+  const { ops } = run.device, code = run.dtypeCode;
+  for (const shape of list) {
+    const { tokens, heads, kvHeads, headDim } = shape, c = cacheCase(run, shape), queries = heads * headDim;
+    const [rows, bias] = [run.integers(c.rows), c.bias?.address ?? 0];
+    const one = { qkv: c.qkv(), cache: c.cache() }, apart = { qkv: c.qkv(), cache: c.cache() };
+    ops.ropeCache(
+      ...[code, one.qkv.address, one.qkv.stride, bias, one.cache.address, one.cache.stride, rows, c.cos.address, c.sin.address] as const,
+      ...[tokens, heads, kvHeads, headDim, c.cacheTokens] as const,
+    );
+    const { address, stride } = apart.qkv, keys = plus(address, queries * (run.dtype === "f32" ? 4 : 2));
+    if (bias) ops.biasAdd(code, address, stride, address, stride, bias, tokens, c.width);
+    ops.rope(code, address, stride, address, stride, c.cos.address, c.sin.address, tokens, heads + kvHeads, headDim, 0, 0);
+    ops.scatterRows(code, apart.cache.address, apart.cache.stride, keys, stride, rows, tokens, c.cacheTokens, 2 * kvHeads * headDim);
+    assertEquals(one.cache.read(), apart.cache.read(), JSON.stringify(shape));
+    for (let t = 0; t < tokens; t++) {
+      const read = ({ qkv }: typeof one) => qkv.read().slice(t * c.width, t * c.width + queries);
+      assertEquals(read(one), read(apart), `queries of token ${t}, ${JSON.stringify(shape)}`);
+    }
+  }
+});
+
+opTest("ropeCache refuses bad arguments and skips bad rows", (run) => {
+  const shape = { tokens: 3, heads: 2, kvHeads: 1, headDim: 8, biased: true, gap: 0, misalign: 0 }, c = cacheCase(run, shape);
+  const call = (
+    change: { headDim?: number; cache?: 0; stride?: number; tokens?: number; kvHeads?: number; rows?: Int32Array<ArrayBuffer> },
+  ) => {
+    const { headDim = 8, tokens = 3, kvHeads = 1 } = change, qkv = c.qkv(), cache = c.cache();
+    run.device.ops.ropeCache(
+      ...[run.dtypeCode, qkv.address, qkv.stride, c.bias!.address, change.cache ?? cache.address, change.stride ?? cache.stride] as const,
+      ...[run.integers(change.rows ?? c.rows), c.cos.address, c.sin.address, tokens, 2, kvHeads, headDim, c.cacheTokens] as const,
+    );
+    return cache.read();
+  };
+  assertThrows(() => call({ headDim: 7 }), RangeError, "head_dim 7 is odd");
+  assertThrows(() => call({ cache: 0 }), RangeError, "cache is NULL");
+  assertThrows(() => call({ stride: 15 }), RangeError, "cache_stride");
+  assertThrows(() => call({ tokens: -1 }), RangeError, "tokens");
+  assertThrows(() => call({ kvHeads: -1 }), RangeError, "kv_heads -1");
+  assertEquals(call({ tokens: 0 }).every(Number.isNaN), true);
+  const rows = Int32Array.of(0, 2, c.cacheTokens);
+  if (checksArrays(run)) assertThrows(() => call({ rows }), RangeError, `cache_row[2] is ${c.cacheTokens}`);
+  else assertEquals(call({ rows }).filter((x) => !Number.isNaN(x)).length, 32);
 });
