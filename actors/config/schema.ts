@@ -141,7 +141,7 @@ const raw = z.strictObject({
     topK: count.default(0).describe("Keeps this many of the likeliest tokens; 0: all."),
     minP: below1.default(0).describe("Keeps tokens of at least this share of the likeliest one's probability."),
     maxSequences: positive.nullable().default(null).describe(
-      "The most sequences that are decoded at once; null: 1024 on a GPU, 256 on a CPU. Fewer run where the cache has no room for more.",
+      "The most sequences that are decoded at once; null: as many as the memory admits, 1024 at most on a GPU, 256 on a CPU.",
     ),
     memoryBytes: positive.nullable().default(null).describe(
       "The most bytes of the engine's cache and buffers; null: a share of the free memory.",

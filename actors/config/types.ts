@@ -119,7 +119,7 @@ export interface RolloutSection {
   topK: number;
   /** Keeps tokens of at least this share of the likeliest one's probability. */
   minP: number;
-  /** The most sequences that are decoded at once; null: as many as fit. */
+  /** The most sequences that are decoded at once; null: as many as the memory admits, 1024 at most on a GPU, 256 on a CPU. */
   maxSequences: number | null;
   /** The most bytes of the engine's cache and buffers; null: a share of the free memory. */
   memoryBytes: number | null;
