@@ -12,12 +12,13 @@ import {
   PINNED_PORTABLE_MAPPED,
   versionText,
 } from "./cudart.ts";
-import { type Device, type DeviceEvent, DTYPES, type Gemm, type MemoryReport } from "./device.ts";
+import { type Device, type DeviceEvent, DTYPES, type Gemm, type MemoryReport, type PendingRead } from "./device.ts";
 import { KedgeError } from "./errors.ts";
 import type { Host, hostSymbols, Ops, opSymbols, Symbols } from "./generated/bindings.ts";
 import { environment } from "./environment.ts";
 import { OpBinding } from "./op_binding.ts";
 import type { GpuRanks, Nccl } from "./nccl.ts";
+import { ReadRing } from "./read_ring.ts";
 import type { World } from "./world.ts";
 import { WriteRing } from "./write_ring.ts";
 
@@ -110,6 +111,7 @@ export class CudaDevice implements Device {
   readonly #out2 = new BigUint64Array(1);
   readonly #synchronous: boolean;
   #ring: WriteRing | undefined;
+  #reads: ReadRing | undefined;
   #blasHandle: CublasHandle | undefined;
   #blasWorkspace: Address = 0;
   #allocations = 0;
@@ -209,6 +211,12 @@ export class CudaDevice implements Device {
       );
     }
     this.synchronize();
+  }
+
+  readLater(address: Address, bytes: number): PendingRead {
+    this.#enter();
+    this.#reads ??= new ReadRing(this.#cudart, this.#stream);
+    return this.#reads.read(address, bytes);
   }
 
   allocPinned(bytes: number): Address {
@@ -320,6 +328,7 @@ export class CudaDevice implements Device {
       this.#binding.release();
       this.synchronize();
       this.#ring?.free();
+      this.#reads?.free();
     } finally {
       this.#closed = true;
       this.#cudart.call.cudaStreamDestroy(this.#stream);

@@ -59,6 +59,12 @@ export interface Gemm {
 /** A point in a device's stream; 0 is one that has passed. On the CPU every event is 0. */
 export type DeviceEvent = (number & { readonly __event: true }) | 0;
 
+/** A copy to the host that is under way. */
+export interface PendingRead extends Disposable {
+  /** Waits for the copy, and writes its bytes, or as many as there is room for. Once. @throws {KedgeError} `Device` if work before it failed. */
+  take(into: ArrayBufferView<ArrayBuffer>): void;
+}
+
 /**
  * A place where tensors live and ops run: one stream of work, in order, on one thread. Workers open a device each; addresses are valid in all of
  * them. Everything is asynchronous on CUDA but `read`, `synchronize` and `write` (which returns once the source may change).
@@ -93,6 +99,8 @@ export interface Device extends Disposable {
   write(address: Address, data: ArrayBufferView<ArrayBuffer>): void;
   /** Copies device bytes to the host, after all work before. */
   read(into: ArrayBufferView<ArrayBuffer>, address: Address): void;
+  /** Starts a copy of device bytes to the host, after all work before, on a device whose work is asynchronous. Take it, or dispose of it. */
+  readLater?(address: Address, bytes: number): PendingRead;
   /** Page-locked host memory that this device can address; plain memory on the CPU. */
   allocPinned(bytes: number): Address;
   /** Frees what `allocPinned` gave. */

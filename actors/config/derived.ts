@@ -22,7 +22,10 @@ export interface MemoryEstimate {
   readonly masters: number;
   /** The weights of the reference model of a divergence; 0 without one. */
   readonly reference: number;
-  /** The keys and values of a whole rollout at full length, with each prompt once; at most rollout.memoryBytes. */
+  /**
+   * The keys and values of a whole rollout at full length, with each prompt once; at most rollout.memoryBytes. The engine runs with less: answers take pages of the
+   * cache as they grow, and wait where there are none.
+   */
   readonly cache: number;
   /**
    * The most that a micro-batch holds beside gradients: activations of the decoder and of the vision tower, and logits. With checkpointing "auto" it is the

@@ -115,11 +115,12 @@ export class Admission implements Disposable {
    * @param refuse Called with a job that cannot fit, and why.
    */
   admit(refuse: (job: Job, error: unknown) => void): void {
-    if (this.#alone) return;
     while (this.waiting.length > 0) {
-      if (this.#full || !this.#enterAtLast(this.waiting[0]!)) return;
+      const first = this.waiting[0]!; // the oldest, and so the one that runs alone, if there is one
+      if ((this.#alone && this.#alone !== first) || this.#full || !this.#enterAtLast(first)) return;
       this.waiting.shift();
     }
+    if (this.#alone) return;
     while (this.queue.length > 0) {
       const job = this.queue[0]!;
       if (!job.prefix && !this.#fitsNow(job)) {
@@ -174,7 +175,7 @@ export class Admission implements Disposable {
     if (this.active.length > 0 && promised + needed > cache.free) return false;
     const fresh = job.prefix ? undefined : this.#allocatePrefix(job);
     if (!job.prefix && !fresh) return false;
-    if (!cache.grow(sequence, sequence.length)) {
+    if (!cache.grow(sequence, sequence.next)) {
       cache.release(sequence);
       if (fresh) this.#releasePrefix(fresh);
       return false;
@@ -228,9 +229,9 @@ export class Admission implements Disposable {
   /** Sees that each sequence that goes on has room for its next tokens; the youngest make room where there is none. */
   makeRoom(): void {
     const { cache } = this.memory!;
-    const growing = this.active.filter((sequence) => sequence.prefix.ready && cache.held(sequence) < sequence.length);
+    const growing = this.active.filter((sequence) => sequence.prefix.ready && cache.held(sequence) < sequence.next);
     for (const sequence of growing.sort((a, b) => a.age - b.age)) {
-      while (this.active.includes(sequence) && !cache.grow(sequence, sequence.length)) this.#giveWay(sequence);
+      while (this.active.includes(sequence) && !cache.grow(sequence, sequence.next)) this.#giveWay(sequence);
     }
     if (growing.length > 0) this.#noteUse();
   }
@@ -285,6 +286,7 @@ export class Admission implements Disposable {
     remove(this.waiting, sequence);
     this.memory?.cache.release(sequence);
     if (this.#alone === sequence) this.#alone = undefined;
+    sequence.over = true;
   }
 
   /** Releases everything that a job holds. */

@@ -28,6 +28,8 @@ export function decodeSizes(sequences: number) {
     minP: sequences,
     keys: 4 * sequences,
     indices: sequences,
+    /** The row of each token that the last step drew, or -1. */
+    carried: sequences,
   };
 }
 
@@ -62,11 +64,31 @@ export interface DecodeRow {
 
 /** Whether a row's token is its sequence's last. */
 function isLast({ sequence, index }: DecodeRow): boolean {
-  return index === sequence.length - 1;
+  return index === sequence.drawn - 1;
 }
 
-/** The results of a step: a drawn token for each sequence that goes on, and the attention of each last token's row, which the next step overwrites. */
+/** A row of a step whose token is its sequence's last. */
+interface End {
+  readonly sequence: Sequence;
+  readonly row: number;
+  /** Regions of its profile. */
+  readonly regions: number;
+}
+
+/** A step under way. */
+export interface LaunchedStep extends Disposable {
+  /** The sequences that draw a token. */
+  readonly drawing: readonly Sequence[];
+  /** Waits for the step, and gives its results. Once. */
+  collect(): Step;
+}
+
+/**
+ * The results of a step: a drawn token for each sequence that goes on, and the attention of each last token's row, which the next step overwrites. `ends`: the
+ * sequences whose last token the step has run.
+ */
 interface Step {
+  readonly ends: readonly Sequence[];
   readonly draws: readonly { readonly sequence: Sequence; readonly draw: Draw }[];
   readonly attentions: readonly { readonly sequence: Sequence; readonly attention: RowAttention }[];
 }
@@ -95,23 +117,55 @@ export class Decode {
   }
 
   /**
-   * Forwards tokens of sequences, then draws a token for each of them whose last token is among these and that goes on, and for each sequence in `fresh`.
+   * Forwards tokens of sequences, then draws a token for each of them whose last token is among these and that goes on, and for each sequence in `fresh`. The
+   * device may work on it when this returns.
    *
    * @param rows Those with the same connectivity options stand together, among them those of one prefix, and among them those of one sequence.
    * @param fresh Sequences without a token, whose prompts are in the cache.
+   * @param last The step before, if its tokens are not read yet: the device itself takes them from there.
    */
-  run(rows: readonly DecodeRow[], fresh: readonly Sequence[]): Step {
-    const calls = this.#fillRows(rows);
+  launch(rows: readonly DecodeRow[], fresh: readonly Sequence[], last?: LaunchedStep): LaunchedStep {
+    const calls = this.#fillRows(rows), carried = this.#fillCarried(rows, last);
     const drawing: { sequence: Sequence; row: number }[] = [];
-    for (const [i, row] of rows.entries()) if (isLast(row) && !row.sequence.ended) drawing.push({ sequence: row.sequence, row: i });
+    const ends: End[] = [];
+    for (const [i, row] of rows.entries()) {
+      if (isLast(row)) ends.push({ sequence: row.sequence, row: i, regions: row.sequence.prefix.regions?.regions ?? 0 });
+    }
+    for (const { sequence, row } of ends) if (sequence.goesOn) drawing.push({ sequence, row });
     for (const sequence of fresh) drawing.push({ sequence, row: this.#sequences + sequence.prefix.slots.slot });
     drawing.sort((a, b) => a.sequence.prefix.slots.mask - b.sequence.prefix.slots.mask);
     const runs = this.#fillDraws(drawing);
     this.#block.write(this.#model.device);
     if (this.#pagesUsed > 0) this.#model.device.write(this.#decoder.pages.address, this.#pages.subarray(0, this.#pagesUsed));
+    if (carried > 0) this.#carry(carried, rows.length);
     if (rows.length > 0) this.#forward(rows.length, calls);
     if (drawing.length > 0) this.#sample(drawing.length, runs);
-    return this.#read(rows, drawing.map(({ sequence }) => sequence), calls);
+    for (const { sequence, index } of rows) sequence.cached = index + 1;
+    for (const [i, { sequence }] of drawing.entries()) {
+      sequence.draw = i;
+      sequence.pending++;
+    }
+    return this.#launched({ ends, drawing: drawing.map(({ sequence }) => sequence), calls });
+  }
+
+  /** Says which rows take tokens that the last step drew. @returns The draws of that step, 0 if no row takes any. */
+  #fillCarried(rows: readonly DecodeRow[], last: LaunchedStep | undefined): number {
+    if (!last) return 0;
+    const { carried } = this.#block.ints, { length } = last.drawing;
+    let any = false;
+    carried.fill(-1, 0, length);
+    for (const [i, { sequence, index }] of rows.entries()) {
+      if (index < sequence.length) continue;
+      carried[sequence.draw] = i;
+      any = true;
+    }
+    return any ? length : 0;
+  }
+
+  /** Moves tokens that the last step drew to the rows that take them. */
+  #carry(draws: number, rows: number): void {
+    const { carried, tokens } = this.#block.at;
+    this.#model.device.ops.scatterRows(DTYPES.f32, tokens, 1, this.#decoder.buffers.results.address, 1, carried, draws, rows, 1);
   }
 
   #fillRows(rows: readonly DecodeRow[]): AttentionCall[] {
@@ -133,7 +187,7 @@ export class Decode {
         if (end > start && end + 1 - start > this.#callRows(...longest)) break;
         [maxPrefix, maxOwn, regions] = longest;
         if (end === 0 || rows[end - 1]!.sequence !== sequence) pages = this.#fillPages(sequence);
-        ints.tokens[end] = recorder.tokens[index]!;
+        ints.tokens[end] = recorder.tokens[index] ?? 0; // a token that is not read yet is moved there
         ints.positions[end] = prefix.plan.positions.next + index;
         ints.cacheRows[end] = this.#cache.row(sequence, index);
         ints.own[2 * end] = pages;
@@ -194,7 +248,7 @@ export class Decode {
       ints.keys[4 * i + 1] = plan.seed[1];
       ints.keys[4 * i + 2] = sequence.words[0];
       ints.keys[4 * i + 3] = sequence.words[1];
-      ints.indices[i] = sequence.length;
+      ints.indices[i] = sequence.drawn;
       const last = runs.at(-1);
       if (last?.mask === mask) runs[runs.length - 1] = { ...last, end: i + 1 };
       else runs.push({ start: i, end: i + 1, mask });
@@ -299,16 +353,32 @@ export class Decode {
     });
   }
 
-  /** Reads what the step gave, in one piece. */
-  #read(rows: readonly DecodeRow[], drawing: readonly Sequence[], calls: readonly AttentionCall[]): Step {
-    const [mass, profile] = this.#attentionAt;
-    const measured = calls.filter(({ connectivity }) => connectivity);
+  /** Starts to read what the step gives, in one piece. */
+  #launched(step: { ends: readonly End[]; drawing: readonly Sequence[]; calls: readonly AttentionCall[] }): LaunchedStep {
+    const { device } = this.#model, { address } = this.#decoder.buffers.results, [, profile] = this.#attentionAt;
+    const measured = step.calls.filter(({ connectivity }) => connectivity);
     const used = measured.reduce(
       (most, { start, end, regions }) => Math.max(most, profile + start * MAX_REGIONS + (end - start) * regions),
       4 * this.#sequences,
     );
-    const numbers = this.#results.subarray(0, used);
-    this.#model.device.read(numbers, this.#decoder.buffers.results.address);
+    const numbers = this.#results.subarray(0, used), later = device.readLater?.(address, numbers.byteLength);
+    return {
+      drawing: step.drawing,
+      collect: () => {
+        if (later) later.take(numbers);
+        else device.read(numbers, address);
+        for (const sequence of step.drawing) sequence.pending--;
+        return this.#stepOf(numbers, { ...step, measured });
+      },
+      [Symbol.dispose]: () => later?.[Symbol.dispose](),
+    };
+  }
+
+  #stepOf(
+    numbers: Float32Array<ArrayBuffer>,
+    { ends, drawing, measured }: { ends: readonly End[]; drawing: readonly Sequence[]; measured: readonly AttentionCall[] },
+  ): Step {
+    const [mass, profile] = this.#attentionAt;
     const tokens = new Int32Array(numbers.buffer, 0, this.#sequences);
     const at = (i: number, row: number) => numbers[i * this.#sequences + row]!;
     const draws = drawing.map((sequence, i) => {
@@ -316,18 +386,16 @@ export class Decode {
       return { sequence, draw };
     });
     const attentions = measured.flatMap(({ start, end, regions }) =>
-      rows.slice(start, end).flatMap((row, i) => {
-        if (!isLast(row)) return [];
-        const { sequence } = row;
+      ends.filter(({ row }) => row >= start && row < end).map(({ sequence, row, regions: own }) => {
         const attention = {
           numbers,
-          mass: mass + 2 * (start + i),
-          profile: profile + start * MAX_REGIONS + i * regions,
-          regions: sequence.prefix.regions!.regions,
+          mass: mass + 2 * row,
+          profile: profile + start * MAX_REGIONS + (row - start) * regions,
+          regions: own,
         };
-        return [{ sequence, attention }];
+        return { sequence, attention };
       })
     );
-    return { draws, attentions };
+    return { ends: ends.map(({ sequence }) => sequence), draws, attentions };
   }
 }

@@ -4,7 +4,7 @@ import { measuresOwnRow } from "../measured_row.ts";
 import { visualTokens } from "../prompt.ts";
 import { Admission, type AdmissionStats } from "./admission.ts";
 import { type Completion, type Draw, type Finish, Recorder } from "./completion.ts";
-import type { DecodeRow } from "./decode.ts";
+import type { DecodeRow, LaunchedStep } from "./decode.ts";
 import type { EngineOptions } from "./engine_options.ts";
 import { type EngineLimits, KEPT, type Needs, promptBytes, tooSmall } from "./limits.ts";
 import type { Piece } from "./prefill.ts";
@@ -55,6 +55,8 @@ export class Scheduler implements Disposable {
   readonly #model: ModelParts;
   readonly #options: EngineOptions;
   readonly #admission: Admission;
+  /** The step whose tokens are not read yet. */
+  #under: LaunchedStep | undefined;
   #stepping = false;
   readonly #aborted: Job[] = [];
 
@@ -118,6 +120,7 @@ export class Scheduler implements Disposable {
       device.batchInvariant = before;
       this.#stepping = false;
       for (const job of this.#aborted.splice(0)) this.#abort(job);
+      if (this.#admission.idle) this.#giveUp();
       this.stats.seconds.total += (performance.now() - start) / 1000;
     }
     return !this.#admission.idle;
@@ -160,24 +163,46 @@ export class Scheduler implements Disposable {
     this.stats.seconds.prefill += (performance.now() - encoded) / 1000;
   }
 
-  /** Decodes a token of each sequence whose prompt is in the cache, and runs again over tokens of those that are back after they gave up their places. */
+  /**
+   * Decodes a token of each sequence whose prompt is in the cache, and runs again over tokens of those that are back after they gave up their places. With
+   * overlap, the step before is read once this one is under way.
+   */
   #decode(): void {
-    const start = performance.now();
+    const start = performance.now(), last = this.#under;
+    this.#under = this.#launch(last);
+    if (last) this.#collect(last);
+    if (this.#under && !this.#overlaps) {
+      const now = this.#under;
+      this.#under = undefined;
+      this.#collect(now);
+    }
+    this.stats.seconds.decode += (performance.now() - start) / 1000;
+  }
+
+  get #overlaps(): boolean {
+    return (this.#options.overlap ?? true) && this.#model.device.readLater !== undefined;
+  }
+
+  /** Starts a step, unless no sequence has anything to do in it. */
+  #launch(last: LaunchedStep | undefined): LaunchedStep | undefined {
     this.#admission.makeRoom();
     this.#admission.sort();
     const ready = this.#admission.active.filter(({ prefix }) => prefix.ready);
-    if (ready.length === 0) return;
-    const rows = this.#rows(ready), fresh = ready.filter(({ length }) => length === 0);
-    const { draws, attentions } = this.#admission.memory!.decode.run(rows, fresh);
-    for (const { sequence, index } of rows) sequence.cached = index + 1;
+    const rows = this.#rows(ready), fresh = ready.filter(({ drawn }) => drawn === 0);
+    if (rows.length === 0 && fresh.length === 0) return undefined;
     for (const { recorder, prefix } of fresh) {
       if (prefix.lastRow && prefix.plan.connectivity?.row !== "self") recorder.addAttention(prefix.lastRow);
     }
-    for (const { sequence, attention } of attentions) sequence.recorder.addAttention(attention);
-    for (const sequence of ready) if (sequence.ended && sequence.cached === sequence.length) this.#retire(sequence, sequence.ended);
-    for (const { sequence, draw } of draws) this.#take(sequence, draw);
     this.stats.decodedRows += rows.length;
-    this.stats.seconds.decode += (performance.now() - start) / 1000;
+    return this.#admission.memory!.decode.launch(rows, fresh, last);
+  }
+
+  /** Takes what a step gives. What it did for sequences that had ended before goes to nobody. */
+  #collect(step: LaunchedStep): void {
+    const { ends, draws, attentions } = step.collect();
+    for (const { sequence, attention } of attentions) if (!sequence.over) sequence.recorder.addAttention(attention);
+    for (const sequence of ends) if (sequence.ended && !sequence.over) this.#retire(sequence, sequence.ended);
+    for (const { sequence, draw } of draws) if (!sequence.over && !sequence.ended) this.#take(sequence, draw);
   }
 
   /** The rows of a step: each sequence's next token, and as many more of those that are back as there is room for. */
@@ -185,7 +210,7 @@ export class Scheduler implements Disposable {
     let spare = this.#admission.memory!.limits.maxSequences - ready.length;
     const rows: DecodeRow[] = [];
     for (const sequence of ready) {
-      const { cached, length } = sequence, end = Math.min(length, cached + 1 + spare);
+      const { cached, next } = sequence, end = Math.min(next, cached + 1 + spare);
       for (let index = cached; index < end; index++) rows.push({ sequence, index });
       spare -= Math.max(0, end - cached - 1);
     }
@@ -219,9 +244,9 @@ export class Scheduler implements Disposable {
 
   /** Removes a finished sequence from the batch. */
   #retire(sequence: Sequence, finish: Finish): void {
-    const { prefix, job, recorder, sample } = sequence;
+    const { job, recorder, sample } = sequence;
     this.#admission.retire(sequence);
-    job.complete(sample, recorder.finish(finish, prefix.regions));
+    job.complete(sample, recorder.finish(finish, job.profileRegions));
     if (job.over) this.#admission.forget(job);
   }
 
@@ -234,8 +259,15 @@ export class Scheduler implements Disposable {
 
   /** Ends the jobs that a failed step concerned: all in the batch, or, if there is none, the first that waits. */
   #fail(error: unknown): void {
+    this.#giveUp();
     const { admitted, queue } = this.#admission;
     for (const job of admitted.length > 0 ? admitted : queue.slice(0, 1)) this.#end(job, error);
+  }
+
+  /** Forgets a step under way, whose results nobody wants. */
+  #giveUp(): void {
+    this.#under?.[Symbol.dispose]();
+    this.#under = undefined;
   }
 
   #abort(job: Job): void {
@@ -245,7 +277,7 @@ export class Scheduler implements Disposable {
       return;
     }
     const { active, waiting } = this.#admission, under = [...active, ...waiting].filter((sequence) => sequence.job === job);
-    const regions = job.prefix?.regions ?? job.regions ?? job.plan.regions;
+    const regions = job.profileRegions;
     this.#admission.forget(job);
     for (const sequence of under) job.complete(sequence.sample, sequence.recorder.finish(sequence.ended ?? "aborted", regions));
     for (const [sample, completion] of [...job.completions].entries()) {
@@ -256,6 +288,7 @@ export class Scheduler implements Disposable {
   release(): void {
     const { length } = this.#admission.active;
     if (this.#admission.admitted.length > 0) throw new RangeError(`Cannot release the engine's memory: ${length} sequences are under way`);
+    this.#giveUp();
     this.#admission.releaseMemory();
   }
 
@@ -263,6 +296,7 @@ export class Scheduler implements Disposable {
     if (this.#stepping) throw new RangeError("Cannot dispose of the engine: a step is under way");
     const error = new RangeError("Cannot go on generating: the engine was disposed of");
     for (const job of [...this.#admission.admitted, ...this.#admission.queue]) this.#end(job, error);
+    this.#giveUp();
     this.#admission[Symbol.dispose]();
   }
 }

@@ -62,8 +62,14 @@ export class Sequence implements PageHolder {
   readonly recorder: Recorder;
   readonly words: Words;
   readonly pages: number[] = [];
-  /** Tokens whose keys and values are in the cache. */
+  /** Tokens whose keys and values are in the cache, or will be by the steps that are under way. */
   cached = 0;
+  /** Draws of steps that are under way. */
+  pending = 0;
+  /** The place of its last such draw among those of its step. */
+  draw = -1;
+  /** Whether it has left the batch for good: steps that are under way may have run it in vain. */
+  over = false;
   /** Why it ended, while its last token's row is still to be run (row "self" or "both"). */
   ended: Finish | undefined;
 
@@ -76,6 +82,21 @@ export class Sequence implements PageHolder {
   /** Tokens so far. */
   get length(): number {
     return this.recorder.tokens.length;
+  }
+
+  /** Tokens, with those that steps under way will draw, unless it is known to have ended. */
+  get drawn(): number {
+    return this.ended ? this.length : this.length + this.pending;
+  }
+
+  /** Whether it draws a token after those that it has and those that are under way. */
+  get goesOn(): boolean {
+    return !this.ended && this.drawn < this.job.plan.maxTokens;
+  }
+
+  /** Tokens that the cache holds after the next step. The last token of a response is not read again, unless its own row is to be measured. */
+  get next(): number {
+    return Math.min(this.drawn, this.mostOwn);
   }
 
   get mostOwn(): number {
@@ -93,7 +114,7 @@ export class Job {
   /** Samples that have entered the batch. */
   started = 0;
   prefix: Prefix | undefined;
-  /** The regions of its profiles, once they are known: they outlive the prompt's place in the cache. */
+  /** The regions of a prompt that was read: they outlive its place in the cache. */
   regions: RegionMap | undefined;
   readonly completions: (Completion | undefined)[];
   #left: number;
@@ -114,6 +135,11 @@ export class Job {
     this.#left = plan.n;
     this.connectivityKey = JSON.stringify(plan.connectivity) ?? "";
     this.#settled = settled;
+  }
+
+  /** The regions of its profiles, as far as they are known. */
+  get profileRegions(): RegionMap | undefined {
+    return this.prefix?.regions ?? this.regions ?? this.plan.regions;
   }
 
   /** Records a finished sample. */

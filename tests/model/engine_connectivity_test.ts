@@ -76,8 +76,9 @@ engineTest("a sequence cut off before its last row was seen has no connectivity 
   using engine = littleEngine(model);
   const prompt = picturePrompt(random, { grids: [[4, 4]] });
   for (const row of ["self", "both"] as const) {
-    const ticket = engine.submit({ prompt, maxTokens: 30, stop: [], connectivity: { row } });
-    for (let i = 0; i < 4; i++) engine.step();
+    let drawn = 0;
+    const ticket = engine.submit({ prompt, maxTokens: 30, stop: [], connectivity: { row }, onToken: () => drawn++ });
+    while (drawn < 4) engine.step();
     ticket.abort();
     // deno-lint-ignore no-await-in-loop -- one engine
     const [completion] = await ticket.result;

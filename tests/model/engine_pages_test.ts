@@ -59,7 +59,6 @@ engineTest(BITS_IN_PAGES, async ({ device, random }) => {
   const paged = await answers(model, requests, { cacheTokens: 24 * 400 });
   assertEquals(paged.answers, reserved.answers);
   assertEquals([paged.stats.preemptions, reserved.stats.preemptions], [0, 0]);
-  if (Deno.args.includes("--show")) console.log(paged.stats, reserved.stats);
   const [most, before] = [paged.stats.peakCacheTokens, reserved.stats.peakCacheTokens];
   assert(most < 0.8 * before, `pages held ${most} tokens, the reservation ${before}`);
   const tight = await answers(model, requests, { cacheTokens: 500 });
@@ -88,6 +87,33 @@ engineTest("a sequence that gave up its place goes on with the same bits, greedy
     assert(tight.stats.preemptions > 0, `nothing was preempted with ${cacheTokens} tokens`);
   }
 });
+
+engineTest(
+  "answers are the same whether a step starts before the last one's tokens are read or after",
+  async ({ device, dtype, random }) => {
+    using model = littleModel(device, random, dtype);
+    const requests = [...crowdedRequests(random), ...mixedRequests(random, 40)];
+    const after = await answers(model, requests, { cacheTokens: 600, overlap: false });
+    const { readLater } = device;
+    let under = 0, most = 0;
+    if (readLater) {
+      device.readLater = (address, bytes) => {
+        const read = readLater.call(device, address, bytes);
+        most = Math.max(most, ++under);
+        const take = (into: ArrayBufferView<ArrayBuffer>) => (under--, read.take(into));
+        return { take, [Symbol.dispose]: () => (under--, read[Symbol.dispose]()) };
+      };
+    }
+    try {
+      const before = await answers(model, requests, { cacheTokens: 600 });
+      assertEquals(before.answers, after.answers);
+      assert(before.stats.preemptions > 0, "nothing was preempted");
+      assertEquals([most, under], readLater ? [2, 0] : [0, 0]);
+    } finally {
+      if (readLater) delete device.readLater;
+    }
+  },
+);
 
 engineTest("sequences that wait after they gave up their places end with their call", async ({ device, random }) => {
   using model = littleModel(device, random);
