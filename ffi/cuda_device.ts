@@ -3,6 +3,7 @@ import { openCpuLibrary } from "./cpu_library.ts";
 import { Cublas, CUBLAS_WORKSPACE_BYTES, type CublasHandle } from "./cublas.ts";
 import { openCudaLibrary } from "./cuda_library.ts";
 import {
+  CAPTURE_THREAD_LOCAL,
   COPY_DEFAULT,
   CUDA_ATTRIBUTE,
   CUDA_ERROR,
@@ -12,7 +13,7 @@ import {
   PINNED_PORTABLE_MAPPED,
   versionText,
 } from "./cudart.ts";
-import { type Device, type DeviceEvent, DTYPES, type Gemm, type MemoryReport, type PendingRead } from "./device.ts";
+import { type CapturedWork, type Device, type DeviceEvent, DTYPES, type Gemm, type MemoryReport, type PendingRead } from "./device.ts";
 import { KedgeError } from "./errors.ts";
 import type { Host, hostSymbols, Ops, opSymbols, Symbols } from "./generated/bindings.ts";
 import { environment } from "./environment.ts";
@@ -97,6 +98,8 @@ export class CudaDevice implements Device {
   readonly host: Host;
   /** The GEMM of {@linkcode CudaDevice.gemm}: cuBLAS's version and path, or "built-in". */
   readonly blas: { readonly name: string; readonly path: string };
+  /** Undefined on a device that is synchronous. */
+  readonly capture: ((work: () => void) => CapturedWork) | undefined;
   /** The library of kernels. */
   readonly library: string;
   /** "9.0". */
@@ -120,6 +123,7 @@ export class CudaDevice implements Device {
   private constructor({ cudart, cublas, kernels, host, ordinal, tf32, synchronous }: Parts) {
     this.#cudart = cudart;
     this.#synchronous = synchronous;
+    this.capture = synchronous ? undefined : (work) => this.#capture(work);
     this.#cublas = cublas;
     this.#tf32 = tf32;
     this.ordinal = ordinal;
@@ -211,6 +215,41 @@ export class CudaDevice implements Device {
       );
     }
     this.synchronize();
+  }
+
+  #capture(work: () => void): CapturedWork {
+    const { call } = this.#cudart, out = new BigUint64Array(1), binding = this.#binding;
+    this.#enter();
+    this.#check(call.cudaStreamBeginCapture(this.#stream, CAPTURE_THREAD_LOCAL), "record work of");
+    binding.recording = true;
+    let done = false;
+    try {
+      work();
+      done = true;
+    } finally {
+      binding.recording = false;
+      const ended = call.cudaStreamEndCapture(this.#stream, out);
+      if (done) this.#check(ended, "record work of");
+      else if (ended === 0) call.cudaGraphDestroy(addressOf(out[0]!));
+    }
+    const graph = addressOf(out[0]!), instantiated = call.cudaGraphInstantiate(out, graph, 0);
+    call.cudaGraphDestroy(graph);
+    this.#check(instantiated, "make recorded work ready on");
+    const executable = addressOf(out[0]!), workspace = binding.context.workspace.address;
+    let open = true;
+    return {
+      get valid() {
+        return open && binding.context.workspace.address === workspace;
+      },
+      launch: () => {
+        this.#enter();
+        this.#check(call.cudaGraphLaunch(executable, this.#stream), "run recorded work on");
+      },
+      [Symbol.dispose]: () => {
+        if (open) call.cudaGraphExecDestroy(executable);
+        open = false;
+      },
+    };
   }
 
   readLater(address: Address, bytes: number): PendingRead {

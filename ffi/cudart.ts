@@ -28,6 +28,12 @@ export const CUDART_SYMBOLS = {
   cudaEventSynchronize: { parameters: ["u64"], result: "i32" },
   cudaEventElapsedTime: { parameters: ["buffer", "u64", "u64"], result: "i32" },
   cudaEventDestroy: { parameters: ["u64"], result: "i32" },
+  cudaStreamBeginCapture: { parameters: ["u64", "i32"], result: "i32" },
+  cudaStreamEndCapture: { parameters: ["u64", "buffer"], result: "i32" },
+  cudaGraphInstantiate: { parameters: ["buffer", "u64", "u64"], result: "i32" },
+  cudaGraphLaunch: { parameters: ["u64", "u64"], result: "i32" },
+  cudaGraphDestroy: { parameters: ["u64"], result: "i32" },
+  cudaGraphExecDestroy: { parameters: ["u64"], result: "i32" },
   cudaMallocAsync: { parameters: ["buffer", "u64", "u64"], result: "i32" },
   cudaFreeAsync: { parameters: ["u64", "u64"], result: "i32" },
   cudaDeviceGetDefaultMemPool: { parameters: ["buffer", "i32"], result: "i32" },
@@ -51,6 +57,8 @@ export const CUDA_POOL = { releaseThreshold: 4, reserved: 5, used: 7, usedHigh: 
 export const PINNED_PORTABLE_MAPPED = 1 | 2;
 /** cudaEventDisableTiming. */
 export const DISABLE_TIMING = 2;
+/** cudaStreamCaptureModeThreadLocal: calls of other threads do not break a capture. */
+export const CAPTURE_THREAD_LOCAL = 1;
 /** cudaMemcpyDefault: the direction follows from the addresses. */
 export const COPY_DEFAULT = 4;
 

@@ -65,6 +65,14 @@ export interface PendingRead extends Disposable {
   take(into: ArrayBufferView<ArrayBuffer>): void;
 }
 
+/** Work that a device has recorded, to be run any number of times. */
+export interface CapturedWork extends Disposable {
+  /** Whether it still can be run: the scratch that its ops were given is the device's still. */
+  readonly valid: boolean;
+  /** Runs it, in stream order, with the arguments and addresses that it was recorded with. @throws {KedgeError} `Device`. */
+  launch(): void;
+}
+
 /**
  * A place where tensors live and ops run: one stream of work, in order, on one thread. Workers open a device each; addresses are valid in all of
  * them. Everything is asynchronous on CUDA but `read`, `synchronize` and `write` (which returns once the source may change).
@@ -101,6 +109,13 @@ export interface Device extends Disposable {
   read(into: ArrayBufferView<ArrayBuffer>, address: Address): void;
   /** Starts a copy of device bytes to the host, after all work before, on a device whose work is asynchronous. Take it, or dispose of it. */
   readLater?(address: Address, bytes: number): PendingRead;
+  /**
+   * Records the ops and products that `work` runs, instead of running them, on a device that can. They must have run once before with the same sizes: nothing can
+   * be allocated meanwhile, and nothing be waited for.
+   *
+   * @throws {KedgeError} `Device` for what cannot be recorded.
+   */
+  capture?: ((work: () => void) => CapturedWork) | undefined;
   /** Page-locked host memory that this device can address; plain memory on the CPU. */
   allocPinned(bytes: number): Address;
   /** Frees what `allocPinned` gave. */

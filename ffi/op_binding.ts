@@ -15,6 +15,8 @@ export class OpBinding {
   readonly ops: Ops;
   readonly context: Context;
   readonly status = new Status();
+  /** Whether ops are recorded, and not run: the workspace cannot grow then. */
+  recording = false;
   readonly #memory: WorkspaceSource;
 
   /** @param options `ordinal` as of `kedge_context.device`; `memory`: where the workspace comes from. */
@@ -34,6 +36,7 @@ export class OpBinding {
     if (this.status.code !== "WORKSPACE") throw this.status.error(name);
     const needed = this.status.needed, { bytes } = this.context.workspace;
     if (!(needed > bytes)) throw new KedgeError("Device", `Cannot run ${name}: it asks for ${needed} bytes of workspace and has ${bytes}`);
+    if (this.recording) throw new KedgeError("Device", `Cannot record ${name}: it asks for ${needed} bytes of workspace and has ${bytes}`);
     this.release();
     const grown = Math.max(needed, Math.min(2 * bytes, bytes + 2 ** 26));
     this.context.setWorkspace(this.#memory.alloc(grown), grown);

@@ -23,7 +23,7 @@ function fakeTest(name: string, body: () => void, options: { misuses?: boolean }
       body();
       if (!options.misuses) {
         assertEquals(fake.violations(), []);
-        assertEquals(fake.live(), { allocations: 0, pinned: 0, events: 0, streams: 0, cublas: 0 });
+        assertEquals(fake.live(), { allocations: 0, pinned: 0, events: 0, streams: 0, cublas: 0, graphs: 0 });
       }
     } finally {
       fake.reset();
@@ -98,6 +98,91 @@ fakeTest("many writes wait in the stream, more than page-locked memory holds, an
     assert(out.every((byte, i) => byte === values[i]), `${values.length} bytes`);
     device.free(address);
   }
+});
+
+fakeTest("recorded work runs at each launch, in stream order, with what its addresses hold then", () => {
+  using device = fake.open();
+  const a = upload(device, [1, 2, 3]), b = upload(device, [10, 20, 30]), c = upload(device, [0]);
+  const run = () => {
+    device.ops.add(F32, a, a, b, 3);
+    device.gemm({ dtype: "f32", a, lda: 3, b, ldb: 3, transB: true, c, ldc: 1, m: 1, n: 1, k: 3 });
+  };
+  run(); // the product's handle and its scratch are made at its first use
+  {
+    using work = device.capture!(run);
+    assertEquals(download(device, a, 3), [11, 22, 33]);
+    work.launch();
+    device.write(b, Float32Array.of(0, 0, 1));
+    work.launch();
+    assertEquals([download(device, a, 3), download(device, c, 1)], [[21, 42, 64], [64]]);
+    assertEquals([work.valid, fake.replays()], [true, 2]);
+  }
+  for (const address of [a, b, c]) device.free(address);
+});
+
+fakeTest("a recording refuses allocations, waits and copies of ordinary memory, and the device still works", () => {
+  using device = fake.open();
+  const a = upload(device, [1, 2, 3]), out = new Float32Array(3);
+  const refused: [string, () => void][] = [
+    ["allocation", () => device.alloc(100)],
+    ["free", () => device.free(a)],
+    ["wait", () => device.synchronize()],
+    ["read", () => device.read(out, a)],
+    ["event", () => void device.recordEvent()],
+    ["page-locked memory", () => void device.allocPinned(10)],
+  ];
+  for (const [what, action] of refused) {
+    const error = assertThrows(() => device.capture!(action), KedgeError, "cudaErrorStreamCaptureUnsupported", what);
+    assertEquals(error.code, "Device", what);
+    // What the caller of the refused action swallowed still ends the recording.
+    assertThrows(
+      () =>
+        device.capture!(() => {
+          try {
+            action();
+          } catch {
+            device.ops.noop();
+          }
+        }),
+      KedgeError,
+      "cudaErrorStreamCaptureInvalidated",
+      what,
+    );
+    assertEquals(download(device, a, 3), [1, 2, 3], what);
+  }
+  const rows = 4000, dim = 300, wide = device.alloc(4 * rows * dim), sums = device.alloc(4 * dim);
+  assertThrows(() => device.capture!(() => device.ops.biasGrad(F32, sums, wide, dim, rows, dim)), KedgeError, "bytes of workspace");
+  device.ops.fill(F32, wide, rows * dim, 1);
+  device.ops.fill(F32, sums, dim, 0);
+  device.ops.biasGrad(F32, sums, wide, dim, rows, dim); // the workspace grows
+  {
+    using work = device.capture!(() => device.ops.biasGrad(F32, sums, wide, dim, rows, dim));
+    work.launch();
+    assertEquals([work.valid, download(device, sums, 1)], [true, [2 * rows]]);
+    using wider = { address: device.alloc(8 * rows * dim), [Symbol.dispose]: () => device.free(wider.address) };
+    const more = device.alloc(8 * dim);
+    device.ops.fill(F32, wider.address, 2 * rows * dim, 1);
+    device.ops.biasGrad(F32, more, wider.address, 2 * dim, rows, 2 * dim); // and again: what was recorded would use memory that is free now
+    assertEquals(work.valid, false);
+    device.free(more);
+  }
+  for (const address of [a, wide, sums]) device.free(address);
+});
+
+fakeTest("a copy to the host that is under way gives what the device held at its turn, and its memory is used again", () => {
+  using device = fake.open();
+  const a = upload(device, [1, 2, 3]), out = new Float32Array(3);
+  const first = device.readLater(a, 12);
+  device.write(a, Float32Array.of(4, 5, 6));
+  const second = device.readLater(a, 12);
+  first.take(out);
+  assertEquals([...out], [1, 2, 3]);
+  assertThrows(() => first.take(out), RangeError, "Cannot take what was read");
+  second.take(out);
+  assertEquals([...out], [4, 5, 6]);
+  for (let i = 0; i < 5; i++) device.readLater(a, 12)[Symbol.dispose]();
+  assertEquals(fake.live().pinned, 3); // two for these copies, one for writes
+  device.free(a);
 });
 
 fakeTest("a synchronous device names the op that failed", () => {
@@ -312,7 +397,7 @@ fakeTest("the fake detects a host address, and allocations that are never freed"
   device.ops.fill(F32, addressOf(out[0]!), 10, 1);
   host.hostFree(Number(out[0]!));
   assertMatch(fake.violations().join(), /kedge_fill uses 0x[0-9a-f]+, which is no device memory/);
-  assertEquals(fake.live(), { allocations: 1, pinned: 0, events: 1, streams: 1, cublas: 0 });
+  assertEquals(fake.live(), { allocations: 1, pinned: 0, events: 1, streams: 1, cublas: 0, graphs: 0 });
 }, { misuses: true });
 
 fakeTest("the device can use page-locked memory, which is freed only after the device has finished with it", () => {

@@ -90,7 +90,8 @@ export class Admission implements Disposable {
   prepareMemory(): void {
     const working = this.active.length > 0 || this.waiting.length > 0 || this.queue[0]?.prefix !== undefined;
     if (!working) this.#grow();
-    const { projections } = this.memory!;
+    const { projections, decode } = this.memory!;
+    if (projections.stale) decode[Symbol.dispose]();
     if (working && projections.stale) {
       throw new RangeError("Cannot go on generating: the weights were changed while sequences were under way");
     }
@@ -106,7 +107,7 @@ export class Admission implements Disposable {
 
   #allocate(limits: EngineLimits): void {
     this.releaseMemory();
-    this.memory = new EngineMemory(this.#model, limits, this.plan);
+    this.memory = new EngineMemory(this.#model, limits, { plan: this.plan, capture: this.#options.capture ?? true });
   }
 
   /**

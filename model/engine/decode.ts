@@ -4,6 +4,7 @@ import type { DecodeShape } from "../../ffi/generated/bindings.ts";
 import type { ConnectivityOptions } from "../connectivity.ts";
 import { NO_HEADS_SKIPPED, type SkippedHeads, skippedHeads } from "../regions.ts";
 import type { ModelParts } from "../family.ts";
+import { CapturedSteps } from "./captured_steps.ts";
 import { Block } from "./block.ts";
 import type { CachePages } from "./cache_pages.ts";
 import type { Draw, RowAttention } from "./completion.ts";
@@ -33,6 +34,9 @@ export function decodeSizes(sequences: number) {
   };
 }
 
+/** Bounds of lengths are multiples of this, the chunk of keys of kedge_decode_attention on CUDA, so that steps after one another have the same bounds. */
+const BOUND = 256;
+
 /** Rows [start, end) of a step that one attention call serves. */
 interface AttentionCall {
   readonly start: number;
@@ -43,6 +47,8 @@ interface AttentionCall {
   readonly maxOwn: number;
   /** The most regions of a row; 0 if no connectivity is measured. */
   readonly regions: number;
+  /** The connectivity options as text. */
+  readonly options: string;
   /** `skipped`: by layer. */
   readonly connectivity: { readonly skipped: readonly (SkippedHeads | undefined)[]; readonly renorm: 0 | 1 } | undefined;
 }
@@ -94,7 +100,7 @@ interface Step {
 }
 
 /** Decodes one token of every sequence. */
-export class Decode {
+export class Decode implements Disposable {
   readonly #model: ModelParts;
   readonly #decoder: InferenceDecoder;
   readonly #block: Block<keyof ReturnType<typeof decodeSizes>>;
@@ -103,10 +109,16 @@ export class Decode {
   readonly #pages: Int32Array<ArrayBuffer>;
   #pagesUsed = 0;
   readonly #results: Float32Array<ArrayBuffer>;
+  readonly #captured: CapturedSteps;
   readonly #skipped = new WeakMap<ConnectivityOptions, readonly (SkippedHeads | undefined)[]>();
 
   /** @param limits `sequences`: most rows of a step. */
-  constructor(model: ModelParts, decoder: InferenceDecoder, { sequences, cache }: { sequences: number; cache: CachePages }) {
+  constructor(
+    model: ModelParts,
+    decoder: InferenceDecoder,
+    { sequences, cache, capture }: { sequences: number; cache: CachePages; capture: boolean },
+  ) {
+    this.#captured = new CapturedSteps(model.device, { enabled: capture });
     this.#model = model;
     this.#decoder = decoder;
     this.#sequences = sequences;
@@ -137,9 +149,11 @@ export class Decode {
     const runs = this.#fillDraws(drawing);
     this.#block.write(this.#model.device);
     if (this.#pagesUsed > 0) this.#model.device.write(this.#decoder.pages.address, this.#pages.subarray(0, this.#pagesUsed));
-    if (carried > 0) this.#carry(carried, rows.length);
-    if (rows.length > 0) this.#forward(rows.length, calls);
-    if (drawing.length > 0) this.#sample(drawing.length, runs);
+    this.#captured.run({ rows: rows.length, shape: [rows.length, carried, drawing.length, calls, runs] }, () => {
+      if (carried > 0) this.#carry(carried, rows.length);
+      if (rows.length > 0) this.#forward(rows.length, calls);
+      if (drawing.length > 0) this.#sample(drawing.length, runs);
+    });
     for (const { sequence, index } of rows) sequence.cached = index + 1;
     for (const [i, { sequence }] of drawing.entries()) {
       sequence.draw = i;
@@ -166,6 +180,11 @@ export class Decode {
   #carry(draws: number, rows: number): void {
     const { carried, tokens } = this.#block.at;
     this.#model.device.ops.scatterRows(DTYPES.f32, tokens, 1, this.#decoder.buffers.results.address, 1, carried, draws, rows, 1);
+  }
+
+  /** Frees recorded steps: they are of no use once the weights have moved. */
+  [Symbol.dispose](): void {
+    this.#captured[Symbol.dispose]();
   }
 
   #fillRows(rows: readonly DecodeRow[]): AttentionCall[] {
@@ -202,9 +221,10 @@ export class Decode {
         start,
         end,
         groups: [firstGroup, group],
-        maxPrefix,
-        maxOwn,
+        maxPrefix: Math.ceil(maxPrefix / BOUND) * BOUND,
+        maxOwn: Math.ceil(maxOwn / BOUND) * BOUND,
         regions,
+        options: job.connectivityKey,
         connectivity: options && { skipped: this.#skippedBy(options), renorm: options.sinkRenorm === "row" ? 1 : 0 },
       });
       start = end;
@@ -294,7 +314,7 @@ export class Decode {
             maxOwn,
             cacheTokens: cache.rows,
             page: this.#cache.page,
-            nPages: this.#pagesUsed,
+            nPages: pages.size,
             heads,
             kvHeads,
             headDim,

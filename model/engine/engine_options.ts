@@ -9,6 +9,10 @@ export interface EngineOptions extends Partial<EngineLimits> {
    * a step in vain. Answers are the same. Default true.
    */
   overlap?: boolean;
+  /**
+   * Whether decode steps of up to 128 sequences are recorded on CUDA and started in one call each when they come again. Answers are the same. Default true.
+   */
+  capture?: boolean;
   /** Returns the text of tokens; stop texts need it. */
   decode?: (tokens: readonly number[]) => string;
 }

@@ -133,15 +133,15 @@ export class EngineMemory implements Disposable {
   readonly #masks: { key: string; users: number }[] = Array.from({ length: MASKS }, () => ({ key: "", users: 0 }));
   readonly #model: ModelParts;
 
-  /** Allocates all of it. @throws {KedgeError} `OutOfMemory`, and then holds nothing. */
-  constructor(model: ModelParts, readonly limits: EngineLimits, plan: MemoryPlan) {
+  /** Allocates all of it. @param options `capture`: whether decode steps are recorded. @throws {KedgeError} `OutOfMemory`, and then holds nothing. */
+  constructor(model: ModelParts, readonly limits: EngineLimits, { plan, capture }: { plan: MemoryPlan; capture: boolean }) {
     const { cacheTokens, maxSequences: sequences, prefillTokens, pageTokens, packed } = limits;
     this.#model = model;
     this.projections = new Projections(model, { packed, rows: plan.sizes.rows });
     this.decoder = new InferenceDecoder(model, { ...plan.sizes, cacheTokens, pageTokens, projections: this.projections });
     this.prefill = new Prefill(model, this.decoder, { rows: prefillTokens, sequences });
     this.cache = new CachePages({ tokens: cacheTokens, page: pageTokens });
-    this.decode = new Decode(model, this.decoder, { sequences, cache: this.cache });
+    this.decode = new Decode(model, this.decoder, { sequences, cache: this.cache, capture });
     this.clearRegions(0, cacheTokens);
     this.#slots = Array.from({ length: sequences }, (_, i) => sequences - 1 - i);
   }
@@ -191,6 +191,7 @@ export class EngineMemory implements Disposable {
 
   /** Frees everything. */
   [Symbol.dispose](): void {
+    this.decode[Symbol.dispose]();
     this.decoder[Symbol.dispose]();
     this.projections[Symbol.dispose]();
   }

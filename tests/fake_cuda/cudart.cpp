@@ -65,6 +65,8 @@ FAKE_API const char* cudaGetErrorName(int code) {
     case kInvalidDevice: return "cudaErrorInvalidDevice";
     case kInvalidHandle: return "cudaErrorInvalidResourceHandle";
     case kIllegalAddress: return "cudaErrorIllegalAddress";
+    case kCaptureUnsupported: return "cudaErrorStreamCaptureUnsupported";
+    case kCaptureInvalidated: return "cudaErrorStreamCaptureInvalidated";
     default: return "cudaErrorUnknown";
   }
 }
@@ -76,6 +78,8 @@ FAKE_API const char* cudaGetErrorString(int code) {
     case kInvalidDevice: return "invalid device ordinal";
     case kInvalidHandle: return "invalid resource handle";
     case kIllegalAddress: return "an illegal memory access was encountered";
+    case kCaptureUnsupported: return "operation not permitted when stream is capturing";
+    case kCaptureInvalidated: return "operation failed due to a previous error during capture";
     default: return "unknown error";
   }
 }
@@ -105,6 +109,7 @@ FAKE_API int cudaStreamSynchronize(uint64_t stream) {
 }
 FAKE_API int cudaDeviceSynchronize(void) {
   ENTER();
+  if (machine().refuses(current)) return answer(kCaptureUnsupported);
   for (auto& [handle, stream] : machine().streams)
     if (stream.device == current) machine().host_waits(stream);
   return answer(current_broken());
@@ -116,6 +121,7 @@ FAKE_API int cudaStreamWaitEvent(uint64_t stream, uint64_t event, unsigned) {
   auto it = m.events.find(event);
   if (!s || it == m.events.end()) return violation("a wait for an event or on a stream that does not exist"), answer(kInvalidHandle);
   if (m.devices[s->device].broken) return answer(m.devices[s->device].broken);
+  if (s->capturing) return m.refuses(s->device), answer(kCaptureUnsupported);
   if (!it->second.stream) violation("a wait for an event that was never recorded");
   if (!it->second.stream) return 0;
   m.push(*s, nullptr, it->second.stream, it->second.seq);
@@ -138,6 +144,7 @@ FAKE_API int cudaEventRecord(uint64_t event, uint64_t stream) {
   if (!s || it == m.events.end()) return violation("a record of an event or on a stream that does not exist"), answer(kInvalidHandle);
   if (it->second.device != s->device) return violation("an event of device %d on a stream of device %d", it->second.device, s->device), answer(kInvalidHandle);
   if (m.devices[s->device].broken) return answer(m.devices[s->device].broken);
+  if (s->capturing) return m.refuses(s->device), answer(kCaptureUnsupported);
   it->second.stream = stream, it->second.seq = s->issued, it->second.clock = s->clock;
   it->second.at = std::chrono::steady_clock::now();
   return 0;
@@ -159,6 +166,7 @@ FAKE_API int cudaEventSynchronize(uint64_t event) {
   Machine& m = machine();
   auto it = m.events.find(event);
   if (it == m.events.end()) return violation("a wait of the host for an event that does not exist"), answer(kInvalidHandle);
+  if (m.refuses(it->second.device)) return answer(kCaptureUnsupported);
   if (!it->second.stream) return 0;
   m.run(m.streams.at(it->second.stream), it->second.seq);
   join(m.host, it->second.clock);
@@ -171,6 +179,61 @@ FAKE_API int cudaEventDestroy(uint64_t event) {
   return answer(kInvalidHandle);
 }
 
+// ---- captures ----
+
+FAKE_API int cudaStreamBeginCapture(uint64_t stream, int mode) {
+  ENTER();
+  Stream* s = machine().stream(stream);
+  if (!s) return answer(kInvalidHandle);
+  if (mode != 1) violation("a capture that other threads' calls can break");
+  if (s->capturing) return answer(kCaptureUnsupported);
+  s->capturing = true, s->invalid = false;
+  s->recorded.clear();
+  return 0;
+}
+FAKE_API int cudaStreamEndCapture(uint64_t stream, uint64_t* graph) {
+  ENTER();
+  Machine& m = machine();
+  Stream* s = m.stream(stream);
+  if (!s || !s->capturing) return answer(kInvalidValue);
+  s->capturing = false;
+  *graph = 0;
+  if (s->invalid) return answer(kCaptureInvalidated);
+  *graph = m.next_handle += 16;
+  m.graphs[*graph] = {s->device, false, std::move(s->recorded)};
+  s->recorded.clear();
+  return 0;
+}
+FAKE_API int cudaGraphInstantiate(uint64_t* out, uint64_t graph, uint64_t) {
+  ENTER();
+  Machine& m = machine();
+  auto it = m.graphs.find(graph);
+  if (it == m.graphs.end() || it->second.executable) return violation("a graph that does not exist is made ready"), answer(kInvalidValue);
+  const Graph copy = it->second;
+  *out = m.next_handle += 16;
+  m.graphs[*out] = {copy.device, true, copy.tasks};
+  return 0;
+}
+FAKE_API int cudaGraphLaunch(uint64_t graph, uint64_t stream) {
+  ENTER();
+  Machine& m = machine();
+  auto it = m.graphs.find(graph);
+  Stream* s = m.stream(stream);
+  if (!s || it == m.graphs.end() || !it->second.executable) return violation("a graph that does not exist is launched"), answer(kInvalidValue);
+  if (s->capturing) return m.refuses(s->device), answer(kCaptureUnsupported);
+  for (const Recorded& task : it->second.tasks)
+    if (int error = enqueue(task.what.c_str(), stream, task.accesses, task.work)) return answer(error);
+  m.replays++;
+  return 0;
+}
+FAKE_API int cudaGraphDestroy(uint64_t graph) {
+  ENTER();
+  if (machine().graphs.erase(graph)) return 0;
+  violation("a graph is destroyed twice, or never was");
+  return answer(kInvalidValue);
+}
+FAKE_API int cudaGraphExecDestroy(uint64_t graph) { return cudaGraphDestroy(graph); }
+
 // ---- memory ----
 
 FAKE_API int cudaMallocAsync(uint64_t* out, uint64_t bytes, uint64_t stream) {
@@ -180,6 +243,7 @@ FAKE_API int cudaMallocAsync(uint64_t* out, uint64_t bytes, uint64_t stream) {
   if (!s) return answer(kInvalidHandle);
   Device& d = m.devices[s->device];
   if (d.broken) return answer(d.broken);
+  if (m.refuses(s->device)) return answer(kCaptureUnsupported);
   if (m.fail_alloc > 1) {
     m.fail_alloc--;
   } else if (m.fail_alloc == 1) {
@@ -205,6 +269,7 @@ FAKE_API int cudaFreeAsync(uint64_t address, uint64_t stream) {
   if (it == m.memory.end() || it->second.freed || it->second.device < 0) return answer(kInvalidValue);
   Device& d = m.devices[s->device];
   if (d.broken) return answer(d.broken);
+  if (m.refuses(s->device)) return answer(kCaptureUnsupported);
   // Its turn gives the bytes back to the pool; until then they count.
   m.push(*s, [&m, &d, address] {
     auto dead = m.memory.find(address);
@@ -252,6 +317,7 @@ FAKE_API int cudaMemGetInfo(uint64_t* available, uint64_t* total) {
 FAKE_API int cudaHostAlloc(uint64_t* out, uint64_t bytes, unsigned) {
   ENTER();
   if (int code = current_broken()) return answer(code);
+  if (machine().refuses(current)) return answer(kCaptureUnsupported);
   uintptr_t address = take(bytes);
   if (!address) return answer(kMemory);
   machine().memory[address] = {address, (size_t)bytes, -1, false, 0, 0, {}};
@@ -283,6 +349,7 @@ FAKE_API int cudaMemcpyAsync(void* dst, const void* src, uint64_t bytes, int kin
   };
   Allocation *to = known(dst), *from = known(src);
   if ((to && (uintptr_t)dst + bytes > to->address + to->bytes) || (from && (uintptr_t)src + bytes > from->address + from->bytes)) return answer(kInvalidValue);
+  if ((!to || !from) && capturing(stream)) return m.refuses(device_of(stream)), answer(kCaptureUnsupported);
   if (!to && !from) return violation("a copy between two places that are no device memory"), answer(kInvalidValue);
   if (!from) return answer(enqueue("a copy", stream, {{dst, bytes, true}}, [=] { memcpy(dst, src, bytes); }));
   if (!to) {

@@ -17,7 +17,7 @@
 
 namespace fake {
 
-enum Error { kSuccess = 0, kInvalidValue = 1, kMemory = 2, kInvalidDevice = 101, kInvalidHandle = 400, kIllegalAddress = 700 };
+enum Error { kSuccess = 0, kInvalidValue = 1, kMemory = 2, kInvalidDevice = 101, kInvalidHandle = 400, kIllegalAddress = 700, kCaptureUnsupported = 900, kCaptureInvalidated = 901 };
 
 // A range that a task reads or writes. bytes 0: from the address on, as far as is unknown.
 struct Access {
@@ -41,6 +41,8 @@ int broken(int device);
 void break_device(int device, int error);
 // Counts a kernel launch: true if this is the one that shall fail.
 bool launch_fails();
+// Whether a stream records its work instead of running it.
+bool capturing(uint64_t stream);
 // Whether kernels wait in their stream too, instead of running at their launch.
 bool deferring();
 // A function of the CPU library (fake_cuda_kernels).

@@ -51,6 +51,7 @@ export interface Live {
   events: number;
   streams: number;
   cublas: number;
+  graphs: number;
 }
 
 /** The fake's controls. One for the process: its devices are the library's globals. */
@@ -67,6 +68,7 @@ export class FakeCuda {
       fake_cuda_defer: { parameters: ["i32"], result: "void" },
       fake_cuda_set_memory: { parameters: ["i64"], result: "void" },
       fake_cuda_live: { parameters: ["buffer"], result: "void" },
+      fake_cuda_replays: { parameters: [], result: "i64" },
       fake_cuda_violations: { parameters: ["buffer", "i64"], result: "i64" },
     });
     const kernels = new TextEncoder().encode(`${openCpuLibrary().path}\0`);
@@ -110,10 +112,15 @@ export class FakeCuda {
 
   /** Returns the live objects. */
   live(): Live {
-    const out = new BigInt64Array(5);
+    const out = new BigInt64Array(6);
     this.#call.fake_cuda_live!(out);
-    const [allocations, pinned, events, streams, cublas] = Array.from(out, Number) as [number, number, number, number, number];
-    return { allocations, pinned, events, streams, cublas };
+    const [allocations, pinned, events, streams, cublas, graphs] = Array.from(out, Number);
+    return { allocations: allocations!, pinned: pinned!, events: events!, streams: streams!, cublas: cublas!, graphs: graphs! };
+  }
+
+  /** Launches of graphs since the last reset. */
+  replays(): number {
+    return Number(this.#call.fake_cuda_replays!());
   }
 
   /** The misuses since the last reset. */

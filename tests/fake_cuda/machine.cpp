@@ -35,6 +35,13 @@ Stream* Machine::stream(uint64_t handle) {
   return it == streams.end() || it->second.destroyed ? nullptr : &it->second;
 }
 
+bool Machine::refuses(int device) {
+  bool any = false;
+  for (auto& [handle, s] : streams)
+    if (s.device == device && s.capturing && !s.destroyed) any = s.invalid = true;
+  return any;
+}
+
 Allocation* Machine::find(const void* address) {
   auto it = memory.upper_bound((uintptr_t)address);
   if (it == memory.begin()) return nullptr;
@@ -94,6 +101,10 @@ int enqueue(const char* what, uint64_t stream, const std::vector<Access>& access
     return kInvalidHandle;
   }
   if (m.devices[s->device].broken) return m.devices[s->device].broken;
+  if (s->capturing) {
+    s->recorded.push_back({what, accesses, std::move(work)});
+    return kSuccess;
+  }
   m.push(*s, std::move(work), 0, 0);
   for (const Access& access : accesses) m.witness(what, *s, access);
   return kSuccess;
@@ -106,6 +117,7 @@ int synchronize(uint64_t stream) {
   Machine& m = machine();
   Stream* s = m.stream(stream);
   if (!s) return kInvalidHandle;
+  if (s->capturing) return m.refuses(s->device), kCaptureUnsupported;
   m.host_waits(*s);
   return m.devices[s->device].broken;
 }
@@ -116,6 +128,10 @@ int device_of(uint64_t stream) {
 }
 int broken(int device) { return machine().devices[device].broken; }
 void break_device(int device, int error) { machine().devices[device].broken = error; }
+bool capturing(uint64_t stream) {
+  Stream* s = machine().stream(stream);
+  return s && s->capturing;
+}
 bool deferring() { return machine().defer; }
 bool launch_fails() { return machine().fail_launch > 0 && --machine().fail_launch == 0; }
 void* kernel(const char* name) { return machine().kernels ? dlsym(machine().kernels, name) : nullptr; }
@@ -133,8 +149,9 @@ int32_t launch(const char* name, const kedge_context* ctx, kedge_status* status,
   if (ctx->workspace_bytes > 0) all.push_back({ctx->workspace, (size_t)ctx->workspace_bytes, true});
   kedge_context here = *ctx;
   here.stream = nullptr, here.device = -1, here.threads = 1;
-  const bool fails = launch_fails();
-  if (fails || (deferring() && !host_arrays)) {
+  const bool recording = capturing(stream), fails = !recording && launch_fails();
+  if (recording && host_arrays) violation("%s reads arrays of the host in a capture", name);
+  if (fails || recording || (deferring() && !host_arrays)) {
     auto work = [=] {
       if (fails) return break_device(device, kIllegalAddress);
       kedge_status own = {};
@@ -173,9 +190,9 @@ FAKE_API void fake_cuda_reset(void) {
   std::lock_guard<std::recursive_mutex> guard(lock());
   Machine& m = machine();
   for (auto& [address, allocation] : m.memory) free((void*)address);
-  m.memory.clear(), m.streams.clear(), m.events.clear(), m.violations.clear(), m.host.clear();
+  m.memory.clear(), m.streams.clear(), m.events.clear(), m.graphs.clear(), m.violations.clear(), m.host.clear();
   for (Device& device : m.devices) device = Device();
-  m.fail_alloc = m.fail_alloc_times = m.fail_launch = 0, m.defer = false, live_cublas = 0;
+  m.fail_alloc = m.fail_alloc_times = m.fail_launch = m.replays = 0, m.defer = false, live_cublas = 0;
 }
 // The n-th allocation from now (1: the next) and the times - 1 after it find no memory.
 FAKE_API void fake_cuda_fail_alloc(int64_t n, int64_t times) { machine().fail_alloc = n, machine().fail_alloc_times = times; }
@@ -187,16 +204,18 @@ FAKE_API void fake_cuda_defer(int32_t defer) { machine().defer = defer != 0; }
 FAKE_API void fake_cuda_set_memory(int64_t bytes) {
   for (Device& device : machine().devices) device.total = bytes;
 }
-// out: i64[5]: live device allocations, page-locked ones, events, streams, cuBLAS handles.
+// out: i64[6]: live device allocations, page-locked ones, events, streams, cuBLAS handles, graphs.
 FAKE_API void fake_cuda_live(int64_t* out) {
   std::lock_guard<std::recursive_mutex> guard(lock());
   Machine& m = machine();
-  memset(out, 0, 5 * sizeof *out);
+  memset(out, 0, 6 * sizeof *out);
   for (auto& [address, allocation] : m.memory)
     if (!allocation.freed) out[allocation.device < 0 ? 1 : 0]++;
-  out[2] = (int64_t)m.events.size(), out[4] = live_cublas;
+  out[2] = (int64_t)m.events.size(), out[4] = live_cublas, out[5] = (int64_t)m.graphs.size();
   for (auto& [handle, stream] : m.streams) out[3] += !stream.destroyed;
 }
+// Launches of graphs since the last reset.
+FAKE_API int64_t fake_cuda_replays(void) { return machine().replays; }
 // The misuses since the last reset, a line each, as much as fits; returns their number.
 FAKE_API int64_t fake_cuda_violations(char* out, int64_t capacity) {
   std::lock_guard<std::recursive_mutex> guard(lock());

@@ -15,9 +15,22 @@ struct Task {
   std::function<void()> work;
   uint64_t on, until;  // waits for this stream to have done so much; 0: for nothing
 };
+// What a stream recorded while it was captured: work with its accesses, which each launch queues again.
+struct Recorded {
+  std::string what;
+  std::vector<Access> accesses;
+  std::function<void()> work;
+};
+struct Graph {
+  int device;
+  bool executable;
+  std::vector<Recorded> tasks;
+};
 struct Stream {
   uint64_t handle;
   int device;
+  bool capturing = false, invalid = false;  // invalid: something was refused in the capture
+  std::vector<Recorded> recorded;
   bool destroyed = false;
   std::deque<Task> queue;
   uint64_t issued = 0, done = 0;
@@ -49,15 +62,19 @@ struct Machine {
   Device devices[2];
   std::map<uint64_t, Stream> streams;
   std::map<uint64_t, Event> events;
+  std::map<uint64_t, Graph> graphs;
   std::map<uintptr_t, Allocation> memory;
   std::vector<std::string> violations;
   Clock host;  // what the host has waited for
   uint64_t next_handle = 0x1000;
   int64_t fail_alloc = 0, fail_alloc_times = 0, fail_launch = 0;
   bool defer = false;
+  int64_t replays = 0;  // launches of graphs
   void* kernels = nullptr;
 
   Stream* stream(uint64_t handle);
+  // Whether a call is refused, since a stream of the device is captured; the capture is then invalid.
+  bool refuses(int device);
   Allocation* find(const void* address);
   void witness(const char* what, Stream& s, const Access& access);
   uint64_t push(Stream& s, std::function<void()> work, uint64_t on, uint64_t until);
