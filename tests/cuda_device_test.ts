@@ -151,7 +151,6 @@ fakeTest("a recording refuses allocations, waits and copies of ordinary memory, 
     assertEquals(download(device, a, 3), [1, 2, 3], what);
   }
   const rows = 4000, dim = 300, wide = device.alloc(4 * rows * dim), sums = device.alloc(4 * dim);
-  assertThrows(() => device.capture!(() => device.ops.biasGrad(F32, sums, wide, dim, rows, dim)), KedgeError, "bytes of workspace");
   device.ops.fill(F32, wide, rows * dim, 1);
   device.ops.fill(F32, sums, dim, 0);
   device.ops.biasGrad(F32, sums, wide, dim, rows, dim); // the workspace grows

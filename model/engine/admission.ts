@@ -230,11 +230,13 @@ export class Admission implements Disposable {
   /** Sees that each sequence that goes on has room for its next tokens; the youngest make room where there is none. */
   makeRoom(): void {
     const { cache } = this.memory!;
-    const growing = this.active.filter((sequence) => sequence.prefix.ready && cache.held(sequence) < sequence.next);
+    const growing: Sequence[] = [];
+    for (const sequence of this.active) if (cache.held(sequence) < sequence.next && sequence.prefix.ready) growing.push(sequence);
+    if (growing.length === 0) return;
     for (const sequence of growing.sort((a, b) => a.age - b.age)) {
       while (this.active.includes(sequence) && !cache.grow(sequence, sequence.next)) this.#giveWay(sequence);
     }
-    if (growing.length > 0) this.#noteUse();
+    this.#noteUse();
   }
 
   /** Makes room for a sequence that has none. */

@@ -73,18 +73,21 @@ function isLast({ sequence, index }: DecodeRow): boolean {
   return index === sequence.drawn - 1;
 }
 
-/** A row of a step whose token is its sequence's last. */
+/** A row of a step whose token is its sequence's last, or of a prompt's end. */
 interface End {
   readonly sequence: Sequence;
+  /** Its row among the final hidden states. */
   readonly row: number;
+  /** Slot of its mask, -1 for none. */
+  readonly mask: number;
   /** Regions of its profile. */
   readonly regions: number;
 }
 
 /** A step under way. */
 export interface LaunchedStep extends Disposable {
-  /** The sequences that draw a token. */
-  readonly drawing: readonly Sequence[];
+  /** The rows from which a token is drawn. */
+  readonly drawing: readonly End[];
   /** Waits for the step, and gives its results. Once. */
   collect(): Step;
 }
@@ -94,7 +97,7 @@ export interface LaunchedStep extends Disposable {
  * sequences whose last token the step has run.
  */
 interface Step {
-  readonly ends: readonly Sequence[];
+  readonly ends: readonly { readonly sequence: Sequence }[];
   readonly draws: readonly { readonly sequence: Sequence; readonly draw: Draw }[];
   readonly attentions: readonly { readonly sequence: Sequence; readonly attention: RowAttention }[];
 }
@@ -138,14 +141,24 @@ export class Decode implements Disposable {
    */
   launch(rows: readonly DecodeRow[], fresh: readonly Sequence[], last?: LaunchedStep): LaunchedStep {
     const calls = this.#fillRows(rows), carried = this.#fillCarried(rows, last);
-    const drawing: { sequence: Sequence; row: number }[] = [];
-    const ends: End[] = [];
-    for (const [i, row] of rows.entries()) {
-      if (isLast(row)) ends.push({ sequence: row.sequence, row: i, regions: row.sequence.prefix.regions?.regions ?? 0 });
+    const ends: End[] = [], drawing: End[] = [];
+    let sorted = true;
+    const draws = (end: End) => {
+      sorted &&= drawing.length === 0 || drawing.at(-1)!.mask <= end.mask;
+      drawing.push(end);
+    };
+    for (let row = 0; row < rows.length; row++) {
+      if (!isLast(rows[row]!)) continue;
+      const { sequence } = rows[row]!, { regions, slots: { mask } } = sequence.prefix;
+      const end = { sequence, row, mask, regions: regions?.regions ?? 0 };
+      ends.push(end);
+      if (sequence.goesOn) draws(end);
     }
-    for (const { sequence, row } of ends) if (sequence.goesOn) drawing.push({ sequence, row });
-    for (const sequence of fresh) drawing.push({ sequence, row: this.#sequences + sequence.prefix.slots.slot });
-    drawing.sort((a, b) => a.sequence.prefix.slots.mask - b.sequence.prefix.slots.mask);
+    for (const sequence of fresh) {
+      const { slots: { slot, mask } } = sequence.prefix;
+      draws({ sequence, row: this.#sequences + slot, mask, regions: 0 });
+    }
+    if (!sorted) drawing.sort((a, b) => a.mask - b.mask);
     const runs = this.#fillDraws(drawing);
     this.#block.write(this.#model.device);
     if (this.#pagesUsed > 0) this.#model.device.write(this.#decoder.pages.address, this.#pages.subarray(0, this.#pagesUsed));
@@ -155,11 +168,12 @@ export class Decode implements Disposable {
       if (drawing.length > 0) this.#sample(drawing.length, runs);
     });
     for (const { sequence, index } of rows) sequence.cached = index + 1;
-    for (const [i, { sequence }] of drawing.entries()) {
+    for (let i = 0; i < drawing.length; i++) {
+      const { sequence } = drawing[i]!;
       sequence.draw = i;
       sequence.pending++;
     }
-    return this.#launched({ ends, drawing: drawing.map(({ sequence }) => sequence), calls });
+    return this.#launched({ ends, drawing, calls });
   }
 
   /** Says which rows take tokens that the last step drew. @returns The draws of that step, 0 if no row takes any. */
@@ -254,11 +268,12 @@ export class Decode implements Disposable {
     return skipped;
   }
 
-  #fillDraws(drawing: readonly { sequence: Sequence; row: number }[]): SampleCall[] {
+  #fillDraws(drawing: readonly End[]): SampleCall[] {
     const { ints, floats } = this.#block;
     const runs: SampleCall[] = [];
-    for (const [i, { sequence, row }] of drawing.entries()) {
-      const { plan, slots: { mask } } = sequence.prefix;
+    let start = 0;
+    for (let i = 0; i < drawing.length; i++) {
+      const { sequence, row, mask } = drawing[i]!, { plan } = sequence.job;
       ints.picks[i] = row;
       floats.temperature[i] = plan.temperature;
       ints.topK[i] = plan.topK;
@@ -269,10 +284,12 @@ export class Decode implements Disposable {
       ints.keys[4 * i + 2] = sequence.words[0];
       ints.keys[4 * i + 3] = sequence.words[1];
       ints.indices[i] = sequence.drawn;
-      const last = runs.at(-1);
-      if (last?.mask === mask) runs[runs.length - 1] = { ...last, end: i + 1 };
-      else runs.push({ start: i, end: i + 1, mask });
+      if (mask !== drawing[start]!.mask) {
+        runs.push({ start, end: i, mask: drawing[start]!.mask });
+        start = i;
+      }
     }
+    if (drawing.length > 0) runs.push({ start, end: drawing.length, mask: drawing[start]!.mask });
     return runs;
   }
 
@@ -374,7 +391,7 @@ export class Decode implements Disposable {
   }
 
   /** Starts to read what the step gives, in one piece. */
-  #launched(step: { ends: readonly End[]; drawing: readonly Sequence[]; calls: readonly AttentionCall[] }): LaunchedStep {
+  #launched(step: { ends: readonly End[]; drawing: readonly End[]; calls: readonly AttentionCall[] }): LaunchedStep {
     const { device } = this.#model, { address } = this.#decoder.buffers.results, [, profile] = this.#attentionAt;
     const measured = step.calls.filter(({ connectivity }) => connectivity);
     const used = measured.reduce(
@@ -387,7 +404,7 @@ export class Decode implements Disposable {
       collect: () => {
         if (later) later.take(numbers);
         else device.read(numbers, address);
-        for (const sequence of step.drawing) sequence.pending--;
+        for (const { sequence } of step.drawing) sequence.pending--;
         return this.#stepOf(numbers, { ...step, measured });
       },
       [Symbol.dispose]: () => later?.[Symbol.dispose](),
@@ -396,26 +413,25 @@ export class Decode implements Disposable {
 
   #stepOf(
     numbers: Float32Array<ArrayBuffer>,
-    { ends, drawing, measured }: { ends: readonly End[]; drawing: readonly Sequence[]; measured: readonly AttentionCall[] },
+    { ends, drawing, measured }: { ends: readonly End[]; drawing: readonly End[]; measured: readonly AttentionCall[] },
   ): Step {
     const [mass, profile] = this.#attentionAt;
     const tokens = new Int32Array(numbers.buffer, 0, this.#sequences);
-    const at = (i: number, row: number) => numbers[i * this.#sequences + row]!;
-    const draws = drawing.map((sequence, i) => {
-      const draw = { token: tokens[i]!, logprob: at(1, i), filteredLogprob: at(2, i), entropy: at(3, i) };
+    const number = (i: number, row: number) => numbers[i * this.#sequences + row]!;
+    const draws = drawing.map(({ sequence }, i) => {
+      const draw = { token: tokens[i]!, logprob: number(1, i), filteredLogprob: number(2, i), entropy: number(3, i) };
       return { sequence, draw };
     });
-    const attentions = measured.flatMap(({ start, end, regions }) =>
-      ends.filter(({ row }) => row >= start && row < end).map(({ sequence, row, regions: own }) => {
-        const attention = {
-          numbers,
-          mass: mass + 2 * row,
-          profile: profile + start * MAX_REGIONS + (row - start) * regions,
-          regions: own,
-        };
-        return { sequence, attention };
-      })
-    );
-    return { ends: ends.map(({ sequence }) => sequence), draws, attentions };
+    const attentions: Step["attentions"][number][] = [];
+    let at = 0;
+    for (const { start, end, regions: width } of measured) {
+      while (at < ends.length && ends[at]!.row < start) at++;
+      for (; at < ends.length && ends[at]!.row < end; at++) {
+        const { sequence, row, regions } = ends[at]!;
+        const attention = { numbers, mass: mass + 2 * row, profile: profile + start * MAX_REGIONS + (row - start) * width, regions };
+        attentions.push({ sequence, attention });
+      }
+    }
+    return { ends, draws, attentions };
   }
 }

@@ -201,7 +201,7 @@ export class Scheduler implements Disposable {
   #collect(step: LaunchedStep): void {
     const { ends, draws, attentions } = step.collect();
     for (const { sequence, attention } of attentions) if (!sequence.over) sequence.recorder.addAttention(attention);
-    for (const sequence of ends) if (sequence.ended && !sequence.over) this.#retire(sequence, sequence.ended);
+    for (const { sequence } of ends) if (sequence.ended && !sequence.over) this.#retire(sequence, sequence.ended);
     for (const { sequence, draw } of draws) if (!sequence.over && !sequence.ended) this.#take(sequence, draw);
   }
 
