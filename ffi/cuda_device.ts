@@ -377,8 +377,9 @@ export class CudaDevice implements Device {
   #record(flags: number): DeviceEvent {
     this.#enter();
     this.#check(this.#cudart.call.cudaEventCreateWithFlags(this.#out, flags), "make an event on");
-    const event = Number(this.#out[0]!) as DeviceEvent;
-    this.#check(this.#cudart.call.cudaEventRecord(event, this.#stream), "record an event on");
+    const event = Number(this.#out[0]!) as DeviceEvent, code = this.#cudart.call.cudaEventRecord(event, this.#stream);
+    if (code !== 0) this.#cudart.call.cudaEventDestroy(event);
+    this.#check(code, "record an event on");
     return event;
   }
 
