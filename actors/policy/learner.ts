@@ -214,7 +214,7 @@ export class Learner implements Disposable {
     const rollout = concatenated(groups.flatMap(({ logprobs }) => logprobs));
     const old = oldLogprobs === "recompute" ? this.logprobs(groups, inputs.temperature) : rollout;
     this.#passes.begin(this.#lanes?.held);
-    const lanes = this.#lanes, parts = lanes?.parts(sizesOf(groups)) ?? [], shares: LaneShare[] = [];
+    const lanes = this.#lanes, sent = lanes?.collectives.sent ?? 0, parts = lanes?.parts(sizesOf(groups)) ?? [], shares: LaneShare[] = [];
     let updates = 0, loss = 0, norm = 0;
     for (let epoch = 0; epoch < epochs; epoch++) {
       let token = 0;
@@ -249,6 +249,7 @@ export class Learner implements Disposable {
       "actor/loss": loss / updates,
       "actor/grad_norm": norm / updates,
       "actor/lr": inputs.lr,
+      ...(lanes && lanes.collectives.size > 1 && { "perf/sent_bytes": lanes.collectives.sent - sent }),
     };
     return { metrics, skippedInRow: this.#optimizer.state().skippedInRow };
   }

@@ -5,7 +5,7 @@ import { ROOT } from "../root.ts";
 import { MPI, onRanks, WITHOUT } from "./ranks.ts";
 
 const SLOW = Deno.args.includes("--slow"), ignore = MPI.found.length === 0;
-const WHOLE = [...LITTLE, "name=w", "trainer.valFreq=4", "val.limit=3"];
+const WHOLE = [...LITTLE, "name=w", "trainer.valFreq=2", "val.limit=3"];
 
 /** Makes a run to its end. @param ranks 0: in one process without MPI. */
 async function train(ranks: number, runDir: string, sets: readonly string[]): Promise<void> {
@@ -57,6 +57,10 @@ function assertSplit(lanes: number, begins: number, goesOn: number): Promise<voi
     const parts = Array.from({ length: begins }, (_, k) => size(k === 0 ? "trainer" : `trainer-${k}`)),
       whole = parts.reduce((a, b) => a + b, 0);
     for (const part of parts) assert(Math.abs(part / whole - 1 / begins) < 0.05, `${parts}`);
+    // An optimizer step sends little more than gradients to their owners and weights back.
+    const line = JSON.parse(Deno.readTextFileSync(`${folder("several")}/w/metrics.jsonl`).trim().split("\n").at(-1)!);
+    const least = 2 * (begins - 1) / begins * 4 * line["perf/trained_parameters"], ratio = line["perf/sent_bytes"] / least;
+    assert(ratio >= 0.95 && ratio <= 1.05, `${ratio} times the least`);
     await train(goesOn, folder("several"), sets);
     assertSame(outcome(folder("one"), 4), outcome(folder("several"), 4));
   });
