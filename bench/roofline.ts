@@ -46,10 +46,12 @@ const SHARES = {
   /** Of the bandwidth. */
   bandwidth: 0.75,
 } as const;
-/** Seconds from the end of a kernel to the start of the next one in a decode step. */
-const GAP = 3e-6;
-/** Kernels of a block in a decode step. */
-const BLOCK_KERNELS = 12;
+/** Seconds from the end of a kernel to the start of the next one in a decode step: of kernels that are launched one by one, and of a recorded graph. */
+const GAPS = { launched: 3e-6, recorded: 1.5e-6 } as const;
+/** Cycles in which a thread adds a key's probability to the sum of its region, one after the other, and cycles a second. */
+const [SUM_CYCLES, CLOCK] = [16, 1.7e9];
+/** Blocks of a decode step's attention that a multiprocessor runs at once. */
+const RESIDENT = 2;
 /** Forwards of attention that its forward and backward take: the backward makes 7 products of tiles, the forward 2. */
 const PASSES = 4.5;
 /** Keys of a block in the backward of attention. */
@@ -65,6 +67,11 @@ interface Ways {
   logits(n: number, where: "engine" | "update"): number;
   /** The blocks that keep their activations in a micro-batch. */
   kept(sizes: PassSizes): KeptBlocks;
+  /** Kernels of a block in a decode step, and the seconds between two. */
+  readonly kernels: number;
+  readonly gap: number;
+  /** Threads that add up the regions of a row's keys. */
+  readonly sumThreads: number;
   /** Whether the backward of attention has a block for each query head of a prompt's keys. */
   readonly splitPrefix: boolean;
 }
@@ -132,7 +139,7 @@ function rolloutParts({ model, decoder, head, tower }: Sizes, shape: StepShape, 
   const { prompts, answers, tokens, visual, text } = shape, prompt = visual + text, patches = visual * model.vision.mergeSize ** 2;
   const all = prompts * answers, rows = Math.min(all, ways.sequences), steps = Math.ceil(all / rows) * tokens;
   const chunks = cut(rows, ways.logits(rows, "engine"));
-  const { vocabSize, layers } = model.text, cached = tokenBytes(model, "bf16");
+  const { vocabSize, layers, kvHeads } = model.text, cached = tokenBytes(model, "bf16");
   return [
     {
       name: "vision tower",
@@ -160,9 +167,16 @@ function rolloutParts({ model, decoder, head, tower }: Sizes, shape: StepShape, 
       seconds: steps * chunks.reduce((sum, rows) => sum + product(card, rows, head) + moved(card, 3 * 4 * rows * vocabSize), 0),
     },
     {
+      name: "decode: sums by region",
+      formula:
+        `steps x blocks x keys of all blocks of attention x ${SUM_CYCLES} cycles / (multiprocessors x ${RESIDENT} x threads of a row)`,
+      seconds: tokens * layers * (prompts * prompt + all * tokens / 2) * kvHeads * SUM_CYCLES /
+        (CLOCK * card.multiprocessors * RESIDENT * ways.sumThreads),
+    },
+    {
       name: "decode: gaps between kernels",
-      formula: `steps x blocks x ${BLOCK_KERNELS} x ${GAP * 1e6} microseconds`,
-      seconds: steps * layers * BLOCK_KERNELS * GAP,
+      formula: "steps x blocks x 12 kernels x 3 microseconds; now 10 x 1.5",
+      seconds: steps * layers * ways.kernels * ways.gap,
     },
   ];
 }
@@ -250,7 +264,15 @@ function passOn(sizes: Sizes, card: Card, moments: number) {
 /** How it was done before: chunks of 2^24 logits, 256 sequences at once, every block run again, and a block of attention's backward for each key head. */
 function before({ model: { text: { vocabSize } } }: Sizes): Ways {
   const chunk = Math.floor(2 ** 24 / vocabSize);
-  return { sequences: 256, logits: (n) => Math.min(n, chunk), kept: () => ({ text: 0, vision: 0 }), splitPrefix: false };
+  return {
+    sequences: 256,
+    logits: (n) => Math.min(n, chunk),
+    kept: () => ({ text: 0, vision: 0 }),
+    splitPrefix: false,
+    kernels: 12,
+    gap: GAPS.launched,
+    sumThreads: 1,
+  };
 }
 
 /** How it is done now. */
@@ -259,6 +281,9 @@ function now(sizes: Sizes, card: Card, moments: number): Ways {
   return {
     sequences: 1024,
     splitPrefix: true,
+    kernels: 10,
+    gap: GAPS.recorded,
+    sumThreads: 2, // 128 threads for tiles of 64 rows
     logits: (n, where) =>
       rowsInBytes(n, options.logits, { vocab: model.text.vocabSize, matrices: 1, dtype: where === "engine" ? "f32" : "bf16" }),
     kept: (pass) => {
@@ -344,7 +369,8 @@ export function rooflineTables(shape: StepShape = SHAPE, card: Card = CARDS[0]!)
   return [
     `A step of ${prompts} prompts x ${answers} answers x ${tokens} tokens, ${visual} visual and ${text} other tokens in a prompt,`,
     `micro-batches of ${microTokens} tokens, on one ${card.name}. "Before" has chunks of 2^24 logits, 256 sequences at`,
-    `once, \`model.checkpointing: "blocks"\`, and in the backward of attention a block for each key head.`,
+    `once, \`model.checkpointing: "blocks"\`, in the backward of attention a block for each key head, and a decode step of`,
+    "12 kernels a block, launched one by one, in which a thread sums the regions of a row.",
     "",
     ...timeTable(shape, card),
     "",
@@ -356,7 +382,9 @@ export function rooflineTables(shape: StepShape = SHAPE, card: Card = CARDS[0]!)
     `these, products are taken to reach ${percent(SHARES.gemm)}, attention ${percent(SHARES.attention)}, and memory ${
       percent(SHARES.bandwidth)
     }; between two kernels of a decode`,
-    `step pass ${GAP * 1e6} microseconds. These shares and this gap are assumptions.`,
+    `step pass ${GAPS.launched * 1e6} microseconds, in a recorded graph ${
+      GAPS.recorded * 1e6
+    }. These shares, gaps and cycles are assumptions.`,
   ].join("\n");
 }
 
