@@ -1,7 +1,5 @@
 import type { CapturedWork, Device } from "../../ffi/device.ts";
 
-/** The most rows of a step that is recorded: with more, the device takes longer for the step than the host to start its kernels. */
-const MOST_ROWS = 128;
 /** Recorded steps that are kept. */
 const MOST_STEPS = 32;
 
@@ -21,10 +19,10 @@ export class CapturedSteps implements Disposable {
     this.#enabled = enabled;
   }
 
-  /** Runs a step. @param step `shape`: everything on which the arguments of its ops depend. */
-  run({ rows, shape }: { rows: number; shape: unknown }, work: () => void): void {
+  /** Runs a step. @param shape Everything on which the arguments of its ops depend. */
+  run(shape: unknown, work: () => void): void {
     const { capture, batchInvariant } = this.#device;
-    if (!this.#enabled || !capture || rows > MOST_ROWS) return work();
+    if (!this.#enabled || !capture) return work();
     const key = JSON.stringify([shape, batchInvariant]), known = this.#steps.has(key), step = this.#steps.get(key);
     this.#steps.delete(key);
     if (!known) {

@@ -162,7 +162,7 @@ export class Decode implements Disposable {
     const runs = this.#fillDraws(drawing);
     this.#block.write(this.#model.device);
     if (this.#pagesUsed > 0) this.#model.device.write(this.#decoder.pages.address, this.#pages.subarray(0, this.#pagesUsed));
-    this.#captured.run({ rows: rows.length, shape: [rows.length, carried, drawing.length, calls, runs] }, () => {
+    this.#captured.run([rows.length, carried, drawing.length, calls, runs], () => {
       if (carried > 0) this.#carry(carried, rows.length);
       if (rows.length > 0) this.#forward(rows.length, calls);
       if (drawing.length > 0) this.#sample(drawing.length, runs);

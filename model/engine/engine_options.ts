@@ -10,7 +10,7 @@ export interface EngineOptions extends Partial<EngineLimits> {
    */
   overlap?: boolean;
   /**
-   * Whether decode steps of up to 128 sequences are recorded on CUDA and started in one call each when they come again. Answers are the same. Default true.
+   * Whether decode steps that come again in the same shape are recorded on CUDA, and then started in one call each. Answers are the same. Default true.
    */
   capture?: boolean;
   /** Returns the text of tokens; stop texts need it. */
