@@ -43,6 +43,7 @@ export { checkResume, MAY_CHANGE } from "./config/resume.ts";
 export { TUNABLE, type TunableChanges, type TunableInput, type TunableSchema, tunableSchema } from "./config/tunable.ts";
 
 // Runs.
+export type { Place as RankPlace } from "../ffi/world.ts";
 export { type Question as RunQuestion, train, TrainingRun, type TrainingRunOptions, type TrainResult } from "./training_run.ts";
 export { type CommandArgument, CommandedRun, type CommandName, type CommandReply, type Commands } from "./run_commands.ts";
 export type {

@@ -18,9 +18,7 @@ import { KedgeError } from "./errors.ts";
 import type { Host, hostSymbols, Ops, opSymbols, Symbols } from "./generated/bindings.ts";
 import { environment } from "./environment.ts";
 import { OpBinding } from "./op_binding.ts";
-import type { GpuRanks, Nccl } from "./nccl.ts";
 import { ReadRing } from "./read_ring.ts";
-import type { World } from "./world.ts";
 import { WriteRing } from "./write_ring.ts";
 
 /** Options of {@linkcode CudaDevice.open}. */
@@ -305,9 +303,10 @@ export class CudaDevice implements Device {
     if (this.#synchronous) this.#finish("run gemm (cuBLAS) on");
   }
 
-  /** Connects this device with those of other ranks, each of which calls this too. */
-  connect(nccl: Nccl, world: World): GpuRanks {
-    return nccl.connect({ world, stream: this.#stream, use: () => this.#enter() });
+  /** Calls another library that works on the device's stream, with this device in use on the thread. @param call Gets the stream. */
+  inStream<T>(call: (stream: Address) => T): T {
+    this.#enter();
+    return call(this.#stream);
   }
 
   recordEvent(): DeviceEvent {

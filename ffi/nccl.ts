@@ -4,6 +4,7 @@
  * @module
  */
 import { type Address, addressOf } from "./address.ts";
+import type { CudaDevice } from "./cuda_device.ts";
 import { KedgeError } from "./errors.ts";
 import { candidates } from "./libraries.ts";
 import { type Foreign, loadLibrary, textAt } from "./load.ts";
@@ -80,16 +81,15 @@ export class Nccl {
   /**
    * Connects the GPUs of all ranks. All of them call it together, each with its own device in use.
    *
-   * @param options `stream`: the device's. `world`: the ranks, over which the id of the connection goes.
+   * @param world The ranks, over which the id of the connection goes.
    */
-  connect({ world, stream, use }: { world: World; stream: Address; use: () => void }): GpuRanks {
+  connect(device: Pick<CudaDevice, "inStream">, world: World): GpuRanks {
     const { rank, size } = world.place, id = new Uint8Array(ID_BYTES), out = new BigUint64Array(1);
     if (rank === 0) this.#check(this.#call.ncclGetUniqueId(id), "begin a connection of GPUs");
     id.set(world.broadcast(rank === 0 ? id : undefined, 0));
-    use();
-    this.#check(this.#call.ncclCommInitRank(out, size, id, rank), `connect the GPU of rank ${rank}`);
+    this.#check(device.inStream(() => this.#call.ncclCommInitRank(out, size, id, rank)), `connect the GPU of rank ${rank}`);
     const comm = addressOf(out[0]!);
-    const move = (call: Call, parts: readonly (Part | undefined)[], action: string) => {
+    const move = (call: Call, parts: readonly (Part | undefined)[], { action, stream }: { action: string; stream: Address }) => {
       for (const [other, one] of parts.entries()) {
         if (!one || one.bytes === 0 || other === rank) continue;
         this.#check(call(one.address, one.bytes, UINT8, other, comm, stream), `${action} rank ${other}`);
@@ -98,15 +98,15 @@ export class Nccl {
     return {
       exchange: (to, from) => {
         world.exchange([], []); // NCCL would wait for ever for a rank that does not come
-        use();
-        this.#check(this.#call.ncclGroupStart(), "begin an exchange of GPUs");
-        move(this.#call.ncclSend, to, "send to");
-        move(this.#call.ncclRecv, from, "receive from");
-        this.#check(this.#call.ncclGroupEnd(), "exchange data of GPUs");
+        device.inStream((stream) => {
+          this.#check(this.#call.ncclGroupStart(), "begin an exchange of GPUs");
+          move(this.#call.ncclSend, to, { action: "send to", stream });
+          move(this.#call.ncclRecv, from, { action: "receive from", stream });
+          this.#check(this.#call.ncclGroupEnd(), "exchange data of GPUs");
+        });
       },
       [Symbol.dispose]: () => {
-        use();
-        this.#check(this.#call.ncclCommDestroy(comm), "end a connection of GPUs");
+        this.#check(device.inStream(() => this.#call.ncclCommDestroy(comm)), "end a connection of GPUs");
       },
     };
   }

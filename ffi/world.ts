@@ -34,9 +34,11 @@ export const CHANNELS = { trainer: 0, policy: 1, evaluator: 2, reference: 3, pro
 export interface Place {
   /** From 0 on. Rank 0 writes a run's files and takes its commands. */
   readonly rank: number;
+  /** The number of ranks. */
   readonly size: number;
-  /** The rank among those on this machine, and how many these are. */
+  /** The rank among those on this machine. */
   readonly localRank: number;
+  /** The number of ranks on this machine. */
   readonly localSize: number;
   /** The path of the library; "" where there is one rank only, and no MPI. */
   readonly library: string;

@@ -84,6 +84,7 @@ export {
 // Generation.
 export { Engine, type EngineOptions, type GenerateOptions } from "./engine/engine.ts";
 export type { Completion, Finish, GenerationEvent, TokenEvent } from "./engine/completion.ts";
+export type { AdmissionStats } from "./engine/admission.ts";
 export type { EngineLimits } from "./engine/limits.ts";
 export type { Request, SamplingOptions, Stop } from "./engine/request.ts";
 export type { EngineStats, Ticket } from "./engine/scheduler.ts";

@@ -77,7 +77,7 @@ export class Collectives implements Disposable {
     if (!(device instanceof CudaDevice) || world.place.size === 1) return;
     const { nccl: path } = options, nccl = path === null ? undefined : path === undefined ? Nccl.find() : Nccl.load(path);
     const everywhere = world.gather(Uint8Array.of(Number(nccl !== undefined))).every(([has]) => has === 1);
-    if (nccl && everywhere) this.#gpus = device.connect(nccl, world);
+    if (nccl && everywhere) this.#gpus = nccl.connect(device, world);
   }
 
   /** The rank of this process. */

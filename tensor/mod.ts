@@ -27,6 +27,7 @@ export { Device, openDevice, type OpenOptions } from "../ffi/open.ts";
 export { CpuDevice, type CpuOptions } from "../ffi/cpu_device.ts";
 export { CudaDevice, type CudaOptions } from "../ffi/cuda_device.ts";
 export {
+  type CapturedWork,
   type Device as DeviceInterface,
   type DeviceEvent,
   type DType,
@@ -34,6 +35,7 @@ export {
   DTYPES,
   type Gemm,
   type MemoryReport,
+  type PendingRead,
 } from "../ffi/device.ts";
 export type { Address } from "../ffi/address.ts";
 export type { AttentionGradients, AttentionShape, DecodeShape, Host, Ops } from "../ffi/generated/bindings.ts";

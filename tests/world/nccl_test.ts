@@ -26,7 +26,7 @@ Deno.test("the fake NCCL names what is done wrong, and its errors have NCCL's wo
   fake.reset();
   using device = fake.open();
   assertEquals(nccl.version, "2.28.3");
-  const ranks = device.connect(nccl, world), address = device.alloc(16);
+  const ranks = nccl.connect(device, world), address = device.alloc(16);
   try {
     const error = assertThrows(() => ranks.exchange([undefined, { address, bytes: 16 }], []), KedgeError);
     assertMatch(error.message, /Cannot send to rank 1 with NCCL: invalid argument/);
