@@ -15,7 +15,8 @@ import type { Config } from "./types.ts";
  * import { assertEquals } from "@std/assert";
  *
  * const memory = { weights: 400, adapters: 0, gradients: 400, moments: 800, masters: 0, reference: 0, cache: 0, activations: 0, total: 1600, gpus: [] };
- * const numbers = { samples: 1, updates: 2, updateSamples: 1, groupTokens: 1, stepTokens: 1, microBatches: 1, prompts: 1, trained: 100, memory };
+ * const counts = { samples: 1, updates: 2, updateSamples: 1, groupTokens: 1, stepTokens: 1, microBatches: 1, prompts: 1, runUpdates: 2 };
+ * const numbers = { ...counts, trained: 100, memory };
  * const { bytes, sent } = rankEstimate(configSchema.parse({}), numbers, 4)!;
  * assertEquals([bytes, sent], [1600 - 600, 2 * (300 + 300)]); // of moments a quarter; three quarters of gradients and weights
  * ```
