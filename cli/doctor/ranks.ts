@@ -6,7 +6,7 @@
 import { Nccl } from "../../ffi/nccl.ts";
 import { World, worldCompiler } from "../../ffi/world.ts";
 import { flagsOf, KERNELS, MPI_PROGRAMS, together } from "../permissions.ts";
-import { findLauncher, launcherArguments } from "../train/launcher.ts";
+import { findLauncher, launcherArguments, launcherEnvironment } from "../train/launcher.ts";
 
 /** What was found: lines for the user, and what is missing. */
 export interface RanksFound {
@@ -46,8 +46,8 @@ async function diagnoseMpi(): Promise<RanksFound> {
     ...permissions,
     import.meta.url,
   ];
-  const { success, stdout, stderr } = await new Deno.Command(launcher.command, { args, stdin: "null", signal: AbortSignal.timeout(LIMIT) })
-    .output();
+  const options: Deno.CommandOptions = { args, stdin: "null", signal: AbortSignal.timeout(LIMIT), ...launcherEnvironment() };
+  const { success, stdout, stderr } = await new Deno.Command(launcher.command, options).output();
   const said = new TextDecoder().decode(stdout).trim();
   if (success && said !== "") return { found: [["MPI", `${launcher.version}; ${said}`]], missing: [] };
   const words = new TextDecoder().decode(stderr).trim().split("\n")[0] ?? "";

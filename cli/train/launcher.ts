@@ -4,6 +4,8 @@
  * @module
  */
 
+import { environment } from "../../ffi/environment.ts";
+
 /** What a launcher is told. */
 export interface Ranks {
   readonly ranks: number;
@@ -23,10 +25,24 @@ export interface Launcher {
 /** How a process of several that train together is told of them. `shared`: only rank 0 has the request, and gives it to the others. */
 export const RANKS = { shared: "--ranks=shared", own: "--ranks=own" } as const;
 
+/**
+ * The environment that a launcher is started with. Deno passes LD_LIBRARY_PATH and its like on only where every program may be run; elsewhere the launcher gets
+ * what it needs to find programs, and its libraries lie where the loader looks.
+ */
+export function launcherEnvironment(): Pick<Deno.CommandOptions, "clearEnv" | "env"> {
+  if (Deno.permissions.querySync({ name: "run" }).state === "granted") return {};
+  const kept = ["PATH", "HOME", "DENO_DIR"].flatMap((name) => {
+    const value = environment(name);
+    return value === undefined ? [] : [[name, value]];
+  });
+  return { clearEnv: true, env: Object.fromEntries(kept) };
+}
+
 /** Asks `mpirun` what it is. @returns The launcher, or why there is none. */
 export function findLauncher(command = "mpirun"): Launcher | { readonly missing: string } {
   try {
-    const { success, stdout } = new Deno.Command(command, { args: ["--version"], stdin: "null", stderr: "null" }).outputSync();
+    const { success, stdout } = new Deno.Command(command, { args: ["--version"], stdin: "null", stderr: "null", ...launcherEnvironment() })
+      .outputSync();
     const text = new TextDecoder().decode(stdout), lines = text.split("\n").map((line) => line.trim()).filter((line) => line !== "");
     if (!success) return { missing: `${command} --version failed` };
     if (/Open MPI|OpenRTE|PRTE/i.test(text)) return { command, kind: "Open MPI", version: lines[0]! };
