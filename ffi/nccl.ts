@@ -15,8 +15,8 @@ const ID_BYTES = 128;
 const ID = { struct: new Array<"u64">(ID_BYTES / 8).fill("u64") };
 const MOVE = ["u64", "u64", "i32", "i32", "u64", "u64"] as const;
 
-/** The functions that are bound. */
-const NCCL_SYMBOLS = {
+/** The functions of libnccl that are bound. */
+export const NCCL_SYMBOLS = {
   ncclGetVersion: { parameters: ["buffer"], result: "i32" },
   ncclGetErrorString: { parameters: ["i32"], result: "pointer" },
   ncclGetUniqueId: { parameters: ["buffer"], result: "i32" },

@@ -14,7 +14,8 @@ import { loadLibrary } from "./load.ts";
 const WORDS = ["buffer", "i32"] as const;
 const EXCHANGE = ["i32", "buffer", "buffer", "buffer", "buffer", "i64", ...WORDS] as const;
 const BROADCAST = ["i32", "u64", "i64", "i32", "i64", ...WORDS] as const;
-const SYMBOLS = {
+/** The functions of the library of ranks. */
+export const WORLD_SYMBOLS = {
   kw_init: { parameters: ["buffer", ...WORDS], result: "i32" },
   kw_version: { parameters: WORDS, result: "void" },
   kw_exchange: { parameters: EXCHANGE, result: "i32" },
@@ -100,7 +101,7 @@ export class World {
 
   private constructor(readonly place: Place, channel: number) {
     this.#channel = channel;
-    this.#call = place.library === "" ? undefined : loadLibrary(place.library, SYMBOLS) as unknown as Readonly<Record<string, Call>>;
+    this.#call = place.library === "" ? undefined : loadLibrary(place.library, WORLD_SYMBOLS) as unknown as Readonly<Record<string, Call>>;
   }
 
   /** A world of one rank. */

@@ -12,7 +12,7 @@ import { Context, Status } from "../ffi/context.ts";
 import { loadLibrary } from "../ffi/load.ts";
 import { parseHeader } from "../tools/generate_ffi.ts";
 import { camel } from "../tools/generate_structs.ts";
-import { HAND_BOUND } from "./native_tables.ts";
+import { HAND_BOUND, structBytes } from "./native_tables.ts";
 
 type Call = (...values: unknown[]) => unknown;
 
@@ -76,7 +76,15 @@ function stubs(path: string): void {
   for (const table of Object.values(HAND_BOUND)) {
     const library = loadLibrary(path, table);
     for (const [name, { parameters }] of Object.entries(table)) {
-      const values = parameters.map((type) => type === "buffer" ? "buffer" : typeof zeroOf(type) === "bigint" ? "0n" : "0");
+      const values = parameters.map((type) =>
+        structBytes(type) !== undefined
+          ? `new Uint8Array(${structBytes(type)})`
+          : type === "buffer"
+          ? "buffer"
+          : typeof zeroOf(type) === "bigint"
+          ? "0n"
+          : "0"
+      );
       const f = new Function("symbols", "buffer", `return () => symbols.${name}(${values.join(", ")});`)(
         library,
         new Uint8Array(64),

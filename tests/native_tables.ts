@@ -11,6 +11,12 @@ import { CUBLAS_SYMBOLS } from "../ffi/cublas.ts";
 import { CUDART_SYMBOLS } from "../ffi/cudart.ts";
 import type { SymbolTable } from "../ffi/load.ts";
 import { METIS_SYMBOLS } from "../ffi/metis.ts";
+import { NCCL_SYMBOLS } from "../ffi/nccl.ts";
+import { WORLD_SYMBOLS } from "../ffi/world.ts";
+
+/** The functions of a table but those that run on another thread: what calls them goes on at once, and is not compiled with the call in it. */
+const blocking = (table: SymbolTable): SymbolTable =>
+  Object.fromEntries(Object.entries(table).filter(([, symbol]) => !("nonblocking" in symbol && symbol.nonblocking)));
 
 /** The functions by the file of ffi/ that binds them. */
 export const HAND_BOUND: Readonly<Record<string, SymbolTable>> = {
@@ -18,6 +24,8 @@ export const HAND_BOUND: Readonly<Record<string, SymbolTable>> = {
   "cublas.ts": CUBLAS_SYMBOLS,
   "cudart.ts": CUDART_SYMBOLS,
   "metis.ts": METIS_SYMBOLS,
+  "nccl.ts": NCCL_SYMBOLS,
+  "world.ts": blocking(WORLD_SYMBOLS),
 };
 
 const C_TYPES: Readonly<Record<string, string>> = {
@@ -31,7 +39,17 @@ const C_TYPES: Readonly<Record<string, string>> = {
   f64: "double",
   void: "void",
 };
-const cType = (type: unknown) => C_TYPES[type as string] ?? "an unknown type";
+
+/** The bytes of a struct of u64 that is passed by value; undefined for other types. */
+export function structBytes(type: unknown): number | undefined {
+  const fields = typeof type === "object" && type !== null && "struct" in type && Array.isArray(type.struct) ? type.struct : undefined;
+  return fields?.every((field) => field === "u64") ? 8 * fields.length : undefined;
+}
+
+function cType(type: unknown): string {
+  const bytes = structBytes(type);
+  return bytes !== undefined ? `Words<${bytes / 8}>` : C_TYPES[type as string] ?? "an unknown type";
+}
 
 /** The stubs, `stub_calls()` which counts their calls, and for the runtime's fault `fault_<type>_<count>` functions. */
 export function stubBuild(): Build {
@@ -49,6 +67,7 @@ export function stubBuild(): Build {
   const text = `#include <stdint.h>
 #define API extern "C" __attribute__((visibility("default")))
 static int32_t calls;
+template <int N> struct Words { uint64_t words[N]; };
 API int32_t stub_calls() { return calls; }
 ${[...functions.values()].join("")}`;
   return { ...CXX, name: "kedge_stubs", label: "stubs for the tests", sources: { "stubs.cpp": text }, units: ["stubs.cpp"] };
