@@ -6,7 +6,7 @@
 import type { DType, Gemm } from "./device.ts";
 import { KedgeError } from "./errors.ts";
 import { type Address, addressOf } from "./address.ts";
-import { candidates } from "./libraries.ts";
+import { firstLoaded } from "./libraries.ts";
 import { type Foreign, loadLibrary, textAt } from "./load.ts";
 
 /** The functions that are bound. */
@@ -63,14 +63,7 @@ export class Cublas {
 
   /** The first cuBLAS of a major version that loads. */
   static find(major: number): Cublas | undefined {
-    for (const path of candidates("libcublas", [`${major}`])) {
-      try {
-        return new Cublas(path);
-      } catch {
-        continue; // not installed
-      }
-    }
-    return undefined;
+    return firstLoaded("libcublas", [`${major}`], (path) => new Cublas(path));
   }
 
   /** A handle on a stream, with its own workspace: with both fixed, cuBLAS gives equal bits in every run. */

@@ -60,3 +60,15 @@ export function candidates(stem: string, versions: readonly string[]): string[] 
   const names = versions.map((version) => `${stem}.so.${version}`);
   return [...names, ...cudaLibraryFolders().flatMap((folder) => names.map((name) => join(folder, name)).filter(visible))];
 }
+
+/** Loads the first of a library's {@linkcode candidates} that loads. @returns Undefined if none is installed. */
+export function firstLoaded<T>(stem: string, versions: readonly string[], load: (path: string) => T): T | undefined {
+  for (const path of candidates(stem, versions)) {
+    try {
+      return load(path);
+    } catch {
+      continue; // not installed
+    }
+  }
+  return undefined;
+}

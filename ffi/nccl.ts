@@ -6,7 +6,7 @@
 import { type Address, addressOf } from "./address.ts";
 import type { CudaDevice } from "./cuda_device.ts";
 import { KedgeError } from "./errors.ts";
-import { candidates } from "./libraries.ts";
+import { firstLoaded } from "./libraries.ts";
 import { type Foreign, loadLibrary, textAt } from "./load.ts";
 import type { Part, World } from "./world.ts";
 
@@ -68,14 +68,7 @@ export class Nccl {
 
   /** The first NCCL that loads. */
   static find(): Nccl | undefined {
-    for (const path of candidates("libnccl", ["2"])) {
-      try {
-        return new Nccl(path);
-      } catch {
-        continue; // not installed
-      }
-    }
-    return undefined;
+    return firstLoaded("libnccl", ["2"], (path) => new Nccl(path));
   }
 
   /**
