@@ -3,11 +3,12 @@
  *
  * @module
  */
-import { CudaDevice } from "../../ffi/cuda_device.ts";
+import type { CudaDevice } from "../../ffi/cuda_device.ts";
 import { DTYPES } from "../../ffi/device.ts";
 import { Segments } from "../../tensor/segments.ts";
 import { Random } from "../../tensor/random.ts";
 import { Tensor } from "../../tensor/tensor.ts";
+import { openGpu } from "./open.ts";
 
 const ROUNDS = 200, HEAD = 128, KEYS = 48, QUERIES = 4;
 
@@ -58,8 +59,7 @@ function launches(device: CudaDevice, regions: number): string[] {
 }
 
 self.onmessage = async ({ data: { regions, fake } }: MessageEvent<{ regions: number; fake: boolean }>) => {
-  const open = async () => fake ? (await import("../../tests/fake_cuda/fake_cuda.ts")).FakeCuda.load().open() : CudaDevice.open();
-  const device = await open(), failures = launches(device, regions);
+  const device = await openGpu(fake), failures = launches(device, regions);
   device[Symbol.dispose]();
   self.postMessage(failures);
 };

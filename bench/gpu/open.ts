@@ -6,9 +6,9 @@
 import type { CudaDevice } from "../../ffi/cuda_device.ts";
 import { median } from "../report.ts";
 
-/** Opens a CUDA device, or with `--fake` the tests' fake of one, whose kernels are those of the CPU. */
-export async function openGpu(): Promise<CudaDevice> {
-  if (!isFake()) {
+/** Opens a CUDA device, or the tests' fake of one, whose kernels are those of the CPU. @param fake Default: whether there is `--fake`. */
+export async function openGpu(fake: boolean = isFake()): Promise<CudaDevice> {
+  if (!fake) {
     const { CudaDevice } = await import("../../ffi/cuda_device.ts");
     return CudaDevice.open();
   }
