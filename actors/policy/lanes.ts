@@ -5,7 +5,7 @@ import { Collectives, divide, type Owned } from "../../tensor/collectives.ts";
 import type { OptimizerShares } from "../../tensor/optimizer.ts";
 import type { Parameter } from "../../tensor/parameter.ts";
 import { Tensor } from "../../tensor/tensor.ts";
-import type { GroupSize } from "./micro_batches.ts";
+import { type GroupSize, packedTokens } from "./micro_batches.ts";
 
 /** How a policy shares its updates with those of other ranks. */
 export interface LaneOptions {
@@ -49,7 +49,7 @@ export interface LanePart {
  * ```
  */
 export function dealLanes(sizes: readonly GroupSize[], lanes: number): number[][] {
-  const lane = divide(sizes.map(({ prompt, lengths }) => prompt + lengths.reduce((a, b) => a + b, 0)), lanes);
+  const lane = divide(sizes.map(packedTokens), lanes);
   return Array.from({ length: lanes }, (_, k) => sizes.flatMap((_, i) => lane[i] === k ? [i] : []));
 }
 

@@ -54,6 +54,20 @@ export interface LearnerOptions {
   readonly lanes?: LaneOptions | undefined;
 }
 
+/** Options of a learner that does no more than it must, as that of a frozen model. */
+export const PLAIN_LEARNER: LearnerOptions = {
+  loss: { kind: "reinforce" },
+  aggregation: { kind: "token" },
+  oldLogprobs: "rollout",
+  correction: undefined,
+  divergence: undefined,
+  globalBatchSize: undefined,
+  epochs: 1,
+  microTokens: 16384,
+  checkpointing: "off",
+  optimizer: {},
+};
+
 /** The inputs of an update that change from step to step. */
 export interface UpdateInputs {
   /** Advantages, f32 [tokens], on the model's device. */
@@ -144,7 +158,8 @@ export class Learner implements Disposable {
    */
   predictions(groups: readonly LearnerGroup[]): Tensor {
     const { device, config: { text } } = this.model, lanes = this.#lanes;
-    const out = Tensor.zeros(device, [tokensOf(groups), text.hiddenSize], { dtype: this.model.dtype });
+    const shape = [tokensOf(groups), text.hiddenSize], type = { dtype: this.model.dtype };
+    const out = lanes ? Tensor.zeros(device, shape, type) : Tensor.empty(device, shape, type);
     const starts = startsOf(groups),
       own = lanes ? lanes.parts(sizesOf(groups)).filter((part) => lanes.isOwn(part)) : [{ indices: groups.keys() }];
     for (const indices of own.map((part) => [...part.indices])) {

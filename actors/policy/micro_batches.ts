@@ -4,6 +4,11 @@ export interface GroupSize {
   readonly lengths: readonly number[];
 }
 
+/** Returns the packed tokens of a group. */
+export function packedTokens({ prompt, lengths }: GroupSize): number {
+  return prompt + lengths.reduce((a, b) => a + b, 0);
+}
+
 /**
  * Cuts groups, in their order, into micro-batches of at most `budget` packed tokens. A prompt's group stays whole, so that its prompt is
  * computed once; a group above the budget is a micro-batch alone.
@@ -22,8 +27,8 @@ export interface GroupSize {
 export function microBatches(groups: readonly GroupSize[], budget: number): [start: number, end: number][] {
   const cuts: [number, number][] = [];
   let start = 0, tokens = 0;
-  for (const [i, { prompt, lengths }] of groups.entries()) {
-    const size = prompt + lengths.reduce((a, b) => a + b, 0);
+  for (const [i, group] of groups.entries()) {
+    const size = packedTokens(group);
     if (i > start && tokens + size > budget) {
       cuts.push([start, i]);
       [start, tokens] = [i, 0];

@@ -23,7 +23,7 @@ import { answersMessage, heldPrompt, readGroup, readPrompt } from "../prompts.ts
 import { cancelling } from "../runtime/cancelling.ts";
 import { type ActorMemory, hostTensor } from "../runtime/actor_memory.ts";
 import type { Behaviour, Start, Turn } from "../runtime/serve.ts";
-import { Learner, type LearnerGroup, type LearnerOptions } from "./learner.ts";
+import { Learner, type LearnerGroup, type LearnerOptions, PLAIN_LEARNER } from "./learner.ts";
 
 /** The options that a policy is started with. */
 export interface PolicyOptions {
@@ -81,7 +81,7 @@ export class Policy implements Behaviour<PolicyMessage> {
     let tokenizer: Tokenizer | undefined; // decodes for stop texts, which only chats have
     const decode = (tokens: readonly number[]) => (tokenizer ??= Tokenizer.fromFolder(files)).decode(tokens);
     this.#engine = new Engine(this.#model, { ...engine, decode });
-    this.#learner = new Learner(this.#model, { ...(options.learner ?? FROZEN), lanes }, loss);
+    this.#learner = new Learner(this.#model, { ...(options.learner ?? PLAIN_LEARNER), lanes }, loss);
     this.#world = lanes && World.at(lanes.place, lanes.channel);
     if (restore) this.#restore(restore);
   }
@@ -261,17 +261,3 @@ export class Policy implements Behaviour<PolicyMessage> {
     for (const thing of [this.#engine, this.#learner, this.#model]) thing[Symbol.dispose]();
   }
 }
-
-/** The options of a frozen model. */
-const FROZEN: LearnerOptions = {
-  loss: { kind: "reinforce" },
-  aggregation: { kind: "token" },
-  oldLogprobs: "rollout",
-  correction: undefined,
-  divergence: undefined,
-  globalBatchSize: undefined,
-  epochs: 1,
-  microTokens: 16384,
-  checkpointing: "off",
-  optimizer: {},
-};

@@ -1,5 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
-import { Learner, type LearnerOptions } from "../../actors/policy/learner.ts";
+import { Learner, type LearnerOptions, PLAIN_LEARNER } from "../../actors/policy/learner.ts";
 import { PassPlanner } from "../../actors/policy/pass_plan.ts";
 import type { Device } from "../../ffi/device.ts";
 import { passMemory } from "../../model/activation_memory.ts";
@@ -32,18 +32,7 @@ function withMemory(device: Device, bytes: () => number): Device {
   });
 }
 
-const OPTIONS: LearnerOptions = {
-  loss: { kind: "reinforce" },
-  aggregation: { kind: "token" },
-  oldLogprobs: "rollout",
-  correction: undefined,
-  divergence: undefined,
-  globalBatchSize: undefined,
-  epochs: 1,
-  microTokens: 16,
-  checkpointing: "auto",
-  optimizer: { maxNorm: 1 },
-};
+const OPTIONS: LearnerOptions = { ...PLAIN_LEARNER, microTokens: 16, checkpointing: "auto", optimizer: { maxNorm: 1 } };
 
 /** The bits of the weights after two updates on a device of so much memory, and what the micro-batches kept. */
 function trained(plain: Device, bytes: number): { bits: string; kept: string[] } {

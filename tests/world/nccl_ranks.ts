@@ -3,7 +3,7 @@
  * Updates of a little model on the fake CUDA device, on several ranks: with the fake NCCL and through host memory. Rank 0 prints the bits of
  * the weights of both, and each rank's misuses of the fakes.
  */
-import { Learner } from "../../actors/policy/learner.ts";
+import { Learner, PLAIN_LEARNER } from "../../actors/policy/learner.ts";
 import { World } from "../../ffi/world.ts";
 import { presetConfig } from "../../model/config/presets.ts";
 import { VisionLanguageModel } from "../../model/model.ts";
@@ -22,15 +22,8 @@ function updated(nccl: string | null, shard: "none" | "optimizer"): string {
   using device = fake.open(place.rank % 2);
   using model = VisionLanguageModel.initialise(config, { device, dtype: "f32", seed: 3 });
   using learner = new Learner(model, {
-    loss: { kind: "reinforce" },
-    aggregation: { kind: "token" },
-    oldLogprobs: "rollout",
-    correction: undefined,
-    divergence: undefined,
-    globalBatchSize: undefined,
-    epochs: 1,
+    ...PLAIN_LEARNER,
     microTokens: 16,
-    checkpointing: "off",
     optimizer: { maxNorm: 1 },
     lanes: { place, channel: "policy", lanes: place.size, shard, slice: undefined, checkEvery: 1, nccl },
   });
